@@ -1,0 +1,1 @@
+"""From declarations and imagery to tensors; nothing here learns."""

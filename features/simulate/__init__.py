@@ -1,0 +1,1 @@
+"""A region from nothing: landscape, phenology, radiometry, clouds and false declarations."""

@@ -1,0 +1,1 @@
+"""What learns: cloud removal on pixels, crop typing on parcels, and the verdicts drawn from them."""

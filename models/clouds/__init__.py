@@ -1,0 +1,1 @@
+"""On pixels: masks and the removal of clouds."""

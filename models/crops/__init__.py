@@ -1,0 +1,1 @@
+"""On parcels: the crop-typing estimators, one a file."""

@@ -1,0 +1,1 @@
+"""The stages, one a file, and the command that runs them."""
