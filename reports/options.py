@@ -1,0 +1,34 @@
+"""What a user may choose about the reports."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from features.options import Options
+
+
+class PublishOptions(Options):
+    """Settings of the three pages and the parcel sheets."""
+
+    language: Literal["en", "de"] = Field("en", description="Language of the officer's page and the sheets.")
+    title: str = Field("", description="Name of the region on the pages; the run's name where empty.")
+    list_rate: float = Field(
+        0.10, gt=0, le=1, description="Rate of expected false alarms the follow-up list opens with."
+    )
+    list_rate_limit: float = Field(
+        0.50, gt=0, le=1, description="Highest rate the officer can choose; sheets are written up to it."
+    )
+    max_sheets: int = Field(2000, ge=0, description="At most this many parcel sheets, the surest doubts first.")
+    pictures: bool = Field(True, description="Put satellite pictures on the parcel sheets.")
+    picture_dates: int = Field(4, ge=1, le=6, description="Dates shown on a sheet.")
+    picture_margin_m: float = Field(
+        120.0, ge=20, le=2000, description="Metres of surroundings shown about a parcel."
+    )
+    map_tolerance_m: float = Field(3.0, ge=0, le=100, description="Metres by which map outlines are simplified.")
+    page_limit_mb: float = Field(
+        4.5, gt=0.1, le=50, description="A page's map is split by area beyond this many megabytes."
+    )
+    cell_parcels: int = Field(
+        300, ge=10, le=10_000, description="Parcels a click on a cell of the confusion matrix lists at most."
+    )
+    show_holdings: bool = Field(False, description="Print (pseudonymised) holding ids on pages and sheets.")

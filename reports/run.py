@@ -1,0 +1,107 @@
+"""What a page may draw from: the stored tables of one run, read once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import geopandas as gpd
+import polars as pl
+import xarray as xr
+
+from features.schema import ACQUISITIONS, PARCELS, VERDICTS, check_columns, check_declarations
+
+
+@dataclass(frozen=True)
+class RunTables:
+    """The stored tables of one run; a page draws nothing that does not stand in one of them.
+
+    Only the first block is needed. A table that is None or missing makes the page say so.
+
+    Parameters
+    ----------
+    name, season
+        The run's name (`synthetic`) and its season's year.
+    declarations
+        `features.schema.DECLARATION_COLUMNS`, every parcel of the input.
+    verdicts
+        `features.schema.VERDICTS`, one row per parcel.
+    parcels, acquisitions
+        `features.schema.PARCELS` (what the buffer left) and `ACQUISITIONS` (their COGs give the pictures).
+    dates
+        Observations summed up, one row per acquisition: `datetime, sensor, relative_orbit, parcels`
+        (how many were seen) and `valid_share` (mean over parcels).
+    series, filled
+        The ParcelSeries before and after gap filling; a sheet reads only its own parcels from them.
+    probabilities
+        `parcel_id, model, fold, <one column per class>`, out of fold, blocks of rows per model.
+    importance, contributions
+        `features.schema.IMPORTANCE` and `CONTRIBUTIONS`.
+    evaluation
+        Stored evaluation tables by file stem; `reports.evaluation` lists the names and columns that are drawn.
+    metrics
+        `metrics.json`: `models`, `verdicts`, `promised`; an estimate is `{value, low, high, n}`.
+    rules
+        The rule and thresholds in force, by name (the judge's options, and the schemes under `schemes`).
+    lineage
+        `config` (text), `seed`, `versions`, `git_commit`, `model_id`, `inputs` and `models` (lists of
+        `{path, sha256}`), `stages` (list of `{stage, unit, came_in, went_out, set_aside}`), `exports`
+        (list of `{path, title}`), and `manifest_sha256` once the manifest stands.
+    crop_names
+        National code to the name the agency gives it.
+    class_names
+        Modelling class to a name to print; the class itself where absent.
+    quality_sample
+        `parcel_id, stratum` and further columns of the drawn quality sample.
+    assessment
+        What field results gave: `measure, unit, value, low, high, n`.
+    previous
+        The last season's run, for drift; None where none is given.
+    """
+
+    name: str
+    season: int
+    declarations: gpd.GeoDataFrame
+    verdicts: pl.DataFrame
+    parcels: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=PARCELS))
+    acquisitions: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=ACQUISITIONS))
+    dates: pl.DataFrame | None = None
+    series: xr.Dataset | None = None
+    filled: xr.Dataset | None = None
+    probabilities: pl.DataFrame | None = None
+    importance: pl.DataFrame | None = None
+    contributions: pl.DataFrame | None = None
+    evaluation: Mapping[str, pl.DataFrame] = field(default_factory=dict)
+    metrics: Mapping[str, Any] = field(default_factory=dict)
+    rules: Mapping[str, Any] = field(default_factory=dict)
+    lineage: Mapping[str, Any] = field(default_factory=dict)
+    crop_names: Mapping[str, str] = field(default_factory=dict)
+    class_names: Mapping[str, str] = field(default_factory=dict)
+    quality_sample: pl.DataFrame | None = None
+    assessment: pl.DataFrame | None = None
+    previous: "RunTables | None" = None
+
+    def __post_init__(self) -> None:
+        check_declarations(self.declarations)
+        check_columns(self.verdicts.columns, VERDICTS.names(), "The verdicts table")
+
+    @cached_property
+    def table(self) -> pl.DataFrame:
+        """Verdicts with the declarations' `intervention`, `region` and the parcels' geometry columns joined."""
+        columns = ["parcel_id", "intervention", "region", "holding_id"]
+        declared = pl.DataFrame({name: _strings(self.declarations[name]) for name in columns})
+        left = self.parcels.select("parcel_id", "full_pixels", "buffer_loss").unique("parcel_id", keep="first")
+        joined = self.verdicts.join(declared, on="parcel_id", how="left", validate="1:1")
+        return joined.join(left, on="parcel_id", how="left").sort("parcel_id")
+
+    def crop(self, code: str | None) -> str:
+        """Return the agency's name of a national code, or the code itself."""
+        return self.crop_names.get(code or "", code or "")
+
+    def class_name(self, crop_class: str | None) -> str:
+        """Return the name to print for a modelling class."""
+        return self.class_names.get(crop_class or "", (crop_class or "").replace("_", " "))
+
+
+def _strings(column: Any) -> pl.Series:
+    return pl.Series([None if value is None or value != value else str(value) for value in column], dtype=pl.String)
