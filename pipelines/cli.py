@@ -1,0 +1,181 @@
+"""The command line: the only place that configures logging and draws progress."""
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from features.errors import CropcheckError
+
+if TYPE_CHECKING:
+    from pipelines.config import RunConfig
+    from pipelines.workspace import Workspace
+
+PARTIAL = 3
+
+app = typer.Typer(
+    name="cropcheck",
+    help="Check a season's crop declarations against Sentinel imagery, parcel by parcel.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+Config = Annotated[Path, typer.Argument(help="The run's YAML file, e.g. conf/synthetic.yaml.", show_default=False)]
+Out = Annotated[Path | None, typer.Option("--out", help="Folder to write; default out/<config name>/.")]
+Set = Annotated[list[str] | None, typer.Option("--set", help="Override a config key, e.g. --set fill.method=linear.")]
+Until = Annotated[str | None, typer.Option("--until", help="Judge with what was seen by this date (YYYY-MM-DD).")]
+Workers = Annotated[int, typer.Option("--workers", min=1, help="Extract in this many local processes.")]
+Dask = Annotated[str | None, typer.Option("--dask", help="Extract on the Dask cluster at this scheduler address.")]
+
+
+@app.command()
+def run(
+    config: Config, out: Out = None, set_: Set = None, until: Until = None, workers: Workers = 1, dask: Dask = None
+) -> None:
+    """Run every stage, from declarations and imagery to verdicts and reports; run again to resume."""
+    from pipelines.main_job import run_all
+
+    loaded, workspace = _open(config, out, set_, until)
+    raise typer.Exit(run_all(loaded, workspace, _executor(workers, dask)))
+
+
+def _stage_command(name: str, help_text: str) -> None:
+    def command(
+        config: Config, out: Out = None, set_: Set = None, until: Until = None, workers: Workers = 1, dask: Dask = None
+    ) -> None:
+        from pipelines.main_job import run_one
+
+        loaded, workspace = _open(config, out, set_, until)
+        raise typer.Exit(run_one(name, loaded, workspace, _executor(workers, dask)))
+
+    app.command(name, help=help_text)(command)
+
+
+_stage_command("synthesise", "Make the simulated region: declarations, imagery, catalog.")
+_stage_command("extract", "Aggregate imagery over parcels into observations.")
+_stage_command("fill", "Turn observations into regular series, gaps filled and marked.")
+_stage_command("train", "Fit the crop models, out of fold.")
+_stage_command("judge", "Turn probabilities into verdicts.")
+_stage_command("publish", "Write reports, exports and the manifest.")
+
+
+@app.command()
+def clear(
+    config: Config,
+    out: Out = None,
+    set_: Set = None,
+    write: Annotated[Path | None, typer.Option("--write", help="Also write cloud-free images to this folder.")] = None,
+) -> None:
+    """Fit the cloud-removal model on the region's own imagery; with --write, write cloud-free products."""
+    from pipelines.main_job import run_one
+
+    loaded, workspace = _open(config, out, set_, None)
+    status = run_one("clear", loaded, workspace, _executor(1, None))
+    if write is not None:
+        from pipelines.clear import write_products
+
+        write_products(loaded, workspace, write)
+        typer.echo(f"Wrote cloud-free images and their catalog to {write}")
+    raise typer.Exit(status)
+
+
+@app.command()
+def check(config: Config, out: Out = None, set_: Set = None) -> None:
+    """Validate a config and its inputs; estimate time, disk and memory."""
+    from pipelines.check import check_inputs
+
+    loaded, workspace = _open(config, out, set_, None)
+    typer.echo(check_inputs(loaded, workspace))
+
+
+@app.command()
+def catalog(
+    folder: Annotated[Path, typer.Argument(help="Folder of NetCDF cubes or dated GeoTIFFs.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", help="Folder to write the catalog to.")] = Path("out/catalog"),
+) -> None:
+    """Index imagery one already has into a static STAC catalog."""
+    from pipelines.catalog import index
+
+    typer.echo(index(folder, out))
+
+
+@app.command()
+def tune(
+    config: Config,
+    model: Annotated[str, typer.Option("--model", help="The crop model to tune.")],
+    trials: Annotated[int, typer.Option("--trials", min=1, help="How many trials to run now.")] = 20,
+    out: Out = None,
+    set_: Set = None,
+) -> None:
+    """Search a model's settings with grouped folds; the best are written as a config that train reads."""
+    from pipelines.tune import tune as search
+
+    loaded, workspace = _open(config, out, set_, None)
+    typer.echo(search(loaded, workspace, model, trials))
+
+
+@app.command()
+def assess(
+    folder: Annotated[Path, typer.Argument(help="A run's output folder.", show_default=False)],
+    reviewed: Annotated[Path, typer.Argument(help="The quality sample with field results.", show_default=False)],
+) -> None:
+    """Read field results back: commission and omission, by count and in hectares."""
+    from pipelines.assess import assess as read_back
+
+    typer.echo(read_back(folder, reviewed))
+
+
+@app.command()
+def verify(
+    folder: Annotated[Path, typer.Argument(help="A run's output folder.", show_default=False)],
+    expect: Annotated[str | None, typer.Option("--expect", help="The manifest's hash, as printed by the run.")] = None,
+) -> None:
+    """Recompute every hash of the manifest and walk the log; name what was altered."""
+    from pipelines.manifest import verify as recompute
+
+    found = recompute(folder, expect)
+    for fault in found:
+        typer.echo(f"altered: {fault}")
+    typer.echo("Nothing was altered." if not found else f"{len(found)} things do not hold.")
+    raise typer.Exit(1 if found else 0)
+
+
+def _open(config: Path, out: Path | None, settings: list[str] | None, until: str | None) -> "tuple[RunConfig, Workspace]":
+    from pipelines.config import load_config
+    from pipelines.workspace import Workspace
+
+    loaded = load_config(config, [*(settings or []), *([f"season.end={until}"] if until else [])])
+    folder = out or Path("out") / loaded.name
+    if folder.exists() and not folder.is_dir():
+        raise CropcheckError(f"--out {folder} is a file; name a folder.")
+    return loaded, Workspace(folder)
+
+
+def _executor(workers: int, dask: str | None) -> Callable:
+    from pipelines.executor import executor_for
+
+    return executor_for(workers=workers, dask=dask)
+
+
+def main() -> None:
+    """Run the command line; errors a user can mend are printed without a traceback, with exit code 2."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("DO_NOT_TRACK", "true")
+    logging.basicConfig(level=os.environ.get("CROPCHECK_LOG", "WARNING"), format="%(levelname)s %(name)s: %(message)s")
+    try:
+        app()
+    except CropcheckError as error:
+        typer.secho(f"error: {error}", err=True, fg=typer.colors.RED)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.secho("stopped; run the same command again to resume.", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""The config of a run: one YAML file, composed of each room's own options."""
+
+import difflib
+from datetime import date
+from pathlib import Path
+from typing import Any, get_args
+
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from features.catalog import ImageryOptions
+from features.declarations import DeclarationOptions
+from features.errors import ConfigError
+from features.extraction import ExtractOptions
+from features.gapfill import FillOptions
+from features.options import Options
+from features.series import SeriesOptions
+from features.simulate.options import SimulationOptions
+from models.clouds.options import ClearOptions
+from models.crops.options import TrainOptions
+from models.verdict import JudgeOptions
+from pipelines.yamlfile import parse_yaml, read_yaml
+from reports.options import PublishOptions
+
+
+class SeasonOptions(Options):
+    """The season that is judged: its year and the dates whose imagery counts."""
+
+    year: int = Field(ge=2015, le=2100)
+    start: date
+    end: date
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "SeasonOptions":
+        if self.end <= self.start:
+            raise ValueError(f"end {self.end} must come after start {self.start}")
+        return self
+
+
+class TrackingOptions(Options):
+    """Where MLflow keeps the runs."""
+
+    enabled: bool = True
+    store: str = "sqlite:///mlruns/mlflow.db"
+    artifacts: Path = Path("mlruns/artifacts")
+    experiment: str = "cropcheck"
+
+
+class RunConfig(Options):
+    """Everything a run depends on."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
+    seed: int = Field(default=1, ge=0)
+    season: SeasonOptions
+    simulate: SimulationOptions | None = None
+    declarations: DeclarationOptions
+    imagery: ImageryOptions
+    clear: ClearOptions = ClearOptions()
+    extract: ExtractOptions = ExtractOptions()
+    series: SeriesOptions = SeriesOptions()
+    fill: FillOptions = FillOptions()
+    train: TrainOptions = TrainOptions()
+    judge: JudgeOptions = JudgeOptions()
+    publish: PublishOptions = PublishOptions()
+    tracking: TrackingOptions = TrackingOptions()
+
+
+def load_config(path: Path, settings: list[str] | None = None) -> RunConfig:
+    """Read a config file and apply `key=value` settings over it.
+
+    Raises
+    ------
+    ConfigError
+        Naming the dotted path of what is wrong, and the nearest valid name of an unknown key.
+    """
+    document = read_yaml(path)
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path} must be a mapping of sections ({', '.join(RunConfig.model_fields)}).")
+    for setting in settings or []:
+        _apply(document, setting)
+    try:
+        return RunConfig.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError(f"{path} cannot be used:\n" + "\n".join(_explain(item) for item in error.errors())) from error
+
+
+def _apply(document: dict[str, Any], setting: str) -> None:
+    dotted, equals, text = setting.partition("=")
+    if not equals or not dotted:
+        raise ConfigError(f"--set takes key=value, for example --set season.year=2024; here is {setting!r}.")
+    *parents, last = dotted.split(".")
+    section = document
+    for name in parents:
+        child = section.get(name)
+        section[name] = child if isinstance(child, dict) else {}
+        section = section[name]
+    section[last] = parse_yaml(text, f"--set {dotted}")
+
+
+def _explain(error: Any) -> str:
+    loc = tuple(str(part) for part in error["loc"])
+    dotted = ".".join(loc) or "the config"
+    if error["type"] == "extra_forbidden":
+        return f"  {dotted}: there is no such key; {_nearest(loc)}"
+    if error["type"] == "missing":
+        return f"  {dotted}: this key is needed; add it."
+    return f"  {dotted}: {error['msg']} (here is {error['input']!r})"
+
+
+def _nearest(loc: tuple[str, ...]) -> str:
+    model = _model_at(loc[:-1])
+    names = list(model.model_fields) if model else []
+    close = difflib.get_close_matches(loc[-1], names, n=1, cutoff=0.5)
+    return f"did you mean {close[0]}?" if close else f"the keys here are {', '.join(names)}."
+
+
+def _model_at(loc: tuple[str, ...]) -> type[BaseModel] | None:
+    model: type[BaseModel] | None = RunConfig
+    for name in loc:
+        field = model.model_fields.get(name) if model else None
+        model = _model_of(field.annotation) if field else model
+    return model
+
+
+def _model_of(annotation: Any) -> type[BaseModel] | None:
+    for kind in (annotation, *get_args(annotation)):
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            return kind
+    return None

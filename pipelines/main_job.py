@@ -1,0 +1,85 @@
+"""All stages in order, with one progress display."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from features.errors import StageError
+from pipelines import clear, extract, fill, judge, publish, read, synthesise, train
+from pipelines.config import RunConfig
+from pipelines.receipt import Receipt
+from pipelines.stage import Stage, run_stage
+from pipelines.workspace import Workspace
+
+PARTIAL = 3
+console = Console(stderr=True)
+
+
+def stages(config: RunConfig, executor: Callable | None = None) -> list[Stage]:
+    """Return the stages of a run in order; a real region has nothing to synthesise."""
+    simulated = config.simulate is not None
+    first = [synthesise.STAGE] if simulated else []
+    return [
+        *first,
+        read.stage(simulated),
+        clear.STAGE,
+        extract.stage(executor),
+        fill.STAGE,
+        train.STAGE,
+        judge.STAGE,
+        publish.STAGE,
+    ]
+
+
+def run_all(config: RunConfig, workspace: Workspace, executor: Callable | None = None) -> int:
+    """Run all stages; return the exit code: 0, or 3 where some acquisitions had to be set aside."""
+    with _display() as bars:
+        receipts = [_run(stage, config, workspace, bars) for stage in stages(config, executor)]
+    _summary(config, workspace, receipts)
+    return _exit_code(receipts)
+
+
+def run_one(name: str, config: RunConfig, workspace: Workspace, executor: Callable | None = None) -> int:
+    """Run one stage from what the one before left; the reading of inputs comes with the stages that need it."""
+    by_name = {stage.name: stage for stage in stages(config, executor)}
+    if name not in by_name:
+        raise StageError(f"{config.name} is a real region (it has no `simulate` section): there is nothing to {name}.")
+    wanted = [by_name[name]]
+    if name in ("clear", "extract"):
+        wanted.insert(0, by_name["read"])
+    with _display() as bars:
+        receipts = [_run(stage, config, workspace, bars) for stage in wanted]
+    return _exit_code(receipts)
+
+
+def _run(stage: Stage, config: RunConfig, workspace: Workspace, bars: Progress) -> Receipt:
+    bar = bars.add_task(stage.name, total=None)
+    receipt, ran = run_stage(stage, config, workspace, lambda done, total: bars.update(bar, completed=done, total=total))
+    total = bars.tasks[bar].total or 1
+    bars.update(bar, completed=total, total=total, description=stage.name if ran else f"{stage.name} (already done)")
+    for tally in receipt.tallies if ran else ():
+        bars.console.print(str(tally), style="dim", highlight=False)
+    return receipt
+
+
+@contextmanager
+def _display() -> Iterator[Progress]:
+    columns = (SpinnerColumn(), TextColumn("{task.description:<26}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console) as bars:
+        yield bars
+
+
+def _summary(config: RunConfig, workspace: Workspace, receipts: list[Receipt]) -> None:
+    facts = receipts[-1].facts
+    console.print(f"[bold]{config.name}[/bold]: {facts.get('summary', '')}")
+    console.print(f"Open {workspace.reports / 'agency.html'} (officer), analyst.html, auditor.html", highlight=False)
+    console.print(f"Manifest hash {facts.get('manifest_hash', '')}", highlight=False)
+
+
+def _exit_code(receipts: list[Receipt]) -> int:
+    partial = [receipt.stage for receipt in receipts if receipt.partial]
+    if partial:
+        console.print(f"Some acquisitions were set aside in {', '.join(partial)}; the lines above say why.", style="yellow")
+    return PARTIAL if partial else 0

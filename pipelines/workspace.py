@@ -1,0 +1,45 @@
+"""The folder a run writes: one name for each thing in it."""
+
+from pathlib import Path
+
+
+class Workspace:
+    """The paths of a run's output folder.
+
+    Examples
+    --------
+    >>> Workspace(Path("out/tiny")).verdicts.as_posix()
+    'out/tiny/verdicts.parquet'
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.region = folder / "region"
+        self.truth = self.region / "truth" / "truth.parquet"
+        self.declarations = folder / "declarations.parquet"
+        self.acquisitions = folder / "acquisitions.parquet"
+        self.parcels = folder / "parcels.parquet"
+        self.cloud_model = folder / "clear"
+        self.observations = folder / "observations"
+        self.series = folder / "series.nc"
+        self.filled = folder / "filled.nc"
+        self.models = folder / "models"
+        self.probabilities = folder / "probabilities.parquet"
+        self.importance = folder / "importance.parquet"
+        self.contributions = folder / "contributions.parquet"
+        self.evaluation = folder / "evaluation"
+        self.verdicts = folder / "verdicts.parquet"
+        self.metrics = folder / "metrics.json"
+        self.reports = folder / "reports"
+        self.manifest = folder / "manifest.json"
+        self.audit = folder / "audit.jsonl"
+        self.receipts = folder / "receipts"
+
+    def table(self, name: str) -> Path:
+        """Return the path of one evaluation table."""
+        return self.evaluation / f"{name}.parquet"
+
+    def relative(self, path: Path) -> str:
+        """Return `path` as it is named in the manifest: relative to the folder where it lies inside."""
+        inside = path.is_relative_to(self.folder)
+        return (path.relative_to(self.folder) if inside else path).as_posix()
