@@ -1,0 +1,56 @@
+"""A fitted method on disk: JSON and plain arrays with their hashes; nothing that can run code when loaded."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from features.errors import ModelError
+from features.files import atomic_path, sha256, write_json
+
+META = "model.json"
+WEIGHTS = "weights.npz"
+
+
+def write_bundle(folder: Path, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> Path:
+    """Write `weights.npz`, then `model.json`, which names its SHA-256; returns the path of `model.json`."""
+    weights = folder / WEIGHTS
+    with atomic_path(weights) as partial:
+        np.savez(partial, **arrays)  # type: ignore[arg-type]
+    return write_json(folder / META, {**meta, "weights_sha256": sha256(weights)})
+
+
+def read_bundle(folder: Path, expected: str | None = None) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Read what `write_bundle` wrote.
+
+    Parameters
+    ----------
+    expected
+        SHA-256 of `model.json` as the run's manifest has it; null skips that one check, never the weights'.
+
+    Raises
+    ------
+    ModelError
+        Where a file is absent or a hash differs; nothing is parsed before its hash has been checked.
+    """
+    meta_path, weights = folder / META, folder / WEIGHTS
+    for path in (meta_path, weights):
+        if not path.is_file():
+            raise ModelError(
+                f"{path} is not there; run `cropcheck clear` to fit the cloud-removal model again."
+            )
+    if expected is not None:
+        _check(meta_path, expected)
+    meta = json.loads(meta_path.read_text(encoding="utf-8"))
+    _check(weights, str(meta.get("weights_sha256")))
+    with np.load(weights, allow_pickle=False) as stored:
+        return meta, {name: stored[name] for name in stored.files}
+
+
+def _check(path: Path, expected: str) -> None:
+    found = sha256(path)
+    if found != expected:
+        raise ModelError(
+            f"{path} has SHA-256 {found[:12]}… but {expected[:12]}… was recorded; fit the model again."
+        )

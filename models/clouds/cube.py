@@ -1,0 +1,167 @@
+"""A pixel stack as plain arrays: what every cloud-removal method works on."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import xarray as xr
+
+from features.errors import ModelError
+from features.schema import check_stack
+
+DAY = np.timedelta64(1, "D")
+CLEAR_SCENE_CLASSES = (4, 5, 6, 7)
+
+
+@dataclass(frozen=True)
+class Cube:
+    """One tile's frames in time.
+
+    Attributes
+    ----------
+    reflectance
+        `(time, band, y, x)` float32, NaN wherever `clear` is false.
+    clear
+        `(time, y, x)` bool; true only where every band is finite.
+    days
+        `(time,)` float64, days since 1970, ascending.
+    backscatter, radar_days, radar_orbits
+        `(radar_time, channel, y, x)` float32 with NaN where unseen, its dates and its orbit labels.
+    context
+        channel name -> `(y, x)` or `(time, y, x)` float32.
+    parcels
+        `(y, x)` bool, pixels inside parcels; None where unknown.
+    """
+
+    reflectance: np.ndarray
+    clear: np.ndarray
+    days: np.ndarray
+    bands: tuple[str, ...]
+    backscatter: np.ndarray | None = None
+    radar_days: np.ndarray = field(default_factory=lambda: np.empty(0))
+    radar_orbits: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
+    context: dict[str, np.ndarray] = field(default_factory=dict)
+    parcels: np.ndarray | None = None
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """Return `(time, band, y, x)` sizes."""
+        time, band, y, x = self.reflectance.shape
+        return time, band, y, x
+
+    def window(self, y: slice, x: slice) -> "Cube":
+        """Return the same frames over a part of the tile."""
+        return replace(
+            self,
+            reflectance=np.ascontiguousarray(self.reflectance[:, :, y, x]),
+            clear=np.ascontiguousarray(self.clear[:, y, x]),
+            backscatter=None
+            if self.backscatter is None
+            else np.ascontiguousarray(self.backscatter[:, :, y, x]),
+            context={name: channel[..., y, x] for name, channel in self.context.items()},
+            parcels=None if self.parcels is None else self.parcels[y, x],
+        )
+
+    def frames(self, keep: np.ndarray) -> "Cube":
+        """Return only the frames where `keep (time,)` is true."""
+        context = {n: c[keep] if c.ndim == 3 else c for n, c in self.context.items()}
+        return replace(
+            self,
+            reflectance=self.reflectance[keep],
+            clear=self.clear[keep],
+            days=self.days[keep],
+            context=context,
+        )
+
+    def without(self, hidden: np.ndarray) -> "Cube":
+        """Return the cube as if `hidden (time, y, x)` had been clouded: the values are gone too."""
+        reflectance = np.where(hidden[:, None], np.float32(np.nan), self.reflectance)
+        return replace(self, reflectance=reflectance, clear=self.clear & ~hidden)
+
+
+def cube_of(stack: xr.Dataset) -> Cube:
+    """Take the arrays out of a pixel stack.
+
+    `clear` comes from the stack's `clear`, else from its `scene_class`; a clear pixel with a band that is not
+    finite counts as unseen. Frames are put in order of time.
+
+    Raises
+    ------
+    ModelError
+        Where neither mask is there, or the stack has no frame or no band.
+    """
+    check_stack(stack)
+    if 0 in stack["reflectance"].shape:
+        raise ModelError(
+            f"The pixel stack is empty: {dict(stack['reflectance'].sizes)}; give it frames, bands and pixels."
+        )
+    stack = stack.isel(time=time_order(stack))
+    values = np.asarray(stack["reflectance"].values, np.float32)
+    clear = _clear(stack) & np.isfinite(values).all(axis=1)
+    return Cube(
+        reflectance=np.where(clear[:, None], values, np.float32(np.nan)),
+        clear=clear,
+        days=to_days(stack["time"].values),
+        bands=tuple(str(band) for band in stack["band"].values),
+        **_radar(stack),
+        context=_context(stack),
+        parcels=np.asarray(stack["parcels"].values, bool) if "parcels" in stack else None,
+    )
+
+
+def time_order(stack: xr.Dataset) -> np.ndarray:
+    """Return the positions of the frames in order of time; frames of one moment keep their order."""
+    return np.argsort(stack["time"].values, kind="stable")
+
+
+def to_days(times: np.ndarray) -> np.ndarray:
+    """Return dates as float days since 1970.
+
+    Examples
+    --------
+    >>> to_days(np.array(["1970-01-02T12:00"], "datetime64[ns]"))
+    array([1.5])
+    """
+    return np.asarray((np.asarray(times, "datetime64[ns]") - np.datetime64(0, "ns")) / DAY, np.float64)
+
+
+def _clear(stack: xr.Dataset) -> np.ndarray:
+    if "clear" in stack:
+        return np.asarray(stack["clear"].values, bool)
+    if "scene_class" in stack:
+        return np.isin(stack["scene_class"].values, CLEAR_SCENE_CLASSES)
+    raise ModelError(
+        "The pixel stack has neither `clear` nor `scene_class`, so nothing says what is cloud; add one."
+    )
+
+
+def _radar(stack: xr.Dataset) -> dict[str, np.ndarray]:
+    if "backscatter" not in stack or stack.sizes.get("radar_time", 0) == 0:
+        return {}
+    values = np.asarray(stack["backscatter"].values, np.float32)
+    times = stack["radar_time"].values
+    days = to_days(times)
+    if "relative_orbit" in stack.coords and stack["relative_orbit"].dims == ("radar_time",):
+        orbits = np.asarray(stack["relative_orbit"].values).astype(np.int64)
+    else:  # passes of one orbit share their time of day to within a minute or two
+        orbits = np.round((days % 1) * 24 * 12).astype(np.int64)
+    return {
+        "backscatter": np.where(np.isfinite(values), values, np.float32(np.nan)),
+        "radar_days": days,
+        "radar_orbits": orbits,
+    }
+
+
+def _context(stack: xr.Dataset) -> dict[str, np.ndarray]:
+    """Return the context channels by name; daily weather is constant over the tile at each frame."""
+    channels: dict[str, np.ndarray] = {}
+    if "context" in stack:
+        for name in stack["channel"].values:
+            channels[str(name)] = np.asarray(stack["context"].sel(channel=name).values, np.float32)
+    if "weather" in stack:
+        y, x = stack.sizes["y"], stack.sizes["x"]
+        weather = stack["weather"].rolling(day=30, min_periods=1).mean()
+        at_frames = weather.sel(day=stack["time"], method="nearest")
+        for name in stack["variable"].values:
+            values = np.asarray(at_frames.sel(variable=name).values, np.float32)
+            channels[str(name)] = np.broadcast_to(values[:, None, None], (len(values), y, x))
+    return channels
