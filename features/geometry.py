@@ -1,0 +1,128 @@
+"""Parcel geometry: a metric CRS, repair, areas and the inner buffer."""
+
+import geopandas as gpd
+import numpy as np
+import pyproj
+import shapely
+
+from features.errors import DeclarationError
+
+LAEA_EUROPE = "EPSG:3035"
+# a UTM zone is 6 degrees wide; beyond two of them its scale is wrong by half a percent and more
+WIDEST_UTM_DEGREES = 12.0
+POLYGON, MULTIPOLYGON, COLLECTION = 3, 6, 7
+
+
+def is_metric(crs: pyproj.CRS) -> bool:
+    """Say whether areas can be measured in the CRS: projected, in metres, and not a web map's Mercator.
+
+    Examples
+    --------
+    >>> [is_metric(pyproj.CRS(code)) for code in (28992, 3035, 4326, 3857)]
+    [True, True, False, False]
+    """
+    in_metres = all(axis.unit_conversion_factor == 1.0 for axis in crs.axis_info[:2])
+    method = crs.coordinate_operation.method_name if crs.coordinate_operation else ""
+    return bool(crs.is_projected and in_metres and "Pseudo Mercator" not in method)
+
+
+def to_metric(geometries: gpd.GeoSeries, crs: str | None = None) -> gpd.GeoSeries:
+    """Reproject to a metric CRS: `crs` where given, else its own if metric, else UTM, else LAEA Europe.
+
+    Raises
+    ------
+    DeclarationError
+        Where `crs` is unknown or not metric.
+    """
+    if crs is not None:
+        return geometries.to_crs(_metric_crs(crs))
+    if is_metric(geometries.crs):
+        return geometries
+    filled = geometries[~(geometries.is_empty | geometries.isna())]
+    if filled.empty:
+        return geometries.to_crs(LAEA_EUROPE)
+    west, _, east, _ = filled.to_crs("EPSG:4326").total_bounds
+    return geometries.to_crs(LAEA_EUROPE if east - west > WIDEST_UTM_DEGREES else filled.estimate_utm_crs())
+
+
+def _metric_crs(crs: str) -> pyproj.CRS:
+    found = parse_crs(crs, "metric_crs")
+    if not is_metric(found):
+        raise DeclarationError(
+            f"metric_crs {crs} has no metres; name a projected CRS such as EPSG:3035 or a UTM zone."
+        )
+    return found
+
+
+def parse_crs(crs: str, key: str) -> pyproj.CRS:
+    """Return the CRS that a text names.
+
+    Raises
+    ------
+    DeclarationError
+        Where it names none.
+    """
+    try:
+        return pyproj.CRS.from_user_input(crs)
+    except pyproj.exceptions.CRSError as error:
+        raise DeclarationError(
+            f"{key} {crs!r} names no coordinate system; write it like EPSG:28992."
+        ) from error
+
+
+def repair(geometries: gpd.GeoSeries) -> tuple[gpd.GeoSeries, np.ndarray]:
+    """Make polygons valid, keeping their polygonal part.
+
+    Returns
+    -------
+    gpd.GeoSeries
+        (Multi)polygons; empty where nothing with an area was left, or a coordinate was not finite.
+    np.ndarray
+        Per geometry a text: why it was invalid, "" where it was valid.
+    """
+    shapes = np.array(geometries.array, dtype=object)
+    shapes[shapely.is_missing(shapes)] = shapely.Polygon()
+    kinds = shapely.get_type_id(shapes)
+    faults = np.where(shapely.is_valid(shapes), "", shapely.is_valid_reason(shapes)).astype(object)
+    areal = np.isin(kinds, (POLYGON, MULTIPOLYGON))
+    other = ~areal & ~shapely.is_empty(shapes)
+    faults[other] = [f"{shape.geom_type} is no polygon" for shape in shapes[other]]
+    broken = faults != ""
+    shapes[broken] = [_polygonal(shape) for shape in shapes[broken]]
+    return gpd.GeoSeries(shapes, index=geometries.index, crs=geometries.crs), faults
+
+
+def _polygonal(shape: shapely.Geometry) -> shapely.Geometry:
+    """Return the polygonal part of a geometry made valid (structure method: holes stay holes)."""
+    if not np.isfinite(shapely.get_coordinates(shape)).all():
+        return shapely.Polygon()
+    valid = shapely.make_valid(shape, method="structure", keep_collapsed=False)
+    parts = [part for part in shapely.get_parts(shapely.get_parts([valid])) if part.geom_type == "Polygon"]
+    return parts[0] if len(parts) == 1 else shapely.union_all(parts) if parts else shapely.Polygon()
+
+
+def area_ha(geometries: gpd.GeoSeries) -> np.ndarray:
+    """Return planar areas in hectares; 0 where empty."""
+    return np.asarray(shapely.area(np.asarray(geometries.array)) / 10_000.0)
+
+
+def inner_buffer(geometries: gpd.GeoSeries, metres: float) -> gpd.GeoSeries:
+    """Shrink parcels by `metres` from every border, so that mixed border pixels fall away.
+
+    Examples
+    --------
+    >>> field = gpd.GeoSeries([shapely.box(0, 0, 40, 30)], crs="EPSG:3035")
+    >>> inner_buffer(field, 5).area.item()
+    600.0
+
+    Raises
+    ------
+    ValueError
+        Where `metres` is negative.
+    """
+    if metres < 0:
+        raise ValueError(f"An inner buffer of {metres} m would grow the parcels; give 0 or more.")
+    if metres == 0:
+        return geometries
+    shrunk = shapely.buffer(np.asarray(geometries.array), -metres, quad_segs=4)
+    return gpd.GeoSeries(shrunk, index=geometries.index, crs=geometries.crs)
