@@ -94,7 +94,7 @@ def _extract(
                 written += len(block)
                 if written > most or written > max(RATIO_MATTERS_FROM, HIGHEST_RATIO * packed):
                     raise DeclarationError(
-                        f"The archive {path} unpacks to over {written / GIB:.1f} GiB from {packed / GIB:.3f}: "
+                        f"The archive {path} unpacks to {written / GIB:.1f} GiB from {packed / GIB:.3f}: "
                         "it may be a bomb. If it is not, unpack it yourself and name the file."
                     )
                 target.write(block)

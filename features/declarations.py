@@ -91,7 +91,7 @@ def _parcel_ids(raw: gpd.GeoDataFrame, options: DeclarationOptions) -> list[str]
     if blank:
         raise DeclarationError(
             f"{blank} parcels have no id in {options.fields.parcel_id!r}, "
-            f"first in row {int(ids.isna().argmax()) + 1}; fill it, or leave the option out to use the feature id."
+            f"first in row {int(ids.isna().argmax()) + 1}; fill it, or leave the option out."
         )
     repeated = ids[ids.duplicated()].unique()
     if len(repeated):

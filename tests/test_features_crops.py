@@ -38,7 +38,7 @@ def test_the_first_table_wins(tmp_path: Path) -> None:
     new = table(tmp_path, "code,hcat_code\n5,3301160000\n", "new.csv")
     old = table(tmp_path, "code,hcat_code\n5,3301030000\n6,3301030000\n", "old.csv")
     crops = read_crop_table(CropTableOptions(tables=(new, old)))
-    assert dict(crops.select("code", "crop_class").iter_rows()) == {"5": "soybean", "6": "potato"}
+    assert dict(crops.select("code", "crop_class").iter_rows()) == {"5": "soybean", "6": "potatoes"}
 
 
 def test_classes_can_be_merged(tmp_path: Path) -> None:
