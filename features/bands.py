@@ -1,0 +1,71 @@
+"""Which of our bands a catalog's asset is: the names that public catalogs give to the same measurement."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from features.schema import OPTICAL_BANDS, RADAR_BANDS, SCENE_CLASS
+
+BANDS = (*OPTICAL_BANDS, SCENE_CLASS, *RADAR_BANDS)
+
+# Asset keys in lower case. Earth Search names bands by colour (`nir` is B08, `nir08` is B8A), Planetary
+# Computer by number, CDSE by number and resolution (`B04_10m`), older catalogs without the leading zero.
+ALIASES: dict[str, str] = {
+    **{band.lower(): band for band in BANDS},
+    **{band.lower().replace("0", "", 1): band for band in OPTICAL_BANDS if band.startswith("B0")},
+    "blue": "B02",
+    "green": "B03",
+    "red": "B04",
+    "rededge1": "B05",
+    "rededge2": "B06",
+    "rededge3": "B07",
+    "nir": "B08",
+    "nir08": "B8A",
+    "swir16": "B11",
+    "swir22": "B12",
+    "scene_classification": SCENE_CLASS,
+    "coh_vv": "cohvv",
+    "coh_vh": "cohvh",
+    "coherence_vv": "cohvv",
+    "coherence_vh": "cohvh",
+}
+_WITH_RESOLUTION = re.compile(r"^(?P<name>\w+?)_(?P<metres>\d+)m$")
+
+
+def band_of(key: str, extra: Mapping[str, str] | None = None) -> tuple[str, int] | None:
+    """Return our name of the band in the asset called `key` and the metres its name states (0 where none).
+
+    Parameters
+    ----------
+    extra
+        More asset keys and the band each holds; they win over the built-in ones.
+
+    Examples
+    --------
+    >>> band_of("B04_10m"), band_of("nir08"), band_of("thumbnail")
+    (('B04', 10), ('B8A', 0), None)
+    >>> band_of("rot", {"rot": "B04"})
+    ('B04', 0)
+    """
+    known = extra or {}
+    if key in known:
+        return known[key], 0
+    stated = _WITH_RESOLUTION.match(key.lower())
+    name, metres = (stated["name"], int(stated["metres"])) if stated else (key.lower(), 0)
+    band = known.get(name) or ALIASES.get(name)
+    return (band, metres) if band else None
+
+
+def pick_assets(assets: Mapping[str, Any], extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return, for each of our bands, the key of the asset that holds it; the finest where there are several.
+
+    Examples
+    --------
+    >>> pick_assets({"B05_60m": {}, "B05_20m": {}, "SCL_20m": {}, "PVI": {}})
+    {'B05': 'B05_20m', 'scl': 'SCL_20m'}
+    """
+    found = [(*held, key) for key in assets if (held := band_of(key, extra)) is not None]
+    finest: dict[str, str] = {}
+    for band, _, key in sorted(found):
+        finest.setdefault(band, key)
+    return {band: finest[band] for band in BANDS if band in finest}

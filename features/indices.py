@@ -1,0 +1,281 @@
+"""Spectral and radar indices: each one a formula held as data, evaluated over arrays of any shape.
+
+Optical bands are reflectance (0 to 1, named `B02` … `B12`, `B8A`); radar bands `vv` and `vh` are backscatter
+in **decibels**; `cohvv` and `cohvh` are coherence (0 to 1). A pixel whose denominator is not above zero has
+no index, and neither has one whose bands are missing: both are NaN.
+
+Besides the names in `INDICES`, every index of spyndex whose bands Sentinel-2 has may be named, in lower case
+(`savi`, `mtci`, `ireci` …): its published formula is used as it stands.
+"""
+
+import ast
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.errors import ConfigError
+from features.schema import OPTICAL_BANDS, RADAR_BANDS
+
+Array = NDArray[np.float32]
+
+# Pixels evaluated at a time: the operands of a formula then stay in a core's cache.
+CHUNK = 16_384
+# spyndex's letters for the bands that Sentinel-2 has.
+SPYNDEX_BANDS = {
+    "B": "B02", "G": "B03", "R": "B04", "RE1": "B05", "RE2": "B06", "RE3": "B07",
+    "N": "B08", "N2": "B8A", "S1": "B11", "S2": "B12",
+}  # fmt: skip
+# Shi, T. and Xu, H. (2019), Derivation of tasseled cap transformation coefficients for Sentinel-2 MSI
+# at-sensor reflectance data, IEEE JSTARS 12(10), 4038-4048, doi:10.1109/JSTARS.2019.2938388; bands in this
+# order.
+TASSELLED_CAP_BANDS = ("B02", "B03", "B04", "B08", "B11", "B12")
+TASSELLED_CAP = {
+    "tcb": (0.3510, 0.3813, 0.3437, 0.7196, 0.2396, 0.1949),
+    "tcg": (-0.3599, -0.3533, -0.4734, 0.6633, 0.0087, -0.2856),
+    "tcw": (0.2578, 0.2305, 0.0883, 0.1071, -0.7611, -0.5308),
+}
+SHI_AND_XU = "https://doi.org/10.1109/JSTARS.2019.2938388"
+
+
+@dataclass(frozen=True)
+class Index:
+    """One index: its name, formula in band names, unit and where the formula was published."""
+
+    name: str
+    formula: str
+    unit: str
+    source: str
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Names of the bands that the formula reads, sorted."""
+        names = {
+            node.id for node in ast.walk(ast.parse(self.formula, mode="eval")) if isinstance(node, ast.Name)
+        }
+        return tuple(sorted(names - _FUNCTIONS.keys()))
+
+
+def _tasselled_cap(name: str) -> Index:
+    terms = zip(TASSELLED_CAP[name], TASSELLED_CAP_BANDS, strict=True)
+    return Index(name, " + ".join(f"{weight} * {band}" for weight, band in terms), "reflectance", SHI_AND_XU)
+
+
+def _ratio(name: str, high: str, low: str, source: str) -> Index:
+    return Index(name, f"({high} - {low}) / ({high} + {low})", "1", source)
+
+
+_FUNCTIONS: dict[str, Callable[..., Array]] = {
+    "log10": np.log10,
+    "sqrt": np.sqrt,
+    "power": np.power,
+}
+
+# NDRE and NDMI take the narrow near-infrared B8A, as Sentinel-2's own 20 m products do: all their bands share
+# a grid.
+_OPTICAL = (
+    _ratio("ndvi", "B08", "B04", "https://ntrs.nasa.gov/citations/19740022614"),
+    _ratio("gndvi", "B08", "B03", "https://doi.org/10.1016/S0034-4257(96)00072-7"),
+    _ratio("ndre", "B8A", "B05", "https://doi.org/10.3390/s19040904"),
+    _ratio("ndwi", "B03", "B08", "https://doi.org/10.1080/01431169608948714"),
+    _ratio("ndmi", "B8A", "B11", "https://doi.org/10.1016/S0034-4257(01)00318-2"),
+    _ratio("ndti", "B11", "B12", "https://www.asprs.org/wp-content/uploads/pers/1997journal/jan/1997_jan_87-93.pdf"),
+    _ratio("nbr", "B8A", "B12", "https://doi.org/10.3133/ofr0211"),
+    Index("psri", "(B04 - B02) / B06", "1", "https://doi.org/10.1034/j.1399-3054.1999.106119.x"),
+    Index("tcari", "3 * ((B05 - B04) - 0.2 * (B05 - B03) * (B05 / B04))", "1", "https://doi.org/10.1016/S0034-4257(02)00018-4"),
+    Index("mcari", "((B05 - B04) - 0.2 * (B05 - B03)) * (B05 / B04)", "1", "https://doi.org/10.1016/S0034-4257(00)00113-9"),
+    Index("evi2", "2.5 * (B08 - B04) / (B08 + 2.4 * B04 + 1)", "1", "https://doi.org/10.1016/j.rse.2008.06.006"),
+    Index("evi", "2.5 * (B08 - B04) / (B08 + 6 * B04 - 7.5 * B02 + 1)", "1", "https://doi.org/10.1016/S0034-4257(96)00112-5"),
+    Index("cire", "B07 / B05 - 1", "1", "https://doi.org/10.1078/0176-1617-00887"),
+    *(_tasselled_cap(name) for name in TASSELLED_CAP),
+)  # fmt: skip
+# RVI of dual polarisation, 4 VH / (VV + VH) in linear power (Nasirzadehdizaji et al. 2019,
+# doi:10.3390/app9040655), written in decibels so that no power is ever formed from two tiny numbers.
+_RADAR = (
+    Index("s0vv_db", "vv", "dB", "backscatter as delivered"),
+    Index("s0vh_db", "vh", "dB", "backscatter as delivered"),
+    Index("ratio_db", "vh - vv", "dB", "VH / VV"),
+    Index("rvi", "4 / (1 + power(10, (vv - vh) / 10))", "1", "https://doi.org/10.3390/app9040655"),
+    Index("cohvv", "cohvv", "1", "coherence as delivered"),
+    Index("cohvh", "cohvh", "1", "coherence as delivered"),
+)
+_PLAIN = tuple(Index(band, band, "reflectance", "reflectance as delivered") for band in OPTICAL_BANDS)
+
+INDICES: dict[str, Index] = {index.name: index for index in (*_PLAIN, *_OPTICAL, *_RADAR)}
+
+
+@cache
+def find_index(name: str) -> Index:
+    """Return the index called `name`: one of `INDICES`, or spyndex's of that name.
+
+    Raises
+    ------
+    ConfigError
+        Where no such index exists, or it needs a band that Sentinel-2 lacks.
+
+    Examples
+    --------
+    >>> find_index("ndvi").bands
+    ('B04', 'B08')
+    >>> find_index("savi").bands
+    ('B04', 'B08')
+    """
+    return INDICES.get(name) or _from_spyndex(name)
+
+
+def bands_of(names: list[str] | tuple[str, ...]) -> tuple[str, ...]:
+    """Names of all bands that the features called `names` need, sorted.
+
+    Examples
+    --------
+    >>> bands_of(["ndvi", "rvi"])
+    ('B04', 'B08', 'vh', 'vv')
+    """
+    return tuple(sorted({band for name in names for band in find_index(name).bands}))
+
+
+def sensor_of(name: str) -> str:
+    """`s1` where the feature called `name` is made of radar bands, else `s2`.
+
+    Examples
+    --------
+    >>> sensor_of("rvi"), sensor_of("ndvi")
+    ('s1', 's2')
+    """
+    return "s1" if set(find_index(name).bands) <= set(RADAR_BANDS) else "s2"
+
+
+def compute(name: str, bands: Mapping[str, Array]) -> Array:
+    """Evaluate one index.
+
+    Parameters
+    ----------
+    name
+        As in `find_index`.
+    bands
+        float32 arrays of one shape, by band name: reflectance, backscatter in dB, coherence; NaN where
+        unknown.
+
+    Returns
+    -------
+    np.ndarray
+        float32 of that shape; NaN where a band is NaN, a denominator is not above zero or the result is
+        infinite.
+
+    Examples
+    --------
+    >>> red, nir = np.float32([0.25, 0.0]), np.float32([0.75, 0.0])
+    >>> compute("ndvi", {"B04": red, "B08": nir})
+    array([0.5, nan], dtype=float32)
+    """
+    index = find_index(name)
+    operands = [np.asarray(bands[band], dtype=np.float32) for band in index.bands]
+    if index.formula in bands:
+        return operands[0].copy()
+    out = np.empty(operands[0].shape, dtype=np.float32)
+    flat = [np.ascontiguousarray(operand).reshape(-1) for operand in operands]
+    target, evaluate = out.reshape(-1), _compile(index.formula)
+    with np.errstate(all="ignore"):
+        for start in range(0, target.size, CHUNK):
+            part = slice(start, start + CHUNK)
+            target[part] = evaluate(*(operand[part] for operand in flat))
+    return out
+
+
+def to_db(power: Array) -> Array:
+    """Linear backscatter to decibels, 10 log10; NaN where the power is not above zero.
+
+    Examples
+    --------
+    >>> to_db(np.float32([1.0, 0.1, 0.0]))
+    array([  0., -10.,  nan], dtype=float32)
+    """
+    power = np.asarray(power, dtype=np.float32)
+    decibel = np.full(power.shape, np.nan, dtype=np.float32)
+    np.log10(power, out=decibel, where=power > 0)
+    decibel *= np.float32(10)
+    return decibel
+
+
+@cache
+def _compile(formula: str) -> Callable[..., Array]:
+    """Turn a formula into a function of its bands in sorted order, NaN where a divisor is not above zero."""
+    tree = ast.parse(formula, mode="eval")
+    _refuse_anything_else(tree, formula)
+    divisors = [ast.unparse(divisor) for node in ast.walk(tree) if (divisor := _divisor(node)) is not None]
+    names = Index("", formula, "", "").bands
+    guards = [f"    usable &= ({divisor}) > 0" for divisor in divisors]
+    lines = [
+        f"def evaluate({', '.join(names)}):",
+        f"    value = {formula}",
+        "    usable = isfinite(value)",
+        *guards,
+        "    return where(usable, value, nan)",
+    ]
+    scope = {
+        "__builtins__": {},
+        "isfinite": np.isfinite,
+        "where": np.where,
+        "nan": np.float32("nan"),
+        **_FUNCTIONS,
+    }
+    exec("\n".join(lines), scope)
+    evaluate: Callable[..., Array] = scope["evaluate"]  # type: ignore[assignment]
+    return evaluate
+
+
+def _divisor(node: ast.AST) -> ast.expr | None:
+    """What the node divides by, where that varies with the pixel."""
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
+        return node.right if any(isinstance(part, ast.Name) for part in ast.walk(node.right)) else None
+    return None
+
+
+_ALLOWED = (
+    ast.Expression, ast.BinOp, ast.UnaryOp, ast.Name, ast.Load, ast.Constant,
+    ast.Add, ast.Sub, ast.Mult, ast.Div, ast.Pow, ast.USub, ast.UAdd,
+)  # fmt: skip
+
+
+def _refuse_anything_else(tree: ast.Expression, formula: str) -> None:
+    """Arithmetic on names and numbers, and calls of the few functions above: nothing more is ever run."""
+    for node in ast.walk(tree):
+        called = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in _FUNCTIONS
+        if not (called or isinstance(node, _ALLOWED)):
+            raise ConfigError(
+                f"The formula {formula!r} holds {type(node).__name__}; only arithmetic is allowed."
+            )
+
+
+def _from_spyndex(name: str) -> Index:
+    import spyndex
+
+    found = {key.lower(): key for key in spyndex.indices}.get(name)
+    if found is None:
+        raise ConfigError(f"No index is called {name!r}; the built-in ones are {', '.join(sorted(INDICES))}.")
+    published = spyndex.indices[found]
+    values = {key: f"{spyndex.constants[key].default}" for key in published.bands if key in spyndex.constants}
+    missing = sorted(
+        set(published.bands)
+        - SPYNDEX_BANDS.keys()
+        - {key for key, value in values.items() if value != "None"}
+    )
+    if missing:
+        raise ConfigError(
+            f"The index {name!r} needs {missing}, which Sentinel-2 does not give; choose another one."
+        )
+    return Index(name, _translate(published.formula, SPYNDEX_BANDS | values), "1", published.reference)
+
+
+class _Renamed(ast.NodeTransformer):
+    def __init__(self, names: Mapping[str, str]) -> None:
+        self.names = names
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:
+        return ast.parse(self.names[node.id], mode="eval").body if node.id in self.names else node
+
+
+def _translate(formula: str, names: Mapping[str, str]) -> str:
+    return ast.unparse(_Renamed(names).visit(ast.parse(formula, mode="eval")))

@@ -1,0 +1,206 @@
+"""Digital numbers to physical values: which offset the pixels of an item still carry.
+
+Since processing baseline 04.00 (25 January 2022) ESA adds 1,000 to every Sentinel-2 digital number, so that
+reflectance = (DN - 1000) / 10000; earlier products, and DN 0 (no data), have no such offset. The sensing date
+says nothing: Collection 1 (baseline 05.00 and above) reprocesses scenes back to 2015 with the offset. The
+catalogs differ:
+
+- **Planetary Computer** serves ESA's pixels as they are and states no scale or offset: the baseline decides.
+- **CDSE** serves ESA's pixels and states `raster:offset` -0.1 per asset; so does Earth Search's Collection 1
+  (`sentinel-2-c1-l2a`).
+- **Earth Search's** `sentinel-2-l2a` subtracted the offset from most COGs and says so with
+  `earthsearch:boa_offset_applied: true`, while `raster:bands` of the same item still states -0.1 ("the flag
+  is the truth": Element84/earth-search issue 9). On some items of 2022 to 2025 the flag says false although
+  the offset was subtracted (issues 66 and 71; cirrus-earth-search issue 33): only the pixels tell.
+
+So, in this order: what the configuration says of the item; a flag that the offset was removed; the baseline,
+where it is before 04.00; what the item states; the baseline. Nothing known at all: the item is set aside,
+since a guess of 0.1 in reflectance is worse than a gap. `check_offset` then compares the decision with
+pixels.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+QUANTIFICATION = 1e-4
+BASELINE_OFFSET = -0.1
+FIRST_WITH_OFFSET = (4, 0)
+# Products made by others than ESA's ground segment carry 99.99: with the offset, but of no rank among
+# baselines.
+PLACEHOLDER = (99, 99)
+
+_FLAGS = ("earthsearch:boa_offset_applied", "sentinel:boa_offset_applied")
+_BASELINES = (
+    "s2:processing_baseline",
+    "sentinel:processing_baseline",
+    "processing:version",
+    "processing_baseline",
+)
+_PRODUCTS = ("s2:product_uri", "sentinel:product_id", "title")
+_IN_PRODUCT_NAME = re.compile(r"_N(\d{2})(\d{2})_R\d{3}_")
+_VERSION = re.compile(r"^0*(\d{1,2})\.(\d{1,2})$")
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """physical = raw * scale + offset, and on what that rests."""
+
+    scale: float
+    offset: float
+    basis: str
+
+
+def baseline_of(item: Mapping[str, Any]) -> str | None:
+    """Return the processing baseline of an item as `NN.NN`, from its properties or its product's name.
+
+    Examples
+    --------
+    >>> baseline_of({"id": "S2A_MSIL2A_20220610T101611_N0400_R065_T32TMT_20220610T181610", "properties": {}})
+    '04.00'
+    """
+    properties = item.get("properties") or {}
+    for name in _BASELINES:
+        if version := _VERSION.match(str(properties.get(name, ""))):
+            return f"{int(version[1]):02d}.{version[2]:0<2}"
+    for text in (item.get("id"), *(properties.get(name) for name in _PRODUCTS)):
+        if product := _IN_PRODUCT_NAME.search(str(text)):
+            return f"{product[1]}.{product[2]}"
+    return None
+
+
+def baseline_rank(baseline: str | None) -> tuple[int, int]:
+    """Order baselines as numbers, an unknown one and the placeholder 99.99 below all others.
+
+    Examples
+    --------
+    >>> baseline_rank("05.10") > baseline_rank("04.00") > baseline_rank("99.99") == baseline_rank(None)
+    True
+    """
+    numbers = _numbers(baseline)
+    return (0, 0) if numbers in (None, PLACEHOLDER) else numbers
+
+
+def _numbers(baseline: str | None) -> tuple[int, int] | None:
+    version = _VERSION.match(baseline or "")
+    return (int(version[1]), int(version[2])) if version else None
+
+
+def stated_scaling(asset: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    """Return scale and offset as an asset states them: on itself, in `bands` (STAC 1.1) or `raster:bands`.
+
+    Examples
+    --------
+    >>> stated_scaling({"raster:bands": [{"scale": 0.0001, "offset": -0.1}]})
+    (0.0001, -0.1)
+    """
+    return _stated(asset, "scale"), _stated(asset, "offset")
+
+
+def stated(asset: Mapping[str, Any], name: str) -> Any:
+    """Return the first value of `name` in an asset, its `bands` or `raster:bands`, else None."""
+    bands = [
+        part
+        for key in ("bands", "raster:bands")
+        for part in (asset.get(key) or [])[:1]
+        if isinstance(part, Mapping)
+    ]
+    for place in (asset, *bands):
+        for key in (f"raster:{name}", name):
+            if place.get(key) is not None:
+                return place[key]
+    return None
+
+
+def _stated(asset: Mapping[str, Any], name: str) -> float | None:
+    value = stated(asset, name)
+    return float(value) if isinstance(value, int | float) else None
+
+
+def decide_reflectance(
+    item: Mapping[str, Any], asset: Mapping[str, Any], override: float | None = None
+) -> Scaling | None:
+    """Decide scale and offset of a reflectance asset.
+
+    Parameters
+    ----------
+    item, asset
+        STAC JSON.
+    override
+        Offset in digital numbers that the configuration gives for this item (0 or -1000); it wins.
+
+    Returns
+    -------
+    Scaling or None
+        None where neither item nor baseline says anything: the caller sets the item aside.
+
+    Examples
+    --------
+    >>> decide_reflectance({"properties": {"s2:processing_baseline": "05.09"}}, {})
+    Scaling(scale=0.0001, offset=-0.1, basis='baseline')
+    """
+    scale, offset = stated_scaling(asset)
+    if scale is None:
+        scale = 1.0 if str(stated(asset, "data_type") or "").startswith("float") else QUANTIFICATION
+    if override is not None:
+        return Scaling(scale, override * scale, "configuration")
+    properties = item.get("properties") or {}
+    if any(properties.get(flag) is True for flag in _FLAGS):
+        return Scaling(scale, 0.0, "flag")
+    numbers = _numbers(baseline_of(item))
+    if numbers is not None and numbers < FIRST_WITH_OFFSET:
+        return Scaling(scale, 0.0, "baseline")
+    if offset is not None:
+        return Scaling(scale, offset, "stated")
+    if scale == 1.0:
+        return Scaling(scale, 0.0, "float")
+    return None if numbers is None else Scaling(scale, BASELINE_OFFSET, "baseline")
+
+
+# Where the offset was subtracted twice, vegetation and water in the visible bands turn negative; where it was
+# never subtracted, nothing is darker than 0.1. ESA's own negative values (deep water, shadow) stay below this
+# share.
+NEGATIVE_SHARE = 0.05
+DARKEST_SHARE = 0.01
+MINIMUM_SAMPLE = 100
+
+
+def check_offset(sample: np.ndarray, scaling: Scaling, nodata: float | None = 0) -> str | None:
+    """Compare a decided offset with pixels of a visible band (B02, B03 or B04).
+
+    Parameters
+    ----------
+    sample
+        Raw digital numbers of any shape, best over vegetation or water; a few thousand are enough.
+    scaling
+        As decided.
+    nodata
+        Value to leave out; None where there is none.
+
+    Returns
+    -------
+    str or None
+        `offset_subtracted_twice` where over 5% of the pixels would be negative, `offset_not_subtracted` where
+        not one in a hundred is darker than 0.1 although no offset is subtracted, None where the decision is
+        plausible or the sample too small to tell. The second is a hint only: snow, cloud and desert look the
+        same.
+
+    Examples
+    --------
+    >>> dark = np.arange(200, 700)
+    >>> check_offset(dark, Scaling(1e-4, -0.1, "stated"))
+    'offset_subtracted_twice'
+    >>> check_offset(dark, Scaling(1e-4, 0.0, "flag"))
+    """
+    values = np.asarray(sample, dtype=np.float64).ravel()
+    values = values[np.isfinite(values)]
+    values = values[values != nodata] if nodata is not None else values
+    if values.size < MINIMUM_SAMPLE:
+        return None
+    reflectance = values * scaling.scale + scaling.offset
+    if scaling.offset < 0:
+        return "offset_subtracted_twice" if (reflectance < 0).mean() > NEGATIVE_SHARE else None
+    return "offset_not_subtracted" if (reflectance < -BASELINE_OFFSET).mean() < DARKEST_SHARE else None
