@@ -148,7 +148,7 @@ def _open(config: Path, out: Path | None, settings: list[str] | None, until: str
     from pipelines.config import load_config
     from pipelines.workspace import Workspace
 
-    loaded = load_config(config, [*(settings or []), *([f"season.end={until}"] if until else [])])
+    loaded = load_config(config, [*(settings or []), *([f"season.until={until}"] if until else [])])
     folder = out or Path("out") / loaded.name
     if folder.exists() and not folder.is_dir():
         raise CropcheckError(f"--out {folder} is a file; name a folder.")

@@ -17,6 +17,7 @@ from features.series import SeriesOptions
 from features.simulate.options import SimulationOptions
 from models.clouds.options import ClearOptions
 from models.crops.options import TrainOptions
+from models.splits import GroupBy
 from models.verdict import JudgeOptions
 from pipelines.yamlfile import parse_yaml, read_yaml
 from reports.options import PublishOptions
@@ -28,12 +29,21 @@ class SeasonOptions(Options):
     year: int = Field(ge=2015, le=2100)
     start: date
     end: date
+    until: date | None = Field(None, description="Judge with what was seen by this day, as if in season.")
 
     @model_validator(mode="after")
     def _in_order(self) -> "SeasonOptions":
         if self.end <= self.start:
             raise ValueError(f"end {self.end} must come after start {self.start}")
         return self
+
+
+class FoldOptions(Options):
+    """How parcels are dealt into folds, so that none is judged by a model that trained on it."""
+
+    count: int = Field(5, ge=2, le=50, description="Folds.")
+    by: GroupBy = Field("holding_and_block", description="What stays on one side of a fold.")
+    block_metres: float | None = Field(None, gt=0, description="Side of a spatial block; from the data where left out.")
 
 
 class TrackingOptions(Options):
@@ -53,11 +63,15 @@ class RunConfig(Options):
     season: SeasonOptions
     simulate: SimulationOptions | None = None
     declarations: DeclarationOptions
-    imagery: ImageryOptions
+    imagery: ImageryOptions = ImageryOptions()
+    weather: Path | None = Field(None, description="Daily weather: date, t_min_c, t_max_c, precipitation_mm.")
+    soil: Path | None = Field(None, description="Raster of soil classes.")
+    elevation: Path | None = Field(None, description="Raster of elevation, metres.")
     clear: ClearOptions = ClearOptions()
     extract: ExtractOptions = ExtractOptions()
     series: SeriesOptions = SeriesOptions()
     fill: FillOptions = FillOptions()
+    folds: FoldOptions = FoldOptions()
     train: TrainOptions = TrainOptions()
     judge: JudgeOptions = JudgeOptions()
     publish: PublishOptions = PublishOptions()

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from features.accounting import Tally
 from features.errors import StageError
 from features.files import fingerprint, sha256
@@ -76,7 +78,8 @@ def stage_key(stage: Stage, config: RunConfig, workspace: Workspace) -> str:
         {
             "code": code_version(),
             "seed": config.seed,
-            "config": {name: _dump(getattr(config, name)) for name in ("season", *stage.sections)},
+            "season": config.season.model_dump(mode="json", exclude={"until"}),
+            "config": {name: _dump(getattr(config, name)) for name in stage.sections},
             "external": {str(path): sha256(path) for path in stage.external(config) if path.is_file()},
             "before": {name: _needed(workspace, name, stage.name).digest for name in stage.after},
         }
@@ -84,7 +87,7 @@ def stage_key(stage: Stage, config: RunConfig, workspace: Workspace) -> str:
 
 
 def _dump(section: Any) -> Any:
-    return section.model_dump(mode="json") if hasattr(section, "model_dump") else section
+    return section.model_dump(mode="json") if isinstance(section, BaseModel) else section
 
 
 def _needed(workspace: Workspace, name: str, wanted_by: str) -> Receipt:
