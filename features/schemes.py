@@ -42,7 +42,7 @@ def read_schemes(path: Path = SCHEMES_FILE) -> Schemes:
         Where the file is missing, is no YAML mapping, or names an unknown rule.
     """
     try:
-        document = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)  # noqa: S506 (text only)
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
         return Schemes.model_validate(document or {})
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(
@@ -56,7 +56,7 @@ def read_schemes(path: Path = SCHEMES_FILE) -> Schemes:
 
 
 def accepted_classes(rule: Rule, declared: str, classes: Iterable[str], groups: CropGroups) -> frozenset[str]:
-    """Return those of `classes` that satisfy the rule for a parcel of class `declared`, itself always among them.
+    """Return those of `classes` that satisfy the rule for a parcel of class `declared`, always with it.
 
     Examples
     --------

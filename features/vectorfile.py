@@ -209,6 +209,13 @@ def _read_gpkg(path: Path, columns: Columns, layer: str | None) -> gpd.GeoDataFr
 
 
 def _read_shapefile(path: Path, columns: Columns, layer: str | None) -> gpd.GeoDataFrame:
+    """Read a Shapefile whose length is the one that its header gives, in 16-bit words (ESRI 1998, page 4)."""
+    with path.open("rb") as handle:
+        promised = 2 * int.from_bytes(handle.read(28)[24:], "big")
+    if path.stat().st_size < promised:
+        raise DeclarationError(
+            f"{path.name} cannot be read: it is cut short of its {promised} bytes. Copy it again."
+        )
     return _read_ogr(path, columns, layer, "ESRI Shapefile")
 
 
@@ -232,24 +239,27 @@ def _gdal_settings(settings: dict[str, str]) -> Iterator[None]:
 
 
 def _check_xml(path: Path) -> None:
-    """Refuse XML with a document type (entities) or whose root is no feature collection."""
-    roots: list[str] = []
+    """Refuse XML that is cut short, has a document type (entities), or is no feature collection."""
+    root: list[str] = []
     parser = expat.ParserCreate()
+
+    def enter(name: str, _: object) -> None:
+        root.append(name)
+        parser.StartElementHandler = None
 
     def refuse(*_: object) -> None:
         raise DeclarationError(
             f"The parcel file {path} declares a document type; export it again without one."
         )
 
-    parser.StartElementHandler = lambda name, _: roots.append(name)
+    parser.StartElementHandler = enter
     parser.StartDoctypeDeclHandler = refuse
     try:
         with path.open("rb") as handle:
-            while not roots and (block := handle.read(HEAD_BYTES)):
-                parser.Parse(block)
+            parser.ParseFile(handle)
     except expat.ExpatError as error:
         raise DeclarationError(f"The parcel file {path} is broken XML: {error}. Export it again.") from error
-    if not roots or not roots[0].lower().endswith(("collection", "dataset")):
+    if not root[0].lower().endswith(("collection", "dataset")):
         raise DeclarationError(
             f"The parcel file {path} is XML but no GML feature collection; give {FORMATS}."
         )
