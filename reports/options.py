@@ -18,13 +18,17 @@ class PublishOptions(Options):
     list_rate_limit: float = Field(
         0.50, gt=0, le=1, description="Highest rate the officer can choose; sheets are written up to it."
     )
-    max_sheets: int = Field(2000, ge=0, description="At most this many parcel sheets, the surest doubts first.")
+    max_sheets: int = Field(
+        2000, ge=0, description="At most this many parcel sheets, the surest doubts first."
+    )
     pictures: bool = Field(True, description="Put satellite pictures on the parcel sheets.")
     picture_dates: int = Field(4, ge=1, le=6, description="Dates shown on a sheet.")
     picture_margin_m: float = Field(
         120.0, ge=20, le=2000, description="Metres of surroundings shown about a parcel."
     )
-    map_tolerance_m: float = Field(3.0, ge=0, le=100, description="Metres by which map outlines are simplified.")
+    map_tolerance_m: float = Field(
+        3.0, ge=0, le=100, description="Metres by which map outlines are simplified."
+    )
     page_limit_mb: float = Field(
         4.5, gt=0.1, le=50, description="A page's map is split by area beyond this many megabytes."
     )

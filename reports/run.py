@@ -90,7 +90,9 @@ class RunTables:
         """Verdicts with the declarations' `intervention`, `region` and the parcels' geometry columns joined."""
         columns = ["parcel_id", "intervention", "region", "holding_id"]
         declared = pl.DataFrame({name: _strings(self.declarations[name]) for name in columns})
-        left = self.parcels.select("parcel_id", "full_pixels", "buffer_loss").unique("parcel_id", keep="first")
+        left = self.parcels.select("parcel_id", "full_pixels", "buffer_loss").unique(
+            "parcel_id", keep="first"
+        )
         joined = self.verdicts.join(declared, on="parcel_id", how="left", validate="1:1")
         return joined.join(left, on="parcel_id", how="left").sort("parcel_id")
 
@@ -104,4 +106,6 @@ class RunTables:
 
 
 def _strings(column: Any) -> pl.Series:
-    return pl.Series([None if value is None or value != value else str(value) for value in column], dtype=pl.String)
+    return pl.Series(
+        [None if value is None or value != value else str(value) for value in column], dtype=pl.String
+    )

@@ -1,0 +1,143 @@
+"""The analyst's page: how good the predictions are, and where they err."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from markupsafe import Markup
+
+from features.files import write_text
+from reports import quality as q
+from reports.confusion import confusion_data, confusion_of
+from reports.embed import clean, embed_json, render
+from reports.evaluation import stored
+from reports.options import PublishOptions
+from reports.page import frame
+from reports.run import RunTables
+from reports.svg import Plot, nice_ticks, short
+from reports.translation import translation
+
+RATES = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.2)
+
+
+def write_analyst(run: RunTables, out: Path, options: PublishOptions, listed: pl.DataFrame) -> Path:
+    """Write `analyst.html`: agreement with declarations, calibration, errors, models."""
+    quality = q.quality_of(run)
+    confusion = confusion_of(quality)
+    data = confusion_data(run, quality, confusion, listed, options.cell_parcels)
+    context = {
+        **frame(run, options, "analyst.html", translation("en")),
+        "run": run,
+        "clean": clean,
+        "quality": quality,
+        "confusion": data,
+        "agreement": quality.ratio(
+            "agreement", quality.table["right"].cast(pl.Float64).to_numpy(), np.ones(len(quality.table))
+        ),
+        "coverage": q.set_coverage(quality),
+        "per_class": q.per_class(quality),
+        "errors": _errors(quality),
+        "reliability": reliability_figure(q.reliability(quality)),
+        "promised": promised_figure(q.false_alarm_curve(quality, RATES)),
+        "paired": q.paired(run, quality, "ensemble"),
+        "metrics": run.metrics,
+        "in_season": in_season_figure(stored(run, "in_season")),
+        "decidable": stored(run, "decidable"),
+        "tuning": stored(run, "tuning"),
+        "cleaning": stored(run, "label_cleaning"),
+        "ablation": stored(run, "ablation"),
+        "data": embed_json(data),
+    }
+    return write_text(out / "analyst.html", render("analyst.html.j2", ["common.js", "analyst.js"], context))
+
+
+def _errors(quality: q.Quality) -> Mapping[str, list[q.Share]]:
+    """Return errors by what may cause them."""
+    table = quality.table
+    column = {
+        name: table[name].cast(pl.Float64).fill_null(np.nan).to_numpy()
+        for name in ("area_ha", "n_observations", "filled_share", "top")
+    }
+    region = np.array(
+        [f"0|{clean(name)}" if name is not None else "9|not given" for name in table["region"]], dtype=object
+    )
+    labels = {
+        "Parcel size, hectares": q.bins(column["area_ha"], [0, 0.3, 0.5, 1, 2, 5, 10], short),
+        "Observations": q.bins(column["n_observations"], [0, 5, 10, 20, 30, 45, 60], short),
+        "Share filled": q.bins(column["filled_share"], [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75], _percent),
+        "Highest probability": q.bins(column["top"], [0, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95], _percent),
+        "Region": region,
+    }
+    return {name: q.errors_by(quality, label) for name, label in labels.items()}
+
+
+def _percent(value: float) -> str:
+    return f"{100 * value:g}%"
+
+
+def _share_axes(plot: Plot, most: float, across: str, up: str) -> Plot:
+    ticks = [(tick, f"{100 * tick:g}%") for tick in nice_ticks(0, most)]
+    return plot.axis_y(ticks, up).axis_x(ticks, across)
+
+
+def reliability_figure(points: Sequence[tuple[float, q.Share]]) -> Markup | None:
+    """Return how often the likeliest class was the declared one against the probability it was given."""
+    if not points:
+        return None
+    plot = Plot(400, 300, (0, 1), (0, 1), "Reliability: share right against probability", bottom=36, top=20)
+    _share_axes(plot, 1, "Highest probability, mean of bin", "Share that agrees with the declaration")
+    plot.line([0, 1], [0, 1], "ideal")
+    most = max(share.n for _, share in points)
+    for top, share in points:
+        plot.box(top - 0.012, top + 0.012, 0, 0.12 * share.n / most, "b0")
+        if share.low is not None and share.high is not None:
+            plot.whisker(top, share.low, share.high)
+    plot.line([top for top, _ in points], [share.value for _, share in points], "l0")
+    return plot.dots([top for top, _ in points], [share.value for _, share in points], "p0", 3.2).markup()
+
+
+def promised_figure(points: Sequence[tuple[float, q.Share]]) -> Markup | None:
+    """Return the share of declarations under each p-value against the rate promised."""
+    known = [(rate, share) for rate, share in points if np.isfinite(share.value)]
+    if not known:
+        return None
+    most = max(0.22, *(share.high or share.value for _, share in known))
+    plot = Plot(400, 300, (0, 0.22), (0, most), "Promised against empirical rate", bottom=36, top=20)
+    plot.axis_x([(tick, f"{100 * tick:g}%") for tick in nice_ticks(0, 0.22)], "Promised: p-value at or below")
+    plot.axis_y([(tick, f"{100 * tick:g}%") for tick in nice_ticks(0, most)], "Share of declarations")
+    plot.line([0, 0.22], [0, 0.22], "ideal")
+    for rate, share in known:
+        if share.low is not None and share.high is not None:
+            plot.whisker(rate, share.low, share.high)
+    plot.line([rate for rate, _ in known], [share.value for _, share in known], "l0")
+    return plot.dots([rate for rate, _ in known], [share.value for _, share in known], "p0", 3.2).markup()
+
+
+def in_season_figure(table: pl.DataFrame | None) -> Markup | None:
+    """Return macro-F1 (with its interval) and the share decided as the season goes on."""
+    if table is None or not len(table):
+        return None
+    table = table.sort("date")
+    days = [day.toordinal() for day in table["date"]]
+    plot = Plot(
+        820,
+        260,
+        (days[0], max(days[-1], days[0] + 1)),
+        (0, 1),
+        "Macro-F1 and share decided by date",
+        bottom=26,
+        top=20,
+        right=20,
+    )
+    plot.axis_y([(tick, short(tick)) for tick in nice_ticks(0, 1)], "macro-F1, share decided")
+    plot.axis_x([(day.toordinal(), f"{day.day} {day:%b}") for day in table["date"]])
+    if {"low", "high"} <= set(table.columns):
+        plot.band(days, table["low"].to_list(), table["high"].to_list(), "b0")
+    plot.line(days, table["macro_f1"].to_list(), "l0").dots(days, table["macro_f1"].to_list(), "p0", 3)
+    if "share_decided" in table.columns:
+        plot.line(days, table["share_decided"].to_list(), "l1").dots(
+            days, table["share_decided"].to_list(), "p1", 3
+        )
+    return plot.markup()

@@ -1,0 +1,30 @@
+"""The stored evaluation tables that the pages draw, by name, and the columns they need."""
+
+import polars as pl
+
+from features.schema import check_columns
+from reports.run import RunTables
+
+# further columns are shown where a table is printed whole
+TABLES = {
+    "in_season": ("date", "macro_f1"),  # also low, high, n, share_decided
+    "decidable": ("crop_class", "date"),  # the earliest date a class is decidable
+    "tuning": ("trial", "value"),  # also model, state, parameters
+    "label_cleaning": ("parcel_id", "crop_class"),  # also suggested, score, action
+    "ablation": ("subject", "metric", "value"),  # also low, high, n
+}
+
+
+def stored(run: RunTables, name: str) -> pl.DataFrame | None:
+    """Return a stored evaluation table, or None where the run has none or an empty one.
+
+    Raises
+    ------
+    SchemaError
+        Where the table lacks a column that is drawn.
+    """
+    table = run.evaluation.get(name)
+    if table is None or not len(table):
+        return None
+    check_columns(table.columns, TABLES[name], f"The evaluation table {name}")
+    return table

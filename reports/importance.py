@@ -1,0 +1,196 @@
+"""Importance tables as figures: a heat map feature by date, lines through the season, methods side by side."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import polars as pl
+from markupsafe import Markup
+
+from reports.embed import clean
+from reports.run import RunTables
+from reports.svg import Plot, figure, heat_map, nice_ticks, short
+from reports.words import sensor_of
+
+MOST_ROWS = 60
+
+
+@dataclass(frozen=True)
+class View:
+    """One heat map, and the groups that weigh most in it."""
+
+    key: str
+    title: str
+    chart: Markup
+    top: list[tuple[str, date, float, float]]  # feature, date, value, share of all
+    n: int
+
+
+def shap_views(run: RunTables, feature_name: Callable[[str], str]) -> list[View]:
+    """Return heat maps of SHAP importance: overall, per sensor, per class; none where no table was stored."""
+    if run.importance is None:
+        return []
+    table = run.importance.filter(pl.col("method") == "shap")
+    overall = table.filter(pl.col("crop_class") == "all")
+    views = [_view("all", "All classes, all sensors", overall, feature_name)]
+    sensors = sorted({sensor_of(name) for name in overall["feature"]})
+    for sensor in sensors if len(sensors) > 1 else []:
+        part = overall.filter(pl.col("feature").map_elements(sensor_of, return_dtype=pl.String) == sensor)
+        views.append(
+            _view(
+                f"sensor-{sensor}",
+                {"s1": "Radar only (Sentinel-1)", "s2": "Optical only (Sentinel-2)"}.get(
+                    sensor, "Context only"
+                ),
+                part,
+                feature_name,
+            )
+        )
+    classes = [name for name in table["crop_class"].unique(maintain_order=True) if name != "all"]
+    for k, name in enumerate(classes):
+        views.append(
+            _view(
+                f"class-{k}",
+                clean(run.class_name(name)),
+                table.filter(pl.col("crop_class") == name),
+                feature_name,
+            )
+        )
+    return [view for view in views if view is not None]
+
+
+def _view(key: str, title: str, table: pl.DataFrame, feature_name: Callable[[str], str]) -> View | None:
+    if not len(table):
+        return None
+    cells = table.group_by("feature", "time").agg(pl.col("value").mean(), pl.col("n").max())
+    total = float(cells["value"].sum()) or 1.0
+    ranked = cells.sort(["value", "feature", "time"], descending=[True, False, False]).head(12)
+    top = [
+        (feature, day, value, value / total)
+        for feature, day, value in ranked.select("feature", "time", "value").iter_rows()
+    ]
+    return View(key, title, _chart(cells, title, feature_name), top, int(table["n"].max() or 0))
+
+
+def _chart(cells: pl.DataFrame, title: str, feature_name: Callable[[str], str]) -> Markup:
+    weight = (
+        cells.group_by("feature")
+        .agg(pl.col("value").sum())
+        .sort(["value", "feature"], descending=[True, False])
+        .head(MOST_ROWS)
+    )
+    rows = sorted(
+        weight["feature"],
+        key=lambda name: (
+            sensor_of(name) != "s2",
+            -float(weight.filter(pl.col("feature") == name)["value"][0]),
+            name,
+        ),
+    )
+    days = cells["time"].unique().sort().to_list()
+    values = np.full((len(rows), len(days)), np.nan)
+    place, column = {name: k for k, name in enumerate(rows)}, {day: k for k, day in enumerate(days)}
+    for feature, day, value in cells.select("feature", "time", "value").iter_rows():
+        if feature in place:
+            values[place[feature], column[day]] = value
+    return heat_map(
+        [feature_name(name) for name in rows],
+        month_labels(days),
+        values,
+        f"Importance by feature and date: {title}",
+    )
+
+
+def month_labels(days: list[date]) -> list[str]:
+    """Return the month's name at each month's first step, else an empty label."""
+    return [f"{day:%b}" if not k or day.month != days[k - 1].month else "" for k, day in enumerate(days)]
+
+
+def season_lines(
+    run: RunTables, feature_name: Callable[[str], str], most: int = 6
+) -> tuple[Markup, list[str], str] | None:
+    """Return importance through the season of the features that weigh most, their names, and the method's name.
+
+    The random forest's own importance where it was stored (as published for crop typing from parcels), else SHAP.
+    """
+    if run.importance is None:
+        return None
+    overall = run.importance.filter(pl.col("crop_class") == "all")
+    method = next((name for name in ("impurity", "shap", "permutation") if name in overall["method"]), None)
+    if method is None:
+        return None
+    cells = (
+        overall.filter(pl.col("method") == method)
+        .group_by("feature", "time")
+        .agg(pl.col("value").mean())
+        .sort("time")
+    )
+    best = (
+        cells.group_by("feature")
+        .agg(pl.col("value").sum())
+        .sort(["value", "feature"], descending=[True, False])["feature"]
+        .head(most)
+        .to_list()
+    )
+    days = cells["time"].unique().sort().to_list()
+    ordinals, high = [day.toordinal() for day in days], float(cells["value"].max() or 1)  # type: ignore[arg-type]
+    plot = Plot(
+        820,
+        280,
+        (ordinals[0], max(ordinals[-1], ordinals[0] + 1)),
+        (0, high),
+        "Importance through the season",
+        left=50,
+        top=18,
+        right=16,
+    )
+    plot.axis_y([(tick, short(tick)) for tick in nice_ticks(0, high)], "importance")
+    plot.axis_x([(day.toordinal(), name) for day, name in zip(days, month_labels(days), strict=True) if name])
+    for k, feature in enumerate(best):
+        part = dict(cells.filter(pl.col("feature") == feature).select("time", "value").iter_rows())
+        plot.line(ordinals, [part.get(day, float("nan")) for day in days], f"l{k}")
+    return plot.markup(), [feature_name(name) for name in best], method
+
+
+def methods(run: RunTables, feature_name: Callable[[str], str], most: int = 15) -> Markup | None:
+    """Return each feature's share of the total by SHAP and by permutation, side by side; None without both."""
+    if run.importance is None:
+        return None
+    overall = run.importance.filter(pl.col("crop_class") == "all")
+    shares = {name: _shares(overall.filter(pl.col("method") == name)) for name in ("shap", "permutation")}
+    if not all(shares.values()):
+        return None
+    features = sorted(
+        shares["shap"].keys() | shares["permutation"].keys(),
+        key=lambda name: (-max(part.get(name, 0) for part in shares.values()), name),
+    )[:most]
+    high = max(max(part.values()) for part in shares.values()) * 1.05
+    low = min(0.0, *(min(part.values()) for part in shares.values()))
+    height = 34.0 + 20 * len(features)
+    plot = Plot(
+        560,
+        height,
+        (low, high),
+        (len(features) - 0.5, -0.5),
+        "Share of importance by method",
+        left=150,
+        top=6,
+        bottom=24,
+    )
+    plot.axis_x([(tick, f"{100 * tick:g}%") for tick in nice_ticks(low, high)], grid=True)
+    for k, name in enumerate(features):
+        pair = [shares["shap"].get(name), shares["permutation"].get(name)]
+        plot.text(144, plot.py(k) + 3.5, feature_name(name), "tick end")
+        if pair[0] is not None and pair[1] is not None:
+            plot.across(k, *sorted(pair), "axis")
+        for value, style in zip(pair, ("p0", "p1"), strict=True):
+            if value is not None:
+                plot.dots([value], [k], style, 4.2)
+    return figure(plot.width, plot.height, plot.title, plot.parts)
+
+
+def _shares(table: pl.DataFrame) -> dict[str, float]:
+    sums = table.group_by("feature").agg(pl.col("value").sum())
+    total = float(sums["value"].clip(0).sum())
+    return {name: value / total for name, value in sums.iter_rows()} if total > 0 else {}

@@ -1,0 +1,37 @@
+"""The three pages and the parcel sheets of a run, written from its stored tables."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from reports.agency import write_agency
+from reports.analyst import write_analyst
+from reports.auditor import write_auditor
+from reports.followup import candidates
+from reports.options import PublishOptions
+from reports.run import RunTables
+
+log = logging.getLogger(__name__)
+Progress = Callable[[int, int], None]
+
+
+def write_reports(
+    run: RunTables, out: Path, options: PublishOptions, progress: Progress | None = None
+) -> list[Path]:
+    """Write `agency.html`, `analyst.html`, `auditor.html` and `parcels/<id>.html` under `out`.
+
+    The same run and options give the same bytes.
+
+    Parameters
+    ----------
+    progress
+        Called with (files written, files to write).
+
+    Returns
+    -------
+    list[Path]
+        Every file written, in order.
+    """
+    listed = candidates(run, options)
+    written = write_agency(run, out, options, listed)
+    return [*written, write_analyst(run, out, options, listed), write_auditor(run, out, options)]

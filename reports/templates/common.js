@@ -1,0 +1,66 @@
+"use strict";
+const $ = (selector, root = document) => root.querySelector(selector);
+const $$ = (selector, root = document) => [...root.querySelectorAll(selector)];
+const data = (id) => { const found = document.getElementById(id); return found ? JSON.parse(found.textContent) : null; };
+const SVG = "http://www.w3.org/2000/svg";
+
+function make(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name === "on") for (const [event, act] of Object.entries(value)) element.addEventListener(event, act);
+    else element.setAttribute(name, value === true ? "" : value);
+  }
+  element.append(...children.filter((child) => child !== null && child !== undefined));
+  return element;
+}
+
+function mark(verdict) {
+  const svg = document.createElementNS(SVG, "svg");
+  const use = document.createElementNS(SVG, "use");
+  svg.setAttribute("class", "mark");
+  svg.setAttribute("aria-hidden", "true");
+  use.setAttribute("href", "#v-" + verdict);
+  svg.append(use);
+  return svg;
+}
+
+/* Tables whose headings are buttons sort by the column; a cell's data-v goes before its text. */
+function sortable(table) {
+  const heads = $$("thead th", table);
+  heads.forEach((head, column) => {
+    const button = $("button", head);
+    if (!button) return;
+    button.addEventListener("click", () => {
+      const number = head.dataset.kind !== "text";
+      const up = head.getAttribute("aria-sort") === (number ? "descending" : "none") || (!head.hasAttribute("aria-sort") && !number);
+      heads.forEach((other) => other.removeAttribute("aria-sort"));
+      head.setAttribute("aria-sort", up ? "ascending" : "descending");
+      const value = (row) => {
+        const cell = row.cells[column];
+        const raw = cell.dataset[document.body.dataset.unit === "ha" && cell.dataset.h !== undefined ? "h" : "v"] ?? cell.textContent.trim();
+        return number ? (raw === "" || raw === "–" ? -Infinity : Number(raw)) : raw;
+      };
+      const body = table.tBodies[0];
+      const rows = [...body.rows].map((row) => [value(row), row]);
+      rows.sort(([a], [b]) => (number ? a - b : a.localeCompare(b, document.documentElement.lang, { numeric: true })) * (up ? 1 : -1));
+      body.append(...rows.map(([, row]) => row));
+    });
+  });
+}
+
+/* A group of radio buttons named by data-show switches the elements whose data-of is its value. */
+function switches(group) {
+  const show = () => {
+    const chosen = $("input:checked", group)?.value ?? $("select", group)?.value;
+    $$(`[data-in="${group.dataset.show}"]`).forEach((part) => { part.hidden = part.dataset.of !== chosen; });
+  };
+  group.addEventListener("change", show);
+  show();
+}
+
+$$("table.sortable").forEach(sortable);
+$$("[data-show]").forEach(switches);
+$$("[data-units]").forEach((group) => group.addEventListener("change", () => {
+  document.body.dataset.unit = $("input:checked", group).value;
+}));

@@ -1,0 +1,75 @@
+"""What the pages say, in the reader's language, from one catalog file per language."""
+
+from collections.abc import Mapping
+from datetime import date
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+FOLDER = Path(__file__).parent / "translations"
+
+
+class Text:
+    """The phrases of one language; calling it fills a phrase in.
+
+    Examples
+    --------
+    >>> text = translation("en")
+    >>> text("verdict.confirmed"), text.number(12345.678, 1), text.percent(0.1234)
+    ('Confirmed', '12,345.7', '12.3%')
+    >>> translation("de").number(12345.678, 1)
+    '12.345,7'
+    """
+
+    def __init__(self, language: str, phrases: Mapping[str, str]) -> None:
+        self.language = language
+        self.phrases = phrases
+
+    def __call__(self, key: str, **values: object) -> str:
+        """Return the phrase of `key`, its `{names}` replaced.
+
+        Raises
+        ------
+        KeyError
+            Where the catalog lacks the phrase.
+        """
+        return self.phrases[key].format(**values) if values else self.phrases[key]
+
+    def get(self, key: str, default: str) -> str:
+        """Return the phrase of `key`, or `default` where the catalog has none (a name the catalog cannot know)."""
+        return self.phrases.get(key, default)
+
+    def number(self, value: float | None, digits: int = 0) -> str:
+        """Return a number with the language's separators; the dash of an unknown value for None."""
+        if value is None or value != value:
+            return "–"
+        thousands, point = self.phrases["number.thousands"], self.phrases["number.point"]
+        return f"{value:,.{digits}f}".translate({ord(","): thousands, ord("."): point})
+
+    def percent(self, value: float | None, digits: int = 1) -> str:
+        """Return a share as a percentage."""
+        if value is None or value != value:
+            return "–"
+        return self("number.percent", value=self.number(100 * value, digits))
+
+    def day(self, day: date, year: bool = False) -> str:
+        """Return a day as `12 May` or, with the year, `12 May 2025`."""
+        name = self(f"month.{day.month}")
+        return self("date.with_year" if year else "date.short", day=day.day, month=name, year=day.year)
+
+
+@cache
+def translation(language: str) -> Text:
+    """Return the catalog of a language (`en`, `de`)."""
+    nested = yaml.safe_load((FOLDER / f"{language}.yaml").read_text(encoding="utf-8"))
+    return Text(language, dict(_flatten(nested)))
+
+
+def _flatten(nested: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+    pairs = []
+    for key, value in nested.items():
+        name = f"{prefix}{key}"
+        pairs += _flatten(value, f"{name}.") if isinstance(value, dict) else [(name, str(value))]
+    return pairs

@@ -1,0 +1,47 @@
+"""Features and dates in words a reader knows."""
+
+import re
+from datetime import date
+
+from features.schema import OPTICAL_BANDS
+from reports.translation import Text
+
+_RADAR = re.compile(r"^(?P<base>s0\w*?|coh\w*?|rvi|ratio\w*?)(?:_r(?P<orbit>\d+))?$")
+
+
+def sensor_of(feature: str) -> str:
+    """Return `s1` or `s2`, or `context` for weather, soil and terrain.
+
+    Examples
+    --------
+    >>> sensor_of("s0vh_db_r037"), sensor_of("ndvi"), sensor_of("weather_gdd")
+    ('s1', 's2', 'context')
+    """
+    if feature.split("_")[0] in ("weather", "soil", "elevation", "terrain", "context"):
+        return "context"
+    return "s1" if _RADAR.match(feature) else "s2"
+
+
+def feature_words(feature: str, text: Text) -> str:
+    """Return a feature's name in plain words, with its orbit where it has one.
+
+    Examples
+    --------
+    >>> from reports.translation import translation
+    >>> feature_words("s0vh_db_r037", translation("en")), feature_words("B11", translation("en"))
+    ('Radar VH, orbit 37', 'Band B11')
+    """
+    found = _RADAR.match(feature)
+    base, orbit = (found["base"], found["orbit"]) if found else (feature, None)
+    words = text("feature.band", band=base) if base in OPTICAL_BANDS else text.get(f"feature.{base}", base)
+    return text("feature.orbit", feature=words, orbit=int(orbit)) if orbit else words
+
+
+def step_words(day: date, following: date | None, text: Text) -> str:
+    """Return a calendar step as `11–20 May`, or its first day where the next step is unknown or far."""
+    if following is None or not 1 < (following - day).days <= 31:
+        return text.day(day)
+    last = date.fromordinal(following.toordinal() - 1)
+    if last.month == day.month:
+        return text("date.span", first=day.day, last=last.day, month=text(f"month.{day.month}"))
+    return f"{text.day(day)} – {text.day(last)}"
