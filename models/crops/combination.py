@@ -1,0 +1,47 @@
+"""Several models' probabilities made one: a weighted product, its weights learnt where no judged label is seen."""
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.special import log_softmax
+
+FLOOR = 1e-4  # a model that gives a class no chance must not veto the others
+PULL = 0.05  # how strongly weights are drawn to all the same; matters only for few parcels
+
+
+def combine(probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return `(n, k)`: the logarithmic opinion pool of `(model, n, k)` probabilities.
+
+    Weights that sum to 1 average; a larger or smaller sum also sharpens or softens, so that learnt weights calibrate.
+    (Genest and Zidek, 1986; the sum as a temperature: Guo et al., 2017.)
+    """
+    scores = np.tensordot(weights, np.log(probabilities + FLOOR), axes=1)
+    return np.asarray(np.exp(log_softmax(scores, axis=1)))
+
+
+def learn_weights(probabilities: np.ndarray, codes: np.ndarray) -> np.ndarray:
+    """Return `(model,)` non-negative weights that minimise the log-loss of `combine`.
+
+    Parameters
+    ----------
+    probabilities
+        `(model, n, k)`, out of fold.
+    codes
+        `(n,)` columns of the declared classes.
+    """
+    logs = np.log(probabilities + FLOOR)
+    models, n, _ = logs.shape
+    equal = np.full(models, 1 / models)
+    own = logs[:, np.arange(n), codes]
+
+    def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
+        scores = np.tensordot(weights, logs, axes=1)
+        log_p = log_softmax(scores, axis=1)
+        value = (
+            -log_p[np.arange(n), codes].mean() + PULL * models / np.sqrt(n) * ((weights - equal) ** 2).sum()
+        )
+        expected = np.einsum("nk,mnk->mn", np.exp(log_p), logs)
+        gradient = (expected - own).mean(1) + 2 * PULL * models / np.sqrt(n) * (weights - equal)
+        return float(value), gradient
+
+    found = minimize(loss, equal, jac=True, method="L-BFGS-B", bounds=[(0, 5)] * models)
+    return np.asarray(found.x)

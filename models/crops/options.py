@@ -1,0 +1,49 @@
+"""What can be chosen about training: which models, how they are combined, what is done about rare and wrong labels."""
+
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from features.options import Options
+from models.crops.catalogue import build
+from models.crops.imbalance import BalanceOptions
+
+
+class ExplanationOptions(Options):
+    """How much of the models is explained."""
+
+    parcels: int = Field(
+        400, ge=1, description="Parcels, spread over the classes, that importance is measured on."
+    )
+    background: int = Field(
+        32, ge=1, description="Training parcels that a network's expected gradients start from."
+    )
+
+
+class TrainOptions(Options):
+    """The train stage."""
+
+    models: dict[str, dict[str, Any]] = Field(
+        default={"lightgbm": {}, "dense": {}, "lstm": {}},
+        min_length=1,
+        description="Models by name, each with its own options where they differ from its defaults.",
+    )
+    combination: Literal["learnt", "mean"] = Field(
+        "learnt", description="Weights of the ensemble: learnt inside the training folds, or all the same."
+    )
+    least_parcels: int = Field(10, ge=2, description="A class with fewer parcels is not trained on.")
+    balance: BalanceOptions = BalanceOptions()
+    explanation: ExplanationOptions = ExplanationOptions()
+    seed: int = Field(0, ge=0, description="Seed of everything random in the fits.")
+    threads: int = Field(2, ge=1, description="Threads of a fit.")
+
+    @model_validator(mode="after")
+    def _models_exist(self) -> Self:
+        for name in self.models:
+            self.estimator(name, fold=0)
+        return self
+
+    def estimator(self, name: str, fold: int) -> Any:
+        """Return the unfitted estimator `name` for one fold: its own options over the common seed and threads."""
+        common = {"seed": self.seed * 1000 + fold, "threads": self.threads}
+        return build(name, **{**common, **self.models[name]})

@@ -1,0 +1,211 @@
+"""What the models looked at: signed contributions a parcel, and importance by feature, date, sensor and statistic."""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import xarray as xr
+
+from features.schema import CONTRIBUTIONS, IMPORTANCE, check_table
+from models.crops.contributions import columns, sums_by, tree_contributions
+from models.crops.crossfit import ENSEMBLE, CrossFit
+from models.crops.estimator import CropEstimator
+from models.crops.inputs import take
+from models.crops.options import ExplanationOptions
+from models.crops.table import Column
+
+Progress = Callable[[int, int], None]
+log = logging.getLogger(__name__)
+ALL = "all"
+GROUPINGS: Mapping[str, Callable[[Column], tuple[str, int | None]]] = {
+    "shap": lambda column: (column.feature, column.step),
+    "shap_feature": lambda column: (column.feature, None),
+    "shap_date": lambda column: (ALL, column.step),
+    "shap_sensor": lambda column: (sensor_of(column.feature), None),
+    "shap_statistic": lambda column: (column.statistic, None),
+}
+
+
+@dataclass(frozen=True)
+class Explained:
+    """Contributions to one class's score: `(n, column)`, what the columns are, and the parcels they are of."""
+
+    crop_class: str
+    parcel_ids: np.ndarray
+    columns: list[Column]
+    contributions: np.ndarray
+
+
+def sensor_of(feature: str) -> str:
+    """Return s1, s2 or context.
+
+    Examples
+    --------
+    >>> [sensor_of(name) for name in ("s0vh_db_r037", "ndvi", "elevation")]
+    ['s1', 's2', 'context']
+    """
+    if feature.startswith(("s0", "coh", "rvi", "ratio_db")):
+        return "s1"
+    return "context" if feature.startswith(("elevation", "soil", "slope", "weather")) else "s2"
+
+
+def explain(
+    fitted: CrossFit,
+    series: xr.Dataset,
+    y: Sequence[str | None],
+    options: ExplanationOptions,
+    parcels: Iterable[str] | None = None,
+    model: str = "lightgbm",
+    progress: Progress | None = None,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Explain a cross-fitted model, each parcel by the model that did not see it.
+
+    Parameters
+    ----------
+    series, y
+        Those that were cross-fitted.
+    parcels
+        Whose contributions are wanted; those whose most probable class is not the declared one when omitted.
+
+    Returns
+    -------
+    tuple
+        IMPORTANCE: mean absolute contribution of each group, with methods `shap` (feature and date), `shap_feature`,
+        `shap_date`, `shap_sensor` and `shap_statistic` (signed values are summed within a group first), for each
+        class over its own parcels and over `all`; and CONTRIBUTIONS to the declared and the predicted class.
+        A null time stands for the whole season.
+    """
+    declared = pl.DataFrame({"parcel_id": series["parcel"].values.astype(str), "declared": list(y)})
+    table = _predicted(fitted, declared)
+    times = series["time"].values
+    wanted = set(_disagreeing(table) if parcels is None else parcels)
+    sample = _sampled(table.filter(pl.col("fold") >= 0), options.parcels)
+    own = _explained(
+        fitted, model, series, sample.select("parcel_id", "fold", crop_class="declared"), progress
+    )
+    importance = pl.concat([importance_of(own, times, model), *_overall(own, times, model)])
+    asked = table.filter(pl.col("parcel_id").is_in(list(wanted)))
+    pairs = pl.concat(
+        [asked.select("parcel_id", "fold", crop_class=name) for name in ("declared", "predicted")]
+    ).unique(maintain_order=True)
+    signed = _explained(fitted, model, series, pairs, None)
+    return check_table(importance, IMPORTANCE, "importance"), contributions_of(signed, times, model)
+
+
+def _predicted(fitted: CrossFit, declared: pl.DataFrame) -> pl.DataFrame:
+    """Return `parcel_id, fold, declared, predicted`, the classes those that the models know."""
+    block = fitted.probabilities.filter(pl.col("model") == ENSEMBLE)
+    classes = np.array(block.columns[3:])
+    predicted = classes[block.select(classes.tolist()).to_numpy().argmax(1)]
+    table = block.select("parcel_id", "fold").with_columns(pl.Series("predicted", predicted))
+    known = pl.when(pl.col("declared").is_in(classes.tolist())).then(pl.col("declared"))
+    return table.join(
+        declared, on="parcel_id", how="left", validate="1:1", maintain_order="left"
+    ).with_columns(known)
+
+
+def _disagreeing(table: pl.DataFrame) -> list[str]:
+    return table.filter(pl.col("declared").ne_missing(pl.col("predicted")))["parcel_id"].to_list()
+
+
+def _sampled(table: pl.DataFrame, most: int) -> pl.DataFrame:
+    """Take about `most` parcels, equally many of each class, evenly spread over the table."""
+    share = max(most // max(table["declared"].n_unique(), 1), 1)
+    step = (pl.len().over("declared") / share).ceil().cast(pl.Int64).clip(1)
+    return table.filter(
+        pl.col("declared").is_not_null() & (pl.int_range(pl.len()).over("declared") % step == 0)
+    )
+
+
+def _explained(
+    fitted: CrossFit, model: str, series: xr.Dataset, pairs: pl.DataFrame, progress: Progress | None
+) -> list[Explained]:
+    """Contributions to `crop_class` of each `parcel_id`, by the model of its fold (the first where it has none)."""
+    models = fitted.models[model]
+    place = {name: i for i, name in enumerate(series["parcel"].values.astype(str))}
+    pairs = pairs.drop_nulls("crop_class").with_columns(
+        fold=pl.when(pl.col("fold") < 0).then(min(models)).otherwise("fold")
+    )
+    groups = list(pairs.group_by("crop_class", "fold", maintain_order=True))
+    found = []
+    for done, ((crop_class, fold), group) in enumerate(groups):
+        estimator = models[int(str(fold))]
+        if str(crop_class) in estimator.classes_:
+            rows = np.array([place[name] for name in group["parcel_id"]])
+            found.append(_one(estimator, take(series, rows), str(crop_class)))
+        if progress:
+            progress(done + 1, len(groups))
+    return found
+
+
+def _one(estimator: CropEstimator, series: xr.Dataset, crop_class: str) -> Explained:
+    contributions, _ = tree_contributions(estimator, series, crop_class)  # type: ignore[arg-type]
+    return Explained(crop_class, series["parcel"].values.astype(str), columns(estimator), contributions)  # type: ignore[arg-type]
+
+
+def importance_of(explained: Sequence[Explained], times: np.ndarray, model: str) -> pl.DataFrame:
+    """Return IMPORTANCE of each class: the mean over its parcels of the absolute sum within each group."""
+    tables = []
+    for crop_class in dict.fromkeys(part.crop_class for part in explained):
+        parts = [part for part in explained if part.crop_class == crop_class]
+        tables += _grouped(parts, times, model, crop_class)
+    return pl.concat(tables) if tables else IMPORTANCE.to_frame()
+
+
+def _overall(explained: Sequence[Explained], times: np.ndarray, model: str) -> list[pl.DataFrame]:
+    return _grouped(explained, times, model, ALL) if explained else []
+
+
+def _grouped(
+    parts: Sequence[Explained], times: np.ndarray, model: str, crop_class: str
+) -> list[pl.DataFrame]:
+    stacked = np.concatenate([part.contributions for part in parts])
+    dates = _dates(times)
+    tables = []
+    for method, key in GROUPINGS.items():
+        keys, sums = sums_by(stacked, [key(column) for column in parts[0].columns])
+        tables.append(
+            pl.DataFrame(
+                {
+                    "method": [method] * len(keys),
+                    "model": [model] * len(keys),
+                    "crop_class": [crop_class] * len(keys),
+                    "feature": [feature for feature, _ in keys],
+                    "time": [None if step is None else dates[step] for _, step in keys],
+                    "value": np.abs(sums).mean(0),
+                    "n": [len(stacked)] * len(keys),
+                },
+                schema=IMPORTANCE,
+            )
+        )
+    return tables
+
+
+def contributions_of(explained: Sequence[Explained], times: np.ndarray, model: str) -> pl.DataFrame:
+    """Return CONTRIBUTIONS: signed sums within (feature, date), for each parcel and class."""
+    dates = _dates(times)
+    tables = []
+    for part in explained:
+        keys, sums = sums_by(part.contributions, [GROUPINGS["shap"](column) for column in part.columns])
+        n, width = sums.shape
+        tables.append(
+            pl.DataFrame(
+                {
+                    "parcel_id": np.repeat(part.parcel_ids, width),
+                    "model": [model] * (n * width),
+                    "crop_class": [part.crop_class] * (n * width),
+                    "feature": [feature for feature, _ in keys] * n,
+                    "time": [None if step is None else dates[step] for _, step in keys] * n,
+                    "contribution": sums.ravel(),
+                },
+                schema_overrides={"time": pl.Date},
+            )
+        )
+    table = pl.concat(tables) if tables else CONTRIBUTIONS.to_frame()
+    return check_table(table, CONTRIBUTIONS, "contributions")
+
+
+def _dates(times: np.ndarray) -> list[object]:
+    return list(times.astype("datetime64[D]").tolist())

@@ -1,0 +1,63 @@
+"""Explanations: contributions that add up, groups summed before their absolutes are taken."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from features.schema import CONTRIBUTIONS, IMPORTANCE
+from models.crops.catalogue import build
+from models.crops.contributions import tree_contributions
+from models.crops.crossfit import CrossFit, cross_fit
+from models.crops.options import ExplanationOptions, TrainOptions
+from models.crops.table import wide_table
+from models.explanation import explain
+from tests.crop_worlds import crop_world
+
+
+@pytest.fixture(scope="module")
+def world() -> tuple[CrossFit, object, np.ndarray]:
+    series, y, folds = crop_world()
+    options = TrainOptions(models={"lightgbm": {"rounds": 20}}, threads=1)
+    return cross_fit(series, y, folds, options), series, y
+
+
+def test_one_class_by_its_own_trees_equals_the_whole_model() -> None:
+    series, y, _ = crop_world(n=60)
+    model = build("lightgbm", rounds=15, threads=1).fit(series, y)
+    table = wide_table(series, summaries=False)
+    whole = model.booster_.predict(table, pred_contrib=True).reshape(60, 4, -1)
+    raw = model.booster_.predict(table, raw_score=True)
+    for k, name in enumerate(model.classes_):
+        contributions, base = tree_contributions(model, series, name)
+        np.testing.assert_allclose(contributions, whole[:, k, :-1])
+        np.testing.assert_allclose(contributions.sum(1) + base, raw[:, k])
+
+
+def test_tables_are_as_the_schema_says_and_contributions_of_flagged_parcels_only(world) -> None:
+    fit, series, y = world
+    importance, contributions = explain(fit, series, y, ExplanationOptions(parcels=80))
+    assert importance.schema == IMPORTANCE
+    assert contributions.schema == CONTRIBUTIONS
+    ensemble = fit.probabilities.filter(pl.col("model") == "ensemble")
+    predicted = np.array(ensemble.columns[3:])[ensemble[:, 3:].to_numpy().argmax(1)]
+    assert set(contributions["parcel_id"]) == set(ensemble.filter(pl.Series(predicted != y))["parcel_id"])
+    assert set(importance["crop_class"]) == {"all", "barley", "grass", "maize", "wheat"}
+    assert set(importance["method"]) == {"shap", "shap_feature", "shap_date", "shap_sensor", "shap_statistic"}
+
+
+def test_a_group_is_at_most_the_sum_of_its_parts(world) -> None:
+    fit, series, y = world
+    importance, _ = explain(fit, series, y, ExplanationOptions(parcels=80))
+    overall = importance.filter(pl.col("crop_class") == "all")
+    parts = overall.filter(pl.col("method") == "shap").group_by("feature").agg(pl.col("value").sum())
+    both = parts.join(overall.filter(pl.col("method") == "shap_feature"), on="feature", validate="1:1")
+    assert both.height == 3
+    assert (both["value_right"] <= both["value"] + 1e-9).all()
+
+
+def test_asked_parcels_get_declared_and_predicted(world) -> None:
+    fit, series, y = world
+    _, contributions = explain(fit, series, y, ExplanationOptions(parcels=80), parcels=["000004"])
+    assert set(contributions["parcel_id"]) == {"000004"}
+    assert y[4] in set(contributions["crop_class"])
+    assert contributions.group_by("crop_class").len()["len"].unique().to_list() == [36]
