@@ -1,0 +1,290 @@
+"""One work unit: a tile's parcels over one acquisition, from files to one part of the observations."""
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import polars as pl
+from odc.geo.geobox import GeoBox
+
+from features.coverage import Coverage, coverage_of
+from features.errors import CropcheckError, ImageryError
+from features.extract_options import ExtractOptions
+from features.imagery import HUGE, clear_mask
+from features.indices import compute, find_index, to_db
+from features.observations import make_part, write_part
+from features.scenes import Block, Layer, Scene, finer, hull, read_layer, scene_of
+from features.schema import SCENE_CLASS
+from features.statistics import Owned, Part, combine, finish, quantiles_of
+from features.zonal import gathered, masked, summarise, summarise_gathered
+
+POWER = "power of "  # a hidden feature: the band's linear power, for means that speckle does not bias
+
+
+@dataclass(frozen=True)
+class Unit:
+    """All that a worker needs: small, so that a scheduler can hold millions."""
+
+    row: Mapping[str, Any]  # of the acquisitions table
+    tile: str
+    parcels: Path  # GeoParquet of the tile's parcels, buffered, in the tile's CRS
+    cache: Path  # folder of coverages
+    part: Path  # what to write
+    options: ExtractOptions
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a unit: `reason` is None where its part was written."""
+
+    item_id: str
+    tile: str
+    reason: str | None = None
+    detail: str = ""
+
+
+def run_unit(unit: Unit) -> Outcome:
+    """Extract one acquisition over one tile and write its part; never raises for a bad raster."""
+    if unit.part.exists():
+        return Outcome(unit.row["item_id"], unit.tile)
+    try:
+        write_part(unit.part, extract_unit(unit))
+    except CropcheckError as error:
+        return Outcome(unit.row["item_id"], unit.tile, reason_of(error), str(error))
+    return Outcome(unit.row["item_id"], unit.tile)
+
+
+def reason_of(error: CropcheckError) -> str:
+    """A short name for why a unit was set aside."""
+    text = str(error)
+    known = {
+        "does not exist": "missing_file",
+        "cannot be read": "unreadable",
+        "is damaged": "unreadable",
+        "another coordinate system": "other_crs",
+        "do not nest": "shifted_grid",
+        "rotated": "rotated_grid",
+        "no coordinate system": "no_crs",
+        "scene classification": "no_scene_class",
+        "none of the features": "missing_band",
+    }
+    return next((reason for words, reason in known.items() if words in text), type(error).__name__)
+
+
+@lru_cache(maxsize=8)
+def tile_coverage(parcels: Path, grid: GeoBox, cache: Path) -> Coverage:
+    """Coverage of a grid by a tile's parcels, held in memory by the worker for the next unit."""
+    table = gpd.read_parquet(parcels)
+    return coverage_of(table.geometry, table["parcel_id"].to_numpy(), grid, cache)
+
+
+@dataclass
+class Gathered:
+    """One grid's coverage within one block, and the weights that the clear mask leaves."""
+
+    coverage: Coverage
+    present: np.ndarray
+    weights: np.ndarray
+    whole: np.ndarray  # bool (present,): all of the parcel's pixels lie in this block
+
+
+Lines = dict[tuple[str, int], np.ndarray]  # gathered physical values, by band and grid factor
+Found = dict[str, list[Owned]]  # by feature, what each block gave of which parcels
+
+
+def extract_unit(unit: Unit) -> pl.DataFrame:
+    """Statistics of every parcel of the tile for every feature the acquisition allows, as a part."""
+    row, options = unit.row, unit.options
+    optical = row["sensor"] == "s2"
+    scene = scene_of(row, options.features_of(row["sensor"]), (SCENE_CLASS,) if optical else ())
+    if optical and SCENE_CLASS not in scene.layers:
+        raise ImageryError(
+            f"{row['item_id']} has no scene classification; clouds cannot be masked without one."
+        )
+    found: Found = {}
+    with ThreadPoolExecutor(options.threads) as pool:
+        for block in scene.blocks(options.block_px):
+            _run_block(unit, scene, block, pool, found)
+    return _finish_unit(unit, scene, found)
+
+
+def _run_block(unit: Unit, scene: Scene, block: Block, pool: ThreadPoolExecutor, found: Found) -> None:
+    grids = _gather_grids(unit, scene, block)
+    if not any(len(part.present) for part in grids.values()):
+        return
+    bands = [band for band in scene.layers if band != SCENE_CLASS]
+    tasks = [pool.submit(_run_band, scene, band, block, grids, unit.options) for band in bands]
+    lines: Lines = {}
+    for task in tasks:
+        parts, gathered_lines = task.result()
+        lines |= gathered_lines
+        for name, part in parts.items():
+            found.setdefault(name, []).append(part)
+    made = [name for name in scene.features if not _is_raw(scene, name)]
+    more = [pool.submit(_run_index, scene, name, grids, lines, unit.options) for name in made]
+    for name, index_task in zip(made, more, strict=True):
+        found.setdefault(name, []).append(index_task.result())
+
+
+def _gather_grids(unit: Unit, scene: Scene, block: Block) -> dict[int, Gathered]:
+    """Coverage and clear weights of the block on each grid that a feature's statistics are taken on, by factor."""
+    grids = {}
+    mask = None
+    targets = {layer.factor: layer for layer in map(scene.target, scene.features)}
+    for factor, layer in targets.items():
+        coverage = tile_coverage(unit.parcels, layer.grid, unit.cache)
+        part, present = coverage.window(*block.own(layer))
+        whole = np.diff(part.offsets) == np.diff(coverage.offsets)[present]
+        weights = part.weights
+        if SCENE_CLASS in scene.layers and len(present):
+            mask = _read_mask(scene, block, unit.options) if mask is None else mask
+            weights = masked(part, _clear_on(mask, scene.layers[SCENE_CLASS], layer, block))
+        grids[factor] = Gathered(part, present, weights, whole)
+    return grids
+
+
+def _read_mask(scene: Scene, block: Block, options: ExtractOptions) -> tuple[np.ndarray, slice, slice]:
+    """Clear pixels of the scene classification under a block, clouds grown from beyond its border too."""
+    layer = scene.layers[SCENE_CLASS]
+    rows, columns = hull(layer, block)
+    metres = abs(layer.grid.affine.a)
+    margin = round(options.mask.dilation_m / metres)
+    wide = [
+        slice(max(p.start - margin, 0), min(p.stop + margin, size))
+        for p, size in zip((rows, columns), layer.grid.shape, strict=True)
+    ]
+    clear = clear_mask(read_layer(layer, *wide), options.mask, metres)
+    inner = tuple(
+        slice(p.start - w.start, p.stop - w.start) for p, w in zip((rows, columns), wide, strict=True)
+    )
+    return clear[inner], rows, columns
+
+
+def _clear_on(mask: tuple[np.ndarray, slice, slice], layer: Layer, target: Layer, block: Block) -> np.ndarray:
+    """The clear mask on the target's pixels; a coarser pixel is clear where all the mask's pixels in it are."""
+    clear, rows, columns = mask
+    if layer.factor >= target.factor:
+        return np.ascontiguousarray(finer(clear, rows, columns, layer, target, block))
+    times = target.factor // layer.factor
+    height, width = clear.shape[0] // times * times, clear.shape[1] // times * times
+    return clear[:height, :width].reshape(height // times, times, width // times, times).all(axis=(1, 3))
+
+
+def _is_raw(scene: Scene, name: str) -> bool:
+    """Whether a feature is a band as stored, up to scale and offset: its statistics come from the raw pixels."""
+    index = find_index(name)
+    asset = scene.layers[index.bands[0]].asset
+    return index.formula in index.bands and asset["unit"] not in ("linear", "db") and asset["scale"] > 0
+
+
+def _run_band(
+    scene: Scene, band: str, block: Block, grids: Mapping[int, Gathered], options: ExtractOptions
+) -> tuple[dict[str, Owned], Lines]:
+    """Read one band's block; summarise the features it is, gather it for the indices it is part of."""
+    layer = scene.layers[band]
+    rows, columns = hull(layer, block)
+    raw = read_layer(layer, rows, columns)
+    parts: dict[str, Owned] = {}
+    lines: Lines = {}
+    for name in (name for name in scene.features if band in find_index(name).bands):
+        target = scene.target(name)
+        grid = grids[target.factor]
+        if not _is_raw(scene, name):
+            if (band, target.factor) not in lines:
+                pixels = np.ascontiguousarray(finer(raw, rows, columns, layer, target, block))
+                lines[(band, target.factor)] = to_line(gathered(pixels, grid.coverage), layer.asset)
+        else:
+            own = raw[
+                tuple(
+                    slice(o.start - h.start, o.stop - h.start)
+                    for o, h in zip(block.own(layer), (rows, columns), strict=True)
+                )
+            ]
+            parts[name] = _summarise(own, grid, options.statistics, layer.asset["nodata"])
+    if layer.asset["unit"] in ("linear", "db"):
+        power = np.power(np.float32(10), lines[(band, layer.factor)] / np.float32(10))
+        parts[POWER + band] = _summarise_line(power, grids[layer.factor], ("mean",))
+    return parts, lines
+
+
+def to_line(raw: np.ndarray, asset: Mapping[str, Any]) -> np.ndarray:
+    """Physical values of gathered raw ones (float32): as `features.imagery.to_physical`, in place."""
+    with np.errstate(invalid="ignore"):
+        bad = ~(np.abs(raw) < HUGE)
+    if asset["nodata"] is not None:
+        bad |= raw == np.float32(asset["nodata"])
+    raw *= np.float32(asset["scale"])
+    raw += np.float32(asset["offset"])
+    raw[bad] = np.nan
+    return to_db(raw) if asset["unit"] == "linear" else raw
+
+
+def _run_index(
+    scene: Scene, name: str, grids: Mapping[int, Gathered], lines: Lines, options: ExtractOptions
+) -> Owned:
+    factor = scene.target(name).factor
+    values = compute(name, {band: lines[(band, factor)] for band in find_index(name).bands})
+    return _summarise_line(values, grids[factor], options.statistics)
+
+
+def _summarise(block: np.ndarray, grid: Gathered, statistics: Sequence[str], nodata: float | None) -> Owned:
+    """What a block gives of its parcels; with their pixels where some are cut by its border."""
+    if grid.whole.all():
+        return grid.present, summarise(block, grid.coverage, grid.weights, statistics, nodata)
+    return _summarise_line(gathered(block, grid.coverage), grid, statistics, nodata)
+
+
+def _summarise_line(
+    values: np.ndarray, grid: Gathered, statistics: Sequence[str], nodata: float | None = None
+) -> Owned:
+    cut = not grid.whole.all() and len(quantiles_of(statistics)[0]) > 0
+    part = summarise_gathered(values, grid.coverage.offsets, grid.weights, statistics, nodata, samples=cut)
+    return grid.present, part.without_samples_of(grid.whole) if cut else part
+
+
+def _finish_unit(unit: Unit, scene: Scene, found: Found) -> pl.DataFrame:
+    coverages = {
+        layer.factor: tile_coverage(unit.parcels, layer.grid, unit.cache)
+        for layer in map(scene.target, scene.features)
+    }
+    ids = next(iter(coverages.values())).parcel_ids
+    statistics = unit.options.statistics
+    wanted = {name: ("mean",) if name.startswith(POWER) else statistics for name in (*scene.features, *found)}
+    parts = {name: combine(found.get(name, []), kinds, len(ids)) for name, kinds in wanted.items()}
+    values, counts, shares = {}, {}, {}
+    for name in scene.features:
+        asset = scene.layers[find_index(name).bands[0]].asset
+        scaling = (asset["scale"], asset["offset"]) if _is_raw(scene, name) else (1.0, 0.0)
+        values[name] = finish(parts[name], statistics, *scaling)
+        counts[name] = parts[name].weight
+        shares[name] = share_of(parts[name].weight, coverages[scene.target(name).factor])
+    if "mean" in statistics:
+        _replace_means(scene, values, parts, statistics.index("mean"))
+    row = unit.row
+    return make_part(
+        ids, row["datetime"], row["sensor"], row["relative_orbit"], values, statistics, counts, shares
+    )
+
+
+def share_of(weight: np.ndarray, coverage: Coverage) -> np.ndarray:
+    """Share of each parcel's area that was seen, 0 to 1; what lies off the grid counts as not seen."""
+    total = np.maximum(coverage.pixels, coverage.covered())
+    return np.minimum(np.divide(weight, total, out=np.zeros(len(weight)), where=total > 0), 1.0)
+
+
+def _replace_means(scene: Scene, values: dict[str, np.ndarray], parts: Mapping[str, Part], at: int) -> None:
+    """Means of backscatter features are features of the mean power: averaging decibels would be biased by speckle."""
+    means = {}
+    for band in scene.layers:
+        if POWER + band in parts:
+            power = parts[POWER + band].moments[:, 1]
+            means[band] = to_db(power.astype(np.float32))
+    for name in scene.features:
+        bands = find_index(name).bands
+        if any(band in means for band in bands) and set(bands) <= means.keys():
+            values[name][:, at] = compute(name, {band: means[band] for band in bands})

@@ -1,0 +1,102 @@
+"""Pixels x coverage -> statistics per parcel, in memory."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from features.coverage import Coverage
+from features.errors import ImageryError
+from features.kernels import MOMENTS, gather, mask_weights, summarise_block, summarise_line
+from features.statistics import Part, finish, quantiles_of
+
+NO_NODATA = np.float32(np.nan)
+
+
+def zonal(
+    block: np.ndarray,
+    coverage: Coverage,
+    statistics: Sequence[str],
+    clear: np.ndarray | None = None,
+    nodata: float | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Statistics of every parcel over one raster.
+
+    Parameters
+    ----------
+    block
+        `(y, x)` of any number type, on the coverage's grid.
+    clear
+        bool `(y, x)`; pixels where it is False are left out. Pixels that are nodata, not finite or at least 1e20
+        in size always are.
+
+    Returns
+    -------
+    tuple
+        float64 `(parcel, statistic)`, NaN where no pixel is usable; and the summed coverage of the usable pixels,
+        float64 `(parcel,)`, zero there.
+    """
+    weights = coverage.weights if clear is None else masked(coverage, clear)
+    part = summarise(block, coverage, weights, statistics, nodata)
+    return finish(part, statistics), part.weight
+
+
+def masked(coverage: Coverage, clear: np.ndarray) -> np.ndarray:
+    """The coverage's weights, zero where `clear (y, x)` is False; float32 (pixel,)."""
+    _check_shape(clear, coverage)
+    out = np.empty_like(coverage.weights)
+    mask_weights(clear, coverage.rows, coverage.columns, coverage.lengths, coverage.weights, out)
+    return out
+
+
+def gathered(block: np.ndarray, coverage: Coverage) -> np.ndarray:
+    """The covered pixels of `block (y, x)` in the order of the coverage's weights; float32 (pixel,)."""
+    _check_shape(block, coverage)
+    out = np.empty(len(coverage.weights), np.float32)
+    gather(block, coverage.rows, coverage.columns, coverage.lengths, out)
+    return out
+
+
+def summarise(
+    block: np.ndarray,
+    coverage: Coverage,
+    weights: np.ndarray,
+    statistics: Sequence[str],
+    nodata: float | None = None,
+) -> Part:
+    """Sums and quantiles of every parcel from a pixel block `(y, x)`, in one fused pass."""
+    _check_shape(block, coverage)
+    quantiles, scores = quantiles_of(statistics)
+    part = Part(np.empty((len(coverage), MOMENTS)), np.empty((len(coverage), len(quantiles))))
+    none = NO_NODATA if nodata is None else np.float32(nodata)
+    runs = (coverage.rows, coverage.columns, coverage.lengths, coverage.runs)
+    summarise_block(
+        block, *runs, weights, coverage.offsets, none, quantiles, scores, part.moments, part.answers
+    )
+    return part
+
+
+def summarise_gathered(
+    values: np.ndarray,
+    offsets: np.ndarray,
+    weights: np.ndarray,
+    statistics: Sequence[str],
+    nodata: float | None = None,
+    samples: bool = False,
+) -> Part:
+    """As `summarise`, from gathered pixels; with `samples` the part carries them, to be combined with others."""
+    quantiles, scores = quantiles_of(statistics)
+    moments, answers = np.empty((len(offsets) - 1, MOMENTS)), np.empty((len(offsets) - 1, len(quantiles)))
+    none = NO_NODATA if nodata is None else np.float32(nodata)
+    summarise_line(values, weights, offsets, none, quantiles, scores, moments, answers)
+    if not samples:
+        return Part(moments, answers)
+    seen = np.where(values == none, np.float32(0), weights) if nodata is not None else weights
+    return Part(moments, answers, values, seen, offsets)
+
+
+def _check_shape(block: np.ndarray, coverage: Coverage) -> None:
+    if block.shape != coverage.shape:
+        raise ImageryError(
+            f"A block of {block.shape} pixels does not fit coverage computed for {coverage.shape}; "
+            "compute the coverage on the raster's own grid."
+        )
