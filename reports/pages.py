@@ -10,8 +10,10 @@ from reports.auditor import write_auditor
 from reports.followup import candidates
 from reports.options import PublishOptions
 from reports.run import RunTables
+from reports.sheets import write_sheets
 
 log = logging.getLogger(__name__)
+PAGES = 3
 Progress = Callable[[int, int], None]
 
 
@@ -33,5 +35,11 @@ def write_reports(
         Every file written, in order.
     """
     listed = candidates(run, options)
-    written = write_agency(run, out, options, listed)
-    return [*written, write_analyst(run, out, options, listed), write_auditor(run, out, options)]
+    total = int(listed["sheet"].is_not_null().sum()) + PAGES
+    report = progress or (lambda done, of: None)
+    sheets = write_sheets(run, out, options, listed, lambda done, of: report(done, total))
+    pages = write_agency(run, out, options, listed)
+    pages += [write_analyst(run, out, options, listed), write_auditor(run, out, options)]
+    report(total, total)
+    log.info("%d pages and %d parcel sheets in %s", len(pages), len(sheets), out)
+    return [*pages, *sheets]
