@@ -1,0 +1,163 @@
+"""Where work units run: in this process, in local processes, or on a Dask cluster; the results are the same.
+
+Units are small, independent and write whatever they make atomically under a name that says what it was made
+from. So a unit can be run twice without harm, and a worker that dies costs no more than running its unit again.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
+from multiprocessing import get_context
+from typing import Any, TypeVar
+
+from features.errors import ConfigError, StageError
+
+log = logging.getLogger(__name__)
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+AHEAD = 4  # units handed out per worker: enough to keep it busy, few enough for any scheduler's memory
+LOSSES = 3  # times that workers may die in a row without any unit ending in between
+
+
+def executor_for(workers: int = 1, dask: str | None = None) -> Callable[..., Iterator[Any]]:
+    """Choose where units run.
+
+    Parameters
+    ----------
+    workers
+        Local processes; 1 runs units one after another in this process.
+    dask
+        Address of a Dask scheduler (`tcp://host:8786`), which then decides alone.
+
+    Returns
+    -------
+    Callable
+        `executor(function, items)` yields one result per item, in any order.
+
+    Raises
+    ------
+    ConfigError
+        Where the number of workers is below one, or the cluster cannot be reached.
+    """
+    if dask is not None:
+        return OnDask(dask)
+    if workers < 1:
+        raise ConfigError(f"--workers {workers} leaves nobody to work; give 1 or more.")
+    return serially if workers == 1 else InProcesses(workers)
+
+
+def serially(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Run units one after another."""
+    return map(function, items)
+
+
+class InProcesses:
+    """Run units in local processes, started when first needed and again where one dies."""
+
+    def __init__(self, workers: int) -> None:
+        self.workers = workers
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __call__(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """Yield results as they come.
+
+        Raises
+        ------
+        StageError
+            Where workers keep dying without finishing anything, as when memory is short.
+        """
+        source = iter(items)
+        again: list[Item] = []
+        running: dict[Future[Result], Item] = {}
+        losses = 0
+        while True:
+            try:
+                self._hand_out(function, source, again, running)
+                if not running:
+                    return
+                done, _ = wait(running, return_when=FIRST_COMPLETED)
+                for future in done:
+                    result = future.result()
+                    del running[future]
+                    losses = 0
+                    yield result
+            except BrokenProcessPool as error:
+                losses += 1
+                if losses > LOSSES:
+                    raise StageError(
+                        f"Workers died {losses} times in a row; memory may be short: use fewer workers."
+                    ) from error
+                log.warning("A worker died; its units are run again.")
+                again.extend(running.values())
+                running.clear()
+                self.close()
+
+    def _hand_out(self, function: Callable, source: Iterator, again: list, running: dict) -> None:
+        if self._pool is None:
+            self._pool = ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"))
+        while len(running) < AHEAD * self.workers:
+            item = again.pop() if again else next(source, _NOTHING)
+            if item is _NOTHING:
+                return
+            try:
+                running[self._pool.submit(function, item)] = item
+            except BrokenProcessPool:
+                again.append(item)
+                raise
+
+    def close(self) -> None:
+        """Stop the processes; the next call starts new ones."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+            self._pool = None
+
+
+class OnDask:
+    """Run units on a Dask cluster; the scheduler sees units and outcomes, never a pixel."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    def __call__(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """Yield results as they come; a unit whose worker died is run again elsewhere.
+
+        Raises
+        ------
+        ConfigError
+            Where Dask is not installed or the scheduler does not answer.
+        """
+        client = self._connect()
+        try:
+            yield from self._run(client, function, iter(items))
+        finally:
+            client.close()
+
+    def _connect(self) -> Any:
+        try:
+            from distributed import Client
+        except ImportError as error:
+            raise ConfigError("--dask needs the cluster extra: uv sync --extra cluster.") from error
+        try:
+            return Client(self.address, timeout=20, set_as_default=False)
+        except OSError as error:
+            raise ConfigError(f"No Dask scheduler answers at {self.address}; start one or correct --dask.") from error
+
+    def _run(self, client: Any, function: Callable, source: Iterator) -> Iterator[Any]:
+        from distributed import as_completed
+
+        room = max(AHEAD * sum(client.nthreads().values()), AHEAD)
+        pending = as_completed([self._submit(client, function, item) for item in islice(source, room)])
+        for future in pending:
+            yield future.result()
+            future.release()
+            for item in islice(source, 1):
+                pending.add(self._submit(client, function, item))
+
+    def _submit(self, client: Any, function: Callable, item: Any) -> Any:
+        return client.submit(function, item, pure=False, retries=LOSSES)
+
+
+_NOTHING: Any = object()

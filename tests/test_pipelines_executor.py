@@ -1,0 +1,110 @@
+import os
+import signal
+import time
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import polars as pl
+import pytest
+
+from features.errors import ConfigError, StageError
+from features.extract_options import ExtractOptions
+from features.extraction import extract
+from features.observations import read_observations
+from pipelines.executor import InProcesses, executor_for, serially
+from tests.small_imagery import all_clear, field, optical, parcels, scene, table
+
+OPTIONS = ExtractOptions(optical=("B04", "ndvi"), inner_buffer_m=0.0)
+
+
+def double(number: int) -> int:
+    return 2 * number
+
+
+def die_once(job: tuple[int, Path]) -> int:
+    """Kill the worker the first time that number 3 is met."""
+    number, folder = job
+    if number == 3 and not (folder / "died").exists():
+        (folder / "died").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return number
+
+
+def always_die(_: int) -> int:
+    os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(10)
+    return 0
+
+
+def test_serial_is_plain_map() -> None:
+    assert executor_for(1) is serially
+    assert list(serially(double, [1, 2, 3])) == [2, 4, 6]
+
+
+def test_no_workers_is_refused() -> None:
+    with pytest.raises(ConfigError, match="nobody to work"):
+        executor_for(0)
+
+
+def test_processes_run_every_unit_though_a_worker_is_killed(tmp_path: Path) -> None:
+    executor = InProcesses(2)
+    try:
+        assert sorted(executor(die_once, [(n, tmp_path) for n in range(12)])) == list(range(12))
+        assert sorted(executor(double, range(5))) == [0, 2, 4, 6, 8]
+    finally:
+        executor.close()
+    assert (tmp_path / "died").exists()
+
+
+def test_workers_that_always_die_are_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.executor.LOSSES", 0)
+    executor = InProcesses(1)
+    with pytest.raises(StageError, match="memory may be short"):
+        list(executor(always_die, [1]))
+    executor.close()
+
+
+def test_an_absent_scheduler_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    import distributed
+
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError("timed out")
+
+    monkeypatch.setattr(distributed, "Client", refuse)
+    with pytest.raises(ConfigError, match="No Dask scheduler answers"):
+        list(executor_for(dask="tcp://127.0.0.1:9")(double, [1]))
+
+
+@pytest.mark.filterwarnings("default")  # Dask's own, on shutting down workers
+def test_dask_with_two_workers_gives_the_serial_tables_though_one_is_killed(tmp_path: Path) -> None:
+    from distributed import LocalCluster
+
+    folders = [tmp_path / "serial", tmp_path / "dask"]
+    rows, fields = season(tmp_path)
+    extract(rows, fields, OPTIONS, folders[0])
+    with LocalCluster(2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+        victim = next(iter(cluster.workers.values()))
+        done = []
+
+        def kill(finished: int, _: int) -> None:
+            done.append(finished)
+            if finished == 2:
+                os.kill(victim.pid, signal.SIGKILL)
+
+        executor = executor_for(dask=cluster.scheduler_address)
+        _, account = extract(rows, fields, OPTIONS, folders[1], progress=kill, executor=executor)
+    assert account.went_out == len(done) == 6
+    serial, spread = (read_observations(folder) for folder in folders)
+    assert serial.equals(spread)
+    names = [sorted(path.name for path in folder.rglob("parts/*/*.parquet")) for folder in folders]
+    assert names[0] == names[1]
+    for name in names[0]:
+        first, second = (next(folder.rglob(name)).read_bytes() for folder in folders)
+        assert first == second
+
+
+def season(folder: Path) -> tuple[pl.DataFrame, gpd.GeoDataFrame]:
+    rng = np.random.default_rng(8)
+    rows = table(*(optical(folder / "imagery", day, scene(rng), all_clear()) for day in range(6)))
+    return rows, parcels(field(0, 0, 200, 200), field(210, 30, 300, 250))
