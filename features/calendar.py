@@ -1,0 +1,153 @@
+"""The steps of a season: dekads, calendar months, or equal bins of growing-degree days."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from features.errors import ConfigError
+from features.schema import check_columns
+
+CalendarName = Literal["dekad", "month", "thermal"]
+WEATHER_COLUMNS = ("date", "t_min_c", "t_max_c")
+
+
+@dataclass(frozen=True)
+class Calendar:
+    """Consecutive steps: step i holds what was seen in `[edges[i], edges[i + 1])`.
+
+    `degree_days` holds the growing-degree days cumulated at the start of each step, °C d, where the weather
+    is known.
+    """
+
+    name: CalendarName
+    edges: np.ndarray
+    degree_days: np.ndarray | None = None
+
+    @property
+    def starts(self) -> np.ndarray:
+        """Start of each step, `datetime64[ns]`."""
+        return self.edges[:-1]
+
+    def __len__(self) -> int:
+        return len(self.edges) - 1
+
+    def step_of(self, moments: np.ndarray) -> np.ndarray:
+        """Index of the step that holds each moment; -1 outside the season."""
+        step = np.searchsorted(self.edges, moments.astype("datetime64[ns]"), side="right") - 1
+        return np.where(step < len(self), step, -1)
+
+    def until(self, last: date) -> "Calendar":
+        """Keep the steps that have begun by `last`, the step in progress included."""
+        count = max(int((self.starts <= np.datetime64(last, "ns")).sum()), 1)
+        days = None if self.degree_days is None else self.degree_days[:count]
+        return Calendar(self.name, self.edges[: count + 1], days)
+
+
+def make_calendar(
+    name: CalendarName,
+    start: date,
+    end: date,
+    weather: pl.DataFrame | None = None,
+    *,
+    thermal_steps: int = 24,
+    base_temperature_c: float = 0.0,
+) -> Calendar:
+    """Cut the season from `start` to `end`, both included, into steps.
+
+    Parameters
+    ----------
+    weather
+        One row a day: `date, t_min_c, t_max_c`. Needed by the thermal calendar only; the others carry the
+        growing-degree days along where it is given.
+
+    Raises
+    ------
+    ConfigError
+        Where the season ends before it starts, or the thermal calendar lacks weather.
+    """
+    if end < start:
+        raise ConfigError(f"The season ends ({end}) before it starts ({start}); swap the dates.")
+    heat = None if weather is None else degree_days(weather, start, end, base_temperature_c)
+    if name == "thermal":
+        if heat is None:
+            raise ConfigError(
+                "The thermal calendar needs daily weather (date, t_min_c, t_max_c); "
+                "name its file or use the calendar dekad."
+            )
+        edges = thermal_edges(heat, start, thermal_steps)
+    else:
+        steps = dekad_starts(start, end) if name == "dekad" else month_starts(start, end)
+        edges = np.array([*steps, end + timedelta(days=1)], dtype="datetime64[ns]")
+    return Calendar(name, edges, None if heat is None else heat[_day_index(edges[:-1], start)])
+
+
+def dekad_starts(start: date, end: date) -> list[date]:
+    """Days 1, 11 and 21 of each month within the season, the first step starting on `start` itself.
+
+    Examples
+    --------
+    >>> [str(day) for day in dekad_starts(date(2022, 1, 5), date(2022, 2, 3))]
+    ['2022-01-05', '2022-01-11', '2022-01-21', '2022-02-01']
+    """
+    return [day for day in _days(start, end) if day == start or day.day in (1, 11, 21)]
+
+
+def month_starts(start: date, end: date) -> list[date]:
+    """First days of the months within the season, the first step starting on `start` itself."""
+    return [day for day in _days(start, end) if day == start or day.day == 1]
+
+
+def degree_days(weather: pl.DataFrame, start: date, end: date, base_c: float) -> np.ndarray:
+    """Growing-degree days cumulated before each day of the season, °C d; one more value for its end.
+
+    The daily sum is `max((t_min + t_max) / 2 - base, 0)` (McMaster and Wilhelm 1997, method 1).
+
+    Raises
+    ------
+    ConfigError
+        Where a day of the season is missing from the weather.
+    """
+    check_columns(weather.columns, WEATHER_COLUMNS, "The weather table")
+    days = pl.DataFrame({"date": list(_days(start, end))})
+    daily = days.join(
+        weather.with_columns(pl.col("date").cast(pl.Date)).unique("date"),
+        on="date",
+        how="left",
+        maintain_order="left",
+    )
+    heat = ((pl.col("t_min_c") + pl.col("t_max_c")) / 2 - base_c).clip(lower_bound=0)
+    gained = daily.select(heat.alias("heat"))["heat"]
+    missing = daily.filter(gained.is_null() | gained.is_nan())["date"]
+    if len(missing):
+        raise ConfigError(
+            f"The weather lacks {len(missing)} days of the season, first {missing[0]}; complete its file."
+        )
+    return np.concatenate([[0.0], np.cumsum(gained.to_numpy())])
+
+
+def thermal_edges(heat: np.ndarray, start: date, steps: int) -> np.ndarray:
+    """Days at which equal shares of the season's growing-degree days are reached.
+
+    As T3S samples: by heat, not by date. A season without heat has
+    no such days and is cut evenly.
+    """
+    span = len(heat) - 1
+    steps = min(steps, span)
+    total = heat[-1]
+    targets = np.arange(1, steps) * total / steps
+    days = np.searchsorted(heat, targets) if total > 0 else np.arange(1, steps) * span // steps
+    days = np.maximum.accumulate(np.concatenate([[0], days]) - np.arange(steps)) + np.arange(steps)
+    days = np.minimum(days, span - steps + np.arange(steps))
+    return np.datetime64(start, "ns") + np.append(days, span) * np.timedelta64(1, "D")
+
+
+def _day_index(moments: np.ndarray, start: date) -> np.ndarray:
+    return ((moments - np.datetime64(start, "ns")) // np.timedelta64(1, "D")).astype(int)
+
+
+def _days(start: date, end: date) -> Iterator[date]:
+    return (start + timedelta(days=offset) for offset in range((end - start).days + 1))

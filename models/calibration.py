@@ -1,0 +1,214 @@
+"""Probabilities that mean what they say: temperature or isotonic, fitted without the parcels they serve."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+
+from features.errors import ModelError
+
+CalibrationName = Literal["none", "temperature", "isotonic", "choose"]
+TINY = 1e-12
+
+
+class Calibrator(Protocol):
+    """Turns probabilities into probabilities."""
+
+    def apply(self, probabilities: np.ndarray) -> np.ndarray:
+        """Return calibrated probabilities, `(parcel, class)`, rows summing to 1."""
+        ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what JSON can hold; `calibrator_from` reads it back."""
+        ...
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Leaves probabilities as they are."""
+
+    def apply(self, probabilities: np.ndarray) -> np.ndarray:
+        """Return them."""
+        return probabilities
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the name alone."""
+        return {"name": "none"}
+
+
+@dataclass(frozen=True)
+class Temperature:
+    """Divides log-probabilities by one temperature (Guo et al. 2017, ICML)."""
+
+    temperature: float
+
+    def apply(self, probabilities: np.ndarray) -> np.ndarray:
+        """Return `softmax(log p / temperature)`."""
+        logits = np.log(np.maximum(probabilities, TINY)) / self.temperature
+        raised = np.exp(logits - logits.max(1, keepdims=True))
+        return np.asarray(raised / raised.sum(1, keepdims=True))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return name and temperature."""
+        return {"name": "temperature", "temperature": self.temperature}
+
+    @classmethod
+    def fit(
+        cls, probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None
+    ) -> "Temperature":
+        """Minimise the log-loss over the temperature, between 0.05 and 20."""
+        found = minimize_scalar(
+            lambda t: log_loss(cls(float(np.exp(t))).apply(probabilities), labels, weights),
+            bounds=(np.log(0.05), np.log(20)),
+            method="bounded",
+        )
+        return cls(float(np.exp(found.x)))
+
+
+@dataclass(frozen=True)
+class Isotonic:
+    """One rising step function a class, then rows rescaled to 1 (Zadrozny and Elkan 2002, KDD).
+
+    Each ends within `1 / (n + 2)` of 0 and 1 (Laplace), so that no class is ruled out by want of examples.
+    """
+
+    inputs: tuple[np.ndarray, ...]
+    outputs: tuple[np.ndarray, ...]
+
+    def apply(self, probabilities: np.ndarray) -> np.ndarray:
+        """Return the rescaled class-wise values."""
+        columns = [
+            np.interp(probabilities[:, k], x, y)
+            for k, (x, y) in enumerate(zip(self.inputs, self.outputs, strict=True))
+        ]
+        table = np.column_stack(columns)
+        return np.asarray(table / table.sum(1, keepdims=True))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return name and the knots of each class."""
+        return {
+            "name": "isotonic",
+            "inputs": [x.tolist() for x in self.inputs],
+            "outputs": [y.tolist() for y in self.outputs],
+        }
+
+    @classmethod
+    def fit(
+        cls, probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None
+    ) -> "Isotonic":
+        """Pool adjacent violators for each class against all others."""
+        from sklearn.isotonic import IsotonicRegression
+
+        knots = []
+        for k in range(probabilities.shape[1]):
+            hit = (labels == k).astype(float)
+            floor = 1 / (len(hit) + 2)
+            fitted = IsotonicRegression(y_min=floor, y_max=1 - floor).fit(
+                probabilities[:, k], hit, sample_weight=weights
+            )
+            knots.append((fitted.X_thresholds_, fitted.y_thresholds_))
+        return cls(tuple(x for x, _ in knots), tuple(y for _, y in knots))
+
+
+def calibrator_from(stored: Mapping[str, Any]) -> Calibrator:
+    """Rebuild a calibrator from what `to_dict` gave."""
+    match stored.get("name"):
+        case "none":
+            return Identity()
+        case "temperature":
+            return Temperature(float(stored["temperature"]))
+        case "isotonic":
+            return Isotonic(
+                tuple(map(np.asarray, stored["inputs"])), tuple(map(np.asarray, stored["outputs"]))
+            )
+    raise ModelError(
+        f"There is no calibration called {stored.get('name')!r}; known are none, temperature and isotonic."
+    )
+
+
+def fit_calibrator(
+    name: CalibrationName, probabilities: np.ndarray, labels: np.ndarray, groups: np.ndarray
+) -> Calibrator:
+    """Fit the calibration of that name; `choose` takes that of least log-loss on groups held out.
+
+    Parameters
+    ----------
+    probabilities
+        `(parcel, class)` of parcels the model did not train on.
+    labels
+        `(parcel)` class index.
+    groups
+        `(parcel)` fold or holding; with a single group nothing can be held out, and `choose` takes the
+        temperature.
+    """
+    if name == "none" or len(labels) < 2:
+        return Identity()
+    if name == "choose":
+        name = _choose(probabilities, labels, groups)
+    return _FITS[name](probabilities, labels) if name in _FITS else Identity()
+
+
+def cross_calibrate(
+    probabilities: np.ndarray, labels: np.ndarray, folds: np.ndarray, name: CalibrationName = "choose"
+) -> tuple[np.ndarray, dict[int, Calibrator]]:
+    """Calibrate every fold by the labels of the others; no label of a fold touches that fold's probabilities.
+
+    Parameters
+    ----------
+    probabilities
+        `(parcel, class)`, out of fold.
+    labels
+        `(parcel)` index of the declared class; -1 (none of the classes) takes no part in the fit.
+    folds
+        `(parcel)`; fold -1 is calibrated by all others.
+
+    Returns
+    -------
+    tuple
+        Calibrated probabilities, and the calibrator of each fold.
+    """
+    out, fitted = probabilities.astype(float).copy(), {}
+    for fold in np.unique(folds):
+        others = (folds != fold) & (folds >= 0) & (labels >= 0)
+        fitted[int(fold)] = fit_calibrator(name, probabilities[others], labels[others], folds[others])
+        out[folds == fold] = fitted[int(fold)].apply(probabilities[folds == fold])
+    return out, fitted
+
+
+def log_loss(probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> float:
+    """Mean of `-log p` of the label."""
+    chosen = np.maximum(probabilities[np.arange(len(labels)), labels], TINY)
+    return float(np.average(-np.log(chosen), weights=weights))
+
+
+def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:
+    """Mean gap between confidence and accuracy of the top class, over equally wide bins (Guo et al. 2017)."""
+    table = reliability(probabilities, labels, bins)
+    return float((np.abs(table[:, 1] - table[:, 2]) * table[:, 0]).sum() / max(table[:, 0].sum(), 1))
+
+
+def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> np.ndarray:
+    """Count, mean confidence and accuracy of the top class by bin of confidence, `(bin, 3)`; empty bins hold 0."""
+    confidence, hit = probabilities.max(1), probabilities.argmax(1) == labels
+    which = np.minimum((confidence * bins).astype(int), bins - 1)
+    count = np.bincount(which, minlength=bins)
+    sums = np.stack(
+        [np.bincount(which, values, minlength=bins) for values in (confidence, hit.astype(float))]
+    )
+    return np.column_stack([count, *(sums / np.maximum(count, 1))])
+
+
+def _choose(probabilities: np.ndarray, labels: np.ndarray, groups: np.ndarray) -> CalibrationName:
+    names: list[CalibrationName] = ["temperature", "isotonic", "none"]
+    if len(np.unique(groups)) < 2:
+        return "temperature"
+    losses = [log_loss(cross_calibrate(probabilities, labels, groups, name)[0], labels) for name in names]
+    return names[int(np.argmin(losses))]
+
+
+_FITS: dict[str, Callable[[np.ndarray, np.ndarray], Calibrator]] = {
+    "temperature": Temperature.fit,
+    "isotonic": Isotonic.fit,
+}

@@ -1,0 +1,210 @@
+"""Folds in which no holding, block, region or season lies on both sides."""
+
+import logging
+from dataclasses import dataclass
+from typing import Literal
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
+
+from features.errors import ModelError
+
+log = logging.getLogger(__name__)
+
+GroupBy = Literal["holding_and_block", "holding", "block", "region", "season"]
+SAMPLE = 3_000  # parcels in the variogram: 4.5 million pairs
+LARGEST_SHARE = 1.5  # of a fold's fair share: a single group above it makes the blocks smaller
+
+
+@dataclass(frozen=True)
+class FoldPlan:
+    """Folds and how they came about.
+
+    `fold` and `group` have one entry a parcel; fold -1 is a parcel no model trains on, for want of a class.
+    """
+
+    fold: np.ndarray
+    group: np.ndarray
+    by: str
+    block_metres: float | None
+    note: str
+
+    @property
+    def n_groups(self) -> int:
+        """How many groups were dealt out."""
+        return len(np.unique(self.group))
+
+
+def assign_folds(
+    declarations: gpd.GeoDataFrame,
+    n_folds: int,
+    seed: int,
+    by: GroupBy = "holding_and_block",
+    block_metres: float | None = None,
+) -> np.ndarray:
+    """Fold of each parcel, `0 ... n_folds - 1`; -1 where it has no `crop_class`. See `plan_folds`."""
+    return plan_folds(declarations, n_folds, seed, by, block_metres).fold
+
+
+def plan_folds(
+    declarations: gpd.GeoDataFrame,
+    n_folds: int,
+    seed: int,
+    by: GroupBy = "holding_and_block",
+    block_metres: float | None = None,
+) -> FoldPlan:
+    """Deal groups of parcels into folds of like size and like mix of classes.
+
+    Parameters
+    ----------
+    declarations
+        DECLARATION_COLUMNS; only `crop_class`, `geometry` and what `by` names are read.
+    by
+        `holding_and_block`: parcels linked by a holding or a block, directly or through others, stay
+        together; where that would tie a large part of the region together, blocks are halved until it does
+        not. Without holdings it is `block`. `region` and `season` deal out whole regions or seasons.
+    block_metres
+        Side of a block; from the data where None (`block_side`).
+
+    Raises
+    ------
+    ModelError
+        Where there are fewer groups than folds.
+    """
+    if n_folds < 2:
+        raise ModelError(f"Cross-fitting needs at least two folds, not {n_folds}.")
+    rng = np.random.default_rng(seed)
+    usable = declarations["crop_class"].notna().to_numpy()
+    table = declarations[usable]
+    group, by_found, side, note = _groups(table, n_folds, by, block_metres, rng)
+    if len(np.unique(group)) < n_folds:
+        raise ModelError(
+            f"{n_folds} folds by {by_found} need as many groups; here are {len(np.unique(group))}. "
+            "Ask for fewer folds."
+        )
+    fold = np.full(len(declarations), -1)
+    fold[usable] = deal(group, table["crop_class"].astype(str).to_numpy(), n_folds, rng)
+    groups = np.full(len(declarations), -1)
+    groups[usable] = group
+    log.info("folds by %s: %d groups, %s", by_found, len(np.unique(group)), note or "as asked")
+    return FoldPlan(fold, groups, by_found, side, note)
+
+
+def deal(group: np.ndarray, classes: np.ndarray, n_folds: int, rng: np.random.Generator) -> np.ndarray:
+    """Deal groups into folds, the most lopsided first, each to the fold whose class counts it evens out most.
+
+    After scikit-learn's StratifiedGroupKFold, with counts taken relative to each class's total, so that a
+    rare class weighs as much as a common one. Ties fall by `rng`.
+    """
+    _, group = np.unique(group, return_inverse=True)
+    names, label = np.unique(classes, return_inverse=True)
+    counts = np.zeros((group.max() + 1, len(names)))
+    np.add.at(counts, (group, label), 1)
+    share = np.column_stack([counts / counts.sum(0), counts.sum(1) / len(group)])
+    order = rng.permutation(len(counts))
+    order = order[np.argsort(-share.max(1)[order], kind="stable")]
+    load, fold_of = np.zeros((n_folds, share.shape[1])), np.empty(len(counts), int)
+    for index in order:
+        cost = (2 * load * share[index]).sum(1)  # growth of the sum of squares, less what all folds share
+        fold_of[index] = int(cost.argmin())
+        load[fold_of[index]] += share[index]
+    return fold_of[group]
+
+
+def block_side(points: np.ndarray, classes: np.ndarray, n_folds: int, rng: np.random.Generator) -> float:
+    """Side of a spatial block in metres, from the data.
+
+    The distance at which knowing a neighbour's class stops helping: where the indicator variogram (share of
+    pairs at that distance whose classes differ) first reaches 95% of its sill, the share over all pairs. At
+    least four times the median distance to the nearest neighbour, so that blocks hold several parcels; at
+    most what leaves eight blocks a fold.
+    """
+    if len(points) < 3:
+        return 1.0
+    sample = rng.permutation(len(points))[:SAMPLE]
+    nearest = float(np.median(cKDTree(points).query(points, k=2)[0][:, 1]))
+    spans = np.maximum(np.ptp(points, axis=0), 1.0)
+    most = max(float(np.sqrt(spans.prod() / (8 * n_folds))), 1.0)
+    found = _variogram_range(points[sample], classes[sample], max(nearest, 1.0), most)
+    return float(min(max(found, 4 * nearest, 1.0), most))
+
+
+def _variogram_range(points: np.ndarray, classes: np.ndarray, step: float, most: float) -> float:
+    """First distance at which class pairs differ as often as anywhere, in bins one step wide."""
+    a, b = np.triu_indices(len(points), k=1)
+    distance = np.hypot(*(points[a] - points[b]).T)
+    differ = classes[a] != classes[b]
+    sill = differ.mean()
+    edges = np.arange(0, most + step, step)
+    which = np.digitize(distance, edges)
+    pairs = np.bincount(which, minlength=len(edges) + 1)[1:-1]
+    share = np.bincount(which, differ, minlength=len(edges) + 1)[1:-1] / np.maximum(pairs, 1)
+    reached = np.flatnonzero((pairs >= 30) & (share >= 0.95 * sill))
+    return float(edges[reached[0] + 1]) if len(reached) else most
+
+
+def blocks(points: np.ndarray, side: float) -> np.ndarray:
+    """Number of the square block of `side` metres that holds each point."""
+    column, row = ((points - points.min(0)) // side).astype(np.int64).T
+    return np.unique(column * (row.max() + 1) + row, return_inverse=True)[1]
+
+
+def components(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Number of the component of each parcel, where parcels hang together by either of two groupings."""
+    _, a = np.unique(first, return_inverse=True)
+    _, b = np.unique(second, return_inverse=True)
+    size = a.max() + 1 + b.max() + 1
+    links = coo_array((np.ones(len(a)), (a, a.max() + 1 + b)), shape=(size, size))
+    return connected_components(links, directed=False)[1][a]
+
+
+def _groups(
+    table: gpd.GeoDataFrame, n_folds: int, by: GroupBy, block_metres: float | None, rng: np.random.Generator
+) -> tuple[np.ndarray, str, float | None, str]:
+    """Group of each parcel, what they are, the side of the blocks, and a note where it is not as asked."""
+    if by in ("region", "season"):
+        return _codes(table[by], by), by, None, ""
+    holdings = table["holding_id"].notna().any()
+    if by == "holding" and holdings:
+        return _codes(table["holding_id"], by), by, None, ""
+    points = _centres(table)
+    side = block_metres or block_side(points, table["crop_class"].astype(str).to_numpy(), n_folds, rng)
+    if by == "block" or not holdings:
+        note = "" if by == "block" else "no holdings in the declarations, so folds go by block"
+        return blocks(points, side), "block", side, note
+    return _joined(_codes(table["holding_id"], by), points, side, n_folds)
+
+
+def _joined(
+    holding: np.ndarray, points: np.ndarray, side: float, n_folds: int
+) -> tuple[np.ndarray, str, float, str]:
+    asked, limit = side, LARGEST_SHARE * len(holding) / n_folds
+    group = components(holding, blocks(points, side))
+    while np.bincount(group).max() > limit and side > 1:
+        side /= 2
+        group = components(holding, blocks(points, side))
+    if side == asked:
+        return group, "holding_and_block", side, ""
+    note = f"blocks of {asked:.0f} m would tie most holdings together; blocks of {side:.0f} m do not"
+    return group, "holding_and_block", side, note
+
+
+def _codes(column: pd.Series, name: str) -> np.ndarray:
+    """Number of each value; a missing value is a group of its own."""
+    codes = pd.factorize(column)[0]
+    alone = codes < 0
+    codes[alone] = codes.max() + 1 + np.arange(alone.sum())
+    return codes
+
+
+def _centres(table: gpd.GeoDataFrame) -> np.ndarray:
+    """Representative points, metres; parcels without geometry lie in the middle of the others."""
+    middle = table.geometry.centroid
+    points = np.column_stack([middle.x, middle.y])
+    lost = ~np.isfinite(points).all(1)
+    points[lost] = np.median(points[~lost], axis=0) if not lost.all() else 0.0
+    return points
