@@ -149,7 +149,8 @@ class OnDask:
         from distributed import as_completed
 
         room = max(AHEAD * sum(client.nthreads().values()), AHEAD)
-        pending = as_completed([self._submit(client, function, item) for item in islice(source, room)])
+        first = [self._submit(client, function, item) for item in islice(source, room)]
+        pending = as_completed(first, loop=client.loop)
         for future in pending:
             yield future.result()
             future.release()

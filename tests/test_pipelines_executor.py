@@ -1,6 +1,5 @@
 import os
 import signal
-import time
 from pathlib import Path
 
 import geopandas as gpd
@@ -14,27 +13,9 @@ from features.extraction import extract
 from features.observations import read_observations
 from pipelines.executor import InProcesses, executor_for, serially
 from tests.small_imagery import all_clear, field, optical, parcels, scene, table
+from tests.worker_jobs import always_die, die_once, double
 
 OPTIONS = ExtractOptions(optical=("B04", "ndvi"), inner_buffer_m=0.0)
-
-
-def double(number: int) -> int:
-    return 2 * number
-
-
-def die_once(job: tuple[int, Path]) -> int:
-    """Kill the worker the first time that number 3 is met."""
-    number, folder = job
-    if number == 3 and not (folder / "died").exists():
-        (folder / "died").touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    return number
-
-
-def always_die(_: int) -> int:
-    os.kill(os.getpid(), signal.SIGKILL)
-    time.sleep(10)
-    return 0
 
 
 def test_serial_is_plain_map() -> None:
