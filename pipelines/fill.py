@@ -21,7 +21,13 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     observations = read_observations(workspace.observations)
     season = config.season
     series = build_series(
-        observations, parcel_ids, config.series, season.start, season.end, weather_of(config, workspace), season.until
+        observations,
+        parcel_ids,
+        config.series,
+        season.start,
+        season.end,
+        weather=weather_of(config, workspace),
+        until=season.until,
     )
     progress(1, 3)
     filled = fill_series(series, config.fill)
@@ -40,4 +46,4 @@ def weather_of(config: RunConfig, workspace: Workspace) -> pl.DataFrame | None:
     return pl.read_csv(path, try_parse_dates=True) if path and Path(path).is_file() else None
 
 
-STAGE = Stage("fill", ("season", "series", "fill", "weather"), ("read", "extract"), run)
+STAGE = Stage("fill", ("features",), ("season", "series", "fill", "weather"), ("read", "extract"), run)

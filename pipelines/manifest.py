@@ -81,6 +81,7 @@ def verify(folder: Path, expect: str | None = None) -> list[str]:
 
 def _fault(folder: Path, name: str, claimed: str, seal: str) -> str | None:
     path = folder / name
+    path = path if path.is_file() else Path(name)  # inputs outside the folder, as seen from the checkout
     if not path.is_file():
         return f"{name} is missing"
     return None if page_hash(path, seal) == claimed else f"{name} differs from the manifest"

@@ -21,7 +21,7 @@ Bounds = tuple[float, float, float, float]
 
 def stage(simulated: bool) -> Stage:
     """Return the stage; where the region is simulated it follows `synthesise`."""
-    return Stage("read", ("declarations", "imagery"), ("synthesise",) if simulated else (), run, _inputs)
+    return Stage("read", ("features",), ("declarations", "imagery"), ("synthesise",) if simulated else (), run, _inputs)
 
 
 def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:

@@ -11,7 +11,7 @@ from features.accounting import Tally
 from features.files import fingerprint, sha256, write_json
 from pipelines.workspace import Workspace
 
-ROOMS = ("features", "models", "reports", "pipelines")
+ELSEWHERE = "no_parcel_in_tile"
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,9 @@ class Receipt:
 
     @property
     def partial(self) -> bool:
-        """Whether inputs that should have been usable were set aside."""
-        return any(tally.unit == "acquisitions" and tally.lost for tally in self.tallies)
+        """Whether acquisitions that cover the region were set aside."""
+        aside = [tally.set_aside for tally in self.tallies if tally.unit == "acquisitions"]
+        return any(reason != ELSEWHERE for reasons in aside for reason in reasons)
 
     @property
     def digest(self) -> str:
@@ -73,8 +74,8 @@ def _files_of(path: Path) -> list[Path]:
 
 
 @cache
-def code_version() -> str:
-    """Return a hash of the source of the four rooms: other code, other results."""
+def code_version(rooms: tuple[str, ...]) -> str:
+    """Return a hash of the source of rooms, each named by its folder: other code, other results."""
     root = Path(__file__).parents[1]
-    sources = sorted(path for room in ROOMS for path in (root / room).rglob("*.py"))
+    sources = sorted(path for room in rooms for path in (root / room).rglob("*.py"))
     return fingerprint({path.relative_to(root).as_posix(): sha256(path) for path in sources})

@@ -32,14 +32,14 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Stage:
-    """One step of the way: the config sections and the earlier stages it depends on, and what it does."""
+    """One step of the way: the code, config sections and earlier stages it depends on, and what it does."""
 
     name: str
+    rooms: tuple[str, ...]
     sections: tuple[str, ...]
     after: tuple[str, ...]
     run: Callable[[RunConfig, Workspace, Progress], Outcome]
     external: Callable[[RunConfig], list[Path]] = lambda config: []
-    optional: Callable[[RunConfig], bool] = lambda config: False
 
 
 def run_stage(stage: Stage, config: RunConfig, workspace: Workspace, progress: Progress) -> tuple[Receipt, bool]:
@@ -76,7 +76,7 @@ def stage_key(stage: Stage, config: RunConfig, workspace: Workspace) -> str:
     """Return the hash of all that a stage's result depends on."""
     return fingerprint(
         {
-            "code": code_version(),
+            "code": code_version(stage.rooms),
             "seed": config.seed,
             "season": config.season.model_dump(mode="json", exclude={"until"}),
             "config": {name: _dump(getattr(config, name)) for name in stage.sections},

@@ -15,4 +15,4 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     return Outcome([workspace.region], [tally])
 
 
-STAGE = Stage("synthesise", ("simulate",), (), run)
+STAGE = Stage("synthesise", ("features/simulate",), ("simulate",), (), run)

@@ -26,6 +26,7 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     importance, contributions = explain(fitted, series, y, config.train.explanation)
     tables = {
         workspace.probabilities: fitted.probabilities,
+        workspace.inner: fitted.inner,
         workspace.importance: importance,
         workspace.contributions: contributions,
         workspace.table("ensemble_weights"): fitted.weights,
@@ -43,4 +44,4 @@ def _folds_table(parcel_ids: list[str], fold: np.ndarray, group: np.ndarray) -> 
     return pl.DataFrame({"parcel_id": parcel_ids, "fold": fold.astype(np.int32), "group": group.astype(np.int32)})
 
 
-STAGE = Stage("train", ("folds", "train"), ("read", "fill"), run)
+STAGE = Stage("train", ("features", "models"), ("folds", "train"), ("read", "fill"), run)

@@ -25,6 +25,7 @@ class Workspace:
         self.filled = folder / "filled.nc"
         self.models = folder / "models"
         self.probabilities = folder / "probabilities.parquet"
+        self.inner = folder / "inner_probabilities.parquet"
         self.importance = folder / "importance.parquet"
         self.contributions = folder / "contributions.parquet"
         self.evaluation = folder / "evaluation"

@@ -1,0 +1,112 @@
+"""A cloud-removal model is fitted on the region's own imagery."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import polars as pl
+import shapely
+import xarray as xr
+from odc.geo.geobox import GeoBox
+
+from features.accounting import Tally
+from features.errors import ImageryError, ModelError
+from features.imagery import assets_by_band, grid_of, read_stack
+from features.schema import OPTICAL_BANDS
+from models.clouds.catalogue import build, load
+from models.clouds.remover import Remover
+from pipelines.config import RunConfig
+from pipelines.read import read_declared
+from pipelines.stage import Outcome, Progress, Stage
+from pipelines.workspace import Workspace
+
+BLOCK_PX = 256
+MOST_BLOCKS = 6  # of the imagery a model is fitted on: 0.4 million pixels, over all dates
+
+
+def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
+    """Fit the configured method and write it to `clear/`; `none` writes nothing."""
+    remover = build(config.clear.method, **config.clear.model_dump(exclude={"method"}))
+    acquisitions = pl.read_parquet(workspace.acquisitions)
+    if remover is None or not (acquisitions["sensor"] == "s2").any():
+        progress(1, 1)
+        return Outcome([], [])
+    blocks = fitting_blocks(acquisitions, read_declared(workspace), config.seed)
+    stacks = list(_stacks(acquisitions, blocks, config))
+    if not stacks:
+        raise ModelError("No block of imagery could be read to fit cloud removal on; set clear.method to none.")
+    remover.fit(stacks, progress)
+    remover.save(workspace.cloud_model)
+    reasons = {"unreadable": len(blocks) - len(stacks)} if len(blocks) > len(stacks) else {}
+    return Outcome([workspace.cloud_model], [Tally("clear", "blocks", len(blocks), len(stacks), reasons)])
+
+
+def fitted_remover(config: RunConfig, workspace: Workspace) -> Remover | None:
+    """Return the model that the stage left, or None where clouds are not removed on pixels."""
+    fitted = (workspace.cloud_model / "model.json").is_file()
+    return load(workspace.cloud_model) if config.clear.method != "none" and fitted else None
+
+
+def fitting_blocks(acquisitions: pl.DataFrame, declarations: gpd.GeoDataFrame, seed: int) -> list[tuple[str, GeoBox]]:
+    """Choose blocks that hold parcels, spread by chance over the tiles: `(tile, grid)`."""
+    found = []
+    optical = acquisitions.filter(pl.col("sensor") == "s2")
+    for tile, rows in optical.group_by("tile", maintain_order=True):
+        grid = finest_grid(rows)
+        shapes = declarations.geometry[~declarations.geometry.is_empty].to_crs(grid.crs)
+        tree = shapely.STRtree(shapes.to_numpy())
+        found += [(str(tile[0]), block) for block in cut(grid) if len(tree.query(block.extent.geom))]
+    chosen = np.random.default_rng(seed).permutation(len(found))[:MOST_BLOCKS]
+    return [found[index] for index in sorted(chosen)]
+
+
+def cut(grid: GeoBox, side: int = BLOCK_PX) -> Iterator[GeoBox]:
+    """Cut a grid into blocks of `side` pixels; those at its lower and right edge may be smaller."""
+    height, width = grid.shape
+    for top in range(0, height, side):
+        for left in range(0, width, side):
+            yield grid[top : min(top + side, height), left : min(left + side, width)]
+
+
+def finest_grid(rows: pl.DataFrame) -> GeoBox:
+    """Return the finest grid of the first readable acquisition's optical bands."""
+    for row in rows.to_dicts():
+        assets = assets_by_band(row)
+        try:
+            grids = [grid_of(assets[band]["href"]) for band in OPTICAL_BANDS if band in assets]
+        except ImageryError:
+            continue
+        if grids:
+            return min(grids, key=lambda grid: abs(grid.affine.a))
+    raise ImageryError("None of the optical acquisitions can be opened; check the catalog's links.")
+
+
+def bands_of(acquisitions: pl.DataFrame) -> list[str]:
+    """Return the optical bands that any acquisition has, in the order of wavelength."""
+    present = set(acquisitions["assets"].explode().struct.field("band"))
+    return [band for band in OPTICAL_BANDS if band in present]
+
+
+def polarisations_of(acquisitions: pl.DataFrame) -> list[str]:
+    """Return the polarisations that any acquisition has."""
+    present = set(acquisitions["assets"].explode().struct.field("band"))
+    return [name for name in ("vv", "vh") if name in present]
+
+
+def _stacks(acquisitions: pl.DataFrame, blocks: list[tuple[str, GeoBox]], config: RunConfig) -> Iterator[xr.Dataset]:
+    bands, polarisations = bands_of(acquisitions), polarisations_of(acquisitions)
+    for tile, block in blocks:
+        rows = acquisitions.filter((pl.col("tile") == tile) | (pl.col("sensor") == "s1"))
+        try:
+            yield read_stack(rows, block, bands, config.extract.mask, polarisations)
+        except ImageryError:
+            continue
+
+
+def write_products(config: RunConfig, workspace: Workspace, folder: Path) -> None:
+    """Write cloud-free images, NDVI maps and monthly composites with their STAC catalog."""
+    raise ModelError("Products come with models.clouds.products.")
+
+
+STAGE = Stage("clear", ("features", "models/clouds"), ("clear", "extract"), ("read",), run)

@@ -1,0 +1,61 @@
+"""Declarations and imagery become observations, work unit by work unit."""
+
+from collections.abc import Callable
+
+import polars as pl
+
+from features.extraction import extract
+from features.observations import read_observations
+from pipelines.clear import fitted_remover
+from pipelines.config import RunConfig
+from pipelines.read import read_declared, write_table
+from pipelines.stage import Outcome, Progress, Stage
+from pipelines.workspace import Workspace
+
+
+def stage(executor: Callable | None = None) -> Stage:
+    """Return the stage; where its units run is not part of what it is."""
+
+    def run_with(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
+        return run(config, workspace, progress, executor or map)
+
+    return Stage("extract", ("features", "models/clouds"), ("extract", "clear"), ("read", "clear"), run_with)
+
+
+def run(config: RunConfig, workspace: Workspace, progress: Progress, executor: Callable = map) -> Outcome:
+    """Write the parts of `observations/`, `parcels.parquet`, and what each date saw."""
+    parcels, tally = extract(
+        pl.read_parquet(workspace.acquisitions),
+        read_declared(workspace),
+        config.extract,
+        workspace.observations,
+        remover=fitted_remover(config, workspace),
+        progress=progress,
+        executor=executor,
+    )
+    write_table(parcels, workspace.parcels)
+    write_table(dates_of(read_observations(workspace.observations)), workspace.table("dates"))
+    outputs = [workspace.parcels, workspace.table("dates"), workspace.observations / "parts"]
+    outputs += [workspace.observations / name for name in ("parts.parquet", "set_aside.parquet")]
+    return Outcome(outputs, [tally], {"buffer": buffer_cost(parcels)})
+
+
+def dates_of(observations: pl.DataFrame) -> pl.DataFrame:
+    """Sum observations up, one row an acquisition: parcels seen and the mean share of them that was seen."""
+    one = observations.group_by("datetime", "sensor", "relative_orbit", "parcel_id").agg(pl.col("valid_share").max())
+    seen = pl.col("valid_share").gt(0).sum().cast(pl.Int32).alias("parcels")
+    keys = ("datetime", "sensor", "relative_orbit")
+    return one.group_by(keys).agg(seen, pl.col("valid_share").mean()).sort(keys)
+
+
+def buffer_cost(parcels: pl.DataFrame) -> dict[str, float]:
+    """Return what the inner buffer costs: parcels and hectares that it leaves nothing of, and the area lost in all."""
+    gone = parcels.filter(pl.col("buffered_area_ha") <= 0)
+    total, kept = parcels["area_ha"].sum(), parcels["buffered_area_ha"].sum()
+    return {
+        "parcels": float(len(parcels)),
+        "parcels_lost": float(len(gone)),
+        "hectares": float(total),
+        "hectares_lost_whole": float(gone["area_ha"].sum()),
+        "area_share_lost": float(1 - kept / total) if total else 0.0,
+    }
