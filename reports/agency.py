@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
-import numpy as np
 import polars as pl
 
 from features.files import write_text
@@ -39,12 +38,15 @@ def write_agency(run: RunTables, out: Path, options: PublishOptions, listed: pl.
         data["list"] = _list(listed, table)
         return [_write(out / "agency.html", context, data)]
     inside = table.filter(pl.col("parcel_id").is_in(listed["parcel_id"].implode()))
-    folders = _parts(run, table, parts)
-    written = [_write_part(out, number, folders, run, options, context) for number in range(len(folders))]
+    shares = _parts(run, table, parts)
+    written = []
+    for number, part in enumerate(shares):
+        part_data = _data(run, part, options, text)
+        written.append(_write_part(out / part_name(number), part_data, number, len(shares), context))
     data = {
         **_data(run, inside, options, text),
         "list": _list(listed, inside),
-        "parts": _frames(run, folders),
+        "parts": _frames(run, shares),
     }
     return [_write(out / "agency.html", context, data), *written]
 
@@ -64,18 +66,11 @@ def _write(path: Path, context: Mapping[str, Any], data: Mapping[str, Any]) -> P
 
 
 def _write_part(
-    out: Path, number: int, parts: list[pl.DataFrame], run: RunTables, options: PublishOptions, context: Mapping[str, Any]
-) -> Path:  # fmt: skip
-    text = translation(options.language)
-    data = embed_json(_data(run, parts[number], options, text))
-    values = {
-        **context,
-        "data": data,
-        "number": number + 1,
-        "of": len(parts),
-        "names": [part_name(k) for k in range(len(parts))],
-    }
-    return write_text(out / part_name(number), render("agency_part.html.j2", SCRIPTS, values))
+    path: Path, data: Mapping[str, Any], number: int, of: int, context: Mapping[str, Any]
+) -> Path:
+    names = [part_name(k) for k in range(of)]
+    values = {**context, "data": embed_json(data), "number": number + 1, "of": of, "names": names}
+    return write_text(path, render("agency_part.html.j2", SCRIPTS, values))
 
 
 def _parts(run: RunTables, table: pl.DataFrame, count: int) -> list[pl.DataFrame]:
@@ -139,16 +134,16 @@ def _codes(values: Iterable[str | None], names: list[str]) -> list[int]:
 
 def _data(run: RunTables, table: pl.DataFrame, options: PublishOptions, text: Text) -> dict[str, Any]:
     """Return what the map and the list need of `table`'s parcels, as columns."""
-    verdict, reason, crop, looks, region, intervention = list(VERDICTS_OF), [], [], [], [], []  # type: ignore[var-annotated]
+    names: dict[str, list[str]] = {"v": [*VERDICTS_OF], **{key: [] for key in "rcpgi"}}
     outlines = encode_outlines(_geometry(run, table), options.map_tolerance_m)
     columns: dict[str, list[Any]] = {
         "id": [clean(value) for value in table["parcel_id"]],
-        "v": _codes(table["verdict"], verdict),
-        "r": _codes(table["reason"], reason),
-        "c": _codes(table["declared"], crop),
-        "p": _codes(table["predicted"], looks),
-        "g": _codes(table["region"], region),
-        "i": _codes(table["intervention"], intervention),
+        "v": _codes(table["verdict"], names["v"]),
+        "r": _codes(table["reason"], names["r"]),
+        "c": _codes(table["declared"], names["c"]),
+        "p": _codes(table["predicted"], names["p"]),
+        "g": _codes(table["region"], names["g"]),
+        "i": _codes(table["intervention"], names["i"]),
         "f": _scaled(table["probability"], 1000),
         "a": _scaled(table["area_ha"], 100),
     }
@@ -156,13 +151,13 @@ def _data(run: RunTables, table: pl.DataFrame, options: PublishOptions, text: Te
         columns["h"] = [None if value is None else clean(value) for value in table["holding_id"]]
     return {
         "names": {
-            "v": verdict,
-            "verdict": [text(f"verdict.{name}") for name in verdict],
-            "r": [text.get(f"reason.{name}", clean(name)) for name in reason],
-            "c": [clean(run.crop(name)) for name in crop],
-            "p": [clean(run.class_name(name)) for name in looks],
-            "g": [clean(name) for name in region],
-            "i": [clean(name) for name in intervention],
+            "v": names["v"],
+            "verdict": [text(f"verdict.{name}") for name in names["v"]],
+            "r": [text.get(f"reason.{name}", clean(name)) for name in names["r"]],
+            "c": [clean(run.crop(name)) for name in names["c"]],
+            "p": [clean(run.class_name(name)) for name in names["p"]],
+            "g": [clean(name) for name in names["g"]],
+            "i": [clean(name) for name in names["i"]],
         },
         "grid": [outlines.x, outlines.y, outlines.step],
         "outlines": outlines.code,
@@ -172,9 +167,8 @@ def _data(run: RunTables, table: pl.DataFrame, options: PublishOptions, text: Te
 
 
 def _scaled(values: pl.Series, factor: int) -> list[int]:
-    """Return values times `factor` as whole numbers, -1 where unknown: in the page's data only, never shown so."""
-    numbers = values.cast(pl.Float64).fill_null(np.nan).to_numpy()
-    return np.where(np.isfinite(numbers), np.rint(np.nan_to_num(numbers) * factor), -1).astype(int).tolist()
+    """Return values times `factor` as whole numbers, -1 where unknown (never shown so)."""
+    return [-1 if value is None or math.isnan(value) else round(value * factor) for value in values.to_list()]
 
 
 def _list(listed: pl.DataFrame, table: pl.DataFrame) -> dict[str, list[Any]]:

@@ -43,6 +43,9 @@ def write_analyst(run: RunTables, out: Path, options: PublishOptions, listed: pl
         "promised": promised_figure(q.false_alarm_curve(quality, RATES)),
         "paired": q.paired(run, quality, "ensemble"),
         "metrics": run.metrics,
+        "differences": stored(run, "model_differences"),
+        "truth_scores": _truth_scores(run),
+        "rates": _rates(run),
         "in_season": in_season_figure(stored(run, "in_season")),
         "decidable": stored(run, "decidable"),
         "tuning": stored(run, "tuning"),
@@ -51,6 +54,31 @@ def write_analyst(run: RunTables, out: Path, options: PublishOptions, listed: pl
         "data": embed_json(data),
     }
     return write_text(out / "analyst.html", render("analyst.html.j2", ["common.js", "analyst.js"], context))
+
+
+def _truth_scores(run: RunTables) -> list[dict[str, Any]]:
+    """Return precision, recall and F1 of the combined model against the known truth, a class a row."""
+    scores = stored(run, "class_scores")
+    if scores is None or run.metrics.get("reference") != "truth":
+        return []
+    rows: dict[str, dict[str, Any]] = {}
+    for row in scores.filter(pl.col("model") == "ensemble").iter_rows(named=True):
+        name = row["crop_class"]
+        rows.setdefault(name, {"name": clean(run.class_name(name)), "n": row["n"]})[row["metric"]] = row
+    return sorted(rows.values(), key=lambda row: (-row["n"], row["name"]))
+
+
+def _rates(run: RunTables) -> dict[str, list[dict[str, Any]]]:
+    """Return, by what parcels have in common, false alarms and misses of the verdicts against the known truth."""
+    rates = stored(run, "verdict_rates")
+    if rates is None:
+        return {}
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for row in rates.filter((pl.col("unit") == "count") & (pl.col("by") != "all")).iter_rows(named=True):
+        name = clean(run.class_name(row["level"])) if row["by"] == "crop_class" else clean(row["level"])
+        level = found.setdefault(row["by"], {}).setdefault(row["level"], {"name": name})
+        level[row["metric"]] = row
+    return {by.replace("_", " "): list(levels.values()) for by, levels in found.items()}
 
 
 def _errors(quality: q.Quality) -> Mapping[str, list[q.Share]]:

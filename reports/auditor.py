@@ -67,16 +67,36 @@ def _flat(rules: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
 def _promises(run: RunTables, quality: q.Quality) -> list[dict[str, Any]]:
     """Return every promised rate beside what was measured, by parcels and hectares."""
     promised, measured = run.metrics.get("promised", {}), run.metrics.get("verdicts", {})
+    names = sorted(set(promised) | {key for key, rate in measured.items() if _is_rate(rate)})
     rows = [
-        {"name": name.replace("_", " "), "promised": promised.get(name), "count": measured.get(name, {}).get("count"),
-         "hectares": measured.get(name, {}).get("hectares"), "against": "known truth"}
-        for name in sorted(set(promised) | {key for key, rate in measured.items() if _is_rate(rate)})
-    ]  # fmt: skip
-    right = quality.table["verdict"].to_numpy() == "contradicted"
-    share = quality.ratio("contradicted", right.astype(float), np.ones(len(right)))
-    rows.append({"name": "contradicted among judged declarations", "promised": None, "against": "declarations",
-                 "count": {"value": share.value, "low": share.low, "high": share.high, "n": share.n}, "hectares": None})  # fmt: skip
-    return rows
+        {
+            "name": name.replace("_", " "),
+            "meaning": clean(run.metrics.get("rates", {}).get(name, "")),
+            "promised": promised.get(name),
+            "count": measured.get(name, {}).get("count"),
+            "hectares": measured.get(name, {}).get("hectares"),
+            "against": "known truth",
+        }
+        for name in names
+    ]
+    return [*rows, _contradicted(quality)]
+
+
+def _contradicted(quality: q.Quality) -> dict[str, Any]:
+    flagged = (quality.table["verdict"] == "contradicted").cast(pl.Float64).to_numpy()
+    area = quality.table["area_ha"].cast(pl.Float64).fill_null(0).to_numpy()
+    count, hectares = (
+        quality.ratio("", flagged, np.ones(len(flagged))),
+        quality.ratio("", flagged * area, area),
+    )
+    return {
+        "name": "contradicted",
+        "meaning": "of the declarations that were judged",
+        "promised": None,
+        "count": vars(count),
+        "hectares": vars(hectares),
+        "against": "declarations",
+    }
 
 
 def _is_rate(rate: object) -> bool:
@@ -84,7 +104,7 @@ def _is_rate(rate: object) -> bool:
 
 
 def _acquisitions(run: RunTables) -> list[dict[str, Any]]:
-    """Return, per sensor and orbit, how many acquisitions there are, from when to when, and how much was seen."""
+    """Return how many acquisitions each sensor and orbit has, from when to when, and how much was seen."""
     if not len(run.acquisitions):
         return []
     keys = ["sensor", "relative_orbit"]

@@ -57,7 +57,7 @@ def _not_monitorable(run: RunTables) -> list[dict[str, Any]]:
 
 
 def _weak(run: RunTables, quality: q.Quality) -> list[tuple[str, q.Share]]:
-    """Return the class with the lowest F1 and the groups with the highest error, among those of enough parcels."""
+    """Return the classes of lowest F1 and the groups of highest error, among those of enough parcels."""
     found: list[tuple[str, q.Share]] = []
     classes = [row["f1"] for row in q.per_class(quality) if row["recall"].n >= FEWEST]
     found += [

@@ -11,6 +11,9 @@ TABLES = {
     "decidable": ("crop_class", "date"),  # the earliest date a class is decidable
     "tuning": ("trial", "value"),  # also model, state, parameters
     "label_cleaning": ("parcel_id", "crop_class"),  # also suggested, score, action
+    "model_differences": ("model", "against", "metric", "value", "low", "high", "n"),
+    "class_scores": ("model", "crop_class", "metric", "value", "low", "high", "n"),
+    "verdict_rates": ("by", "level", "metric", "unit", "value", "low", "high", "n"),
     "ablation": ("subject", "metric", "value"),  # also low, high, n
 }
 

@@ -1,4 +1,4 @@
-"""Importance tables as figures: a heat map feature by date, lines through the season, methods side by side."""
+"""Importance tables as figures: heat maps feature by date, lines through the season, methods compared."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ def shap_views(run: RunTables, feature_name: Callable[[str], str]) -> list[View]
     """Return heat maps of SHAP importance: overall, per sensor, per class; none where no table was stored."""
     if run.importance is None:
         return []
-    table = run.importance.filter(pl.col("method") == "shap")
+    table = run.importance.filter((pl.col("method") == "shap") & pl.col("time").is_not_null())
     overall = table.filter(pl.col("crop_class") == "all")
     views = [_view("all", "All classes, all sensors", overall, feature_name)]
     sensors = sorted({sensor_of(name) for name in overall["feature"]})
@@ -70,7 +70,9 @@ def _view(key: str, title: str, table: pl.DataFrame, feature_name: Callable[[str
         (feature, day, value, value / total)
         for feature, day, value in ranked.select("feature", "time", "value").iter_rows()
     ]
-    return View(key, title, _chart(cells, title, feature_name), top, int(table["n"].max() or 0))
+    return View(
+        key, title, _chart(cells, title, feature_name), top, int(table["n"].fill_null(0).to_numpy().max())
+    )
 
 
 def _chart(cells: pl.DataFrame, title: str, feature_name: Callable[[str], str]) -> Markup:
@@ -110,9 +112,9 @@ def month_labels(days: list[date]) -> list[str]:
 def season_lines(
     run: RunTables, feature_name: Callable[[str], str], most: int = 6
 ) -> tuple[Markup, list[str], str] | None:
-    """Return importance through the season of the features that weigh most, their names, and the method's name.
+    """Return importance through the season of the features that weigh most, their names, and the method.
 
-    The random forest's own importance where it was stored (as published for crop typing from parcels), else SHAP.
+    The random forest's own importance where it was stored, else SHAP.
     """
     if run.importance is None:
         return None
@@ -121,7 +123,7 @@ def season_lines(
     if method is None:
         return None
     cells = (
-        overall.filter(pl.col("method") == method)
+        overall.filter((pl.col("method") == method) & pl.col("time").is_not_null())
         .group_by("feature", "time")
         .agg(pl.col("value").mean())
         .sort("time")
@@ -134,7 +136,7 @@ def season_lines(
         .to_list()
     )
     days = cells["time"].unique().sort().to_list()
-    ordinals, high = [day.toordinal() for day in days], float(cells["value"].max() or 1)  # type: ignore[arg-type]
+    ordinals, high = [day.toordinal() for day in days], float(cells["value"].to_numpy().max()) or 1.0
     plot = Plot(
         820,
         280,
@@ -154,7 +156,7 @@ def season_lines(
 
 
 def methods(run: RunTables, feature_name: Callable[[str], str], most: int = 15) -> Markup | None:
-    """Return each feature's share of the total by SHAP and by permutation, side by side; None without both."""
+    """Return each feature's share of the total by SHAP and by permutation; None without both."""
     if run.importance is None:
         return None
     overall = run.importance.filter(pl.col("crop_class") == "all")
@@ -180,13 +182,11 @@ def methods(run: RunTables, feature_name: Callable[[str], str], most: int = 15) 
     )
     plot.axis_x([(tick, f"{100 * tick:g}%") for tick in nice_ticks(low, high)], grid=True)
     for k, name in enumerate(features):
-        pair = [shares["shap"].get(name), shares["permutation"].get(name)]
+        pair = [part[name] for part in shares.values() if name in part]
         plot.text(144, plot.py(k) + 3.5, feature_name(name), "tick end")
-        if pair[0] is not None and pair[1] is not None:
-            plot.across(k, *sorted(pair), "axis")
-        for value, style in zip(pair, ("p0", "p1"), strict=True):
-            if value is not None:
-                plot.dots([value], [k], style, 4.2)
+        plot.across(k, min(pair), max(pair), "axis")
+        for part, style in zip(shares.values(), ("p0", "p1"), strict=True):
+            plot.dots([part.get(name, float("nan"))], [k], style, 4.2)
     return figure(plot.width, plot.height, plot.title, plot.parts)
 
 

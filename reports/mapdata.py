@@ -38,7 +38,8 @@ def encode_outlines(geometries: gpd.GeoSeries, tolerance: float) -> Outlines:
     """
     shapes = np.asarray(geometries.values, dtype=object)
     usable = ~(shapely.is_missing(shapes) | shapely.is_empty(shapes))
-    simple = np.where(usable, shapely.simplify(shapes, tolerance), None)
+    simple = np.full(len(shapes), None, dtype=object)
+    simple[usable] = shapely.simplify(shapes[usable], tolerance)
     gone = usable & (shapely.is_missing(simple) | shapely.is_empty(simple))
     simple[gone] = shapely.envelope(shapes[gone])
     x0, y0, x1, y1 = shapely.total_bounds(simple) if usable.any() else (0.0, 0.0, 1.0, 1.0)
@@ -77,7 +78,7 @@ def _varints(numbers: np.ndarray) -> str:
     digits = np.stack([(numbers >> (5 * k)) & 31 for k in range(8)], axis=1)
     more = np.stack([(numbers >> (5 * (k + 1))) > 0 for k in range(8)], axis=1)
     used = np.hstack([np.ones((len(numbers), 1), bool), more[:, :-1]])
-    return _ALPHABET[(digits + 32 * more)[used]].tobytes().decode()
+    return str(_ALPHABET[(digits + 32 * more)[used]].tobytes(), "ascii")
 
 
 def tiles(geometries: gpd.GeoSeries, parts: int) -> np.ndarray:

@@ -41,5 +41,13 @@ def write_reports(
     pages = write_agency(run, out, options, listed)
     pages += [write_analyst(run, out, options, listed), write_auditor(run, out, options)]
     report(total, total)
+    _sweep(out, {*pages, *sheets})
     log.info("%d pages and %d parcel sheets in %s", len(pages), len(sheets), out)
     return [*pages, *sheets]
+
+
+def _sweep(out: Path, written: set[Path]) -> None:
+    """Remove sheets and map parts that an earlier run left and this one did not write."""
+    for path in [*out.glob("parcels/*.html"), *out.glob("agency-map-*.html")]:
+        if path not in written:
+            path.unlink()

@@ -58,7 +58,9 @@ class _View:
     geometry: Any
 
 
-def read_pictures(run: RunTables, wanted: Mapping[str, list[date]], margin_m: float, progress: Progress | None = None) -> dict[str, list[Picture]]:
+def read_pictures(
+    run: RunTables, wanted: Mapping[str, list[date]], margin_m: float, progress: Progress | None = None
+) -> dict[str, list[Picture]]:
     """Return the pictures of parcels at the dates wanted: for each, the clearest acquisition within ten days.
 
     Each file is opened once for all of its parcels. A file that cannot be read is logged and left out.
@@ -98,13 +100,17 @@ def _infrared(item: Mapping[str, Any]) -> str | None:
     return next((band for band in NEAR_INFRARED if band in item["assets"]), None)
 
 
-def _views(run: RunTables, items: list[dict[str, Any]], wanted: Mapping[str, list[date]], margin_m: float) -> Iterable[_View]:
+def _views(
+    run: RunTables, items: list[dict[str, Any]], wanted: Mapping[str, list[date]], margin_m: float
+) -> Iterable[_View]:
     shapes = run.declarations.set_index("parcel_id").geometry.loc[list(wanted)]
     shapes = shapes[~(shapes.is_empty | shapes.isna())]
     projected: dict[int, gpd.GeoSeries] = {}
     for number, item in enumerate(items):
         day = item["datetime"].date()
-        near = [name for name in shapes.index if any(_away(day, first) <= DAYS_ABOUT for first in wanted[name])]
+        near = [
+            name for name in shapes.index if any(_away(day, first) <= DAYS_ABOUT for first in wanted[name])
+        ]
         if not near or (grid := _grid(item)) is None:
             continue
         epsg = item["epsg"] or grid.crs.to_epsg()
@@ -128,7 +134,10 @@ def _view(name: str, number: int, geometry: Any, grid: Any, margin_m: float) -> 
     """Return the window about a parcel, or None where the raster does not hold all of the parcel."""
     west, south, east, north = geometry.bounds
     inverse = ~grid.affine
-    (c0, r0), (c1, r1) = inverse @ (west - margin_m, north + margin_m), inverse @ (east + margin_m, south - margin_m)
+    (c0, r0), (c1, r1) = (
+        inverse @ (west - margin_m, north + margin_m),
+        inverse @ (east + margin_m, south - margin_m),
+    )
     (inner0, inner1) = inverse @ (west, north), inverse @ (east, south)
     if min(inner0) < 0 or inner1[0] > grid.shape[1] or inner1[1] > grid.shape[0]:
         return None
@@ -136,7 +145,9 @@ def _view(name: str, number: int, geometry: Any, grid: Any, margin_m: float) -> 
     columns = slice(max(0, int(np.floor(c0))), min(grid.shape[1], int(np.ceil(c1))))
     if max(rows.stop - rows.start, columns.stop - columns.start) > 4 * MOST_PIXELS:
         return None
-    return _View(name, number, rows, columns, grid.affine @ Affine.translation(columns.start, rows.start), geometry)
+    return _View(
+        name, number, rows, columns, grid.affine @ Affine.translation(columns.start, rows.start), geometry
+    )
 
 
 def _clear_shares(items: list[dict[str, Any]], views: list[_View]) -> dict[tuple[str, int], float]:
@@ -159,11 +170,17 @@ def _clear_shares(items: list[dict[str, Any]], views: list[_View]) -> dict[tuple
 
 
 def _mask(view: _View, shape: tuple[int, ...]) -> np.ndarray:
-    return rasterio.features.geometry_mask([view.geometry], shape[:2], view.transform, all_touched=True, invert=True)
+    mask = rasterio.features.geometry_mask
+    return np.asarray(mask([view.geometry], shape[:2], view.transform, all_touched=True, invert=True))
 
 
-def _choose(items: list[dict[str, Any]], views: list[_View], clear: Mapping[tuple[str, int], float], wanted: Mapping[str, list[date]]) -> list[_View]:
-    """Return, for each parcel and date wanted, the clearest view near it: in its step if that is clear, else about it."""
+def _choose(
+    items: list[dict[str, Any]],
+    views: list[_View],
+    clear: Mapping[tuple[str, int], float],
+    wanted: Mapping[str, list[date]],
+) -> list[_View]:
+    """Return, for each parcel and date wanted, the clearest view near it, the nearer of equals."""
     of: dict[str, list[_View]] = defaultdict(list)
     for view in views:
         of[view.parcel_id].append(view)
@@ -171,9 +188,17 @@ def _choose(items: list[dict[str, Any]], views: list[_View], clear: Mapping[tupl
     for name, firsts in wanted.items():
         for first in firsts:
             away = {view.item: _away(items[view.item]["datetime"].date(), first) for view in of[name]}
-            free = [view for view in of[name] if away[view.item] <= DAYS_ABOUT and (name, view.item) not in chosen]
+            free = [
+                view for view in of[name] if away[view.item] <= DAYS_ABOUT and (name, view.item) not in chosen
+            ]
             if free:
-                best = max(free, key=lambda view: (round(clear.get((view.parcel_id, view.item), 0.5), 1), -away[view.item]))
+                best = max(
+                    free,
+                    key=lambda view: (
+                        round(clear.get((view.parcel_id, view.item), 0.5), 1),
+                        -away[view.item],
+                    ),
+                )
                 chosen[(name, best.item)] = best
     return list(chosen.values())
 
@@ -204,14 +229,21 @@ def _block(raster: Any, view: _View, factor: int) -> np.ndarray:
     return np.asarray(raw[: view.rows.stop - view.rows.start, : view.columns.stop - view.columns.start])
 
 
-def _read_item(item: Mapping[str, Any], views: list[_View], clear: Mapping[tuple[str, int], float], found: dict[str, list[Picture]]) -> None:
+def _read_item(
+    item: Mapping[str, Any],
+    views: list[_View],
+    clear: Mapping[tuple[str, int], float],
+    found: dict[str, list[Picture]],
+) -> None:
     grid, infrared = _grid(item), str(_infrared(item))
     bands = {band: _blocks(item["assets"][band], grid, views) for band in ("B02", "B03", "B04", infrared)}
     for k, view in enumerate(views):
         raw = {band: blocks[k] for band, blocks in bands.items()}
         if any(block is None for block in raw.values()):
             continue
-        light = {band: to_physical(block, item["assets"][band]) for band, block in raw.items() if block is not None}
+        light = {
+            band: to_physical(block, item["assets"][band]) for band, block in raw.items() if block is not None
+        }
         height, width = light["B04"].shape
         found[view.parcel_id].append(
             Picture(
@@ -244,7 +276,12 @@ def png(pixels: np.ndarray) -> bytes:
     height, width, _ = pixels.shape
     raw = np.hstack([np.zeros((height, 1), np.uint8), pixels.reshape(height, 3 * width)]).tobytes()
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(raw, 9)) + _chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + _chunk(b"IHDR", header)
+        + _chunk(b"IDAT", zlib.compress(raw, 9))
+        + _chunk(b"IEND", b"")
+    )
 
 
 def _chunk(kind: bytes, body: bytes) -> bytes:

@@ -1,7 +1,8 @@
-"""How well predictions agree with declarations, from the stored verdicts and probabilities, with intervals."""
+"""How well predictions agree with declarations, from the stored tables, with intervals."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -17,7 +18,7 @@ BLOCK_M = 2000.0
 
 @dataclass(frozen=True)
 class Share:
-    """A ratio with its 95% interval (None where there are too few groups to resample) and how many parcels it is of."""
+    """A ratio, its 95% interval (None with too few groups to resample), and of how many parcels it is."""
 
     name: str
     value: float
@@ -43,8 +44,8 @@ class Quality:
     def ratio(self, name: str, upper: np.ndarray, lower: np.ndarray) -> Share:
         """Return sum(upper) / sum(lower) with its interval by bootstrap over groups.
 
-        Percentile bootstrap over clusters (Davison & Hinkley 1997, section 3.8): parcels of one holding are alike,
-        so whole holdings are drawn.
+        Percentile bootstrap over clusters (Davison & Hinkley 1997, section 3.8): parcels of one holding are
+        alike, so whole holdings are drawn.
         """
         total = float(lower.sum())
         value = float(upper.sum() / total) if total else float("nan")
@@ -108,7 +109,7 @@ def per_class(quality: Quality) -> list[dict[str, Share]]:
 
 
 def errors_by(quality: Quality, label: np.ndarray) -> list[Share]:
-    """Return the share of parcels whose predicted class is not the declared one, by label in order of the labels."""
+    """Return the share of parcels whose predicted class is not the declared one, by label, sorted."""
     wrong = 1.0 - quality.table["right"].cast(pl.Float64).to_numpy()
     names = sorted({str(name) for name in label})
     return [quality.ratio(name, wrong * (label == name), (label == name).astype(float)) for name in names]
@@ -116,7 +117,7 @@ def errors_by(quality: Quality, label: np.ndarray) -> list[Share]:
 
 def bins(values: np.ndarray, edges: list[float], text: Callable[[float], str]) -> np.ndarray:
     """Return a label per value: its bin, in an order that sorts; unknown values have a bin of their own."""
-    names = [f"{k}|{text(a)} – {text(b)}" for k, (a, b) in enumerate(zip(edges[:-1], edges[1:], strict=True))]
+    names = [f"{k}|{text(a)} – {text(b)}" for k, (a, b) in enumerate(pairwise(edges))]
     names[0], names[-1] = f"0|under {text(edges[1])}", f"{len(names) - 1}|{text(edges[-2])} or more"
     place = np.clip(np.digitize(values, edges) - 1, 0, len(names) - 1)
     return np.where(np.isfinite(values), np.array(names, dtype=object)[place], "9|not known")
@@ -181,7 +182,7 @@ def _models(probabilities: pl.DataFrame) -> list[str]:
 
 
 def _right(block: pl.DataFrame, quality: Quality) -> np.ndarray:
-    """Return 1 where the model's likeliest class is the declared one, 0 where not, NaN where it said nothing."""
+    """Return 1 where the model's likeliest class is the declared one, 0 where not, NaN where it is silent."""
     classes = np.array([name for name in block.columns if name not in ("parcel_id", "model", "fold")])
     values = np.nan_to_num(block.select(*classes).to_numpy(), nan=-1.0)
     guess = pl.DataFrame(

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 import geopandas as gpd
+import pandas as pd
 import polars as pl
 import xarray as xr
 
@@ -38,7 +39,7 @@ class RunTables:
     importance, contributions
         `features.schema.IMPORTANCE` and `CONTRIBUTIONS`.
     evaluation
-        Stored evaluation tables by file stem; `reports.evaluation` lists the names and columns that are drawn.
+        Stored evaluation tables by file stem; `reports.evaluation` lists those that are drawn.
     metrics
         `metrics.json`: `models`, `verdicts`, `promised`; an estimate is `{value, low, high, n}`.
     rules
@@ -87,7 +88,7 @@ class RunTables:
 
     @cached_property
     def table(self) -> pl.DataFrame:
-        """Verdicts with the declarations' `intervention`, `region` and the parcels' geometry columns joined."""
+        """Verdicts with the declarations' `intervention`, `region`, `holding_id` and what the buffer left."""
         columns = ["parcel_id", "intervention", "region", "holding_id"]
         declared = pl.DataFrame({name: _strings(self.declarations[name]) for name in columns})
         left = self.parcels.select("parcel_id", "full_pixels", "buffer_loss").unique(
@@ -106,6 +107,4 @@ class RunTables:
 
 
 def _strings(column: Any) -> pl.Series:
-    return pl.Series(
-        [None if value is None or value != value else str(value) for value in column], dtype=pl.String
-    )
+    return pl.Series([None if pd.isna(value) else str(value) for value in column], dtype=pl.String)

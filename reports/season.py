@@ -22,7 +22,7 @@ class Season:
     Parameters
     ----------
     run
-        Its `filled` series, or `series` where nothing was filled, gives the values; without either there is nothing.
+        Its `filled` series gives the values, or `series` where nothing was filled.
     """
 
     def __init__(self, run: RunTables) -> None:
@@ -42,7 +42,7 @@ class Season:
         return np.array([of.get(name) or "" for name in self.parcels], dtype=object)
 
     def feature_of(self, kind: str, place: int) -> str | None:
-        """Return the feature that shows `kind` for a parcel: of several orbits the one that saw it most often."""
+        """Return the feature that shows `kind` for a parcel: of several orbits the one that saw it most."""
         for base in KINDS[kind]:
             names = [name for name in self.features if name == base or name.startswith(f"{base}_r")]
             seen = [int(self.observed[place, :, self.features.index(name)].sum()) for name in names]
@@ -51,30 +51,57 @@ class Season:
         return None
 
     def range_of(self, crop_class: str | None, feature: str) -> np.ndarray | None:
-        """Return the 10, 50 and 90% quantiles `(3, time)` of a class's parcels; None where there are too few."""
+        """Return the 10, 50 and 90% quantiles `(3, time)` of a class's parcels; None with too few of them."""
         key = (crop_class or "", feature)
         if key not in self._ranges:
-            members = self.value[self.classes == key[0], :, self.features.index(feature)] if key[0] else np.empty((0, 0))
+            members = (
+                self.value[self.classes == key[0], :, self.features.index(feature)]
+                if key[0]
+                else np.empty((0, 0))
+            )
             self._ranges[key] = _quantiles(members)
         found = self._ranges[key]
         return found if found.size else None
 
-    def chart(self, place: int, feature: str, declared: str | None, predicted: str | None, text: Text) -> Markup:
+    def chart(
+        self, place: int, feature: str, declared: str | None, predicted: str | None, text: Text
+    ) -> Markup:
         """Return the season of one feature: the parcel's points, seen or filled, over the classes' ranges."""
         k = self.features.index(feature)
         y, seen = self.value[place, :, k].astype(float), self.observed[place, :, k]
-        bands = [(name, band) for name, band in (("declared", self.range_of(declared, feature)), ("predicted", self.range_of(predicted, feature) if predicted != declared else None)) if band is not None]
+        bands = [
+            (name, band)
+            for name, band in (
+                ("declared", self.range_of(declared, feature)),
+                ("predicted", self.range_of(predicted, feature) if predicted != declared else None),
+            )
+            if band is not None
+        ]
         low, high = _extent([y, *(band for _, band in bands)])
         days = [day.toordinal() for day in self.days]
         label = text(f"chart.{_kind_of(feature)}")
-        plot = Plot(WIDTH, HEIGHT, (days[0], max(days[-1], days[0] + 1)), (low, high), label, left=34, right=4, top=6, bottom=17)
+        plot = Plot(
+            WIDTH,
+            HEIGHT,
+            (days[0], max(days[-1], days[0] + 1)),
+            (low, high),
+            label,
+            left=34,
+            right=4,
+            top=6,
+            bottom=17,
+        )
         plot.axis_y([(tick, short(tick)) for tick in nice_ticks(low, high, 4)])
-        plot.axis_x([(date(year, month, 1).toordinal(), text(f"month.{month}")) for year, month in _months(self.days)])
+        plot.axis_x(
+            [(date(year, month, 1).toordinal(), text(f"month.{month}")) for year, month in _months(self.days)]
+        )
         for name, band in bands:
             plot.band(days, band[0], band[2], f"band-{name}")
             plot.line(days, band[0], f"edge-{name}").line(days, band[2], f"edge-{name}")
-        plot.line(days, y, "own")
-        plot.dots(days, np.where(seen, y, np.nan), "dot", 2.7).dots(days, np.where(seen, np.nan, y), "ring", 2.5)
+        plot.line(days, y.tolist(), "own")
+        plot.dots(days, np.where(seen, y, np.nan), "dot", 2.7).dots(
+            days, np.where(seen, np.nan, y), "ring", 2.5
+        )
         return plot.markup()
 
 
@@ -110,4 +137,8 @@ def _months(days: list[date]) -> list[tuple[int, int]]:
 
 
 def _kind_of(feature: str) -> str:
-    return next(kind for kind, bases in KINDS.items() if any(feature == b or feature.startswith(f"{b}_r") for b in bases))
+    return next(
+        kind
+        for kind, bases in KINDS.items()
+        if any(feature == b or feature.startswith(f"{b}_r") for b in bases)
+    )

@@ -37,7 +37,9 @@ class Materials:
     names: Mapping[str, str]  # class to the national names of its crops
 
 
-def write_sheets(run: RunTables, out: Path, options: PublishOptions, listed: pl.DataFrame, progress: Progress | None = None) -> list[Path]:
+def write_sheets(
+    run: RunTables, out: Path, options: PublishOptions, listed: pl.DataFrame, progress: Progress | None = None
+) -> list[Path]:
     """Write `parcels/<id>.html` for every parcel of the follow-up list that has a `sheet` name.
 
     Parameters
@@ -47,9 +49,13 @@ def write_sheets(run: RunTables, out: Path, options: PublishOptions, listed: pl.
     """
     rows = listed.filter(pl.col("sheet").is_not_null()).to_dicts()
     season, weights = Season(run), reasons.weights_of(run)
-    wanted = {row["parcel_id"]: _dates(row["parcel_id"], season, weights, options.picture_dates) for row in rows}
+    wanted = {
+        row["parcel_id"]: _dates(row["parcel_id"], season, weights, options.picture_dates) for row in rows
+    }
     pictures = read_pictures(run, wanted, options.picture_margin_m) if options.pictures else {}
-    materials = Materials(run, options, translation(options.language), season, weights, pictures, national_names(run))
+    materials = Materials(
+        run, options, translation(options.language), season, weights, pictures, national_names(run)
+    )
     written = []
     for done, row in enumerate(rows):
         page = render("sheet.html.j2", [], _context(row, materials))
@@ -60,30 +66,45 @@ def write_sheets(run: RunTables, out: Path, options: PublishOptions, listed: pl.
 
 
 def national_names(run: RunTables) -> dict[str, str]:
-    """Return, per modelling class, the agency's names of the crops declared in it, the commonest first, two at most."""
+    """Return, per modelling class, the agency's names of its two commonest crops."""
     known = run.verdicts.filter(pl.col("crop_class").is_not_null())
-    counts = known.group_by("crop_class", "declared").len().sort(["crop_class", "len", "declared"], descending=[False, True, False])
+    counts = (
+        known.group_by("crop_class", "declared")
+        .len()
+        .sort(["crop_class", "len", "declared"], descending=[False, True, False])
+    )
     names: dict[str, list[str]] = {}
     for crop_class, code in counts.select("crop_class", "declared").iter_rows():
         names.setdefault(crop_class, []).append(clean(run.crop(code)))
-    return {name: " / ".join(dict.fromkeys(crops[:2])) + (" …" if len(crops) > 2 else "") for name, crops in names.items()}
+    return {
+        name: " / ".join(dict.fromkeys(crops[:2])) + (" …" if len(crops) > 2 else "")
+        for name, crops in names.items()
+    }
 
 
-def _dates(parcel_id: str, season: Season, weights: Mapping[str, list[reasons.Weight]], count: int) -> list[date]:
-    """Return the first days of the steps to show: those whose optical groups weighed most, else spread over the season."""
-    heavy = [weight.day for weight in weights.get(parcel_id, []) if weight.day and sensor_of(weight.feature) == "s2"]
+def _dates(
+    parcel_id: str, season: Season, weights: Mapping[str, list[reasons.Weight]], count: int
+) -> list[date]:
+    """Return the steps to show: those whose optical groups weighed most, then others spread out."""
+    heavy = [
+        weight.day
+        for weight in weights.get(parcel_id, [])
+        if weight.day and sensor_of(weight.feature) == "s2"
+    ]
     chosen: list[date] = []
     for day in heavy:
         if len(chosen) < count - 1 and all(abs((day - other).days) >= 15 for other in chosen):
             chosen.append(day)
     days = season.days if season.series is not None else []
-    far = sorted(_spread(days, count), key=lambda day: -min((abs((day - other).days) for other in chosen), default=0))
+    far = sorted(
+        _spread(days, count), key=lambda day: -min((abs((day - other).days) for other in chosen), default=0)
+    )
     return sorted((chosen + [day for day in far if day not in chosen])[:count])
 
 
 def _spread(days: list[date], count: int) -> list[date]:
     places = np.linspace(0.15, 0.85, count) * (len(days) - 1)
-    return [days[int(round(place))] for place in places] if days else []
+    return [days[round(place)] for place in places] if days else []
 
 
 def _context(row: Mapping[str, Any], materials: Materials) -> dict[str, Any]:
@@ -96,9 +117,13 @@ def _context(row: Mapping[str, Any], materials: Materials) -> dict[str, Any]:
         "id": clean(row["parcel_id"]),
         "declared": declared,
         "predicted": _name(row["predicted"], materials),
-        "top3": [(_name(top["crop_class"], materials), top["probability"], top["crop_class"] == row["crop_class"]) for top in row["top3"] or []],
+        "top3": [
+            (_name(top["crop_class"], materials), top["probability"], top["crop_class"] == row["crop_class"])
+            for top in row["top3"] or []
+        ],
         "p_sentence": p_sentence(row["p_value"], declared, text),
         "charts": _charts(row, place, materials),
+        "ranges": _ranges(row, declared, materials),
         "pictures": materials.pictures.get(row["parcel_id"], []),
         "seen_word": lambda picture: _seen(picture, season, place, text),
         "advice": text.get(f"advice.{row['reason']}", text(f"advice.{row['verdict']}")),
@@ -137,18 +162,44 @@ def _charts(row: Mapping[str, Any], place: int | None, materials: Materials) -> 
     found = []
     for kind in KINDS:
         feature = season.feature_of(kind, place) if place is not None else None
-        drawn = season.chart(place, feature, row["crop_class"], row["predicted"], text) if feature and place is not None else None
+        drawn = (
+            season.chart(place, feature, row["crop_class"], row["predicted"], text)
+            if feature and place is not None
+            else None
+        )
         orbit = feature.rsplit("_r", 1)[1].lstrip("0") if feature and "_r" in feature else None
         title = text(f"chart.{kind}") + (f", {text('chart.orbit', orbit=orbit)}" if orbit else "")
         found.append((title, drawn))
     return found
 
 
+def _ranges(row: Mapping[str, Any], declared: str, materials: Materials) -> list[tuple[str, str, bool]]:
+    """Return (kind, crop, whether it has a usual range) of the declared and the predicted class."""
+    season = materials.season
+    pairs = [
+        ("declared", declared, row["crop_class"]),
+        ("predicted", _name(row["predicted"], materials), row["predicted"]),
+    ]
+    pairs = pairs[:1] if row["predicted"] in (None, row["crop_class"]) else pairs
+    if season.series is None:
+        return []
+    return [
+        (kind, crop, any(season.range_of(name, f) is not None for f in season.features))
+        for kind, crop, name in pairs
+    ]
+
+
 def _seen(picture: Picture, season: Season, place: int | None, text: Text) -> str:
     """Return whether the parcel was seen on the picture's date, and how much of it."""
     if not np.isfinite(picture.clear_share):
         return text("sheet.seen_unknown")
-    key = "sheet.seen_clear" if picture.clear_share >= 0.9 else "sheet.seen_part" if picture.clear_share >= 0.1 else "sheet.seen_not"
+    key = (
+        "sheet.seen_clear"
+        if picture.clear_share >= 0.9
+        else "sheet.seen_part"
+        if picture.clear_share >= 0.1
+        else "sheet.seen_not"
+    )
     return text(key, share=text.percent(picture.clear_share, 0))
 
 
@@ -169,10 +220,14 @@ def _facts(row: Mapping[str, Any], materials: Materials) -> list[tuple[str, str]
     return [(text(f"fact.{name}"), value) for name, value in facts]
 
 
-def _weights(row: Mapping[str, Any], place: int | None, declared: str, materials: Materials) -> dict[str, Any]:
+def _weights(
+    row: Mapping[str, Any], place: int | None, declared: str, materials: Materials
+) -> dict[str, Any]:
     weights = materials.weights.get(row["parcel_id"], [])[: reasons.MOST]
-    words = [reasons.in_words(weight, materials.season, place, row["crop_class"], declared, materials.text) for weight in weights]
-    return {"weights": words, "weights_chart": reasons.chart(weights, materials.text) if weights else None}
+    crop = reasons.Crop(row["crop_class"], declared)
+    words = [reasons.in_words(weight, materials.season, place, crop, materials.text) for weight in weights]
+    bars = reasons.bars(weights, materials.text)
+    return {"weights": [(*word, bar) for word, bar in zip(words, bars, strict=True)]}
 
 
 def _scenes(run: RunTables, pictures: list[Picture]) -> tuple[list[str], int]:

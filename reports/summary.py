@@ -48,7 +48,7 @@ def split(table: pl.DataFrame, name: str = "") -> Row:
 
 
 def group(table: pl.DataFrame, column: str, label: Callable[[str], str], absent: str) -> list[Row]:
-    """Return one row per value of a column, the largest first; parcels without a value stand under `absent`."""
+    """Return one row per value of a column, largest first; parcels without a value stand under `absent`."""
     parts = table.partition_by(column, as_dict=True, maintain_order=True)
     rows = [split(part, absent if key[0] is None else label(str(key[0]))) for key, part in parts.items()]
     return sorted(rows, key=lambda row: (-row.total.parcels, row.name))

@@ -1,5 +1,6 @@
 """What the pages say, in the reader's language, from one catalog file per language."""
 
+import math
 from collections.abc import Mapping
 from datetime import date
 from functools import cache
@@ -38,20 +39,22 @@ class Text:
         return self.phrases[key].format(**values) if values else self.phrases[key]
 
     def get(self, key: str, default: str) -> str:
-        """Return the phrase of `key`, or `default` where the catalog has none (a name the catalog cannot know)."""
+        """Return the phrase of `key`, or `default` where the catalog cannot know the name."""
         return self.phrases.get(key, default)
 
     def number(self, value: float | None, digits: int = 0) -> str:
         """Return a number with the language's separators; the dash of an unknown value for None."""
-        if value is None or value != value:
+        if value is None or math.isnan(value):
             return "–"
         thousands, point = self.phrases["number.thousands"], self.phrases["number.point"]
         return f"{value:,.{digits}f}".translate({ord(","): thousands, ord("."): point})
 
     def percent(self, value: float | None, digits: int = 1) -> str:
         """Return a share as a percentage."""
-        if value is None or value != value:
+        if value is None or math.isnan(value):
             return "–"
+        if 0 < value < 0.5 * 10 ** -(2 + digits):
+            return "<" + self("number.percent", value=self.number(10.0**-digits, digits))
         return self("number.percent", value=self.number(100 * value, digits))
 
     def day(self, day: date, year: bool = False) -> str:

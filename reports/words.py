@@ -17,7 +17,7 @@ def sensor_of(feature: str) -> str:
     >>> sensor_of("s0vh_db_r037"), sensor_of("ndvi"), sensor_of("weather_gdd")
     ('s1', 's2', 'context')
     """
-    if feature.split("_")[0] in ("weather", "soil", "elevation", "terrain", "context"):
+    if feature.split("_", maxsplit=1)[0] in ("weather", "soil", "elevation", "terrain", "context"):
         return "context"
     return "s1" if _RADAR.match(feature) else "s2"
 

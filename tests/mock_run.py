@@ -319,7 +319,12 @@ def _contributions(verdicts: pl.DataFrame, rng: np.random.Generator) -> pl.DataF
 def _evaluation(rng: np.random.Generator) -> dict[str, pl.DataFrame]:
     days = [date(2025, 4, 1) + timedelta(days=20 * k) for k in range(9)]
     score = 0.45 + 0.4 * (1 - np.exp(-np.arange(9) / 2.5)) + rng.normal(0, 0.01, 9)
+    differences = [
+        {"model": name, "against": "ensemble", "metric": "macro_f1", **_estimate(0.02, 300)}
+        for name in MODELS[:3]
+    ]
     return {
+        "model_differences": pl.DataFrame(differences),
         "in_season": pl.DataFrame(
             {"date": days, "macro_f1": score, "low": score - 0.03, "high": score + 0.03, "n": 300, "share_decided": score - 0.15}
         ),
