@@ -17,6 +17,7 @@ from features.coverage import coverage_key
 from features.errors import CropcheckError, ImageryError
 from features.extract_options import ExtractOptions
 from features.files import atomic_path, fingerprint
+from features.fills import Fill, bands_of_all, plan_fill, run_fill
 from features.geometry import inner_buffer
 from features.imagery import assets_by_band, grid_of
 from features.indices import bands_of
@@ -106,22 +107,53 @@ def extract(
     }
     pixels = _prepare(rows, aside, files, options, folder, executor)
     lost = {outcome.item_id for outcome in aside}
-    units = [
-        _unit(row, files[row["sensor"], row["tile"]], options, folder)
-        for row in rows
-        if (row["sensor"], row["tile"]) in files and row["item_id"] not in lost
-    ]
+    work = [row for row in rows if (row["sensor"], row["tile"]) in files and row["item_id"] not in lost]
+    plain = [row for row in work if remover is None or row["sensor"] != "s2"]
+    units = [_unit(row, files[row["sensor"], row["tile"]], options, folder) for row in plain]
+    fills = [] if remover is None else _plan_fills(work, files, options, folder, remover)
+    counter = _Counter(len(units) + sum(len(fill.blocks) for fill in fills if not fill.is_done), progress)
     outcomes = [*aside]
-    for done, outcome in enumerate(executor(run_unit, units), start=1):
+    for outcome in executor(run_unit, units):
         outcomes.append(outcome)
-        if progress is not None:
-            progress(done, len(units))
+        counter.tick()
+    for fill in fills:
+        outcomes += run_fill(fill, executor, counter.tick)
+        units += fill.units
     outside = {row["item_id"] for row in rows} - {outcome.item_id for outcome in outcomes}
     outcomes += [
         Outcome(item, "", "no_parcel_in_tile", "no parcel is read from this tile") for item in sorted(outside)
     ]
     _write_index(folder, units, outcomes)
     return _parcels(declarations, buffered, tiles, pixels), _account(outcomes)
+
+
+class _Counter:
+    """Tells progress how many of the units are done."""
+
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self.total, self.done, self.progress = total, 0, progress
+
+    def tick(self) -> None:
+        self.done += 1
+        if self.progress is not None:
+            self.progress(self.done, self.total)
+
+
+def _plan_fills(
+    rows: Sequence[Mapping[str, Any]],
+    files: Mapping[tuple[str, str], Path],
+    options: ExtractOptions,
+    folder: Path,
+    remover: Any,
+) -> list[Fill]:
+    """One fill per optical tile; the remover may draw on radar of the same coordinate system that nests in it."""
+    bands, fills = bands_of_all(rows), []
+    for tile in sorted({row["tile"] for row in rows if row["sensor"] == "s2"}):
+        own = [row for row in rows if row["sensor"] == "s2" and row["tile"] == tile]
+        radar = [row for row in rows if row["sensor"] == "s1" and row["epsg"] == own[0]["epsg"]]
+        units = [_unit(row, files["s2", tile], options, folder) for row in own]
+        fills.append(plan_fill(tile, own, radar, units, files["s2", tile], folder, options, remover, bands))
+    return fills
 
 
 def read_set_aside(folder: Path) -> pl.DataFrame:

@@ -1,6 +1,6 @@
 """Rasters to pixel blocks: which files may be opened, their grids, raw and physical values, the clear mask."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -166,6 +166,12 @@ def disc(radius: int) -> np.ndarray:
     return np.asarray(steps[:, None] ** 2 + steps[None, :] ** 2 <= radius**2)
 
 
+def crop(grid: GeoBox, rows: slice, columns: slice) -> GeoBox:
+    """The grid of some rows and columns of a grid."""
+    corner = grid.affine @ Affine.translation(columns.start, rows.start)
+    return GeoBox((rows.stop - rows.start, columns.stop - columns.start), corner, grid.crs)
+
+
 def placed(inner: GeoBox, outer: GeoBox, what: str) -> tuple[int, int, int]:
     """Where `outer`'s coarser grid lies on `inner`'s: factor, and rows and columns (of inner) from outer's corner to inner's.
 
@@ -257,6 +263,7 @@ def read_stack(
     bands: Sequence[str] = OPTICAL_BANDS,
     mask: MaskOptions | None = None,
     polarisations: Sequence[str] = (),
+    failed: dict[str, ImageryError] | None = None,
 ) -> xr.Dataset:
     """Read acquisitions onto one grid, nearest pixel: what cloud-removal models see.
 
@@ -266,6 +273,8 @@ def read_stack(
         Rows of the acquisitions table; those of Sentinel-1 are read where polarisations are named.
     grid
         A grid that nests in every raster's own, or equals it.
+    failed
+        Where given, acquisitions that cannot be read are left out, and noted here by item id.
 
     Returns
     -------
@@ -281,15 +290,20 @@ def read_stack(
     """
     mask = mask or MaskOptions()
     optical = acquisitions.filter(pl.col("sensor") == "s2").sort("datetime", "item_id").to_dicts()
-    shape = (len(optical), len(bands), *grid.shape)
-    values, classes = np.full(shape, np.nan, np.float32), np.zeros((len(optical), *grid.shape), np.uint8)
-    clear = np.zeros(classes.shape, bool)
-    for t, row in enumerate(optical):
-        values[t], classes[t] = _scene(row, bands, grid)
-        empty = np.isnan(values[t]).all(axis=(1, 2))
-        clear[t] = clear_mask(classes[t], mask, abs(grid.affine.a)) & np.isfinite(values[t][~empty]).all(
-            axis=0
-        )
+    scenes = _read_each(optical, lambda row: _scene(row, bands, grid), failed)
+    optical = [row for row, _ in scenes]
+    values = np.empty((len(scenes), len(bands), *grid.shape), np.float32)
+    classes, clear = (
+        np.zeros((len(scenes), *grid.shape), np.uint8),
+        np.zeros((len(scenes), *grid.shape), bool),
+    )
+    for t, (_, (reflectance, scene_class)) in enumerate(scenes):
+        values[t] = reflectance
+        clear[t] = clear_mask(scene_class, mask, abs(grid.affine.a))
+        with np.errstate(invalid="ignore"):
+            classes[t] = np.where((scene_class >= 0) & (scene_class <= 11), scene_class, 0)
+        clear[t] &= np.isfinite(reflectance[~np.isnan(reflectance).all(axis=(1, 2))]).all(axis=0)
+    scenes.clear()
     axes = ("time", "y", "x")
     stack = xr.Dataset(
         {
@@ -299,26 +313,51 @@ def read_stack(
         },
         coords={"time": _times(optical), "band": list(bands), **_centres(grid)},
     )
-    return stack.assign(_backscatter(acquisitions, grid, polarisations)) if polarisations else stack
+    return stack.assign(_backscatter(acquisitions, grid, polarisations, failed)) if polarisations else stack
+
+
+def _read_each(
+    rows: Sequence[dict[str, Any]],
+    read: Callable[[dict[str, Any]], Any],
+    failed: dict[str, ImageryError] | None,
+) -> list[tuple[dict[str, Any], Any]]:
+    """Rows and what was read of each, without those that failed."""
+    found = []
+    for row in rows:
+        try:
+            found.append((row, read(row)))
+        except ImageryError as error:
+            if failed is None:
+                raise
+            failed[row["item_id"]] = error
+    return found
 
 
 def _backscatter(
-    acquisitions: pl.DataFrame, grid: GeoBox, polarisations: Sequence[str]
+    acquisitions: pl.DataFrame,
+    grid: GeoBox,
+    polarisations: Sequence[str],
+    failed: dict[str, ImageryError] | None,
 ) -> dict[str, xr.DataArray]:
-    radar = acquisitions.filter(pl.col("sensor") == "s1").sort("datetime", "item_id").to_dicts()
-    values = np.full((len(radar), len(polarisations), *grid.shape), np.nan, np.float32)
-    for t, row in enumerate(radar):
-        assets = assets_by_band(row)
-        for k, name in enumerate(polarisations):
-            if name in assets:
-                values[t, k] = physical_on_grid(assets[name], grid)
+    rows = acquisitions.filter(pl.col("sensor") == "s1").sort("datetime", "item_id").to_dicts()
+    passes = _read_each(rows, lambda row: _pass(row, grid, polarisations), failed)
+    radar = [row for row, _ in passes]
+    shape = (len(passes), len(polarisations), *grid.shape)
+    values = np.stack([found for _, found in passes]) if passes else np.empty(shape, np.float32)
     coords = {"radar_time": _times(radar), "polarisation": list(polarisations), **_centres(grid)}
-    orbits = (
-        "radar_time",
-        np.array([-1 if row["relative_orbit"] is None else row["relative_orbit"] for row in radar]),
-    )
+    numbers = [-1 if row["relative_orbit"] is None else row["relative_orbit"] for row in radar]
     array = xr.DataArray(values, dims=("radar_time", "polarisation", "y", "x"), coords=coords)
-    return {"backscatter": array.assign_coords(relative_orbit=orbits)}
+    return {"backscatter": array.assign_coords(relative_orbit=("radar_time", np.array(numbers, np.int32)))}
+
+
+def _pass(row: Mapping[str, Any], grid: GeoBox, polarisations: Sequence[str]) -> np.ndarray:
+    """Backscatter (polarisation, y, x) of one radar acquisition, dB."""
+    assets = assets_by_band(row)
+    values = np.full((len(polarisations), *grid.shape), np.nan, np.float32)
+    for k, name in enumerate(polarisations):
+        if name in assets:
+            values[k] = physical_on_grid(assets[name], grid)
+    return values
 
 
 def _times(rows: Sequence[Mapping[str, Any]]) -> np.ndarray:

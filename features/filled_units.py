@@ -1,0 +1,339 @@
+"""Work units with cloud removal: a block of ground over all its dates, then one part per acquisition.
+
+A block's whole time stack is read, filled by the remover and summarised; only what its parcels gave is kept,
+in one file per block. Parcels that block borders cut are put together from those files at the end.
+
+Uncertainty: the remover's sigma of a pixel and band goes through a feature by first-order propagation,
+sigma_f^2 = sum over bands of (df/db sigma_b)^2, bands taken as independent. Filling errors of neighbouring
+pixels come from the same dates and are taken as fully correlated within a parcel, so the error of the mean is
+the coverage-weighted mean of the pixels' sigma (zero where seen): rather too large than too small.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import xarray as xr
+from odc.geo.geobox import GeoBox
+
+from features.coverage import Coverage
+from features.errors import ImageryError
+from features.extract_options import ExtractOptions
+from features.files import fingerprint, sha256, write_json
+from features.imagery import crop, read_stack
+from features.indices import compute, find_index
+from features.kernels import MEAN, MOMENTS
+from features.observations import make_part, write_part
+from features.scenes import Block, Scene
+from features.schema import ACQUISITIONS
+from features.statistics import Owned, Part, combine, finish, quantiles_of
+from features.units import Outcome, Unit, reason_of, share_of, tile_coverage
+from features.zonal import gathered, summarise_gathered
+
+STEP = 1e-3  # reflectance, by which bands are moved to see how a feature follows
+
+
+@dataclass(frozen=True)
+class BlockUnit:
+    """A block of one tile over all its acquisitions."""
+
+    rows: tuple[Mapping[str, Any], ...]  # optical and radar rows of the acquisitions table
+    scene: Scene  # of one acquisition that has all bands: its grids are the tile's
+    block: Block
+    bands: tuple[str, ...]
+    polarisations: tuple[str, ...]
+    parcels: Path
+    cache: Path
+    part: Path  # folder to write
+    options: ExtractOptions
+    remover: Any
+
+
+@dataclass(frozen=True)
+class BlockOutcome:
+    """Acquisitions that could not be read in a block, with the reason of each."""
+
+    part: Path
+    failed: Mapping[str, tuple[str, str]]
+
+
+def key_of(remover: Any) -> str:
+    """A hash of a fitted remover: of the files that it saves itself as."""
+    with tempfile.TemporaryDirectory() as folder:
+        remover.save(Path(folder))
+        files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+        return fingerprint([(str(path.relative_to(folder)), sha256(path)) for path in files])
+
+
+def run_block(unit: BlockUnit) -> BlockOutcome:
+    """Read, fill and summarise one block over all dates, and write what its parcels gave."""
+    if not unit.part.exists():
+        _write_block(unit.part, *_summarise_block(unit))
+    return BlockOutcome(unit.part, _read_notes(unit.part)["failed"])
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One grid's coverage within the block, and where its pixels lie in the stack."""
+
+    coverage: Coverage
+    present: np.ndarray
+    whole: np.ndarray  # bool (present,): the parcel does not go on beyond the block
+    factor: int
+    rows: slice  # of the stack's fine pixels under the block's own pixels
+    columns: slice
+
+    @property
+    def samples(self) -> bool:
+        """Whether some parcels will be put together from several blocks."""
+        return not bool(self.whole.all())
+
+
+def _summarise_block(unit: BlockUnit) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Notes (items, features by grid factor, failures) and arrays (see `_Sheet`) of a block."""
+    cuts, grid = _cuts(unit)
+    failed: dict[str, ImageryError] = {}
+    if not any(len(cut.present) for cut in cuts.values()):
+        return {"items": [], "failed": {}, "features": {}}, {}
+    table = pl.DataFrame(list(unit.rows), schema=ACQUISITIONS)
+    stack = read_stack(table, grid, unit.bands, unit.options.mask, unit.polarisations, failed)
+    items = [row["item_id"] for row in _optical(unit.rows) if row["item_id"] not in failed]
+    filled = unit.remover.fill(stack) if items else stack
+    arrays: dict[str, np.ndarray] = {}
+    features: dict[str, list[str]] = {}
+    for factor, cut in cuts.items():
+        names = [name for name in unit.scene.features if unit.scene.target(name).factor == factor]
+        features[str(factor)] = names
+        sheet = _Sheet(len(items), names, cut, unit.options.statistics)
+        for t in range(len(items)):
+            sheet.add(t, _lines(filled.isel(time=t), names, cut))
+        arrays |= {f"{factor}-{kind}": array for kind, array in sheet.arrays().items()}
+    reasons = {item: [reason_of(error), str(error)] for item, error in failed.items()}
+    return {"items": items, "failed": reasons, "features": features}, arrays
+
+
+def _optical(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return sorted(
+        (row for row in rows if row["sensor"] == "s2"), key=lambda row: (row["datetime"], row["item_id"])
+    )
+
+
+def _cuts(unit: BlockUnit) -> tuple[dict[int, Cut], GeoBox]:
+    """Coverage of the block on each grid that statistics are taken on, and the stack's grid: the block and its margin."""
+    scene, block = unit.scene, unit.block
+    layers = {scene.target(name).factor: scene.target(name) for name in scene.features}
+    margin = max(int(getattr(unit.remover, "margin_px", 0)), *layers)
+    size = scene.grid.shape
+    wide = [
+        slice(max(p.start - margin, 0), min(p.stop + margin, n))
+        for p, n in zip((block.rows, block.columns), size, strict=True)
+    ]
+    cuts = {}
+    for factor, layer in layers.items():
+        coverage = tile_coverage(unit.parcels, layer.grid, unit.cache)
+        own = block.own(layer)
+        part, present = coverage.window(*own)
+        whole = np.diff(part.offsets) == np.diff(coverage.offsets)[present]
+        fine = [
+            slice(p.start * factor - shift - w.start, p.stop * factor - shift - w.start)
+            for p, shift, w in zip(own, (layer.top, layer.left), wide, strict=True)
+        ]
+        cuts[factor] = Cut(part, present, whole, factor, *fine)
+    return cuts, crop(scene.grid, *wide)
+
+
+def _on(cut: Cut, values: np.ndarray) -> np.ndarray:
+    """Fine pixels (y, x) of the stack on the cut's own pixels: the mean of those known, NaN where none is."""
+    rows, columns = cut.rows, cut.columns
+    height, width = cut.coverage.shape
+    out = np.full((height * cut.factor, width * cut.factor), np.nan, np.float32)
+    top, left = max(rows.start, 0), max(columns.start, 0)
+    found = values[top : rows.stop, left : columns.stop]
+    out[top - rows.start :, left - columns.start :][: found.shape[0], : found.shape[1]] = found
+    if cut.factor == 1:
+        return out
+    parts = out.reshape(height, cut.factor, width, cut.factor)
+    known = np.isfinite(parts)
+    total, number = np.where(known, parts, 0).sum(axis=(1, 3)), known.sum(axis=(1, 3))
+    return np.divide(total, number, out=np.full((height, width), np.nan, np.float32), where=number > 0)
+
+
+def _lines(filled: xr.Dataset, names: Sequence[str], cut: Cut) -> dict[str, tuple[np.ndarray, ...]]:
+    """Value, sigma and whether filled of every covered pixel, by feature."""
+    bands = [str(name) for name in filled["band"].values]
+    needed = sorted({band for name in names for band in find_index(name).bands})
+    lines = {
+        kind: {
+            band: gathered(_on(cut, filled[kind].values[bands.index(band)]), cut.coverage) for band in needed
+        }
+        for kind in ("reflectance", "sigma")
+    }
+    share = gathered(_on(cut, filled["filled"].values.astype(np.float32)), cut.coverage)
+    share = (share > 0).astype(np.float32)
+    found = {}
+    for name in names:
+        operands, sigmas = ({band: lines[k][band] for band in find_index(name).bands} for k in lines)
+        value = compute(name, operands)
+        unknown = ~np.isfinite(value)
+        spread, made = propagate(name, operands, sigmas, share), share.copy()
+        spread[unknown], made[unknown] = np.nan, np.nan
+        found[name] = (value, spread, made)
+    return found
+
+
+class _Sheet:
+    """What one block gives of its parcels on one grid, date by date and feature by feature.
+
+    `moments (date, feature, parcel, MOMENTS)`, `answers (…, quantile)`, `made (…, 3)`: filled weight, and mean and
+    weight of sigma; and for parcels cut by the block's border, where quantiles are wanted, their pixels `samples
+    (date, feature, pixel)`.
+    """
+
+    def __init__(self, dates: int, features: Sequence[str], cut: Cut, statistics: Sequence[str]) -> None:
+        quantiles = len(quantiles_of(statistics)[0])
+        shape = (dates, len(features), len(cut.present))
+        self.cut, self.statistics, self.features = cut, statistics, list(features)
+        self.kept = np.zeros(len(cut.coverage.weights), bool)
+        if cut.samples and quantiles:
+            self.kept = np.repeat(~cut.whole, np.diff(cut.coverage.offsets))
+        self.moments, self.answers = np.empty((*shape, MOMENTS)), np.empty((*shape, quantiles))
+        self.made = np.empty((*shape, 3))
+        self.samples = np.empty((*shape[:2], int(self.kept.sum())), np.float32)
+
+    def add(self, t: int, lines: Mapping[str, tuple[np.ndarray, ...]]) -> None:
+        offsets, weights = self.cut.coverage.offsets, self.cut.coverage.weights
+        for k, name in enumerate(self.features):
+            value, spread, made = lines[name]
+            part = summarise_gathered(value, offsets, weights, self.statistics)
+            error = summarise_gathered(spread, offsets, weights, ("mean",))
+            share = summarise_gathered(made, offsets, weights, ("mean",))
+            self.moments[t, k], self.answers[t, k] = part.moments, part.answers
+            self.made[t, k, :, 0] = np.nan_to_num(share.moments[:, MEAN]) * share.weight
+            self.made[t, k, :, 1], self.made[t, k, :, 2] = error.moments[:, MEAN], error.weight
+            self.samples[t, k] = value[self.kept]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        sizes = np.where(self.cut.whole | (not self.kept.any()), 0, np.diff(self.cut.coverage.offsets))
+        return {
+            "owners": self.cut.present,
+            "offsets": np.concatenate([[0], np.cumsum(sizes)]),
+            "weights": self.cut.coverage.weights[self.kept],
+            "moments": self.moments,
+            "answers": self.answers,
+            "made": self.made,
+            "samples": self.samples,
+        }
+
+
+def propagate(
+    name: str, bands: Mapping[str, np.ndarray], sigmas: Mapping[str, np.ndarray], filled: np.ndarray
+) -> np.ndarray:
+    """Standard deviation of a feature's error at every pixel, from those of its bands; zero where seen.
+
+    First order, derivatives by central differences of `STEP`, bands independent; where a derivative cannot be
+    formed it counts as not known (NaN).
+    """
+    out = np.zeros(len(filled), np.float32)
+    at = np.flatnonzero(filled > 0)
+    if not len(at):
+        return out
+    few = {band: line[at] for band, line in bands.items()}
+    total = np.zeros(len(at), np.float64)
+    for band, line in few.items():
+        above = compute(name, few | {band: line + np.float32(STEP)})
+        below = compute(name, few | {band: line - np.float32(STEP)})
+        slope = (above.astype(np.float64) - below) / (2 * STEP)
+        total += (slope * sigmas[band][at]) ** 2
+    out[at] = np.sqrt(total)
+    return out
+
+
+def _write_block(path: Path, notes: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Write a folder of .npy files, which can be read date by date; it appears whole or not at all."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for name, array in arrays.items():
+        np.save(partial / f"{name}.npy", array, allow_pickle=False)
+    write_json(partial / "notes.json", notes)
+    if path.exists():  # another worker was first
+        shutil.rmtree(partial)
+    else:
+        partial.rename(path)
+
+
+def _read_notes(path: Path) -> dict[str, Any]:
+    notes: dict[str, Any] = json.loads((path / "notes.json").read_text(encoding="utf-8"))
+    return notes
+
+
+def _read_date(path: Path, item: str) -> dict[str, tuple[Owned, np.ndarray]]:
+    """What a block gave of one acquisition: by feature its part, and filled weight, mean sigma and its weight."""
+    notes = _read_notes(path)
+    if item not in notes["items"]:
+        return {}
+    t = notes["items"].index(item)
+    found = {}
+    for factor, names in notes["features"].items():
+        kinds = ("owners", "offsets", "weights", "moments", "answers", "made", "samples")
+        held = {
+            kind: np.load(path / f"{factor}-{kind}.npy", mmap_mode="r", allow_pickle=False) for kind in kinds
+        }
+        fixed = [np.array(held[kind]) for kind in ("weights", "offsets")]
+        for k, name in enumerate(names):
+            moments, answers, samples = (
+                np.array(held[kind][t, k]) for kind in ("moments", "answers", "samples")
+            )
+            part = Part(moments, answers, samples, *fixed)
+            found[name] = ((np.array(held["owners"]), part), np.array(held["made"][t, k]))
+    return found
+
+
+def join_blocks(unit: Unit, scene: Scene, blocks: Sequence[Path]) -> Outcome:
+    """Write one acquisition's part from what all blocks of its tile gave."""
+    row = unit.row
+    if not unit.part.exists():
+        found: dict[str, list[tuple[Owned, np.ndarray]]] = {}
+        for path in blocks:
+            for name, gave in _read_date(path, row["item_id"]).items():
+                found.setdefault(name, []).append(gave)
+        write_part(unit.part, _join(unit, scene, found))
+    return Outcome(row["item_id"], unit.tile)
+
+
+def _join(unit: Unit, scene: Scene, found: Mapping[str, list[tuple[Owned, np.ndarray]]]) -> pl.DataFrame:
+    layers = {name: scene.target(name) for name in scene.features}
+    coverages = {
+        layer.factor: tile_coverage(unit.parcels, layer.grid, unit.cache) for layer in layers.values()
+    }
+    ids = next(iter(coverages.values())).parcel_ids
+    statistics = unit.options.statistics
+    values, counts, valid, filled, sigma = ({} for _ in range(5))  # type: ignore[var-annotated]
+    for name, layer in layers.items():
+        gave = found.get(name, [])
+        part = combine([owned for owned, _ in gave], statistics, len(ids))
+        values[name], counts[name] = finish(part, statistics), part.weight
+        valid[name] = share_of(part.weight, coverages[layer.factor])
+        weight, error = np.zeros(len(ids)), np.zeros(len(ids))
+        for (owners, _), made in gave:
+            weight[owners] += made[:, 0]
+            error[owners] += np.nan_to_num(made[:, 1]) * made[:, 2]
+        filled[name] = share_of(weight, coverages[layer.factor])
+        sigma[name] = np.divide(error, part.weight, out=np.zeros(len(ids)), where=part.weight > 0)
+    row = unit.row
+    orbit = row["relative_orbit"]
+    return make_part(
+        ids, row["datetime"], row["sensor"], orbit, values, statistics, counts, valid, filled, sigma
+    )
+
+
+def drop_blocks(folder: Path) -> None:
+    """Delete the block folders of a tile whose parts have all been written."""
+    shutil.rmtree(folder, ignore_errors=True)
