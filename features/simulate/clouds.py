@@ -7,7 +7,7 @@ from scipy import ndimage
 
 from features.simulate.randomness import smooth_field
 
-SPREAD = 2.6  # of cloud cover between scenes, in log-odds: most scenes are nearly clear or nearly covered
+SPREAD = 3.4  # of cloud cover between scenes, in log-odds: most scenes are nearly clear or nearly covered
 HEIGHTS_M = (700.0, 2400.0)  # of the layers that cast shadows
 
 

@@ -15,7 +15,7 @@ def grow_grass(
     """Return the daily states of grass: logistic growth on warmth, light and water, less what is cut or eaten."""
     n, days = len(fields), weather.days - january
     states = States.empty(n, days)
-    stress = root_zone_stress(weather, fields.capacity_mm * 0.8)[:, january:]
+    stress = root_zone_stress(weather, fields.capacity_mm)[:, january:]
     cuts = _cut_days(use, fields, weather, january, spread, rng)
     most = np.clip(use.leaf_area[0] + spread * use.leaf_area[1] * fields.vigour, 0.7, 6.5)
     dead_share = np.clip(use.dead_share * (1 + 0.6 * spread * rng.standard_normal(n)), 0.02, 0.8)
@@ -62,7 +62,7 @@ def _cut_days(
     next_dry = np.minimum.accumulate(np.where(dry, np.arange(len(rain)), len(rain))[::-1])[::-1]
     days = next_dry[np.clip(np.round(planned), 0, len(rain) - 1).astype(int)]
     wanted = (np.arange(6)[None, :] < number[:, None]) & (planned < 300)
-    return np.where(wanted, days, -1)
+    return np.asarray(np.where(wanted, days, -1))
 
 
 def _look(
@@ -81,10 +81,11 @@ def _look(
     fresh = np.exp(-np.maximum(day[None, :] - last_cut, 0) / 6) * (last_cut >= 0)
     chlorophyll = use.chlorophyll * np.clip(1 + 0.13 * spread * fields.nitrogen, 0.5, 1.5)
     states.chlorophyll[:] = chlorophyll[:, None] * (1 - 0.2 * fresh)
-    states.senescence[:] = np.clip(
-        dead_share[:, None] * ripening * old + 0.45 * stress + 0.2 * fresh + 0.04, 0, 0.9
-    )
+    dead = np.clip(dead_share[:, None] * (0.2 + 0.5 * ripening * old) + 0.16 * stress + 0.14 * fresh, 0, 0.8)
+    states.standing_dead[:] = dead
+    states.senescence[:] = np.clip(0.04 + 0.25 * stress + 0.3 * dead, 0, 0.8)
+    states.gap[:] = np.clip(0.07 + 0.04 * spread * fields.diligence[:, None] + 0.12 * dead, 0.01, 0.4)
     states.leaf_angle[:] = 52 + 5 * fields.earliness[:, None]
     states.straw[:] = np.clip(0.25 + 0.35 * dead_share[:, None] + 0.15 * fresh, 0, 0.8)
-    states.plant_water[:] = 0.55 * states.leaf_area * (1 - 0.6 * states.senescence)
+    states.plant_water[:] = 0.7 * states.leaf_area * (1 - 0.4 * dead)
     states.roughness_db[:] = 0.3 * np.clip(fields.roughness[:, None], -1.5, 1.5)

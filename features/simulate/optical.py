@@ -6,7 +6,7 @@ import numba
 import numpy as np
 
 from features.schema import OPTICAL_BANDS
-from features.simulate.canopy import canopy_reflectance, soil_reflectance
+from features.simulate.canopy import STRAW, canopy_reflectance, soil_reflectance
 from features.simulate.clouds import Sky
 from features.simulate.mixing import Mixture
 from features.simulate.states import States
@@ -22,6 +22,7 @@ CLOUD = np.array([1.0, 0.98, 0.98, 0.98, 0.97, 0.96, 0.96, 0.95, 0.62, 0.48], np
 # uncertainty of the atmospheric correction, a scene's common error: largest in the blue
 HAZE = np.array([0.008, 0.006, 0.005, 0.005, 0.004, 0.004, 0.004, 0.004, 0.003, 0.003], np.float32)
 BUILT = np.array([0.10, 0.12, 0.14, 0.15, 0.18, 0.20, 0.21, 0.22, 0.24, 0.21], np.float32)
+DEAD = STRAW * np.float32(0.85)  # upright stalks shade each other
 WATER = np.array([0.035, 0.04, 0.03, 0.025, 0.02, 0.018, 0.015, 0.013, 0.008, 0.006], np.float32)
 
 
@@ -40,19 +41,29 @@ def field_palette(
     """Return the reflectance of every field on a day of year (0 is 1 January)."""
     look = {
         name: getattr(states, name)[:, day]
-        for name in ("leaf_area", "chlorophyll", "senescence", "leaf_angle")
+        for name in ("leaf_area", "chlorophyll", "senescence", "leaf_angle", "petals", "straw", "gap", "standing_dead")
     }
-    straw, petals = states.straw[:, day], states.petals[:, day]
-    wet = np.full(len(straw), wetness, np.float32)
-    soil = soil_reflectance(brightness, wet, straw)
-    lighter = soil_reflectance(brightness * (1 + SOIL_STEP), np.clip(wet - 0.05, 0, 1), straw)
-    denser = look | {"leaf_area": look["leaf_area"] * (1 + VIGOUR_STEP)}
-    base = canopy_reflectance(**look, sun_zenith=sun_zenith, soil=soil, petals=petals)
+    wet = np.full(len(brightness), wetness, np.float32)
+    base = _field_reflectance(look, brightness, wet, sun_zenith)
+    denser = look | {"leaf_area": look["leaf_area"] * (1 + VIGOUR_STEP), "gap": look["gap"] * (1 - VIGOUR_STEP)}
+    lighter = brightness * (1 + SOIL_STEP)
     return Palette(
         base,
-        canopy_reflectance(**denser, sun_zenith=sun_zenith, soil=soil, petals=petals) - base,
-        canopy_reflectance(**look, sun_zenith=sun_zenith, soil=lighter, petals=petals) - base,
+        _field_reflectance(denser, brightness, wet, sun_zenith) - base,
+        _field_reflectance(look, lighter, np.clip(wet - 0.05, 0, 1), sun_zenith) - base,
     )
+
+
+def _field_reflectance(
+    look: dict[str, np.ndarray], brightness: np.ndarray, wet: np.ndarray, sun_zenith: float
+) -> np.ndarray:
+    """Return the reflectance (field, band) of canopy, dead stalks and the ground between them."""
+    soil = soil_reflectance(brightness, wet, look["straw"])
+    green = canopy_reflectance(
+        look["leaf_area"], look["chlorophyll"], look["senescence"], look["leaf_angle"], sun_zenith, soil, look["petals"]
+    )
+    dead, gap = look["standing_dead"][:, None], look["gap"][:, None]
+    return (1 - gap) * ((1 - dead) * green + dead * DEAD) + gap * soil
 
 
 def cover_palette(kinds: list[str], day: int, wetness: float, sun_zenith: float) -> Palette:

@@ -2,10 +2,12 @@
 
 import numpy as np
 
-from features.simulate.crops import CEREAL, ROW, Annual
+from features.simulate.crops import BROADLEAF, CEREAL, ROW, Annual
 from features.simulate.states import Fields, States, sigmoid
 from features.simulate.weather import Weather, root_zone_stress, thermal_time
 
+# share of a ripe canopy that is straw-coloured
+DEAD_STALKS = {CEREAL: 0.9, BROADLEAF: 0.78, ROW: 0.6}
 LATE = 400.0  # a day of year after the season: never
 
 
@@ -47,15 +49,18 @@ def grow_annual(crop: Annual, fields: Fields, weather: Weather, january: int, sp
     bloom = np.exp(-(((clock - crop.heading - 30 * spread * fields.earliness[:, None]) / 115) ** 2))
     chlorophyll = crop.chlorophyll * np.clip(1 + 0.14 * spread * fields.nitrogen, 0.5, 1.5)
     water = crop.water * (highest / crop.leaf_area[0])[:, None] * growth * (1 - 0.78 * ripeness) * started
+    gap = np.clip(0.09 + 0.045 * spread * (0.7 * fields.diligence + 0.7 * rng.standard_normal(n)), 0.015, 0.35)
     states = States(
         leaf_area=leaf_area,
         chlorophyll=np.broadcast_to(chlorophyll[:, None], (n, days))
         * (0.82 + 0.18 * growth)
         * (1 - 0.3 * ripeness),
-        senescence=np.clip(ripeness * 0.97 + 0.25 * stress * growth, 0, 1),
+        senescence=np.clip(ripeness * 0.7 + 0.3 * stress * growth, 0, 1),
         leaf_angle=40 + (crop.angle + 4 * spread * fields.earliness[:, None] - 40) * growth,
         petals=(crop.petals * bloom * (1 - 0.25 * spread * np.abs(fields.vigour[:, None]))).clip(0, 0.6),
         straw=np.zeros((n, days), np.float32),
+        gap=gap[:, None] + (0.3 * (1 - growth) if crop.form == ROW else 0.0) * started,
+        standing_dead=DEAD_STALKS[crop.form] * ripeness**1.5,
         plant_water=water + 0.25 * winter[:, None] * (1 - growth),
         disturbance=np.zeros((n, days), np.float32),
         roughness_db=np.zeros((n, days), np.float32),
@@ -103,10 +108,12 @@ def _before(
         return
     kind = rng.choice(3, n, p=(0.3, 0.45, 0.25))
     cover = np.where(kind == 1, rng.uniform(0.9, 2.8, n), np.where(kind == 2, rng.uniform(0.2, 0.8, n), 0.03))
-    destroyed = sowing - rng.gamma(3.0, 6.5, n)
+    destroyed = sowing - rng.gamma(2.4, 6.0, n)
+    weeds = rng.uniform(0.02, 0.28, n)
     before = (day[None, :] < destroyed[:, None]).astype(np.float32)
     spring = 1 + 0.55 * np.clip((day - 60) / 40, 0, 1)
     states.leaf_area[:] += before * cover[:, None] * spring
+    states.leaf_area[:] = np.maximum(states.leaf_area, weeds[:, None] * (before == 0))
     states.chlorophyll[:] = np.where(before > 0, 38.0, states.chlorophyll)
     states.senescence[:] = np.where(before > 0, np.where(kind == 2, 0.3, 0.08)[:, None], states.senescence)
     states.plant_water[:] += before * 0.5 * cover[:, None]
@@ -122,7 +129,7 @@ def _after(
     """After harvest: stubble with volunteers, a sown cover, or the next winter crop."""
     n = len(harvest)
     gone = day[None, :] >= harvest[:, None]
-    for name in ("leaf_area", "petals", "plant_water"):
+    for name in ("leaf_area", "petals", "plant_water", "standing_dead"):
         getattr(states, name)[gone] *= 0.0
     litter = rng.uniform(0.35, 0.8, n) if crop.form != ROW else rng.uniform(0.1, 0.4, n)
     kind = rng.choice(3, n, p=(0.4, 0.38, 0.22))
@@ -132,7 +139,8 @@ def _after(
     warm = np.cumsum(np.maximum(weather.t_mean_c[january:] - 4, 0))
     since = np.interp(np.where(kind == 0, harvest, tilled), day, warm, right=1e9)
     reach = np.where(kind == 0, rng.uniform(0.1, 1.3, n), np.where(kind == 1, rng.uniform(1.2, 3.2, n), rng.uniform(0.3, 1.2, n)))  # fmt: skip
-    regrowth = reach[:, None] * sigmoid((warm[None, :] - since[:, None] - 420) / 85) * gone
+    weeds = rng.uniform(0.02, 0.28, n)[:, None] * gone
+    regrowth = weeds + reach[:, None] * sigmoid((warm[None, :] - since[:, None] - 420) / 85) * gone
     states.leaf_area[:] += regrowth
     states.plant_water[:] += 0.55 * regrowth
     states.chlorophyll[:] = np.where(gone, 38.0, states.chlorophyll)

@@ -150,6 +150,7 @@ def make_fields(
         capacity_mm=capacity.astype(np.float32),
         brightness=bright.astype(np.float32),
         roughness=yearly.standard_normal(n).astype(np.float32),
+        scatter=yearly.standard_normal(n).astype(np.float32),
         **effect,
     )
 

@@ -17,8 +17,8 @@ SCATTER = {
     "cereal": (0.0035, 0.135, 0.0011, 0.085),
     "winter_rapeseed": (0.0200, 0.10, 0.0105, 0.09),
     "peas_beans": (0.0150, 0.11, 0.0075, 0.09),
-    "row": (0.0300, 0.07, 0.0106, 0.07),
-    "grass": (0.0200, 0.12, 0.0105, 0.10),
+    "row": (0.0310, 0.07, 0.0127, 0.065),
+    "grass": (0.0300, 0.12, 0.0180, 0.075),
 }
 CEREALS = ("winter_wheat", "winter_barley", "winter_rye", "triticale", "spring_barley", "oats")
 ROWS = ("maize", "sugar_beet", "potatoes", "sunflower")
@@ -46,9 +46,9 @@ def incidence_of(k: int) -> float:
 def soil_db(wetness: float, roughness_db: np.ndarray, fields: Fields, incidence: float) -> np.ndarray:
     """Return VV backscatter of bare soil in dB (field,): wetter and rougher is brighter, oblique is darker.
 
-    About 0.3 dB per percent of moisture (Wagner et al. 1999; Baghdadi et al. 2016), 20 percent between dry and wet.
+    About 0.2 dB per percent of moisture (Baghdadi et al. 2016), 18 percent between dry and wet.
     """
-    return -12.4 + 6.5 * wetness + roughness_db + 0.7 * fields.roughness - 0.13 * (incidence - 38)
+    return -11.2 + 3.6 * wetness + roughness_db + 0.7 * fields.roughness - 0.13 * (incidence - 38)
 
 
 def backscatter(states: States, fields: Fields, at: Pass, wetness: float) -> np.ndarray:
@@ -57,12 +57,13 @@ def backscatter(states: States, fields: Fields, at: Pass, wetness: float) -> np.
     cosine = np.cos(np.radians(at.incidence))
     water = np.maximum(states.plant_water[:, at.day], 0)
     ground_vv = 10 ** (soil_db(wetness, states.roughness_db[:, at.day], fields, at.incidence) / 10)
-    ground = np.stack([ground_vv, ground_vv * 10 ** (-0.83 - 0.03 * fields.roughness)], axis=1)
+    ground = np.stack([ground_vv, ground_vv * 10 ** (-0.77 - 0.03 * fields.roughness)], axis=1)
     scatter, attenuation = parameters[:, 0::2], parameters[:, 1::2]
     through = np.exp(-2 * attenuation * water[:, None] / cosine)
     plants = scatter * water[:, None] * cosine * (1 - through)
     variety = 10 ** (0.035 * fields.diligence + 0.03 * fields.earliness)
-    return (plants * variety[:, None] + through * ground).astype(np.float32)
+    own_db = np.stack([0.55 * fields.scatter, 0.4 * fields.scatter + 0.4 * fields.timing], axis=1)
+    return np.asarray((plants * variety[:, None] + through * ground) * 10 ** (own_db / 10), np.float32)
 
 
 def _scatter_of(name: str) -> str:

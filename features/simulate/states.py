@@ -12,7 +12,8 @@ class States:
     """Float32 arrays (field, day); day 0 is 1 January of the season.
 
     `disturbance` is the share of scatterers that an operation (sowing, cut, tillage) moved that day;
-    `roughness_db` the extra backscatter of freshly worked soil.
+    `roughness_db` the extra backscatter of freshly worked soil. `gap` is the share of ground seen between plants,
+    `standing_dead` the share of the canopy that is straw-coloured.
     """
 
     leaf_area: np.ndarray
@@ -21,6 +22,8 @@ class States:
     leaf_angle: np.ndarray
     petals: np.ndarray
     straw: np.ndarray
+    gap: np.ndarray
+    standing_dead: np.ndarray
     plant_water: np.ndarray
     disturbance: np.ndarray
     roughness_db: np.ndarray
@@ -54,6 +57,7 @@ class Fields:
     earliness: np.ndarray  # variety
     diligence: np.ndarray  # weeds, gaps, lodging
     roughness: np.ndarray
+    scatter: np.ndarray  # rows, stems and slope as the radar sees them
 
     def __len__(self) -> int:
         return len(self.crop)

@@ -8,10 +8,10 @@ from features.simulate.randomness import generator, smooth_field
 
 # class: name, water the root zone holds (mm), brightness of the dry surface (factor on the library's soil)
 SOILS = {
-    1: ("sand", 75.0, 0.86),
-    2: ("sandy loam", 115.0, 0.76),
-    3: ("silt loam", 175.0, 0.66),
-    4: ("clay", 150.0, 0.52),
+    1: ("sand", 95.0, 0.86),
+    2: ("sandy loam", 140.0, 0.76),
+    3: ("silt loam", 200.0, 0.66),
+    4: ("clay", 175.0, 0.52),
 }
 
 

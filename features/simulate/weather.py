@@ -82,7 +82,7 @@ def _red_noise(n: int, memory: float, sd: float, rng: np.random.Generator) -> np
 def _precipitation(n: int, rng: np.random.Generator) -> np.ndarray:
     """Wet and dry spells (two-state Markov chain), gamma amounts; the season's wetness drifts over months."""
     wetness = 1 / (1 + np.exp(-_red_noise(n, 0.97, 0.7, rng)))
-    amount = rng.gamma(0.8, 5.5, n)
+    amount = rng.gamma(0.8, 6.2, n)
     draw = rng.random(n)
     wet = np.zeros(n, bool)
     for i in range(1, n):
@@ -114,14 +114,14 @@ def top_soil_moisture(weather: Weather) -> np.ndarray:
 def root_zone_stress(weather: Weather, capacity_mm: np.ndarray) -> np.ndarray:
     """Return water stress (n, day), 0 none to 1 severe, of soils that hold `capacity_mm` (n,) of water.
 
-    A bucket: rain in, evapotranspiration out (0.8 x Priestley-Taylor-like 0.25 mm per MJ), stress below 45%.
+    A bucket: rain in, evapotranspiration out (0.17 mm per MJ, warmth-weighted), stress below 38%.
     """
     water = capacity_mm.astype(np.float64).copy()
     stress = np.empty((len(capacity_mm), weather.days), np.float32)
-    demand = 0.8 * 0.25 * weather.radiation_mj * np.clip(0.5 + weather.t_mean_c / 25, 0.2, 1.3)
+    demand = 0.17 * weather.radiation_mj * np.clip(0.5 + weather.t_mean_c / 25, 0.2, 1.3)
     for i in range(weather.days):
         filled = water / capacity_mm
-        use = demand[i] * np.clip(filled / 0.45, 0, 1)
+        use = demand[i] * np.clip(filled / 0.38, 0, 1)
         water = np.clip(water + weather.precipitation_mm[i] - use, 0, capacity_mm)
-        stress[:, i] = np.clip(1 - water / capacity_mm / 0.45, 0, 1)
+        stress[:, i] = np.clip(1 - water / capacity_mm / 0.38, 0, 1)
     return stress
