@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -159,11 +160,8 @@ def _walk(
 
 
 def _search(location: str, query: Query) -> Iterator[tuple[Item, str]]:
-    import pystac_client
-
-    try:
-        client = pystac_client.Client.open(location, timeout=TIMEOUT_SECONDS)
-        found = client.search(
+    with _answered(location):
+        found = _client(location).search(
             collections=list(query.collections) or None,
             bbox=query.bounds,
             datetime=f"{query.start}T00:00:00Z/{query.end}T23:59:59Z",
@@ -171,20 +169,43 @@ def _search(location: str, query: Query) -> Iterator[tuple[Item, str]]:
         )
         for item in found.items_as_dicts():
             yield item, location
-    except (pystac_client.exceptions.APIError, NotImplementedError, ConnectionError, OSError) as error:
-        raise CatalogError(f"The STAC API {location} did not answer the search: {error}") from error
 
 
 def _describe_api(location: str, query: Query) -> str:
-    import pystac_client
-
-    client = pystac_client.Client.open(location, timeout=TIMEOUT_SECONDS)
-    names = sorted(collection.id for collection in client.get_collections())
-    anywhen = client.search(
-        collections=list(query.collections) or None, bbox=query.bounds, limit=20, max_items=20
-    )
-    items = list(anywhen.items_as_dicts())
+    with _answered(location):
+        client = _client(location)
+        names = sorted(collection.id for collection in client.get_collections())
+        known = [name for name in query.collections if name in names]
+        anywhen = client.search(collections=known or None, bbox=query.bounds, limit=20, max_items=20)
+        items = list(anywhen.items_as_dicts())
     there = (
         f"; at these bounds, among others, {_describe_items(items)}" if items else "; nothing at these bounds"
     )
     return f"it offers the collections {names}{there}"
+
+
+def _client(location: str) -> Any:
+    import pystac_client
+
+    return pystac_client.Client.open(location, timeout=TIMEOUT_SECONDS)
+
+
+@contextmanager
+def _answered(location: str) -> Iterator[None]:
+    """Turn whatever a STAC API fails with into one error; a missing page fails the whole search."""
+    from pystac.errors import STACError
+    from pystac_client.errors import ClientTypeError
+    from pystac_client.exceptions import APIError
+
+    try:
+        yield
+    except (
+        APIError,
+        STACError,
+        ClientTypeError,
+        NotImplementedError,
+        KeyError,
+        ValueError,
+        OSError,
+    ) as error:
+        raise CatalogError(f"The STAC API {location} did not answer the search: {error}") from error
