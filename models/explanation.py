@@ -1,4 +1,4 @@
-"""What the models looked at: signed contributions a parcel, and importance by feature, date, sensor and statistic."""
+"""What the models looked at: contributions a parcel, importance by feature, date, sensor and statistic."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -122,7 +122,7 @@ def _sampled(table: pl.DataFrame, most: int) -> pl.DataFrame:
 def _explained(
     fitted: CrossFit, model: str, series: xr.Dataset, pairs: pl.DataFrame, progress: Progress | None
 ) -> list[Explained]:
-    """Contributions to `crop_class` of each `parcel_id`, by the model of its fold (the first where it has none)."""
+    """Contributions to `crop_class` of each `parcel_id`, by the model that did not see it."""
     models = fitted.models[model]
     place = {name: i for i, name in enumerate(series["parcel"].values.astype(str))}
     pairs = pairs.drop_nulls("crop_class").with_columns(

@@ -1,4 +1,4 @@
-"""Training series made a little different each time they are seen: shifted, warped, dropped, scaled, noisy."""
+"""Training series made a little different each time: shifted, warped, dropped, scaled, noisy."""
 
 import numpy as np
 from pydantic import Field

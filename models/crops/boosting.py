@@ -1,4 +1,4 @@
-"""Gradient boosting (LightGBM) on the wide table; missing values go where the split sends them, nothing is filled."""
+"""Gradient boosting (LightGBM) on the wide table; a missing value goes where the split sends it."""
 
 import hashlib
 from pathlib import Path

@@ -14,6 +14,10 @@ WHERE = {
     "dense": ("dense", "DenseClassifier"),
     "lstm": ("recurrent", "LstmClassifier"),
     "bilstm": ("recurrent", "BilstmClassifier"),
+    "tempcnn": ("convolution", "TempcnnClassifier"),
+    "resnet": ("convolution", "ResnetClassifier"),
+    "ltae": ("attention", "LtaeClassifier"),
+    "forest": ("forest", "ForestClassifier"),
 }
 NAMES = tuple(WHERE)
 FAMILIES = {"lightgbm": "trees", "forest": "trees"}  # every other model is a network

@@ -1,4 +1,4 @@
-"""Several models' probabilities made one: a weighted product, its weights learnt where no judged label is seen."""
+"""Several models' probabilities made one: a weighted product, its weights learnt out of fold."""
 
 import numpy as np
 from scipy.optimize import minimize
@@ -11,8 +11,8 @@ PULL = 0.05  # how strongly weights are drawn to all the same; matters only for 
 def combine(probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return `(n, k)`: the logarithmic opinion pool of `(model, n, k)` probabilities.
 
-    Weights that sum to 1 average; a larger or smaller sum also sharpens or softens, so that learnt weights calibrate.
-    (Genest and Zidek, 1986; the sum as a temperature: Guo et al., 2017.)
+    Weights that sum to 1 average; a larger or smaller sum also sharpens or softens, so that learnt weights
+    calibrate. (Genest and Zidek, 1986; the sum as a temperature: Guo et al., 2017.)
     """
     scores = np.tensordot(weights, np.log(probabilities + FLOOR), axes=1)
     return np.asarray(np.exp(log_softmax(scores, axis=1)))

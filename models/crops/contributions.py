@@ -15,7 +15,7 @@ TREE = re.compile(r"(?=^Tree=\d+$)", re.MULTILINE)
 
 
 def booster_of_class(model: LightgbmClassifier, crop_class: str) -> Any:
-    """Return a booster of one class's trees: its contributions cost a k-th of the whole model's, and are the same."""
+    """Return a booster of one class's trees: the same contributions at a k-th of the cost."""
     import lightgbm
 
     position = int(np.searchsorted(model.classes_, crop_class))

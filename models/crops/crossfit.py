@@ -1,9 +1,11 @@
-"""Cross-fitting: every parcel's probabilities come from models that never saw its label, ensemble weights included."""
+"""Cross-fitting: every parcel's probabilities come from models, and weights, that never saw its label."""
 
+import hashlib
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,6 +29,7 @@ JOB = "job.json"
 HELD_OUT = "held_out.parquet"
 KEYS = ("parcel_id", "model", "fold")
 Progress = Callable[[int, int], None]
+Job = tuple[str, tuple[int, ...]]  # a model and the folds it is fitted without
 log = logging.getLogger(__name__)
 
 
@@ -37,12 +40,12 @@ class CrossFit:
     Attributes
     ----------
     probabilities
-        `parcel_id, model, fold`, then one Float64 column a class; a block of rows a model and one of `ensemble`.
-        `fold` is -1 where the parcel was not trained on: all folds' mean.
+        `parcel_id, model, fold`, then one Float64 column a class; a block of rows a model and one of
+        `ensemble`. `fold` is -1 where the parcel was not trained on: all folds' mean.
     inner
-        The same columns, for learning from predictions without seeing the labels of the fold that is to be judged:
-        rows of `fold` k were predicted by models that saw no label of fold k, and are not of fold k themselves.
-        Empty with fewer than three folds or a combination that learns nothing.
+        The same columns, for learning from predictions without seeing the labels of the fold that is to be
+        judged: rows of `fold` k were predicted by models that saw no label of fold k, and are not of fold k
+        themselves. Empty with fewer than three folds or a combination that learns nothing.
     weights
         `fold, model, weight` of the ensemble.
     classes
@@ -127,12 +130,8 @@ def cross_fit(
     known = seen(series)
     table = class_table(labels, np.where(known, folds, -1), options.least_parcels)
     task = _task(take(series, known), labels[known], np.asarray(folds)[known], options, table)
-    jobs = [(name, held) for name in _in_order(options.models) for held in held_sets(task)]
-    fitted: dict[tuple[str, tuple[int, ...]], Fitted] = {}
-    for done, (name, held) in enumerate(jobs):
-        fitted[name, held] = _run(task, name, held, folder)
-        if progress:
-            progress(done + 1, len(jobs))
+    jobs = [(name, held) for name in options.models for held in held_sets(task)]
+    fitted = _run_all(task, jobs, folder, progress)
     accounts = tally("train", "parcels", [None if ok else "nothing_observed" for ok in known])
     log.info("%s", accounts)
     return _gather(task, fitted, table, accounts)
@@ -159,8 +158,8 @@ def class_table(y: np.ndarray, folds: np.ndarray, least: int) -> pl.DataFrame:
 def held_sets(task: Task) -> list[tuple[int, ...]]:
     """Return the folds each job leaves out: one a fold, and pairs where the ensemble's weights are learnt.
 
-    The weights for fold k are learnt on its partner's predictions by a model that saw neither: three extra fits for
-    five folds.
+    The weights for fold k are learnt on its partner's predictions by a model that saw neither: three extra fits
+    for five folds.
     """
     numbers = task.fold_numbers
     singles: list[tuple[int, ...]] = [(k,) for k in numbers]
@@ -206,14 +205,29 @@ def _digest(series: xr.Dataset, y: np.ndarray, folds: np.ndarray, options: Train
         for axis in ("parcel", "time", "feature", "statistic")
     ]
     parts += [
-        fingerprint(memoryview(np.ascontiguousarray(series[name].values)).tobytes().hex()) for name in names
+        hashlib.sha256(np.ascontiguousarray(series[name].values).tobytes()).hexdigest() for name in names
     ]
     return fingerprint([*parts, y.tolist(), folds.tolist(), options.balance.model_dump()])
 
 
-def _in_order(names: Iterable[str]) -> list[str]:
-    """Trees before networks: OpenMP's and TensorFlow's threads would spin against each other if mixed."""
-    return sorted(names, key=lambda name: name not in FAMILIES)
+def _run_all(
+    task: Task, jobs: list[Job], folder: Path | None, progress: Progress | None
+) -> dict[Job, Fitted]:
+    """Run the jobs side by side, a thread each: trees, then networks, whose threads would spin against theirs."""
+    fitted: dict[Job, Fitted] = {}
+    for trees in (True, False):
+        phase = [job for job in jobs if (job[0] in FAMILIES) == trees]
+        with ThreadPoolExecutor(task.options.threads) as pool:
+            futures = {pool.submit(_run, task, *job, folder): job for job in phase}
+            try:
+                for future in as_completed(futures):
+                    fitted[futures[future]] = future.result()
+                    if progress:
+                        progress(len(fitted), len(jobs))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+    return {job: fitted[job] for job in jobs}
 
 
 def _run(task: Task, name: str, held: tuple[int, ...], folder: Path | None) -> Fitted:
@@ -281,9 +295,7 @@ def _resumed(task: Task, name: str, held: tuple[int, ...], place: Path, key: str
     return Fitted(model, table["row"].to_numpy(), table.select(task.classes).to_numpy(), seconds)
 
 
-def _gather(
-    task: Task, fitted: dict[tuple[str, tuple[int, ...]], Fitted], table: pl.DataFrame, accounts: Tally
-) -> CrossFit:
+def _gather(task: Task, fitted: dict[Job, Fitted], table: pl.DataFrame, accounts: Tally) -> CrossFit:
     names, pairs = list(task.options.models), partners(task)
     n = len(task.y)
     single = {k: np.stack([_spread(fitted[name, (k,)], n) for name in names]) for k in task.fold_numbers}
@@ -315,9 +327,7 @@ def _gather(
     )
 
 
-def _models(
-    names: list[str], task: Task, fitted: dict[tuple[str, tuple[int, ...]], Fitted]
-) -> dict[str, dict[int, CropEstimator]]:
+def _models(names: list[str], task: Task, fitted: dict[Job, Fitted]) -> dict[str, dict[int, CropEstimator]]:
     every = {name: {k: fitted[name, (k,)].model for k in task.fold_numbers} for name in names}
     return {name: {k: model for k, model in of.items() if model is not None} for name, of in every.items()}
 

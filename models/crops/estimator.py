@@ -24,7 +24,7 @@ class EstimatorOptions(Options):
     threads: int = Field(2, ge=1, description="Threads of the fit; the result does not depend on it.")
 
 
-class CropEstimator(ClassifierMixin, BaseEstimator):
+class CropEstimator(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """Base of the crop estimators; subclasses fill `_fit`, `_scores`, `_write` and `_read`.
 
     Parameters
@@ -88,7 +88,7 @@ class CropEstimator(ClassifierMixin, BaseEstimator):
         return np.asarray(self.classes_[self.predict_proba(series).argmax(1)])
 
     def save(self, folder: Path) -> Path:
-        """Write weights and `recipe.json` with the weights' SHA-256 into `folder`; return the recipe's path."""
+        """Write weights, and `recipe.json` with their SHA-256, into `folder`; return the recipe's path."""
         folder.mkdir(parents=True, exist_ok=True)
         files = self._write(folder)
         recipe = {
@@ -113,8 +113,8 @@ class CropEstimator(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ModelError
-            Where a file is missing, a hash does not match (nothing is parsed then), or the recipe is of another
-            estimator.
+            Where a file is missing, a hash does not match (nothing is parsed then), or the recipe is of
+            another estimator.
         """
         recipe = read_recipe(folder, expected)
         if recipe["estimator"] != cls.name:
@@ -133,7 +133,8 @@ class CropEstimator(ClassifierMixin, BaseEstimator):
     def _check(self, series: xr.Dataset, y: np.ndarray, weight: np.ndarray) -> None:
         if not series.sizes["parcel"] == len(y) == len(weight):
             raise ModelError(
-                f"{self.name} was given {series.sizes['parcel']} parcels, {len(y)} classes and {len(weight)} weights."
+                f"{self.name} was given {series.sizes['parcel']} parcels, {len(y)} classes "
+                f"and {len(weight)} weights."
             )
         if (weight < 0).any() or not np.isfinite(weight).all():
             raise ModelError(f"{self.name} was given sample weights that are negative or not finite.")
@@ -188,6 +189,6 @@ def read_recipe(folder: Path, expected: str | None = None) -> dict[str, Any]:
 def _refuse_other_hash(path: Path, expected: str | None) -> None:
     if expected is not None and (found := sha256(path)) != expected:
         raise ModelError(
-            f"{path} has SHA-256 {found[:12]}…, where {expected[:12]}… was expected; it was changed since it was "
-            "written and is not loaded. Copy the bundle anew or train again."
+            f"{path} has SHA-256 {found[:12]}…, where {expected[:12]}… was expected; it was changed since "
+            "it was written and is not loaded. Copy the bundle anew or train again."
         )

@@ -1,4 +1,4 @@
-"""From a ParcelSeries to the arrays that models read, and the refusal of a series that does not fit a model."""
+"""From a ParcelSeries to the arrays that models read, and the refusal of a series that does not fit."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -116,7 +116,7 @@ def _span(days: tuple[int, ...]) -> str:
 
 
 def values_of(series: xr.Dataset) -> np.ndarray:
-    """Return values `(n, time, channel)` float32, NaN where unknown; channels as `Layout.channels` names them."""
+    """Return values `(n, time, channel)` float32, NaN where unknown; channels as in `Layout.channels`."""
     value = series["value"].values.astype(np.float32)
     value = np.where(np.isfinite(value), value, np.float32(np.nan))
     return value.reshape(*value.shape[:2], -1)
@@ -136,7 +136,7 @@ def context_of(series: xr.Dataset) -> np.ndarray:
 
 def seen(series: xr.Dataset) -> np.ndarray:
     """Return `(n,)` bool: whether anything at all is known of the parcel."""
-    return np.isfinite(series["value"].values).any((1, 2, 3))
+    return np.asarray(np.isfinite(series["value"].values).any((1, 2, 3)))
 
 
 def take(series: xr.Dataset, rows: np.ndarray) -> xr.Dataset:

@@ -1,4 +1,4 @@
-"""What can be chosen about training: which models, how they are combined, what is done about rare and wrong labels."""
+"""What can be chosen about training: which models, how they are combined, and about rare and wrong labels."""
 
 from typing import Any, Literal, Self
 
@@ -12,9 +12,7 @@ from models.crops.imbalance import BalanceOptions
 class ExplanationOptions(Options):
     """How much of the models is explained."""
 
-    parcels: int = Field(
-        400, ge=1, description="Parcels, spread over the classes, that importance is measured on."
-    )
+    parcels: int = Field(400, ge=1, description="Parcels that importance is measured on.")
     background: int = Field(
         32, ge=1, description="Training parcels that a network's expected gradients start from."
     )
@@ -35,7 +33,9 @@ class TrainOptions(Options):
     balance: BalanceOptions = BalanceOptions()
     explanation: ExplanationOptions = ExplanationOptions()
     seed: int = Field(0, ge=0, description="Seed of everything random in the fits.")
-    threads: int = Field(2, ge=1, description="Threads of a fit.")
+    threads: int = Field(
+        2, ge=1, description="Fits side by side, one thread each; the results do not depend on it."
+    )
 
     @model_validator(mode="after")
     def _models_exist(self) -> Self:
@@ -44,6 +44,6 @@ class TrainOptions(Options):
         return self
 
     def estimator(self, name: str, fold: int) -> Any:
-        """Return the unfitted estimator `name` for one fold: its own options over the common seed and threads."""
-        common = {"seed": self.seed * 1000 + fold, "threads": self.threads}
+        """Return the unfitted estimator `name` for one fold: its own options over the common seed, one thread."""
+        common = {"seed": self.seed * 1000 + fold, "threads": 1}
         return build(name, **{**common, **self.models[name]})

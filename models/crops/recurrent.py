@@ -13,7 +13,8 @@ class LstmOptions(NeuralOptions):
     units: int = Field(64, ge=2, description="Units of each recurrent layer.")
     layers: int = Field(1, ge=1, le=4, description="Recurrent layers.")
     both_ways: bool = Field(False, description="Read the season forwards and backwards.")
-    epochs: int = Field(25, ge=1, description="Passes over the training parcels.")
+    epochs: int = Field(20, ge=1, description="Passes over the training parcels.")
+    joined_steps: int = Field(2, ge=1, description="Neighbouring steps that the network reads as one.")
 
 
 class BilstmOptions(LstmOptions):
@@ -29,17 +30,15 @@ class LstmClassifier(NeuralClassifier):
     options_type = LstmOptions
 
     @classmethod
-    def network(cls, options: LstmOptions, inputs: list[Any], days: tuple[int, ...], n_classes: int) -> Any:
-        """Return logits; see NeuralClassifier.network."""
+    def network(cls, options: LstmOptions, series: Any, days: tuple[int, ...], n_classes: int) -> Any:
+        """Return the last hidden state; see NeuralClassifier.network."""
         from keras import layers
 
-        x = layers.Dense(options.units, activation="relu")(inputs[0])
+        x = layers.Dense(options.units, activation="relu")(series)
         for depth in range(options.layers):
             layer = layers.LSTM(options.units, return_sequences=depth < options.layers - 1)
             x = layers.Bidirectional(layer)(x) if options.both_ways else layer(x)
-        x = layers.Concatenate()([x, *inputs[1:]]) if inputs[1:] else x
-        x = layers.Dropout(options.dropout)(layers.LayerNormalization()(x))
-        return layers.Dense(n_classes)(x)
+        return layers.Dropout(options.dropout)(layers.LayerNormalization()(x))
 
 
 class BilstmClassifier(LstmClassifier):

@@ -16,7 +16,7 @@ SAME_MASK = 0.99  # masks that agree on this share of steps share one channel
 
 @dataclass(frozen=True)
 class Tensors:
-    """Standardised inputs of `n` parcels: NaN where unknown, so that augmentation can still see what is missing."""
+    """Standardised inputs of `n` parcels: NaN where unknown, so that augmentation still sees what is."""
 
     values: np.ndarray  # (n, time, kept channel) float32
     observed: np.ndarray  # (n, time, kept observed mask) bool
@@ -71,9 +71,9 @@ class Scaler:
     def tensors(self, series: xr.Dataset) -> Tensors:
         """Standardise a series of the layout that this was fitted on."""
         values = values_of(series)[..., list(self.channels)]
-        values = (values - np.float32(self.mean)) / np.float32(self.deviation)
+        values = (values - _row(self.mean)) / _row(self.deviation)
         context = context_of(series)
-        scaled = (context - np.float32(self.context_mean)) / np.float32(self.context_deviation)
+        scaled = (context - _row(self.context_mean)) / _row(self.context_deviation)
         flags = np.isfinite(scaled)
         return Tensors(
             values=np.clip(values, -LARGEST, LARGEST),
@@ -95,6 +95,10 @@ class Scaler:
     def from_json(cls, value: dict[str, Any]) -> Self:
         """Rebuild what `as_json` returned."""
         return cls(**{name: tuple(items) for name, items in value.items()})
+
+
+def _row(values: tuple[float, ...]) -> np.ndarray:
+    return np.asarray(values, np.float32)
 
 
 def _moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

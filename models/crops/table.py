@@ -39,10 +39,10 @@ def columns_of(layout: Layout, summaries: bool) -> list[Column]:
 
 
 def summarise(value: np.ndarray) -> np.ndarray:
-    """Return `(n, summary, channel)` of `(n, time, channel)`: what a season looks like whatever its shift in time.
+    """Return `(n, summary, channel)` of `(n, time, channel)`: what a season looks like, whenever it came.
 
-    `day_of_high` is the step of the maximum; `rise` and `fall` are the largest change between neighbouring steps.
-    All are NaN where nothing is known.
+    `day_of_high` is the step of the maximum; `rise` and `fall` are the largest changes between neighbouring
+    steps. All are NaN where nothing is known.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # all-NaN channels stay NaN, which is what we want

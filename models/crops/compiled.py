@@ -1,0 +1,93 @@
+"""Compiled networks, lent to one fit at a time: folds share a graph and bring their own weights."""
+
+import math
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+MOST_KINDS = 8  # architectures kept ready; the one used longest ago is dropped
+_free: dict[Any, list[Any]] = {}
+_lock = threading.Lock()
+
+
+@contextmanager
+def lent(key: Any, make: Any) -> Iterator[Any]:
+    """Yield a compiled model for `key`, made by `make()` where none is free; nobody else has it meanwhile."""
+    with _lock:
+        models = _free.pop(key, [])
+        model = models.pop() if models else make()
+        _free[key] = models
+        while len(_free) > MOST_KINDS:
+            del _free[next(iter(_free))]
+    yield model
+    with _lock:
+        _free.setdefault(key, []).append(model)
+
+
+def compile_network(inputs: list[Any], logits: Any, rate: float, decay: float, smoothing: float) -> Any:
+    """Compile logits `(n, k)` for training on one-hot targets with sample weights; remembers the first weights."""
+    import keras
+
+    model = keras.Model(inputs, logits)
+    model.compile(
+        optimizer=keras.optimizers.AdamW(rate, weight_decay=decay, clipnorm=1.0),
+        loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing),
+        jit_compile=False,  # compiling small nets takes longer than running them
+    )
+    model.optimizer.build(model.trainable_variables)
+    model.first_weights = [np.asarray(variable) for variable in model.variables]
+    return model
+
+
+def reset(model: Any, rng: np.random.Generator, weights: list[np.ndarray] | None = None) -> None:
+    """Give a compiled network a fresh optimiser and fresh weights, or `weights` where it is to go on from them.
+
+    Kernels are Glorot uniform (Glorot and Bengio, 2010), recurrent kernels orthogonal, drawn from `rng` so that
+    every backend starts alike; the rest starts as built.
+    """
+    for variable, first in zip(model.variables, model.first_weights, strict=True):
+        variable.assign(_fresh(variable.path, first, rng))
+    if weights is not None:
+        model.set_weights(weights)
+    for variable in model.optimizer.variables:
+        variable.assign(np.zeros(variable.shape, dtype=variable.dtype))
+
+
+def _fresh(path: str, first: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    if "seed_generator" in path:
+        return rng.integers(0, 2**31, first.shape).astype(first.dtype)
+    if first.ndim < 2:
+        return first
+    if path.endswith("recurrent_kernel"):
+        gates = range(first.shape[1] // first.shape[0])
+        parts = [np.linalg.qr(rng.normal(size=(first.shape[0],) * 2))[0] for _ in gates]
+        return np.concatenate(parts, axis=1).astype(first.dtype)
+    receptive = math.prod(first.shape[:-2])
+    limit = math.sqrt(6 / (receptive * (first.shape[-2] + first.shape[-1])))
+    return rng.uniform(-limit, limit, first.shape).astype(first.dtype)
+
+
+@lru_cache(maxsize=1)
+def prepare_backend() -> None:
+    """Import Keras with one thread an operation and repeatable operations.
+
+    Fits run beside each other, one thread each: small operations gain nothing from more, and a result cannot then
+    depend on how many there are. Where TensorFlow is already running, it keeps the threads it has.
+    """
+    import keras
+
+    if keras.backend.backend() != "tensorflow":
+        return
+    import tensorflow
+
+    try:
+        tensorflow.config.threading.set_intra_op_parallelism_threads(1)
+        tensorflow.config.threading.set_inter_op_parallelism_threads(2)
+    except RuntimeError:
+        return
+    finally:
+        tensorflow.config.experimental.enable_op_determinism()

@@ -1,0 +1,68 @@
+"""A random forest on the wide table, gaps filled with the training median: the baseline, and the seed's figure."""
+
+from pathlib import Path
+from typing import Any, NoReturn, Self
+
+import numpy as np
+import xarray as xr
+from pydantic import Field
+
+from features.errors import ModelError
+from models.crops.estimator import CropEstimator, EstimatorOptions
+from models.crops.table import wide_table
+
+
+class ForestOptions(EstimatorOptions):
+    """Random forest (Breiman, 2001)."""
+
+    trees: int = Field(300, ge=1, description="Trees.")
+    leaf_parcels: int = Field(1, ge=1, description="Parcels in a leaf at least.")
+    summaries: bool = Field(False, description="Add whole-season summaries.")
+
+
+class ForestClassifier(CropEstimator):
+    """scikit-learn's forest; it has no format without pickle, so it is refitted, never stored."""
+
+    name = "forest"
+    options_type = ForestOptions
+    storable = False
+
+    def _fit(self, series: xr.Dataset, codes: np.ndarray, weight: np.ndarray) -> None:
+        from sklearn.ensemble import RandomForestClassifier
+
+        table = wide_table(series, self.settings.summaries)
+        known = np.isfinite(table)
+        self.median_ = np.array(
+            [np.median(c[k]) if k.any() else 0.0 for c, k in zip(table.T, known.T, strict=True)]
+        )
+        self.forest_ = RandomForestClassifier(
+            self.settings.trees,
+            min_samples_leaf=self.settings.leaf_parcels,
+            n_jobs=self.settings.threads,
+            random_state=self.settings.seed,
+        )
+        self.forest_.fit(self._filled(table), codes, weight)
+
+    def _filled(self, table: np.ndarray) -> np.ndarray:
+        return np.where(np.isfinite(table), table, self.median_.astype(np.float32))
+
+    def _scores(self, series: xr.Dataset) -> np.ndarray:
+        return np.asarray(
+            self.forest_.predict_proba(self._filled(wide_table(series, self.settings.summaries)))
+        )
+
+    def _write(self, folder: Path) -> list[Path]:
+        return []
+
+    @classmethod
+    def load(cls, folder: Path, expected: str | None = None) -> Self:
+        """Refuse: a forest is refitted from its recipe, never stored."""
+        raise ModelError(
+            f"{folder} holds the recipe of a forest, which is refitted and never stored; train it anew."
+        )
+
+    def _read(self, folder: Path, state: dict[str, Any]) -> NoReturn:
+        raise NotImplementedError
+
+    def _weights_digest(self) -> str:
+        return f"seed {self.settings.seed}"
