@@ -52,9 +52,10 @@ class Tracker:
         if "://" not in store:
             raise ConfigError(f"tracking.store is {store!r}; MLflow needs a database, e.g. sqlite:///mlruns/mlflow.db.")
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-        logging.getLogger("mlflow").setLevel(logging.ERROR)
-        logging.getLogger("alembic").setLevel(logging.ERROR)
         from mlflow import MlflowClient
+
+        for name in ("mlflow", "alembic"):  # after the import, which sets its own levels
+            logging.getLogger(name).setLevel(logging.ERROR)
 
         if store.startswith("sqlite:///"):
             Path(store.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)

@@ -167,6 +167,7 @@ def main() -> None:
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
     logging.basicConfig(level=os.environ.get("CROPCHECK_LOG", "WARNING"), format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
         app()
     except CropcheckError as error:

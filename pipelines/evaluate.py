@@ -74,7 +74,7 @@ def _score_models(
         )
         reliabilities.append(_reliability_table(values[known], truth[known], name))
         if name != ENSEMBLE:
-            difference = paired_difference(best[0].argmax(1), values.argmax(1), truth, group, rng, macro_f1)
+            difference = paired_difference(best[0].argmax(1), values.argmax(1), truth, group, rng, metric=macro_f1)
             differences.append({"model": name, "against": ENSEMBLE, "metric": "macro_f1", **difference.to_dict()})
     fold_scores = [_fold_scores(name, part, classes) for name, part in scored.items()]
     values, truth, _ = best
