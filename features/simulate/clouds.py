@@ -19,6 +19,35 @@ class Sky:
     shade: np.ndarray
     brightness: np.ndarray
 
+    def finer(self) -> "Sky":
+        """Return the same sky on a grid of half the pixel size."""
+        return Sky(*(_finer(part) for part in (self.opacity, self.shade, self.brightness)))
+
+
+@dataclass(frozen=True)
+class View:
+    """Reflectance (y, x) as observed, clouds and all."""
+
+    blue: np.ndarray
+    red: np.ndarray
+    nir: np.ndarray
+
+    @property
+    def greenness(self) -> np.ndarray:
+        """Normalised difference of near infrared and red; 0 where there is no light."""
+        total = self.red + self.nir
+        return np.divide(self.nir - self.red, total, out=np.zeros_like(total), where=total > 0)
+
+
+def _finer(values: np.ndarray) -> np.ndarray:
+    """Interpolate linearly between pixel centres to twice as many rows and columns."""
+    for axis in (0, 1):
+        padded = np.pad(values, [(1, 1) if a == axis else (0, 0) for a in (0, 1)], mode="edge")
+        before, here, after = (padded.take(np.arange(k, k + values.shape[axis]), axis) for k in range(3))
+        pair = np.stack([0.25 * before + 0.75 * here, 0.75 * here + 0.25 * after], axis=axis + 1)
+        values = pair.reshape([2 * n if a == axis else n for a, n in enumerate(values.shape)])
+    return np.ascontiguousarray(values, np.float32)
+
 
 def scene_cover(mean_cover: float, dullness: float, rng: np.random.Generator) -> float:
     """Draw a scene's cloud cover from the day's dullness (standard normal) and chance; the mean is `mean_cover`."""
@@ -30,17 +59,20 @@ def make_sky(
     shape: tuple[int, int],
     pixel: float,
     cover: float,
-    sun_zenith: float,
-    sun_azimuth: float,
+    sun: tuple[float, float],
     rng: np.random.Generator,
 ) -> Sky:
-    """Draw the sky over a grid: an opaque layer with its shadow, displaced by height and sun, and a thin one."""
+    """Draw the sky over a grid: an opaque layer with its shadow and a thin one.
+
+    The shadow is displaced by the layer's height and the sun's zenith and azimuth, degrees.
+    """
     height = rng.uniform(*HEIGHTS_M)
-    throw = height * np.tan(np.radians(sun_zenith)) / pixel
-    down, right = throw * np.cos(np.radians(sun_azimuth)), -throw * np.sin(np.radians(sun_azimuth))
+    throw = height * np.tan(np.radians(sun[0])) / pixel
+    down, right = throw * np.cos(np.radians(sun[1])), -throw * np.sin(np.radians(sun[1]))
     margin = int(np.ceil(throw)) + 1
     large = (shape[0] + 2 * margin, shape[1] + 2 * margin)
-    opaque_cover = cover * rng.beta(4.0, 1.2)
+    part = rng.beta(4.0, 1.2)
+    opaque_cover = cover * (part + (1 - part) * cover**2)
     scale = np.exp(rng.uniform(np.log(500), np.log(6000))) / pixel
     layer = _layer(smooth_field(large, scale, rng, slope=1.9), opaque_cover, 0.22)
     here = (slice(margin, margin + shape[0]), slice(margin, margin + shape[1]))
@@ -61,33 +93,33 @@ def _layer(field: np.ndarray, cover: float, softness: float) -> np.ndarray:
     return np.clip((field - level) / softness + 0.15, 0, 1) * (field > level - 0.15 * softness)
 
 
-def classify_scene(sky: Sky, red: np.ndarray, nir: np.ndarray, blue: np.ndarray, water: np.ndarray, pixel: float, rng: np.random.Generator) -> np.ndarray:  # fmt: skip
+def classify_scene(
+    sky: Sky, view: View, water: np.ndarray, pixel: float, rng: np.random.Generator
+) -> np.ndarray:
     """Return scene classes (uint8) of a grid as Sen2Cor gives them, its mistakes included.
 
     Small clouds and cloud edges are missed, thin cloud is flagged in part, near half of the shadows are missed,
     bright dry soil and roofs pass for cloud, dark ground for shadow: Sen2Cor's agreement on clouds is about
     0.6 to 0.7 (CloudSEN12; KappaMask's published comparison).
-
-    Parameters
-    ----------
-    red, nir, blue
-        Reflectance as observed, clouds and all.
     """
-    total = red + nir
-    greenness = np.divide(nir - red, total, out=np.zeros_like(total), where=total > 0)
-    scl = np.where(greenness > 0.38, 4, 5).astype(np.uint8)
-    scl[(nir < 0.11) & ~water] = 2
-    scl[water] = 6
-    doubt = smooth_field(red.shape, 260 / pixel, rng, slope=0.8)
+    scl = _ground_classes(view, water)
+    shape = water.shape
+    doubt = smooth_field(shape, 260 / pixel, rng, slope=0.8)
     seen = ndimage.gaussian_filter(sky.opacity, 55 / pixel)
-    scl[(sky.opacity > 0.08) & (doubt > 1.3) & (scl != 6)] = 7
-    thin = (seen > 0.12) & (sky.opacity < 0.55) & (doubt > -0.25)
-    shadow = (sky.shade > 0.45) & (doubt + 0.35 * smooth_field(red.shape, 900 / pixel, rng) > -0.1)
-    dark = (nir < 0.13) & (blue < 0.05) & (doubt > 1.1)
+    scl[(sky.opacity > 0.08) & (doubt > 1.3) & ~water] = 7
+    shadow = (sky.shade > 0.45) & (doubt + 0.35 * smooth_field(shape, 900 / pixel, rng) > -0.1)
+    dark = (view.nir < 0.13) & (view.blue < 0.05) & (doubt > 1.1)
     scl[shadow | dark] = 3
-    scl[thin] = 10
-    cloud = (seen > 0.5) & (blue > 0.13)
-    bright = (blue > 0.145) & (doubt > 0.9) & (greenness < 0.3)
-    scl[cloud | bright] = 8
-    scl[(seen > 0.72) & (blue > 0.3)] = 9
+    scl[(seen > 0.12) & (sky.opacity < 0.55) & (doubt > -0.25)] = 10
+    bright = (view.blue > 0.145) & (doubt > 0.9) & (view.greenness < 0.3)
+    scl[((seen > 0.5) & (view.blue > 0.13)) | bright] = 8
+    scl[(seen > 0.72) & (view.blue > 0.3)] = 9
+    return scl
+
+
+def _ground_classes(view: View, water: np.ndarray) -> np.ndarray:
+    """Return vegetation (4), bare (5), dark (2) and water (6)."""
+    scl = np.where(view.greenness > 0.38, 4, 5).astype(np.uint8)
+    scl[view.nir < 0.11] = 2
+    scl[water] = 6
     return scl

@@ -1,3 +1,4 @@
+# ruff: noqa: E501
 """The crops of the simulated region: national codes, shares, and how each grows."""
 
 from dataclasses import dataclass
@@ -28,6 +29,12 @@ class Annual:
     petals: float = 0.0  # cover of yellow flowers at full bloom
     water: float = 4.0  # plant water at its highest, kg m-2
     removed_day: float | None = None  # lifted or chopped by calendar instead of when ripe
+    lifted: bool = False  # roots or tubers: harvest breaks the soil
+
+    @property
+    def sown_in_autumn(self) -> bool:
+        """Whether the crop stands over winter."""
+        return self.sowing[0] < 0
 
 
 @dataclass(frozen=True)
@@ -63,16 +70,16 @@ class Code:
 
 
 CROPS = (
-    Crop("winter_wheat", 0.215, Annual(CEREAL, 0, (-78, 10), (565, 75, 86), 1190, (1900, 95, 80), 2290, (5.2, 0.9), 50, 62, 0.26)),
+    Crop("winter_wheat", 0.215, Annual(CEREAL, 0, (-78, 10), (590, 75, 86), 1190, (1900, 95, 80), 2290, (5.2, 0.9), 50, 62, 0.26)),
     Crop("winter_barley", 0.085, Annual(CEREAL, 0, (-95, 8), (470, 70, 90), 940, (1580, 90, 80), 1940, (4.9, 0.9), 46, 58, 0.45)),
     Crop("winter_rye", 0.04, Annual(CEREAL, 0, (-88, 9), (470, 75, 85), 980, (1795, 95, 85), 2220, (4.3, 0.9), 43, 66, 0.4)),
     Crop("triticale", 0.045, Annual(CEREAL, 0, (-85, 9), (515, 75, 90), 1090, (1830, 95, 85), 2240, (4.9, 0.9), 47, 63, 0.36)),
     Crop("spring_barley", 0.05, Annual(CEREAL, 0, (82, 9), (450, 60, 80), 880, (1435, 90, 80), 1760, (4.5, 0.9), 45, 58)),
     Crop("oats", 0.02, Annual(CEREAL, 0, (80, 9), (470, 65, 85), 950, (1535, 95, 85), 1880, (4.6, 0.9), 43, 60)),
     Crop("winter_rapeseed", 0.065, Annual(BROADLEAF, 0, (-125, 7), (350, 70, 90), 780, (1600, 85, 75), 2010, (4.8, 0.8), 52, 48, 1.3, 0.34, 6.0)),
-    Crop("maize", 0.15, Annual(ROW, 8, (124, 8), (470, 55, 58), 640, (1310, 90, 110), 1300, (4.6, 0.8), 54, 54, 0.0, 0.0, 5.5, 283)),
-    Crop("sugar_beet", 0.045, Annual(ROW, 3, (92, 8), (640, 75, 95), 1200, (3300, 250, 250), 2500, (4.6, 0.8), 47, 50, 0.0, 0.0, 6.0, 292)),
-    Crop("potatoes", 0.04, Annual(ROW, 3, (112, 10), (520, 70, 75), 800, (1620, 130, 95), 1850, (4.4, 0.9), 46, 42, 0.0, 0.02, 4.5, 262)),
+    Crop("maize", 0.15, Annual(ROW, 8, (124, 8), (450, 55, 50), 640, (1310, 90, 110), 1300, (4.6, 0.8), 54, 54, 0.0, 0.0, 5.5, 283)),
+    Crop("sugar_beet", 0.045, Annual(ROW, 3, (92, 8), (640, 75, 95), 1200, (3300, 250, 250), 2500, (4.6, 0.8), 47, 50, 0.0, 0.0, 6.0, 292, True)),
+    Crop("potatoes", 0.04, Annual(ROW, 3, (112, 10), (520, 70, 75), 800, (1620, 130, 95), 1850, (4.4, 0.9), 46, 42, 0.0, 0.02, 4.5, 262, True)),
     Crop("peas_beans", 0.025, Annual(BROADLEAF, 2, (78, 10), (430, 75, 75), 700, (1230, 95, 75), 1480, (3.8, 0.8), 44, 44, 0.0, 0.0, 3.6)),
     Crop("sunflower", 0.015, Annual(ROW, 6, (112, 9), (430, 65, 65), 720, (1330, 100, 100), 1560, (3.2, 0.7), 45, 42, 0.0, 0.12, 4.2)),
     Crop("grassland_mown", 0.105, Grass((3.4, 0.8), (138, 11), 0.0, (4.0, 1.0), 42, 0.14)),

@@ -47,7 +47,7 @@ def declare(population: Population, centres: np.ndarray, share: float, seed: int
     rng = generator(seed, "declare", season)
     code = population.code.copy()
     wrong = np.zeros(len(code), bool)
-    quota = int(round(share * len(code)))
+    quota = round(share * len(code))
     counts = {cause: int(part * quota) for cause, part in CAUSES.items()}
     _swap_neighbours(population, centres, counts["neighbours"] // 2, code, wrong, rng)
     _redeclare("fallow_as_crop", counts["fallow_as_crop"], population, code, wrong, rng)

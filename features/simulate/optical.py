@@ -41,11 +41,23 @@ def field_palette(
     """Return the reflectance of every field on a day of year (0 is 1 January)."""
     look = {
         name: getattr(states, name)[:, day]
-        for name in ("leaf_area", "chlorophyll", "senescence", "leaf_angle", "petals", "straw", "gap", "standing_dead")
+        for name in (
+            "leaf_area",
+            "chlorophyll",
+            "senescence",
+            "leaf_angle",
+            "petals",
+            "straw",
+            "gap",
+            "standing_dead",
+        )
     }
     wet = np.full(len(brightness), wetness, np.float32)
     base = _field_reflectance(look, brightness, wet, sun_zenith)
-    denser = look | {"leaf_area": look["leaf_area"] * (1 + VIGOUR_STEP), "gap": look["gap"] * (1 - VIGOUR_STEP)}
+    denser = look | {
+        "leaf_area": look["leaf_area"] * (1 + VIGOUR_STEP),
+        "gap": look["gap"] * (1 - VIGOUR_STEP),
+    }
     lighter = brightness * (1 + SOIL_STEP)
     return Palette(
         base,
@@ -60,7 +72,13 @@ def _field_reflectance(
     """Return the reflectance (field, band) of canopy, dead stalks and the ground between them."""
     soil = soil_reflectance(brightness, wet, look["straw"])
     green = canopy_reflectance(
-        look["leaf_area"], look["chlorophyll"], look["senescence"], look["leaf_angle"], sun_zenith, soil, look["petals"]
+        look["leaf_area"],
+        look["chlorophyll"],
+        look["senescence"],
+        look["leaf_angle"],
+        sun_zenith,
+        soil,
+        look["petals"],
     )
     dead, gap = look["standing_dead"][:, None], look["gap"][:, None]
     return (1 - gap) * ((1 - dead) * green + dead * DEAD) + gap * soil

@@ -51,7 +51,7 @@ def settle(
     """
     rng = generator(seed, "holdings")
     n = len(centres)
-    n_holdings = max(int(round(n / per_holding)), 2)
+    n_holdings = max(round(n / per_holding), 2)
     farms = centres[rng.choice(n, n_holdings, replace=n_holdings > n)]
     reach = np.exp(rng.normal(0, 0.45, n_holdings))
     near = cKDTree(farms)
@@ -62,7 +62,7 @@ def settle(
     holding = index[np.arange(n), np.argmin(score, axis=1)]
     far = rng.random(n) < 0.1
     holding = np.where(far, index[np.arange(n), rng.integers(0, k, n)], holding)
-    split = np.median(elevation[:, None] if elevation.ndim == 0 else elevation)
+    split = np.median(elevation)
     farm_height = np.array(
         [elevation[holding == h].mean() if (holding == h).any() else 0 for h in range(n_holdings)]
     )

@@ -17,7 +17,7 @@ SCATTER = {
     "cereal": (0.0035, 0.135, 0.0011, 0.085),
     "winter_rapeseed": (0.0200, 0.10, 0.0105, 0.09),
     "peas_beans": (0.0150, 0.11, 0.0075, 0.09),
-    "row": (0.0310, 0.07, 0.0127, 0.065),
+    "row": (0.0310, 0.07, 0.0122, 0.065),
     "grass": (0.0300, 0.12, 0.0180, 0.075),
 }
 CEREALS = ("winter_wheat", "winter_barley", "winter_rye", "triticale", "spring_barley", "oats")

@@ -17,8 +17,10 @@ from features.simulate.cog import write_cog
 from features.simulate.crops import CODES
 from features.simulate.options import SimulationOptions
 from features.simulate.randomness import generator
-from features.simulate.scenes import plan_scenes, render_scene
+from features.simulate.scenes import render_scene
+from features.simulate.schedule import Scene, plan_scenes
 from features.simulate.stac import write_catalog
+from features.simulate.studio import Studio
 from features.simulate.world import World, make_canvas, make_world
 
 log = logging.getLogger(__name__)
@@ -47,25 +49,34 @@ def simulate_region(
     scenes, lost = plan_scenes(options, season, seed, world.grid.tile)
     _write_tables(world, seed, folder)
     catalog = folder / "catalog"
-    missing = [s for s in scenes if not (catalog / s.collection / s.item_id / f"{s.item_id}.json").exists()]
+    missing = [scene for scene in scenes if not (catalog / scene.item_path).exists()]
     if missing:
-        canvas = make_canvas(world, seed)
-        done = len(scenes) - len(missing)
-        with ThreadPoolExecutor(options.threads) as pool:
-            waiting = [
-                pool.submit(render_scene, s, world, canvas, options, season, seed, folder) for s in missing
-            ]
-            for future in as_completed(waiting):
-                future.result()
-                done += 1
-                if progress:
-                    progress(done, len(scenes))
-    write_catalog(catalog, world.grid, [(s.collection, s.item_id, s.when) for s in scenes])
+        studio = Studio(world, make_canvas(world, seed), options, season, seed, folder)
+        _render(studio, missing, len(scenes), progress)
+    write_catalog(catalog, world.grid, scenes)
     tally = Tally(
         "synthesise", "passes", len(scenes) + lost, len(scenes), {"not_published": lost} if lost else {}
     )
     log.info("%s", tally)
     return tally
+
+
+def _render(
+    studio: Studio, missing: list[Scene], total: int, progress: Callable[[int, int], None] | None
+) -> None:
+    """Render the scenes that are missing, some at a time; the first fault stops the rest."""
+    done = total - len(missing)
+    with ThreadPoolExecutor(studio.options.threads) as pool:
+        waiting = [pool.submit(render_scene, scene, studio) for scene in missing]
+        try:
+            for future in as_completed(waiting):
+                future.result()
+                done += 1
+                if progress:
+                    progress(done, total)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
 
 
 def _claim(folder: Path, options: SimulationOptions, season: int, seed: int) -> None:

@@ -90,6 +90,48 @@ def _precipitation(n: int, rng: np.random.Generator) -> np.ndarray:
     return np.where(wet, amount, 0.0)
 
 
+@dataclass(frozen=True)
+class Season:
+    """The weather from 1 January on, as fields live through it; `spread` scales their differences.
+
+    `january` is the position of 1 January in the weather.
+    """
+
+    weather: Weather
+    january: int
+    spread: float
+
+    @property
+    def days(self) -> int:
+        """How many days from 1 January to the end of the weather."""
+        return self.weather.days - self.january
+
+    @property
+    def day(self) -> np.ndarray:
+        """Day of year, 0 for 1 January, float32."""
+        return np.arange(self.days, dtype=np.float32)
+
+    @property
+    def rain_mm(self) -> np.ndarray:
+        """Daily precipitation."""
+        return self.weather.precipitation_mm[self.january :]
+
+    @property
+    def t_mean_c(self) -> np.ndarray:
+        """Daily mean temperature."""
+        return self.weather.t_mean_c[self.january :]
+
+    @property
+    def t_min_c(self) -> np.ndarray:
+        """Daily lowest temperature."""
+        return self.weather.t_min_c[self.january :]
+
+    @property
+    def radiation_mj(self) -> np.ndarray:
+        """Daily global radiation, MJ m-2."""
+        return self.weather.radiation_mj[self.january :]
+
+
 def thermal_time(t_mean_c: np.ndarray, base_c: float, warming_c: np.ndarray) -> np.ndarray:
     """Return cumulated degree-days (n, day): every field's own temperature, above a base, from 1 September."""
     degrees = np.maximum(t_mean_c[None, :] + warming_c[:, None] - base_c, 0)

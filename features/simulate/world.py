@@ -20,7 +20,7 @@ from features.simulate.population import Population, choose_crops, make_fields, 
 from features.simulate.randomness import generator, smooth_field
 from features.simulate.states import Fields, States
 from features.simulate.terrain import Terrain, make_terrain
-from features.simulate.weather import Weather, make_weather, top_soil_moisture
+from features.simulate.weather import Season, Weather, make_weather, top_soil_moisture
 
 ORIGIN = (620_000.0, 5_640_000.0)  # lower left corner in the middle of a tile of zone 31N
 SECOND_CROP = 0.02  # share of parcels of which a part grows something else
@@ -84,7 +84,7 @@ def make_world(options: SimulationOptions, season: int, seed: int) -> World:
     fields = make_fields(everyone, np.concatenate([pixels, pixels[owner]]), terrain, seed, season)
     weather = make_weather(season, seed)
     january = weather.index(date(season, 1, 1))
-    states = _grow(fields, weather, january, options.spread, seed, season)
+    states = _grow(fields, Season(weather, january, options.spread), season, seed)
     return World(
         grid, parcels, parts, covers, kinds, population, declared, second, pseudonyms(holding, seed), terrain, weather,
         fields, states, january, top_soil_moisture(weather),
@@ -114,7 +114,7 @@ def _parts(
     rng = generator(seed, "parts", season)
     n = len(parcels)
     grown = np.flatnonzero(population.crop != "")
-    owner = np.sort(rng.choice(grown, int(round(SECOND_CROP * n)), replace=False))
+    owner = np.sort(rng.choice(grown, round(SECOND_CROP * n), replace=False))
     source = rng.choice(grown, len(owner))
     second = np.full(n, "", object)
     shapes, kept = [], []
@@ -139,20 +139,25 @@ def _parts(
     )
 
 
-def _grow(fields: Fields, weather: Weather, january: int, spread: float, seed: int, season: int) -> States:
+def _grow(fields: Fields, season: Season, year: int, seed: int) -> States:
     """Grow every field through the year; what is not monitored looks like rough grass."""
-    states = States.empty(len(fields), weather.days - january)
+    states = States.empty(len(fields), season.days)
     for name in sorted(set(fields.crop)):
         rows = np.flatnonzero(fields.crop == name)
         growth = crop_named(name or "fallow").growth
-        rng = generator(seed, "growth", season, name)
-        grow = grow_annual if isinstance(growth, Annual) else grow_grass
-        states.put(rows, grow(growth, fields.take(rows), weather, january, spread, rng))  # type: ignore[arg-type]
+        rng = generator(seed, "growth", year, name)
+        some = fields.take(rows)
+        grown = (
+            grow_annual(growth, some, season, rng)
+            if isinstance(growth, Annual)
+            else grow_grass(growth, some, season, rng)
+        )
+        states.put(rows, grown)
     return states
 
 
 def make_canvas(world: World, seed: int) -> Canvas:
-    """Draw the labels finely and blur them to what pixels of 10 m and of 20 m see; draw the pattern within fields."""
+    """Draw the labels finely and blur them to what pixels see; draw the pattern within fields."""
     first_cover = 1 + len(world.fields)
     shapes = [(shape, k + 1) for k, shape in enumerate([*world.parcels, *world.parts])]
     shapes += [(shape, first_cover + k) for k, shape in enumerate(world.covers)]
