@@ -144,7 +144,7 @@ def _data(run: RunTables, table: pl.DataFrame, options: PublishOptions, text: Te
         "p": _codes(table["predicted"], names["p"]),
         "g": _codes(table["region"], names["g"]),
         "i": _codes(table["intervention"], names["i"]),
-        "f": _scaled(table["probability"], 1000),
+        "f": _scaled(table["probability"], 10_000),
         "a": _scaled(table["area_ha"], 100),
     }
     if options.show_holdings:

@@ -76,8 +76,7 @@ def _rates(run: RunTables) -> dict[str, list[dict[str, Any]]]:
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for row in rates.filter((pl.col("unit") == "count") & (pl.col("by") != "all")).iter_rows(named=True):
         name = clean(run.class_name(row["level"])) if row["by"] == "crop_class" else clean(row["level"])
-        level = found.setdefault(row["by"], {}).setdefault(row["level"], {"name": name})
-        level[row["metric"]] = row
+        found.setdefault(row["by"], {}).setdefault(row["level"], {"name": name})[row["metric"]] = row
     return {by.replace("_", " "): list(levels.values()) for by, levels in found.items()}
 
 
@@ -114,7 +113,9 @@ def reliability_figure(points: Sequence[tuple[float, q.Share]]) -> Markup | None
     """Return how often the likeliest class was the declared one against the probability it was given."""
     if not points:
         return None
-    plot = Plot(400, 300, (0, 1), (0, 1), "Reliability: share right against probability", bottom=36, top=20)
+    plot = Plot(
+        400, 300, (0, 1), (0, 1), "Reliability: share right against probability", bottom=36, top=24, right=22
+    )
     _share_axes(plot, 1, "Highest probability, mean of bin", "Share that agrees with the declaration")
     plot.line([0, 1], [0, 1], "ideal")
     most = max(share.n for _, share in points)
@@ -132,7 +133,9 @@ def promised_figure(points: Sequence[tuple[float, q.Share]]) -> Markup | None:
     if not known:
         return None
     most = max(0.22, *(share.high or share.value for _, share in known))
-    plot = Plot(400, 300, (0, 0.22), (0, most), "Promised against empirical rate", bottom=36, top=20)
+    plot = Plot(
+        400, 300, (0, 0.22), (0, most), "Promised against empirical rate", bottom=36, top=24, right=22
+    )
     plot.axis_x([(tick, f"{100 * tick:g}%") for tick in nice_ticks(0, 0.22)], "Promised: p-value at or below")
     plot.axis_y([(tick, f"{100 * tick:g}%") for tick in nice_ticks(0, most)], "Share of declarations")
     plot.line([0, 0.22], [0, 0.22], "ideal")
@@ -156,7 +159,7 @@ def in_season_figure(table: pl.DataFrame | None) -> Markup | None:
         (0, 1),
         "Macro-F1 and share decided by date",
         bottom=26,
-        top=20,
+        top=24,
         right=20,
     )
     plot.axis_y([(tick, short(tick)) for tick in nice_ticks(0, 1)], "macro-F1, share decided")

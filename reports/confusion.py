@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from features.schema import VERDICTS_OF
 from reports.embed import clean, rounded
 from reports.quality import Quality
 from reports.run import RunTables
+from reports.translation import translation
 
 
 @dataclass(frozen=True)
@@ -57,4 +59,5 @@ def confusion_data(
         "count": confusion.count.astype(int).tolist(),
         "hectares": np.round(confusion.hectares, 2).tolist(),
         "cells": cells,
+        "verdicts": {name: translation("en")(f"verdict.{name}") for name in VERDICTS_OF},
     }

@@ -144,7 +144,7 @@ def season_lines(
         (0, high),
         "Importance through the season",
         left=50,
-        top=18,
+        top=24,
         right=16,
     )
     plot.axis_y([(tick, short(tick)) for tick in nice_ticks(0, high)], "importance")

@@ -7,6 +7,7 @@ import numpy as np
 import shapely
 
 _ALPHABET = np.frombuffer(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", dtype="S1")
+POLYGON = 3  # shapely's type id
 # cells along the longer side of the map: one is below a screen pixel at a zoom of 30
 GRID_CELLS = 60_000
 
@@ -48,25 +49,29 @@ def encode_outlines(geometries: gpd.GeoSeries, tolerance: float) -> Outlines:
 
 
 def _encode(shapes: np.ndarray, x0: float, y0: float, step: float) -> str:
-    numbers: list[np.ndarray] = []
-    last = np.zeros((1, 2), np.int64)
-    for shape in shapes:
-        rings = _rings(shape, x0, y0, step)
-        numbers.append(np.array([len(rings)]))
-        for ring in rings:
-            differences = np.diff(np.vstack([last, ring]), axis=0)
-            numbers += [np.array([len(ring)]), _zigzag(differences).ravel()]
-            last = ring[-1:]
-    return _varints(np.concatenate(numbers)) if numbers else ""
+    parts, part_of = shapely.get_parts(shapes, return_index=True)
+    flat = shapely.get_type_id(parts) == POLYGON
+    rings, ring_of = shapely.get_rings(parts[flat], return_index=True)
+    parcel = part_of[flat][ring_of]
+    points, of = shapely.get_coordinates(rings, return_index=True)
+    inner = np.append(of[1:] == of[:-1], False)  # a ring's last point repeats its first
+    grid = np.rint((points[inner] - (x0, y0)) / step).astype(np.int64)
+    differences = _zigzag(np.diff(grid, axis=0, prepend=np.zeros((1, 2), np.int64)))
+    sizes = np.bincount(of[inner], minlength=len(rings))
+    return _varints(_interleave(differences, sizes, parcel, len(shapes)))
 
 
-def _rings(shape: object, x0: float, y0: float, step: float) -> list[np.ndarray]:
-    if shape is None:
-        return []
-    polygons = [part for part in shapely.get_parts(shape) if part.geom_type == "Polygon"]
-    lines = [ring for polygon in polygons for ring in shapely.get_rings(polygon)]
-    points = [shapely.get_coordinates(line)[:-1] for line in lines]
-    return [np.rint((ring - (x0, y0)) / step).astype(np.int64) for ring in points]
+def _interleave(differences: np.ndarray, sizes: np.ndarray, parcel: np.ndarray, parcels: int) -> np.ndarray:
+    """Put the number of rings before each parcel and the number of points before each ring."""
+    rings = np.bincount(parcel, minlength=parcels)
+    lengths = 1 + 2 * sizes
+    starts = np.cumsum(lengths) - lengths + parcel + 1
+    of_parcel = np.cumsum(np.bincount(parcel, lengths, parcels)).astype(np.int64)
+    heads = np.arange(parcels) + np.append(0, of_parcel[:-1])[:parcels]
+    numbers = np.full(parcels + int(lengths.sum()), -1, np.int64)
+    numbers[heads], numbers[starts] = rings, sizes
+    numbers[numbers < 0] = differences.ravel()
+    return numbers
 
 
 def _zigzag(values: np.ndarray) -> np.ndarray:

@@ -90,10 +90,19 @@ def read_pictures(
 
 
 def _items(run: RunTables) -> list[dict[str, Any]]:
-    """Return the optical acquisitions that have the bands of a picture, with their assets by band."""
+    """Return the optical acquisitions that have the bands of a picture, with assets by band and `grid`."""
     rows = run.acquisitions.filter(pl.col("sensor") == "s2").sort("datetime", "item_id").iter_rows(named=True)
     items = [{**row, "assets": assets_by_band(row)} for row in rows]
-    return [item for item in items if {"B02", "B03", "B04"} <= item["assets"].keys() and _infrared(item)]
+    coloured = [item for item in items if {"B02", "B03", "B04"} <= item["assets"].keys() and _infrared(item)]
+    found, faults = [], []
+    for item in coloured:
+        try:
+            found.append({**item, "grid": grid_of(item["assets"]["B04"]["href"])})
+        except CropcheckError as error:
+            faults.append(str(error))
+    if faults:
+        log.warning("%d of %d scenes give no picture; the first: %s", len(faults), len(coloured), faults[0])
+    return found
 
 
 def _infrared(item: Mapping[str, Any]) -> str | None:
@@ -111,8 +120,9 @@ def _views(
         near = [
             name for name in shapes.index if any(_away(day, first) <= DAYS_ABOUT for first in wanted[name])
         ]
-        if not near or (grid := _grid(item)) is None:
+        if not near:
             continue
+        grid = item["grid"]
         epsg = item["epsg"] or grid.crs.to_epsg()
         if epsg not in projected:
             projected[epsg] = shapes.to_crs(epsg)
@@ -120,14 +130,6 @@ def _views(
             view = _view(name, number, projected[epsg].loc[name], grid, margin_m)
             if view is not None:
                 yield view
-
-
-def _grid(item: Mapping[str, Any]) -> Any | None:
-    try:
-        return grid_of(item["assets"]["B04"]["href"])
-    except CropcheckError as error:
-        log.warning("No picture from %s: %s", item["item_id"], error)
-        return None
 
 
 def _view(name: str, number: int, geometry: Any, grid: Any, margin_m: float) -> _View | None:
@@ -160,7 +162,7 @@ def _clear_shares(items: list[dict[str, Any]], views: list[_View]) -> dict[tuple
         asset = items[number]["assets"].get("scl")
         if asset is None:
             continue
-        blocks = _blocks(asset, _grid(items[number]), members)
+        blocks = _blocks(asset, items[number]["grid"], members)
         for view, block in zip(members, blocks, strict=True):
             if block is not None:
                 inside = _mask(view, block.shape)
@@ -235,7 +237,7 @@ def _read_item(
     clear: Mapping[tuple[str, int], float],
     found: dict[str, list[Picture]],
 ) -> None:
-    grid, infrared = _grid(item), str(_infrared(item))
+    grid, infrared = item["grid"], str(_infrared(item))
     bands = {band: _blocks(item["assets"][band], grid, views) for band in ("B02", "B03", "B04", infrared)}
     for k, view in enumerate(views):
         raw = {band: blocks[k] for band, blocks in bands.items()}

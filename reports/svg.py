@@ -98,7 +98,7 @@ class Plot:
             )
             self.text(self.left - 5, at + 3.5, text, "tick end")
         if label:
-            self.text(2, self.top - 1, label, "tick")
+            self.text(2, self.top - 11, label, "tick")
         return self
 
     def line(self, xs: Sequence[float], ys: Sequence[float], style: str) -> "Plot":

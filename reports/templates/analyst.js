@@ -30,7 +30,7 @@ function listCell(button) {
   $("#cell-list").hidden = false;
   $("#cell-list tbody").replaceChildren(...rows.map(([id, ha, probability, verdict, sheet]) => make("tr", {},
     make("td", {}, sheet ? make("a", { href: "parcels/" + encodeURIComponent(sheet) }, make("bdi", {}, id)) : make("bdi", {}, id)),
-    make("td", {}, make("span", { class: "badge" }, mark(verdict), verdict.replaceAll("_", " "))),
+    make("td", {}, make("span", { class: "badge" }, mark(verdict), confusion.verdicts[verdict])),
     make("td", { class: "num" }, ha === null ? "–" : ha.toFixed(2)),
     make("td", { class: "num" }, probability === null ? "–" : (100 * probability).toFixed(1) + "%"))));
 }

@@ -2,6 +2,8 @@
 const SIX = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 const FILLS = { confirmed: "#9fcdbf", contradicted: "#b5321a", inconclusive: "#ecc26b", not_monitorable: "#a9b3c6", no_data: "#e4e3dd" };
 const LINES = { confirmed: "#5f9c8a", contradicted: "#7c1f0d", inconclusive: "#8f6300", not_monitorable: "#5b6a85", no_data: "#85857d" };
+const MANY = 8000;
+const CHUNK = 300;
 const ORDER = ["confirmed", "no_data", "not_monitorable", "inconclusive", "contradicted"];
 
 function decodeOutlines(code, step) {
@@ -51,7 +53,7 @@ class ParcelMap {
     this.chosen = -1;
     this.bounds = this.extent();
     this.watch();
-    new ResizeObserver(() => this.resize()).observe(root);
+    new ResizeObserver(() => this.resize()).observe(this.canvas);
     this.resize();
   }
   extent() {
@@ -86,9 +88,27 @@ class ParcelMap {
   move(dx, dy) { this.x -= dx / this.scale; this.y += dy / this.scale; this.draw(); }
   world(px, py) { return [this.x + (px - this.width / 2) / this.scale, this.y - (py - this.height / 2) / this.scale]; }
   screen(wx, wy) { return [(wx - this.x) * this.scale + this.width / 2, (this.y - wy) * this.scale + this.height / 2]; }
+  /* With many parcels the last picture is moved along at once, and drawn anew when the hand rests. */
   draw() {
-    if (this.waiting) return;
-    this.waiting = requestAnimationFrame(() => { this.waiting = 0; this.paint(); });
+    if (this.parcels.length > MANY && this.frame) {
+      clearTimeout(this.resting);
+      this.resting = setTimeout(() => this.paint(), 140);
+      if (!this.waiting) this.waiting = requestAnimationFrame(() => { this.waiting = 0; this.shift(); });
+    } else if (!this.waiting) this.waiting = requestAnimationFrame(() => { this.waiting = 0; this.paint(); });
+  }
+  keep() {
+    const copy = this.frame?.copy ?? document.createElement("canvas");
+    copy.width = this.canvas.width; copy.height = this.canvas.height;
+    copy.getContext("2d").drawImage(this.canvas, 0, 0);
+    this.frame = { copy, x: this.x, y: this.y, scale: this.scale };
+  }
+  shift() {
+    const c = this.context, { copy, x, y, scale } = this.frame, zoom = this.scale / scale;
+    const [left, top] = this.screen(x - this.width / 2 / scale, y + this.height / 2 / scale);
+    c.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
+    c.clearRect(0, 0, this.width, this.height);
+    c.drawImage(copy, left, top, this.width * zoom, this.height * zoom);
+    this.paintScale();
   }
   paint() {
     const c = this.context;
@@ -108,18 +128,15 @@ class ParcelMap {
       c.lineWidth = 5; c.strokeStyle = "#fff"; c.stroke(); c.lineWidth = 2.5; c.strokeStyle = "#0b57d0"; c.stroke();
     }
     this.paintScale();
+    if (this.parcels.length > MANY) this.keep();
   }
   inView(box) {
-    const [x0, y1] = this.world(0, 0), [x1, y0] = this.world(this.width, this.height);
-    return box[2] >= x0 && box[0] <= x1 && box[3] >= y0 && box[1] <= y1;
+    const w = this.width / 2 / this.scale, h = this.height / 2 / this.scale;
+    return box[2] >= this.x - w && box[0] <= this.x + w && box[3] >= this.y - h && box[1] <= this.y + h;
   }
   trace(parcel) {
     const c = this.context, { scale } = this;
     const ox = this.width / 2 - this.x * scale, oy = this.height / 2 + this.y * scale;
-    if ((parcel.box[2] - parcel.box[0]) * scale < 2.5) {
-      c.rect(parcel.box[0] * scale + ox, oy - parcel.box[3] * scale, Math.max(1, (parcel.box[2] - parcel.box[0]) * scale), Math.max(1, (parcel.box[3] - parcel.box[1]) * scale));
-      return;
-    }
     for (const ring of parcel.rings) {
       for (let k = 0; k < ring.length; k += 2) {
         if (k) c.lineTo(ring[k] * scale + ox, oy - ring[k + 1] * scale); else c.moveTo(ring[k] * scale + ox, oy - ring[k + 1] * scale);
@@ -127,18 +144,31 @@ class ParcelMap {
       c.closePath();
     }
   }
+  /* Small parcels as dots, the others as outlines, a few hundred to a path: one long path is slow to fill. */
+  fill(members, outlined) {
+    const c = this.context, { scale } = this, large = [];
+    const ox = this.width / 2 - this.x * scale, oy = this.height / 2 + this.y * scale;
+    for (const k of members) {
+      const { box } = this.parcels[k], wide = (box[2] - box[0]) * scale, high = (box[3] - box[1]) * scale;
+      if (wide < 3 && high < 3) c.fillRect(box[0] * scale + ox, oy - box[3] * scale, Math.max(1, wide), Math.max(1, high)); else large.push(k);
+    }
+    for (let start = 0; start < large.length; start += CHUNK) {
+      c.beginPath();
+      for (const k of large.slice(start, start + CHUNK)) this.trace(this.parcels[k]);
+      c.fill("evenodd");
+      if (outlined) c.stroke();
+    }
+  }
   paintGroup(name, members) {
     const c = this.context;
     const shown = members.filter((k) => this.parcels[k].rings.length && this.inView(this.parcels[k].box));
+    const weak = this.faded ? shown.filter((k) => !this.faded.has(k)) : [];
     const strong = this.faded ? shown.filter((k) => this.faded.has(k)) : shown;
     c.fillStyle = name === "inconclusive" ? this.hatch() : FILLS[name];
     c.strokeStyle = LINES[name];
     c.lineWidth = name === "contradicted" ? 1.4 : 0.7;
-    if (this.faded && strong.length < shown.length) {
-      c.globalAlpha = 0.28; c.beginPath(); shown.forEach((k) => this.trace(this.parcels[k])); c.fill("evenodd"); c.globalAlpha = 1;
-    }
-    c.beginPath(); strong.forEach((k) => this.trace(this.parcels[k])); c.fill("evenodd");
-    if (this.scale > 0.02) c.stroke();
+    c.globalAlpha = name === "confirmed" ? 0.45 : 0.35; this.fill(weak, false); c.globalAlpha = 1;
+    this.fill(strong, this.scale > 0.02);
   }
   hatch() {
     if (!this.pattern) {
