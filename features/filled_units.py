@@ -34,7 +34,7 @@ from features.observations import make_part, write_part
 from features.scenes import Block, Scene
 from features.schema import ACQUISITIONS
 from features.statistics import Owned, Part, combine, finish, quantiles_of
-from features.units import Outcome, Unit, reason_of, share_of, tile_coverage
+from features.units import Outcome, Unit, reason_of, share_of, tile_coverage, tile_shares
 from features.zonal import gathered, summarise_gathered
 
 STEP = 1e-3  # reflectance, by which bands are moved to see how a feature follows
@@ -310,22 +310,20 @@ def join_blocks(unit: Unit, scene: Scene, blocks: Sequence[Path]) -> Outcome:
 
 def _join(unit: Unit, scene: Scene, found: Mapping[str, list[tuple[Owned, np.ndarray]]]) -> pl.DataFrame:
     layers = {name: scene.target(name) for name in scene.features}
-    coverages = {
-        layer.factor: tile_coverage(unit.parcels, layer.grid, unit.cache) for layer in layers.values()
-    }
-    ids = next(iter(coverages.values())).parcel_ids
+    totals = {layer.factor: tile_shares(unit.parcels, layer.grid, unit.cache) for layer in layers.values()}
+    ids = tile_coverage(unit.parcels, next(iter(layers.values())).grid, unit.cache).parcel_ids
     statistics = unit.options.statistics
     values, counts, valid, filled, sigma = ({} for _ in range(5))  # type: ignore[var-annotated]
     for name, layer in layers.items():
         gave = found.get(name, [])
         part = combine([owned for owned, _ in gave], statistics, len(ids))
         values[name], counts[name] = finish(part, statistics), part.weight
-        valid[name] = share_of(part.weight, coverages[layer.factor])
+        valid[name] = share_of(part.weight, totals[layer.factor])
         weight, error = np.zeros(len(ids)), np.zeros(len(ids))
         for (owners, _), made in gave:
             weight[owners] += made[:, 0]
             error[owners] += np.nan_to_num(made[:, 1]) * made[:, 2]
-        filled[name] = share_of(weight, coverages[layer.factor])
+        filled[name] = share_of(weight, totals[layer.factor])
         sigma[name] = np.divide(error, part.weight, out=np.zeros(len(ids)), where=part.weight > 0)
     row = unit.row
     orbit = row["relative_orbit"]

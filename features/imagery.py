@@ -21,6 +21,7 @@ from features.indices import to_db
 from features.options import Options
 from features.schema import OPTICAL_BANDS, SCENE_CLASS
 from features.signing import openable
+from features.tiff import Layout, read_blocks, read_layout
 
 # The formats imagery comes in. A VRT is refused whatever its name is: it can point at any file or address.
 DRIVERS = ("GTiff", "JP2OpenJPEG")
@@ -100,20 +101,47 @@ def grid_of(href: str) -> GeoBox:
 
 @lru_cache(maxsize=4096)
 def _grid_of(href: str, _stamp: int) -> GeoBox:
+    layout = layout_of(href)
+    if layout is not None:
+        return layout.grid
     with open_raster(href) as raster:
         if raster.crs is None:
             raise ImageryError(f"{href} has no coordinate system; write one into it (gdal_edit -a_srs).")
-        return GeoBox(raster.shape, raster.transform, raster.crs.to_wkt())
+        epsg = raster.crs.to_epsg()
+        return GeoBox(raster.shape, raster.transform, f"EPSG:{epsg}" if epsg else raster.crs.to_wkt())
 
 
-def read_window(href: str, rows: slice | None = None, columns: slice | None = None) -> np.ndarray:
+def layout_of(href: str) -> Layout | None:
+    """How to decode a local file without GDAL; None where it is remote or of another make."""
+    path = Path(href)
+    if not path.is_file():
+        return None
+    stat = path.stat()
+    return read_layout(href, stat.st_mtime_ns ^ stat.st_size)
+
+
+def read_window(
+    href: str, rows: slice | None = None, columns: slice | None = None, touched: np.ndarray | None = None
+) -> np.ndarray:
     """Raw pixels `(y, x)` of the first band, in the file's type; rows and columns inside the raster.
+
+    Parameters
+    ----------
+    touched
+        bool (block row, block column) of the file's blocks, where it has any: pixels of blocks that are False need
+        not be read and may be zero.
 
     Raises
     ------
     ImageryError
         Where the file is truncated, corrupt or of a format that is not allowed.
     """
+    layout = layout_of(href)
+    if layout is not None:
+        full = (slice(0, int(n)) for n in layout.grid.shape)
+        return read_blocks(
+            layout, *(part or every for part, every in zip((rows, columns), full, strict=True)), touched
+        )
     with open_raster(href) as raster:
         whole = (slice(0, raster.height), slice(0, raster.width))
         window = Window.from_slices(rows or whole[0], columns or whole[1])

@@ -89,9 +89,9 @@ def scene_of(row: Mapping[str, Any], features: Sequence[str], extra: Sequence[st
     return Scene(row["item_id"], finest, layers, possible)
 
 
-def read_layer(layer: Layer, rows: slice, columns: slice) -> np.ndarray:
-    """Raw pixels `(y, x)` of a layer's own rows and columns."""
-    return read_window(layer.asset["href"], rows, columns)
+def read_layer(layer: Layer, rows: slice, columns: slice, touched: np.ndarray | None = None) -> np.ndarray:
+    """Raw pixels `(y, x)` of a layer's own rows and columns; blocks of the file not `touched` may be zero."""
+    return read_window(layer.asset["href"], rows, columns, touched)
 
 
 def finer(

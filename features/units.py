@@ -15,7 +15,7 @@ from odc.geo.geobox import GeoBox
 from features.coverage import Coverage, coverage_of
 from features.errors import CropcheckError, ImageryError
 from features.extract_options import ExtractOptions
-from features.imagery import HUGE, clear_mask
+from features.imagery import HUGE, clear_mask, layout_of
 from features.indices import compute, find_index, to_db
 from features.observations import make_part, write_part
 from features.scenes import Block, Layer, Scene, finer, hull, read_layer, scene_of
@@ -23,6 +23,7 @@ from features.schema import SCENE_CLASS
 from features.statistics import Owned, Part, combine, finish, quantiles_of
 from features.zonal import gathered, masked, summarise, summarise_gathered
 
+Window = tuple[Coverage, np.ndarray, np.ndarray]
 POWER = "power of "  # a hidden feature: the band's linear power, for means that speckle does not bias
 
 
@@ -76,6 +77,35 @@ def reason_of(error: CropcheckError) -> str:
     return next((reason for words, reason in known.items() if words in text), type(error).__name__)
 
 
+def _touched(unit: Unit, layer: Layer) -> np.ndarray | None:
+    """Which blocks of the layer's file the tile's parcels touch; None where they are not known."""
+    layout = layout_of(layer.asset["href"])
+    return None if layout is None else touched_blocks(unit.parcels, layer.grid, unit.cache, layout.block)
+
+
+@lru_cache(maxsize=32)
+def touched_blocks(parcels: Path, grid: GeoBox, cache: Path, block: tuple[int, int]) -> np.ndarray:
+    """Blocks (row, column) of a raster on `grid` that a tile's parcels touch."""
+    return tile_coverage(parcels, grid, cache).touched(block)
+
+
+@lru_cache(maxsize=64)
+def windows_of(
+    parcels: Path, grid: GeoBox, cache: Path, rows: tuple[int, int], columns: tuple[int, int]
+) -> Window:
+    """The coverage in a block, which parcels it holds, and which of them whole."""
+    coverage = tile_coverage(parcels, grid, cache)
+    part, present = coverage.window(slice(*rows), slice(*columns))
+    return part, present, np.diff(part.offsets) == np.diff(coverage.offsets)[present]
+
+
+@lru_cache(maxsize=8)
+def tile_shares(parcels: Path, grid: GeoBox, cache: Path) -> np.ndarray:
+    """Area of every parcel in pixels, as `features.coverage.Coverage.pixels`, but no less than what is covered."""
+    coverage = tile_coverage(parcels, grid, cache)
+    return np.maximum(coverage.pixels, coverage.covered())
+
+
 @lru_cache(maxsize=8)
 def tile_coverage(parcels: Path, grid: GeoBox, cache: Path) -> Coverage:
     """Coverage of a grid by a tile's parcels, held in memory by the worker for the next unit."""
@@ -118,7 +148,7 @@ def _run_block(unit: Unit, scene: Scene, block: Block, pool: ThreadPoolExecutor,
     if not any(len(part.present) for part in grids.values()):
         return
     bands = [band for band in scene.layers if band != SCENE_CLASS]
-    tasks = [pool.submit(_run_band, scene, band, block, grids, unit.options) for band in bands]
+    tasks = [pool.submit(_run_band, unit, scene, band, block, grids) for band in bands]
     lines: Lines = {}
     for task in tasks:
         parts, gathered_lines = task.result()
@@ -137,9 +167,8 @@ def _gather_grids(unit: Unit, scene: Scene, block: Block) -> dict[int, Gathered]
     mask = None
     targets = {layer.factor: layer for layer in map(scene.target, scene.features)}
     for factor, layer in targets.items():
-        coverage = tile_coverage(unit.parcels, layer.grid, unit.cache)
-        part, present = coverage.window(*block.own(layer))
-        whole = np.diff(part.offsets) == np.diff(coverage.offsets)[present]
+        own = [(edge.start, edge.stop) for edge in block.own(layer)]
+        part, present, whole = windows_of(unit.parcels, layer.grid, unit.cache, own[0], own[1])
         weights = part.weights
         if SCENE_CLASS in scene.layers and len(present):
             mask = _read_mask(scene, block, unit.options) if mask is None else mask
@@ -183,12 +212,12 @@ def _is_raw(scene: Scene, name: str) -> bool:
 
 
 def _run_band(
-    scene: Scene, band: str, block: Block, grids: Mapping[int, Gathered], options: ExtractOptions
+    unit: Unit, scene: Scene, band: str, block: Block, grids: Mapping[int, Gathered]
 ) -> tuple[dict[str, Owned], Lines]:
     """Read one band's block; summarise the features it is, gather it for the indices it is part of."""
     layer = scene.layers[band]
     rows, columns = hull(layer, block)
-    raw = read_layer(layer, rows, columns)
+    raw = read_layer(layer, rows, columns, _touched(unit, layer))
     parts: dict[str, Owned] = {}
     lines: Lines = {}
     for name in (name for name in scene.features if band in find_index(name).bands):
@@ -205,7 +234,7 @@ def _run_band(
                     for o, h in zip(block.own(layer), (rows, columns), strict=True)
                 )
             ]
-            parts[name] = _summarise(own, grid, options.statistics, layer.asset["nodata"])
+            parts[name] = _summarise(own, grid, unit.options.statistics, layer.asset["nodata"])
     if layer.asset["unit"] in ("linear", "db"):
         power = np.power(np.float32(10), lines[(band, layer.factor)] / np.float32(10))
         parts[POWER + band] = _summarise_line(power, grids[layer.factor], ("mean",))
@@ -248,11 +277,7 @@ def _summarise_line(
 
 
 def _finish_unit(unit: Unit, scene: Scene, found: Found) -> pl.DataFrame:
-    coverages = {
-        layer.factor: tile_coverage(unit.parcels, layer.grid, unit.cache)
-        for layer in map(scene.target, scene.features)
-    }
-    ids = next(iter(coverages.values())).parcel_ids
+    ids = tile_coverage(unit.parcels, scene.target(scene.features[0]).grid, unit.cache).parcel_ids
     statistics = unit.options.statistics
     wanted = {name: ("mean",) if name.startswith(POWER) else statistics for name in (*scene.features, *found)}
     parts = {name: combine(found.get(name, []), kinds, len(ids)) for name, kinds in wanted.items()}
@@ -262,7 +287,8 @@ def _finish_unit(unit: Unit, scene: Scene, found: Found) -> pl.DataFrame:
         scaling = (asset["scale"], asset["offset"]) if _is_raw(scene, name) else (1.0, 0.0)
         values[name] = finish(parts[name], statistics, *scaling)
         counts[name] = parts[name].weight
-        shares[name] = share_of(parts[name].weight, coverages[scene.target(name).factor])
+        total = tile_shares(unit.parcels, scene.target(name).grid, unit.cache)
+        shares[name] = share_of(parts[name].weight, total)
     if "mean" in statistics:
         _replace_means(scene, values, parts, statistics.index("mean"))
     row = unit.row
@@ -271,10 +297,9 @@ def _finish_unit(unit: Unit, scene: Scene, found: Found) -> pl.DataFrame:
     )
 
 
-def share_of(weight: np.ndarray, coverage: Coverage) -> np.ndarray:
+def share_of(weight: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     """Share of each parcel's area that was seen, 0 to 1; what lies off the grid counts as not seen."""
-    total = np.maximum(coverage.pixels, coverage.covered())
-    return np.minimum(np.divide(weight, total, out=np.zeros(len(weight)), where=total > 0), 1.0)
+    return np.minimum(np.divide(weight, pixels, out=np.zeros(len(weight)), where=pixels > 0), 1.0)
 
 
 def _replace_means(scene: Scene, values: dict[str, np.ndarray], parts: Mapping[str, Part], at: int) -> None:
