@@ -21,6 +21,8 @@ INFERRED_ORBIT = 901
 SAME_ORBIT = timedelta(minutes=3)
 DAY = timedelta(days=1)
 
+# Several writers fill float rasters with 1e20.
+HUGE = 1e20
 # Backscatter in decibels in whole numbers is stored times a power of ten; the median of land tells which.
 WHOLE_DECIBELS = (1e-4, 1e-3, 1e-2, 1e-1)
 USUAL_DECIBELS = (-35.0, -3.6)
@@ -127,6 +129,19 @@ def band_in_name(name: str) -> str | None:
     return next((band for found in held if found for band in found[:1] if band in BANDS), None)
 
 
+def known_values(values: np.ndarray, nodata: float | None) -> np.ndarray:
+    """Values that are neither nodata, infinite, NaN nor a fill of 1e20 and above, flat.
+
+    Examples
+    --------
+    >>> known_values(np.array([0.0, 0.2, 1e20, np.nan]), nodata=0)
+    array([0.2])
+    """
+    with np.errstate(invalid="ignore"):
+        known = np.abs(values) < HUGE
+    return values[known] if nodata is None else values[known & (values != nodata)]
+
+
 def describe_values(band: str, values: np.ndarray, nodata: float | None) -> dict[str, Any] | str:
     """Return scale, offset and unit of a band that states none, or the reason why they cannot be told.
 
@@ -134,10 +149,12 @@ def describe_values(band: str, values: np.ndarray, nodata: float | None) -> dict
     point whose median exceeds 2. Backscatter below zero is in decibels, times a power of ten where in
     whole numbers; above zero it is linear.
     """
+    known = known_values(values, nodata)
+    if not known.size:
+        return "nothing_but_nodata"
     if band == SCENE_CLASS:
         return {"scale": 1.0, "unit": "class"}
-    known = np.isfinite(values) if nodata is None else np.isfinite(values) & (values != nodata)
-    middle = float(np.median(values[known])) if known.any() else 0.0
+    middle = float(np.median(known))
     whole = values.dtype.kind in "iu"
     if band in OPTICAL_BANDS:
         return {"scale": 1e-4 if whole or middle > 2 else 1.0, "unit": "reflectance"}

@@ -134,8 +134,6 @@ def _layer(values: xr.DataArray, band: str, crs: str, transform: Affine) -> Laye
     raw = north_up(values)
     fill = values.attrs.get("_FillValue", values.encoding.get("_FillValue"))
     nodata = None if fill is None or not np.isfinite(float(fill)) else float(fill)
-    if nodata is not None and (raw == nodata).all():
-        return "nothing_but_nodata"
     said = describe_values(band, raw, nodata)
     if isinstance(said, str):
         return said

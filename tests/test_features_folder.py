@@ -296,6 +296,8 @@ def test_bands_in_file_names() -> None:
         ("B04", np.float32([1500.0]), {"scale": 1e-4, "unit": "reflectance"}),
         ("B04", np.float32([0.15]), {"scale": 1.0, "unit": "reflectance"}),
         ("cohvv", np.uint8([120]), "unknown_coherence_scale"),
+        ("B04", np.float32([1e20, np.nan, np.inf]), "nothing_but_nodata"),
+        ("scl", np.float32([np.nan]), "nothing_but_nodata"),
     ],
 )
 def test_scales_are_told_from_values(band: str, values: np.ndarray, said: dict[str, Any] | str) -> None:
