@@ -52,7 +52,7 @@ def fill_series(series: xr.Dataset, options: FillOptions) -> xr.Dataset:
 def positions(series: xr.Dataset) -> np.ndarray:
     """Start of each step in dekads (ten days) since the first."""
     time = series["time"].to_numpy()
-    return (time - time[0]) / np.timedelta64(1, "D") / DAYS_A_UNIT
+    return np.asarray((time - time[0]) / np.timedelta64(1, "D") / DAYS_A_UNIT)
 
 
 def weights_of(series: xr.Dataset, noise: np.ndarray) -> np.ndarray:
@@ -150,7 +150,7 @@ def _chunks(parcels: np.ndarray, size: int = 4096) -> Iterator[np.ndarray]:
 
 def _squares(residual: np.ndarray, weights: np.ndarray) -> np.ndarray:
     known = (weights[..., None] > 0) & np.isfinite(residual)
-    return np.where(known, weights[..., None] * residual.astype(float) ** 2, 0).sum((0, 1))
+    return np.asarray(np.where(known, weights[..., None] * residual.astype(float) ** 2, 0).sum((0, 1)))
 
 
 def _hold_edges(curve: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -54,7 +54,7 @@ def _between_parcels(value: np.ndarray) -> np.ndarray:
 
 def _mean_where(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     total, count = np.where(known, values, 0).sum((1, 2)), known.sum((1, 2))
-    return np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0)
+    return np.asarray(np.divide(total, count, out=np.full(len(total), np.nan), where=count > 0))
 
 
 def _dates(series: xr.Dataset) -> np.ndarray:

@@ -197,18 +197,18 @@ def _scatter(
     if not len(cell):
         return
     cells, first = np.unique(cell, return_index=True)
-    at = np.unravel_index(cells, (series.sizes["parcel"], len(calendar)))
+    parcel, step = np.divmod(cells, len(calendar))
     weight = np.maximum(rows["pixel_count"].fill_null(0).to_numpy().astype(float), 1e-6)
     for index, statistic in enumerate(options.statistics):
         values = rows[statistic].cast(pl.Float64).fill_null(np.nan).to_numpy()
-        series["value"].values[(*at, feature, index)] = _compose(
+        series["value"].values[parcel, step, feature, index] = _compose(
             values, weight, cell, first, options.composite
         )
-    series["observed"].values[(*at, feature)] = seen[first]
-    series["dates"].values[(*at, feature)] = np.minimum(np.diff(np.append(first, len(cell))), 255)
+    series["observed"].values[parcel, step, feature] = seen[first]
+    series["dates"].values[parcel, step, feature] = np.minimum(np.diff(np.append(first, len(cell))), 255)
     for name in ("filled_share", "sigma"):
         values = rows[name].cast(pl.Float64).fill_null(0).fill_nan(0).to_numpy()
-        series[name].values[(*at, feature)] = _compose(values, weight, cell, first, "mean")
+        series[name].values[parcel, step, feature] = _compose(values, weight, cell, first, "mean")
 
 
 def _entering(

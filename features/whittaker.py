@@ -81,7 +81,7 @@ def smooth_shared(values: np.ndarray, weights: np.ndarray, bands: np.ndarray) ->
 
 
 def posterior_variance(weights: np.ndarray, bands: np.ndarray) -> np.ndarray:
-    """Diagonal of `(W + lambda D'D)^-1`, `(series, time)`: times the noise variance, the variance of the curve.
+    """Diagonal of `(W + lambda D'D)^-1`, `(series, time)`: times the noise variance, that of the curve.
 
     From the factors alone, in O(time) (Hutchinson and de Hoog 1985, Numerische Mathematik 47, 99-106).
     NaN where fewer than two weights are above 0.

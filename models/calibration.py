@@ -190,7 +190,7 @@ def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bi
 
 
 def reliability(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> np.ndarray:
-    """Count, mean confidence and accuracy of the top class by bin of confidence, `(bin, 3)`; empty bins hold 0."""
+    """Count, mean confidence and accuracy of the top class by bin of confidence, `(bin, 3)`."""
     confidence, hit = probabilities.max(1), probabilities.argmax(1) == labels
     which = np.minimum((confidence * bins).astype(int), bins - 1)
     count = np.bincount(which, minlength=bins)

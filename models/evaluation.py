@@ -48,13 +48,15 @@ def wilson(hits: int, n: int, level: float = LEVEL) -> Estimate:
     share = hits / n
     middle, scale = share + z**2 / (2 * n), 1 + z**2 / n
     half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return Estimate(share, (middle - half) / scale, (middle + half) / scale, n)
+    low, high = max(float((middle - half) / scale), 0.0), min(float((middle + half) / scale), 1.0)
+    return Estimate(share, min(low, share), max(high, share), n)
 
 
 def multiplicities(groups: np.ndarray, rng: np.random.Generator, replicates: int = REPLICATES) -> np.ndarray:
     """How often each group is drawn in each replicate, `(replicate, group)`; groups as `np.unique` sorts."""
     count = len(np.unique(groups))
-    return rng.multinomial(count, np.full(count, 1 / count), size=replicates)
+    drawn: np.ndarray = rng.multinomial(count, np.full(count, 1 / count), size=replicates)
+    return drawn
 
 
 def confusion(
@@ -146,7 +148,7 @@ def resampled_confusions(
     cells = csr_array(
         (np.ones(len(truth)), (group, truth * n_classes + predicted)), shape=(drawn.shape[1], n_classes**2)
     )
-    return (cells.T @ drawn.T.astype(float)).T.reshape(len(drawn), n_classes, n_classes)
+    return np.asarray((cells.T @ drawn.T.astype(float)).T.reshape(len(drawn), n_classes, n_classes))
 
 
 def paired_difference(
@@ -158,7 +160,7 @@ def paired_difference(
     *,
     metric: Metric = macro_f1,
 ) -> Estimate:
-    """Difference of a metric between two predictions (class indices) of the same parcels, redrawn together."""
+    """Difference of a metric between two predictions (class indices) of the same parcels."""
     known = truth >= 0
     ours, theirs, truth, groups = ours[known], theirs[known], truth[known], groups[known]
     k = int(max(ours.max(), theirs.max(), truth.max())) + 1
@@ -285,6 +287,5 @@ def _estimate(value: float, resampled: np.ndarray, n: int) -> Estimate:
 
 def _divide(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
     top, bottom = np.asarray(top, float), np.asarray(bottom, float)
-    return np.divide(
-        top, bottom, out=np.full(np.broadcast_shapes(top.shape, bottom.shape), np.nan), where=bottom > 0
-    )
+    undefined = np.full(np.broadcast_shapes(top.shape, bottom.shape), np.nan)
+    return np.asarray(np.divide(top, bottom, out=undefined, where=bottom > 0))

@@ -1,6 +1,7 @@
 """Verdicts against the truth: false alarms, misses and false discoveries, by count and hectares."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
@@ -77,7 +78,7 @@ def verdict_rates(
 
 
 def rates_of(table: pl.DataFrame, rng: np.random.Generator) -> dict[str, dict[str, Estimate]]:
-    """Every rate of RATE_NAMES by count and hectares, of a table with `verdict, misdeclared, area_ha, group`."""
+    """Every rate by count and hectares, of a table with `verdict, misdeclared, area_ha, group`."""
     verdict = table["verdict"].to_numpy()
     wrong = table["misdeclared"].to_numpy().astype(bool)
     flagged, judged = verdict == "contradicted", np.isin(verdict, JUDGED)
@@ -97,7 +98,26 @@ def rates_of(table: pl.DataFrame, rng: np.random.Generator) -> dict[str, dict[st
 
 
 def with_bins(verdicts: pl.DataFrame) -> pl.DataFrame:
-    """Add `size_bin` (hectares) and `observations` (dates seen), as text that sorts."""
-    size = pl.col("area_ha").cut(list(SIZE_BINS_HA), left_closed=True).cast(pl.String)
-    seen = pl.col("n_observations").cut(list(OBSERVATION_BINS), left_closed=True).cast(pl.String)
-    return verdicts.with_columns(size.alias("size_bin"), seen.alias("observations"))
+    """Add `size_bin` (hectares) and `observations` (dates seen), as intervals written out; null where unknown."""
+    size = _binned(verdicts["area_ha"], SIZE_BINS_HA)
+    return verdicts.with_columns(
+        size_bin=size, observations=_binned(verdicts["n_observations"], OBSERVATION_BINS)
+    )
+
+
+def _binned(values: pl.Series, edges: Sequence[float]) -> pl.Series:
+    """Name of the interval, closed on the left, that holds each value.
+
+    Examples
+    --------
+    >>> _binned(pl.Series([0.2, 1.0, 7.0]), (1, 5)).to_list()
+    ['under 1', '1 to 5', '5 and over']
+    """
+    names = [
+        f"under {edges[0]:g}",
+        *(f"{a:g} to {b:g}" for a, b in pairwise(edges)),
+        f"{edges[-1]:g} and over",
+    ]
+    known = values.cast(pl.Float64).fill_null(np.nan).to_numpy()
+    labels = np.array(names, dtype=object)[np.digitize(known, edges)]
+    return pl.Series(np.where(np.isfinite(known), labels, None).tolist(), dtype=pl.String)

@@ -159,7 +159,7 @@ def components(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     _, b = np.unique(second, return_inverse=True)
     size = a.max() + 1 + b.max() + 1
     links = coo_array((np.ones(len(a)), (a, a.max() + 1 + b)), shape=(size, size))
-    return connected_components(links, directed=False)[1][a]
+    return np.asarray(connected_components(links, directed=False)[1][a])
 
 
 def _groups(

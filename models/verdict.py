@@ -17,7 +17,14 @@ from features.quality import QUALITY
 from features.schema import PARCELS, VERDICTS, check_columns, check_table
 from features.schemes import SCHEMES_FILE, Schemes, accepted_classes, read_schemes
 from models.calibration import CalibrationName, cross_calibrate, fit_calibrator
-from models.conformal import calibration_counts, class_p_values, enough, prediction_sets, rank_p_values, score
+from models.conformal import (
+    calibration_counts,
+    class_p_values,
+    enough,
+    margin,
+    prediction_sets,
+    rank_p_values,
+)
 from models.followup import follow_up_q, noise_matrix, right_probability
 
 log = logging.getLogger(__name__)
@@ -109,7 +116,7 @@ class Evidence:
     @property
     def predicted(self) -> np.ndarray:
         """Index of the class of highest probability."""
-        return self.probabilities.argmax(1)
+        return np.asarray(self.probabilities.argmax(1))
 
 
 def judge(
@@ -278,13 +285,13 @@ def _accepted(rows: pl.DataFrame, classes: np.ndarray, schemes: Schemes, groups:
 def _required_p_values(
     probabilities: np.ndarray, declared: np.ndarray, fold: np.ndarray, accepted: np.ndarray
 ) -> np.ndarray:
-    """p-value that what the scheme requires holds: all accepted classes make one score, compared within the class."""
+    """p-value that what the scheme requires holds: all accepted classes make one score."""
     values = np.full(len(declared), np.nan)
     for number in np.unique(declared[declared >= 0]):
         member = declared == number
         for allowed in np.unique(accepted[member], axis=0):
             mine = member & (accepted == allowed).all(1)
-            scores = score(probabilities[:, allowed].sum(1))
+            scores = margin(probabilities, np.broadcast_to(allowed, probabilities.shape))
             values[mine] = rank_p_values(scores, member & (fold >= 0), fold)[mine]
     return values
 
