@@ -7,12 +7,12 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
-import pyproj
 import shapely
 from numba import njit
 from odc.geo.geobox import GeoBox
 
 from features.errors import ImageryError
+from features.exact import covered_cells
 from features.files import atomic_path, fingerprint
 from features.statistics import ranges
 
@@ -206,27 +206,18 @@ def coverage_key(shapes: np.ndarray, parcel_ids: np.ndarray, grid: GeoBox) -> st
 
 def _batches(shapes: np.ndarray, grid: GeoBox) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Yield (parcel, cell, coverage) of a batch of parcels."""
-    from exactextract import exact_extract
-    from exactextract.raster import NumPyRasterSource
-
-    height, width = grid.shape
     left, bottom, right, top = grid.boundingbox
-    blank = np.broadcast_to(np.zeros(1, np.uint8), (height, width))  # no memory: only the grid matters
-    flat = pyproj.CRS("EPSG:3857")  # any one CRS will do: the shapes are in the grid's own already
-    raster = NumPyRasterSource(blank, left, bottom, right, top, srs_wkt=flat.to_wkt())
     boxes = shapely.bounds(shapes)
     with np.errstate(invalid="ignore"):
         near = (boxes[:, 0] < right) & (boxes[:, 2] > left) & (boxes[:, 1] < top) & (boxes[:, 3] > bottom)
     usable = np.flatnonzero(near & ~shapely.is_empty(shapes) & ~shapely.is_missing(shapes))
+    shape = (int(grid.shape[0]), int(grid.shape[1]))
     for start in range(0, len(usable), BATCH):
         chosen = usable[start : start + BATCH]
-        layer = gpd.GeoDataFrame({"at": chosen}, geometry=gpd.GeoSeries(shapes[chosen], crs=flat))
-        found = exact_extract(raster, layer, ["cell_id", "coverage"], include_cols=["at"])
-        parts = [row["properties"] for row in found]
-        sizes = [len(part["cell_id"]) for part in parts]
-        parcel = np.repeat(np.array([part["at"] for part in parts], dtype=np.int64), sizes)
-        cell = np.concatenate([part["cell_id"] for part in parts]).astype(np.int64)
-        yield parcel, cell, np.concatenate([part["coverage"] for part in parts]).astype(np.float32)
+        found = covered_cells(shapes[chosen], shape, (left, bottom, right, top))
+        parcel = np.repeat(chosen, [len(cells) for cells, _ in found])
+        cell = np.concatenate([cells for cells, _ in found]).astype(np.int64)
+        yield parcel, cell, np.concatenate([shares for _, shares in found]).astype(np.float32)
 
 
 def _compute(shapes: np.ndarray, parcel_ids: np.ndarray, grid: GeoBox) -> Coverage:
