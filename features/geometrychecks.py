@@ -11,10 +11,20 @@ from pydantic import Field
 from features.geometry import area_ha
 from features.options import Options
 
+# the queries by which the JRC checks data for the IACS quality assessment (November 2023), and slivers
+CHECK_NAMES = (
+    "empty",
+    "invalid",
+    "duplicate",
+    "overlap",
+    "claimed_above_geometry",
+    "claimed_nothing",
+    "sliver",
+)
 CHECKS = pl.Schema(
     {
         "parcel_id": pl.String,
-        "check": pl.String,  # empty, invalid, duplicate, overlap, claimed_above_geometry, sliver
+        "check": pl.String,  # a name of CHECK_NAMES
         "other_id": pl.String,  # the other parcel of a pair, else null
         "area_ha": pl.Float64,  # of the overlap, of the excess, of the sliver; else null
         "detail": pl.String,
@@ -29,7 +39,7 @@ Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]
 class CheckOptions(Options):
     """From when on a finding counts."""
 
-    overlap_m2: float = Field(1.0, ge=0, description="Overlaps up to this area (m2) are digitising noise.")
+    overlap_m2: float = Field(10.0, ge=0, description="Overlaps up to this area (m2) are digitising noise.")
     claimed_excess_ha: float = Field(
         0.01, ge=0, description="Claimed area may exceed the geometry by this much."
     )
@@ -70,6 +80,7 @@ def check_geometry(
         _pairs(ids, "duplicate", _duplicates(shapes, first, second), "same geometry"),
         _pairs(ids, "overlap", _overlaps(shapes, first, second, options.overlap_m2), "overlapping"),
         _single(ids, "claimed_above_geometry", above, excess, "claimed area above geometry"),
+        _single(ids, "claimed_nothing", claimed_ha <= 0, None, "claimed area zero or negative"),
         _single(ids, "sliver", sliver, areas, "smaller than a pixel"),
     ]
     return pl.concat(findings)

@@ -112,7 +112,7 @@ def _heights(a: np.ndarray, b: np.ndarray, box: np.ndarray, heights: np.ndarray)
 
 @numba.njit(cache=True, nogil=True)
 def _lines(edges: np.ndarray, lower: float, upper: float, box: np.ndarray, lines: np.ndarray) -> int:
-    """Fill `lines` with the x of the borders at both ends of the slab, left to right; return their even number.
+    """Fill `lines` with the x of the borders at both ends of the slab, an even number; return how many.
 
     What lies right of the box was left out; where a line then lacks its partner, the box's side closes it.
     """

@@ -227,4 +227,5 @@ def test_claims_above_the_geometry_and_slivers() -> None:
     shapes = [shapely.box(0, 0, 100, 100), shapely.box(200, 0, 300, 100), shapely.box(400, 0, 409, 10)]
     found = findings(shapes, [1.5, 1.005, np.nan])
     assert found == [("p0", "claimed_above_geometry", None, 0.5), ("p2", "sliver", None, 0.009)]
+    assert findings(shapes[:1], [0.0]) == [("p0", "claimed_nothing", None, None)]
     assert findings(shapes, [1.5, 1.005, np.nan], claimed_excess_ha=0.5, sliver_m2=90) == []
