@@ -15,7 +15,12 @@ def append(path: Path, event: str, **facts: Any) -> None:
     """Add one line to the log, chained to the last."""
     path.parent.mkdir(parents=True, exist_ok=True)
     previous = _last_hash(path)
-    entry = {"time": datetime.now(UTC).isoformat(timespec="seconds"), "event": event, **facts, "previous": previous}
+    entry = {
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "event": event,
+        **facts,
+        "previous": previous,
+    }
     line = json.dumps({**entry, "hash": fingerprint(entry)}, sort_keys=True, ensure_ascii=False)
     with path.open("a", encoding="utf-8") as log:
         log.write(line + "\n")
@@ -38,7 +43,9 @@ def faults(path: Path) -> list[str]:
         if fingerprint(entry) != claimed:
             found.append(f"{path.name} line {number} was altered")
         if entry.get("previous") != previous:
-            found.append(f"{path.name} line {number} does not follow the line before; lines were removed or added")
+            found.append(
+                f"{path.name} line {number} does not follow the line before; lines were removed or added"
+            )
         previous = claimed
     return found
 

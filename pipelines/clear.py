@@ -35,7 +35,9 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     blocks = fitting_blocks(acquisitions, read_declared(workspace), config.seed)
     stacks = list(_stacks(acquisitions, blocks, config))
     if not stacks:
-        raise ModelError("No block of imagery could be read to fit cloud removal on; set clear.method to none.")
+        raise ModelError(
+            "No block of imagery could be read to fit cloud removal on; set clear.method to none."
+        )
     remover.fit(stacks, progress)
     remover.save(workspace.cloud_model)
     reasons = {"unreadable": len(blocks) - len(stacks)} if len(blocks) > len(stacks) else {}
@@ -48,7 +50,9 @@ def fitted_remover(config: RunConfig, workspace: Workspace) -> Remover | None:
     return load(workspace.cloud_model) if config.clear.method != "none" and fitted else None
 
 
-def fitting_blocks(acquisitions: pl.DataFrame, declarations: gpd.GeoDataFrame, seed: int) -> list[tuple[str, GeoBox]]:
+def fitting_blocks(
+    acquisitions: pl.DataFrame, declarations: gpd.GeoDataFrame, seed: int
+) -> list[tuple[str, GeoBox]]:
     """Choose blocks that hold parcels, spread by chance over the tiles: `(tile, grid)`."""
     found = []
     optical = acquisitions.filter(pl.col("sensor") == "s2")
@@ -94,7 +98,9 @@ def polarisations_of(acquisitions: pl.DataFrame) -> list[str]:
     return [name for name in ("vv", "vh") if name in present]
 
 
-def _stacks(acquisitions: pl.DataFrame, blocks: list[tuple[str, GeoBox]], config: RunConfig) -> Iterator[xr.Dataset]:
+def _stacks(
+    acquisitions: pl.DataFrame, blocks: list[tuple[str, GeoBox]], config: RunConfig
+) -> Iterator[xr.Dataset]:
     bands, polarisations = bands_of(acquisitions), polarisations_of(acquisitions)
     for tile, block in blocks:
         rows = acquisitions.filter((pl.col("tile") == tile) | (pl.col("sensor") == "s1"))

@@ -24,32 +24,53 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-Config = Annotated[Path, typer.Argument(help="The run's YAML file, e.g. conf/synthetic.yaml.", show_default=False)]
+Config = Annotated[
+    Path, typer.Argument(help="The run's YAML file, e.g. conf/synthetic.yaml.", show_default=False)
+]
 Out = Annotated[Path | None, typer.Option("--out", help="Folder to write; default out/<config name>/.")]
-Set = Annotated[list[str] | None, typer.Option("--set", help="Override a config key, e.g. --set fill.method=linear.")]
-Until = Annotated[str | None, typer.Option("--until", help="Judge with what was seen by this date (YYYY-MM-DD).")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", help="Override a config key, e.g. --set fill.method=linear.")
+]
+Data = Annotated[Path | None, typer.Option("--data", help="Folder that the config's relative paths lie in.")]
+Until = Annotated[
+    str | None, typer.Option("--until", help="Judge with what was seen by this date (YYYY-MM-DD).")
+]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Extract in this many local processes.")]
-Dask = Annotated[str | None, typer.Option("--dask", help="Extract on the Dask cluster at this scheduler address.")]
+Dask = Annotated[
+    str | None, typer.Option("--dask", help="Extract on the Dask cluster at this scheduler address.")
+]
 
 
 @app.command()
 def run(
-    config: Config, out: Out = None, set_: Set = None, until: Until = None, workers: Workers = 1, dask: Dask = None
+    config: Config,
+    out: Out = None,
+    set_: Set = None,
+    data: Data = None,
+    until: Until = None,
+    workers: Workers = 1,
+    dask: Dask = None,
 ) -> None:
     """Run every stage, from declarations and imagery to verdicts and reports; run again to resume."""
     from pipelines.main_job import run_all
 
-    loaded, workspace = _open(config, out, set_, until)
+    loaded, workspace = _open(config, out, set_, data, until)
     raise typer.Exit(run_all(loaded, workspace, _executor(workers, dask)))
 
 
 def _stage_command(name: str, help_text: str) -> None:
     def command(
-        config: Config, out: Out = None, set_: Set = None, until: Until = None, workers: Workers = 1, dask: Dask = None
+        config: Config,
+        out: Out = None,
+        set_: Set = None,
+        data: Data = None,
+        until: Until = None,
+        workers: Workers = 1,
+        dask: Dask = None,
     ) -> None:
         from pipelines.main_job import run_one
 
-        loaded, workspace = _open(config, out, set_, until)
+        loaded, workspace = _open(config, out, set_, data, until)
         raise typer.Exit(run_one(name, loaded, workspace, _executor(workers, dask)))
 
     app.command(name, help=help_text)(command)
@@ -68,12 +89,15 @@ def clear(
     config: Config,
     out: Out = None,
     set_: Set = None,
-    write: Annotated[Path | None, typer.Option("--write", help="Also write cloud-free images to this folder.")] = None,
+    data: Data = None,
+    write: Annotated[
+        Path | None, typer.Option("--write", help="Also write cloud-free images to this folder.")
+    ] = None,
 ) -> None:
     """Fit the cloud-removal model on the region's own imagery; with --write, write cloud-free products."""
     from pipelines.main_job import run_one
 
-    loaded, workspace = _open(config, out, set_, None)
+    loaded, workspace = _open(config, out, set_, data, None)
     status = run_one("clear", loaded, workspace, _executor(1, None))
     if write is not None:
         from pipelines.clear import write_products
@@ -84,17 +108,19 @@ def clear(
 
 
 @app.command()
-def check(config: Config, out: Out = None, set_: Set = None) -> None:
+def check(config: Config, out: Out = None, set_: Set = None, data: Data = None) -> None:
     """Validate a config and its inputs; estimate time, disk and memory."""
     from pipelines.check import check_inputs
 
-    loaded, workspace = _open(config, out, set_, None)
+    loaded, workspace = _open(config, out, set_, data, None)
     typer.echo(check_inputs(loaded, workspace))
 
 
 @app.command()
 def catalog(
-    folder: Annotated[Path, typer.Argument(help="Folder of NetCDF cubes or dated GeoTIFFs.", show_default=False)],
+    folder: Annotated[
+        Path, typer.Argument(help="Folder of NetCDF cubes or dated GeoTIFFs.", show_default=False)
+    ],
     out: Annotated[Path, typer.Option("--out", help="Folder to write the catalog to.")] = Path("out/catalog"),
 ) -> None:
     """Index imagery one already has into a static STAC catalog."""
@@ -110,18 +136,21 @@ def tune(
     trials: Annotated[int, typer.Option("--trials", min=1, help="How many trials to run now.")] = 20,
     out: Out = None,
     set_: Set = None,
+    data: Data = None,
 ) -> None:
     """Search a model's settings with grouped folds; the best are written as a config that train reads."""
     from pipelines.tune import tune as search
 
-    loaded, workspace = _open(config, out, set_, None)
+    loaded, workspace = _open(config, out, set_, data, None)
     typer.echo(search(loaded, workspace, model, trials))
 
 
 @app.command()
 def assess(
     folder: Annotated[Path, typer.Argument(help="A run's output folder.", show_default=False)],
-    reviewed: Annotated[Path, typer.Argument(help="The quality sample with field results.", show_default=False)],
+    reviewed: Annotated[
+        Path, typer.Argument(help="The quality sample with field results.", show_default=False)
+    ],
 ) -> None:
     """Read field results back: commission and omission, by count and in hectares."""
     from pipelines.assess import assess as read_back
@@ -132,7 +161,9 @@ def assess(
 @app.command()
 def verify(
     folder: Annotated[Path, typer.Argument(help="A run's output folder.", show_default=False)],
-    expect: Annotated[str | None, typer.Option("--expect", help="The manifest's hash, as printed by the run.")] = None,
+    expect: Annotated[
+        str | None, typer.Option("--expect", help="The manifest's hash, as printed by the run.")
+    ] = None,
 ) -> None:
     """Recompute every hash of the manifest and walk the log; name what was altered."""
     from pipelines.manifest import verify as recompute
@@ -144,11 +175,13 @@ def verify(
     raise typer.Exit(1 if found else 0)
 
 
-def _open(config: Path, out: Path | None, settings: list[str] | None, until: str | None) -> "tuple[RunConfig, Workspace]":
+def _open(
+    config: Path, out: Path | None, settings: list[str] | None, data: Path | None, until: str | None
+) -> "tuple[RunConfig, Workspace]":
     from pipelines.config import load_config
     from pipelines.workspace import Workspace
 
-    loaded = load_config(config, [*(settings or []), *([f"season.until={until}"] if until else [])])
+    loaded = load_config(config, [*(settings or []), *([f"season.until={until}"] if until else [])], data)
     folder = out or Path("out") / loaded.name
     if folder.exists() and not folder.is_dir():
         raise CropcheckError(f"--out {folder} is a file; name a folder.")
@@ -166,7 +199,9 @@ def main() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
-    logging.basicConfig(level=os.environ.get("CROPCHECK_LOG", "WARNING"), format="%(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=os.environ.get("CROPCHECK_LOG", "WARNING"), format="%(levelname)s %(name)s: %(message)s"
+    )
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
     try:
         app()

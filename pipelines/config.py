@@ -22,6 +22,8 @@ from models.verdict import JudgeOptions
 from pipelines.yamlfile import parse_yaml, read_yaml
 from reports.options import PublishOptions
 
+DATA_PATHS = ("declarations.path", "imagery.catalog", "weather", "soil", "elevation")
+
 
 class SeasonOptions(Options):
     """The season that is judged: its year and the dates whose imagery counts."""
@@ -43,7 +45,9 @@ class FoldOptions(Options):
 
     count: int = Field(5, ge=2, le=50, description="Folds.")
     by: GroupBy = Field("holding_and_block", description="What stays on one side of a fold.")
-    block_metres: float | None = Field(None, gt=0, description="Side of a spatial block; from the data where left out.")
+    block_metres: float | None = Field(
+        None, gt=0, description="Side of a spatial block; from the data where left out."
+    )
 
 
 class TrackingOptions(Options):
@@ -78,8 +82,14 @@ class RunConfig(Options):
     tracking: TrackingOptions = TrackingOptions()
 
 
-def load_config(path: Path, settings: list[str] | None = None) -> RunConfig:
+def load_config(path: Path, settings: list[str] | None = None, data: Path | None = None) -> RunConfig:
     """Read a config file and apply `key=value` settings over it.
+
+    Parameters
+    ----------
+    data
+        Folder that the config's relative paths of parcels, imagery, weather, soil and elevation lie in,
+        where it holds them.
 
     Raises
     ------
@@ -91,10 +101,14 @@ def load_config(path: Path, settings: list[str] | None = None) -> RunConfig:
         raise ConfigError(f"{path} must be a mapping of sections ({', '.join(RunConfig.model_fields)}).")
     for setting in settings or []:
         _apply(document, setting)
+    if data is not None:
+        _place(document, data)
     try:
         return RunConfig.model_validate(document)
     except ValidationError as error:
-        raise ConfigError(f"{path} cannot be used:\n" + "\n".join(_explain(item) for item in error.errors())) from error
+        raise ConfigError(
+            f"{path} cannot be used:\n" + "\n".join(_explain(item) for item in error.errors())
+        ) from error
 
 
 def _apply(document: dict[str, Any], setting: str) -> None:
@@ -108,6 +122,19 @@ def _apply(document: dict[str, Any], setting: str) -> None:
         section[name] = child if isinstance(child, dict) else {}
         section = section[name]
     section[last] = parse_yaml(text, f"--set {dotted}")
+
+
+def _place(document: dict[str, Any], data: Path) -> None:
+    if not data.is_dir():
+        raise ConfigError(f"--data {data} is not a folder; name the folder that the config's paths lie in.")
+    for dotted in DATA_PATHS:
+        *parents, last = dotted.split(".")
+        section: Any = document
+        for name in parents:
+            section = section.get(name) if isinstance(section, dict) else None
+        named = section.get(last) if isinstance(section, dict) else None
+        if isinstance(named, str) and (data / named).exists():
+            section[last] = str(data / named)
 
 
 def _explain(error: Any) -> str:

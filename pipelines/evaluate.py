@@ -1,4 +1,4 @@
-"""How good the models and verdicts of a run are: against the hidden truth of a simulated region, else the declarations."""
+"""How good a run is: against the hidden truth of a simulated region, else against the declarations."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,15 @@ import numpy as np
 import polars as pl
 
 from models.calibration import reliability
-from models.evaluation import METRICS, class_scores, confusion, confusion_table, macro_f1, paired_difference, score_model
+from models.evaluation import (
+    METRICS,
+    class_scores,
+    confusion,
+    confusion_table,
+    macro_f1,
+    paired_difference,
+    score_model,
+)
 from models.scoring import RATE_NAMES, verdict_rates
 from pipelines.config import RunConfig
 from pipelines.workspace import Workspace
@@ -17,14 +25,16 @@ BREAKDOWNS = ("crop_class", "size_bin", "observations")
 Tables = dict[str, pl.DataFrame]
 
 
-def evaluate(config: RunConfig, workspace: Workspace, verdicts: pl.DataFrame) -> tuple[dict[str, Any], Tables]:
+def evaluate(
+    config: RunConfig, workspace: Workspace, verdicts: pl.DataFrame
+) -> tuple[dict[str, Any], Tables]:
     """Return what `metrics.json` holds, and the evaluation tables by name."""
     probabilities = pl.read_parquet(workspace.probabilities)
     folds = pl.read_parquet(workspace.table("folds"))
     truth = read_truth(config, workspace)
     reference = _reference(verdicts, truth, folds)
     models, model_tables = _score_models(probabilities, reference, config.seed)
-    metrics = {
+    metrics: dict[str, Any] = {
         "reference": "truth" if truth is not None else "declared",
         "models": models,
         "promised": {"false_alarm_rate": config.judge.alpha},
@@ -39,9 +49,11 @@ def evaluate(config: RunConfig, workspace: Workspace, verdicts: pl.DataFrame) ->
 
 
 def read_truth(config: RunConfig, workspace: Workspace) -> pl.DataFrame | None:
-    """Return `parcel_id, true_class, misdeclared` of a simulated region; None where the truth is not known."""
+    """Return `parcel_id, true_class, misdeclared` of a simulated region; None where nobody knows."""
     known = config.simulate is not None and workspace.truth.is_file()
-    return pl.read_parquet(workspace.truth).select("parcel_id", "true_class", "misdeclared") if known else None
+    return (
+        pl.read_parquet(workspace.truth).select("parcel_id", "true_class", "misdeclared") if known else None
+    )
 
 
 def _reference(verdicts: pl.DataFrame, truth: pl.DataFrame | None, folds: pl.DataFrame) -> pl.DataFrame:
@@ -60,22 +72,32 @@ def _score_models(
     classes = [name for name in probabilities.columns if name not in ("parcel_id", "model", "fold")]
     joined = probabilities.join(reference, on="parcel_id", how="left", maintain_order="left")
     codes = {name: index for index, name in enumerate(classes)}
-    joined = joined.with_columns(code=pl.col("reference").replace_strict(codes, default=-1, return_dtype=pl.Int64))
+    joined = joined.with_columns(
+        code=pl.col("reference").replace_strict(codes, default=-1, return_dtype=pl.Int64)
+    )
     scored = {str(name[0]): part for name, part in joined.group_by("model", maintain_order=True)}
     arrays = {name: _arrays(part, classes) for name, part in scored.items()}
     models, differences, reliabilities, scores = {}, [], [], []
     best = arrays[ENSEMBLE]
     for name, (values, truth, group) in arrays.items():
         rng = np.random.default_rng(seed)
-        models[name] = {metric: estimate.to_dict() for metric, estimate in score_model(values, truth, group, rng).items()}
+        models[name] = {
+            metric: estimate.to_dict() for metric, estimate in score_model(values, truth, group, rng).items()
+        }
         known = truth >= 0
         scores.append(
-            class_scores(truth[known], values[known].argmax(1), group[known], classes, rng).with_columns(model=pl.lit(name))
+            class_scores(truth[known], values[known].argmax(1), group[known], classes, rng).with_columns(
+                model=pl.lit(name)
+            )
         )
         reliabilities.append(_reliability_table(values[known], truth[known], name))
         if name != ENSEMBLE:
-            difference = paired_difference(best[0].argmax(1), values.argmax(1), truth, group, rng, metric=macro_f1)
-            differences.append({"model": name, "against": ENSEMBLE, "metric": "macro_f1", **difference.to_dict()})
+            difference = paired_difference(
+                best[0].argmax(1), values.argmax(1), truth, group, rng, metric=macro_f1
+            )
+            differences.append(
+                {"model": name, "against": ENSEMBLE, "metric": "macro_f1", **difference.to_dict()}
+            )
     fold_scores = [_fold_scores(name, part, classes) for name, part in scored.items()]
     values, truth, _ = best
     known = truth >= 0
@@ -84,7 +106,9 @@ def _score_models(
         "class_scores": pl.concat(scores),
         "fold_scores": pl.concat(fold_scores),
         "reliability": pl.concat(reliabilities),
-        "confusion": confusion_table(truth[known], values[known].argmax(1), np.nan_to_num(area[known]), classes),
+        "confusion": confusion_table(
+            truth[known], values[known].argmax(1), np.nan_to_num(area[known]), classes
+        ),
         "model_differences": pl.DataFrame(differences),
     }
     return models, tables
@@ -100,7 +124,9 @@ def _arrays(part: pl.DataFrame, classes: list[str]) -> tuple[np.ndarray, np.ndar
 
 def _fold_scores(name: str, part: pl.DataFrame, classes: list[str]) -> pl.DataFrame:
     rows = []
-    for (fold,), block in sorted(part.filter((pl.col("code") >= 0) & (pl.col("fold") >= 0)).group_by("fold"), key=str):
+    for (fold,), block in sorted(
+        part.filter((pl.col("code") >= 0) & (pl.col("fold") >= 0)).group_by("fold"), key=str
+    ):
         matrix = confusion(block["code"].to_numpy(), block.select(classes).to_numpy().argmax(1), len(classes))
         rows += [(name, fold, metric, float(score(matrix)), len(block)) for metric, score in METRICS.items()]
     columns = {"model": pl.String, "fold": pl.Int32, "metric": pl.String, "value": pl.Float64, "n": pl.Int64}
@@ -122,12 +148,19 @@ def _rates(
     tables = [verdict_rates(verdicts, wrong, groups, rng, by) for by in (None, *BREAKDOWNS)]
     overall: dict[str, dict[str, Any]] = {}
     for row in tables[0].iter_rows(named=True):
-        overall.setdefault(row["metric"], {})[row["unit"]] = {name: row[name] for name in ("value", "low", "high", "n")}
+        overall.setdefault(row["metric"], {})[row["unit"]] = {
+            name: row[name] for name in ("value", "low", "high", "n")
+        }
     return overall, pl.concat(tables)
 
 
 def _by_verdict(verdicts: pl.DataFrame) -> dict[str, Mapping[str, float]]:
-    counted = verdicts.group_by("verdict").agg(pl.len().alias("parcels"), pl.col("area_ha").cast(pl.Float64).sum()).sort("verdict")
-    return {row["verdict"]: {"parcels": row["parcels"], "hectares": round(row["area_ha"], 4)} for row in counted.iter_rows(named=True)}
-
-
+    counted = (
+        verdicts.group_by("verdict")
+        .agg(pl.len().alias("parcels"), pl.col("area_ha").cast(pl.Float64).sum())
+        .sort("verdict")
+    )
+    return {
+        row["verdict"]: {"parcels": row["parcels"], "hectares": round(row["area_ha"], 4)}
+        for row in counted.iter_rows(named=True)
+    }

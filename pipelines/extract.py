@@ -42,20 +42,22 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress, executor: C
 
 def dates_of(observations: pl.DataFrame) -> pl.DataFrame:
     """Sum observations up, one row an acquisition: parcels seen and the mean share of them that was seen."""
-    one = observations.group_by("datetime", "sensor", "relative_orbit", "parcel_id").agg(pl.col("valid_share").max())
+    one = observations.group_by("datetime", "sensor", "relative_orbit", "parcel_id").agg(
+        pl.col("valid_share").max()
+    )
     seen = pl.col("valid_share").gt(0).sum().cast(pl.Int32).alias("parcels")
     keys = ("datetime", "sensor", "relative_orbit")
     return one.group_by(keys).agg(seen, pl.col("valid_share").mean()).sort(keys)
 
 
 def buffer_cost(parcels: pl.DataFrame) -> dict[str, float]:
-    """Return what the inner buffer costs: parcels and hectares that it leaves nothing of, and the area lost in all."""
+    """Return what the inner buffer costs: parcels and hectares that it leaves nothing of, and area in all."""
     gone = parcels.filter(pl.col("buffered_area_ha") <= 0)
-    total, kept = parcels["area_ha"].sum(), parcels["buffered_area_ha"].sum()
+    total, kept = (float(parcels[name].to_numpy().sum()) for name in ("area_ha", "buffered_area_ha"))
     return {
         "parcels": float(len(parcels)),
         "parcels_lost": float(len(gone)),
-        "hectares": float(total),
+        "hectares": total,
         "hectares_lost_whole": float(gone["area_ha"].sum()),
-        "area_share_lost": float(1 - kept / total) if total else 0.0,
+        "area_share_lost": 1 - kept / total if total else 0.0,
     }

@@ -1,6 +1,5 @@
 """Observations become series on a calendar; gaps are filled and marked."""
 
-from datetime import date
 from pathlib import Path
 
 import polars as pl

@@ -22,7 +22,9 @@ from reports.run import RunTables
 BEFORE = ("synthesise", "read", "clear", "extract", "fill", "train", "judge")
 
 
-def gather(config: RunConfig, workspace: Workspace, receipts: list[Receipt], inputs: dict[str, str]) -> RunTables:
+def gather(
+    config: RunConfig, workspace: Workspace, receipts: list[Receipt], inputs: dict[str, str]
+) -> RunTables:
     """Read a run's tables into what the pages draw from."""
     crops = read_crop_table(declaration_options(config, workspace).crops)
     verdicts = pl.read_parquet(workspace.verdicts)
@@ -40,7 +42,9 @@ def gather(config: RunConfig, workspace: Workspace, receipts: list[Receipt], inp
         probabilities=pl.read_parquet(workspace.probabilities),
         importance=pl.read_parquet(workspace.importance),
         contributions=pl.read_parquet(workspace.contributions),
-        evaluation={path.stem: pl.read_parquet(path) for path in sorted(workspace.evaluation.glob("*.parquet"))},
+        evaluation={
+            path.stem: pl.read_parquet(path) for path in sorted(workspace.evaluation.glob("*.parquet"))
+        },
         metrics=_read_json(workspace.metrics),
         rules=_rules(config),
         lineage=lineage(config, verdicts, receipts, inputs),
@@ -49,9 +53,13 @@ def gather(config: RunConfig, workspace: Workspace, receipts: list[Receipt], inp
     )
 
 
-def lineage(config: RunConfig, verdicts: pl.DataFrame, receipts: list[Receipt], inputs: dict[str, str]) -> dict[str, Any]:
+def lineage(
+    config: RunConfig, verdicts: pl.DataFrame, receipts: list[Receipt], inputs: dict[str, str]
+) -> dict[str, Any]:
     """Return where the verdicts come from: config, code, inputs, models and what each stage accounted for."""
-    models = {name: digest for receipt in receipts for name, digest in receipt.outputs.items() if _is_model(name)}
+    models = {
+        name: digest for receipt in receipts for name, digest in receipt.outputs.items() if _is_model(name)
+    }
     resolved = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
     return {
         "config": resolved,
@@ -62,7 +70,9 @@ def lineage(config: RunConfig, verdicts: pl.DataFrame, receipts: list[Receipt], 
         "inputs": [{"path": name, "sha256": digest} for name, digest in inputs.items()],
         "models": [{"path": name, "sha256": digest} for name, digest in models.items()],
         "stages": [
-            {**vars(tally), "set_aside": dict(tally.set_aside)} for receipt in receipts for tally in receipt.tallies
+            {**vars(tally), "set_aside": dict(tally.set_aside)}
+            for receipt in receipts
+            for tally in receipt.tallies
         ],
         "folds": next((receipt.facts for receipt in receipts if receipt.stage == "train"), {}),
         "manifest_sha256": UNSEALED,
@@ -74,7 +84,13 @@ def input_hashes(config: RunConfig, workspace: Workspace) -> dict[str, str]:
     made = read_receipt(workspace, "synthesise") if config.simulate is not None else None
     region = dict(made.outputs) if made else {}
     options = declaration_options(config, workspace)
-    named = [options.path, *options.crops.tables, options.crops.groups, config.judge.schemes, config.imagery.catalog]
+    named = [
+        options.path,
+        *options.crops.tables,
+        options.crops.groups,
+        config.judge.schemes,
+        config.imagery.catalog,
+    ]
     named += [config.weather, config.soil, config.elevation, *_local_assets(workspace)]
     files = sorted({Path(name).absolute() for name in named if name and not is_remote(str(name))})
     inside = (workspace.folder / "region").absolute()
@@ -94,7 +110,10 @@ def _local_assets(workspace: Workspace) -> list[str]:
 
 
 def _rules(config: RunConfig) -> dict[str, Any]:
-    return {**config.judge.model_dump(mode="json"), "schemes": read_schemes(config.judge.schemes).model_dump(mode="json")}
+    return {
+        **config.judge.model_dump(mode="json"),
+        "schemes": read_schemes(config.judge.schemes).model_dump(mode="json"),
+    }
 
 
 def _is_model(name: str) -> bool:

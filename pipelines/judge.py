@@ -35,17 +35,36 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
         write_table(table, workspace.table(name))
     write_json(workspace.metrics, metrics)
     progress(2, 2)
-    outputs = [workspace.verdicts, workspace.metrics, *(workspace.table(name) for name in ("quality", *tables))]
+    outputs = [
+        workspace.verdicts,
+        workspace.metrics,
+        *(workspace.table(name) for name in ("quality", *tables)),
+    ]
     return Outcome(outputs, [verdict_tally(verdicts)])
 
 
 def model_id(config: RunConfig, workspace: Workspace) -> str:
     """Return the hash of config, inputs and weights that every verdict carries."""
     trained = read_receipt(workspace, "train")
-    weights = {name: digest for name, digest in trained.outputs.items() if name.startswith("models/") and not name.endswith("job.json")} if trained else {}
+    weights = (
+        {
+            name: digest
+            for name, digest in trained.outputs.items()
+            if name.startswith("models/") and not name.endswith("job.json")
+        }
+        if trained
+        else {}
+    )
     series = read_receipt(workspace, "fill")
-    sections = {name: getattr(config, name).model_dump(mode="json") for name in ("folds", "train", "judge", "season")}
-    known = {"config": sections, "seed": config.seed, "weights": weights, "series": series.digest if series else None}
+    sections = {
+        name: getattr(config, name).model_dump(mode="json") for name in ("folds", "train", "judge", "season")
+    }
+    known = {
+        "config": sections,
+        "seed": config.seed,
+        "weights": weights,
+        "series": series.digest if series else None,
+    }
     return fingerprint({**known, "code": code_version(STAGE.rooms)})[:16]
 
 

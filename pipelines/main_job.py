@@ -4,7 +4,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from features.errors import StageError
 from pipelines import clear, extract, fill, judge, publish, read, synthesise, train
@@ -42,10 +49,12 @@ def run_all(config: RunConfig, workspace: Workspace, executor: Callable | None =
 
 
 def run_one(name: str, config: RunConfig, workspace: Workspace, executor: Callable | None = None) -> int:
-    """Run one stage from what the one before left; the reading of inputs comes with the stages that need it."""
+    """Run one stage from what the one before left; inputs are read with the stages that need them."""
     by_name = {stage.name: stage for stage in stages(config, executor)}
     if name not in by_name:
-        raise StageError(f"{config.name} is a real region (it has no `simulate` section): there is nothing to {name}.")
+        raise StageError(
+            f"{config.name} is a real region (it has no `simulate` section): there is nothing to {name}."
+        )
     wanted = [by_name[name]]
     if name in ("clear", "extract"):
         wanted.insert(0, by_name["read"])
@@ -56,9 +65,13 @@ def run_one(name: str, config: RunConfig, workspace: Workspace, executor: Callab
 
 def _run(stage: Stage, config: RunConfig, workspace: Workspace, bars: Progress) -> Receipt:
     bar = bars.add_task(stage.name, total=None)
-    receipt, ran = run_stage(stage, config, workspace, lambda done, total: bars.update(bar, completed=done, total=total))
+    receipt, ran = run_stage(
+        stage, config, workspace, lambda done, total: bars.update(bar, completed=done, total=total)
+    )
     total = bars.tasks[bar].total or 1
-    bars.update(bar, completed=total, total=total, description=stage.name if ran else f"{stage.name} (already done)")
+    bars.update(
+        bar, completed=total, total=total, description=stage.name if ran else f"{stage.name} (already done)"
+    )
     for tally in receipt.tallies if ran else ():
         bars.console.print(str(tally), style="dim", highlight=False)
     return receipt
@@ -66,7 +79,13 @@ def _run(stage: Stage, config: RunConfig, workspace: Workspace, bars: Progress) 
 
 @contextmanager
 def _display() -> Iterator[Progress]:
-    columns = (SpinnerColumn(), TextColumn("{task.description:<26}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description:<26}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console) as bars:
         yield bars
 
@@ -74,12 +93,17 @@ def _display() -> Iterator[Progress]:
 def _summary(config: RunConfig, workspace: Workspace, receipts: list[Receipt]) -> None:
     facts = receipts[-1].facts
     console.print(f"[bold]{config.name}[/bold]: {facts.get('summary', '')}")
-    console.print(f"Open {workspace.reports / 'agency.html'} (officer), analyst.html, auditor.html", highlight=False)
+    console.print(
+        f"Open {workspace.reports / 'agency.html'} (officer), analyst.html, auditor.html", highlight=False
+    )
     console.print(f"Manifest hash {facts.get('manifest_hash', '')}", highlight=False)
 
 
 def _exit_code(receipts: list[Receipt]) -> int:
     partial = [receipt.stage for receipt in receipts if receipt.partial]
     if partial:
-        console.print(f"Some acquisitions were set aside in {', '.join(partial)}; the lines above say why.", style="yellow")
+        console.print(
+            f"Some acquisitions were set aside in {', '.join(partial)}; the lines above say why.",
+            style="yellow",
+        )
     return PARTIAL if partial else 0

@@ -12,8 +12,8 @@ from features.files import atomic_path, sha256, write_json
 from pipelines import audit
 
 LIBRARIES = (
-    "cropcheck", "exactextract", "geopandas", "keras", "lightgbm", "mlflow", "numpy", "pandas", "polars", "rasterio",
-    "scikit-learn", "scipy", "shap", "tensorflow", "xarray",
+    "cropcheck", "exactextract", "geopandas", "keras", "lightgbm", "mlflow", "numpy", "pandas", "polars",
+    "rasterio", "scikit-learn", "scipy", "shap", "tensorflow", "xarray",
 )  # fmt: skip
 UNSEALED = "0" * 64
 
@@ -32,7 +32,7 @@ def git_commit() -> str | None:
 
 def _git(root: Path, *words: str) -> str | None:
     try:
-        done = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True)  # noqa: S603, S607
+        done = subprocess.run(["git", *words], cwd=root, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
         return None
     return done.stdout.strip() or None
@@ -57,7 +57,7 @@ def write_manifest(path: Path, content: dict[str, Any], pages: list[Path]) -> st
 
 
 def verify(folder: Path, expect: str | None = None) -> list[str]:
-    """Return what does not hold in a run's folder, a sentence each: altered, missing, or a rewritten manifest.
+    """Return what does not hold in a run's folder, a sentence each: altered, missing, rewritten.
 
     Raises
     ------
@@ -75,7 +75,11 @@ def verify(folder: Path, expect: str | None = None) -> list[str]:
         found.append("manifest.json is not the one that the log names")
     manifest = json.loads(path.read_text(encoding="utf-8"))
     for group in ("inputs", "models", "outputs"):
-        found += [fault for name, claimed in manifest[group].items() if (fault := _fault(folder, name, claimed, seal))]
+        found += [
+            fault
+            for name, claimed in manifest[group].items()
+            if (fault := _fault(folder, name, claimed, seal))
+        ]
     return found
 
 

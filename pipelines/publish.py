@@ -13,18 +13,22 @@ from pipelines.manifest import git_commit, page_hash, versions, write_manifest
 from pipelines.receipt import read_receipt
 from pipelines.stage import Outcome, Progress, Stage
 from pipelines.workspace import Workspace
-from reports.exports import write_exports
 from reports.pages import write_reports
+
 
 def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     """Write `reports/`, the exports, `manifest.json`, and the run's record in MLflow."""
+    from reports.exports import write_exports
+
     receipts = [receipt for name in BEFORE if (receipt := read_receipt(workspace, name))]
     inputs = input_hashes(config, workspace)
     tables = gather(config, workspace, receipts, inputs)
     exports = write_exports(tables.verdicts, tables.declarations, workspace.folder)
     pages = write_reports(tables, workspace.reports, config.publish, progress)
     tracker, ids = _track(config, workspace, inputs)
-    outputs = {name: digest for receipt in receipts for name, digest in receipt.outputs.items() if name not in inputs}
+    outputs = {
+        name: digest for receipt in receipts for name, digest in receipt.outputs.items() if name not in inputs
+    }
     weights = {name: digest for name, digest in outputs.items() if name.startswith(("models/", "clear/"))}
     written = {workspace.relative(path): page_hash(path) for path in [*exports, *pages]}
     content = {
@@ -49,7 +53,9 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     return Outcome([*exports, *pages, workspace.manifest], [], facts)
 
 
-def _track(config: RunConfig, workspace: Workspace, inputs: dict[str, str]) -> tuple[Tracker | None, dict[str, str]]:
+def _track(
+    config: RunConfig, workspace: Workspace, inputs: dict[str, str]
+) -> tuple[Tracker | None, dict[str, str]]:
     """Open the run in MLflow; return the tracker and the run ids, or nothing where tracking is off."""
     if not config.tracking.enabled:
         return None, {}
@@ -73,7 +79,12 @@ def _track(config: RunConfig, workspace: Workspace, inputs: dict[str, str]) -> t
 
 
 def _model_record(
-    name: str, config: RunConfig, workspace: Workspace, metrics: dict[str, Any], scores: pl.DataFrame, folds: pl.DataFrame
+    name: str,
+    config: RunConfig,
+    workspace: Workspace,
+    metrics: dict[str, Any],
+    scores: pl.DataFrame,
+    folds: pl.DataFrame,
 ) -> ModelRecord:
     by_class = scores.filter(pl.col("model") == name).drop_nulls("value")
     by_fold = folds.filter(pl.col("model") == name)
@@ -99,4 +110,10 @@ def _summary(verdicts: pl.DataFrame) -> str:
     return ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
 
 
-STAGE = Stage("publish", ("features", "models", "reports", "pipelines"), ("publish", "tracking"), ("read", "extract", "fill", "train", "judge"), run)
+STAGE = Stage(
+    "publish",
+    ("features", "models", "reports", "pipelines"),
+    ("publish", "tracking"),
+    ("read", "extract", "fill", "train", "judge"),
+    run,
+)

@@ -6,7 +6,7 @@ import geopandas as gpd
 import polars as pl
 import shapely
 
-from features.catalog import read_acquisitions
+from features.catalog import ImageryOptions, read_acquisitions
 from features.declarations import DeclarationOptions, read_declarations
 from features.errors import DeclarationError
 from features.files import atomic_path
@@ -21,7 +21,9 @@ Bounds = tuple[float, float, float, float]
 
 def stage(simulated: bool) -> Stage:
     """Return the stage; where the region is simulated it follows `synthesise`."""
-    return Stage("read", ("features",), ("declarations", "imagery"), ("synthesise",) if simulated else (), run, _inputs)
+    return Stage(
+        "read", ("features",), ("declarations", "imagery"), ("synthesise",) if simulated else (), run, _inputs
+    )
 
 
 def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
@@ -31,10 +33,10 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
         options, config.season.year, holding_key(workspace.folder / HOLDING_KEY)
     )
     progress(1, 2)
-    imagery = config.imagery
-    if config.simulate is not None:
-        imagery = imagery.model_copy(update={"catalog": str(workspace.region / "catalog" / "catalog.json")})
-    acquisitions, items = read_acquisitions(imagery, _bounds(declarations), config.season.start, config.season.end)
+    imagery = imagery_options(config, workspace)
+    acquisitions, items = read_acquisitions(
+        imagery, bounds_of(declarations), config.season.start, config.season.end
+    )
     with atomic_path(workspace.declarations) as partial:
         declarations.to_parquet(partial)
     write_table(checks, workspace.table("geometry_checks"))
@@ -53,6 +55,13 @@ def declaration_options(config: RunConfig, workspace: Workspace) -> DeclarationO
     return options.model_copy(update={"path": str(workspace.region / "declarations.gpkg"), "crops": crops})
 
 
+def imagery_options(config: RunConfig, workspace: Workspace) -> ImageryOptions:
+    """Return where the imagery is: a simulated region's lies in the run's own folder."""
+    if config.simulate is None:
+        return config.imagery
+    return config.imagery.model_copy(update={"catalog": str(workspace.region / "catalog" / "catalog.json")})
+
+
 def read_declared(workspace: Workspace) -> gpd.GeoDataFrame:
     """Read the declarations that the stage left."""
     return gpd.read_parquet(workspace.declarations)
@@ -67,13 +76,22 @@ def write_table(table: pl.DataFrame, path: Path) -> Path:
 
 def _inputs(config: RunConfig) -> list[Path]:
     crops = config.declarations.crops
-    named = [config.declarations.path, config.imagery.catalog, *crops.tables, crops.groups]
+    named: list[str | Path] = [config.declarations.path, config.imagery.catalog, *crops.tables, crops.groups]
     return [Path(name) for name in named if name]
 
 
-def _bounds(declarations: gpd.GeoDataFrame) -> Bounds:
+def bounds_of(declarations: gpd.GeoDataFrame) -> Bounds:
+    """Return west, south, east, north of all usable parcels, degrees.
+
+    Raises
+    ------
+    DeclarationError
+        Where no parcel has a usable geometry.
+    """
     usable = declarations[~declarations.geometry.is_empty]
     if usable.empty:
         raise DeclarationError("No parcel has a usable geometry; check the file and its coordinate system.")
-    west, south, east, north = gpd.GeoSeries([shapely.box(*usable.total_bounds)], crs=usable.crs).to_crs(4326).total_bounds
+    west, south, east, north = (
+        gpd.GeoSeries([shapely.box(*usable.total_bounds)], crs=usable.crs).to_crs(4326).total_bounds
+    )
     return float(west), float(south), float(east), float(north)

@@ -42,7 +42,9 @@ class Stage:
     external: Callable[[RunConfig], list[Path]] = lambda config: []
 
 
-def run_stage(stage: Stage, config: RunConfig, workspace: Workspace, progress: Progress) -> tuple[Receipt, bool]:
+def run_stage(
+    stage: Stage, config: RunConfig, workspace: Workspace, progress: Progress
+) -> tuple[Receipt, bool]:
     """Run a stage unless it has already ended on the same inputs; return its receipt and whether it ran.
 
     Raises
@@ -67,7 +69,11 @@ def run_stage(stage: Stage, config: RunConfig, workspace: Workspace, progress: P
     for tally in receipt.tallies:
         log.info("%s", tally)
     audit.append(
-        workspace.audit, stage.name, key=key, digest=receipt.digest, tallies=[str(tally) for tally in receipt.tallies]
+        workspace.audit,
+        stage.name,
+        key=key,
+        digest=receipt.digest,
+        tallies=[str(tally) for tally in receipt.tallies],
     )
     return write_receipt(workspace, receipt), True
 

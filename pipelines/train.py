@@ -19,9 +19,11 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     from models.splits import plan_folds
 
     declarations, series = read_declared(workspace), read_series(workspace.filled)
-    plan = plan_folds(declarations, config.folds.count, config.seed, config.folds.by, config.folds.block_metres)
+    plan = plan_folds(
+        declarations, config.folds.count, config.seed, config.folds.by, config.folds.block_metres
+    )
     declared = declarations["crop_class"]
-    y = [None if name is None or name != name else str(name) for name in declared]
+    y = declared.astype(object).where(declared.notna(), None).tolist()
     fitted = cross_fit(series, y, plan.fold, config.train, workspace.models, progress)
     importance, contributions = explain(fitted, series, y, config.train.explanation)
     tables = {
@@ -36,12 +38,19 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     }
     for path, table in tables.items():
         write_table(table, path)
-    facts = {"folds_by": plan.by, "block_metres": plan.block_metres, "folds_note": plan.note, "groups": plan.n_groups}
+    facts = {
+        "folds_by": plan.by,
+        "block_metres": plan.block_metres,
+        "folds_note": plan.note,
+        "groups": plan.n_groups,
+    }
     return Outcome([*tables, workspace.models], [fitted.tally], facts)
 
 
 def _folds_table(parcel_ids: list[str], fold: np.ndarray, group: np.ndarray) -> pl.DataFrame:
-    return pl.DataFrame({"parcel_id": parcel_ids, "fold": fold.astype(np.int32), "group": group.astype(np.int32)})
+    return pl.DataFrame(
+        {"parcel_id": parcel_ids, "fold": fold.astype(np.int32), "group": group.astype(np.int32)}
+    )
 
 
 STAGE = Stage("train", ("features", "models"), ("folds", "train"), ("read", "fill"), run)

@@ -12,7 +12,7 @@ from features.errors import ConfigError
 class _Loader(yaml.SafeLoader):
     """A safe loader in which only true/false, null, plain integers and plain decimals are not text."""
 
-    yaml_implicit_resolvers: dict[str, list] = {}
+    yaml_implicit_resolvers: dict[str, list] = {}  # noqa: RUF012 (PyYAML's own registry)
 
 
 def _resolve(tag: str, pattern: str, first: str) -> None:
@@ -32,7 +32,10 @@ def _unique_mapping(loader: _Loader, node: yaml.MappingNode, deep: bool = False)
     if repeated:
         line = node.start_mark.line + 1
         raise ConfigError(f"The keys {repeated} stand twice in the mapping at line {line}; keep one of each.")
-    return {key: loader.construct_object(value, deep=True) for key, (_, value) in zip(keys, node.value, strict=True)}
+    return {
+        key: loader.construct_object(value, deep=True)
+        for key, (_, value) in zip(keys, node.value, strict=True)
+    }
 
 
 _Loader.add_constructor("tag:yaml.org,2002:map", _unique_mapping)
@@ -47,7 +50,7 @@ def parse_yaml(text: str, source: str = "the text") -> Any:
     {'country': 'NO', 'code': '001', 'n': 1, 'on': True}
     """
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506  (a SafeLoader with fewer types)
+        return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         raise ConfigError(f"{source} is not valid YAML: {error}") from error
 

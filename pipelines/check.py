@@ -1,0 +1,137 @@
+"""What a run would read, and about how long it would take, before anything is computed."""
+
+import os
+from dataclasses import dataclass
+
+import polars as pl
+
+from features.accounting import Tally
+from features.catalog import read_acquisitions
+from features.declarations import read_declarations
+from features.files import fingerprint
+from features.imagery import assets_by_band
+from features.schemes import read_schemes
+from pipelines.config import RunConfig
+from pipelines.read import bounds_of, declaration_options, imagery_options
+from pipelines.workspace import Workspace
+
+# measured on two cores by `python -m tests.benchmarks.zonal` and on the embedded default
+SECONDS_A_MEGAPIXEL_BAND = 0.004  # reading and aggregating, local deflate COGs
+SECONDS_A_MILLION_ROWS = 0.6  # writing and reading back observations, and putting them onto a calendar
+BYTES_A_ROW = 22.0  # of the observations on disk
+SECONDS_A_FIT_AND_THOUSAND_PARCELS = 1.2
+MEMORY_GIB = 2.0  # libraries, one block of pixels, one tile's coverage
+MEMORY_GIB_A_MILLION_SERIES_VALUES = 0.012
+
+
+@dataclass(frozen=True)
+class Load:
+    """How much there is to do."""
+
+    parcels: int
+    hectares: float
+    acquisitions: int
+    bands: int  # over all acquisitions
+    features: int  # over all acquisitions
+    steps: int
+
+
+def check_inputs(config: RunConfig, workspace: Workspace) -> str:
+    """Read declarations and catalog, no pixel, and say what was found and what it would take.
+
+    Raises
+    ------
+    CropcheckError
+        Whatever a run would raise on these inputs before it reads pixels.
+    """
+    read_schemes(config.judge.schemes)
+    if config.simulate is not None and not (workspace.region / "declarations.gpkg").is_file():
+        return _of_simulation(config)
+    declarations, parcels, checks = read_declarations(
+        declaration_options(config, workspace), config.season.year
+    )
+    season = config.season
+    acquisitions, items = read_acquisitions(
+        imagery_options(config, workspace), bounds_of(declarations), season.start, season.end
+    )
+    load = load_of(config, acquisitions, len(declarations), float(declarations["area_ha"].sum()))
+    return "\n".join([*_found(parcels, items, checks, acquisitions), *estimate(config, load)])
+
+
+def _of_simulation(config: RunConfig) -> str:
+    simulate = config.simulate
+    assert simulate is not None
+    months = simulate.last_month - simulate.first_month + 1
+    optical = months * 30.4 / simulate.optical_revisit_days
+    radar = months * 30.4 / simulate.radar_revisit_days * len(simulate.radar_orbits)
+    load = Load(
+        parcels=simulate.n_parcels,
+        hectares=simulate.n_parcels * simulate.median_ha * 1.3,
+        acquisitions=round(optical + radar),
+        bands=round(optical * 11 + radar * (4 if simulate.coherence else 2)),
+        features=round(optical * len(config.extract.optical) + radar * len(config.extract.radar)),
+        steps=round(months * 3),
+    )
+    found = f"{config.name} is valid; its region is simulated ({simulate.n_parcels} parcels) when it is run."
+    return "\n".join([found, *estimate(config, load)])
+
+
+def load_of(config: RunConfig, acquisitions: pl.DataFrame, parcels: int, hectares: float) -> Load:
+    """Return how much work a table of acquisitions means."""
+    rows = acquisitions.to_dicts()
+    days = (config.season.end - config.season.start).days
+    return Load(
+        parcels=parcels,
+        hectares=hectares,
+        acquisitions=len(rows),
+        bands=sum(len(assets_by_band(row)) for row in rows),
+        features=sum(len(config.extract.features_of(row["sensor"])) for row in rows),
+        steps=max(days // 10, 1),
+    )
+
+
+def estimate(config: RunConfig, load: Load) -> list[str]:
+    """Return a line each for time, disk and memory; every figure is a measured rate times the load."""
+    megapixels = load.hectares * 100 / 1e6 * 1.6  # blocks are read whole, parcels fill about 60% of them
+    rows = load.parcels * load.features
+    fits = len(config.train.models) * config.folds.count * 1.6
+    seconds = {
+        "extract": megapixels * load.bands * SECONDS_A_MEGAPIXEL_BAND + rows / 1e6 * SECONDS_A_MILLION_ROWS,
+        "train": 12 + fits * load.parcels / 1e3 * SECONDS_A_FIT_AND_THOUSAND_PARCELS,
+        "publish": 25 + load.parcels / 1e3 * 2,
+    }
+    values = load.parcels * load.steps * 40 * len(config.series.statistics)
+    memory = MEMORY_GIB + values / 1e6 * MEMORY_GIB_A_MILLION_SERIES_VALUES
+    each = ", ".join(f"{name} {_duration(value)}" for name, value in seconds.items())
+    return [
+        f"Time: about {_duration(sum(seconds.values()))} on two cores ({each}); here are {os.cpu_count()}.",
+        f"Disk: about {rows * BYTES_A_ROW / 2**30:.1f} GiB of observations.",
+        f"Memory: about {memory:.1f} GiB at the peak.",
+        f"Config {fingerprint(config.model_dump(mode='json'))[:12]}.",
+    ]
+
+
+def _found(parcels: Tally, items: Tally, checks: pl.DataFrame, acquisitions: pl.DataFrame) -> list[str]:
+    sensors = acquisitions["sensor"].value_counts().sort("sensor").iter_rows()
+    found = checks["check"].value_counts().sort("check").iter_rows() if len(checks) else ()
+    return [
+        str(parcels),
+        "Geometry checks: "
+        + (", ".join(f"{count} {name}" for name, count in found) or "nothing found")
+        + ".",
+        str(items),
+        "Acquisitions: " + ", ".join(f"{count} of {sensor}" for sensor, count in sensors) + ".",
+    ]
+
+
+def _duration(seconds: float) -> str:
+    """Return seconds as people say them.
+
+    Examples
+    --------
+    >>> _duration(42.0), _duration(600.0), _duration(9000.0)
+    ('42 s', '10 min', '2.5 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
