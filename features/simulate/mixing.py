@@ -21,7 +21,7 @@ class Mixture:
 
 def draw_labels(shapes: list[tuple[object, int]], transform: Affine, shape: tuple[int, int]) -> np.ndarray:
     """Return labels on the fine grid, (y * FINE, x * FINE) int32; 0 where no shape lies."""
-    fine = transform * Affine.scale(1 / FINE)
+    fine = Affine(transform.a / FINE, 0, transform.c, 0, transform.e / FINE, transform.f)
     return np.asarray(rasterize(shapes, (shape[0] * FINE, shape[1] * FINE), 0, transform=fine, dtype="int32"))
 
 

@@ -45,6 +45,8 @@ def simulate_region(
         Where the folder holds a region of other settings.
     """
     _claim(folder, options, season, seed)
+    for leftover in folder.rglob(".*.partial*"):
+        leftover.unlink()
     world = make_world(options, season, seed)
     scenes, lost = plan_scenes(options, season, seed, world.grid.tile)
     _write_tables(world, seed, folder)
