@@ -69,7 +69,7 @@ def index_folder(folder: Path, out: Path, min_pixels: int = 8, progress: Progres
         _read(path, folder, out, min_pixels, found)
         if progress:
             progress(position, len(files))
-    scenes = infer_orbits(_merge([*found.scenes, *group_parts(found.parts)]))
+    scenes = _with_orbits(_merge([*found.scenes, *group_parts(found.parts)]))
     account = tally("catalog", "files and dates", found.reasons)
     log.info("%s", account)
     if not scenes:
@@ -162,6 +162,19 @@ def _merge(scenes: list[Scene]) -> list[Scene]:
             scene
         )
     return [_union(group) for _, group in sorted(groups.items(), key=lambda group: str(group[0]))]
+
+
+def _with_orbits(scenes: list[Scene]) -> list[Scene]:
+    """Infer the orbits of each place by itself."""
+    places: defaultdict[tuple[float, ...], list[Scene]] = defaultdict(list)
+    for scene in scenes:
+        places[_extent(scene)].append(scene)
+    return [scene for place in places.values() for scene in infer_orbits(place)]
+
+
+def _extent(scene: Scene) -> tuple[float, ...]:
+    """Where a scene lies, to about 100 m."""
+    return tuple(round(value, 3) for value in bounds_wgs84(scene.layers[0]))
 
 
 def _union(group: list[Scene]) -> Scene:

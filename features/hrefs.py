@@ -9,14 +9,14 @@ _REMOTE = ("http", "https")
 
 
 def is_remote(href: str) -> bool:
-    """Whether `href` is an http(s) URL.
+    """Whether `href` is an http(s) URL, marked for signing (see `features.signing`) or not.
 
     Examples
     --------
     >>> is_remote("https://example.org/catalog.json"), is_remote("catalog/catalog.json")
     (True, False)
     """
-    return urlsplit(href).scheme in _REMOTE
+    return urlsplit(href.removeprefix("planetary_computer+")).scheme in _REMOTE
 
 
 def resolve(href: str, base: str) -> str:
