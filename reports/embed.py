@@ -62,7 +62,7 @@ def file_name(parcel_id: str) -> str:
     Examples
     --------
     >>> file_name("000123"), file_name("../../etc")
-    ('000123.html', 'etc-4b9d50ca07.html')
+    ('000123.html', 'etc-74ccf3c5b4.html')
     """
     if _PLAIN_ID.fullmatch(parcel_id):
         return f"{parcel_id}.html"
@@ -101,13 +101,25 @@ def _asset(name: str) -> str:
 
 @cache
 def _environment() -> Environment:
-    return Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    loader = FileSystemLoader(TEMPLATES)
+    environment = Environment(
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    environment.filters["v"] = sort_value
+    return environment
+
+
+def sort_value(value: object) -> str:
+    """Return a number as a table sorts by it, nothing where it is unknown.
+
+    Examples
+    --------
+    >>> sort_value(0.1 + 0.2), sort_value(None), sort_value(float("nan")), sort_value(1234567)
+    ('0.3', '', '', '1234567')
+    """
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return ""
+    return str(value) if isinstance(value, int) else f"{value:.6g}"
 
 
 def _source(text: str) -> str:

@@ -63,7 +63,11 @@ def shap_views(run: RunTables, feature_name: Callable[[str], str]) -> list[View]
 def _view(key: str, title: str, table: pl.DataFrame, feature_name: Callable[[str], str]) -> View | None:
     if not len(table):
         return None
-    cells = table.group_by("feature", "time").agg(pl.col("value").mean(), pl.col("n").max())
+    cells = (
+        table.group_by("feature", "time")
+        .agg(pl.col("value").mean(), pl.col("n").max())
+        .sort("feature", "time")
+    )
     total = float(cells["value"].sum()) or 1.0
     ranked = cells.sort(["value", "feature", "time"], descending=[True, False, False]).head(12)
     top = [
@@ -126,7 +130,7 @@ def season_lines(
         overall.filter((pl.col("method") == method) & pl.col("time").is_not_null())
         .group_by("feature", "time")
         .agg(pl.col("value").mean())
-        .sort("time")
+        .sort("time", "feature")
     )
     best = (
         cells.group_by("feature")
@@ -191,6 +195,6 @@ def methods(run: RunTables, feature_name: Callable[[str], str], most: int = 15) 
 
 
 def _shares(table: pl.DataFrame) -> dict[str, float]:
-    sums = table.group_by("feature").agg(pl.col("value").sum())
+    sums = table.group_by("feature").agg(pl.col("value").sum()).sort("feature")
     total = float(sums["value"].clip(0).sum())
     return {name: value / total for name, value in sums.iter_rows()} if total > 0 else {}

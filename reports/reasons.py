@@ -42,7 +42,9 @@ def weights_of(run: RunTables) -> dict[str, list[Weight]]:
     sign = (pl.col("crop_class") == pl.col("predicted")).cast(pl.Float64) - (
         (pl.col("crop_class") == pl.col("declared")) & (pl.col("declared") != pl.col("predicted"))
     ).cast(pl.Float64)
-    pushes = rows.group_by("parcel_id", "feature", "time").agg(push=(sign * pl.col("contribution")).sum())
+    pushes = rows.group_by("parcel_id", "feature", "time", maintain_order=True).agg(
+        push=(sign * pl.col("contribution")).sum()
+    )
     pushes = pushes.sort(
         [pl.col("parcel_id"), pl.col("push").abs(), pl.col("feature"), pl.col("time")],
         descending=[False, True, False, False],

@@ -24,7 +24,7 @@ def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
 
     Examples
     --------
-    >>> nice_ticks(0, 1), nice_ticks(-23, -9, 4)
+    >>> nice_ticks(0, 1), nice_ticks(-23, -9, 3)
     ([0.0, 0.2, 0.4, 0.6, 0.8, 1.0], [-20.0, -15.0, -10.0])
     """
     if not high > low:

@@ -1,13 +1,16 @@
 """A made-up run: valid tables with realistic shapes, for tests and pictures of the pages."""
 
 from datetime import date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
 import numpy as np
 import polars as pl
+import rasterio
 import shapely
 import xarray as xr
+from affine import Affine
 
 from features.schema import (
     ACQUISITIONS,
@@ -228,6 +231,23 @@ def acquisitions(hrefs: dict[str, str] | None = None) -> pl.DataFrame:
             )
         )
     return pl.DataFrame(rows, schema=ACQUISITIONS, orient="row")
+
+
+def write_scenes(folder: Path) -> pl.DataFrame:
+    """Write one small scene under the made-up parcels; return acquisitions that all point at it."""
+    rng = np.random.default_rng(0)
+    folder.mkdir(parents=True, exist_ok=True)
+    profile = {"driver": "GTiff", "width": 400, "height": 400, "count": 1, "crs": "EPSG:32631", "nodata": 0,
+               "transform": Affine(10, 0, 499_500, 0, -10, 5_653_500)}  # fmt: skip
+    hrefs = {}
+    for band, level in {"B02": 1400, "B03": 1700, "B04": 1500, "B08": 4500, "scl": 4}.items():
+        hrefs[band] = str(folder / f"{band}.tif")
+        pixels = np.full((400, 400), level) if band == "scl" else rng.normal(level, 150, (400, 400))
+        with rasterio.open(
+            hrefs[band], "w", dtype="uint8" if band == "scl" else "uint16", **profile
+        ) as raster:
+            raster.write(pixels.astype(raster.dtypes[0]), 1)
+    return acquisitions(hrefs)
 
 
 def _dates(n: int, rng: np.random.Generator) -> pl.DataFrame:
