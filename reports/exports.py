@@ -11,6 +11,7 @@ import pyogrio
 
 from features.files import atomic_path
 from features.schema import VERDICTS, check_table
+from models.assessment import FIELD_COLUMNS
 from reports.neutral import neutral_table
 
 # a GeoPackage stores when it was written: a fixed date keeps equal runs equal to the byte
@@ -189,3 +190,9 @@ def _claimed(declarations: gpd.GeoDataFrame, agency: str) -> pl.DataFrame:
         schema_overrides={"gsa_par_id": pl.String, "ua": pl.String},
     )
     return table.filter(pl.col("ua").is_not_null() & pl.col("claim_area").is_not_nan())
+
+
+def write_sample(sample: pl.DataFrame, path: Path) -> Path:
+    """Write the quality sample (`models.sampling.SAMPLE`) with empty columns for the field result."""
+    empty = [pl.lit(None, pl.String).alias(name) for name in FIELD_COLUMNS]
+    return _write(path, lambda partial: _csv(sample.with_columns(empty), partial))
