@@ -1,6 +1,7 @@
 """Does the simulated region look like real ones? Decided against real fields before any classifier is scored.
 
-The comparison is between a class's median over simulated fields, month by month, and the range that real points of
+The comparison is between a class's median over simulated fields, month by month, and the range that real
+points of
 the same class span in that month (5th to 95th percentile). Only classes with ten real points or more count.
 """
 
@@ -29,7 +30,7 @@ SEASONS = ((2021, 1), (2022, 1), (2021, 2), (2022, 3))
 
 @pytest.fixture(scope="module")
 def worlds() -> list[World]:
-    return [make_world(SimulationOptions(n_parcels=700), season, seed) for season, seed in SEASONS]
+    return [make_world(SimulationOptions(n_parcels=500), season, seed) for season, seed in SEASONS]
 
 
 def days_of(month: int) -> Iterator[int]:
@@ -98,7 +99,9 @@ def test_monthly_medians_lie_within_the_range_of_real_fields(
 
 @pytest.fixture(scope="module")
 def swiss_wheat(real_data: Path) -> dict[date, float]:
-    """Median NDVI of Swiss winter wheat by day, 2022: pixels that are plainly vegetation or soil, both sites."""
+    """Median NDVI of Swiss winter wheat by day, 2022: pixels that are plainly vegetation or soil, both
+    sites.
+    """
     values: dict[date, list[np.ndarray]] = {}
     for file in sorted((real_data / "wheat-ch" / "s2_chips").glob("*/*.tif")):
         found = re.search(r"_(2022)(\d\d)(\d\d)T", file.name)
@@ -122,35 +125,58 @@ def crossing(days: np.ndarray, values: np.ndarray, level: float, rising: bool) -
 
 
 @pytest.mark.realdata
-def test_wheat_greens_and_ripens_when_real_wheat_does(swiss_wheat: dict[date, float], worlds: list[World]) -> None:
-    """Spring: day when NDVI passes 0.6; ripening: day when it falls below 0.5. Years and sites differ by two weeks."""
+def test_wheat_greens_and_ripens_when_real_wheat_does(
+    swiss_wheat: dict[date, float], worlds: list[World]
+) -> None:
+    """Spring: day when NDVI passes 0.6; ripening: day when it falls below 0.5. Years and sites differ by
+    two weeks.
+    """
     real_days = np.array([day.timetuple().tm_yday for day in sorted(swiss_wheat)])
     real = np.array([swiss_wheat[day] for day in sorted(swiss_wheat)])
     days = np.arange(60, 220, 3)
     for rising, level in ((True, 0.6), (False, 0.5)):
         expected = crossing(real_days, real, level, rising)
         found = [
-            crossing(days, np.array([np.median(simulated_ndvi(w, ("winter_wheat",), int(d))) for d in days]), level, rising)
+            crossing(
+                days,
+                np.array([np.median(simulated_ndvi(w, ("winter_wheat",), int(d))) for d in days]),
+                level,
+                rising,
+            )
             for w in worlds
         ]
         assert abs(np.median(found) - expected) <= 16, (rising, expected, found)
 
 
 # Median VH of winter wheat, dB, at three stages, and how far published curves differ from each other:
-# Veloso et al. 2017 (Remote Sensing of Environment 199, figs. 6-7), Vreugdenhil et al. 2018 (Remote Sensing 10, 1396),
-# Nasrallah et al. 2019 (Remote Sensing 11, 2228): bright in tillering, darkest at heading, bright again when ripe.
-WHEAT_VH_DB = {"tillering, mid March": (74, -18.0, 2.0), "heading, late May": (145, -20.5, 1.8), "ripe, late July": (205, -17.8, 1.8)}  # fmt: skip
+# Veloso et al. 2017 (Remote Sensing of Environment 199, figs. 6-7), Vreugdenhil et al. 2018 (Remote Sensing
+# 10, 1396),
+# Nasrallah et al. 2019 (Remote Sensing 11, 2228): bright in tillering, darkest at heading, bright again
+# when ripe.
+WHEAT_VH_DB = {
+    "tillering, mid March": (74, -18.0, 2.0),
+    "heading, late May": (145, -20.5, 1.8),
+    "ripe, late July": (205, -17.8, 1.8),
+}
 
 
 @pytest.mark.parametrize("stage", WHEAT_VH_DB)
 def test_wheat_vh_follows_published_curves(worlds: list[World], stage: str) -> None:
     day, published_db, tolerance_db = WHEAT_VH_DB[stage]
-    median = np.median([np.median(simulated_vh_db(w, ("winter_wheat",), d)) for w in worlds for d in range(day - 8, day + 9, 4)])
+    median = np.median(
+        [
+            np.median(simulated_vh_db(w, ("winter_wheat",), d))
+            for w in worlds
+            for d in range(day - 8, day + 9, 4)
+        ]
+    )
     assert abs(median - published_db) <= tolerance_db
 
 
 def test_wheat_vh_is_darkest_at_heading_and_rapeseed_brightest_in_pod(worlds: list[World]) -> None:
     may = range(130, 155, 6)
     wheat = np.median([np.median(simulated_vh_db(w, ("winter_wheat",), d)) for w in worlds for d in may])
-    rapeseed = np.median([np.median(simulated_vh_db(w, ("winter_rapeseed",), d)) for w in worlds for d in may])
+    rapeseed = np.median(
+        [np.median(simulated_vh_db(w, ("winter_rapeseed",), d)) for w in worlds for d in may]
+    )
     assert rapeseed - wheat > 4

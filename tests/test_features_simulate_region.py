@@ -122,7 +122,7 @@ def test_backscatter_and_coherence_are_in_their_physical_ranges(region: Path) ->
         vv, vh = (read(item, name) * 0.02 for name in ("vv", "vh"))
         assert -16 < np.median(vv) < -4 and 4 < np.median(vv - vh) < 11
         coherence = read(item, "cohvv") * 0.004
-        assert 0 <= coherence.min() and coherence.max() <= 1
+        assert coherence.min() >= 0 and coherence.max() <= 1
 
 
 def test_truth_rasters_agree_with_the_scene_where_it_is_clear(region: Path) -> None:
@@ -220,7 +220,7 @@ CHANGES = {
 def test_every_setting_changes_the_region(tmp_path: Path) -> None:
     """`threads` must not, and `parcels_path` has its own test."""
     assert set(CHANGES) | {"threads", "parcels_path"} == set(SimulationOptions.model_fields)
-    base = SMALL.model_copy(update={"n_parcels": 20, "last_month": 4})
+    base = SMALL.model_copy(update={"n_parcels": 20, "last_month": 4, "optical_revisit_days": 15})
     simulate_region(base, SEASON, SEED, tmp_path / "base")
     expected = contents(tmp_path / "base")
     for name, value in CHANGES.items():
@@ -262,7 +262,9 @@ DOORS = {"SimulationOptions", "simulate_region"}
 
 
 def reaches_for_truth(node: ast.AST) -> bool:
-    """A path such as `folder / "truth"` or "truth/truth.parquet", `workspace.truth`, or a generator's insides."""
+    """A path such as `folder / "truth"` or "truth/truth.parquet", `workspace.truth`, or a generator's
+    insides.
+    """
     match node:
         case ast.Constant(value=str(text)):
             return re.search(r"truth(/|\.parquet)", text) is not None
@@ -280,7 +282,9 @@ def test_nothing_but_evaluation_reads_the_hidden_truth() -> None:
     files = sorted(path for folder in CODE_FOLDERS for path in (root / folder).rglob("*.py"))
     others = [file for file in files if not file.relative_to(root).as_posix().startswith(TRUTH_BELONGS_TO)]
     readers = [
-        file.name for file in others if any(map(reaches_for_truth, ast.walk(ast.parse(file.read_text(encoding="utf-8")))))
+        file.name
+        for file in others
+        if any(map(reaches_for_truth, ast.walk(ast.parse(file.read_text(encoding="utf-8")))))
     ]
     assert readers == []
 

@@ -54,10 +54,11 @@ def soil_reflectance(brightness: np.ndarray, wetness: np.ndarray, straw: np.ndar
     wet = wetness[:, None]
     bare = brightness[:, None] * ((1 - wet) * table.dry_soil + wet * table.wet_soil)
     litter = straw[:, None]
-    return ((1 - litter) * bare + litter * STRAW * (1 - 0.35 * wet)).astype(np.float32)
+    return np.asarray((1 - litter) * bare + litter * STRAW * (1 - 0.35 * wet), np.float32)
 
 
 def canopy_reflectance(
+    *,
     leaf_area: np.ndarray,
     chlorophyll: np.ndarray,
     senescence: np.ndarray,
@@ -66,7 +67,7 @@ def canopy_reflectance(
     soil: np.ndarray,
     petals: np.ndarray,
 ) -> np.ndarray:
-    """Return the reflectance (n, band) of canopies (n,) over their soils (n, band); `petals` is a cover share."""
+    """Return the reflectance (n, band) of canopies (n,) over soils (n, band); `petals` is a cover share."""
     table = canopy_table()
     sun = np.full_like(leaf_area, sun_zenith)
     points = np.stack([leaf_area, chlorophyll, senescence, leaf_angle, sun], axis=1).astype(np.float32)
@@ -74,7 +75,7 @@ def canopy_reflectance(
     terms = interpolate(points, table.axes, np.array(table.values.shape[:5]), flat)
     reflectance = terms[:, 0] + terms[:, 1] * soil / (1 - terms[:, 2] * soil)
     cover = petals[:, None]
-    return ((1 - cover) * reflectance + cover * PETALS).astype(np.float32)
+    return np.asarray((1 - cover) * reflectance + cover * PETALS, np.float32)
 
 
 def interpolate(

@@ -36,7 +36,7 @@ class View:
     def greenness(self) -> np.ndarray:
         """Normalised difference of near infrared and red; 0 where there is no light."""
         total = self.red + self.nir
-        return np.divide(self.nir - self.red, total, out=np.zeros_like(total), where=total > 0)
+        return np.asarray(np.divide(self.nir - self.red, total, out=np.zeros_like(total), where=total > 0))
 
 
 def _finer(values: np.ndarray) -> np.ndarray:
@@ -50,7 +50,9 @@ def _finer(values: np.ndarray) -> np.ndarray:
 
 
 def scene_cover(mean_cover: float, dullness: float, rng: np.random.Generator) -> float:
-    """Draw a scene's cloud cover from the day's dullness (standard normal) and chance; the mean is `mean_cover`."""
+    """Draw a scene's cloud cover from the day's dullness (standard normal) and chance; the mean is
+    `mean_cover`.
+    """
     centre = np.log(max(mean_cover, 1e-3) / max(1 - mean_cover, 1e-3)) * np.sqrt(1 + np.pi * SPREAD**2 / 8)
     return float(1 / (1 + np.exp(-centre - SPREAD * (0.6 * dullness + 0.8 * rng.standard_normal()))))
 
@@ -98,7 +100,8 @@ def classify_scene(
 ) -> np.ndarray:
     """Return scene classes (uint8) of a grid as Sen2Cor gives them, its mistakes included.
 
-    Small clouds and cloud edges are missed, thin cloud is flagged in part, near half of the shadows are missed,
+    Small clouds and cloud edges are missed, thin cloud is flagged in part, near half of the shadows are
+    missed,
     bright dry soil and roofs pass for cloud, dark ground for shadow: Sen2Cor's agreement on clouds is about
     0.6 to 0.7 (CloudSEN12; KappaMask's published comparison).
     """

@@ -26,7 +26,8 @@ _FORMATS = {
 def write_cog(path: Path, values: np.ndarray, transform: Affine, epsg: int, nodata: float | None) -> Path:
     """Write a raster (y, x) with one overview (every second pixel, where it exceeds a block), atomically.
 
-    Integers are predicted horizontally and compressed with ZSTD at level 1; floating point without prediction.
+    Integers are predicted horizontally and compressed with ZSTD at level 1; floating point without
+    prediction.
     """
     levels = [values, values[::2, ::2]] if max(values.shape) > BLOCK else [values]
     blocks = [_blocks(level) for level in levels]
@@ -120,7 +121,7 @@ def _pack_directory(tags: dict[int, tuple[str, list]], at: int, following: int) 
     beyond = at + 2 + 12 * len(tags) + 4
     for tag in sorted(tags):
         kind, values = tags[tag]
-        number, size = _sizes(kind)
+        number, _ = _sizes(kind)
         data = bytes(values) if kind == "s" else struct.pack(f"<{len(values)}{kind}", *values)
         if len(data) > 4:
             entries.append(struct.pack("<HHII", tag, number, len(values), beyond + len(extra)))

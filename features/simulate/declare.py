@@ -43,7 +43,7 @@ class Declared:
 
 
 def declare(population: Population, centres: np.ndarray, share: float, seed: int, season: int) -> Declared:
-    """Declare every parcel; exactly round(share * parcels) declarations name another class than what grows."""
+    """Declare every parcel; exactly round(share * parcels) declarations name another class."""
     rng = generator(seed, "declare", season)
     code = population.code.copy()
     wrong = np.zeros(len(code), bool)
@@ -87,7 +87,9 @@ def _redeclare(
     wrong: np.ndarray,
     rng: np.random.Generator,
 ) -> None:
-    """Change the declaration of `count` parcels for one cause (fewer where the cause finds no more parcels)."""
+    """Change the declaration of `count` parcels for one cause (fewer where the cause finds no more
+    parcels).
+    """
     for i in rng.permutation(len(code)):
         if count <= 0:
             return
@@ -117,7 +119,7 @@ def _pick_code(crop: str, rng: np.random.Generator) -> str:
 
 
 def _interventions(code: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return what each parcel claims: the basic payment, or what its declared crop is eligible for besides."""
+    """Return what each parcel claims: the basic payment, or what its declared crop is eligible for."""
     claimed = []
     for one, luck in zip(code, rng.random(len(code)), strict=True):
         eligible = INTERVENTIONS.get(code_of(str(one)).crop or "", ("BISS",))

@@ -17,7 +17,9 @@ ROUGHNESS_DAYS = 35.0  # rain smooths worked soil
 def before_sowing(
     crop: Annual, states: States, sowing: np.ndarray, season: Season, rng: np.random.Generator
 ) -> None:
-    """Let a spring crop's field pass the winter bare, under green cover or stubble; then the seedbed is made."""
+    """Let a spring crop's field pass the winter bare, under green cover or stubble; then the seedbed is
+    made.
+    """
     if crop.sown_in_autumn:
         return
     n = len(sowing)
@@ -39,7 +41,7 @@ def before_sowing(
 def after_harvest(
     crop: Annual, states: States, harvest: np.ndarray, season: Season, rng: np.random.Generator
 ) -> None:
-    """Clear the field; what comes up then is stubble with volunteers, a sown cover or the next winter crop."""
+    """Clear the field; then come volunteers in the stubble, a sown cover or the next winter crop."""
     n = len(harvest)
     gone = season.day[None, :] >= harvest[:, None]
     for name in ("leaf_area", "petals", "plant_water", "standing_dead"):

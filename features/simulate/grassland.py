@@ -17,7 +17,8 @@ MOST_CUTS = 6
 
 @dataclass(frozen=True)
 class Sward:
-    """How every field is used in a season, arrays (field,); `cuts` (field, cut) are days of year, -1 for none.
+    """How every field is used in a season, arrays (field,); `cuts` (field, cut) are days of year, -1 for
+    none.
 
     A herd stays six days and comes back after `rotation` days.
     """
@@ -31,7 +32,9 @@ class Sward:
 
 
 def grow_grass(use: Grass, fields: Fields, season: Season, rng: np.random.Generator) -> States:
-    """Return the daily states of grass: logistic growth on warmth, light and water, less what is cut or eaten."""
+    """Return the daily states of grass: logistic growth on warmth, light and water, less what is cut or
+    eaten.
+    """
     n = len(fields)
     states = States.empty(n, season.days)
     stress = root_zone_stress(season.weather, fields.capacity_mm)[:, season.january :]
@@ -52,7 +55,7 @@ def grow_grass(use: Grass, fields: Fields, season: Season, rng: np.random.Genera
 
 def _gain(
     day: int, leaf: np.ndarray, fields: Fields, season: Season, sward: Sward, stress: np.ndarray
-) -> np.ndarray:  # fmt: skip
+) -> np.ndarray:
     """Return a day's growth in leaf area index."""
     warm = np.clip((season.t_mean_c[day] + fields.warming_c - 3.5) / 10, 0, 1.15)
     light = min(season.radiation_mj[day] / 14, 1.1)
@@ -88,7 +91,7 @@ def _cut_days(use: Grass, fields: Fields, season: Season, rng: np.random.Generat
 
 def _look(
     states: States, use: Grass, fields: Fields, season: Season, sward: Sward, stress: np.ndarray
-) -> None:  # fmt: skip
+) -> None:
     """Fill what follows from leaf area and the time since the last cut: colour, dead matter, water."""
     day = season.day[None, :]
     done = np.where(

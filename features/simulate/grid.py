@@ -55,7 +55,9 @@ class Grid:
 
 
 def sun_position(latitude: float, day: date) -> tuple[float, float]:
-    """Return the sun's zenith and azimuth in degrees at 10:50 local solar time, Sentinel-2's hour, north of the tropics."""
+    """Return the sun's zenith and azimuth in degrees at 10:50 local solar time, Sentinel-2's hour, north of
+    the tropics.
+    """
     year_day = day.timetuple().tm_yday
     declination = np.radians(23.44) * np.sin(2 * np.pi * (year_day - 81) / 365.25)
     hour = np.radians(15 * (10.8 - 12))

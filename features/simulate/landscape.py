@@ -107,8 +107,10 @@ def _unfarmed_first(leaves: list[np.ndarray], side: float, rng: np.random.Genera
 def _bend(leaves: list[np.ndarray], side: float, rng: np.random.Generator) -> list[shapely.Polygon]:
     """Move every boundary by one smooth displacement, so that lanes and fields curve together."""
     polygons = shapely.segmentize(np.array([shapely.Polygon(leaf) for leaf in leaves]), 35.0)
-    waves = [(wavelength, amplitude, *rng.uniform(0, 2 * np.pi, 3)) for wavelength, amplitude in
-             ((2600, 70), (1700, 40), (900, 16), (420, 5), (260, 2.5))]  # fmt: skip
+    waves = [
+        (wavelength, amplitude, *rng.uniform(0, 2 * np.pi, 3))
+        for wavelength, amplitude in ((2600, 70), (1700, 40), (900, 16), (420, 5), (260, 2.5))
+    ]
 
     def move(points: np.ndarray) -> np.ndarray:
         shift = np.zeros_like(points)
@@ -116,7 +118,7 @@ def _bend(leaves: list[np.ndarray], side: float, rng: np.random.Generator) -> li
         for wavelength, amplitude, heading, phase_x, phase_y in waves:
             along = points @ [np.cos(heading), np.sin(heading)] * (2 * np.pi / wavelength)
             shift += amplitude * np.stack([np.sin(along + phase_x), np.sin(along + phase_y)], axis=1)
-        return points + fade * shift
+        return np.asarray(points + fade * shift)
 
     bent = shapely.simplify(shapely.transform(polygons, move), 0.6)
     return [shapely.make_valid(polygon) if not polygon.is_valid else polygon for polygon in bent]

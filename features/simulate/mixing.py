@@ -13,7 +13,9 @@ KEPT = 4  # labels kept per pixel; what is left over goes to the strongest
 
 @dataclass(frozen=True)
 class Mixture:
-    """The labels a pixel sees, (y, x, KEPT) int32, strongest first, and their shares, float32, summing to one."""
+    """The labels a pixel sees, (y, x, KEPT) int32, strongest first, and their shares, float32, summing to
+    one.
+    """
 
     label: np.ndarray
     share: np.ndarray

@@ -28,7 +28,9 @@ WATER = np.array([0.035, 0.04, 0.03, 0.025, 0.02, 0.018, 0.015, 0.013, 0.008, 0.
 
 @dataclass(frozen=True)
 class Palette:
-    """Reflectance (label, band) of every label on a date, and its change with vigour and with soil brightness."""
+    """Reflectance (label, band) of every label on a date, and its change with vigour and with soil
+    brightness.
+    """
 
     base: np.ndarray
     by_vigour: np.ndarray
@@ -71,17 +73,10 @@ def _field_reflectance(
 ) -> np.ndarray:
     """Return the reflectance (field, band) of canopy, dead stalks and the ground between them."""
     soil = soil_reflectance(brightness, wet, look["straw"])
-    green = canopy_reflectance(
-        look["leaf_area"],
-        look["chlorophyll"],
-        look["senescence"],
-        look["leaf_angle"],
-        sun_zenith,
-        soil,
-        look["petals"],
-    )
+    names = ("leaf_area", "chlorophyll", "senescence", "leaf_angle", "petals")
+    green = canopy_reflectance(**{name: look[name] for name in names}, sun_zenith=sun_zenith, soil=soil)
     dead, gap = look["standing_dead"][:, None], look["gap"][:, None]
-    return (1 - gap) * ((1 - dead) * green + dead * DEAD) + gap * soil
+    return np.asarray((1 - gap) * ((1 - dead) * green + dead * DEAD) + gap * soil, np.float32)
 
 
 def cover_palette(kinds: list[str], day: int, wetness: float, sun_zenith: float) -> Palette:
@@ -93,7 +88,9 @@ def cover_palette(kinds: list[str], day: int, wetness: float, sun_zenith: float)
         np.float32,
     )
     soil = soil_reflectance(np.array([0.5, 0.7]), np.full(2, wetness), np.array([0.5, 0.4]))
-    plants = canopy_reflectance(*states.T, sun_zenith, soil, np.zeros(2, np.float32))
+    names = ("leaf_area", "chlorophyll", "senescence", "leaf_angle")
+    look = dict(zip(names, states.T, strict=True))
+    plants = canopy_reflectance(**look, sun_zenith=sun_zenith, soil=soil, petals=np.zeros(2, np.float32))
     forest = plants[0] * np.float32(0.72)  # crowns shade each other
     known = {"forest": forest, "built": BUILT, "water": WATER, "verge": 0.75 * plants[1] + 0.25 * BUILT}
     base = np.stack([known[kind] for kind in kinds]).astype(np.float32)
@@ -110,14 +107,21 @@ def surface(
     mixture: Mixture, palette: Palette, vigour: np.ndarray, pattern: np.ndarray, bands: list[int]
 ) -> np.ndarray:
     """Return the reflectance of the ground (band, y, x), float32."""
-    return _mix(mixture.label, mixture.share, palette.base[:, bands], palette.by_vigour[:, bands], palette.by_soil[:, bands], vigour, pattern)  # fmt: skip
+    colours = (palette.base[:, bands], palette.by_vigour[:, bands], palette.by_soil[:, bands])
+    mixed: np.ndarray = _mix(mixture.label, mixture.share, *colours, vigour, pattern)
+    return mixed
 
 
 @numba.njit(cache=True, nogil=True)
 def _mix(
-    label: np.ndarray, share: np.ndarray, base: np.ndarray, by_vigour: np.ndarray, by_soil: np.ndarray,
-    vigour: np.ndarray, pattern: np.ndarray,
-) -> np.ndarray:  # fmt: skip
+    label: np.ndarray,
+    share: np.ndarray,
+    base: np.ndarray,
+    by_vigour: np.ndarray,
+    by_soil: np.ndarray,
+    vigour: np.ndarray,
+    pattern: np.ndarray,
+) -> np.ndarray:
     rows, columns, slots = label.shape
     bands = base.shape[1]
     out = np.empty((bands, rows, columns), np.float32)
@@ -143,14 +147,22 @@ def observe(ground: np.ndarray, sky: Sky, bands: list[int], haze: float, stream:
 
     Noise: 0.0015 plus 1.2% of the signal (signal-to-noise ratios of the MSI instrument, with resampling).
     """
-    return _observe(ground, sky.opacity, sky.shade, sky.brightness, SHADE[bands], CLOUD[bands], HAZE[bands] * np.float32(haze), np.uint64(stream))  # fmt: skip
+    light = (SHADE[bands], CLOUD[bands], HAZE[bands] * np.float32(haze))
+    seen: np.ndarray = _observe(ground, sky.opacity, sky.shade, sky.brightness, *light, np.uint64(stream))
+    return seen
 
 
 @numba.njit(cache=True, nogil=True)
 def _observe(
-    ground: np.ndarray, opacity: np.ndarray, shade: np.ndarray, brightness: np.ndarray, dimming: np.ndarray,
-    whiteness: np.ndarray, haze: np.ndarray, stream: np.uint64,
-) -> np.ndarray:  # fmt: skip
+    ground: np.ndarray,
+    opacity: np.ndarray,
+    shade: np.ndarray,
+    brightness: np.ndarray,
+    dimming: np.ndarray,
+    whiteness: np.ndarray,
+    haze: np.ndarray,
+    stream: np.uint64,
+) -> np.ndarray:
     bands, rows, columns = ground.shape
     out = np.empty_like(ground)
     for band in range(bands):
@@ -180,7 +192,7 @@ def _scramble(x: np.uint64) -> np.uint64:
 
 def digital_numbers(reflectance: np.ndarray, offset: int) -> np.ndarray:
     """Return uint16 digital numbers: reflectance x 10000 + offset; 0 stays free for nodata."""
-    return np.clip(np.rint(reflectance * 10000 + offset), 1, 65535).astype(np.uint16)
+    return np.asarray(np.clip(np.rint(reflectance * 10000 + offset), 1, 65535).astype(np.uint16))
 
 
 def band_indices(names: tuple[str, ...]) -> list[int]:

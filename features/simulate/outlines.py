@@ -28,7 +28,7 @@ def read_outlines(
     polygons = polygons[polygons.geom_type.eq("Polygon") & (polygons.area > 0)]
     if polygons.empty:
         raise DeclarationError(f"{path} holds no polygon to lay a region over; name a layer of parcels.")
-    left, bottom, right, top = (np.array(polygons.total_bounds) + [-MARGIN, -MARGIN, MARGIN, MARGIN]).tolist()
+    left, bottom, right, top = shapely.box(*polygons.total_bounds).buffer(MARGIN, join_style="mitre").bounds
     step = 2 * PIXEL
     left, top = np.floor(left / step) * step, np.ceil(top / step) * step
     shape = tuple(int(np.ceil(size / step)) * 2 for size in (top - bottom, right - left))

@@ -57,9 +57,17 @@ def _clock(crop: Annual, fields: Fields, season: Season, sowing: np.ndarray) -> 
 
 
 def _leaves(
-    crop: Annual, fields: Fields, season: Season, states: States, growth: np.ndarray, kept: np.ndarray, vigour: np.ndarray
-) -> None:  # fmt: skip
-    """Fill leaf area and plant water from growth (field, day), what is kept of leaves, and drought's factor."""
+    crop: Annual,
+    fields: Fields,
+    season: Season,
+    states: States,
+    growth: np.ndarray,
+    kept: np.ndarray,
+    vigour: np.ndarray,
+) -> None:
+    """Fill leaf area and plant water from growth (field, day), what is kept of leaves, and drought's
+    factor.
+    """
     spread = season.spread
     highest = np.clip(crop.leaf_area[0] + spread * crop.leaf_area[1] * fields.vigour, 0.9, 7.2) * vigour
     winter = crop.winter_leaf_area * np.clip(1 - 0.035 * spread * crop.sowing[1] * fields.timing, 0.3, 1.9)
@@ -69,8 +77,14 @@ def _leaves(
 
 
 def _colour(
-    crop: Annual, fields: Fields, season: Season, states: States, clock: np.ndarray, growth: np.ndarray, ripeness: np.ndarray
-) -> None:  # fmt: skip
+    crop: Annual,
+    fields: Fields,
+    season: Season,
+    states: States,
+    clock: np.ndarray,
+    growth: np.ndarray,
+    ripeness: np.ndarray,
+) -> None:
     """Fill chlorophyll, leaf angle and flowers."""
     spread = season.spread
     chlorophyll = crop.chlorophyll * np.clip(1 + 0.14 * spread * fields.nitrogen, 0.5, 1.5)
@@ -82,8 +96,13 @@ def _colour(
 
 
 def _harvest_day(
-    crop: Annual, fields: Fields, clock: np.ndarray, ripe_at: np.ndarray, season: Season, rng: np.random.Generator
-) -> np.ndarray:  # fmt: skip
+    crop: Annual,
+    fields: Fields,
+    clock: np.ndarray,
+    ripe_at: np.ndarray,
+    season: Season,
+    rng: np.random.Generator,
+) -> np.ndarray:
     """Return the day of year of harvest: when ripe and dry for two days, after the contractor has come."""
     n, days = clock.shape
     if crop.removed_day is not None:
@@ -94,7 +113,7 @@ def _harvest_day(
     ripe = np.where(reached.any(axis=1), np.argmax(reached, axis=1), days)
     wait = np.round(rng.exponential(4.5 * season.spread + 0.5, n)).astype(int)
     dry = (season.rain_mm < 1) & (np.roll(season.rain_mm, 1) < 1)
-    return next_true(dry)[np.clip(ripe + wait, 0, days - 1)].astype(float)
+    return np.asarray(next_true(dry)[np.clip(ripe + wait, 0, days - 1)].astype(float))
 
 
 def next_true(flags: np.ndarray) -> np.ndarray:

@@ -27,14 +27,25 @@ ROOTS = {
     "grassland_mown": -0.6,
 }
 SOIL_TASTE = {  # log-odds per step from sand to clay
-    "winter_rye": -0.7, "potatoes": -0.35, "maize": -0.2, "triticale": -0.35, "oats": -0.2, "winter_wheat": 0.35,
-    "sugar_beet": 0.4, "winter_rapeseed": 0.2, "winter_barley": 0.1, "fallow": -0.3, "grassland_grazed": 0.1,
-}  # fmt: skip
+    "winter_rye": -0.7,
+    "potatoes": -0.35,
+    "maize": -0.2,
+    "triticale": -0.35,
+    "oats": -0.2,
+    "winter_wheat": 0.35,
+    "sugar_beet": 0.4,
+    "winter_rapeseed": 0.2,
+    "winter_barley": 0.1,
+    "fallow": -0.3,
+    "grassland_grazed": 0.1,
+}
 
 
 @dataclass(frozen=True)
 class Population:
-    """Arrays (parcel,): holding number, region name, true national code and class; "" where it is not monitored."""
+    """Arrays (parcel,): holding number, region name, true national code and class; "" where it is not
+    monitored.
+    """
 
     holding: np.ndarray
     region: np.ndarray
@@ -82,7 +93,11 @@ def choose_crops(
     kinds = lasting.normal(0, 1, (2, holding.max() + 1))[:, holding]
     names = [crop.name for crop in CROPS]
     appeal = np.stack([_appeal(name, kinds, soil) for name in names], axis=1)
-    luck = np.where(np.isin(names, PERMANENT)[None, :], lasting.gumbel(size=(n, len(names))), yearly.gumbel(size=(n, len(names))))  # fmt: skip
+    luck = np.where(
+        np.isin(names, PERMANENT)[None, :],
+        lasting.gumbel(size=(n, len(names))),
+        yearly.gumbel(size=(n, len(names))),
+    )
     unmonitored = [code for code in CODES if code.crop is None]
     counts = _whole([crop.share for crop in CROPS] + [code.share for code in unmonitored], n)
     crop, code = np.full(n, "", object), np.full(n, "", object)
@@ -106,11 +121,8 @@ def choose_crops(
 
 def _appeal(name: str, kinds: np.ndarray, soil: np.ndarray) -> np.ndarray:
     """Return how much a parcel asks for a crop, in log-odds."""
-    return (
-        LIVESTOCK.get(name, -0.25) * kinds[0]
-        + ROOTS.get(name, 0.0) * kinds[1]
-        + SOIL_TASTE.get(name, 0.0) * (soil - 2.5)
-    )
+    by_holding = LIVESTOCK.get(name, -0.25) * kinds[0] + ROOTS.get(name, 0.0) * kinds[1]
+    return np.asarray(by_holding + SOIL_TASTE.get(name, 0.0) * (soil - 2.5))
 
 
 def _whole(shares: list[float], total: int) -> np.ndarray:

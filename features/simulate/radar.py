@@ -10,8 +10,10 @@ from features.simulate.optical import _scramble
 from features.simulate.states import Fields, States
 
 # Water-cloud model (Attema and Ulaby 1978): sigma0 = A V cos(t) (1 - T) + T soil, T = exp(-2 B V / cos(t)),
-# V the plant water in kg m-2. (A_vv, B_vv, A_vh, B_vh) by how the canopy stands: upright cereal stems attenuate
-# and scatter little, broad leaves and stalks scatter much. Set on published seasonal curves (Veloso et al. 2017,
+# V the plant water in kg m-2. (A_vv, B_vv, A_vh, B_vh) by how the canopy stands: upright cereal stems
+# attenuate
+# and scatter little, broad leaves and stalks scatter much. Set on published seasonal curves (Veloso et al.
+# 2017,
 # Remote Sensing of Environment 199; Vreugdenhil et al. 2018, Remote Sensing 10, 1396; Khabbazan et al. 2019).
 SCATTER = {
     "cereal": (0.0035, 0.135, 0.0011, 0.085),
@@ -77,26 +79,31 @@ def _scatter_of(name: str) -> str:
 def coherence(states: States, fields: Fields, at: Pass, rain_mm: float) -> np.ndarray:
     """Return the true coherence of every field between two passes (field, 2): VV and VH.
 
-    It falls with what grows (wind and growth move it), with rain between the passes and with any work on the field,
-    and stands high over bare or cut ground (Tamm et al. 2016, Remote Sensing 8, 802; Mestre-Quereda et al. 2020).
+    It falls with what grows (wind and growth move it), with rain between the passes and with any work on
+    the field,
+    and stands high over bare or cut ground (Tamm et al. 2016, Remote Sensing 8, 802; Mestre-Quereda et al.
+    2020).
     """
     days = slice(at.previous_day + 1, at.day + 1)
     green = states.leaf_area[:, at.day] * (1 - 0.7 * states.senescence[:, at.day])
     moving = 0.42 * green + 0.10 * states.plant_water[:, at.day]
     kept = np.prod(1 - states.disturbance[:, days], axis=1)
     still = 0.74 * np.exp(-moving) * kept * np.exp(-0.006 * rain_mm) * (1 + 0.05 * fields.roughness)
-    return np.clip(np.stack([still, 0.8 * still], axis=1), 0, 0.97).astype(np.float32)
+    return np.asarray(np.clip(np.stack([still, 0.8 * still], axis=1), 0, 0.97).astype(np.float32))
 
 
 def render_backscatter(
     mixture: Mixture, power: np.ndarray, texture_db: np.ndarray, stream: int
 ) -> np.ndarray:
-    """Return int16 dB (y, x) with speckle of four looks that neighbouring pixels share, as in ground-range products.
+    """Return int16 dB (y, x) with speckle of four looks that neighbouring pixels share, as in ground-range
+    products.
 
-    Four exponential looks on the corners of every pixel: a gamma distribution with an equivalent number of looks
+    Four exponential looks on the corners of every pixel: a gamma distribution with an equivalent number of
+    looks
     of 4, near the 4.4 of Sentinel-1 IW GRDH, correlated over the product's 20 m resolution.
     """
-    return _speckle(mixture.label, mixture.share, power, texture_db, np.uint64(stream), _LOGS)
+    pixels: np.ndarray = _speckle(mixture.label, mixture.share, power, texture_db, np.uint64(stream), _LOGS)
+    return pixels
 
 
 _LOGS = (-np.log((np.arange(16384) + 0.5) / 16384)).astype(np.float32)
@@ -134,8 +141,13 @@ def _speckle(
 
 
 def render_coherence(mixture: Mixture, true: np.ndarray, stream: int) -> np.ndarray:
-    """Return uint8 coherence magnitude (y, x): the sample estimate of 22 looks, biased upwards where it is low."""
-    return _estimate(mixture.label, mixture.share, true, np.uint64(stream), np.float32(LOOKS_COHERENCE))
+    """Return uint8 coherence magnitude (y, x): the sample estimate of 22 looks, biased upwards where it is
+    low.
+    """
+    pixels: np.ndarray = _estimate(
+        mixture.label, mixture.share, true, np.uint64(stream), np.float32(LOOKS_COHERENCE)
+    )
+    return pixels
 
 
 @numba.njit(cache=True, nogil=True)

@@ -7,7 +7,9 @@ from scipy import fft
 
 
 def generator(seed: int, *purpose: str | int) -> np.random.Generator:
-    """Return the generator of a purpose: the same seed and words give the same numbers, whatever else is drawn."""
+    """Return the generator of a purpose: the same seed and words give the same numbers, whatever else is
+    drawn.
+    """
     words = [crc32(str(word).encode()) for word in purpose]
     return np.random.default_rng([seed, *words])
 
@@ -31,11 +33,11 @@ def smooth_field(
     gain = (1 + frequency**2) ** (-0.5 * (slope + 1)) if slope else np.exp(-2 * frequency**2)
     gain[0, 0] = 0
     field = fft.irfft2(noise * gain.astype(np.float32), s=(rows, columns))[: shape[0], : shape[1]]
-    return ((field - field.mean()) / max(float(field.std()), 1e-9)).astype(np.float32)
+    return np.asarray(((field - field.mean()) / max(float(field.std()), 1e-9)).astype(np.float32))
 
 
 def sample(field: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.ndarray:
     """Return the field at pixel coordinates, clamped to its edge."""
     rows = np.clip(np.asarray(row).astype(np.int64), 0, field.shape[0] - 1)
     columns = np.clip(np.asarray(column).astype(np.int64), 0, field.shape[1] - 1)
-    return field[rows, columns]
+    return np.asarray(field[rows, columns])

@@ -36,7 +36,8 @@ def simulate_region(
 ) -> Tally:
     """Write declarations, imagery, weather, soil, elevation and the hidden truth of a simulated region.
 
-    The same seed gives the same land and holdings in every season, with other weather and crops. What is already
+    The same seed gives the same land and holdings in every season, with other weather and crops. What is
+    already
     written is kept: a run that was stopped goes on where it was, and ends with the same bytes.
 
     Raises
@@ -97,7 +98,7 @@ def _claim(folder: Path, options: SimulationOptions, season: int, seed: int) -> 
 
 def _write_tables(world: World, seed: int, folder: Path) -> None:
     """Write everything but the imagery, each file only where it is missing."""
-    files = {
+    files: dict[str, Callable[[Path], object]] = {
         "crops.csv": _write_codes,
         "weather.csv": lambda path: world.weather.table().write_csv(path),
         "declarations.gpkg": lambda path: _write_declarations(world, seed, path),
@@ -140,7 +141,12 @@ def _write_declarations(world: World, seed: int, path: Path) -> None:
     """Write the declarations as an agency's GeoPackage; areas are claimed from memory, some too high."""
     rng = generator(seed, "claims")
     area = np.array([parcel.area for parcel in world.parcels]) / 1e4
-    claimed = area * (1 + np.where(rng.random(len(area)) < 0.03, rng.uniform(0.03, 0.12, len(area)), rng.normal(0, 0.004, len(area))))  # fmt: skip
+    claimed = area * (
+        1
+        + np.where(
+            rng.random(len(area)) < 0.03, rng.uniform(0.03, 0.12, len(area)), rng.normal(0, 0.004, len(area))
+        )
+    )
     table = gpd.GeoDataFrame(
         {
             "parcel_id": _ids(world),

@@ -30,7 +30,9 @@ class Scene:
 
 
 def plan_scenes(options: SimulationOptions, season: int, seed: int, tile: str) -> tuple[list[Scene], int]:
-    """Return the season's published scenes in order of time, and how many optical passes were never published."""
+    """Return the season's published scenes in order of time, and how many optical passes were never
+    published.
+    """
     first = date(season, options.first_month, 1)
     last = (date(season, options.last_month, 1) + timedelta(days=32)).replace(day=1) - timedelta(days=1)
     days = [first + timedelta(days=k) for k in range((last - first).days + 1)]

@@ -12,7 +12,8 @@ class States:
     """Float32 arrays (field, day); day 0 is 1 January of the season.
 
     `disturbance` is the share of scatterers that an operation (sowing, cut, tillage) moved that day;
-    `roughness_db` the extra backscatter of freshly worked soil. `gap` is the share of ground seen between plants,
+    `roughness_db` the extra backscatter of freshly worked soil. `gap` is the share of ground seen between
+    plants,
     `standing_dead` the share of the canopy that is straw-coloured.
     """
 

@@ -17,7 +17,9 @@ SOILS = {
 
 @dataclass(frozen=True)
 class Terrain:
-    """Rasters (y, x): elevation in metres, soil class 1 to 4, and the fine pattern within soils (standard normal)."""
+    """Rasters (y, x): elevation in metres, soil class 1 to 4, and the fine pattern within soils (standard
+    normal).
+    """
 
     elevation: np.ndarray
     soil: np.ndarray

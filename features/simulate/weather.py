@@ -22,7 +22,7 @@ class Weather:
     @property
     def t_mean_c(self) -> np.ndarray:
         """Mean of the day's extremes."""
-        return (self.t_min_c + self.t_max_c) / 2
+        return np.asarray((self.t_min_c + self.t_max_c) / 2)
 
     @property
     def days(self) -> int:
@@ -133,7 +133,7 @@ class Season:
 
 
 def thermal_time(t_mean_c: np.ndarray, base_c: float, warming_c: np.ndarray) -> np.ndarray:
-    """Return cumulated degree-days (n, day): every field's own temperature, above a base, from 1 September."""
+    """Return degree-days (n, day) from 1 September: every field's own temperature, above a base."""
     degrees = np.maximum(t_mean_c[None, :] + warming_c[:, None] - base_c, 0)
     return np.cumsum(degrees, axis=1).astype(np.float32)
 

@@ -86,9 +86,22 @@ def make_world(options: SimulationOptions, season: int, seed: int) -> World:
     january = weather.index(date(season, 1, 1))
     states = _grow(fields, Season(weather, january, options.spread), season, seed)
     return World(
-        grid, parcels, parts, covers, kinds, population, declared, second, pseudonyms(holding, seed), terrain, weather,
-        fields, states, january, top_soil_moisture(weather),
-    )  # fmt: skip
+        grid,
+        parcels,
+        parts,
+        covers,
+        kinds,
+        population,
+        declared,
+        second,
+        pseudonyms(holding, seed),
+        terrain,
+        weather,
+        fields,
+        states,
+        january,
+        top_soil_moisture(weather),
+    )
 
 
 def _land(
@@ -110,7 +123,9 @@ def _land(
 def _parts(
     parcels: list[shapely.Geometry], population: Population, seed: int, season: int
 ) -> tuple[list[shapely.Geometry], np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Let a part of some parcels grow another parcel's crop; every other of them declares it as a second crop."""
+    """Let a part of some parcels grow another parcel's crop; every other of them declares it as a second
+    crop.
+    """
     rng = generator(seed, "parts", season)
     n = len(parcels)
     grown = np.flatnonzero(population.crop != "")
@@ -178,9 +193,8 @@ def make_canvas(world: World, seed: int) -> Canvas:
 
 def halve(values: np.ndarray) -> np.ndarray:
     """Return the mean of every two by two pixels (y, x)."""
-    return values.reshape(values.shape[0] // 2, 2, values.shape[1] // 2, 2).mean(
-        axis=(1, 3), dtype=np.float32
-    )
+    paired = values.reshape(values.shape[0] // 2, 2, values.shape[1] // 2, 2)
+    return np.asarray(paired.mean(axis=(1, 3), dtype=np.float32))
 
 
 def double(values: np.ndarray) -> np.ndarray:

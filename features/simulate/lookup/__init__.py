@@ -1,0 +1,1 @@
+"""The canopy reflectance table and the script that made it."""

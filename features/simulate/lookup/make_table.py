@@ -1,4 +1,5 @@
-"""Make the canopy reflectance table from PROSAIL: `uv run --group lookup-table python -m features.simulate.lookup.make_table`.
+"""Make the canopy reflectance table from PROSAIL: `uv run --group lookup-table python -m
+features.simulate.lookup.make_table`.
 
 The table holds, for every node of its axes and every band, three coefficients of the soil's Lambertian
 reflectance s, so that soil needs no axis and stays exact:
@@ -7,12 +8,14 @@ reflectance s, so that soil needs no axis and stays exact:
 
 This is the solution of the four-stream equations over a Lambertian ground (Verhoef 1984, Remote Sensing of
 Environment 16, 125-141), where a is the canopy alone, b the two ways through it and c what the canopy sends
-back down. Leaves: PROSPECT-D (Féret et al. 2017); canopy: 4SAIL with ellipsoidal leaf angles; viewed at nadir.
+back down. Leaves: PROSPECT-D (Féret et al. 2017); canopy: 4SAIL with ellipsoidal leaf angles; viewed at
+nadir.
 
 `prosail` is under GPL-3.0: it is used here, in an optional dependency group, and nowhere in the product.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import prosail
@@ -47,7 +50,7 @@ def responses() -> np.ndarray:
     """Return the normalised spectral responses, (band, wavelength)."""
     centre, width = np.array(list(BANDS.values())).T[:, :, None]
     weight = np.exp(-4 * np.log(2) * ((WAVELENGTHS - centre) / width) ** 2)
-    return weight / weight.sum(axis=1, keepdims=True)
+    return np.asarray(weight / weight.sum(axis=1, keepdims=True))
 
 
 def leaf(chlorophyll: float, senescence: float) -> dict[str, float]:
@@ -90,15 +93,17 @@ def main(path: Path = TABLE_FILE) -> None:
     for index in np.ndindex(shape):
         node = {name: AXES[name][i] for name, i in zip(AXES, index, strict=True)}
         table[index] = coefficients(node, response)
+    arrays: dict[str, Any] = {f"axis_{name}": np.array(levels, np.float32) for name, levels in AXES.items()}
+    arrays |= {name: values.astype(np.float32) for name, values in soils(response).items()}
     np.savez_compressed(
         path,
         table=table,
         bands=np.array(list(BANDS)),
         axes=np.array(list(AXES)),
-        **{f"axis_{name}": np.array(levels, np.float32) for name, levels in AXES.items()},
-        **{name: values.astype(np.float32) for name, values in soils(response).items()},
+        **arrays,
         provenance=np.array(
-            "prosail 2.0.5 (PROSPECT-D, 4SAIL); n 1.55, cm 0.0055, cw 0.002-0.020 and cbrown 0-1 by senescence, "
+            "prosail 2.0.5 (PROSPECT-D, 4SAIL); n 1.55, cm 0.0055, "
+            "cw 0.002-0.020 and cbrown 0-1 by senescence, "
             "car 2 + cab/5, hot spot 0.1, view zenith 5; Sentinel-2A bands as Gaussians of centre and width "
             f"{BANDS}; made by features/simulate/lookup/make_table.py"
         ),
