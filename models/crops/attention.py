@@ -13,7 +13,7 @@ PERIOD = 1000.0  # longest wave of the positions, in days, as in the authors' co
 class LtaeOptions(NeuralOptions):
     """L-TAE (Garnot and Landrieu, 2020): grouped channels, one query a head, positions by day of the year.
 
-    On a thermal calendar the steps' days are those on which the heat sums were reached, so the same positions serve.
+    On a thermal calendar the steps' days are those on which the heat sums were reached: the same positions serve.
     """
 
     heads: int = Field(8, ge=1, description="Heads; each sees its share of the channels.")

@@ -216,7 +216,7 @@ def _run_all(
     """Run the jobs side by side, a thread each: trees, then networks, whose threads would spin against theirs."""
     fitted: dict[Job, Fitted] = {}
     for trees in (True, False):
-        phase = [job for job in jobs if (job[0] in FAMILIES) == trees]
+        phase = [job for job in jobs if (task.options.kind(job[0]) in FAMILIES) == trees]
         with ThreadPoolExecutor(task.options.threads) as pool:
             futures = {pool.submit(_run, task, *job, folder): job for job in phase}
             try:
@@ -289,7 +289,7 @@ def _resumed(task: Task, name: str, held: tuple[int, ...], place: Path, key: str
     if job["key"] != key or sha256(place / HELD_OUT) != job["sha256"][HELD_OUT]:
         return None
     table = pl.read_parquet(place / HELD_OUT)
-    kind = estimator_type(name)
+    kind = estimator_type(task.options.kind(name))
     model = kind.load(place, job["sha256"][RECIPE]) if kind.storable else None
     seconds = (float(job["seconds"][0]), float(job["seconds"][1]))
     return Fitted(model, table["row"].to_numpy(), table.select(task.classes).to_numpy(), seconds)

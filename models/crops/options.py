@@ -24,7 +24,8 @@ class TrainOptions(Options):
     models: dict[str, dict[str, Any]] = Field(
         default={"lightgbm": {}, "dense": {}, "lstm": {}},
         min_length=1,
-        description="Models by name, each with its own options where they differ from its defaults.",
+        description="Models by name, each with its own options where they differ from its defaults; `model` says "
+        "which estimator a name of one's own stands for.",
     )
     combination: Literal["learnt", "mean"] = Field(
         "learnt", description="Weights of the ensemble: learnt inside the training folds, or all the same."
@@ -43,7 +44,12 @@ class TrainOptions(Options):
             self.estimator(name, fold=0)
         return self
 
+    def kind(self, name: str) -> str:
+        """Return the estimator that `name` stands for: its own `model`, or the name itself."""
+        return str(self.models[name].get("model", name))
+
     def estimator(self, name: str, fold: int) -> Any:
         """Return the unfitted estimator `name` for one fold: its own options over the common seed, one thread."""
         common = {"seed": self.seed * 1000 + fold, "threads": 1}
-        return build(name, **{**common, **self.models[name]})
+        own = {key: value for key, value in self.models[name].items() if key != "model"}
+        return build(self.kind(name), **{**common, **own})

@@ -1,0 +1,208 @@
+"""Crop typing: every model, the ensemble and the peers on the same series, folds and scorer.
+
+`uv run python -m tests.benchmarks.crops [--sets …] [--only …] [--quick] [--json FILE]`. Finished fits are kept under
+`out/benchmarks/crops/` and not done twice, so that the work can be cut into pieces. Intervals: 95%, by bootstrap over
+groups. Peers: a random forest of 300 trees with medians for gaps, LightGBM's defaults, 1-NN on the single-channel set.
+"""
+
+import argparse
+import json
+import logging
+import os
+import platform
+import time
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from models.crops.crossfit import ENSEMBLE, CrossFit, cross_fit
+from models.crops.options import TrainOptions
+from models.evaluation import Estimate, macro_f1, paired_difference, score_model
+from tests.benchmarks.crop_sets import WorkSet, load
+
+SETS = ("ucr_crop", "france_2022", "flanders_2021", "east_africa", "synthetic")
+PEERS: dict[str, dict[str, Any]] = {
+    "forest": {"trees": 300},
+    "lightgbm_default": {
+        "model": "lightgbm", "rounds": 100, "learning_rate": 0.1, "leaves": 31, "column_share": 1.0, "bins": 255,
+        "leaf_parcels": 20, "l2": 0.0, "extra_random": False,
+    },
+}  # fmt: skip
+OURS = ("lightgbm", "dense", "lstm", "bilstm", "tempcnn", "resnet", "ltae")
+SETTINGS: dict[str, dict[str, dict[str, Any]]] = {}
+ENSEMBLES: dict[str, tuple[str, ...]] = {}
+POOLED = ("lightgbm", "dense", "lstm", "tempcnn")
+FOLDER = Path("out/benchmarks/crops")
+
+
+def main() -> None:
+    """Run what is asked for and print the table."""
+    arguments = _arguments()
+    logging.basicConfig(level=logging.INFO, format="%(message)s")
+    data = Path(os.environ.get("CROPCHECK_DATA", "../shared/data"))
+    rows: list[dict[str, Any]] = []
+    for name in arguments.sets:
+        work = load(name, data, arguments.run)
+        print(f"{name}: {len(work.y)} series, {len(set(work.truth))} classes; {work.note}", flush=True)
+        rows += benchmark(work, arguments.only or [*OURS, *PEERS], arguments)
+    print(table_of(rows))
+    if arguments.json:
+        machine = {
+            "cores": os.cpu_count(),
+            "machine": platform.machine(),
+            "python": platform.python_version(),
+        }
+        versions = {
+            name: version(name) for name in ("keras", "tensorflow", "lightgbm", "scikit-learn", "numpy")
+        }
+        arguments.json.parent.mkdir(parents=True, exist_ok=True)
+        arguments.json.write_text(
+            json.dumps({"machine": machine, "versions": versions, "rows": rows}, indent=1) + "\n"
+        )
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sets", nargs="*", default=SETS[:4], choices=SETS)
+    parser.add_argument("--only", nargs="*", help="models to run, of ours and the peers'")
+    parser.add_argument(
+        "--run", type=Path, help="folder of a finished simulated run, for the set 'synthetic'"
+    )
+    parser.add_argument("--quick", action="store_true", help="few updates: shows that it works, not how well")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--no-ensemble", action="store_true")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--json", type=Path)
+    return parser.parse_args()
+
+
+def benchmark(work: WorkSet, subjects: list[str], arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Score each subject, then the ensemble of those of ours that were run."""
+    folder = FOLDER / f"{work.name}_seed{arguments.seed}{'_quick' if arguments.quick else ''}"
+    rows, best = [], {}
+    for subject in subjects:
+        if subject == "nearest":
+            continue
+        options = _options(work, [subject], arguments, "mean")
+        fit = cross_fit(work.series, work.y.tolist(), work.folds, options, folder)
+        rows += _scored(work, fit, subject, subject)
+        best[subject] = _predicted(fit, subject, work)
+    pooled = [name for name in ENSEMBLES.get(work.name, POOLED) if name in subjects]
+    if len(pooled) > 1 and not arguments.no_ensemble:
+        options = _options(work, pooled, arguments, "learnt")
+        fit = cross_fit(work.series, work.y.tolist(), work.folds, options, folder)
+        rows += _scored(work, fit, ENSEMBLE, ENSEMBLE)
+        best[ENSEMBLE] = _predicted(fit, ENSEMBLE, work)
+        print(fit.weights.group_by("model").agg(pl.col("weight").mean()).rows())
+    if work.series.sizes["feature"] == 1 and (not arguments.only or "nearest" in subjects):
+        rows += nearest(work)
+    return rows + _differences(work, best)
+
+
+def _options(
+    work: WorkSet, names: list[str], arguments: argparse.Namespace, combination: str
+) -> TrainOptions:
+    models = {name: dict(PEERS.get(name) or SETTINGS.get(work.name, {}).get(name, {})) for name in names}
+    if arguments.quick:
+        short = {"forest": {"trees": 20}, "lightgbm": {"rounds": 5}, "lightgbm_default": {"rounds": 5}}
+        models = {
+            name: {**own, **short.get(name, {"epochs": 1, "least_updates": 10})}
+            for name, own in models.items()
+        }
+    return TrainOptions.model_validate(
+        {"models": models, "combination": combination, "seed": arguments.seed, "threads": arguments.threads}
+    )
+
+
+def _classes(fit: CrossFit) -> list[str]:
+    return fit.probabilities.columns[3:]
+
+
+def _block(fit: CrossFit, name: str) -> np.ndarray:
+    return fit.probabilities.filter(pl.col("model") == name).select(_classes(fit)).to_numpy()
+
+
+def _codes(work: WorkSet, classes: list[str]) -> np.ndarray:
+    place = {name: i for i, name in enumerate(classes)}
+    return np.array([place.get(name, -1) for name in work.truth])
+
+
+def _predicted(fit: CrossFit, name: str, work: WorkSet) -> np.ndarray:
+    return np.array(_classes(fit))[_block(fit, name).argmax(1)]
+
+
+def _scored(work: WorkSet, fit: CrossFit, name: str, subject: str) -> list[dict[str, Any]]:
+    rng = np.random.default_rng(0)
+    scores = score_model(_block(fit, name), _codes(work, _classes(fit)), work.groups, rng)
+    rows = [_row(work, subject, metric, estimate, "share") for metric, estimate in scores.items()]
+    if name != ENSEMBLE:
+        for column in ("fit_seconds", "predict_seconds"):
+            seconds = fit.timing[column].to_numpy()
+            estimate = Estimate(
+                float(np.median(seconds)), float(seconds.min()), float(seconds.max()), len(seconds)
+            )
+            rows.append(_row(work, subject, column, estimate, "s a fold"))
+    print(f"  {subject}: " + ", ".join(f"{m} {e.value:.3f}" for m, e in scores.items()), flush=True)
+    return rows
+
+
+def _differences(work: WorkSet, best: dict[str, np.ndarray]) -> list[dict[str, Any]]:
+    """Macro-F1 of ours less each peer's, on the same parcels, redrawn together."""
+    classes = sorted(set(work.truth))
+    codes = {name: np.searchsorted(classes, predicted) for name, predicted in best.items()}
+    truth = np.searchsorted(classes, work.truth)
+    rows = []
+    for peer in PEERS:
+        for name in [n for n in codes if n not in PEERS and peer in codes]:
+            rng = np.random.default_rng(0)
+            found = paired_difference(codes[name], codes[peer], truth, work.groups, rng, metric=macro_f1)
+            rows.append(_row(work, name, f"macro_f1_above_{peer}", found, "share"))
+    return rows
+
+
+def nearest(work: WorkSet) -> list[dict[str, Any]]:
+    """1-NN by Euclidean distance, on the same folds."""
+    from sklearn.neighbors import KNeighborsClassifier
+
+    values = work.series["value"].values.reshape(len(work.y), -1)
+    classes, codes = np.unique(work.y, return_inverse=True)
+    probabilities = np.zeros((len(codes), len(classes)))
+    started = time.perf_counter()
+    for fold in np.unique(work.folds):
+        held = work.folds == fold
+        found = KNeighborsClassifier(1).fit(values[~held], codes[~held]).predict(values[held])
+        probabilities[held] = np.eye(len(classes))[found]
+    scores = score_model(probabilities, codes, work.groups, np.random.default_rng(0))
+    print(
+        f"  nearest: accuracy {scores['accuracy'].value:.3f} in {time.perf_counter() - started:.1f} s",
+        flush=True,
+    )
+    return [
+        _row(work, "nearest", metric, estimate, "share")
+        for metric, estimate in scores.items()
+        if metric != "ece"
+    ]
+
+
+def _row(work: WorkSet, subject: str, metric: str, estimate: Estimate, unit: str) -> dict[str, Any]:
+    return {"work": work.name, "subject": subject, "metric": metric, **estimate.to_dict(), "unit": unit}
+
+
+def table_of(rows: list[dict[str, Any]]) -> str:
+    """Lay the rows out for reading."""
+    lines = [f"{'work':14} {'subject':18} {'metric':32} {'value':>8} {'low':>8} {'high':>8} {'n':>6} unit"]
+    for row in rows:
+        numbers = " ".join(
+            f"{row[k]:8.3f}" if row[k] is not None else f"{'-':>8}" for k in ("value", "low", "high")
+        )
+        lines.append(
+            f"{row['work']:14} {row['subject']:18} {row['metric']:32} {numbers} {row['n']:6d} {row['unit']}"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
