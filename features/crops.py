@@ -1,6 +1,7 @@
 """National crop code -> HCAT3 code -> modelling class -> crop group, by tables that the config names."""
 
 import csv
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +13,8 @@ from pydantic import Field
 from features.errors import DeclarationError
 from features.naming import did_you_mean
 from features.options import Options
+
+logger = logging.getLogger(__name__)
 
 GROUPS_FILE = Path(__file__).parents[1] / "conf" / "crop_groups.csv"
 # headings that a column may have when the config does not name it: ours, then EuroCrops'
@@ -173,11 +176,18 @@ def read_crop_table(options: CropTableOptions) -> pl.DataFrame:
     named = pl.struct("crop_class", "hcat_code").map_elements(
         lambda row: row["crop_class"] or groups.class_of(row["hcat_code"]), return_dtype=pl.String
     )
-    return (
-        crops.with_columns(crop_class=named)
-        .with_columns(pl.col("crop_class").replace(dict(options.merge_classes)))
-        .with_columns(crop_group=pl.col("crop_class").map_elements(groups.group_of, return_dtype=pl.String))
+    crops = crops.with_columns(crop_class=named)
+    _warn_of_idle_merges(options.merge_classes, set(crops["crop_class"]))
+    return crops.with_columns(pl.col("crop_class").replace(dict(options.merge_classes))).with_columns(
+        crop_group=pl.col("crop_class").map_elements(groups.group_of, return_dtype=pl.String)
     )
+
+
+def _warn_of_idle_merges(merges: Mapping[str, str], classes: set[str]) -> None:
+    for name in sorted(set(merges) - classes):
+        logger.warning(
+            "merge_classes names %s, a class of no code.%s", name, did_you_mean(name, classes - {None})
+        )
 
 
 def _one_table(path: Path, options: CropTableOptions) -> pl.DataFrame:
@@ -199,6 +209,12 @@ def _one_table(path: Path, options: CropTableOptions) -> pl.DataFrame:
         for ours, at in found.items()
     ]
     coded = table.select(columns).filter(pl.col("code").is_not_null())
+    mangled = coded.filter(~pl.col("hcat_code").str.contains(r"^\d{10}$"))["hcat_code"].to_list()
+    if mangled:
+        raise DeclarationError(
+            f"{len(mangled)} HCAT3 codes of {path} are not ten digits, first {mangled[:3]}; "
+            "a spreadsheet may have rewritten them: take the table from its source again."
+        )
     meanings = coded.unique(["code", "hcat_code", "crop_class"], maintain_order=True)
     torn = meanings.filter(pl.col("code").is_duplicated())["code"].unique().sort().to_list()
     if torn:

@@ -65,12 +65,15 @@ class Assessment:
         Schema RESULTS, one row per visited parcel.
     table
         Schema ASSESSMENT.
+    by_intervention
+        The same shares of each intervention alone, with its name in `stratum`.
     counted
         Rows of the file: results, and not yet visited.
     """
 
     results: pl.DataFrame
     table: pl.DataFrame
+    by_intervention: pl.DataFrame
     counted: Tally
 
 
@@ -87,7 +90,9 @@ def assess(reviewed: Path, verdicts: pl.DataFrame, sample: pl.DataFrame) -> Asse
         raise AssessmentError(
             f"{reviewed} has no field result yet; fill `field_result` with correct or wrong."
         )
-    return Assessment(results, estimate(results, verdicts, sample), counted)
+    return Assessment(
+        results, estimate(results, verdicts, sample), by_intervention(results, verdicts, sample), counted
+    )
 
 
 def read_results(reviewed: Path, verdicts: pl.DataFrame, sample: pl.DataFrame) -> tuple[pl.DataFrame, Tally]:
@@ -229,6 +234,16 @@ def estimate(results: pl.DataFrame, verdicts: pl.DataFrame, sample: pl.DataFrame
             name = "parcels" if unit == "count" else "total hectares"
             rows.append(_row(measure, name, weighted_share(hit, domain, size, table), whole))
     return pl.DataFrame(rows, schema=ASSESSMENT, orient="row")
+
+
+def by_intervention(results: pl.DataFrame, verdicts: pl.DataFrame, sample: pl.DataFrame) -> pl.DataFrame:
+    """Estimate the shares of each intervention alone: `stratum`, then schema ASSESSMENT without totals."""
+    parts = []
+    for (name,), drawn in sorted(sample.group_by("stratum"), key=lambda part: str(part[0])):
+        visited = results.filter(pl.col("parcel_id").is_in(drawn["parcel_id"].to_list()))
+        shares = estimate(visited, verdicts, drawn).filter(~pl.col("measure").str.ends_with("_total"))
+        parts.append(shares.select(pl.lit(name, pl.String).alias("stratum"), *ASSESSMENT))
+    return pl.concat(parts) if parts else pl.DataFrame(schema={"stratum": pl.String, **ASSESSMENT})
 
 
 def _passing() -> list[str]:

@@ -47,6 +47,12 @@ def test_classes_can_be_merged(tmp_path: Path) -> None:
     assert crops["crop_class"].to_list() == ["winter_wheat"]
 
 
+def test_a_merge_that_does_nothing_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = table(tmp_path, "code,hcat_code\n1,3301030000\n")
+    read_crop_table(CropTableOptions(tables=(path,), merge_classes={"potato": "root_crops"}))
+    assert "names potato, a class of no code. Did you mean 'potatoes'?" in caplog.text
+
+
 def test_no_table_is_an_empty_table() -> None:
     assert read_crop_table(CropTableOptions()).height == 0
 
@@ -59,6 +65,10 @@ def test_no_table_is_an_empty_table() -> None:
         ("code,name\n1,wheat\n", "hcat_column or class_column"),
         ("code,hcat_code\n1,33,44\n", "1 rows of .* heading's 2 cells, first row 1"),
         ("", "is empty"),
+        (
+            "code,hcat_code\n1,3.30103E+09\n2,\n",
+            r"1 HCAT3 codes of .* are not ten digits, first \['3.30103E\+09'\]",
+        ),
     ],
 )
 def test_a_table_that_cannot_serve_says_why(tmp_path: Path, text: str, says: str) -> None:

@@ -7,6 +7,8 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import shapely
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from features.declarations import DeclarationOptions, read_declarations
@@ -200,6 +202,36 @@ def test_unknown_keys_are_refused() -> None:
 
 def test_columns_named_twice_are_read_once() -> None:
     assert FieldOptions(parcel_id="id", code="crop", code_second="crop").columns() == ["id", "crop"]
+
+
+PIECES = st.sampled_from(
+    [None, shapely.Polygon(), shapely.Point(4e6, 3e6), shapely.box(4e6, 3e6, 4e6 + 50, 3e6 + 50),
+     shapely.LineString([(4e6, 3e6), (4e6 + 9, 3e6)]),
+     shapely.Polygon([(4e6, 3e6), (4e6 + 9, 3e6), (4e6, 3e6)]),
+     shapely.Polygon([(4e6, 3e6), (4e6 + 9, 3e6 + 9), (4e6 + 9, 3e6), (4e6, 3e6 + 9)])]
+)  # fmt: skip
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.tuples(PIECES, st.sampled_from([None, "001", "NO", "999", " "])), min_size=1, max_size=8))
+def test_parcels_in_are_parcels_out(tmp_path: Path, codes: Path, rows: list[tuple[Any, str | None]]) -> None:
+    ids = [f"{number:03d}" for number in range(len(rows))]
+    frame = gpd.GeoDataFrame(
+        {"id": ids, "crop": [code for _, code in rows]},
+        geometry=[shape for shape, _ in rows],
+        crs="EPSG:3035",
+    )
+    path = tmp_path / "any.parquet"
+    frame.to_parquet(path)
+    read, counted, _ = read_declarations(
+        options(path, codes, fields={"parcel_id": "id", "code": "crop"}), 2024
+    )
+    assert list(read["parcel_id"]) == ids
+    assert counted.came_in == len(rows)
+    assert counted.lost == read["reason"].notna().sum()
+    usable = read[read["reason"].isna()]
+    assert usable["crop_class"].notna().all()
+    assert (usable["area_ha"] > 0).all()
 
 
 def findings(shapes: list[shapely.Geometry], claimed: list[float], **changes: float) -> list[tuple[Any, ...]]:

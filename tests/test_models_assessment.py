@@ -43,6 +43,9 @@ def test_a_sample_goes_out_empty_and_comes_back(tmp_path: Path) -> None:
     assert found.table.schema == ASSESSMENT
     wrong = found.table.filter((pl.col("measure") == "wrong_rate") & (pl.col("unit") == "count"))
     assert wrong.select("value", "low", "n").row(0) == (0, 0, 10)
+    assert set(found.by_intervention["stratum"]) == set(SAMPLE["stratum"])
+    visited = found.by_intervention.filter((pl.col("measure") == "wrong_rate") & (pl.col("unit") == "count"))
+    assert visited["n"].sum() == 10
 
 
 def test_what_is_not_visited_is_counted_and_empty_rows_are_nothing(tmp_path: Path) -> None:
