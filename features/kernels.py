@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 HUGE = 1e20  # written as a fill value by several tools; no physical quantity read here comes near it
-FEW = 40  # pixels that are sorted rather than narrowed down
+FEW = 32  # pixels that are sorted rather than narrowed down
 LOOSE: Any = {"reassoc", "nsz", "contract"}  # sums may be reordered into vector lanes; NaN and inf stay exact
 
 WEIGHT, MEAN, SQUARES, LOWEST, HIGHEST, COUNT = range(6)
@@ -21,26 +21,30 @@ MOMENTS = 6
 
 @njit(nogil=True, cache=True)
 def gather(block, rows, columns, lengths, out):  # type: ignore[no-untyped-def]
-    """Copy the runs' pixels of `block (y, x)` into the line `out`, converted to its type."""
-    position = 0
+    """Copy the runs' pixels of a contiguous `block (y, x)` into the line `out`, converted to float32."""
+    flat = block.reshape(-1)
+    width = np.uint64(block.shape[1])
+    position = np.uint64(0)
     for run in range(rows.size):
-        row = rows[run]
-        first = columns[run]
-        for step in range(lengths[run]):
-            out[position] = block[row, first + step]
-            position += 1
+        start = np.uint64(rows[run]) * width + np.uint64(columns[run])
+        length = np.uint64(lengths[run])
+        for step in range(length):
+            out[position + step] = np.float32(flat[start + step])
+        position += length
 
 
 @njit(nogil=True, cache=True)
 def mask_weights(clear, rows, columns, lengths, weights, out):  # type: ignore[no-untyped-def]
-    """Copy the weights, zero where `clear (y, x)` is False."""
-    position = 0
+    """Copy the weights, zero where a contiguous `clear (y, x)` is False."""
+    flat = clear.reshape(-1)
+    width = np.uint64(clear.shape[1])
+    position = np.uint64(0)
     for run in range(rows.size):
-        row = rows[run]
-        first = columns[run]
-        for step in range(lengths[run]):
-            out[position] = weights[position] if clear[row, first + step] else np.float32(0)
-            position += 1
+        start = np.uint64(rows[run]) * width + np.uint64(columns[run])
+        length = np.uint64(lengths[run])
+        for step in range(length):
+            out[position + step] = weights[position + step] if flat[start + step] else np.float32(0)
+        position += length
 
 
 @njit(nogil=True, cache=True, fastmath=LOOSE)
@@ -74,23 +78,24 @@ def _extremes(bits, n):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _unkey(key, bits):  # type: ignore[no-untyped-def]
-    bits[0] = key ^ ((key >> np.int32(31)) & np.int32(0x7FFFFFFF))
-    return np.float64(bits.view(np.float32)[0])
+def _bits_of(key):  # type: ignore[no-untyped-def]
+    return key ^ ((key >> np.int32(31)) & np.int32(0x7FFFFFFF))
 
 
 @njit(nogil=True, cache=True)
-def _moments(values, weights, n, out, spare):  # type: ignore[no-untyped-def]
-    """Weight, mean, sum of squared deviations, extremes and count of n > 0 pixels."""
+def _moments(values, bits, weights, n, moments, i):  # type: ignore[no-untyped-def]
+    """Weight, mean, sum of squared deviations, extremes and count of n > 0 pixels, into row i."""
     shift = np.float64(values[0])  # deviations from one of the values: no cancellation where all are alike
     total, first, second = _sums(values, weights, n, shift)
-    low, high = _extremes(values.view(np.int32), n)
-    out[WEIGHT] = total
-    out[MEAN] = shift + first / total
-    out[SQUARES] = max(second - first * first / total, 0.0)
-    out[LOWEST] = _unkey(low, spare)
-    out[HIGHEST] = _unkey(high, spare)
-    out[COUNT] = n
+    low, high = _extremes(bits, n)
+    moments[i, WEIGHT] = total
+    moments[i, MEAN] = shift + first / total
+    moments[i, SQUARES] = max(second - first * first / total, 0.0)
+    moments[i, COUNT] = n
+    bits[n] = _bits_of(low)  # one place beyond the pixels, to read the bits as numbers again
+    moments[i, LOWEST] = np.float64(values[n])
+    bits[n] = _bits_of(high)
+    moments[i, HIGHEST] = np.float64(values[n])
 
 
 @njit(nogil=True, cache=True, fastmath=LOOSE)
@@ -133,19 +138,27 @@ def _sort(values, weights, n):  # type: ignore[no-untyped-def]
         gap //= 3
 
 
+@njit(nogil=True, cache=True, fastmath=LOOSE)
+def _weight_below(values, weights, n, low):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for i in range(n):
+        total += np.float64(weights[i]) if values[i] <= low else 0.0
+    return total
+
+
 @njit(nogil=True, cache=True)
 def _collect(values, weights, n, low, high, some, theirs):  # type: ignore[no-untyped-def]
-    """Copy the pixels in (low, high]; also return the weight at or below `low`, summed in float64."""
-    found = 0
-    below = 0.0
-    for i in range(n):
+    """Copy the pixels in (low, high]; also return the weight at or below `low`, summed in float64.
+
+    Every pixel is written, and kept or not by arithmetic: a branch would be guessed wrongly half of the time.
+    """
+    found = np.uint64(0)
+    for i in range(np.uint64(n)):  # unsigned: no check for negative indices
         value = values[i]
-        weight = weights[i]
         some[found] = value
-        theirs[found] = weight
-        below += np.float64(weight) if value <= low else 0.0
-        found += (value > low) & (value <= high)
-    return found, below
+        theirs[found] = weights[i]
+        found += np.uint64(value > low) & np.uint64(value <= high)
+    return np.int64(found), _weight_below(values, weights, n, low)
 
 
 @njit(nogil=True, cache=True)
@@ -180,17 +193,21 @@ def _interpolate(some, theirs, found, count_below, weight_below, count, target):
 
 
 @njit(nogil=True, cache=True)
-def _quantile(values, weights, n, moments, q, z, some, theirs):  # type: ignore[no-untyped-def]
+def _quantile(values, weights, n, moments, i, q, z, some, theirs):  # type: ignore[no-untyped-def]
     """Quantile of one parcel: narrow the values down to a few around the answer, then sort those.
 
     A bound holds when the weight at or below it is more than one pixel (with slack for rounding) away from
     the target, so that neither the answer nor the neighbour it is interpolated with can lie outside.
     """
-    target = q * moments[WEIGHT]
+    target = q * moments[i, WEIGHT]
     low, weight_low, count_low = -np.inf, 0.0, np.int64(0)
-    high, weight_high, count_high = np.float64(moments[HIGHEST]), moments[WEIGHT], np.int64(moments[COUNT])
-    deviation = np.sqrt(moments[SQUARES] / moments[WEIGHT])
-    pivots = (moments[MEAN] + (z - 0.15) * deviation, moments[MEAN] + (z + 0.15) * deviation)
+    high, weight_high, count_high = (
+        np.float64(moments[i, HIGHEST]),
+        moments[i, WEIGHT],
+        np.int64(moments[i, COUNT]),
+    )
+    deviation = np.sqrt(moments[i, SQUARES] / moments[i, WEIGHT])
+    pivots = (moments[i, MEAN] + (z - 0.15) * deviation, moments[i, MEAN] + (z + 0.15) * deviation)
     for _ in range(12):
         inside = count_high - count_low
         if inside <= FEW:
@@ -204,7 +221,7 @@ def _quantile(values, weights, n, moments, q, z, some, theirs):  # type: ignore[
                 high, weight_high, count_high = np.float64(pivot), weight, np.int64(number)
         if count_high - count_low == inside:  # as narrow as ties allow
             break
-        start = max(low, np.float64(moments[LOWEST]))
+        start = max(low, np.float64(moments[i, LOWEST]))
         slope = (high - start) / (weight_high - weight_low)
         margin = 1.5 + 0.04 * (weight_high - weight_low)
         pivots = (
@@ -213,7 +230,9 @@ def _quantile(values, weights, n, moments, q, z, some, theirs):  # type: ignore[
         )
     found, below = _collect(values, weights, n, np.float32(low), np.float32(high), some, theirs)
     _sort(some, theirs, found)
-    return _interpolate(some, theirs, found, count_low, below, moments[COUNT], target * (moments[COUNT] - 1))
+    return _interpolate(
+        some, theirs, found, count_low, below, moments[i, COUNT], target * (moments[i, COUNT] - 1)
+    )
 
 
 @njit(nogil=True, cache=True)
@@ -239,27 +258,34 @@ def _usable(values, weights, n, nodata):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _finish_parcel(values, weights, n, nodata, quantiles, scores, moments, answers, spare):  # type: ignore[no-untyped-def]
-    usable = _usable(values, weights, n, nodata)
-    if usable < n:
+def _finish_parcel(  # type: ignore[no-untyped-def]
+    values, bits, weights, n, nodata, quantiles, scores, moments, answers, i, some, theirs
+):
+    if _usable(values, weights, n, nodata) < n:
         n = _drop(values, weights, n, nodata)
     if n == 0:
-        moments[:] = np.nan
-        answers[:] = np.nan
-        moments[WEIGHT] = 0.0
-        moments[COUNT] = 0.0
+        moments[i, :] = np.nan
+        moments[i, WEIGHT] = 0.0
+        moments[i, COUNT] = 0.0
+        answers[i, :] = np.nan
         return
-    _moments(values, weights, n, moments, spare[0].view(np.int32))
+    _moments(values, bits, weights, n, moments, i)
     for k in range(quantiles.size):
-        answers[k] = _quantile(values, weights, n, moments, quantiles[k], scores[k], spare[0], spare[1])
+        answers[i, k] = _quantile(values, weights, n, moments, i, quantiles[k], scores[k], some, theirs)
 
 
 @njit(nogil=True, cache=True)
-def _scratch(offsets):  # type: ignore[no-untyped-def]
-    longest = 1
+def _longest(offsets):  # type: ignore[no-untyped-def]
+    longest = 0
     for i in range(offsets.size - 1):
         longest = max(longest, offsets[i + 1] - offsets[i])
-    return np.empty((4, longest), np.float32)
+    return longest + 1
+
+
+@njit(nogil=True, cache=True)
+def _copy(source, start, target, n):  # type: ignore[no-untyped-def]
+    for i in range(n):
+        target[i] = source[start + i]
 
 
 @njit(nogil=True, cache=True)
@@ -281,30 +307,38 @@ def summarise_block(  # type: ignore[no-untyped-def]
     moments, answers
         Written: `(parcel, MOMENTS)` and `(parcel, quantile)`, float64.
     """
-    scratch = _scratch(offsets)
-    line, share = scratch[0], scratch[1]
+    longest = _longest(offsets)
+    line, share = np.empty(longest, np.float32), np.empty(longest, np.float32)
+    some, theirs = np.empty(longest, np.float32), np.empty(longest, np.float32)
+    bits = line.view(np.int32)
+    flat = block.reshape(-1)
+    width = np.uint64(block.shape[1])
     for i in range(offsets.size - 1):
-        n = 0
-        for run in range(runs[i], runs[i + 1]):
-            row = rows[run]
-            first = np.int64(columns[run])
-            start = offsets[i] + n
-            for step in range(lengths[run]):
-                line[n + step] = np.float32(block[row, first + step])
-                share[n + step] = weights[start + step]
-            n += lengths[run]
-        _finish_parcel(line, share, n, nodata, quantiles, scores, moments[i], answers[i], scratch[2:])
+        n = np.uint64(0)
+        for run in range(np.uint64(runs[i]), np.uint64(runs[i + 1])):
+            start = np.uint64(rows[run]) * width + np.uint64(columns[run])
+            length = np.uint64(lengths[run])
+            for step in range(length):  # unsigned: no check for negative indices
+                line[n + step] = np.float32(flat[start + step])
+            n += length
+        _copy(weights, np.uint64(offsets[i]), share, n)
+        _finish_parcel(
+            line, bits, share, np.int64(n), nodata, quantiles, scores, moments, answers, i, some, theirs
+        )
 
 
 @njit(nogil=True, cache=True)
 def summarise_line(values, weights, offsets, nodata, quantiles, scores, moments, answers):  # type: ignore[no-untyped-def]
     """Statistics of every parcel from gathered pixels: as `summarise_block`, `values` one per weight."""
-    scratch = _scratch(offsets)
-    line, share = scratch[0], scratch[1]
+    longest = _longest(offsets)
+    line, share = np.empty(longest, np.float32), np.empty(longest, np.float32)
+    some, theirs = np.empty(longest, np.float32), np.empty(longest, np.float32)
+    bits = line.view(np.int32)
     for i in range(offsets.size - 1):
-        start = offsets[i]
-        n = offsets[i + 1] - start
-        for step in range(n):
-            line[step] = values[start + step]
-            share[step] = weights[start + step]
-        _finish_parcel(line, share, n, nodata, quantiles, scores, moments[i], answers[i], scratch[2:])
+        start = np.uint64(offsets[i])
+        n = np.uint64(offsets[i + 1]) - start
+        _copy(values, start, line, n)
+        _copy(weights, start, share, n)
+        _finish_parcel(
+            line, bits, share, np.int64(n), nodata, quantiles, scores, moments, answers, i, some, theirs
+        )

@@ -44,7 +44,9 @@ def masked(coverage: Coverage, clear: np.ndarray) -> np.ndarray:
     """The coverage's weights, zero where `clear (y, x)` is False; float32 (pixel,)."""
     _check_shape(clear, coverage)
     out = np.empty_like(coverage.weights)
-    mask_weights(clear, coverage.rows, coverage.columns, coverage.lengths, coverage.weights, out)
+    mask_weights(
+        np.ascontiguousarray(clear), coverage.rows, coverage.columns, coverage.lengths, coverage.weights, out
+    )
     return out
 
 
@@ -52,7 +54,7 @@ def gathered(block: np.ndarray, coverage: Coverage) -> np.ndarray:
     """The covered pixels of `block (y, x)` in the order of the coverage's weights; float32 (pixel,)."""
     _check_shape(block, coverage)
     out = np.empty(len(coverage.weights), np.float32)
-    gather(block, coverage.rows, coverage.columns, coverage.lengths, out)
+    gather(np.ascontiguousarray(block), coverage.rows, coverage.columns, coverage.lengths, out)
     return out
 
 
@@ -70,7 +72,15 @@ def summarise(
     none = NO_NODATA if nodata is None else np.float32(nodata)
     runs = (coverage.rows, coverage.columns, coverage.lengths, coverage.runs)
     summarise_block(
-        block, *runs, weights, coverage.offsets, none, quantiles, scores, part.moments, part.answers
+        np.ascontiguousarray(block),
+        *runs,
+        weights,
+        coverage.offsets,
+        none,
+        quantiles,
+        scores,
+        part.moments,
+        part.answers,
     )
     return part
 
