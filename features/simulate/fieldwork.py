@@ -34,7 +34,7 @@ def before_sowing(
     states.plant_water[:] += before * 0.5 * cover[:, None]
     stubble = (kind == STUBBLE)[:, None]
     _paint(states, before, chlorophyll=38.0, senescence=np.where(stubble, 0.3, 0.08), straw=0.3 * stubble)
-    work_soil(states, destroyed, season.day, rough_db=1.6, share=0.8)
+    work_soil(states, destroyed, season.day, rough_db=1.4, share=0.8)
     work_soil(states, sowing, season.day, rough_db=1.0 if crop.form == ROW else 0.6, share=0.7)
 
 

@@ -19,7 +19,8 @@ SCATTER = {
     "cereal": (0.0035, 0.135, 0.0011, 0.085),
     "winter_rapeseed": (0.0200, 0.10, 0.0105, 0.09),
     "peas_beans": (0.0150, 0.11, 0.0075, 0.09),
-    "row": (0.0310, 0.07, 0.0122, 0.065),
+    "maize": (0.0310, 0.07, 0.0130, 0.06),
+    "row": (0.0310, 0.07, 0.0120, 0.065),
     "grass": (0.0300, 0.12, 0.0180, 0.075),
 }
 CEREALS = ("winter_wheat", "winter_barley", "winter_rye", "triticale", "spring_barley", "oats")
@@ -48,9 +49,9 @@ def incidence_of(k: int) -> float:
 def soil_db(wetness: float, roughness_db: np.ndarray, fields: Fields, incidence: float) -> np.ndarray:
     """Return VV backscatter of bare soil in dB (field,): wetter and rougher is brighter, oblique is darker.
 
-    About 0.2 dB per percent of moisture (Baghdadi et al. 2016), 18 percent between dry and wet.
+    About 0.2 dB per percent of moisture (Baghdadi et al. 2016), 16 percent between dry and wet.
     """
-    return -11.2 + 3.6 * wetness + roughness_db + 0.7 * fields.roughness - 0.13 * (incidence - 38)
+    return -10.8 + 3.2 * wetness + roughness_db + 0.7 * fields.roughness - 0.13 * (incidence - 38)
 
 
 def backscatter(states: States, fields: Fields, at: Pass, wetness: float) -> np.ndarray:
@@ -71,7 +72,7 @@ def backscatter(states: States, fields: Fields, at: Pass, wetness: float) -> np.
 def _scatter_of(name: str) -> str:
     if name in CEREALS:
         return "cereal"
-    if name in ROWS:
+    if name in ROWS and name not in SCATTER:
         return "row"
     return name if name in SCATTER else "grass"
 
