@@ -18,6 +18,16 @@ from reports.run import RunTables
 from reports.summary import Row, group, split
 from reports.translation import Text, translation
 
+EXPORTS = (
+    "verdicts.gpkg",
+    "verdicts.csv",
+    "quality_sample.csv",
+    "exports/verdicts.geoparquet",
+    "exports/fields_fiboa.parquet",
+    "exports/gsa_population.gpkg",
+    "exports/gsa_ua_claimed.csv",
+    "exports/quality_sample.csv",
+)
 SCRIPTS = ["common.js", "map.js", "agency.js"]
 
 
@@ -33,7 +43,7 @@ def write_agency(run: RunTables, out: Path, options: PublishOptions, listed: pl.
     table = run.table.join(listed.select("parcel_id", "sheet"), on="parcel_id", how="left").sort("parcel_id")
     data = _data(run, table, options, text)
     parts = math.ceil(len(embed_json(data)) / (options.page_limit_mb * 1e6 * 0.9))
-    context = _context(run, options, text)
+    context = _context(run, out, options, text)
     if parts <= 1:
         data["list"] = _list(listed, table)
         return [_write(out / "agency.html", context, data)]
@@ -91,7 +101,7 @@ def _geometry(run: RunTables, table: pl.DataFrame) -> gpd.GeoSeries:
     return run.declarations.set_index("parcel_id").geometry.loc[table["parcel_id"].to_list()]
 
 
-def _context(run: RunTables, options: PublishOptions, text: Text) -> dict[str, Any]:
+def _context(run: RunTables, out: Path, options: PublishOptions, text: Text) -> dict[str, Any]:
     table, absent = run.table, text("agency.absent")
     groups = {
         "reason": group(table, "reason", lambda code: text.get(f"reason.{code}", clean(code)), absent),
@@ -107,9 +117,20 @@ def _context(run: RunTables, options: PublishOptions, text: Text) -> dict[str, A
         "rate_limit": options.list_rate_limit,
         "sample": _sample(run),
         "assessment": [] if run.assessment is None else run.assessment.to_dicts(),
-        "exports": [{k: clean(v) for k, v in export.items()} for export in run.lineage.get("exports", [])],
+        "exports": _exports(run, out, text),
         "parts": [],
     }
+
+
+def _exports(run: RunTables, out: Path, text: Text) -> list[dict[str, str]]:
+    """Return the files beside the reports that an officer may want: those of the lineage, else those found."""
+    named = run.lineage.get("exports")
+    if named is not None:
+        return [{key: clean(value) for key, value in export.items()} for export in named]
+    files = [(path, path.rsplit("/", 1)[-1].replace(".", "_")) for path in EXPORTS]
+    return [
+        {"path": path, "title": text(f"file.{key}")} for path, key in files if (out.parent / path).is_file()
+    ]
 
 
 def _sample(run: RunTables) -> list[Row]:

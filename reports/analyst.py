@@ -69,7 +69,7 @@ def _truth_scores(run: RunTables) -> list[dict[str, Any]]:
 
 
 def _rates(run: RunTables) -> dict[str, list[dict[str, Any]]]:
-    """Return, by what parcels have in common, false alarms and misses of the verdicts against the known truth."""
+    """Return false alarms and misses of the verdicts against the known truth, by what parcels share."""
     rates = stored(run, "verdict_rates")
     if rates is None:
         return {}

@@ -2,18 +2,23 @@
 
 import polars as pl
 
+
 from reports.embed import file_name
 from reports.options import PublishOptions
 from reports.run import RunTables
+
+# how the reasons of parcels begin that a field visit settled (models.assessment.SETTLED)
+SETTLED = "field_"
 
 
 def candidates(run: RunTables, options: PublishOptions) -> pl.DataFrame:
     """Return every parcel that can come on the list, in its order, with its `sheet` file name or null.
 
-    Parcels whose stored `q_value` is at most `options.list_rate_limit`, and all contradicted ones. The rate
-    chosen on the page cuts the list by `q_value` alone.
+    Parcels whose stored `q_value` is at most `options.list_rate_limit`, and all contradicted ones but those
+    that a field visit settled. The rate chosen on the page cuts the list by `q_value` alone.
     """
-    doubt = (pl.col("q_value") <= options.list_rate_limit) | (pl.col("verdict") == "contradicted")
+    flagged = (pl.col("verdict") == "contradicted") & ~pl.col("reason").str.starts_with(SETTLED)
+    doubt = (pl.col("q_value") <= options.list_rate_limit) | flagged
     rows = run.table.filter(doubt.fill_null(False)).sort(
         ["q_value", "probability", "parcel_id"], nulls_last=True, maintain_order=True
     )

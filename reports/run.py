@@ -47,7 +47,7 @@ class RunTables:
     lineage
         `config` (text), `seed`, `versions`, `git_commit`, `model_id`, `inputs` and `models` (lists of
         `{path, sha256}`), `stages` (list of `{stage, unit, came_in, went_out, set_aside}`), `exports`
-        (list of `{path, title}`), and `manifest_sha256` once the manifest stands.
+        (list of `{path, title}`; the known ones beside the reports where absent), and `manifest_sha256`.
     crop_names
         National code to the name the agency gives it.
     class_names

@@ -1,0 +1,68 @@
+"""Pictures of the pages for the README: `uv run python -m tests.make_pictures [DIR]`.
+
+DIR is the folder of a finished run; a made-up run is drawn where it is not given. Needs Debian's `chromium`.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from reports.options import PublishOptions
+from reports.pages import write_reports
+from tests.mock_run import make_run, write_scenes
+from tests.test_reports_browser import ARGUMENTS, CHROMIUM
+
+PICTURES = Path(__file__).parents[1] / "reports" / "screenshots"
+LARGE = {"width": 1366, "height": 900}
+
+
+def main() -> None:
+    """Draw the three pages and one sheet."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", nargs="?", type=Path, help="folder of a finished run")
+    parser.add_argument("--out", type=Path, default=PICTURES, help="folder of the pictures")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        reports = options.run / "reports" if options.run else _made_up(Path(folder))
+        for path in draw(reports, options.out):
+            print(path)
+
+
+def _made_up(folder: Path) -> Path:
+    run = make_run(900, 1, acquisitions=write_scenes(folder / "scenes"))
+    write_reports(run, folder / "reports", PublishOptions())
+    return folder / "reports"
+
+
+def draw(reports: Path, out: Path) -> list[Path]:
+    """Draw the pages of a folder of reports; return the pictures."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        page = browser.new_page(viewport=LARGE)
+        drawn = [
+            _shot(page, reports / f"{name}.html", out / f"{name}.png")
+            for name in ("agency", "analyst", "auditor")
+        ]
+        sheets = sorted((reports / "parcels").glob("*.html"), key=lambda path: -path.stat().st_size)
+        drawn += [_shot(page, sheets[0], out / "sheet.png", whole=True)] if sheets else []
+        browser.close()
+    return drawn
+
+
+def _shot(page: Any, source: Path, target: Path, whole: bool = False) -> Path:
+    page.goto(source.absolute().as_uri())
+    page.wait_for_timeout(300)
+    if source.name == "analyst.html":
+        page.locator("#matrix button").nth(1).click()
+        page.locator("#confusion").scroll_into_view_if_needed()
+        page.evaluate("document.querySelector('#confusion').scrollIntoView()")
+    page.screenshot(path=target, full_page=whole)
+    return target
+
+
+if __name__ == "__main__":
+    main()
