@@ -24,7 +24,7 @@ from features.indices import bands_of
 from features.scenes import scene_of
 from features.schema import PARCELS
 from features.tiling import assign_tiles
-from features.units import Outcome, Unit, reason_of, run_unit, tile_coverage
+from features.units import Outcome, Unit, forget_tiles, reason_of, run_unit, tile_coverage
 
 __all__ = ["ExtractOptions", "extract", "read_set_aside"]
 
@@ -92,39 +92,112 @@ def extract(
     ImageryError
         Where no raster covers any parcel.
     """
+    work = plan(acquisitions, options)
+    buffered = inner_buffer(declarations.geometry, options.inner_buffer_m).reset_index(drop=True)
+    tiles = {sensor: assign_tiles(buffered, grids) for sensor, grids in _by_sensor(work.references).items()}
+    _check_overlap(tiles, declarations, work.references)
+    files = _write_parcels(folder, work.references, buffered, declarations["parcel_id"].to_numpy(), tiles)
+    ran = _run(work, work.rows, files, options, folder, remover, progress, executor)
+    outcomes = _with_unread(work, ran.outcomes)
+    _write_index(folder, ran.units, outcomes)
+    return _parcels(declarations, buffered, tiles, ran.pixels), _account(outcomes)
+
+
+@dataclass(frozen=True)
+class Work:
+    """The acquisitions in order of time, the grid of every sensor's tile, and what cannot be used at all."""
+
+    rows: list[dict[str, Any]]
+    references: dict[tuple[str, str], GeoBox]
+    aside: list[Outcome]
+
+
+@dataclass(frozen=True)
+class _Ran:
+    units: list[Unit]
+    outcomes: list[Outcome]
+    pixels: dict[str, pl.DataFrame]  # full pixels by parcel, by sensor
+
+
+def plan(acquisitions: pl.DataFrame, options: ExtractOptions) -> Work:
+    """Open one header of every acquisition, and settle the grid of every sensor's tile."""
     rows = acquisitions.sort("datetime", "item_id").to_dicts()
     headers, aside = _read_headers(rows, options)
     references, shifted = _reference_grids(rows, headers)
-    aside += shifted
-    buffered = _buffered(declarations, options)
-    tiles = {sensor: assign_tiles(buffered, grids) for sensor, grids in _by_sensor(references).items()}
-    _check_overlap(tiles, declarations, references)
-    ids = declarations["parcel_id"].to_numpy()
-    files = {
-        (sensor, tile): _write_parcels(folder, sensor, tile, buffered, ids, chosen == tile, grid)
-        for (sensor, tile), grid in references.items()
-        if ((chosen := tiles[sensor]) == tile).any()
-    }
-    pixels = _prepare(rows, aside, files, options, folder, executor)
-    lost = {outcome.item_id for outcome in aside}
-    work = [row for row in rows if (row["sensor"], row["tile"]) in files and row["item_id"] not in lost]
-    plain = [row for row in work if remover is None or row["sensor"] != "s2"]
+    return Work(rows, references, aside + shifted)
+
+
+def _run(
+    work: Work,
+    rows: Sequence[Mapping[str, Any]],
+    files: Mapping[tuple[str, str], Path],
+    options: ExtractOptions,
+    folder: Path,
+    remover: Any,
+    progress: Progress | None,
+    executor: Executor,
+) -> _Ran:
+    """Coverage, then every unit of these rows whose tile holds parcels."""
+    lost = {outcome.item_id for outcome in work.aside}
+    rows = [row for row in rows if (row["sensor"], row["tile"]) in files and row["item_id"] not in lost]
+    pixels = _prepare(rows, files, options, folder, executor)
+    plain = [row for row in rows if remover is None or row["sensor"] != "s2"]
     units = [_unit(row, files[row["sensor"], row["tile"]], options, folder) for row in plain]
-    fills = [] if remover is None else _plan_fills(work, files, options, folder, remover)
+    fills = [] if remover is None else _plan_fills(rows, files, options, folder, remover)
     counter = _Counter(len(units) + sum(len(fill.blocks) for fill in fills if not fill.is_done), progress)
-    outcomes = [*aside]
+    outcomes = []
     for outcome in executor(run_unit, units):
         outcomes.append(outcome)
         counter.tick()
     for fill in fills:
         outcomes += run_fill(fill, executor, counter.tick)
         units += fill.units
-    outside = {row["item_id"] for row in rows} - {outcome.item_id for outcome in outcomes}
-    outcomes += [
-        Outcome(item, "", "no_parcel_in_tile", "no parcel is read from this tile") for item in sorted(outside)
-    ]
+    return _Ran(units, outcomes, pixels)
+
+
+def _with_unread(work: Work, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """All outcomes, with those known beforehand and of tiles that no parcel is read from."""
+    known = [*work.aside, *outcomes]
+    outside = {row["item_id"] for row in work.rows} - {outcome.item_id for outcome in known}
+    detail = "no parcel is read from this tile"
+    return known + [Outcome(item, "", "no_parcel_in_tile", detail) for item in sorted(outside)]
+
+
+Tile = tuple[str, gpd.GeoDataFrame, gpd.GeoSeries, dict[str, np.ndarray]]
+
+
+def extract_tiles(
+    work: Work,
+    tiles: Iterable[Tile],
+    options: ExtractOptions,
+    folder: Path,
+    progress: Progress | None = None,
+    executor: Executor = map,
+) -> Tally:
+    """As `extract`, tile by tile, for parcels that are not to be held in memory together.
+
+    Parameters
+    ----------
+    tiles
+        Name, parcels, their buffered geometries, and by sensor the tile each is read from or None; every tile's
+        parcels are let go before the next is asked for.
+    """
+    units: list[Unit] = []
+    outcomes: list[Outcome] = []
+    for tile, parcels, buffered, chosen in tiles:
+        here = {key: grid for key, grid in work.references.items() if key[1] == tile}
+        files = _write_parcels(folder, here, buffered, parcels["parcel_id"].to_numpy(), chosen)
+        rows = [row for row in work.rows if row["tile"] == tile]
+        ran = _run(work, rows, files, options, folder, None, progress, executor)
+        units += ran.units
+        outcomes += ran.outcomes
+        table = _parcels(parcels, buffered, chosen, ran.pixels).filter(pl.col("tile").is_not_null())
+        with atomic_path(folder / "parcels" / f"{_safe(tile)}.parquet") as partial:
+            table.write_parquet(partial)
+        forget_tiles()
+    outcomes = _with_unread(work, outcomes)
     _write_index(folder, units, outcomes)
-    return _parcels(declarations, buffered, tiles, pixels), _account(outcomes)
+    return _account(outcomes)
 
 
 class _Counter:
@@ -241,10 +314,6 @@ def _by_sensor(references: Mapping[tuple[str, str], GeoBox]) -> dict[str, dict[s
     return grids
 
 
-def _buffered(declarations: gpd.GeoDataFrame, options: ExtractOptions) -> gpd.GeoSeries:
-    return inner_buffer(declarations.geometry, options.inner_buffer_m).reset_index(drop=True)
-
-
 def _check_overlap(
     tiles: Mapping[str, np.ndarray],
     declarations: gpd.GeoDataFrame,
@@ -260,25 +329,29 @@ def _check_overlap(
 
 def _write_parcels(
     folder: Path,
-    sensor: str,
-    tile: str,
+    references: Mapping[tuple[str, str], GeoBox],
     buffered: gpd.GeoSeries,
     ids: np.ndarray,
-    chosen: np.ndarray,
-    grid: GeoBox,
-) -> Path:
-    """Write the tile's parcels in its CRS, under a name that says what is in it."""
-    shapes = buffered[chosen].to_crs(str(grid.crs))
-    at = np.argsort(-shapes.bounds["maxy"].fillna(0).to_numpy(), kind="stable")  # as the raster's rows come
-    shapes, names = shapes.iloc[at], ids[chosen][at]
-    key = coverage_key(np.asarray(shapes.array, dtype=object), names, grid)[:16]
-    path = folder / "tiles" / f"{sensor}-{tile}-{key}.parquet"
-    if not path.exists():
-        with atomic_path(path) as partial:
-            gpd.GeoDataFrame({"parcel_id": names}, geometry=shapes.to_numpy(), crs=shapes.crs).to_parquet(
-                partial
-            )
-    return path
+    tiles: Mapping[str, np.ndarray],
+) -> dict[tuple[str, str], Path]:
+    """Write each tile's parcels in its CRS, under a name that says what is in it; tiles without any are left out."""
+    files = {}
+    for (sensor, tile), grid in references.items():
+        chosen = tiles[sensor] == tile
+        if not chosen.any():
+            continue
+        shapes = buffered[chosen].to_crs(str(grid.crs))
+        order = np.argsort(
+            -shapes.bounds["maxy"].fillna(0).to_numpy(), kind="stable"
+        )  # as the raster's rows come
+        shapes, names = shapes.iloc[order], ids[chosen][order]
+        key = coverage_key(np.asarray(shapes.array, dtype=object), names, grid)[:16]
+        path = files[sensor, tile] = folder / "tiles" / f"{sensor}-{_safe(tile)}-{key}.parquet"
+        if not path.exists():
+            with atomic_path(path) as partial:
+                frame = gpd.GeoDataFrame({"parcel_id": names}, geometry=shapes.to_numpy(), crs=shapes.crs)
+                frame.to_parquet(partial)
+    return files
 
 
 def run_tile(job: TileJob) -> tuple[str, np.ndarray, np.ndarray]:
@@ -291,7 +364,6 @@ def run_tile(job: TileJob) -> tuple[str, np.ndarray, np.ndarray]:
 
 def _prepare(
     rows: Sequence[Mapping[str, Any]],
-    aside: Sequence[Outcome],
     files: Mapping[tuple[str, str], Path],
     options: ExtractOptions,
     folder: Path,
@@ -299,10 +371,9 @@ def _prepare(
 ) -> dict[str, pl.DataFrame]:
     """Coverage of every tile's grids ahead of its units; full pixels of the parcels, by sensor."""
     jobs = {}
-    lost = {outcome.item_id for outcome in aside}
     for row in rows:
         key = (row["sensor"], row["tile"])
-        if key in jobs or key not in files or row["item_id"] in lost:
+        if key in jobs:
             continue
         try:
             scene = scene_of(row, options.features_of(row["sensor"]))
@@ -321,7 +392,7 @@ def _unit(row: Mapping[str, Any], parcels: Path, options: ExtractOptions, folder
     key = fingerprint(
         [CODE_VERSION, parcels.name, _identity(row), options.model_dump(exclude={"threads", "prefetch_mb"})]
     )
-    part = folder / "parts" / row["tile"] / f"{_safe(row['item_id'])}-{key[:16]}.parquet"
+    part = folder / "parts" / _safe(row["tile"]) / f"{_safe(row['item_id'])}-{key[:16]}.parquet"
     return Unit(row, row["tile"], parcels, folder / "coverage", part, options)
 
 

@@ -113,6 +113,12 @@ def tile_coverage(parcels: Path, grid: GeoBox, cache: Path) -> Coverage:
     return coverage_of(table.geometry, table["parcel_id"].to_numpy(), grid, cache)
 
 
+def forget_tiles() -> None:
+    """Let go of every coverage held in memory."""
+    for held in (tile_coverage, tile_shares, windows_of, touched_blocks):
+        held.cache_clear()
+
+
 @dataclass
 class Gathered:
     """One grid's coverage within one block, and the weights that the clear mask leaves."""
