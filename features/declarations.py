@@ -111,7 +111,18 @@ def _geometries(raw: gpd.GeoDataFrame, options: DeclarationOptions) -> gpd.GeoSe
         raise DeclarationError(
             f"{options.path} does not say its coordinate system; set `crs`, for example EPSG:28992."
         )
+    if series.crs.is_geographic and _beyond_degrees(series):
+        raise DeclarationError(
+            f"{options.path} says that it is in degrees ({series.crs.name}), but its coordinates are not; "
+            "set `crs` to the system that they are in."
+        )
     return to_metric(series, options.metric_crs)
+
+
+def _beyond_degrees(series: gpd.GeoSeries) -> bool:
+    """Say whether most geometries lie outside the globe: metres taken for degrees."""
+    bounds = np.abs(series.bounds.dropna().to_numpy())
+    return bool(len(bounds)) and float((bounds > (360, 90, 360, 90)).any(axis=1).mean()) > 0.5
 
 
 def _attributes(raw: gpd.GeoDataFrame, options: DeclarationOptions, season: int, key: bytes) -> pd.DataFrame:

@@ -15,10 +15,12 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import pyogrio
+import pyproj
 import shapely
 
 from features.archive import unpack
 from features.errors import DeclarationError
+from features.geometry import parse_crs
 from features.naming import did_you_mean
 
 logger = logging.getLogger(__name__)
@@ -283,12 +285,17 @@ def _read_geojson(path: Path, columns: Columns, layer: str | None) -> gpd.GeoDat
         name: pd.Series([row.get(name) for row in properties], dtype=object) for name in columns
     }
     data[FEATURE_ID] = [str(feature.get("id", number)) for number, feature in enumerate(features)]
-    return gpd.GeoDataFrame(data, geometry=shapes, crs=_geojson_crs(root))
+    return gpd.GeoDataFrame(data, geometry=shapes, crs=_geojson_crs(root, path))
 
 
-def _geojson_crs(root: dict[str, Any]) -> str:
-    named = (root.get("crs") or {}).get("properties", {}).get("name")
-    return str(named) if named else "OGC:CRS84"
+def _geojson_crs(root: dict[str, Any], path: Path) -> pyproj.CRS:
+    try:
+        named = (root.get("crs") or {}).get("properties", {}).get("name")
+    except AttributeError as error:
+        raise DeclarationError(
+            f"{path.name} has a `crs` that is none of GeoJSON's; remove or mend it."
+        ) from error
+    return parse_crs(str(named or "OGC:CRS84"), f"{path.name}: crs")
 
 
 def _read_parquet(path: Path, columns: Columns, layer: str | None) -> gpd.GeoDataFrame:

@@ -159,6 +159,15 @@ def test_a_file_without_a_coordinate_system_says_so_and_the_config_can_say_it(
     assert frame.crs.to_epsg() == 3035
 
 
+def test_metres_taken_for_degrees_are_noticed(tmp_path: Path, codes: Path) -> None:
+    path = written(tmp_path, agency().set_crs("EPSG:4326", allow_override=True))
+    with pytest.raises(
+        DeclarationError, match=r"says that it is in degrees \(WGS 84\), but its coordinates are not"
+    ):
+        read_declarations(options(path, codes), 2024)
+    assert read_declarations(options(path, codes, crs="EPSG:3035"), 2024)[1].lost == 2
+
+
 def test_degrees_are_reprojected_and_the_config_chooses_where_to(tmp_path: Path, codes: Path) -> None:
     path = written(tmp_path, agency().to_crs("EPSG:4326"))
     frame = read_declarations(options(path, codes), 2024)[0]

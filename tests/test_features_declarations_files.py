@@ -24,6 +24,7 @@ OGR_LAYER = b'<OGRVRTLayer name="a"><SrcDataSource>/etc/hostname</SrcDataSource>
 OGR_VRT = b"<OGRVRTDataSource>" + OGR_LAYER + b"</OGRVRTDataSource>"
 OGR_WFS = b"<OGRWFSDataSource><URL>http://127.0.0.1</URL></OGRWFSDataSource>"
 GDAL_PIPE = b'{"type": "gdal_streamed_alg", "command_line": "gdal vector"}'
+ONE = b'{"features": [{"properties": {"id": 1}, "geometry": null}], "crs": %b}'
 ENTITY = b'<!DOCTYPE a [<!ENTITY b SYSTEM "file:///etc/passwd">]><a>&b;</a>'
 
 
@@ -155,6 +156,8 @@ def test_missing_files_and_folders_say_so(tmp_path: Path) -> None:
         ("a.geojson", b'{"type": "FeatureCollection", "features": [', "is no GeoJSON feature collection"),
         ("a.geojson", b'{"type": "FeatureCollection"}', "is no GeoJSON feature collection"),
         ("a.geojson", b'{"a": ' * 20_000, "is no GeoJSON feature collection"),
+        ("a.geojson", ONE % b'{"properties": {"name": "EPSG:no"}}', "names no coordinate system"),
+        ("a.geojson", ONE % b'"x"', "has a `crs` that is none of GeoJSON's"),
         ("a.gml", b"<html><body>404 Not found</body></html>", "is XML but no GML feature collection"),
         ("a.gml", b"<FeatureCollection", "is broken XML"),
         ("a.gml", b"<a></b>", "is broken XML"),
