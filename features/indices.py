@@ -23,6 +23,7 @@ Array = NDArray[np.float32]
 
 # Pixels evaluated at a time: the operands of a formula then stay in a core's cache.
 CHUNK = 16_384
+_NAN = np.float32("nan")
 # spyndex's letters for the bands that Sentinel-2 has.
 SPYNDEX_BANDS = {
     "B": "B02", "G": "B03", "R": "B04", "RE1": "B05", "RE2": "B06", "RE3": "B07",
@@ -204,33 +205,42 @@ def _compile(formula: str) -> Callable[..., Array]:
     """Turn a formula into a function of its bands in sorted order, NaN where a divisor is not above zero."""
     tree = ast.parse(formula, mode="eval")
     _refuse_anything_else(tree, formula)
-    divisors = [ast.unparse(divisor) for node in ast.walk(tree) if (divisor := _divisor(node)) is not None]
     names = Index("", formula, "", "").bands
-    guards = [f"    usable &= ({divisor}) > 0" for divisor in divisors]
+    hoist = _Hoisted()
+    value = ast.unparse(hoist.visit(tree))
     lines = [
         f"def evaluate({', '.join(names)}):",
-        f"    value = {formula}",
-        "    usable = isfinite(value)",
-        *guards,
-        "    return where(usable, value, nan)",
+        *(f"    {name} = above_zero({divisor})" for name, divisor in hoist.divisors.items()),
+        f"    return finite({value})",
     ]
-    scope = {
-        "__builtins__": {},
-        "isfinite": np.isfinite,
-        "where": np.where,
-        "nan": np.float32("nan"),
-        **_FUNCTIONS,
-    }
+    scope = {"__builtins__": {}, "above_zero": _above_zero, "finite": _finite, **_FUNCTIONS}
     exec("\n".join(lines), scope)
     evaluate: Callable[..., Array] = scope["evaluate"]  # type: ignore[assignment]
     return evaluate
 
 
-def _divisor(node: ast.AST) -> ast.expr | None:
-    """What the node divides by, where that varies with the pixel."""
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div):
-        return node.right if any(isinstance(part, ast.Name) for part in ast.walk(node.right)) else None
-    return None
+class _Hoisted(ast.NodeTransformer):
+    """Takes out what a formula divides by, where that varies with the pixel, inner divisors first."""
+
+    def __init__(self) -> None:
+        self.divisors: dict[str, str] = {}
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
+        self.generic_visit(node)
+        if isinstance(node.op, ast.Div) and any(isinstance(part, ast.Name) for part in ast.walk(node.right)):
+            name = f"divisor_{len(self.divisors)}"
+            self.divisors[name] = ast.unparse(node.right)
+            node.right = ast.Name(name, ast.Load())
+        return node
+
+
+def _above_zero(divisor: Array) -> Array:
+    return np.where(divisor > 0, divisor, _NAN)
+
+
+def _finite(value: Array) -> Array:
+    endless = np.isinf(value)
+    return np.where(endless, _NAN, value) if endless.any() else value
 
 
 _ALLOWED = (
