@@ -25,7 +25,8 @@ VERSION = 1  # of the layout below; part of the cache key
 class Coverage:
     """Pixels that parcels cover, as runs along the grid's rows, with the covered fraction of each pixel.
 
-    Parcel i owns runs `runs[i]:runs[i + 1]` and weights `offsets[i]:offsets[i + 1]`; a run is `lengths[r]` pixels
+    Parcel i owns runs `runs[i]:runs[i + 1]` and weights `offsets[i]:offsets[i + 1]`; a run is
+    `lengths[r]` pixels
     from `(rows[r], columns[r])`. Rows, columns and lengths are of the narrowest type that holds them.
     """
 
@@ -62,12 +63,13 @@ class Coverage:
         pixel_of, offsets = ranges(self.offsets, parcels)
         return Coverage(
             self.parcel_ids[parcels], self.shape, runs, offsets,
-            self.rows[run_of], self.columns[run_of], self.lengths[run_of], self.weights[pixel_of], self.pixels[parcels],
+            self.rows[run_of], self.columns[run_of], self.lengths[run_of], self.weights[pixel_of],
+            self.pixels[parcels],
         )  # fmt: skip
 
     def window(self, rows: slice, columns: slice) -> tuple["Coverage", np.ndarray]:
-        """The part inside a block, its runs counted from the block's corner, and which parcels it holds: those with
-        pixels there, or all where the block is the whole grid."""
+        """The part inside a block, its runs counted from the block's corner, and which parcels it holds:
+        those with pixels there, or all where the block is the whole grid."""
         if (rows.start, columns.start) == (0, 0) and (rows.stop, columns.stop) == self.shape:
             return self, np.arange(len(self))
         bounds = (rows.start, rows.stop, columns.start, columns.stop)
@@ -80,13 +82,14 @@ class Coverage:
         part = Coverage(
             self.parcel_ids[present], shape,
             np.append(runs[present], runs[-1]), np.append(offsets[present], offsets[-1]),
-            first_row.astype(self.rows.dtype), first_column.astype(self.columns.dtype), length.astype(self.lengths.dtype),
-            weights, self.pixels[present],
+            first_row.astype(self.rows.dtype), first_column.astype(self.columns.dtype),
+            length.astype(self.lengths.dtype), weights, self.pixels[present],
         )  # fmt: skip
         return part, present
 
     def touched(self, tile: tuple[int, int]) -> np.ndarray:
-        """Which `tile` (height, width) of a raster with this shape any parcel touches; bool (tile row, tile column)."""
+        """Which `tile` (height, width) of a raster with this shape any parcel touches; bool (tile row,
+        tile column)."""
         touched = np.zeros((-(-self.shape[0] // tile[0]), -(-self.shape[1] // tile[1])), bool)
         row = self.rows.astype(np.int64) // tile[0]
         first = self.columns.astype(np.int64)
@@ -225,10 +228,10 @@ def _compute(shapes: np.ndarray, parcel_ids: np.ndarray, grid: GeoBox) -> Covera
     kind = np.min_scalar_type(max(height, width))
     runs, offsets = np.zeros(len(shapes) + 1, np.int64), np.zeros(len(shapes) + 1, np.int64)
     rows, columns, lengths, weights = [], [], [], []
-    for parcel, cell, weight in _batches(shapes, grid):
-        kept = weight > 0
-        order = np.lexsort((cell[kept], parcel[kept]))
-        parcel, cell, weight = parcel[kept][order], cell[kept][order], weight[kept][order]
+    for owners, cells, shares in _batches(shapes, grid):
+        kept = np.flatnonzero(shares > 0)
+        kept = kept[np.lexsort((cells[kept], owners[kept]))]
+        parcel, cell, weight = owners[kept], cells[kept], shares[kept]
         row, column = cell // width, cell % width
         new = np.ones(len(cell), bool)
         new[1:] = (np.diff(cell) != 1) | (np.diff(parcel) != 0) | (np.diff(row) != 0)

@@ -7,7 +7,7 @@ from pydantic import Field
 from features.imagery import MaskOptions
 from features.indices import find_index
 from features.options import Options
-from features.schema import OPTICAL_BANDS, STATISTICS
+from features.schema import OPTICAL_BANDS
 
 Statistics = Literal["mean", "std", "min", "max", "p25", "median", "p75"]
 OPTICAL = (*OPTICAL_BANDS, "ndvi", "ndre", "ndmi", "ndti", "psri", "tcari", "tcg", "tcw")
@@ -21,7 +21,7 @@ class ExtractOptions(Options):
     """Bands and indices of Sentinel-2, by the names of `features.indices`."""
     radar: tuple[str, ...] = RADAR
     """Features of Sentinel-1, by the names of `features.indices`."""
-    statistics: tuple[Statistics, ...] = STATISTICS
+    statistics: tuple[Statistics, ...] = ("mean", "std", "min", "max", "p25", "median", "p75")
     """Statistics to compute; the others are null in the observations."""
     inner_buffer_m: float = Field(5.0, ge=0, le=100)
     """Metres by which parcels are shrunk, so that mixed border pixels fall away."""
@@ -30,7 +30,8 @@ class ExtractOptions(Options):
     block_px: int = Field(2048, ge=32, le=32768)
     """Side of the blocks a raster is read by, in its finest pixels."""
     clear_block_px: int = Field(256, ge=16, le=4096)
-    """Side of the blocks whose whole time stack is held in memory where clouds are removed, in finest pixels."""
+    """Side of the blocks whose whole time stack is held in memory where clouds are removed, in finest
+    pixels."""
     threads: int = Field(2, ge=1, le=64)
     """Threads that decode and summarise within one worker."""
     prefetch_mb: Annotated[int, Field(ge=1, le=65536)] = 512

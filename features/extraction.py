@@ -1,4 +1,5 @@
-"""From acquisitions and declarations to observations: tiles, work units, resumption, and the account of both."""
+"""From acquisitions and declarations to observations: tiles, work units, resumption, and the account of
+both."""
 
 import logging
 from collections import Counter
@@ -43,6 +44,11 @@ class Executor(Protocol):
         ...
 
 
+def one_by_one(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """Run units one after another in this process."""
+    return map(function, items)
+
+
 @dataclass(frozen=True)
 class TileJob:
     """Coverage to be computed ahead of a tile's units."""
@@ -60,7 +66,7 @@ def extract(
     folder: Path,
     remover: Any = None,
     progress: Progress | None = None,
-    executor: Executor = map,
+    executor: Executor = one_by_one,
 ) -> tuple[pl.DataFrame, Tally]:
     """Extract every acquisition over every parcel of its tile into `folder`.
 
@@ -172,15 +178,15 @@ def extract_tiles(
     options: ExtractOptions,
     folder: Path,
     progress: Progress | None = None,
-    executor: Executor = map,
+    executor: Executor = one_by_one,
 ) -> Tally:
     """As `extract`, tile by tile, for parcels that are not to be held in memory together.
 
     Parameters
     ----------
     tiles
-        Name, parcels, their buffered geometries, and by sensor the tile each is read from or None; every tile's
-        parcels are let go before the next is asked for.
+        Name, parcels, their buffered geometries, and by sensor the tile each is read from or None; every
+        tile's parcels are let go before the next is asked for.
     """
     units: list[Unit] = []
     outcomes: list[Outcome] = []
@@ -219,7 +225,8 @@ def _plan_fills(
     folder: Path,
     remover: Any,
 ) -> list[Fill]:
-    """One fill per optical tile; the remover may draw on radar of the same coordinate system that nests in it."""
+    """One fill per optical tile; the remover may draw on radar of the same coordinate system that nests
+    in it."""
     bands, fills = bands_of_all(rows), []
     for tile in sorted({row["tile"] for row in rows if row["sensor"] == "s2"}):
         own = [row for row in rows if row["sensor"] == "s2" and row["tile"] == tile]
@@ -262,9 +269,8 @@ def _read_headers(
         missing = sorted(bands[row["sensor"], row["tile"]] - set(needed))
         try:
             if missing and (row["sensor"] == "s2" or not needed):
-                raise ImageryError(
-                    f"{row['item_id']} holds none of {missing}, which its tile's others do: none of the features"
-                )
+                lacks = f"{row['item_id']} lacks {missing}, which others of its tile hold"
+                raise ImageryError(f"{lacks}: none of the features is made of it.")
             headers[row["item_id"]] = grid_of(assets_by_band(row)[needed[0]]["href"])
         except (CropcheckError, IndexError) as error:
             known = (
@@ -277,7 +283,8 @@ def _read_headers(
 
 
 def _lattice(grid: GeoBox) -> tuple[Any, ...]:
-    """What grids share whose pixels lie on each other: CRS, pixel size and the place of a corner within a pixel."""
+    """What grids share whose pixels lie on each other: CRS, pixel size and the place of a corner within
+    a pixel."""
     a = grid.affine
     size = round(abs(a.a), 6)
     return str(grid.crs), size, round(a.c / size % 1, 3) % 1, round(a.f / size % 1, 3) % 1
@@ -334,7 +341,8 @@ def _write_parcels(
     ids: np.ndarray,
     tiles: Mapping[str, np.ndarray],
 ) -> dict[tuple[str, str], Path]:
-    """Write each tile's parcels in its CRS, under a name that says what is in it; tiles without any are left out."""
+    """Write each tile's parcels in its CRS, under a name that says what is in it; tiles without any are
+    left out."""
     files = {}
     for (sensor, tile), grid in references.items():
         chosen = tiles[sensor] == tile
@@ -355,7 +363,8 @@ def _write_parcels(
 
 
 def run_tile(job: TileJob) -> tuple[str, np.ndarray, np.ndarray]:
-    """Compute and cache coverage; return the tile's name, its parcels and their full pixels on the finest grid."""
+    """Compute and cache coverage; return the tile's name, its parcels and their full pixels on the
+    finest grid."""
     finest = tile_coverage(job.parcels, job.grids[0], job.cache)
     for grid in job.grids[1:]:
         tile_coverage(job.parcels, grid, job.cache)
@@ -440,7 +449,8 @@ def _parcels(
     tiles: Mapping[str, np.ndarray],
     pixels: Mapping[str, pl.DataFrame],
 ) -> pl.DataFrame:
-    """What geometry and grid leave of every parcel; by Sentinel-2's tiles, or Sentinel-1's where there are no others."""
+    """What geometry and grid leave of every parcel; by Sentinel-2's tiles, or Sentinel-1's where there
+    are no others."""
     sensor = "s2" if "s2" in tiles else "s1"
     area = np.nan_to_num(declarations.geometry.area.to_numpy()) / 1e4
     kept = np.nan_to_num(buffered.area.to_numpy()) / 1e4

@@ -126,7 +126,8 @@ def _optical(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def _cuts(unit: BlockUnit) -> tuple[dict[int, Cut], GeoBox]:
-    """Coverage of the block on each grid that statistics are taken on, and the stack's grid: the block and its margin."""
+    """Coverage of the block on each grid that statistics are taken on, and the stack's grid: the block
+    and its margin."""
     scene, block = unit.scene, unit.block
     layers = {scene.target(name).factor: scene.target(name) for name in scene.features}
     margin = max(int(getattr(unit.remover, "margin_px", 0)), *layers)
@@ -162,7 +163,8 @@ def _on(cut: Cut, values: np.ndarray) -> np.ndarray:
     parts = out.reshape(height, cut.factor, width, cut.factor)
     known = np.isfinite(parts)
     total, number = np.where(known, parts, 0).sum(axis=(1, 3)), known.sum(axis=(1, 3))
-    return np.divide(total, number, out=np.full((height, width), np.nan, np.float32), where=number > 0)
+    unknown = np.full((height, width), np.nan, np.float32)
+    return np.asarray(np.divide(total, number, out=unknown, where=number > 0))
 
 
 def _lines(filled: xr.Dataset, names: Sequence[str], cut: Cut) -> dict[str, tuple[np.ndarray, ...]]:
@@ -177,7 +179,7 @@ def _lines(filled: xr.Dataset, names: Sequence[str], cut: Cut) -> dict[str, tupl
     }
     share = gathered(_on(cut, filled["filled"].values.astype(np.float32)), cut.coverage)
     share = (share > 0).astype(np.float32)
-    found = {}
+    found: dict[str, tuple[np.ndarray, ...]] = {}
     for name in names:
         operands, sigmas = ({band: lines[k][band] for band in find_index(name).bands} for k in lines)
         value = compute(name, operands)
@@ -191,9 +193,10 @@ def _lines(filled: xr.Dataset, names: Sequence[str], cut: Cut) -> dict[str, tupl
 class _Sheet:
     """What one block gives of its parcels on one grid, date by date and feature by feature.
 
-    `moments (date, feature, parcel, MOMENTS)`, `answers (…, quantile)`, `made (…, 3)`: filled weight, and mean and
-    weight of sigma; and for parcels cut by the block's border, where quantiles are wanted, their pixels `samples
-    (date, feature, pixel)`.
+    `moments (date, feature, parcel, MOMENTS)`, `answers (…, quantile)`, `made (…, 3)`: filled weight,
+    and mean and
+    weight of sigma; and for parcels cut by the block's border, where quantiles are wanted, their pixels
+    `samples (date, feature, pixel)`.
     """
 
     def __init__(self, dates: int, features: Sequence[str], cut: Cut, statistics: Sequence[str]) -> None:
@@ -275,7 +278,8 @@ def _read_notes(path: Path) -> dict[str, Any]:
 
 
 def _read_date(path: Path, item: str) -> dict[str, tuple[Owned, np.ndarray]]:
-    """What a block gave of one acquisition: by feature its part, and filled weight, mean sigma and its weight."""
+    """What a block gave of one acquisition: by feature its part, and filled weight, mean sigma and its
+    weight."""
     notes = _read_notes(path)
     if item not in notes["items"]:
         return {}
@@ -313,7 +317,7 @@ def _join(unit: Unit, scene: Scene, found: Mapping[str, list[tuple[Owned, np.nda
     totals = {layer.factor: tile_shares(unit.parcels, layer.grid, unit.cache) for layer in layers.values()}
     ids = tile_coverage(unit.parcels, next(iter(layers.values())).grid, unit.cache).parcel_ids
     statistics = unit.options.statistics
-    values, counts, valid, filled, sigma = ({} for _ in range(5))  # type: ignore[var-annotated]
+    values, counts, valid, filled, sigma = ({} for _ in range(5))
     for name, layer in layers.items():
         gave = found.get(name, [])
         part = combine([owned for owned, _ in gave], statistics, len(ids))

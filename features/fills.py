@@ -1,4 +1,5 @@
-"""A tile's optical acquisitions with cloud removal: planned as blocks, run, joined into parts, and remembered."""
+"""A tile's optical acquisitions with cloud removal: planned as blocks, run, joined into parts, and
+remembered."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -84,7 +85,8 @@ def plan_fill(
     blocks = tuple(
         BlockUnit(
             (*rows, *radar), scene, block, bands, polarisations, parcels, folder / "coverage",
-            folder / "blocks" / f"{tile}-{key}" / f"{block.rows.start}-{block.columns.start}", options, remover,
+            folder / "blocks" / f"{tile}-{key}" / f"{block.rows.start}-{block.columns.start}", options,
+            remover,
         )
         for block in scene.blocks(options.clear_block_px)
     )  # fmt: skip

@@ -1,4 +1,5 @@
-"""Rasters to pixel blocks: which files may be opened, their grids, raw and physical values, the clear mask."""
+"""Rasters to pixel blocks: which files may be opened, their grids, raw and physical values, the clear
+mask."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -128,8 +129,8 @@ def read_window(
     Parameters
     ----------
     touched
-        bool (block row, block column) of the file's blocks, where it has any: pixels of blocks that are False need
-        not be read and may be zero.
+        bool (block row, block column) of the file's blocks, where it has any: pixels of blocks that are
+        False need not be read and may be zero.
 
     Raises
     ------
@@ -138,10 +139,8 @@ def read_window(
     """
     layout = layout_of(href)
     if layout is not None:
-        full = (slice(0, int(n)) for n in layout.grid.shape)
-        return read_blocks(
-            layout, *(part or every for part, every in zip((rows, columns), full, strict=True)), touched
-        )
+        height, width = (int(n) for n in layout.grid.shape)
+        return read_blocks(layout, rows or slice(0, height), columns or slice(0, width), touched)
     with open_raster(href) as raster:
         whole = (slice(0, raster.height), slice(0, raster.width))
         window = Window.from_slices(rows or whole[0], columns or whole[1])
@@ -166,8 +165,8 @@ def to_physical(raw: np.ndarray, asset: Mapping[str, Any]) -> np.ndarray:
 def clear_mask(scene_class: np.ndarray, options: MaskOptions, pixel_m: float) -> np.ndarray:
     """Which pixels of a scene classification `(y, x)` are clear; bool.
 
-    Classes that are not whole numbers from 0 to 11 (fills such as NaN and 1e20) are not clear. Clouds and their
-    shadows are grown by a disc of `options.dilation_m`.
+    Classes that are not whole numbers from 0 to 11 (fills such as NaN and 1e20) are not clear. Clouds
+    and their shadows are grown by a disc of `options.dilation_m`.
     """
     with np.errstate(invalid="ignore"):
         known = (scene_class >= 0) & (scene_class <= 11)
@@ -201,7 +200,8 @@ def crop(grid: GeoBox, rows: slice, columns: slice) -> GeoBox:
 
 
 def placed(inner: GeoBox, outer: GeoBox, what: str) -> tuple[int, int, int]:
-    """Where `outer`'s coarser grid lies on `inner`'s: factor, and rows and columns (of inner) from outer's corner to inner's.
+    """Where `outer`'s coarser grid lies on `inner`'s: factor, and rows and columns (of inner) from
+    outer's corner to inner's.
 
     Raises
     ------
@@ -243,7 +243,7 @@ def read_on_grid(href: str, grid: GeoBox) -> np.ndarray:
     r0, r1 = max(top, 0), min(top + height, limits[0])
     c0, c1 = max(left, 0), min(left + width, limits[1])
     if r1 <= r0 or c1 <= c0:
-        return np.ma.masked_all((height, width), np.uint8)
+        return np.ma.masked_array(np.zeros((height, width), np.uint8), mask=True)
     rows, columns = slice(r0 // factor, -(-r1 // factor)), slice(c0 // factor, -(-c1 // factor))
     pixels = read_window(href, rows, columns)
     if factor > 1:
@@ -251,7 +251,7 @@ def read_on_grid(href: str, grid: GeoBox) -> np.ndarray:
         pixels = pixels[r0 - rows.start * factor :, c0 - columns.start * factor :][: r1 - r0, : c1 - c0]
     if pixels.shape == (height, width):
         return pixels
-    out = np.ma.masked_all((height, width), pixels.dtype)
+    out: np.ndarray = np.ma.masked_array(np.zeros((height, width), pixels.dtype), mask=True)
     out[r0 - top : r1 - top, c0 - left : c1 - left] = pixels
     return out
 
@@ -307,8 +307,10 @@ def read_stack(
     Returns
     -------
     xr.Dataset
-        `reflectance (time, band, y, x)` float32, NaN where no data; `clear (time, y, x)` bool: seen, cloudless
-        and with data in every band that the acquisition has; `scene_class (time, y, x)` uint8; where asked for,
+        `reflectance (time, band, y, x)` float32, NaN where no data; `clear (time, y, x)` bool: seen,
+        cloudless
+        and with data in every band that the acquisition has; `scene_class (time, y, x)` uint8; where
+        asked for,
         `backscatter (radar_time, polarisation, y, x)` float32 dB. Coordinates y, x are pixel centres.
 
     Raises

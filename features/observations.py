@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -27,14 +28,15 @@ def make_part(
     filled_share: Mapping[str, np.ndarray] | None = None,
     sigma: Mapping[str, np.ndarray] | None = None,
 ) -> pl.DataFrame:
-    """One acquisition's rows: every parcel of the tile, feature after feature; unseen ones with a count of zero.
+    """One acquisition's rows: every parcel of the tile, feature after feature; unseen ones with a count
+    of zero.
 
     `values[feature]` is (parcel, statistic); the others (parcel,) per feature.
     """
     features, n = list(values), len(parcel_ids)
     total = n * len(features)
     stacked = np.concatenate([values[name] for name in features]).astype(np.float32)
-    columns: dict[str, pl.Series | pl.Expr] = {
+    columns: dict[str, Any] = {
         "parcel_id": pl.Series(np.tile(parcel_ids, len(features)), dtype=pl.String),
         "datetime": pl.lit(when, dtype=pl.Datetime("us")),
         "sensor": pl.lit(sensor, dtype=pl.String),
@@ -54,11 +56,10 @@ def make_part(
         ("filled_share", filled_share),
         ("sigma", sigma),
     ):
-        column = (
-            np.zeros(total) if table is None else np.concatenate([table[feature] for feature in features])
-        )
-        columns[name] = pl.Series(column.astype(np.float32), nan_to_null=True)
-    return pl.select(**columns).cast(dict(OBSERVATIONS))  # type: ignore[arg-type]
+        parts = [np.zeros(total)] if table is None else [table[feature] for feature in features]
+        columns[name] = pl.Series(np.concatenate(parts).astype(np.float32), nan_to_null=True)
+    part: pl.DataFrame = pl.select(**columns)
+    return part.select(pl.col(name).cast(kind) for name, kind in OBSERVATIONS.items())
 
 
 def write_part(path: Path, part: pl.DataFrame) -> Path:
@@ -74,7 +75,8 @@ def read_observations(folder: Path, features: Sequence[str] | None = None) -> pl
     Returns
     -------
     pl.DataFrame
-        `features.schema.OBSERVATIONS`, in order of time. Where two acquisitions of one orbit saw a parcel in the
+        `features.schema.OBSERVATIONS`, in order of time. Where two acquisitions of one orbit saw a
+        parcel in the
         same second (both halves of a tile cut by a datastrip border), the one that saw more of it is kept.
 
     Raises

@@ -15,7 +15,7 @@ from odc.geo.geobox import GeoBox
 from features.accounting import Tally
 from features.errors import DeclarationError, ImageryError
 from features.extract_options import ExtractOptions
-from features.extraction import Executor, Progress, extract_tiles, plan
+from features.extraction import Executor, Progress, extract_tiles, one_by_one, plan
 from features.files import atomic_path
 from features.geometry import inner_buffer
 from features.schema import PARCELS
@@ -109,9 +109,10 @@ def extract_partitioned(
     options: ExtractOptions,
     folder: Path,
     progress: Progress | None = None,
-    executor: Executor = map,
+    executor: Executor = one_by_one,
 ) -> Tally:
-    """As `features.extraction.extract`, for parcels on disk: tile by tile, each tile's parcels alone in memory.
+    """As `features.extraction.extract`, for parcels on disk: tile by tile, each tile's parcels alone in
+    memory.
 
     Writes `folder/parcels/<tile>.parquet` (`features.schema.PARCELS`) beside the parts. A parcel that no tile
     touches is not read at all.
@@ -128,7 +129,8 @@ def extract_partitioned(
             for sensor in here:
                 grids = {name: grid for (s, name), grid in work.references.items() if s == sensor}
                 names = assign_tiles(buffered, grids)
-                chosen[sensor] = np.where(names == tile, names, None)
+                names[names != tile] = None
+                chosen[sensor] = names
             yield tile, found, buffered, chosen
 
     return extract_tiles(work, tiles(), options, folder, progress, executor)
@@ -147,7 +149,8 @@ def _hull(grids: list[GeoBox], crs: Any) -> tuple[float, float, float, float]:
 
 
 def read_parcel_tables(folder: Path) -> pl.DataFrame:
-    """PARCELS of every tile that `extract_partitioned` wrote, one row a parcel and tile that it is read from."""
+    """PARCELS of every tile that `extract_partitioned` wrote, one row a parcel and tile that it is read
+    from."""
     paths = sorted((folder / "parcels").glob("*.parquet"))
     if not paths:
         raise ImageryError(f"{folder} holds no parcels; run extract_partitioned first.")

@@ -57,7 +57,8 @@ class Scene:
         return min((self.layers[band] for band in find_index(feature).bands), key=lambda layer: layer.factor)
 
     def blocks(self, side: int) -> Iterator[Block]:
-        """Square blocks, row by row; their borders fall on borders of the coarser pixels where grids share a corner."""
+        """Square blocks, row by row; their borders fall on borders of the coarser pixels where grids
+        share a corner."""
         side = max(side - side % int(np.lcm.reduce([layer.factor for layer in self.layers.values()])), 1)
         height, width = self.grid.shape
         for row in range(0, height, side):

@@ -1,13 +1,15 @@
 """Statistics as data: what each gathers from pixels, how two parts combine, and how it finishes.
 
-Every statistic is weighted by coverage, the fraction of a pixel that lies in the parcel, over unmasked pixels.
+Every statistic is weighted by coverage, the fraction of a pixel that lies in the parcel, over unmasked
+pixels.
 
 - `mean`, `std`: weighted mean and population standard deviation, as in exactextract.
 - `min`, `max`: of the pixels with any coverage.
-- `p25`, `median`, `p75`: weighted quantiles. Sort the n pixels by value; pixel k (from 0) of weight w_k stands
-  at s_k = k w_k + (n - 1) (w_0 + ... + w_{k-1}); the quantile q lies at q (n - 1) (w_0 + ... + w_{n-1}) and is
-  interpolated linearly between the two pixels around it. With equal weights this is NumPy's default quantile.
-  Pixels of one value share their weight equally, so that the order they are met in cannot matter.
+- `p25`, `median`, `p75`: weighted quantiles. Sort the n pixels by value; pixel k (from 0) of weight w_k
+  stands at s_k = k w_k + (n - 1) (w_0 + ... + w_{k-1}); the quantile q lies at q (n - 1) (w_0 + ... +
+  w_{n-1}) and is interpolated linearly between the two pixels around it. With equal weights this is NumPy's
+  default quantile. Pixels of one value share their weight equally, so that the order they are met in cannot
+  matter.
 
 exactextract places pixels by the same formula and so gives the same quantiles wherever no two pixels have one
 value, as in float rasters. In integer rasters it first merges pixels of one value into one of their summed
@@ -29,8 +31,8 @@ from features.kernels import COUNT, HIGHEST, LOWEST, MEAN, MOMENTS, SQUARES, WEI
 class Statistic:
     """One statistic of a parcel's pixels.
 
-    `finish` takes moments (parcel, MOMENTS) or, where `quantile` is set, that quantile of the samples (parcel,).
-    `is_spread`: an offset added to every pixel does not change it.
+    `finish` takes moments (parcel, MOMENTS) or, where `quantile` is set, that quantile of the samples
+    (parcel,). `is_spread`: an offset added to every pixel does not change it.
     """
 
     name: str
@@ -46,7 +48,8 @@ def _column(index: int) -> Callable[[np.ndarray], np.ndarray]:
 
 def _deviation(moments: np.ndarray) -> np.ndarray:
     weight = moments[:, WEIGHT]
-    return np.sqrt(np.divide(moments[:, SQUARES], weight, out=np.full(len(weight), np.nan), where=weight > 0))
+    empty = np.full(len(weight), np.nan)
+    return np.asarray(np.sqrt(np.divide(moments[:, SQUARES], weight, out=empty, where=weight > 0)))
 
 
 def _same(answers: np.ndarray) -> np.ndarray:
@@ -69,10 +72,11 @@ STATISTICS: dict[str, Statistic] = {
 
 @dataclass(frozen=True)
 class Part:
-    """What some pixels of a list of parcels give: sums always, the pixels themselves where quantiles are wanted.
+    """What some pixels of a list of parcels give: sums always, the pixels themselves where quantiles are
+    wanted.
 
-    `moments` is float64 (parcel, MOMENTS), `answers` (parcel, quantile). `values` and `weights` are float32 lines;
-    parcel i owns `offsets[i]:offsets[i + 1]`.
+    `moments` is float64 (parcel, MOMENTS), `answers` (parcel, quantile). `values` and `weights` are
+    float32 lines; parcel i owns `offsets[i]:offsets[i + 1]`.
     """
 
     moments: np.ndarray
@@ -165,7 +169,8 @@ def combine(parts: Sequence[Owned], statistics: Sequence[str], n: int) -> Part:
     Raises
     ------
     ValueError
-        Where a statistic needs the pixels of a parcel that stands in several parts, and one does not carry them.
+        Where a statistic needs the pixels of a parcel that stands in several parts, and one does not
+        carry them.
     """
     out = empty_part(n, statistics)
     seen = np.bincount(
@@ -188,10 +193,11 @@ def _requantile(out: Part, shared: Sequence[Owned], statistics: Sequence[str]) -
     """Quantiles of parcels that stand in several parts, from all their pixels."""
     if any(part.values is None for _, part in shared):
         raise ValueError("Quantiles are combined from the pixels themselves; make the parts with samples.")
-    owner = np.concatenate([np.repeat(owners, np.diff(part.offsets)) for owners, part in shared])  # type: ignore[arg-type]
+    sizes = [np.diff(np.asarray(part.offsets)) for _, part in shared]
+    owner = np.concatenate([np.repeat(owners, n) for (owners, _), n in zip(shared, sizes, strict=True)])
     order = np.argsort(owner, kind="stable")
-    values = np.concatenate([part.values for _, part in shared])[order]  # type: ignore[misc]
-    weights = np.concatenate([part.weights for _, part in shared])[order]  # type: ignore[misc]
+    values = np.concatenate([np.asarray(part.values) for _, part in shared])[order]
+    weights = np.concatenate([np.asarray(part.weights) for _, part in shared])[order]
     parcels, counts = np.unique(owner, return_counts=True)
     offsets = np.concatenate([[0], np.cumsum(counts)])
     quantiles, scores = quantiles_of(statistics)
@@ -201,7 +207,8 @@ def _requantile(out: Part, shared: Sequence[Owned], statistics: Sequence[str]) -
 
 
 def finish(part: Part, statistics: Sequence[str], scale: float = 1.0, offset: float = 0.0) -> np.ndarray:
-    """Statistics in physical units, raw * scale + offset; float64 (parcel, statistic), NaN where no pixel was usable.
+    """Statistics in physical units, raw * scale + offset; float64 (parcel, statistic), NaN where no
+    pixel was usable.
 
     Raises
     ------

@@ -1,6 +1,8 @@
-"""Tiled GeoTIFFs read without GDAL: the usual Cloud-Optimised GeoTIFF, decoded by imagecodecs beside other threads.
+"""Tiled GeoTIFFs read without GDAL: the usual Cloud-Optimised GeoTIFF, decoded by imagecodecs beside
+other threads.
 
-Only what such files are made of is understood: little-endian TIFF or BigTIFF, one sample per pixel, blocks that
+Only what such files are made of is understood: little-endian TIFF or BigTIFF, one sample per pixel,
+blocks that
 are not compressed or by DEFLATE or Zstandard, no predictor or horizontal differences, a north-up grid with an
 EPSG code. `read_layout` returns None for anything else, and GDAL reads that.
 
@@ -12,6 +14,7 @@ import struct
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from affine import Affine
@@ -108,7 +111,7 @@ def _layout(path: str, tags: dict[int, np.ndarray]) -> Layout | None:
     known = compression in (PLAIN, DEFLATE, OLD_DEFLATE, ZSTD) and bits in (8, 16, 32, 64) and kind in _KINDS
     if grid is None or not tiled or not known or one(277, 1) != 1 or one(266, 1) != 1 or 347 in tags:
         return None
-    dtype = np.dtype(f"<{_KINDS[kind or 1]}{(bits or 8) // 8}")  # type: ignore[index]
+    dtype = np.dtype(f"<{_KINDS[kind or 1]}{(bits or 8) // 8}")
     if predictor not in (1, 2) or (predictor == 2 and dtype.kind == "f") or dtype.str in ("<f1", "<f2"):
         return None
     block = (int(tags[323][0]), int(tags[322][0]))
@@ -159,7 +162,8 @@ def read_blocks(
     Parameters
     ----------
     touched
-        bool (block row, block column) of the whole file: blocks that are False are not read, their pixels are zero.
+        bool (block row, block column) of the whole file: blocks that are False are not read, their
+        pixels are zero.
 
     Raises
     ------
@@ -197,7 +201,8 @@ def _place(
 
 @njit(nogil=True, cache=True)
 def _undo(pixels, skip, out):  # type: ignore[no-untyped-def]
-    """Running sums along rows, wrapping as the type does; the first `skip` columns are summed but not kept."""
+    """Running sums along rows, wrapping as the type does; the first `skip` columns are summed but not
+    kept."""
     for row in range(out.shape[0]):
         total = pixels[row, 0]
         for column in range(1, skip + 1):
@@ -224,7 +229,7 @@ def _decode(layout: Layout, handle: int, index: int) -> np.ndarray:
         buffer = np.frombuffer(data, np.uint8)
     else:
         buffer = np.empty(size, np.uint8)
-        decode = imagecodecs.zstd_decode if layout.compression == ZSTD else imagecodecs.deflate_decode
+        decode: Any = imagecodecs.zstd_decode if layout.compression == ZSTD else imagecodecs.deflate_decode
         try:
             found = decode(data, out=buffer)
         except (RuntimeError, ValueError) as error:

@@ -1,4 +1,5 @@
-"""Which tile each parcel is read from: one that holds it whole, so that overlapping tiles never count it twice."""
+"""Which tile each parcel is read from: one that holds it whole, so that overlapping tiles never count it
+twice."""
 
 from collections.abc import Mapping
 
@@ -10,9 +11,10 @@ from odc.geo.geobox import GeoBox
 def assign_tiles(geometries: gpd.GeoSeries, grids: Mapping[str, GeoBox]) -> np.ndarray:
     """Choose a tile for every parcel.
 
-    Of the tiles that hold the parcel's bounding box whole, the one where it lies farthest from the tile's edge,
-    relative to the tile's size; where several do equally, the first by name. Where none holds it whole, the one
-    that holds most of the box: the rest of the parcel then counts as not seen.
+    Of the tiles that hold the parcel's bounding box whole, the one where it lies farthest from the
+    tile's edge,
+    relative to the tile's size; where several do equally, the first by name. Where none holds it whole,
+    the one that holds most of the box: the rest of the parcel then counts as not seen.
 
     Parameters
     ----------
@@ -41,7 +43,8 @@ def assign_tiles(geometries: gpd.GeoSeries, grids: Mapping[str, GeoBox]) -> np.n
 
 
 def _depth(boxes: np.ndarray, grid: GeoBox) -> np.ndarray:
-    """Above zero: least distance to the tile's edge over its size; to zero: share of the box inside, less one."""
+    """Above zero: least distance to the tile's edge over its size; to zero: share of the box inside,
+    less one."""
     left, bottom, right, top = grid.boundingbox
     size = min(right - left, top - bottom)
     gaps = np.column_stack([boxes[:, 0] - left, boxes[:, 1] - bottom, right - boxes[:, 2], top - boxes[:, 3]])

@@ -101,9 +101,10 @@ def windows_of(
 
 @lru_cache(maxsize=8)
 def tile_shares(parcels: Path, grid: GeoBox, cache: Path) -> np.ndarray:
-    """Area of every parcel in pixels, as `features.coverage.Coverage.pixels`, but no less than what is covered."""
+    """Area of every parcel in pixels, as `features.coverage.Coverage.pixels`, but no less than what is
+    covered."""
     coverage = tile_coverage(parcels, grid, cache)
-    return np.maximum(coverage.pixels, coverage.covered())
+    return np.asarray(np.maximum(coverage.pixels, coverage.covered()))
 
 
 @lru_cache(maxsize=8)
@@ -168,7 +169,8 @@ def _run_block(unit: Unit, scene: Scene, block: Block, pool: ThreadPoolExecutor,
 
 
 def _gather_grids(unit: Unit, scene: Scene, block: Block) -> dict[int, Gathered]:
-    """Coverage and clear weights of the block on each grid that a feature's statistics are taken on, by factor."""
+    """Coverage and clear weights of the block on each grid that a feature's statistics are taken on, by
+    factor."""
     grids = {}
     mask = None
     targets = {layer.factor: layer for layer in map(scene.target, scene.features)}
@@ -193,7 +195,7 @@ def _read_mask(scene: Scene, block: Block, options: ExtractOptions) -> tuple[np.
         slice(max(p.start - margin, 0), min(p.stop + margin, size))
         for p, size in zip((rows, columns), layer.grid.shape, strict=True)
     ]
-    clear = clear_mask(read_layer(layer, *wide), options.mask, metres)
+    clear = clear_mask(read_layer(layer, wide[0], wide[1]), options.mask, metres)
     inner = tuple(
         slice(p.start - w.start, p.stop - w.start) for p, w in zip((rows, columns), wide, strict=True)
     )
@@ -201,17 +203,20 @@ def _read_mask(scene: Scene, block: Block, options: ExtractOptions) -> tuple[np.
 
 
 def _clear_on(mask: tuple[np.ndarray, slice, slice], layer: Layer, target: Layer, block: Block) -> np.ndarray:
-    """The clear mask on the target's pixels; a coarser pixel is clear where all the mask's pixels in it are."""
+    """The clear mask on the target's pixels; a coarser pixel is clear where all the mask's pixels in it
+    are."""
     clear, rows, columns = mask
     if layer.factor >= target.factor:
         return np.ascontiguousarray(finer(clear, rows, columns, layer, target, block))
     times = target.factor // layer.factor
     height, width = clear.shape[0] // times * times, clear.shape[1] // times * times
-    return clear[:height, :width].reshape(height // times, times, width // times, times).all(axis=(1, 3))
+    parts = clear[:height, :width].reshape(height // times, times, width // times, times)
+    return np.asarray(parts.all(axis=(1, 3)))
 
 
 def _is_raw(scene: Scene, name: str) -> bool:
-    """Whether a feature is a band as stored, up to scale and offset: its statistics come from the raw pixels."""
+    """Whether a feature is a band as stored, up to scale and offset: its statistics come from the raw
+    pixels."""
     index = find_index(name)
     asset = scene.layers[index.bands[0]].asset
     return index.formula in index.bands and asset["unit"] not in ("linear", "db") and asset["scale"] > 0
@@ -305,11 +310,13 @@ def _finish_unit(unit: Unit, scene: Scene, found: Found) -> pl.DataFrame:
 
 def share_of(weight: np.ndarray, pixels: np.ndarray) -> np.ndarray:
     """Share of each parcel's area that was seen, 0 to 1; what lies off the grid counts as not seen."""
-    return np.minimum(np.divide(weight, pixels, out=np.zeros(len(weight)), where=pixels > 0), 1.0)
+    share = np.divide(weight, pixels, out=np.zeros(len(weight)), where=pixels > 0)
+    return np.asarray(np.minimum(share, 1.0))
 
 
 def _replace_means(scene: Scene, values: dict[str, np.ndarray], parts: Mapping[str, Part], at: int) -> None:
-    """Means of backscatter features are features of the mean power: averaging decibels would be biased by speckle."""
+    """Means of backscatter features are features of the mean power: averaging decibels would be biased
+    by speckle."""
     means = {}
     for band in scene.layers:
         if POWER + band in parts:

@@ -26,14 +26,14 @@ def zonal(
     block
         `(y, x)` of any number type, on the coverage's grid.
     clear
-        bool `(y, x)`; pixels where it is False are left out. Pixels that are nodata, not finite or at least 1e20
-        in size always are.
+        bool `(y, x)`; pixels where it is False are left out. Pixels that are nodata, not finite or at
+        least 1e20 in size always are.
 
     Returns
     -------
     tuple
-        float64 `(parcel, statistic)`, NaN where no pixel is usable; and the summed coverage of the usable pixels,
-        float64 `(parcel,)`, zero there.
+        float64 `(parcel, statistic)`, NaN where no pixel is usable; and the summed coverage of the
+        usable pixels, float64 `(parcel,)`, zero there.
     """
     weights = coverage.weights if clear is None else masked(coverage, clear)
     part = summarise(block, coverage, weights, statistics, nodata)
@@ -93,7 +93,8 @@ def summarise_gathered(
     nodata: float | None = None,
     samples: bool = False,
 ) -> Part:
-    """As `summarise`, from gathered pixels; with `samples` the part carries them, to be combined with others."""
+    """As `summarise`, from gathered pixels; with `samples` the part carries them, to be combined with
+    others."""
     quantiles, scores = quantiles_of(statistics)
     moments, answers = np.empty((len(offsets) - 1, MOMENTS)), np.empty((len(offsets) - 1, len(quantiles)))
     none = NO_NODATA if nodata is None else np.float32(nodata)

@@ -1,7 +1,8 @@
 """Where work units run: in this process, in local processes, or on a Dask cluster; the results are the same.
 
 Units are small, independent and write whatever they make atomically under a name that says what it was made
-from. So a unit can be run twice without harm, and a worker that dies costs no more than running its unit again.
+from. So a unit can be run twice without harm, and a worker that dies costs no more than running its unit
+again.
 """
 
 import logging
@@ -95,7 +96,9 @@ class InProcesses:
                 running.clear()
                 self.close()
 
-    def _hand_out(self, function: Callable, source: Iterator, again: list, running: dict) -> None:
+    def _hand_out(
+        self, function: Callable[..., Any], source: Iterator[Any], again: list[Any], running: dict[Any, Any]
+    ) -> None:
         if self._pool is None:
             self._pool = ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"))
         while len(running) < AHEAD * self.workers:
@@ -137,19 +140,23 @@ class OnDask:
 
     def _connect(self) -> Any:
         try:
-            from distributed import Client
+            import distributed
         except ImportError as error:
             raise ConfigError("--dask needs the cluster extra: uv sync --extra cluster.") from error
+        client: Any = distributed.Client
         try:
-            return Client(self.address, timeout=20, set_as_default=False)
+            return client(self.address, timeout=20, set_as_default=False)
         except OSError as error:
-            raise ConfigError(f"No Dask scheduler answers at {self.address}; start one or correct --dask.") from error
+            raise ConfigError(
+                f"No Dask scheduler answers at {self.address}; start one or correct --dask."
+            ) from error
 
-    def _run(self, client: Any, function: Callable, source: Iterator) -> Iterator[Any]:
-        from distributed import as_completed
+    def _run(self, client: Any, function: Callable[..., Any], source: Iterator[Any]) -> Iterator[Any]:
+        import distributed
 
+        as_completed: Any = distributed.as_completed
         room = max(AHEAD * sum(client.nthreads().values()), AHEAD)
-        first = [self._submit(client, function, item) for item in islice(source, room)]
+        first: Any = [self._submit(client, function, item) for item in islice(source, room)]
         pending = as_completed(first, loop=client.loop)
         for future in pending:
             yield future.result()
@@ -157,7 +164,7 @@ class OnDask:
             for item in islice(source, 1):
                 pending.add(self._submit(client, function, item))
 
-    def _submit(self, client: Any, function: Callable, item: Any) -> Any:
+    def _submit(self, client: Any, function: Callable[..., Any], item: Any) -> Any:
         return client.submit(function, item, pure=False, retries=LOSSES)
 
 

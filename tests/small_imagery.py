@@ -1,4 +1,4 @@
-"""A few small rasters and parcels written as files, for tests of extraction; expected values are plain NumPy."""
+"""A few small rasters and parcels written as files, for tests of extraction."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta

@@ -118,7 +118,8 @@ def test_bad_acquisitions_are_set_aside_by_reason_and_the_run_goes_on(tmp_path: 
     _, account = extract(table(*rows), parcels(field(0, 0, 200, 200)), OPTIONS, tmp_path / "o")
     assert (account.came_in, account.went_out) == (8, 1)
     assert account.set_aside == {
-        "unreadable": 2, "missing_file": 1, "missing_band": 1, "shifted_grid": 1, "other_crs": 1, "no_scene_class": 1,
+        "unreadable": 2, "missing_file": 1, "missing_band": 1,
+        "shifted_grid": 1, "other_crs": 1, "no_scene_class": 1,
     }  # fmt: skip
     assert set(read_set_aside(tmp_path / "o")["item_id"]) == {f"S2_35VLF_{day:03d}" for day in range(1, 8)}
 

@@ -11,7 +11,7 @@ from features.extract_options import ExtractOptions
 from features.extraction import extract
 from features.observations import read_observations
 from features.partitions import extract_partitioned, read_parcel_tables, read_parcels, write_partitions
-from tests.small_imagery import SIDE, all_clear, optical, scene, table
+from tests.small_imagery import SIDE, all_clear, optical, table
 
 OPTIONS = ExtractOptions(optical=("B04", "ndvi"), radar=(), inner_buffer_m=0.0)
 

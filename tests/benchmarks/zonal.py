@@ -1,10 +1,10 @@
-"""Zonal statistics beside the peers, on the same generated files: `python -m tests.benchmarks.zonal [--quick]`.
+"""Zonal statistics beside the peers, on the same files: `python -m tests.benchmarks.zonal [--quick]`.
 
 The case: 10 uint16 bands as DEFLATE-compressed tiled GeoTIFFs of 2,500 x 2,500 pixels with a field pattern,
-cloudy pixels set to nodata (so that the peers mask them as we do) and a scene classification that says the same;
-5,000 parcels shrunk by 10 m; mean, standard deviation, minimum, maximum, median and count. The peers read the
-same files with their own readers. Rows: work, subject, metric, value, low, high, n, unit; value is the median of n runs, low
-and high their extremes. `decode_only` is our decoder with our threads on the same blocks and nothing else.
+cloudy pixels set to nodata (so that the peers mask them as we do) and a scene classification that says the
+same; 5,000 parcels shrunk by 10 m; mean, standard deviation, minimum, maximum, median and count. The peers read
+the same files with their own readers. Rows: work, subject, metric, value, low, high, n, unit; value is the
+median of n runs, low and high their extremes. `decode_only` is our decoder with our threads on the same blocks and nothing else.
 """
 
 import argparse
@@ -263,8 +263,8 @@ def _exactextract_rows(
 
 
 def _errors(work: str, bands: list[dict[str, Any]], found: Any, observations: pl.DataFrame) -> list[Row]:
-    """Largest relative difference to exactextract; the median apart: on integers the peer's means something else."""
-    worst = {name: 0.0 for name in PEER}
+    """Largest relative difference to exactextract; the median apart: on integers theirs is another."""
+    worst = dict.fromkeys(PEER, 0.0)
     for item in bands:
         mine = observations.filter(pl.col("feature") == item["band"]).rename({"pixel_count": "count"})
         for name, theirs in PEER.items():
@@ -385,7 +385,7 @@ def full_tile(folder: Path, quick: bool) -> list[Row]:
         (4 if quick else 20),
     )
     if not quick:
-        dates = int(os.environ.get("FULL_TILE_DATES", dates))
+        dates = int(os.environ.get("FULL_TILE_DATES", str(dates)))
     assets = make_case(folder / "imagery", side, one_file=True)
     start = time.perf_counter()
     rows_of = [acquisition(assets, day) for day in range(dates)]
@@ -424,13 +424,12 @@ def million_parcels(folder: Path, quick: bool) -> list[Row]:
     from features.partitions import extract_partitioned, write_partitions
 
     work = "million_parcels"
-    total = int(os.environ.get("MILLION_PARCELS", 4000 if quick else 1_000_000))
+    total = int(os.environ.get("MILLION_PARCELS", "4000" if quick else "1000000"))
     side, per_tile = (1000, 1000) if quick else (10_980, 100_000)
     tiles = max(total // per_tile, 1)
     assets = make_case(folder / "imagery", side, bands=("B04", "B08"), one_file=True)
-    rows_of = []
-    for k in range(tiles):  # the same pixels under shifted coordinates: tiles side by side
-        rows_of.append(acquisition(_shifted(folder, assets, k, side), 0, f"35V{k:02d}"))
+    # the same pixels under shifted coordinates: tiles side by side
+    rows_of = [acquisition(_shifted(folder, assets, k, side), 0, f"35V{k:02d}") for k in range(tiles)]
     one = parcel_grid(side, per_tile)
 
     def chunks() -> Any:
@@ -528,8 +527,9 @@ def main() -> None:
             found = WORKS[name](Path(folder), chosen.quick)
         rows += found
         for entry in sorted(found, key=lambda entry: "error" not in entry["metric"]):
+            name = f"{entry['work']:16} {entry['subject']:32} {entry['metric']:48}"
             print(
-                f"{entry['work']:16} {entry['subject']:32} {entry['metric']:48} {entry['value']:12.4g} {entry['unit']:4} n={entry['n']}",
+                f"{name} {entry['value']:12.4g} {entry['unit']:4} n={entry['n']}",
                 flush=True,
             )
     if chosen.json:
