@@ -137,8 +137,10 @@ def _tile(properties: Mapping[str, Any]) -> str:
 
 
 def _mgrs(properties: Mapping[str, Any]) -> str | None:
-    zone, *letters = (properties.get(f"mgrs:{name}") for name in ("utm_zone", "latitude_band", "grid_square"))
-    return None if zone is None or None in letters else f"{int(zone):02d}{''.join(letters)}"
+    zone, band, square = (
+        properties.get(f"mgrs:{name}") for name in ("utm_zone", "latitude_band", "grid_square")
+    )
+    return None if None in (zone, band, square) else f"{int(str(zone)):02d}{band}{square}"
 
 
 def _epsg(item: Item, keys: Iterable[str]) -> int | None:

@@ -139,7 +139,7 @@ def known_values(values: np.ndarray, nodata: float | None) -> np.ndarray:
     """
     with np.errstate(invalid="ignore"):
         known = np.abs(values) < HUGE
-    return values[known] if nodata is None else values[known & (values != nodata)]
+    return np.asarray(values[known if nodata is None else known & (values != nodata)])
 
 
 def describe_values(band: str, values: np.ndarray, nodata: float | None) -> dict[str, Any] | str:

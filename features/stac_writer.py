@@ -55,7 +55,8 @@ def bounds_wgs84(layer: Layer) -> list[float]:
 def item_of(scene: Scene, item_id: str, place: Path) -> dict[str, Any]:
     """Return a scene as a STAC item whose JSON will lie at `place`; every layer has its file."""
     boxes = np.array([bounds_wgs84(layer) for layer in scene.layers])
-    west, south, east, north = [*boxes[:, :2].min(0).tolist(), *boxes[:, 2:].max(0).tolist()]
+    west, south = map(float, boxes[:, :2].min(axis=0))
+    east, north = map(float, boxes[:, 2:].max(axis=0))
     ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
     root = "../../catalog.json"
     return {
