@@ -123,7 +123,7 @@ def _context(run: RunTables, out: Path, options: PublishOptions, text: Text) -> 
 
 
 def _exports(run: RunTables, out: Path, text: Text) -> list[dict[str, str]]:
-    """Return the files beside the reports that an officer may want: those of the lineage, else those found."""
+    """Return the files beside the reports for the officer: those of the lineage, else those found."""
     named = run.lineage.get("exports")
     if named is not None:
         return [{key: clean(value) for key, value in export.items()} for export in named]

@@ -1,5 +1,6 @@
 """The analyst's page: how good the predictions are, and where they err."""
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -75,9 +76,24 @@ def _rates(run: RunTables) -> dict[str, list[dict[str, Any]]]:
         return {}
     found: dict[str, dict[str, dict[str, Any]]] = {}
     for row in rates.filter((pl.col("unit") == "count") & (pl.col("by") != "all")).iter_rows(named=True):
-        name = clean(run.class_name(row["level"])) if row["by"] == "crop_class" else clean(row["level"])
+        name = clean(run.class_name(row["level"])) if row["by"] == "crop_class" else level_words(row["level"])
         found.setdefault(row["by"], {}).setdefault(row["level"], {"name": name})[row["metric"]] = row
     return {by.replace("_", " "): list(levels.values()) for by, levels in found.items()}
+
+
+def level_words(level: str) -> str:
+    """Return the name of a bin as a reader says it; other names as they are.
+
+    Examples
+    --------
+    >>> level_words("[-inf, 0.5)"), level_words("[1, 2)"), level_words("[5, inf)"), level_words("maize")
+    ('under 0.5', '1 to 2', '5 or more', 'maize')
+    """
+    found = re.fullmatch(r"\[(-inf|[\d.]+), (inf|[\d.]+)\)", level)
+    if found is None:
+        return clean(level)
+    low, high = found.groups()
+    return f"under {high}" if low == "-inf" else f"{low} or more" if high == "inf" else f"{low} to {high}"
 
 
 def _errors(quality: q.Quality) -> Mapping[str, list[q.Share]]:

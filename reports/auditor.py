@@ -12,7 +12,7 @@ from reports import quality as q
 from reports.card import model_card
 from reports.drift import drift
 from reports.embed import clean, render
-from reports.importance import methods, season_lines, shap_views
+from reports.importance import methods, parts, season_lines, shap_views
 from reports.options import PublishOptions
 from reports.page import frame
 from reports.run import RunTables
@@ -41,6 +41,7 @@ def write_auditor(run: RunTables, out: Path, options: PublishOptions) -> Path:
         "views": shap_views(run, name),
         "season_lines": season_lines(run, name),
         "methods": methods(run, name),
+        "parts": parts(run, name),
         "card": model_card(run, quality),
         "rules": _flat(run.rules),
         "promises": _promises(run, quality),

@@ -76,7 +76,7 @@ def _weak(run: RunTables, quality: q.Quality) -> list[tuple[str, q.Share]]:
         ),
     ):
         shares = [share for share in q.errors_by(quality, label) if share.n >= FEWEST]
-        if shares:
+        if len(shares) > 1:
             worst = max(shares, key=lambda share: share.value)
             found.append((f"{name}: {worst.name.split('|')[1]}", worst))
     return found

@@ -2,7 +2,6 @@
 
 import polars as pl
 
-
 from reports.embed import file_name
 from reports.options import PublishOptions
 from reports.run import RunTables

@@ -14,6 +14,7 @@ from reports.svg import Plot, figure, heat_map, nice_ticks, short
 from reports.words import sensor_of
 
 MOST_ROWS = 60
+SENSORS = {"s1": "Sentinel-1", "s2": "Sentinel-2", "context": "Weather, soil, terrain"}
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,25 @@ def shap_views(run: RunTables, feature_name: Callable[[str], str]) -> list[View]
             )
         )
     return [view for view in views if view is not None]
+
+
+def parts(run: RunTables, feature_name: Callable[[str], str]) -> list[tuple[str, list[tuple[str, float]]]]:
+    """Return the share of SHAP importance by sensor, by statistic and by feature, over all classes."""
+    if run.importance is None:
+        return []
+    overall = run.importance.filter(pl.col("crop_class") == "all")
+    found = []
+    for title, method, name in (
+        ("By sensor", "shap_sensor", lambda key: SENSORS.get(key, clean(key))),
+        ("By statistic", "shap_statistic", clean),
+        ("By feature", "shap_feature", feature_name),
+    ):
+        shares = sorted(
+            _shares(overall.filter(pl.col("method") == method)).items(), key=lambda pair: (-pair[1], pair[0])
+        )
+        if shares:
+            found.append((title, [(name(key), share) for key, share in shares[:12]]))
+    return found
 
 
 def _view(key: str, title: str, table: pl.DataFrame, feature_name: Callable[[str], str]) -> View | None:
@@ -180,14 +200,14 @@ def methods(run: RunTables, feature_name: Callable[[str], str], most: int = 15) 
         (low, high),
         (len(features) - 0.5, -0.5),
         "Share of importance by method",
-        left=150,
+        left=178,
         top=6,
         bottom=24,
     )
     plot.axis_x([(tick, f"{100 * tick:g}%") for tick in nice_ticks(low, high)], grid=True)
     for k, name in enumerate(features):
         pair = [part[name] for part in shares.values() if name in part]
-        plot.text(144, plot.py(k) + 3.5, feature_name(name), "tick end")
+        plot.text(172, plot.py(k) + 3.5, feature_name(name), "tick end")
         plot.across(k, min(pair), max(pair), "axis")
         for part, style in zip(shares.values(), ("p0", "p1"), strict=True):
             plot.dots([part.get(name, float("nan"))], [k], style, 4.2)

@@ -188,7 +188,7 @@ def heat_map(
     columns
         Labels; an empty one is not written.
     """
-    left, top = 128.0, 20.0
+    left, top = 178.0, 20.0
     most = float(np.nanmax(values)) if np.isfinite(values).any() else 0.0
     level = np.zeros(values.shape, int)
     if most > 0:

@@ -47,7 +47,8 @@ class Text:
         if value is None or math.isnan(value):
             return "–"
         thousands, point = self.phrases["number.thousands"], self.phrases["number.point"]
-        return f"{value:,.{digits}f}".translate({ord(","): thousands, ord("."): point})
+        written = f"{round(value, digits) + 0.0:,.{digits}f}"
+        return written.translate({ord(","): thousands, ord("."): point, ord("-"): "−"})
 
     def percent(self, value: float | None, digits: int = 1) -> str:
         """Return a share as a percentage."""

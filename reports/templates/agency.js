@@ -51,6 +51,8 @@ function rowOf({ k, q, rank }) {
     make("td", { class: "num" }, q === null ? "–" : percent(q, 1)));
 }
 
+const flagged = (k) => run.names.v[run.parcels.v[k]] === "contradicted";
+
 function markRow(k) { $$("tr", body).forEach((row) => row.classList.toggle("on", Number(row.dataset.k) === k)); }
 
 function render() {
@@ -58,23 +60,28 @@ function render() {
   $("#shown").textContent = fill(words.shown, { shown: number(Math.min(shown, fitting.length)), total: number(fitting.length) });
   $("#more").hidden = shown >= fitting.length;
   $("#nothing").hidden = fitting.length > 0;
-  $("#nothing").textContent = rows.length ? words.nothing : words.nobody;
+  const surest = rows.find((row) => row.q !== null), rate = Number($("#q").value) / 100;
+  $("#nothing").textContent = !rows.length ? words.nobody : surest && surest.q > rate ? fill(words.first, { rate: percent(surest.q, 1) }) : words.nothing;
   $("#list").hidden = !fitting.length;
 }
 
 function refresh() {
   const rate = Number($("#q").value) / 100 + 1e-9;
-  const listed = rows.filter((row) => row.q !== null && row.q <= rate);
-  const last = listed.length ? listed[listed.length - 1].q : 0;
-  const area = listed.reduce((sum, row) => sum + hectares(row.k), 0);
-  $("#promise").textContent = fill(words.promise, { n: number(listed.length), ha: number(area, 1) });
-  $("#promise-false").textContent = fill(words.promise_false, { n: number(last * listed.length, last * listed.length < 10 ? 1 : 0) });
+  const within = rows.filter((row) => row.q !== null && row.q <= rate);
+  const beyond = $("#beyond").checked ? rows.filter((row) => !within.includes(row) && flagged(row.k)) : [];
+  const listed = [...within, ...beyond];
+  const last = within.length ? within[within.length - 1].q : 0;
+  const area = within.reduce((sum, row) => sum + hectares(row.k), 0);
+  $("#promise").textContent = fill(words.promise, { n: number(within.length), ha: number(area, 1) });
+  $("#promise-false").textContent = fill(words.promise_false, { n: number(last * within.length, last * within.length < 10 ? 1 : 0) });
+  $("#promise-false").hidden = !within.length;
+  $("#promise-beyond").textContent = beyond.length ? fill(words.promise_beyond, { n: number(beyond.length) }) : "";
   const chosen = $$("#filters select").map((select) => [select.dataset.key, select.value]).filter(([, value]) => value !== "");
   const wanted = $("#search").value.trim().toLocaleLowerCase(lang);
   fitting = listed.filter(({ k }) => chosen.every(([key, value]) => run.parcels[key][k] === Number(value))
     && (!wanted || [run.parcels.id[k], name("c", k), name("p", k)].some((text) => text.toLocaleLowerCase(lang).includes(wanted))));
   shown = PAGE;
-  map.faded = new Set(fitting.map((row) => row.k));
+  map.faded = fitting.length ? new Set(fitting.map((row) => row.k)) : null;
   map.draw();
   render();
 }
@@ -103,6 +110,8 @@ if (run.list) {
   $("#q").addEventListener("input", () => { $("#qn").value = $("#q").value; refresh(); });
   $("#qn").addEventListener("input", () => { $("#q").value = $("#qn").value; refresh(); });
   $("#filters").addEventListener("input", refresh);
+  $("#beyond").addEventListener("change", refresh);
+  $("#beyond").checked = !rows.some((row) => row.q !== null && row.q <= Number($("#q").value) / 100);
   $("#reset").addEventListener("click", () => { $("#search").value = ""; $$("#filters select").forEach((select) => { select.value = ""; }); refresh(); });
   $("#more").addEventListener("click", () => { shown += PAGE; render(); });
   $("#save").addEventListener("click", save);
