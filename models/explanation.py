@@ -3,18 +3,21 @@
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
 import xarray as xr
 
+from features.errors import ModelError
 from features.schema import CONTRIBUTIONS, IMPORTANCE, check_table
+from models.crops.catalogue import build
 from models.crops.contributions import columns, sums_by, tree_contributions
 from models.crops.crossfit import ENSEMBLE, CrossFit
 from models.crops.estimator import CropEstimator
 from models.crops.inputs import take
 from models.crops.options import ExplanationOptions
-from models.crops.table import Column
+from models.crops.table import Column, columns_of
 
 Progress = Callable[[int, int], None]
 log = logging.getLogger(__name__)
@@ -30,12 +33,13 @@ GROUPINGS: Mapping[str, Callable[[Column], tuple[str, int | None]]] = {
 
 @dataclass(frozen=True)
 class Explained:
-    """Contributions to one class's score: `(n, column)`, what the columns are, and the parcels they are of."""
+    """Contributions to one class's score, `(n, column)`: what of, and of which parcels."""
 
     crop_class: str
     parcel_ids: np.ndarray
     columns: list[Column]
     contributions: np.ndarray
+    gap: float = 0.0  # how far contributions are from adding up, as a share; 0 for trees
 
 
 def sensor_of(feature: str) -> str:
@@ -56,8 +60,9 @@ def explain(
     series: xr.Dataset,
     y: Sequence[str | None],
     options: ExplanationOptions,
+    *,
     parcels: Iterable[str] | None = None,
-    model: str = "lightgbm",
+    model: str | None = None,
     progress: Progress | None = None,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Explain a cross-fitted model, each parcel by the model that did not see it.
@@ -66,32 +71,70 @@ def explain(
     ----------
     series, y
         Those that were cross-fitted.
+    model
+        Whose contributions: lightgbm where it was fitted, else the first of the models.
     parcels
         Whose contributions are wanted; those whose most probable class is not the declared one when omitted.
 
     Returns
     -------
     tuple
-        IMPORTANCE: mean absolute contribution of each group, with methods `shap` (feature and date), `shap_feature`,
-        `shap_date`, `shap_sensor` and `shap_statistic` (signed values are summed within a group first), for each
-        class over its own parcels and over `all`; and CONTRIBUTIONS to the declared and the predicted class.
-        A null time stands for the whole season.
+        IMPORTANCE: mean absolute contribution of each group, with methods `shap` (feature and date),
+        `shap_feature`, `shap_date`, `shap_sensor` and `shap_statistic` (signed values are summed within a
+        group first), for each class over its own parcels and over `all`; and CONTRIBUTIONS to the declared
+        and the predicted class. A null time stands for the whole season.
     """
+    model = model or ("lightgbm" if "lightgbm" in fitted.models else next(iter(fitted.models)))
     declared = pl.DataFrame({"parcel_id": series["parcel"].values.astype(str), "declared": list(y)})
     table = _predicted(fitted, declared)
     times = series["time"].values
     wanted = set(_disagreeing(table) if parcels is None else parcels)
     sample = _sampled(table.filter(pl.col("fold") >= 0), options.parcels)
-    own = _explained(
-        fitted, model, series, sample.select("parcel_id", "fold", crop_class="declared"), progress
-    )
-    importance = pl.concat([importance_of(own, times, model), *_overall(own, times, model)])
+    background = _backgrounds(series, table, options)
+    sampled = sample.select("parcel_id", "fold", crop_class="declared")
+    own = _explained(fitted, model, series, sampled, background, progress=progress)
+    importance = [importance_of(own, times, model), *_overall(own, times, model)]
+    importance += _other_importance(fitted, series, table, options, model)
     asked = table.filter(pl.col("parcel_id").is_in(list(wanted)))
     pairs = pl.concat(
         [asked.select("parcel_id", "fold", crop_class=name) for name in ("declared", "predicted")]
     ).unique(maintain_order=True)
-    signed = _explained(fitted, model, series, pairs, None)
-    return check_table(importance, IMPORTANCE, "importance"), contributions_of(signed, times, model)
+    signed = _explained(fitted, model, series, pairs, background)
+    every = check_table(pl.concat(importance), IMPORTANCE, "importance")
+    return every, contributions_of(signed, times, model)
+
+
+def _backgrounds(
+    series: xr.Dataset, table: pl.DataFrame, options: ExplanationOptions
+) -> Callable[[int], xr.Dataset]:
+    """Return for a fold some parcels that its model was trained on, for a network to start from."""
+    place = {name: i for i, name in enumerate(series["parcel"].values.astype(str))}
+
+    def of(fold: int) -> xr.Dataset:
+        trained = table.filter((pl.col("fold") >= 0) & (pl.col("fold") != fold))["parcel_id"].to_list()
+        step = max(len(trained) // options.background, 1)
+        return take(series, np.array([place[name] for name in trained[::step][: options.background]]))
+
+    return of
+
+
+def _other_importance(
+    fitted: CrossFit, series: xr.Dataset, table: pl.DataFrame, options: ExplanationOptions, model: str
+) -> list[pl.DataFrame]:
+    """Impurity of a forest through the season and, if asked for, permutation out of fold."""
+    place = {name: i for i, name in enumerate(series["parcel"].values.astype(str))}
+    trained = table.filter(pl.col("fold") >= 0)
+    rows = np.array([place[name] for name in trained["parcel_id"]])
+    y = np.full(series.sizes["parcel"], "", dtype=object)
+    y[rows] = trained["declared"].to_list()
+    tables = []
+    if options.forest_trees:
+        tables.append(forest_importance(take(series, rows), y[rows].astype(str), options.forest_trees, 0, 2))
+    if options.permutation:
+        from models.crops.permutation import permutation_importance
+
+        tables.append(permutation_importance(fitted, series, y.astype(str), model, np.random.default_rng(0)))
+    return tables
 
 
 def _predicted(fitted: CrossFit, declared: pl.DataFrame) -> pl.DataFrame:
@@ -120,7 +163,13 @@ def _sampled(table: pl.DataFrame, most: int) -> pl.DataFrame:
 
 
 def _explained(
-    fitted: CrossFit, model: str, series: xr.Dataset, pairs: pl.DataFrame, progress: Progress | None
+    fitted: CrossFit,
+    model: str,
+    series: xr.Dataset,
+    pairs: pl.DataFrame,
+    background: Callable[[int], xr.Dataset],
+    *,
+    progress: Progress | None = None,
 ) -> list[Explained]:
     """Contributions to `crop_class` of each `parcel_id`, by the model that did not see it."""
     models = fitted.models[model]
@@ -134,15 +183,43 @@ def _explained(
         estimator = models[int(str(fold))]
         if str(crop_class) in estimator.classes_:
             rows = np.array([place[name] for name in group["parcel_id"]])
-            found.append(_one(estimator, take(series, rows), str(crop_class)))
+            found.append(_one(estimator, take(series, rows), str(crop_class), background(int(str(fold)))))
         if progress:
             progress(done + 1, len(groups))
     return found
 
 
-def _one(estimator: CropEstimator, series: xr.Dataset, crop_class: str) -> Explained:
-    contributions, _ = tree_contributions(estimator, series, crop_class)  # type: ignore[arg-type]
-    return Explained(crop_class, series["parcel"].values.astype(str), columns(estimator), contributions)  # type: ignore[arg-type]
+def _one(estimator: CropEstimator, series: xr.Dataset, crop_class: str, background: xr.Dataset) -> Explained:
+    from models.crops.boosting import LightgbmClassifier
+
+    ids = series["parcel"].values.astype(str)
+    if isinstance(estimator, LightgbmClassifier):
+        contributions, _ = tree_contributions(estimator, series, crop_class)
+        return Explained(crop_class, ids, columns(estimator), contributions)
+    from models.crops.gradients import network_columns, network_contributions
+    from models.crops.neural import NeuralClassifier
+
+    if not isinstance(estimator, NeuralClassifier):
+        raise ModelError(f"{estimator.name} has no contributions; explain lightgbm or a network.")
+    rng = np.random.default_rng(estimator.settings.seed)
+    found, gap = network_contributions(estimator, series, crop_class, background, rng)
+    log.info("%s, %s: contributions add up to within %.0f %%", estimator.name, crop_class, 100 * gap)
+    return Explained(crop_class, ids, network_columns(estimator), found, gap)
+
+
+def forest_importance(series: xr.Dataset, y: np.ndarray, trees: int, seed: int, threads: int) -> pl.DataFrame:
+    """Return IMPORTANCE of method `impurity`: a random forest's, for each feature through the season."""
+    forest: Any = build("forest", trees=trees, seed=seed, threads=threads)
+    forest.fit(series, y)
+    table = columns_of(forest.layout_, False)
+    value = np.asarray(forest.forest_.feature_importances_)
+    keys, sums = sums_by(value[None], [GROUPINGS["shap"](column) for column in table])
+    dates = _dates(series["time"].values)
+    rows = [
+        ("impurity", "forest", ALL, feature, None if step is None else dates[step], float(amount), len(y))
+        for (feature, step), amount in zip(keys, sums[0], strict=True)
+    ]
+    return pl.DataFrame(rows, schema=IMPORTANCE, orient="row")
 
 
 def importance_of(explained: Sequence[Explained], times: np.ndarray, model: str) -> pl.DataFrame:

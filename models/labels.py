@@ -1,8 +1,10 @@
-"""Declarations that may be wrong: found out of fold, recorded parcel by parcel, weighed down or left out of training.
+"""Declarations that may be wrong: found out of fold, recorded parcel by parcel, weighed down or left out of
+training.
 
-Two signs are looked for. Confident learning (Northcutt, Jiang and Chuang, 2021, JAIR 70): another class is predicted with
-more probability than its own members have on average. Cluster outliers: the series lies far from every cluster of its class
-and nearer to one of another. Both see a parcel only through models of the other folds.
+Two signs are looked for. Confident learning (Northcutt, Jiang and Chuang, 2021, JAIR 70): another class is
+predicted with more probability than its own members have on average. Cluster outliers: the series lies far
+from every cluster of its class and nearer to one of another. Both see a parcel only through models of the
+other folds.
 """
 
 from dataclasses import dataclass
@@ -99,10 +101,11 @@ def find_suspects(
 
 
 def confident_errors(probabilities: np.ndarray, codes: np.ndarray) -> np.ndarray:
-    """Return `(n,)` bool: the off-diagonal members of the confident joint (Northcutt et al., 2021, equations 1 and 2).
+    """Return `(n,)` bool: the off-diagonal members of the confident joint (Northcutt et al., 2021, equations
+    1 and 2).
 
-    A parcel is counted to the most probable of those classes whose probability reaches the mean that the class's
-    declared members have; where that is not the declared one, the label is in doubt.
+    A parcel is counted to the most probable of those classes whose probability reaches the mean that the
+    class's declared members have; where that is not the declared one, the label is in doubt.
 
     Examples
     --------

@@ -88,8 +88,8 @@ class TuneOptions(Options):
 class Tuned:
     """What a search found.
 
-    `trials` has `number, state, value, seconds` and a column an option; `importance` is the share of the spread of
-    scores that each option explains, empty with too few trials to say.
+    `trials` has `number, state, value, seconds` and a column an option; `importance` is the share of the
+    spread of scores that each option explains, empty with too few trials to say.
     """
 
     name: str
@@ -118,7 +118,8 @@ def tune(
     y, folds
         `(n,)` classes ("" where there is none) and grouped folds (-1 where a parcel is not trained on).
     journal
-        Optuna's journal; several processes may share it, and a second call goes on where the first one stopped.
+        Optuna's journal; several processes may share it, and a second call goes on where the first one
+        stopped.
     fixed
         Options that are not searched.
     on_trial
@@ -145,7 +146,7 @@ def search(
     on_trial: Callable[[dict[str, Any]], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tuned:
-    """Maximise the mean of `scores`, pruning by its running mean; any model that can be scored by fold serves."""
+    """Maximise the mean of `scores`, pruning by its running mean; whatever can be scored by fold."""
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)

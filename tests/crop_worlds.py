@@ -1,4 +1,4 @@
-"""Small made-up parcel series whose classes differ in the time of their peak, for the tests of the crop models."""
+"""Small made-up parcel series whose classes differ in the time of their peak."""
 
 import numpy as np
 import xarray as xr
@@ -12,6 +12,7 @@ FEATURES = ("ndvi", "B04", "s0vh_db_r037")
 
 def crop_world(
     n: int = 160,
+    *,
     steps: int = 12,
     noise: float = 0.08,
     missing: float = 0.1,

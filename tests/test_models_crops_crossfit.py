@@ -10,6 +10,7 @@ from features.errors import ModelError
 from models.crops.combination import combine, learn_weights
 from models.crops.crossfit import CrossFit, cross_fit
 from models.crops.options import TrainOptions
+from models.labels import LabelOptions
 from tests.crop_worlds import crop_world
 
 TWO = TrainOptions(
@@ -91,7 +92,7 @@ def test_rare_unlabelled_and_unseen_parcels_are_accounted_for() -> None:
         "000006",
         "000008",
     ]
-    assert fit.classes.filter(~pl.col("trained")).rows() == [("hemp", 2, 2, False, "too_few_parcels")]
+    assert fit.classes.filter(~pl.col("trained")).rows() == [("hemp", 2, 1, False, "too_few_parcels")]
 
 
 def test_a_class_in_one_fold_only_is_not_trained_on() -> None:
@@ -126,3 +127,29 @@ def test_learnt_weights_prefer_the_model_that_knows() -> None:
     pooled = combine(np.stack([right, noise]), weights)
     np.testing.assert_allclose(pooled.sum(1), 1)
     np.testing.assert_allclose(combine(np.stack([right, right]), np.array([0.5, 0.5])), right, atol=1e-3)
+
+
+def test_suspects_are_recorded_and_weigh_less() -> None:
+    series, y, folds = crop_world(n=160)
+    wrong = y.copy()
+    wrong[[1, 22, 43]] = "maize"
+    cleaning = {"method": "drop", "outliers": False, "rounds": 15}
+    options = TREES.model_copy(update={"labels": LabelOptions.model_validate(cleaning)})
+    fit = cross_fit(series, wrong, folds, options)
+    assert set(fit.suspects["held_out"]) == {0, 1, 2, 3}
+    assert fit.suspects.height == 3 * 160
+    assert {"000001", "000022", "000043"} & set(fit.suspects.filter(pl.col("weight") == 0)["parcel_id"])
+
+
+def test_a_name_of_ones_own_can_stand_for_a_model() -> None:
+    series, y, folds = crop_world(n=80)
+    models = {"small": {"model": "lightgbm", "rounds": 3}, "large": {"model": "lightgbm", "rounds": 12}}
+    fit = cross_fit(series, y, folds, TrainOptions(models=models, combination="mean"))
+    assert set(fit.models) == {"small", "large"}
+    assert fit.inner.is_empty()
+
+
+def test_the_number_of_threads_changes_nothing() -> None:
+    series, y, folds = crop_world(n=80)
+    one, two = (cross_fit(series, y, folds, TWO.model_copy(update={"threads": t})) for t in (1, 2))
+    assert one.probabilities.equals(two.probabilities)

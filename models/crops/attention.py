@@ -13,7 +13,8 @@ PERIOD = 1000.0  # longest wave of the positions, in days, as in the authors' co
 class LtaeOptions(NeuralOptions):
     """L-TAE (Garnot and Landrieu, 2020): grouped channels, one query a head, positions by day of the year.
 
-    On a thermal calendar the steps' days are those on which the heat sums were reached: the same positions serve.
+    On a thermal calendar the steps' days are those on which the heat sums were reached: the same positions
+    serve.
     """
 
     heads: int = Field(8, ge=1, description="Heads; each sees its share of the channels.")
@@ -56,7 +57,7 @@ def day_waves(days: tuple[int, ...], width: int) -> np.ndarray:
 
     Examples
     --------
-    >>> day_waves((0, 100), 2).round(2).tolist()
+    >>> day_waves((0, 100), 2).astype(float).round(2).tolist()
     [[0.0, 1.0], [-0.51, 0.86]]
     """
     place = np.arange(width)

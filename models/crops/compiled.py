@@ -29,7 +29,7 @@ def lent(key: Any, make: Any) -> Iterator[Any]:
 
 
 def compile_network(inputs: list[Any], logits: Any, rate: float, decay: float, smoothing: float) -> Any:
-    """Compile logits `(n, k)` for training on one-hot targets with sample weights; remembers the first weights."""
+    """Compile logits `(n, k)` for one-hot targets with sample weights; remembers the first weights."""
     import keras
 
     model = keras.Model(inputs, logits)
@@ -44,10 +44,11 @@ def compile_network(inputs: list[Any], logits: Any, rate: float, decay: float, s
 
 
 def reset(model: Any, rng: np.random.Generator, weights: list[np.ndarray] | None = None) -> None:
-    """Give a compiled network a fresh optimiser and fresh weights, or `weights` where it is to go on from them.
+    """Give a compiled network a fresh optimiser and fresh weights, or `weights` where it is to go on from
+    them.
 
-    Kernels are Glorot uniform (Glorot and Bengio, 2010), recurrent kernels orthogonal, drawn from `rng` so that
-    every backend starts alike; the rest starts as built.
+    Kernels are Glorot uniform (Glorot and Bengio, 2010), recurrent kernels orthogonal, drawn from `rng` so
+    that every backend starts alike; the rest starts as built.
     """
     for variable, first in zip(model.variables, model.first_weights, strict=True):
         variable.assign(_fresh(variable.path, first, rng))
@@ -75,8 +76,8 @@ def _fresh(path: str, first: np.ndarray, rng: np.random.Generator) -> np.ndarray
 def prepare_backend() -> None:
     """Import Keras with one thread an operation and repeatable operations.
 
-    Fits run beside each other, one thread each: small operations gain nothing from more, and a result cannot then
-    depend on how many there are. Where TensorFlow is already running, it keeps the threads it has.
+    Fits run beside each other, one thread each: small operations gain nothing from more, and a result cannot
+    then depend on how many there are. Where TensorFlow is already running, it keeps the threads it has.
     """
     import keras
 

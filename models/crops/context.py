@@ -62,8 +62,8 @@ def with_weather(series: xr.Dataset, weather: pl.DataFrame) -> xr.Dataset:
     Parameters
     ----------
     weather
-        One row a step, in order, of numbers, as `features.context.weather_before` gives; a `date` or `datetime`
-        column is left out.
+        One row a step, in order, of numbers, as `features.context.weather_before` gives; a `date` or
+        `datetime` column is left out.
 
     Raises
     ------
@@ -132,5 +132,6 @@ def _same_calendar(first: xr.Dataset, other: xr.Dataset) -> None:
     days, others = season_days(first["time"].values), season_days(other["time"].values)
     if len(days) != len(others) or np.abs(days - others).max() > DAYS_OF_GRACE:
         raise ModelError(
-            f"Seasons differ in calendar: {len(days)} steps from day {days[0]}, {len(others)} from day {others[0]}."
+            f"Seasons differ in calendar: {len(days)} steps from day {days[0]}, "
+            f"{len(others)} from day {others[0]}."
         )

@@ -41,7 +41,7 @@ def _text_of_class(text: str, position: int, k: int) -> str:
 def tree_contributions(
     model: LightgbmClassifier, series: xr.Dataset, crop_class: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return contributions to a class's raw score, `(n, column)` and the `(n,)` base; they sum to that score."""
+    """Return contributions to a class's raw score, `(n, column)`, and the `(n,)` base they add up with."""
     table = wide_table(conform(series, model.layout_), model.settings.summaries)
     found = booster_of_class(model, crop_class).predict(
         table, pred_contrib=True, num_threads=model.settings.threads

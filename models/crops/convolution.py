@@ -8,7 +8,7 @@ from models.crops.neural import NeuralClassifier, NeuralOptions
 
 
 class TempcnnOptions(NeuralOptions):
-    """TempCNN (Pelletier, Webb and Petitjean, 2019): three convolutions, then a dense layer over all steps."""
+    """TempCNN (Pelletier, Webb and Petitjean, 2019): three convolutions, then a dense layer."""
 
     filters: int = Field(64, ge=2, description="Filters of each convolution.")
     width: int = Field(5, ge=1, description="Steps that a filter sees.")
@@ -38,7 +38,7 @@ class TempcnnClassifier(NeuralClassifier):
 
 
 class ResnetOptions(NeuralOptions):
-    """One-dimensional ResNet (Wang, Yan and Oates, 2017): three residual blocks, then the mean over the season."""
+    """One-dimensional ResNet (Wang, Yan and Oates, 2017): residual blocks, then the season's mean."""
 
     filters: int = Field(48, ge=2, description="Filters of the first block; the others have twice as many.")
     widths: tuple[int, ...] = Field((7, 5, 3), min_length=1, description="Steps that a block's filters see.")

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from models.crops.estimator import RECIPE, CropEstimator
 from models.crops.imbalance import Training, balance
 from models.crops.inputs import CONTEXT, seen, take
 from models.crops.options import TrainOptions
+from models.labels import SUSPECTS, find_suspects
 
 ENSEMBLE = "ensemble"
 JOB = "job.json"
@@ -54,6 +55,9 @@ class CrossFit:
         Fitted estimators by name and fold.
     timing
         `model, fold, fit_seconds, predict_seconds`; fold is that held out.
+    suspects
+        Schema SUSPECTS and `held_out`: what label cleaning saw of each training parcel when that fold was
+        held out; empty where labels are kept as they are.
     tally
         Parcels in; predicted, or set aside because nothing was observed.
     """
@@ -64,6 +68,7 @@ class CrossFit:
     classes: pl.DataFrame
     models: dict[str, dict[int, CropEstimator]]
     timing: pl.DataFrame
+    suspects: pl.DataFrame
     tally: Tally
 
 
@@ -77,6 +82,7 @@ class Task:
     options: TrainOptions
     classes: tuple[str, ...]
     digest: str
+    suspects: dict[tuple[int, ...], pl.DataFrame] = field(default_factory=dict)
 
     @property
     def fold_numbers(self) -> list[int]:
@@ -131,6 +137,8 @@ def cross_fit(
     table = class_table(labels, np.where(known, folds, -1), options.least_parcels)
     task = _task(take(series, known), labels[known], np.asarray(folds)[known], options, table)
     jobs = [(name, held) for name in options.models for held in held_sets(task)]
+    if options.labels.method != "keep":
+        task.suspects.update(_suspects(task))
     fitted = _run_all(task, jobs, folder, progress)
     accounts = tally("train", "parcels", [None if ok else "nothing_observed" for ok in known])
     log.info("%s", accounts)
@@ -158,8 +166,8 @@ def class_table(y: np.ndarray, folds: np.ndarray, least: int) -> pl.DataFrame:
 def held_sets(task: Task) -> list[tuple[int, ...]]:
     """Return the folds each job leaves out: one a fold, and pairs where the ensemble's weights are learnt.
 
-    The weights for fold k are learnt on its partner's predictions by a model that saw neither: three extra fits
-    for five folds.
+    The weights for fold k are learnt on its partner's predictions by a model that saw neither: three extra
+    fits for five folds.
     """
     numbers = task.fold_numbers
     singles: list[tuple[int, ...]] = [(k,) for k in numbers]
@@ -192,8 +200,10 @@ def _task(
             f"{row['crop_class']}: {row['reason']}" for row in table.rows(named=True) if row["reason"]
         )
         raise ModelError(
-            f"Training needs two classes and two folds; {len(classes)} classes in {len(task.fold_numbers)} folds are "
-            f"left ({why or 'no parcel has a class'}). Give more parcels, coarser classes or a lower least_parcels."
+            f"Training needs two classes and two folds; {len(classes)} classes in "
+            f"{len(task.fold_numbers)} folds are "
+            f"left ({why or 'no parcel has a class'}). Give more parcels, coarser classes "
+            "or a lower least_parcels."
         )
     return task
 
@@ -207,13 +217,14 @@ def _digest(series: xr.Dataset, y: np.ndarray, folds: np.ndarray, options: Train
     parts += [
         hashlib.sha256(np.ascontiguousarray(series[name].values).tobytes()).hexdigest() for name in names
     ]
-    return fingerprint([*parts, y.tolist(), folds.tolist(), options.balance.model_dump()])
+    chosen = [options.balance.model_dump(), options.labels.model_dump()]
+    return fingerprint([*parts, y.tolist(), folds.tolist(), *chosen])
 
 
 def _run_all(
     task: Task, jobs: list[Job], folder: Path | None, progress: Progress | None
 ) -> dict[Job, Fitted]:
-    """Run the jobs side by side, a thread each: trees, then networks, whose threads would spin against theirs."""
+    """Run the jobs side by side, a thread each; trees first, for their threads and networks' would spin."""
     fitted: dict[Job, Fitted] = {}
     for trees in (True, False):
         phase = [job for job in jobs if (task.options.kind(job[0]) in FAMILIES) == trees]
@@ -260,7 +271,22 @@ def _fit(task: Task, name: str, held: tuple[int, ...]) -> Fitted:
 def training_of(task: Task, held: Sequence[int]) -> Training:
     """Return what a job without the folds `held` may see."""
     rows = np.flatnonzero((task.folds >= 0) & ~np.isin(task.folds, held))
-    return Training(take(task.series, rows), task.y[rows], np.ones(len(rows)))
+    suspects = task.suspects.get(tuple(held))
+    weight = np.ones(len(rows)) if suspects is None else suspects["weight"].to_numpy()
+    return Training(take(task.series, rows), task.y[rows], weight)
+
+
+def _suspects(task: Task) -> dict[tuple[int, ...], pl.DataFrame]:
+    """Look for doubtful labels in the training parcels of each job, by their own folds."""
+
+    def look(held: tuple[int, ...]) -> pl.DataFrame:
+        training = training_of(task, held)
+        folds = task.folds[(task.folds >= 0) & ~np.isin(task.folds, held)]
+        return find_suspects(training.series, training.y, folds, task.options.labels, task.options.seed)
+
+    sets = held_sets(task)
+    with ThreadPoolExecutor(task.options.threads) as pool:
+        return dict(zip(sets, pool.map(look, sets), strict=True))
 
 
 def on_classes(probabilities: np.ndarray, found: np.ndarray, classes: Sequence[str]) -> np.ndarray:
@@ -323,8 +349,18 @@ def _gather(task: Task, fitted: dict[Job, Fitted], table: pl.DataFrame, accounts
         classes=table,
         models=_models(names, task, fitted),
         timing=pl.DataFrame(timing, schema=["model", "fold", "fit_seconds", "predict_seconds"], orient="row"),
+        suspects=_recorded(task),
         tally=accounts,
     )
+
+
+def _recorded(task: Task) -> pl.DataFrame:
+    tables = [
+        table.with_columns(held_out=pl.lit(held[0], pl.Int32))
+        for held, table in task.suspects.items()
+        if len(held) == 1
+    ]
+    return pl.concat(tables) if tables else pl.DataFrame(schema={**SUSPECTS, "held_out": pl.Int32})
 
 
 def _models(names: list[str], task: Task, fitted: dict[Job, Fitted]) -> dict[str, dict[int, CropEstimator]]:

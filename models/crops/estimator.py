@@ -81,7 +81,7 @@ class CropEstimator(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         if not series.sizes["parcel"]:
             return np.empty((0, len(self.classes_)))
         scores = self._scores(series)
-        return scores / scores.sum(1, keepdims=True)
+        return np.asarray(scores / scores.sum(1, keepdims=True))
 
     def predict(self, series: xr.Dataset) -> np.ndarray:
         """Return `(n,)` names of the most probable class."""

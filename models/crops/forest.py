@@ -1,4 +1,4 @@
-"""A random forest on the wide table, gaps filled with the training median: the baseline, and the seed's figure."""
+"""A random forest on the wide table, gaps filled with the training median: the baseline."""
 
 from pathlib import Path
 from typing import Any, NoReturn, Self

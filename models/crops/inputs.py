@@ -50,7 +50,7 @@ def season_days(times: np.ndarray) -> np.ndarray:
     """
     days = np.asarray(times).astype("datetime64[D]")
     new_year = days[-1].astype("datetime64[Y]").astype("datetime64[D]")
-    return (days - new_year).astype(int)
+    return np.asarray((days - new_year).astype(int))
 
 
 def layout_of(series: xr.Dataset) -> Layout:

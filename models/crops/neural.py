@@ -43,7 +43,7 @@ class NeuralClassifier(CropEstimator):
 
     @classmethod
     def network(cls, options: Any, series: Any, days: tuple[int, ...], n_classes: int) -> Any:
-        """Return the last hidden state `(n, unit)` of a series `(n, time, channel)`; the head is added to it."""
+        """Return the last hidden state `(n, unit)` of `(n, time, channel)`; the head is added to it."""
         raise NotImplementedError
 
     def _fit(self, series: xr.Dataset, codes: np.ndarray, weight: np.ndarray) -> None:
@@ -65,10 +65,11 @@ class NeuralClassifier(CropEstimator):
         """
         from models.crops.inputs import conform
 
-        unknown = sorted(set(np.asarray(y, str)) - set(self.classes_))
+        unknown = sorted(set(np.asarray(y, str).tolist()) - set(self.classes_.tolist()))
         if unknown:
             raise ModelError(
-                f"{self.name} does not know {unknown}; fine-tune with its classes {self.classes_.tolist()} or "
+                f"{self.name} does not know {unknown}; fine-tune with its classes "
+                f"{self.classes_.tolist()} or "
                 "train anew."
             )
         codes = np.searchsorted(self.classes_, np.asarray(y, str))

@@ -20,7 +20,7 @@ FOLDS = 5
 
 @dataclass(frozen=True)
 class WorkSet:
-    """Parcels to type: `y` is learnt from, `truth` is scored against, `groups` are redrawn for the intervals."""
+    """Parcels to type: `y` is learnt from, `truth` scored against, `groups` redrawn for the intervals."""
 
     name: str
     series: xr.Dataset
@@ -151,7 +151,8 @@ def _points(
     ).to_crs(epsg)
     where["holding_id"] = None
     plan = plan_folds(where, FOLDS, 0, "block")
-    note = f"{plan.by} folds, blocks of {plan.block_metres:.0f} m, {plan.n_groups} groups; classes of {LEAST} points or more"
+    where_from = f"{plan.by} folds, blocks of {plan.block_metres:.0f} m, {plan.n_groups} groups"
+    note = f"{where_from}; classes of {LEAST} points or more"
     return WorkSet(name, series, y[usable], y[usable], plan.fold, plan.group, note)
 
 
@@ -176,7 +177,7 @@ def _indices(block: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def synthetic(run: Path) -> WorkSet:
-    """A finished run of the simulated region: declared classes are learnt from, the hidden truth is scored."""
+    """A finished run of the simulated region: declared classes learnt from, the hidden truth scored."""
     from features.series import read_series
 
     series = read_series(run / "filled.nc").load()

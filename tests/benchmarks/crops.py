@@ -1,8 +1,9 @@
 """Crop typing: every model, the ensemble and the peers on the same series, folds and scorer.
 
-`uv run python -m tests.benchmarks.crops [--sets …] [--only …] [--quick] [--json FILE]`. Finished fits are kept under
-`out/benchmarks/crops/` and not done twice, so that the work can be cut into pieces. Intervals: 95%, by bootstrap over
-groups. Peers: a random forest of 300 trees with medians for gaps, LightGBM's defaults, 1-NN on the single-channel set.
+`uv run python -m tests.benchmarks.crops [--sets …] [--quick] [--json FILE]`. Finished fits are
+kept under `out/benchmarks/crops/` and not done twice, so that the work can be cut into pieces. Intervals:
+95%, by bootstrap over groups. Peers: a random forest of 300 trees with medians for gaps, LightGBM's defaults,
+1-NN on the single-channel set.
 """
 
 import argparse
@@ -27,7 +28,8 @@ SETS = ("ucr_crop", "france_2022", "flanders_2021", "east_africa", "synthetic")
 PEERS: dict[str, dict[str, Any]] = {
     "forest": {"trees": 300},
     "lightgbm_default": {
-        "model": "lightgbm", "rounds": 100, "learning_rate": 0.1, "leaves": 31, "column_share": 1.0, "bins": 255,
+        "model": "lightgbm", "rounds": 100,
+        "learning_rate": 0.1, "leaves": 31, "column_share": 1.0, "bins": 255,
         "leaf_parcels": 20, "l2": 0.0, "extra_random": False,
     },
 }  # fmt: skip

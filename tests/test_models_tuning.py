@@ -1,0 +1,56 @@
+"""Tuning: resumes from its journal, prunes, writes what train reads."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from features.errors import ModelError
+from models.crops.catalogue import NAMES, build
+from models.crops.options import TrainOptions
+from models.tuning import SPACES, Range, TuneOptions, search, tune, write_best
+from tests.crop_worlds import crop_world
+
+
+def test_a_search_resumes_and_its_best_is_a_config(tmp_path: Path) -> None:
+    series, y, folds = crop_world(n=80)
+    journal = tmp_path / "journal.log"
+    told: list[dict] = []
+    first = tune("lightgbm", series, y, folds, TuneOptions(trials=2, folds=2), journal=journal,
+                 fixed={"rounds": 5}, on_trial=told.append)  # fmt: skip
+    assert first.trials.height == len(told) == 2
+    again = tune(
+        "lightgbm", series, y, folds, TuneOptions(trials=3, folds=2), journal=journal, fixed={"rounds": 5}
+    )
+    assert again.trials.height == 3
+    assert again.trials["number"].to_list() == [0, 1, 2]
+    assert again.value >= first.value
+    written = yaml.safe_load(write_best(again, tmp_path / "best.yaml").read_text())
+    assert TrainOptions.model_validate(written["train"]).models["lightgbm"] == again.best
+
+
+def test_a_hopeless_trial_is_pruned(tmp_path: Path) -> None:
+    def scores(chosen):
+        yield chosen["x"]
+        yield chosen["x"]
+
+    found = search("toy", {"x": Range(0, 1)}, scores, TuneOptions(trials=25), journal=tmp_path / "j.log")
+    assert "pruned" in set(found.trials["state"])
+    assert found.value > 0.8
+    assert set(found.importance) == {"x"}
+
+
+def test_what_cannot_be_tuned_is_said(tmp_path: Path) -> None:
+    series, y, folds = crop_world(n=40)
+    with pytest.raises(ModelError, match="did you mean 'forest'"):
+        tune("forrest", series, y, folds, TuneOptions(), journal=tmp_path / "j.log")
+    with pytest.raises(ModelError, match="two folds or more"):
+        tune("forest", series, y, folds * 0, TuneOptions(), journal=tmp_path / "j.log")
+
+
+def test_every_model_has_a_space_of_its_own_options() -> None:
+    assert set(SPACES) == set(NAMES)
+    for name, space in SPACES.items():
+        for option, values in space.items():
+            for value in values.choices or (values.low, values.high):
+                build(name, **{option: int(value) if values.whole else value})
