@@ -91,7 +91,10 @@ class JudgeOptions(Options):
         gt=0,
         description="robust deviations of a parcel's NDVI spread above its class's median: heterogeneous",
     )
-    max_set_size: int = Field(4, ge=1, description="more classes that cannot be excluded: inconclusive")
+    set_level: float = Field(
+        0.9, gt=0.5, lt=1, description="share of correct declarations whose prediction set holds their class"
+    )
+    max_set_size: int = Field(5, ge=1, description="more classes that cannot be excluded: inconclusive")
     schemes: Path = Field(
         SCHEMES_FILE, description="what must hold for each intervention: crop, group or agriculture"
     )
@@ -220,7 +223,7 @@ def weigh(
         fold=fold,
         accepted=accepted,
         p_value=_required_p_values(calibrated, declared, fold, accepted),
-        sets=prediction_sets(by_class, options.alpha),
+        sets=prediction_sets(by_class, 1 - options.set_level),
         promised=enough(counts, options.alpha) & (declared >= 0),
         right=_right(calibrated, declared, fold, options.noise_rate),
     )
