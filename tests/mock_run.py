@@ -43,7 +43,7 @@ MODELS = ("lightgbm", "dense", "lstm", "ensemble")
 
 
 def make_run(n: int = 300, seed: int = 1, light: bool = False, **changes: Any) -> RunTables:
-    """Return a valid made-up run of `n` parcels; another seed gives another run. A light one has no series."""
+    """Return a valid made-up run of `n` parcels; another seed gives another. A light one has no series."""
     rng = np.random.default_rng(seed)
     names = list(CLASSES)
     declared = rng.choice(len(names), n, p=SHARES)
@@ -191,16 +191,14 @@ def _parcels(ids: list[str], area: np.ndarray, rng: np.random.Generator) -> pl.D
 
 
 def acquisitions(hrefs: dict[str, str] | None = None) -> pl.DataFrame:
-    """Return a season of acquisitions; `hrefs` gives the file of each optical band (none exists by default)."""
+    """Return a season of acquisitions; `hrefs` gives the file of each optical band, by default none."""
     rows = []
     bands = ("B02", "B03", "B04", "B08", "scl")
     for step in range(0, 240, 10):
         day = datetime(2025, 2, 1, 10, 40) + timedelta(days=step)
         assets = [
-            {"band": b, "href": (hrefs or {}).get(b, f"/nowhere/{day:%Y%m%d}_{b}.tif"), "scale": 1e-4 if b != "scl" else 1.0,
-             "offset": -0.1 if b != "scl" else 0.0, "nodata": 0.0, "unit": "reflectance" if b != "scl" else "class"}
-            for b in bands
-        ]  # fmt: skip
+            _asset(band, (hrefs or {}).get(band, f"/nowhere/{day:%Y%m%d}_{band}.tif")) for band in bands
+        ]
         rows.append(
             (
                 f"S2B_31UFS_{day:%Y%m%d}_0_L2A",
@@ -233,12 +231,25 @@ def acquisitions(hrefs: dict[str, str] | None = None) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=ACQUISITIONS, orient="row")
 
 
+def _asset(band: str, href: str) -> dict[str, Any]:
+    if band == "scl":
+        return {"band": band, "href": href, "scale": 1.0, "offset": 0.0, "nodata": 0.0, "unit": "class"}
+    return {"band": band, "href": href, "scale": 1e-4, "offset": -0.1, "nodata": 0.0, "unit": "reflectance"}
+
+
 def write_scenes(folder: Path) -> pl.DataFrame:
     """Write one small scene under the made-up parcels; return acquisitions that all point at it."""
     rng = np.random.default_rng(0)
     folder.mkdir(parents=True, exist_ok=True)
-    profile = {"driver": "GTiff", "width": 400, "height": 400, "count": 1, "crs": "EPSG:32631", "nodata": 0,
-               "transform": Affine(10, 0, 499_500, 0, -10, 5_653_500)}  # fmt: skip
+    profile = {
+        "driver": "GTiff",
+        "width": 400,
+        "height": 400,
+        "count": 1,
+        "crs": "EPSG:32631",
+        "nodata": 0,
+        "transform": Affine(10, 0, 499_500, 0, -10, 5_653_500),
+    }
     hrefs = {}
     for band, level in {"B02": 1400, "B03": 1700, "B04": 1500, "B08": 4500, "scl": 4}.items():
         hrefs[band] = str(folder / f"{band}.tif")
@@ -270,8 +281,17 @@ def _series(ids: list[str], grown: np.ndarray, rng: np.random.Generator) -> dict
         np.array([row[k] for row in CLASSES.values()], float)[grown][:, None] for k in (1, 2, 3)
     )
     ndvi = 0.2 + (top - 0.2) * np.exp(-(((doy - peak - rng.normal(0, 6, peak.shape)) / width) ** 2))
-    per_feature = [ndvi, 0.14 - 0.12 * ndvi, 0.1 + 0.35 * ndvi, 0.3 - 0.15 * ndvi, 0.2 - 0.25 * ndvi,
-                   -13 + 3 * ndvi, -21 + 7 * ndvi, 0.62 - 0.45 * ndvi, -21.5 + 7 * ndvi]  # fmt: skip
+    per_feature = [
+        ndvi,
+        0.14 - 0.12 * ndvi,
+        0.1 + 0.35 * ndvi,
+        0.3 - 0.15 * ndvi,
+        0.2 - 0.25 * ndvi,
+        -13 + 3 * ndvi,
+        -21 + 7 * ndvi,
+        0.62 - 0.45 * ndvi,
+        -21.5 + 7 * ndvi,
+    ]
     scale = np.array([0.03, 0.01, 0.02, 0.02, 0.03, 0.7, 0.8, 0.06, 0.8])
     value = np.stack(per_feature, -1) + rng.normal(0, 1, (*ndvi.shape, len(FEATURES))) * scale
     optical = rng.random(ndvi.shape) < 0.62
@@ -300,8 +320,10 @@ def _importance(rng: np.random.Generator) -> pl.DataFrame:
     peak = rng.uniform(90, 220, len(FEATURES))
     rows = []
     for method, model, classes in (
-        ("shap", "lightgbm", ("all", *CLASSES)), ("permutation", "ensemble", ("all",)), ("impurity", "forest", ("all",))
-    ):  # fmt: skip
+        ("shap", "lightgbm", ("all", *CLASSES)),
+        ("permutation", "ensemble", ("all",)),
+        ("impurity", "forest", ("all",)),
+    ):
         for crop_class in classes:
             shift = rng.normal(0, 25)
             for f, feature in enumerate(FEATURES):
@@ -323,7 +345,7 @@ def _contributions(verdicts: pl.DataFrame, rng: np.random.Generator) -> pl.DataF
         for crop_class, sign in ((declared, -1), (predicted, 1)):
             for feature in FEATURES:
                 for day in times:
-                    rows.append(
+                    rows.append(  # noqa: PERF401
                         (
                             parcel,
                             "lightgbm",
@@ -346,17 +368,34 @@ def _evaluation(rng: np.random.Generator) -> dict[str, pl.DataFrame]:
     return {
         "model_differences": pl.DataFrame(differences),
         "in_season": pl.DataFrame(
-            {"date": days, "macro_f1": score, "low": score - 0.03, "high": score + 0.03, "n": 300, "share_decided": score - 0.15}
+            {
+                "date": days,
+                "macro_f1": score,
+                "low": score - 0.03,
+                "high": score + 0.03,
+                "n": 300,
+                "share_decided": score - 0.15,
+            }
         ),
         "tuning": pl.DataFrame(
-            {"trial": range(12), "model": "lightgbm", "value": np.sort(rng.beta(8, 3, 12)), "state": "complete",
-             "parameters": [f"num_leaves={int(v)}" for v in rng.integers(8, 128, 12)]}
+            {
+                "trial": range(12),
+                "model": "lightgbm",
+                "value": np.sort(rng.beta(8, 3, 12)),
+                "state": "complete",
+                "parameters": [f"num_leaves={int(v)}" for v in rng.integers(8, 128, 12)],
+            }
         ),
         "label_cleaning": pl.DataFrame(
-            {"parcel_id": [f"{k:06d}" for k in range(1, 7)], "crop_class": "maize", "suggested": "potatoes",
-             "score": rng.random(6), "action": "set aside"}
+            {
+                "parcel_id": [f"{k:06d}" for k in range(1, 7)],
+                "crop_class": "maize",
+                "suggested": "potatoes",
+                "score": rng.random(6),
+                "action": "set aside",
+            }
         ),
-    }  # fmt: skip
+    }
 
 
 def _estimate(value: float, n: int, half: float = 0.02) -> dict[str, float]:
@@ -365,10 +404,13 @@ def _estimate(value: float, n: int, half: float = 0.02) -> dict[str, float]:
 
 def _metrics(rng: np.random.Generator) -> dict[str, Any]:
     models = {
-        name: {"macro_f1": _estimate(0.78 + rng.random() * 0.1, 300), "accuracy": _estimate(0.85 + rng.random() * 0.1, 300),
-               "ece": _estimate(0.02 + rng.random() * 0.02, 300, 0.01)}
+        name: {
+            "macro_f1": _estimate(0.78 + rng.random() * 0.1, 300),
+            "accuracy": _estimate(0.85 + rng.random() * 0.1, 300),
+            "ece": _estimate(0.02 + rng.random() * 0.02, 300, 0.01),
+        }
         for name in MODELS
-    }  # fmt: skip
+    }
     rate = {unit: _estimate(0.04 + rng.random() * 0.02, 290) for unit in ("count", "hectares")}
     miss = {unit: _estimate(0.3 + rng.random() * 0.1, 10, 0.2) for unit in ("count", "hectares")}
     verdicts = {"false_alarm_rate": rate, "miss_rate": miss, "false_discovery_rate": miss}
@@ -382,11 +424,29 @@ def _lineage(seed: int, n: int) -> dict[str, Any]:
         "versions": {"cropcheck": "0.1.0", "python": "3.11", "lightgbm": "4.6.0"},
         "git_commit": "0123456789abcdef",
         "model_id": "5f2d7c0e9a41b3f8",
-        "inputs": [{"path": "region/declarations.gpkg", "sha256": "ab" * 32}, {"path": "region/catalog/catalog.json", "sha256": "cd" * 32}],
+        "inputs": [
+            {"path": "region/declarations.gpkg", "sha256": "ab" * 32},
+            {"path": "region/catalog/catalog.json", "sha256": "cd" * 32},
+        ],
         "models": [{"path": "models/lightgbm/fold_0/model.txt", "sha256": "ef" * 32}],
         "stages": [
-            {"stage": "declarations", "unit": "parcels", "came_in": n + 2, "went_out": n, "set_aside": {"empty_geometry": 2}},
-            {"stage": "extract", "unit": "acquisitions", "came_in": 48, "went_out": 47, "set_aside": {"unreadable": 1}},
+            {
+                "stage": "declarations",
+                "unit": "parcels",
+                "came_in": n + 2,
+                "went_out": n,
+                "set_aside": {"empty_geometry": 2},
+            },
+            {
+                "stage": "extract",
+                "unit": "acquisitions",
+                "came_in": 48,
+                "went_out": 47,
+                "set_aside": {"unreadable": 1},
+            },
         ],
-        "exports": [{"path": "verdicts.gpkg", "title": "GeoPackage"}, {"path": "verdicts.csv", "title": "CSV"}],
-    }  # fmt: skip
+        "exports": [
+            {"path": "verdicts.gpkg", "title": "GeoPackage"},
+            {"path": "verdicts.csv", "title": "CSV"},
+        ],
+    }

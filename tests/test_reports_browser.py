@@ -93,7 +93,8 @@ def test_the_policy_stops_what_a_page_would_fetch_or_run(watched: Watched, site:
         "document.body.insertAdjacentHTML('beforeend', '<img src=\"x\" onerror=\"window.ran = 1\">')"
     )
     page.evaluate(
-        "{ const s = document.createElement('script'); s.textContent = 'window.ran = 1'; document.body.append(s); }"
+        """{ const s = document.createElement('script'); s.textContent = 'window.ran = 1';
+        document.body.append(s); }"""
     )
     page.wait_for_timeout(100)
     assert answer == "stopped"
@@ -136,7 +137,7 @@ def _violations(page: Any) -> list[tuple[str, list[str]]]:
 def test_a_click_on_the_map_shows_a_parcel_and_marks_its_row(watched: Watched, site: Path) -> None:
     page = watched.open(site / "agency.html")
     x, y, wanted = page.evaluate(
-        """() => { const k = run.list.at[0], box = map.parcels[k].box, at = map.canvas.getBoundingClientRect();
+        """() => { const k = run.list.at[0], box = map.parcels[k].box;
         map.canvas.scrollIntoView(); const seen = map.canvas.getBoundingClientRect();
         const [px, py] = map.screen((box[0] + box[2]) / 2, (box[1] + box[3]) / 2);
         return [seen.left + px, seen.top + py, run.parcels.id[k]]; }"""
@@ -266,7 +267,8 @@ def test_a_map_of_fifty_thousand_parcels_stays_usable(watched: Watched, tmp_path
     page = watched.open(tmp_path / "agency.html")
     page.wait_for_function("map.frame")
     moves = page.evaluate(
-        """() => { const start = performance.now(); for (let k = 0; k < 20; k++) { map.zoom(1.05); map.shift(); }
+        """() => { const start = performance.now();
+        for (let k = 0; k < 20; k++) { map.zoom(1.05); map.shift(); }
         return (performance.now() - start) / 20; }"""
     )
     assert moves < 100

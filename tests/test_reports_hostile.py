@@ -44,14 +44,19 @@ def hostile_run() -> RunTables:
         ids, reason=pl.lit(HOSTILE[1]), verdict=pl.lit("contradicted"), q_value=pl.lit(0.01)
     )
     return make_run(
-        60, 5, name=HOSTILE[0], declarations=declarations, verdicts=verdicts,
+        60,
+        5,
+        name=HOSTILE[0],
+        declarations=declarations,
+        verdicts=verdicts,
         parcels=run.parcels.with_columns(ids),
         contributions=run.contributions.with_columns(ids, feature=pl.lit(HOSTILE[2])),
         importance=run.importance.with_columns(feature=pl.concat_str(pl.lit(HOSTILE[0]), "feature")),
-        crop_names={**run.crop_names, **nasty}, class_names={name: HOSTILE[k] for k, name in enumerate(run.class_names)},
+        crop_names={**run.crop_names, **nasty},
+        class_names={name: HOSTILE[k] for k, name in enumerate(run.class_names)},
         rules={HOSTILE[0]: HOSTILE[1]},
         lineage={**run.lineage, "config": HOSTILE[1], "inputs": [{"path": HOSTILE[2], "sha256": HOSTILE[0]}]},
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture(scope="module")

@@ -36,7 +36,7 @@ def decode(code: str, step: float) -> list[list[np.ndarray]]:
         for _ in range(rings):
             points = []
             for _ in range(number()):
-                at = at + (signed(), signed())
+                at = at + np.array([signed(), signed()])
                 points.append(at * step)
             found.append(np.array(points))
         parcels.append(found)

@@ -176,9 +176,18 @@ def test_one_class_alone_and_no_groups_are_said(tmp_path: Path) -> None:
 
 def test_missing_tables_are_said(tmp_path: Path) -> None:
     run = make_run(
-        60, 1, light=True, importance=None, contributions=None, probabilities=None, evaluation={}, metrics={}, rules={},
-        lineage={}, dates=None,
-    )  # fmt: skip
+        60,
+        1,
+        light=True,
+        importance=None,
+        contributions=None,
+        probabilities=None,
+        evaluation={},
+        metrics={},
+        rules={},
+        lineage={},
+        dates=None,
+    )
     write_reports(run, tmp_path, PublishOptions(list_rate_limit=1.0))
     text = {path.name: path.read_text() for path in tmp_path.rglob("*.html")}
     assert "No SHAP table was stored" in text["auditor.html"]
