@@ -1,4 +1,4 @@
-"""What MLflow is told of a run: one parent, a child a model; parameters, digests, figures by fold and class, files."""
+"""What MLflow is told of a run: one parent, a child a model; settings, digests, figures and files."""
 
 import logging
 import os
@@ -50,7 +50,9 @@ class Tracker:
 
     def __init__(self, store: str, artifacts: Path, experiment: str) -> None:
         if "://" not in store:
-            raise ConfigError(f"tracking.store is {store!r}; MLflow needs a database, e.g. sqlite:///mlruns/mlflow.db.")
+            raise ConfigError(
+                f"tracking.store is {store!r}; MLflow needs a database, e.g. sqlite:///mlruns/mlflow.db."
+            )
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
         from mlflow import MlflowClient
 
@@ -83,6 +85,18 @@ class Tracker:
             self._client.set_terminated(child)
             ids[model.name] = child
         return ids
+
+    def begin(self, name: str, parameters: Mapping[str, Any]) -> str:
+        """Start a run that children will belong to; return its id."""
+        return self._start(name, parameters, {}, {})
+
+    def trial(self, parent: str, trial: Mapping[str, Any]) -> None:
+        """Record one trial of a search: `number, state, value, options`."""
+        value = trial.get("value")
+        metrics = {} if value is None else {"value": float(value)}
+        tags = {"mlflow.parentRunId": parent, "state": str(trial.get("state"))}
+        child = self._start(f"trial {trial['number']}", trial.get("options", {}), metrics, tags)
+        self._client.set_terminated(child)
 
     def close(self, run_id: str, files: Iterable[Path], tags: Mapping[str, str]) -> None:
         """Add the run's files and last tags, and end it."""

@@ -31,6 +31,7 @@ Out = Annotated[Path | None, typer.Option("--out", help="Folder to write; defaul
 Set = Annotated[
     list[str] | None, typer.Option("--set", help="Override a config key, e.g. --set fill.method=linear.")
 ]
+With = Annotated[list[Path] | None, typer.Option("--with", help="Lay this YAML file over the config.")]
 Data = Annotated[Path | None, typer.Option("--data", help="Folder that the config's relative paths lie in.")]
 Until = Annotated[
     str | None, typer.Option("--until", help="Judge with what was seen by this date (YYYY-MM-DD).")
@@ -46,6 +47,7 @@ def run(
     config: Config,
     out: Out = None,
     set_: Set = None,
+    with_: With = None,
     data: Data = None,
     until: Until = None,
     workers: Workers = 1,
@@ -54,7 +56,7 @@ def run(
     """Run every stage, from declarations and imagery to verdicts and reports; run again to resume."""
     from pipelines.main_job import run_all
 
-    loaded, workspace = _open(config, out, set_, data, until)
+    loaded, workspace = _open(config, out, set_, with_, data, until)
     raise typer.Exit(run_all(loaded, workspace, _executor(workers, dask)))
 
 
@@ -63,6 +65,7 @@ def _stage_command(name: str, help_text: str) -> None:
         config: Config,
         out: Out = None,
         set_: Set = None,
+        with_: With = None,
         data: Data = None,
         until: Until = None,
         workers: Workers = 1,
@@ -70,7 +73,7 @@ def _stage_command(name: str, help_text: str) -> None:
     ) -> None:
         from pipelines.main_job import run_one
 
-        loaded, workspace = _open(config, out, set_, data, until)
+        loaded, workspace = _open(config, out, set_, with_, data, until)
         raise typer.Exit(run_one(name, loaded, workspace, _executor(workers, dask)))
 
     app.command(name, help=help_text)(command)
@@ -89,6 +92,7 @@ def clear(
     config: Config,
     out: Out = None,
     set_: Set = None,
+    with_: With = None,
     data: Data = None,
     write: Annotated[
         Path | None, typer.Option("--write", help="Also write cloud-free images to this folder.")
@@ -97,7 +101,7 @@ def clear(
     """Fit the cloud-removal model on the region's own imagery; with --write, write cloud-free products."""
     from pipelines.main_job import run_one
 
-    loaded, workspace = _open(config, out, set_, data, None)
+    loaded, workspace = _open(config, out, set_, with_, data, None)
     status = run_one("clear", loaded, workspace, _executor(1, None))
     if write is not None:
         from pipelines.clear import write_products
@@ -108,11 +112,11 @@ def clear(
 
 
 @app.command()
-def check(config: Config, out: Out = None, set_: Set = None, data: Data = None) -> None:
+def check(config: Config, out: Out = None, set_: Set = None, with_: With = None, data: Data = None) -> None:
     """Validate a config and its inputs; estimate time, disk and memory."""
     from pipelines.check import check_inputs
 
-    loaded, workspace = _open(config, out, set_, data, None)
+    loaded, workspace = _open(config, out, set_, with_, data, None)
     typer.echo(check_inputs(loaded, workspace))
 
 
@@ -136,13 +140,14 @@ def tune(
     trials: Annotated[int, typer.Option("--trials", min=1, help="How many trials to run now.")] = 20,
     out: Out = None,
     set_: Set = None,
+    with_: With = None,
     data: Data = None,
 ) -> None:
     """Search a model's settings with grouped folds; the best are written as a config that train reads."""
-    from pipelines.tune import tune as search
+    from pipelines.tune import tune_model
 
-    loaded, workspace = _open(config, out, set_, data, None)
-    typer.echo(search(loaded, workspace, model, trials))
+    loaded, workspace = _open(config, out, set_, with_, data, None)
+    typer.echo(tune_model(loaded, workspace, model, trials))
 
 
 @app.command()
@@ -153,9 +158,9 @@ def assess(
     ],
 ) -> None:
     """Read field results back: commission and omission, by count and in hectares."""
-    from pipelines.assess import assess as read_back
+    from pipelines.assess import assess_run
 
-    typer.echo(read_back(folder, reviewed))
+    typer.echo(assess_run(folder, reviewed))
 
 
 @app.command()
@@ -176,12 +181,19 @@ def verify(
 
 
 def _open(
-    config: Path, out: Path | None, settings: list[str] | None, data: Path | None, until: str | None
+    config: Path,
+    out: Path | None,
+    settings: list[str] | None,
+    overlays: list[Path] | None,
+    data: Path | None,
+    until: str | None,
 ) -> "tuple[RunConfig, Workspace]":
     from pipelines.config import load_config
     from pipelines.workspace import Workspace
 
-    loaded = load_config(config, [*(settings or []), *([f"season.until={until}"] if until else [])], data)
+    loaded = load_config(
+        config, [*(settings or []), *([f"season.until={until}"] if until else [])], data, overlays
+    )
     folder = out or Path("out") / loaded.name
     if folder.exists() and not folder.is_dir():
         raise CropcheckError(f"--out {folder} is a file; name a folder.")

@@ -17,7 +17,9 @@ from features.series import SeriesOptions
 from features.simulate.options import SimulationOptions
 from models.clouds.options import ClearOptions
 from models.crops.options import TrainOptions
+from models.sampling import SampleOptions
 from models.splits import GroupBy
+from models.tuning import TuneOptions
 from models.verdict import JudgeOptions
 from pipelines.yamlfile import parse_yaml, read_yaml
 from reports.options import PublishOptions
@@ -78,12 +80,19 @@ class RunConfig(Options):
     folds: FoldOptions = FoldOptions()
     train: TrainOptions = TrainOptions()
     judge: JudgeOptions = JudgeOptions()
+    sample: SampleOptions = SampleOptions()
+    tune: TuneOptions = TuneOptions()
     publish: PublishOptions = PublishOptions()
     tracking: TrackingOptions = TrackingOptions()
 
 
-def load_config(path: Path, settings: list[str] | None = None, data: Path | None = None) -> RunConfig:
-    """Read a config file and apply `key=value` settings over it.
+def load_config(
+    path: Path,
+    settings: list[str] | None = None,
+    data: Path | None = None,
+    overlays: list[Path] | None = None,
+) -> RunConfig:
+    """Read a config file, lay other files and then `key=value` settings over it.
 
     Parameters
     ----------
@@ -99,6 +108,8 @@ def load_config(path: Path, settings: list[str] | None = None, data: Path | None
     document = read_yaml(path)
     if not isinstance(document, dict):
         raise ConfigError(f"{path} must be a mapping of sections ({', '.join(RunConfig.model_fields)}).")
+    for overlay in overlays or []:
+        document = _merged(document, read_yaml(overlay), overlay)
     for setting in settings or []:
         _apply(document, setting)
     if data is not None:
@@ -109,6 +120,15 @@ def load_config(path: Path, settings: list[str] | None = None, data: Path | None
         raise ConfigError(
             f"{path} cannot be used:\n" + "\n".join(_explain(item) for item in error.errors())
         ) from error
+
+
+def _merged(below: dict[str, Any], above: Any, source: Path) -> dict[str, Any]:
+    """Lay one mapping over another, section by section."""
+    if not isinstance(above, dict):
+        raise ConfigError(f"{source} must be a mapping of sections, as a config is.")
+    both = {**below, **above}
+    shared = [name for name in above if isinstance(below.get(name), dict) and isinstance(above[name], dict)]
+    return {**both, **{name: _merged(below[name], above[name], source) for name in shared}}
 
 
 def _apply(document: dict[str, Any], setting: str) -> None:

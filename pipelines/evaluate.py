@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from features.crops import read_crop_table
+from models.assessment import corrected_rates
 from models.calibration import reliability
 from models.evaluation import (
     METRICS,
@@ -18,6 +20,7 @@ from models.evaluation import (
 )
 from models.scoring import RATE_NAMES, verdict_rates
 from pipelines.config import RunConfig
+from pipelines.read import declaration_options
 from pipelines.workspace import Workspace
 
 ENSEMBLE = "ensemble"
@@ -37,7 +40,7 @@ def evaluate(
     metrics: dict[str, Any] = {
         "reference": "truth" if truth is not None else "declared",
         "models": models,
-        "promised": {"false_alarm_rate": config.judge.alpha},
+        "promised": _promised(config, workspace),
         "verdicts": {"by_verdict": _by_verdict(verdicts)},
     }
     tables = model_tables
@@ -48,12 +51,23 @@ def evaluate(
     return metrics, tables
 
 
+def _promised(config: RunConfig, workspace: Workspace) -> dict[str, Any]:
+    """Return the promised rates, and what field results make of them where there are enough."""
+    promised: dict[str, Any] = {"false_alarm_rate": config.judge.alpha}
+    if workspace.assessment.is_file():
+        promised["corrected"] = corrected_rates(promised, pl.read_parquet(workspace.assessment))
+    return promised
+
+
 def read_truth(config: RunConfig, workspace: Workspace) -> pl.DataFrame | None:
     """Return `parcel_id, true_class, misdeclared` of a simulated region; None where nobody knows."""
-    known = config.simulate is not None and workspace.truth.is_file()
-    return (
-        pl.read_parquet(workspace.truth).select("parcel_id", "true_class", "misdeclared") if known else None
-    )
+    if config.simulate is None or not workspace.truth.is_file():
+        return None
+    truth = pl.read_parquet(workspace.truth)
+    crops = read_crop_table(declaration_options(config, workspace).crops)
+    classes = dict(crops.select("code", "crop_class").iter_rows())
+    own = pl.col("true_code").replace_strict(classes, default=None, return_dtype=pl.String)
+    return truth.select("parcel_id", own.alias("true_class"), "misdeclared")
 
 
 def _reference(verdicts: pl.DataFrame, truth: pl.DataFrame | None, folds: pl.DataFrame) -> pl.DataFrame:

@@ -45,4 +45,10 @@ def weather_of(config: RunConfig, workspace: Workspace) -> pl.DataFrame | None:
     return pl.read_csv(path, try_parse_dates=True) if path and Path(path).is_file() else None
 
 
-STAGE = Stage("fill", ("features",), ("season", "series", "fill", "weather"), ("read", "extract"), run)
+def _weather(config: RunConfig, workspace: Workspace) -> list[Path]:
+    return [config.weather] if config.weather else []
+
+
+STAGE = Stage(
+    "fill", ("features",), ("season", "series", "fill", "weather"), ("read", "extract"), run, _weather
+)

@@ -49,6 +49,8 @@ def gather(
         rules=_rules(config),
         lineage=lineage(config, verdicts, receipts, inputs),
         crop_names=names,
+        quality_sample=pl.read_parquet(workspace.sample),
+        assessment=pl.read_parquet(workspace.assessment) if workspace.assessment.is_file() else None,
         previous=None,
     )
 
@@ -84,7 +86,7 @@ def input_hashes(config: RunConfig, workspace: Workspace) -> dict[str, str]:
     made = read_receipt(workspace, "synthesise") if config.simulate is not None else None
     region = dict(made.outputs) if made else {}
     options = declaration_options(config, workspace)
-    named = [
+    named: list[str | Path | None] = [
         options.path,
         *options.crops.tables,
         options.crops.groups,

@@ -1,11 +1,15 @@
 """Probabilities become verdicts, and what is known of their error is written down."""
 
+from pathlib import Path
+
 import polars as pl
 
 from features.files import fingerprint, write_json
 from features.quality import series_quality
 from features.series import read_series
-from models.verdict import judge, verdict_tally
+from models.assessment import corrected_rates, settle
+from models.sampling import draw_sample
+from models.verdict import JudgeOptions, judge, verdict_tally
 from pipelines.config import RunConfig
 from pipelines.evaluate import evaluate
 from pipelines.read import read_declared, write_table
@@ -18,17 +22,22 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     """Write `verdicts.parquet`, the evaluation tables and `metrics.json`."""
     declared = pl.from_pandas(read_declared(workspace).drop(columns="geometry"))
     quality = series_quality(read_series(workspace.filled))
+    options = corrected(config.judge, workspace)
     verdicts = judge(
         pl.read_parquet(workspace.probabilities),
         declared,
         pl.read_parquet(workspace.parcels),
         quality,
-        config.judge,
+        options,
         model_id=model_id(config, workspace),
         inner=pl.read_parquet(workspace.inner),
     )
+    write_table(verdicts, workspace.imagery_verdicts)
+    if workspace.field_results.is_file():
+        verdicts = settle(verdicts, pl.read_parquet(workspace.field_results))
     write_table(verdicts, workspace.verdicts)
     write_table(quality, workspace.table("quality"))
+    write_table(draw_sample(declared, config.sample, config.seed), workspace.sample)
     progress(1, 2)
     metrics, tables = evaluate(config, workspace, verdicts)
     for name, table in tables.items():
@@ -68,4 +77,18 @@ def model_id(config: RunConfig, workspace: Workspace) -> str:
     return fingerprint({**known, "code": code_version(STAGE.rooms)})[:16]
 
 
-STAGE = Stage("judge", ("features", "models"), ("judge",), ("read", "extract", "fill", "train"), run)
+def corrected(options: JudgeOptions, workspace: Workspace) -> JudgeOptions:
+    """Return the options with the share of wrong declarations as the field found it, if it found enough."""
+    if not workspace.assessment.is_file():
+        return options
+    rates = corrected_rates({"wrong_rate": options.noise_rate}, pl.read_parquet(workspace.assessment))
+    return options.model_copy(update={"noise_rate": float(rates["wrong_rate"]["value"])})
+
+
+def _field(config: RunConfig, workspace: Workspace) -> list[Path]:
+    return [workspace.field_results, workspace.assessment, config.judge.schemes, config.judge.groups]
+
+
+STAGE = Stage(
+    "judge", ("features", "models"), ("judge", "sample"), ("read", "extract", "fill", "train"), run, _field
+)

@@ -42,7 +42,7 @@ def stages(config: RunConfig, executor: Callable | None = None) -> list[Stage]:
 
 def run_all(config: RunConfig, workspace: Workspace, executor: Callable | None = None) -> int:
     """Run all stages; return the exit code: 0, or 3 where some acquisitions had to be set aside."""
-    with _display() as bars:
+    with display() as bars:
         receipts = [_run(stage, config, workspace, bars) for stage in stages(config, executor)]
     _summary(config, workspace, receipts)
     return _exit_code(receipts)
@@ -58,7 +58,7 @@ def run_one(name: str, config: RunConfig, workspace: Workspace, executor: Callab
     wanted = [by_name[name]]
     if name in ("clear", "extract"):
         wanted.insert(0, by_name["read"])
-    with _display() as bars:
+    with display() as bars:
         receipts = [_run(stage, config, workspace, bars) for stage in wanted]
     return _exit_code(receipts)
 
@@ -78,7 +78,8 @@ def _run(stage: Stage, config: RunConfig, workspace: Workspace, bars: Progress) 
 
 
 @contextmanager
-def _display() -> Iterator[Progress]:
+def display() -> Iterator[Progress]:
+    """Yield the progress display, drawn while it is open."""
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description:<26}"),

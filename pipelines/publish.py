@@ -1,6 +1,7 @@
 """Everything before becomes pages, exports, MLflow runs and a manifest."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -13,17 +14,21 @@ from pipelines.manifest import git_commit, page_hash, versions, write_manifest
 from pipelines.receipt import read_receipt
 from pipelines.stage import Outcome, Progress, Stage
 from pipelines.workspace import Workspace
+from reports.exports import write_exports, write_sample
 from reports.pages import write_reports
+
+SAMPLE = "exports/quality_sample.csv"
 
 
 def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     """Write `reports/`, the exports, `manifest.json`, and the run's record in MLflow."""
-    from reports.exports import write_exports
-
     receipts = [receipt for name in BEFORE if (receipt := read_receipt(workspace, name))]
     inputs = input_hashes(config, workspace)
     tables = gather(config, workspace, receipts, inputs)
-    exports = write_exports(tables.verdicts, tables.declarations, workspace.folder)
+    exports = write_exports(
+        tables.verdicts, tables.declarations, workspace.folder, crop_names=tables.crop_names
+    )
+    exports.append(write_sample(pl.read_parquet(workspace.sample), workspace.folder / SAMPLE))
     pages = write_reports(tables, workspace.reports, config.publish, progress)
     tracker, ids = _track(config, workspace, inputs)
     outputs = {
@@ -110,10 +115,15 @@ def _summary(verdicts: pl.DataFrame) -> str:
     return ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
 
 
+def _extras(config: RunConfig, workspace: Workspace) -> list[Path]:
+    return [workspace.assessment, workspace.table("tuning")]
+
+
 STAGE = Stage(
     "publish",
     ("features", "models", "reports", "pipelines"),
     ("publish", "tracking"),
     ("read", "extract", "fill", "train", "judge"),
     run,
+    _extras,
 )

@@ -74,7 +74,7 @@ def write_table(table: pl.DataFrame, path: Path) -> Path:
     return path
 
 
-def _inputs(config: RunConfig) -> list[Path]:
+def _inputs(config: RunConfig, workspace: Workspace) -> list[Path]:
     crops = config.declarations.crops
     named: list[str | Path] = [config.declarations.path, config.imagery.catalog, *crops.tables, crops.groups]
     return [Path(name) for name in named if name]

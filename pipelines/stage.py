@@ -39,7 +39,7 @@ class Stage:
     sections: tuple[str, ...]
     after: tuple[str, ...]
     run: Callable[[RunConfig, Workspace, Progress], Outcome]
-    external: Callable[[RunConfig], list[Path]] = lambda config: []
+    external: Callable[[RunConfig, Workspace], list[Path]] = lambda config, workspace: []
 
 
 def run_stage(
@@ -86,7 +86,9 @@ def stage_key(stage: Stage, config: RunConfig, workspace: Workspace) -> str:
             "seed": config.seed,
             "season": config.season.model_dump(mode="json", exclude={"until"}),
             "config": {name: _dump(getattr(config, name)) for name in stage.sections},
-            "external": {str(path): sha256(path) for path in stage.external(config) if path.is_file()},
+            "external": {
+                str(path): sha256(path) for path in stage.external(config, workspace) if path.is_file()
+            },
             "before": {name: _needed(workspace, name, stage.name).digest for name in stage.after},
         }
     )

@@ -1,0 +1,70 @@
+"""A model's settings are searched for, and the best written as a file to lay over a config."""
+
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from features.series import read_series
+from models.registry import Tracker
+from models.splits import plan_folds
+from models.tuning import Tuned, tune, write_best
+from pipelines.config import RunConfig
+from pipelines.main_job import display
+from pipelines.read import read_declared, write_table
+from pipelines.workspace import Workspace
+
+
+def tune_model(config: RunConfig, workspace: Workspace, model: str, trials: int) -> str:
+    """Run trials on the series that `fill` left; say what was found and how to use it."""
+    options = config.tune.model_copy(update={"trials": trials})
+    tracker = _tracker(config)
+    parent = tracker.begin(f"tune {model}", {"model": model, **options.model_dump()}) if tracker else ""
+
+    def on_trial(trial: dict[str, Any]) -> None:
+        if tracker:
+            tracker.trial(parent, trial)
+
+    series, y, folds = _task(config, workspace)
+    journal = workspace.tuned / f"{model}.journal"
+    with display() as bars:
+        bar = bars.add_task(f"tune {model}", total=None)
+        found = tune(
+            model,
+            series,
+            y,
+            folds,
+            options,
+            journal=journal,
+            on_trial=on_trial,
+            progress=lambda done, total: bars.update(bar, completed=done, total=total),
+        )
+    if tracker:
+        tracker.close(parent, [], {"best": str(found.value)})
+    path = write_best(found, workspace.tuned / f"{model}.yaml")
+    write_table(
+        found.trials.rename({"number": "trial"}).with_columns(model=pl.lit(model)), workspace.table("tuning")
+    )
+    return f"{_described(found, options.metric)}\nUse it: cropcheck run CONFIG --with {path}"
+
+
+def _task(config: RunConfig, workspace: Workspace) -> tuple[Any, np.ndarray, np.ndarray]:
+    """Return the series, classes and folds that a trial is scored on."""
+    declarations, series = read_declared(workspace), read_series(workspace.filled)
+    options = config.folds
+    plan = plan_folds(declarations, options.count, config.seed, options.by, options.block_metres)
+    return series, declarations["crop_class"].fillna("").to_numpy().astype(str), plan.fold
+
+
+def _described(found: Tuned, metric: str) -> str:
+    ranked = sorted(found.importance.items(), key=lambda item: -item[1])
+    mattered = ", ".join(f"{name} {share:.0%}" for name, share in ranked)
+    return (
+        f"Best {metric} {found.value:.4f} over {len(found.trials)} trials: {found.best}\n"
+        f"What mattered: {mattered or 'too few trials to say'}"
+    )
+
+
+def _tracker(config: RunConfig) -> Tracker | None:
+    tracking = config.tracking
+    return Tracker(tracking.store, tracking.artifacts, tracking.experiment) if tracking.enabled else None

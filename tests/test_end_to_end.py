@@ -1,0 +1,234 @@
+"""The main job on the tiny region, as its user runs it: whole, stopped, resumed and damaged."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TINY = ROOT / "conf" / "tiny.yaml"
+UNTRACKED = ("--set", "tracking.enabled=false")
+
+
+def command(*words: str | Path) -> list[str]:
+    return [sys.executable, "-m", "pipelines.cli", *(str(word) for word in words)]
+
+
+def cropcheck(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*words), cwd=ROOT, capture_output=True, text=True, check=False, timeout=500)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run on the tiny region."""
+    folder = tmp_path_factory.mktemp("tiny")
+    tracking = (
+        f"tracking.store=sqlite:///{folder}/ml/mlflow.db",
+        f"tracking.artifacts={folder}/ml/artifacts",
+    )
+    done = cropcheck("run", TINY, "--out", folder / "run", "--set", tracking[0], "--set", tracking[1])
+    assert done.returncode == 0, done.stderr
+    return folder / "run"
+
+
+@pytest.mark.slow
+def test_a_run_leaves_all_that_it_promises(tiny: Path) -> None:
+    names = (
+        "verdicts.parquet",
+        "verdicts.gpkg",
+        "verdicts.csv",
+        "metrics.json",
+        "manifest.json",
+        "audit.jsonl",
+    )
+    pages = ("reports/agency.html", "reports/analyst.html", "reports/auditor.html")
+    assert [name for name in (*names, *pages) if not (tiny / name).is_file()] == []
+
+
+@pytest.mark.slow
+def test_every_parcel_that_came_in_comes_out(tiny: Path) -> None:
+    declared = pl.read_parquet(tiny / "declarations.parquet", columns=["parcel_id"])
+    verdicts = pl.read_parquet(tiny / "verdicts.parquet")
+    assert verdicts["parcel_id"].to_list() == declared["parcel_id"].to_list()
+    assert len(verdicts) == 200
+    for receipt in (tiny / "receipts").glob("*.json"):
+        for tally in json.loads(receipt.read_text())["tallies"]:
+            assert tally["came_in"] == tally["went_out"] + sum(tally["set_aside"].values())
+
+
+@pytest.mark.slow
+def test_metrics_carry_their_n_and_interval(tiny: Path) -> None:
+    metrics = json.loads((tiny / "metrics.json").read_text())
+    assert set(metrics["models"]) == {"lightgbm", "dense", "lstm", "ensemble"}
+    for model in metrics["models"].values():
+        assert model["macro_f1"]["low"] <= model["macro_f1"]["value"] <= model["macro_f1"]["high"]
+    for rate in ("false_alarm_rate", "miss_rate", "false_discovery_rate"):
+        for unit in ("count", "hectares"):
+            assert set(metrics["verdicts"][rate][unit]) == {"value", "low", "high", "n"}
+    truth = pl.read_parquet(tiny / "region" / "truth" / "truth.parquet")
+    assert metrics["verdicts"]["miss_rate"]["count"]["n"] <= int(truth["misdeclared"].sum())
+
+
+@pytest.mark.slow
+def test_the_false_alarm_rate_can_be_recomputed_from_the_tables(tiny: Path) -> None:
+    metrics = json.loads((tiny / "metrics.json").read_text())
+    table = pl.read_parquet(tiny / "verdicts.parquet").join(
+        pl.read_parquet(tiny / "region" / "truth" / "truth.parquet"), on="parcel_id"
+    )
+    correct = table.filter(~pl.col("misdeclared"))
+    share = (correct["verdict"] == "contradicted").mean()
+    assert metrics["verdicts"]["false_alarm_rate"]["count"]["value"] == pytest.approx(share)
+
+
+@pytest.mark.slow
+def test_a_second_run_does_nothing_twice(tiny: Path) -> None:
+    settings = json.loads((tiny / "manifest.json").read_text())["config"]["tracking"]
+    before = {path: path.stat().st_mtime_ns for path in tiny.rglob("*") if path.is_file()}
+    done = cropcheck(
+        "run", TINY, "--out", tiny, "--set", f"tracking.store={settings['store']}",
+        "--set", f"tracking.artifacts={settings['artifacts']}",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert {path: path.stat().st_mtime_ns for path in tiny.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.slow
+def test_verify_holds_and_names_what_was_altered(tiny: Path, tmp_path: Path) -> None:
+    seal = json.loads((tiny / "receipts" / "publish.json").read_text())["facts"]["manifest_hash"]
+    assert cropcheck("verify", tiny, "--expect", seal).returncode == 0
+    copy = shutil.copytree(tiny, tmp_path / "copy")
+    with (copy / "verdicts.csv").open("a") as csv:
+        csv.write("one more line\n")
+    altered = cropcheck("verify", copy)
+    assert altered.returncode == 1
+    assert "verdicts.csv differs" in altered.stdout
+
+
+@pytest.mark.slow
+def test_a_run_killed_five_times_while_writing_ends_the_same(tiny: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "killed"
+    rng = np.random.default_rng(20_24)
+    for _ in range(5):
+        process = subprocess.Popen(
+            command("run", TINY, "--out", folder, *UNTRACKED),
+            cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        kill_at_a_write(process, folder, rng)
+    assert cropcheck("run", TINY, "--out", folder, *UNTRACKED).returncode == 0
+    assert (folder / "verdicts.parquet").read_bytes() == (tiny / "verdicts.parquet").read_bytes()
+
+
+def kill_at_a_write(process: "subprocess.Popen[bytes]", folder: Path, rng: np.random.Generator) -> None:
+    """Kill the process group while a file is being written, the n-th that is seen after a random wait."""
+    wait_until = time.monotonic() + rng.uniform(2, 14)
+    give_up = wait_until + 60
+    while process.poll() is None and time.monotonic() < give_up:
+        if time.monotonic() > wait_until and any(folder.rglob(".*.partial*")):
+            break
+        time.sleep(0.0005)
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@pytest.fixture(scope="session")
+def real_like(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The tiny region's files as an agency would hand them over, and a config that reads them."""
+    data = tmp_path_factory.mktemp("agency")
+    shutil.copytree(tiny / "region" / "catalog", data / "catalog")
+    for name in ("declarations.gpkg", "crops.csv"):
+        shutil.copy(tiny / "region" / name, data / name)
+    simulated = TINY.read_text(encoding="utf-8")
+    start, end = simulated.index("simulate:"), simulated.index("declarations:")
+    text = simulated[:start] + "imagery:\n  catalog: catalog/catalog.json\n\n" + simulated[end:]
+    text = text.replace("declarations:\n", "declarations:\n  path: declarations.gpkg\n", 1)
+    text = text.replace("  crops:\n", f"  crops:\n    tables: [{data / 'crops.csv'}]\n", 1)
+    config = data / "agency.yaml"
+    config.write_text(text, encoding="utf-8")
+    return data, config
+
+
+@pytest.mark.slow
+def test_a_truncated_image_is_set_aside_and_the_run_goes_on(
+    real_like: tuple[Path, Path], tmp_path: Path
+) -> None:
+    data, config = real_like
+    cog = sorted((data / "catalog").rglob("*B04*.tif"))[0]
+    whole = cog.read_bytes()
+    cog.write_bytes(whole[: len(whole) // 2])
+    try:
+        done = cropcheck(
+            "extract", config, "--data", data, "--out", tmp_path / "run", "--set", "clear.method=none"
+        )
+    finally:
+        cog.write_bytes(whole)
+    assert done.returncode == 3, done.stderr
+    assert "1 set aside (unreadable 1)" in " ".join(done.stderr.split())
+    assert (tmp_path / "run" / "parcels.parquet").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["declarations.path=nowhere.gpkg"], "nowhere.gpkg"),
+        (["declarations.fields.code=crop_cod"], "crop_code"),
+        (["declarations.path=/vsicurl/https://example.org/a.gpkg"], "/vsi"),
+        (["declarations.path=https://example.org/a.gpkg"], "https://example.org/a.gpkg"),
+        (["imagery.catalog=nowhere.json"], "nowhere.json"),
+        (["season.start=2019-03-01", "season.end=2019-10-31"], "2019"),
+        (["fill.method=spline"], "fill.method"),
+        (["fill.metod=linear"], "did you mean method"),
+        (["train.models={lightgbn: {}}"], "lightgbm"),
+        (["judge.alpha=-0.1"], "judge.alpha"),
+    ],
+)
+def test_a_bad_input_is_a_clear_error(
+    real_like: tuple[Path, Path], tmp_path: Path, settings: list[str], message: str
+) -> None:
+    data, config = real_like
+    words = [word for setting in settings for word in ("--set", setting)]
+    done = cropcheck("extract", config, "--data", data, "--out", tmp_path / "run", *words)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not any((tmp_path / "run").rglob("*.parquet"))
+
+
+@pytest.mark.slow
+def test_a_stage_before_its_time_says_what_to_run(tmp_path: Path) -> None:
+    done = cropcheck("judge", TINY, "--out", tmp_path / "run")
+    assert done.returncode == 2
+    assert "cropcheck read" in done.stderr or "cropcheck run" in done.stderr
+
+
+def test_help_answers_at_once() -> None:
+    seconds = []
+    for _ in range(3):
+        started = time.perf_counter()
+        assert cropcheck("--help").returncode == 0
+        seconds.append(time.perf_counter() - started)
+    assert min(seconds) < 2.0  # 0.5 s on an idle machine; the bound leaves room for a busy one
+
+
+def test_nothing_but_the_evaluation_reads_the_hidden_truth() -> None:
+    allowed = {"evaluate.py", "workspace.py"}
+    rooms = [
+        path
+        for room in ("features", "models", "reports", "pipelines")
+        for path in (ROOT / room).rglob("*.py")
+    ]
+    readers = {
+        path.name
+        for path in rooms
+        if "simulate" not in path.parts and ".truth" in path.read_text(encoding="utf-8")
+    }
+    assert readers <= allowed
