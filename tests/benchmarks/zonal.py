@@ -2,9 +2,10 @@
 
 The case: 10 uint16 bands as DEFLATE-compressed tiled GeoTIFFs of 2,500 x 2,500 pixels with a field pattern,
 cloudy pixels set to nodata (so that the peers mask them as we do) and a scene classification that says the
-same; 5,000 parcels shrunk by 10 m; mean, standard deviation, minimum, maximum, median and count. The peers read
-the same files with their own readers. Rows: work, subject, metric, value, low, high, n, unit; value is the
-median of n runs, low and high their extremes. `decode_only` is our decoder with our threads on the same blocks and nothing else.
+same; 5,000 parcels shrunk by 10 m; mean, standard deviation, minimum, maximum, median and count. The
+peers read the same files with their own readers. Rows: work, subject, metric, value, low, high, n, unit; value is the
+median of n runs, low and high their extremes. `decode_only` is our decoder with our threads on the same
+blocks and nothing else.
 """
 
 import argparse
@@ -527,9 +528,9 @@ def main() -> None:
             found = WORKS[name](Path(folder), chosen.quick)
         rows += found
         for entry in sorted(found, key=lambda entry: "error" not in entry["metric"]):
-            name = f"{entry['work']:16} {entry['subject']:32} {entry['metric']:48}"
+            label = f"{entry['work']:16} {entry['subject']:32} {entry['metric']:48}"
             print(
-                f"{name} {entry['value']:12.4g} {entry['unit']:4} n={entry['n']}",
+                f"{label} {entry['value']:12.4g} {entry['unit']:4} n={entry['n']}",
                 flush=True,
             )
     if chosen.json:
