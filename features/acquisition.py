@@ -17,6 +17,7 @@ from features.stac import Bounds, Item, Query
 log = logging.getLogger(__name__)
 
 UNTILED = "untiled"
+LARGEST = 9999
 
 # What the items of these collections do not say of themselves: quantity and unit of backscatter.
 _PRODUCTS = {"sentinel-1-rtc": ("gamma0", "linear")}
@@ -44,52 +45,57 @@ def row_of(item: Item, location: str, options: ImageryOptions, query: Query) -> 
         The columns of `features.schema.ACQUISITIONS`, and `bbox`, `quantity` and `coherence_days` beside
         them.
     """
-    properties = item.get("properties") or {}
-    taken = _moment(properties)
-    bbox = _flat(item.get("bbox"))
+    properties, assets = _mapping(item.get("properties")), _mapping(item.get("assets"))
+    known = {key: asset for key, asset in assets.items() if isinstance(asset, Mapping)}
+    item = {**item, "properties": properties, "assets": known}
+    taken, bbox = _moment(properties), _flat(item.get("bbox"))
+    if not item.get("id"):
+        return "no_id"
+    if taken is None:
+        return "no_datetime"
     if reason := _outside(properties, taken, bbox, options, query):
         return reason
     quantity, days = _quantity(item), _coherence_days(properties)
-    keys = _wanted(pick_assets(item.get("assets") or {}, options.bands), options.radar, quantity, days)
+    keys = _wanted(pick_assets(known, options.bands), options.radar, quantity, days)
     if isinstance(keys, str):
         return keys
-    assets = _assets(item, keys, location, options)
-    if isinstance(assets, str):
-        return assets
+    usable = _assets(item, keys, location, options)
+    if isinstance(usable, str):
+        return usable
     return {
         "item_id": str(item.get("id")),
         "datetime": taken,
-        "sensor": "s1" if {asset["band"] for asset in assets} <= set(RADAR_BANDS) else "s2",
-        "orbit_state": properties.get("sat:orbit_state"),
+        "sensor": "s1" if {asset["band"] for asset in usable} <= set(RADAR_BANDS) else "s2",
+        "orbit_state": _text(properties.get("sat:orbit_state")),
         "relative_orbit": _whole(properties.get("sat:relative_orbit")),
-        "platform": properties.get("platform"),
+        "platform": _text(properties.get("platform")),
         "processing_baseline": radiometry.baseline_of(item),
         "tile": _tile(properties),
         "epsg": _epsg(item, keys.values()),
-        "assets": assets,
+        "assets": usable,
         "bbox": bbox,
         "quantity": quantity if {"vv", "vh"} & keys.keys() else None,
         "coherence_days": days if {"cohvv", "cohvh"} & keys.keys() else None,
     }
 
 
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
 def _outside(
-    properties: Mapping[str, Any],
-    taken: datetime | None,
-    bbox: Bounds | None,
-    options: ImageryOptions,
-    query: Query,
+    properties: Mapping[str, Any], taken: datetime, bbox: Bounds | None, options: ImageryOptions, query: Query
 ) -> str | None:
-    if taken is None:
-        return "no_datetime"
     if not query.start <= taken.date() <= query.end:
         return "outside_season"
     if bbox is not None and not _overlap(bbox, query.bounds):
         return "outside_region"
-    cloud_cover = properties.get("eo:cloud_cover")
-    if isinstance(cloud_cover, int | float) and cloud_cover > options.max_cloud_cover:
-        return "too_cloudy"
-    return None
+    cloud_cover = radiometry.number(properties.get("eo:cloud_cover"))
+    return "too_cloudy" if cloud_cover is not None and cloud_cover > options.max_cloud_cover else None
 
 
 def _wanted(
@@ -110,16 +116,18 @@ def _moment(properties: Mapping[str, Any]) -> datetime | None:
     text = properties.get("datetime") or properties.get("start_datetime")
     try:
         moment = datetime.fromisoformat(str(text))
-    except ValueError:
+        return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+    except (ValueError, OverflowError):
         return None
-    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
 
 
 def _flat(bbox: Any) -> Bounds | None:
-    if isinstance(bbox, list | tuple) and len(bbox) in {4, 6}:
-        half = len(bbox) // 2
-        return (float(bbox[0]), float(bbox[1]), float(bbox[half]), float(bbox[half + 1]))
-    return None
+    corners = [radiometry.number(value) for value in bbox] if isinstance(bbox, list | tuple) else []
+    numbers = [value for value in corners if value is not None]
+    half = len(corners) // 2
+    if len(corners) not in {4, 6} or len(numbers) != len(corners):
+        return None
+    return (numbers[0], numbers[1], numbers[half], numbers[half + 1])
 
 
 def _overlap(one: Bounds, other: Bounds) -> bool:
@@ -127,7 +135,9 @@ def _overlap(one: Bounds, other: Bounds) -> bool:
 
 
 def _whole(value: Any) -> int | None:
-    return int(value) if isinstance(value, int | float) or str(value).isdigit() else None
+    """A whole number that an orbit or an interval of days may be, also where it is written as text."""
+    number = radiometry.number(int(value) if isinstance(value, str) and value.isdecimal() else value)
+    return int(number) if number is not None and 0 <= number <= LARGEST and number == int(number) else None
 
 
 def _tile(properties: Mapping[str, Any]) -> str:
@@ -137,18 +147,16 @@ def _tile(properties: Mapping[str, Any]) -> str:
 
 
 def _mgrs(properties: Mapping[str, Any]) -> str | None:
-    zone, band, square = (
-        properties.get(f"mgrs:{name}") for name in ("utm_zone", "latitude_band", "grid_square")
-    )
-    return None if None in (zone, band, square) else f"{int(str(zone)):02d}{band}{square}"
+    zone = _whole(properties.get("mgrs:utm_zone"))
+    band, square = (_text(properties.get(f"mgrs:{name}")) for name in ("latitude_band", "grid_square"))
+    return None if zone is None or band is None or square is None else f"{zone:02d}{band}{square}"
 
 
 def _epsg(item: Item, keys: Iterable[str]) -> int | None:
     """EPSG code as the item or its first band states it; the grid itself is read from the raster."""
-    assets = [item["assets"][key] for key in keys]
-    for place in (item.get("properties") or {}, *(asset for asset in assets if isinstance(asset, Mapping))):
+    for place in (item["properties"], *(item["assets"][key] for key in keys)):
         code = str(place.get("proj:code") or place.get("proj:epsg") or "").removeprefix("EPSG:")
-        if code.isdigit():
+        if code.isdecimal() and len(code) <= len(str(LARGEST)) + 2:
             return int(code)
     return None
 
@@ -167,8 +175,10 @@ def _assets(
     return usable
 
 
-def _asset(item: Item, band: str, asset: Any, location: str, options: ImageryOptions) -> dict[str, Any] | str:
-    if not isinstance(asset, Mapping) or not asset.get("href"):
+def _asset(
+    item: Item, band: str, asset: Mapping[str, Any], location: str, options: ImageryOptions
+) -> dict[str, Any] | str:
+    if not _text(asset.get("href")):
         return "no_href"
     scaling = _scaling(item, asset, band, options)
     if isinstance(scaling, str):
@@ -180,16 +190,16 @@ def _asset(item: Item, band: str, asset: Any, location: str, options: ImageryOpt
             remote=is_remote(location) or options.allow_remote,
             object_storage=options.allow_object_storage,
         )
-    except CatalogError as refusal:
+    except (CatalogError, ValueError) as refusal:
         log.warning("%s: %s", item.get("id"), refusal)
         return "refused_href"
     return {"band": band, "href": href, "nodata": _nodata(asset, band), **scaling}
 
 
 def _nodata(asset: Mapping[str, Any], band: str) -> float | None:
-    value = radiometry.stated(asset, "nodata")
-    if isinstance(value, int | float):
-        return float(value)
+    value = radiometry.number(radiometry.stated(asset, "nodata"))
+    if value is not None:
+        return value
     return 0.0 if band in OPTICAL_BANDS or band == SCENE_CLASS else None
 
 
@@ -224,15 +234,15 @@ def _reflectance(item: Item, asset: Mapping[str, Any], options: ImageryOptions) 
 def _radar_unit(item: Item, asset: Mapping[str, Any], radar: RadarOptions) -> str | None:
     if radar.unit != "stated":
         return radar.unit
-    said = str(radiometry.stated(asset, "unit") or (item.get("properties") or {}).get("unit") or "").lower()
+    said = str(radiometry.stated(asset, "unit") or item["properties"].get("unit") or "").lower()
     return _UNITS.get(said) or _PRODUCTS.get(str(item.get("collection")), (None, None))[1]
 
 
 def _quantity(item: Item) -> str | None:
     """sigma0 or gamma0, as the item, its radar assets or its collection say; None where nothing does."""
-    assets = item.get("assets") or {}
+    assets = item["assets"]
     radar = [assets[key] for band, key in pick_assets(assets).items() if band in {"vv", "vh"}]
-    places = [item.get("properties") or {}, *(asset for asset in radar if isinstance(asset, Mapping))]
+    places = [item["properties"], *radar]
     text = " ".join(
         str(value) for place in places for value in place.values() if isinstance(value, str)
     ).lower()

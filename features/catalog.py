@@ -28,6 +28,7 @@ CURES = {
     "refused_href": "allow its links with imagery.allow_remote or imagery.allow_object_storage",
     "other_radar_product": "set imagery.radar to the product that the catalog has",
     "too_cloudy": "raise imagery.max_cloud_cover",
+    "no_id": "mend the items that have no id",
     "no_href": "mend the items whose assets have no href",
     "no_datetime": "mend the items whose properties have no datetime",
 }

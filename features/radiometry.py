@@ -19,6 +19,7 @@ since a guess of 0.1 in reflectance is worse than a gap. `check_offset` then com
 pixels.
 """
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -102,12 +103,8 @@ def stated_scaling(asset: Mapping[str, Any]) -> tuple[float | None, float | None
 
 def stated(asset: Mapping[str, Any], name: str) -> Any:
     """Return the first value of `name` in an asset, its `bands` or `raster:bands`, else None."""
-    bands = [
-        part
-        for key in ("bands", "raster:bands")
-        for part in (asset.get(key) or [])[:1]
-        if isinstance(part, Mapping)
-    ]
+    lists = [asset.get(key) for key in ("bands", "raster:bands")]
+    bands = [held[0] for held in lists if isinstance(held, list) and held and isinstance(held[0], Mapping)]
     for place in (asset, *bands):
         for key in (f"raster:{name}", name):
             if place.get(key) is not None:
@@ -116,8 +113,20 @@ def stated(asset: Mapping[str, Any], name: str) -> Any:
 
 
 def _stated(asset: Mapping[str, Any], name: str) -> float | None:
-    value = stated(asset, name)
-    return float(value) if isinstance(value, int | float) else None
+    return number(stated(asset, name))
+
+
+def number(value: Any) -> float | None:
+    """Return a finite number as such, None for anything else that may stand in JSON.
+
+    Examples
+    --------
+    >>> number(3), number("3"), number(True), number(float("nan"))
+    (3.0, None, None, None)
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if math.isfinite(value) else None
 
 
 def decide_reflectance(

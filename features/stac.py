@@ -135,6 +135,8 @@ def _walk(
     node: dict[str, Any], location: str, collections: tuple[str, ...], depth: int, seen: set[str]
 ) -> Iterator[tuple[Item, str]]:
     """Yield the items below a node of a static catalog, depth first, in the order of its links."""
+    if not isinstance(node, dict):
+        raise CatalogError(f"{location} holds {node!r} where a STAC object should be; mend or remove it.")
     kind = node.get("type")
     if kind == "Feature":
         if not collections or node.get("collection") in collections:

@@ -300,3 +300,18 @@ def test_links_out_of_a_local_catalog_need_permission(href: str, allowed: str | 
     if allowed:
         table, _ = read(options.model_copy(update={allowed: True}))
         assert assets_of(table)["B04"]["href"] == href.replace("s3://", "/vsis3/")
+
+
+def test_a_list_of_items_that_are_none(tmp_path: Path) -> None:
+    (tmp_path / "items.json").write_text('{"type": "FeatureCollection", "features": [7]}')
+    with pytest.raises(CatalogError, match="holds 7 where a STAC object should be"):
+        read(ImageryOptions(catalog=str(tmp_path / "items.json")))
+
+
+def test_items_without_id_or_with_odd_assets_are_set_aside(tmp_path: Path) -> None:
+    nameless = {**optical("x"), "id": None}
+    listed = {**optical("listed"), "assets": ["red.tif"]}
+    collection = {"type": "FeatureCollection", "features": [optical(), nameless, listed]}
+    (tmp_path / "items.json").write_text(json.dumps(collection))
+    _, tally = read(ImageryOptions(catalog=str(tmp_path / "items.json")))
+    assert tally.set_aside == {"no_id": 1, "no_known_band": 1}
