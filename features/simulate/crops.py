@@ -60,7 +60,7 @@ class Crop:
 
 @dataclass(frozen=True)
 class Code:
-    """One national code, as an agency's code table has it; `crop` is None where it is not monitored."""
+    """One national code, as an agency's table has it; without `crop` and HCAT code where it is not monitored."""
 
     code: str
     name: str
@@ -106,8 +106,8 @@ CODES = (
     Code("451", "meadow, mown", "3302000000", "grassland_mown", 1.0),
     Code("452", "pasture, grazed", "3302000000", "grassland_grazed", 1.0),
     Code("591", "fallow land", "3301110000", "fallow", 1.0),
-    Code("701", "miscanthus", "3301083000", None, 0.003),
-    Code("810", "fruit trees", "3303010000", None, 0.006),
+    Code("810", "tree nursery", "", None, 0.006),
+    Code("990", "house garden", "", None, 0.003),
 )
 # what a code may be claimed under; the first is the rule, the others what its holder may add
 INTERVENTIONS = {
