@@ -52,8 +52,16 @@ def load(folder: Path, sha256: str | None = None) -> Remover:
     return cast(Remover, _learned(name).load(folder, sha256))
 
 
-def _learned(name: str) -> Any:
+def _learned(name: str) -> type[Any]:
     """Import the networks only when one is asked for: Keras takes ten seconds."""
-    from models.clouds import diffusion, uncrtaints, unet
+    if name == "unet":
+        from models.clouds.unet import UNet
 
-    return {"unet": unet.UNet, "uncrtaints": uncrtaints.UnCRtainTS, "diffusion": diffusion.Diffusion}[name]
+        return UNet
+    if name == "uncrtaints":
+        from models.clouds.uncrtaints import UnCRtainTS
+
+        return UnCRtainTS
+    from models.clouds.diffusion import Diffusion
+
+    return Diffusion

@@ -1,14 +1,24 @@
 """Stacks to score cloud removal on: real patches, and a small scene made from nothing."""
 
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
+import polars as pl
 import xarray as xr
-from scipy.ndimage import gaussian_filter, label, zoom
+from odc.geo.geobox import GeoBox
+from rasterio.features import rasterize
+from scipy.ndimage import binary_dilation, gaussian_filter, label, zoom
+
+from features.catalog import ImageryOptions, read_acquisitions
+from features.imagery import MaskOptions, assets_by_band, disc, grid_of, physical_on_grid, read_on_grid, read_stack
+from features.schema import OPTICAL_BANDS
 
 PATCHES = ("00002806639B424A", "000028085BF08E7E")
 CLEAR = (4, 5, 6)  # vegetation, bare, water; class 7 is unclassified, often cloud edge in these patches
+GROW_M = 40.0
 TEN = ("B02", "B03", "B04", "B08")
 TWENTY = ("B05", "B06", "B07", "B8A", "B11", "B12")
 
@@ -40,7 +50,7 @@ def flanders(folder: Path, patch: int, resolution: int = 20) -> Scene:
         {
             "reflectance": (("time", "band", "y", "x"), np.stack([layers[b] for b in bands], axis=1)),
             "scene_class": (("time", "y", "x"), scl),
-            "clear": (("time", "y", "x"), np.isin(scl, CLEAR)),
+            "clear": (("time", "y", "x"), grown(scl, round(GROW_M / resolution))),
             "backscatter": (("radar_time", "polarisation", "y", "x"), power),
         },
         coords={
@@ -56,6 +66,12 @@ def flanders(folder: Path, patch: int, resolution: int = 20) -> Scene:
     return Scene(
         stack, fields_of(crops if resolution == 10 else crops[::2, ::2], least=8 if resolution == 10 else 4)
     )
+
+
+def grown(scene_class: np.ndarray, pixels: int) -> np.ndarray:
+    """Return the clear pixels of each date after clouds and shadows have grown by a disc: their rims are hazy."""
+    cloudy = ~np.isin(scene_class, CLEAR)
+    return ~np.stack([binary_dilation(mask, disc(pixels)) for mask in cloudy])
 
 
 def fields_of(crops: np.ndarray, least: int) -> np.ndarray:
@@ -150,3 +166,41 @@ def _physical(layer: xr.DataArray) -> np.ndarray:
 
 def _up(values: np.ndarray, scale: int) -> np.ndarray:
     return values if scale == 1 else zoom(values, (1, scale, scale), order=0)
+
+
+def simulated(folder: Path, season: int) -> Scene:
+    """Return a simulated region that was made with its truth kept, whole."""
+    acquisitions = _acquisitions(folder, season)
+    first = acquisitions.filter(pl.col("sensor") == "s2").to_dicts()[0]
+    grid = grid_of(assets_by_band(first)["B04"]["href"])
+    stack = read_stack(acquisitions, grid, OPTICAL_BANDS, MaskOptions(), ("vv", "vh"))
+    soil = read_on_grid(str(folder / "soil.tif"), grid).astype(np.float32)
+    elevation = read_on_grid(str(folder / "elevation.tif"), grid).astype(np.float32)
+    context = np.stack([np.ma.filled(np.ma.masked_invalid(layer), np.nan) for layer in (soil, elevation)])
+    stack["context"] = (("channel", "y", "x"), context)
+    stack = stack.assign_coords(channel=["soil", "elevation"])
+    return Scene(stack, _parcels(folder, grid), _truth(folder, acquisitions, grid))
+
+
+def _acquisitions(folder: Path, season: int) -> pl.DataFrame:
+    options = ImageryOptions(catalog=str(folder / "catalog" / "catalog.json"))
+    return read_acquisitions(options, (-180, -90, 180, 90), date(season, 1, 1), date(season, 12, 31))[0]
+
+
+def _truth(folder: Path, acquisitions: pl.DataFrame, grid: GeoBox) -> np.ndarray:
+    rows = acquisitions.filter(pl.col("sensor") == "s2").sort("datetime", "item_id")
+    frames = []
+    for row in rows.to_dicts():
+        assets = assets_by_band(row)
+        paths = [folder / "truth" / "reflectance" / f"{row['item_id']}_{band}.tif" for band in OPTICAL_BANDS]
+        frames.append(
+            [physical_on_grid({**assets[b], "href": str(p)}, grid) for b, p in zip(OPTICAL_BANDS, paths, strict=True)]
+        )
+    return np.asarray(frames, np.float32)
+
+
+def _parcels(folder: Path, grid: GeoBox) -> np.ndarray:
+    fields = gpd.read_file(folder / "declarations.gpkg").to_crs(grid.crs)
+    inside = fields.geometry.buffer(-10)
+    shapes = [(shape, k + 1) for k, shape in enumerate(inside) if not shape.is_empty]
+    return np.asarray(rasterize(shapes, out_shape=grid.shape, transform=grid.affine, dtype="int32"), np.int64)

@@ -1,0 +1,264 @@
+"""What the networks see of one frame: clear observations of other dates, radar, and the frame's visible part.
+
+All scales are fixed numbers in physical units, so that what is stored with a model is its weights alone; context
+channels, whose units are the user's, are standardised with the moments learnt in fitting.
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from numba import njit, prange
+from scipy.ndimage import uniform_filter
+
+from models.clouds.cube import Cube
+from models.clouds.neighbours import distance_days, linear_weight, step_on, strict_neighbours, weighted_pair
+from models.clouds.radar import radar_at
+from models.clouds.surroundings import BLOCK_PX, REACHES, block_sums, deviations, pixel_kinds
+
+RADAR_OFFSETS = (-24.0, -12.0, 0.0, 12.0, 24.0)  # days around the frame, where radar is all there is
+DEVIATION_SCALE = np.float32(20.0)  # 0.05 reflectance becomes 1
+CLOSE_BLOCKS = 7  # clear share within 28 pixels: rims of clouds are hazy
+DEVIATIONS = len(REACHES) + 1
+FLAGS = 5  # of a layer, after its bands and radar: days signed, days, nearness, clear share around, seen
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Which channels a network takes.
+
+    Attributes
+    ----------
+    bands, context
+        Names, in order; context with its mean and standard deviation.
+    radar
+        How many radar channels; 0 where radar is not used.
+    neighbours, recent
+        Clear observations on each side of the gap; only those before it.
+    optical
+        Whether other dates' reflectance is seen.
+    """
+
+    bands: tuple[str, ...]
+    radar: int
+    neighbours: int
+    recent: bool
+    optical: bool
+    context: tuple[str, ...] = ()
+    moments: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def layers(self) -> int:
+        """Return how many layers a frame has: neighbouring observations, and the interpolation between them."""
+        if not self.optical:
+            return 1
+        return (self.neighbours if self.recent else 2 * self.neighbours) + 1
+
+    @property
+    def features(self) -> int:
+        """Return how many features describe each layer of a pixel."""
+        return len(self.bands) + FLAGS + self.radar
+
+    @property
+    def scene(self) -> int:
+        """Return how many channels describe the frame itself."""
+        bands = len(self.bands)
+        optical = 2 * bands + DEVIATIONS * (bands + 1) if self.optical else 0
+        moments = 1 if self.optical else len(RADAR_OFFSETS)
+        return max(1, optical + (moments * self.radar + 1 if self.radar else 0) + len(self.context))
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One frame as a network sees it: `layers (y, x, layer, feature)`, `values (y, x, layer, band)`, `scene`."""
+
+    layers: np.ndarray
+    values: np.ndarray
+    scene: np.ndarray
+    base: np.ndarray  # (band, y, x), what is corrected; NaN where nothing is known
+
+
+@dataclass
+class Frames:
+    """A cube made ready: neighbours, radar at the frames' dates, kinds of pixels."""
+
+    cube: Cube
+    recipe: Recipe
+    constant: np.ndarray = field(default_factory=lambda: np.empty(0))  # (band,): base where optics are not seen
+
+    @cached_property
+    def both(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the frames before and after, `(time, y, x)` each."""
+        before, after = strict_neighbours(self.cube.clear)
+        return (before, np.full_like(after, -1)) if self.recipe.recent else (before, after)
+
+    @cached_property
+    def kinds(self) -> np.ndarray:
+        """Return labels of pixels with alike seasons, `(y, x)`."""
+        return pixel_kinds(self.cube)
+
+    @cached_property
+    def radar(self) -> np.ndarray:
+        """Return radar at the frames `(time, channel, y, x)`, missing where the tile has none."""
+        if not self.recipe.radar or self.cube.backscatter is None:
+            return np.full((len(self.cube.days), self.recipe.radar, *self.cube.clear.shape[1:]), np.nan, np.float32)
+        return radar_at(self.cube, self.cube.days).astype(np.float32)
+
+    @cached_property
+    def around(self) -> np.ndarray:
+        """Return the clear share around each block of pixels, `(time, y / 4, x / 4)`."""
+        share = block_sums(self.cube.clear.astype(np.float32)) / np.float32(BLOCK_PX**2)
+        return np.asarray(uniform_filter(share, (0, CLOSE_BLOCKS, CLOSE_BLOCKS), mode="nearest"))
+
+    def neighbours(self, frame: int) -> np.ndarray:
+        """Return int16 `(layer, y, x)`: before (nearest first), then after; -1 where there is none."""
+        sides = []
+        for side in self.both[: 1 if self.recipe.recent else 2]:
+            step = side[frame]
+            sides.append(step)
+            for _ in range(self.recipe.neighbours - 1):
+                step = step_on(side, step)
+                sides.append(step)
+        return np.stack(sides)
+
+    def gap_days(self, frame: int) -> np.ndarray:
+        """Return days to the nearer clear date that may be used, `(y, x)`."""
+        days = self.cube.days
+        return np.minimum(*(distance_days(days, frame, side[frame]) for side in self.both))
+
+    def base(self, frame: int) -> np.ndarray:
+        """Return `(band, y, x)`: linear in time (the last value, where only that may be used), or a constant."""
+        if not self.recipe.optical:
+            shape = self.cube.reflectance.shape[1:]
+            return np.broadcast_to(self.constant.astype(np.float32)[:, None, None], shape).copy()
+        days, (before, after) = self.cube.days, self.both
+        weight = linear_weight(*(distance_days(days, frame, side[frame]) for side in self.both))
+        return weighted_pair(self.cube.reflectance, before[frame], after[frame], weight.astype(np.float32))
+
+    def sample(self, frame: int) -> Sample:
+        """Return the frame as the network sees it; zeros with a flag of zero where something is unknown.
+
+        Nothing in it comes from the frame's own unseen pixels; its seen pixels speak only through their deviation
+        from interpolation, averaged around.
+        """
+        recipe, (_, bands, height, width) = self.recipe, self.cube.shape
+        base = self.base(frame)
+        layers = np.zeros((height, width, recipe.layers, recipe.features), np.float32)
+        values = np.zeros((height, width, recipe.layers, bands), np.float32)
+        scene = np.zeros((height, width, recipe.scene), np.float32)
+        at = 0
+        if recipe.optical:
+            around = self.around
+            indices = self.neighbours(frame)
+            cube = self.cube
+            _write_layers(cube.reflectance, indices, cube.days, frame, base, around, self.radar, layers, values, scene)
+            at = self._deviations(frame, base, scene)
+        else:
+            values[:, :, 0] = np.moveaxis(np.nan_to_num(base), 0, -1)
+            layers[:, :, 0, -1] = 1
+        at = self._radar_now(frame, scene, at)
+        self._context(frame, scene, at)
+        return Sample(layers, values, scene, base)
+
+    def _deviations(self, frame: int, base: np.ndarray, scene: np.ndarray) -> int:
+        bands = len(base)
+        seen = self.cube.clear[frame] & np.isfinite(base).all(axis=0)
+        near, by_kind = deviations(self.cube.reflectance[frame] - base, seen, self.kinds)
+        scale = np.full(bands + 1, DEVIATION_SCALE, np.float32)
+        scale[-1] = 1
+        _write_deviations(near * scale[:, None, None], by_kind * scale, self.kinds, scene, 2 * bands)
+        return 2 * bands + DEVIATIONS * (bands + 1)
+
+    def _radar_now(self, frame: int, scene: np.ndarray, at: int) -> int:
+        if not self.recipe.radar:
+            return at
+        power = self.radar[frame : frame + 1]
+        if not self.recipe.optical:
+            offsets = np.array(RADAR_OFFSETS)
+            shape = (len(offsets), *power.shape[1:])
+            known = self.cube.backscatter is not None
+            power = radar_at(self.cube, self.cube.days[frame] + offsets) if known else np.full(shape, np.nan)
+        flat = np.moveaxis(power.reshape(-1, *power.shape[2:]), 0, -1)
+        seen = np.isfinite(flat)
+        scene[:, :, at : at + flat.shape[2]] = np.where(seen, (flat + 15) / 5, 0)
+        scene[:, :, at + flat.shape[2]] = seen.all(axis=2)
+        return at + flat.shape[2] + 1
+
+    def _context(self, frame: int, scene: np.ndarray, at: int) -> None:
+        for k, (name, (mean, spread)) in enumerate(zip(self.recipe.context, self.recipe.moments, strict=True)):
+            channel = self.cube.context[name]
+            layer = channel[frame] if channel.ndim == 3 else channel
+            scene[:, :, at + k] = np.where(np.isfinite(layer), (layer - mean) / spread, 0)
+
+
+@njit(cache=True, parallel=True)
+def _write_layers(  # noqa: PLR0912, PLR0917 - one pass over the pixels, as numba wants it
+    reflectance: np.ndarray,
+    indices: np.ndarray,
+    days: np.ndarray,
+    frame: int,
+    base: np.ndarray,
+    around: np.ndarray,
+    radar: np.ndarray,
+    layers: np.ndarray,
+    values: np.ndarray,
+    scene: np.ndarray,
+) -> None:
+    bands, height, width = base.shape
+    count = indices.shape[0]
+    for y in prange(height):
+        held = np.empty(count, np.float32)
+        for x in range(width):
+            if not np.isfinite(base[0, y, x]):
+                continue
+            for b in range(bands):
+                n = 0
+                for k in range(count):
+                    t = indices[k, y, x]
+                    if t >= 0:
+                        value = reflectance[t, b, y, x]
+                        j = n
+                        while j > 0 and held[j - 1] > value:
+                            held[j] = held[j - 1]
+                            j -= 1
+                        held[j] = value
+                        n += 1
+                centre = 0.5 * (held[(n - 1) // 2] + held[n // 2])
+                scene[y, x, b] = (base[b, y, x] - centre) * 20
+                scene[y, x, bands + b] = (centre - 0.2) * 4
+                for k in range(count + 1):
+                    t = indices[k, y, x] if k < count else frame
+                    value = base[b, y, x]
+                    if k < count and t >= 0:
+                        value = reflectance[t, b, y, x]
+                    values[y, x, k, b] = value
+                    layers[y, x, k, b] = min(max((value - centre) * 20, -5), 5)
+            for k in range(count + 1):
+                row = layers[y, x, k]
+                t = indices[k, y, x] if k < count else frame
+                if t < 0:
+                    continue
+                apart = min(max((days[t] - days[frame]) / 20, -5), 5)
+                c0 = bands + radar.shape[1]
+                row[c0] = apart
+                row[c0 + 1] = abs(apart)
+                row[c0 + 2] = np.exp(-2 * abs(apart)) if k < count else 0.0
+                row[c0 + 3] = around[t, y // 4, x // 4] if k < count else 0.0
+                row[c0 + 4] = 1.0
+                for c in range(radar.shape[1]):
+                    change = (radar[frame, c, y, x] - radar[t, c, y, x]) / 3
+                    row[bands + c] = change if np.isfinite(change) else 0.0
+
+
+@njit(cache=True, parallel=True)
+def _write_deviations(near: np.ndarray, by_kind: np.ndarray, kinds: np.ndarray, scene: np.ndarray, at: int) -> None:
+    height, width = kinds.shape
+    size = by_kind.shape[1]
+    for y in prange(height):
+        for x in range(width):
+            row = scene[y, x]
+            for s in range(near.shape[0]):
+                for b in range(size):
+                    row[at + s * size + b] = near[s, b, y // 4, x // 4]
+            for b in range(size):
+                row[at + near.shape[0] * size + b] = by_kind[kinds[y, x], b]

@@ -1,0 +1,126 @@
+"""Parts that the networks share; `keras.ops` only, so that they run on TensorFlow and on JAX."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from models.clouds.inputs import DEVIATION_SCALE, DEVIATIONS, Recipe
+
+UNIT = 0.02  # reflectance: residuals and sigma are learnt in this unit
+LOG_LIMIT = 4.0
+
+
+def entrances(recipe: Recipe) -> list[Any]:
+    """Return the input tensors `layers`, `values`, `scene` of any height and width."""
+    bands = len(recipe.bands)
+    return [
+        keras.Input((None, None, recipe.layers, recipe.features), name="layers"),
+        keras.Input((None, None, recipe.layers, bands), name="values"),
+        keras.Input((None, None, recipe.scene), name="scene"),
+    ]
+
+
+def weigh_layers(layers: Any, values: Any, width: int, reduce: int = 1) -> tuple[Any, Any]:
+    """Weigh the observations of other dates, each scored by the same small network beside their mean.
+
+    Parameters
+    ----------
+    reduce
+        Scores are computed at this fraction of the resolution and repeated, as L-TAE's attention is; which
+        observations there are stays a matter of each pixel.
+
+    Returns
+    -------
+    tuple
+        Weighted mean of `values (n, y, x, band)`, and of the features `(n, y / reduce, x / reduce, width)`.
+        Layers without an observation weigh nothing.
+    """
+    seen = layers[..., -1]
+    low = BlockMeans(reduce)(layers) if reduce > 1 else layers
+    hidden = keras.layers.Dense(width, activation="relu", name="score_1")(low)
+    shared = keras.layers.Dense(width, name="score_mean")(ops.mean(hidden, axis=-2, keepdims=True))
+    hidden = ops.relu(keras.layers.Dense(width, name="score_2")(hidden) + shared)
+    score = keras.layers.Dense(1, name="score")(hidden)[..., 0]
+    pooled = ops.sum(ops.softmax(score - 1e4 * ops.cast(low[..., -1] < 1e-3, low.dtype))[..., None] * hidden, axis=-2)
+    if reduce > 1:
+        score = keras.layers.UpSampling2D(reduce)(score)
+    weight = ops.softmax(score - 1e4 * (1 - seen))
+    return ops.sum(weight[..., None] * values, axis=-2), pooled
+
+
+class BlockMeans(keras.layers.Layer):
+    """Average `(n, y, x, layer, c)` over blocks of `size` pixels; a layer, because sizes are known only when called."""
+
+    def __init__(self, size: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.size = size
+
+    def call(self, inputs: Any) -> Any:
+        """Return `(n, y / size, x / size, layer, c)`."""
+        _, height, width, layers, channels = ops.shape(inputs)
+        flat = ops.reshape(inputs, (-1, height, width, layers * channels))
+        low = ops.average_pool(flat, self.size, strides=self.size)
+        return ops.reshape(low, (-1, height // self.size, width // self.size, layers, channels))
+
+
+class Flatten(keras.layers.Layer):
+    """Put the layers beside each other: `(n, y, x, layer, c)` to `(n, y, x, layer * c)`."""
+
+    def call(self, inputs: Any) -> Any:
+        """Return the flattened tensor."""
+        _, height, width, layers, channels = ops.shape(inputs)
+        return ops.reshape(inputs, (-1, height, width, layers * channels))
+
+
+def correct(blend: Any, features: Any, scene: Any, recipe: Recipe) -> Any:
+    """Add to a first guess what the frame's visible part says, gated, and a residual; sigma beside it.
+
+    Returns
+    -------
+    Any
+        `(…, 2 * band)`: reflectance, then log sigma in units of 0.02.
+    """
+    bands = len(recipe.bands)
+    value = blend
+    if recipe.optical:
+        gates = keras.layers.Dense(DEVIATIONS, kernel_initializer="zeros", name="gates")(features)
+        for k in range(DEVIATIONS):
+            at = 2 * bands + k * (bands + 1)
+            value = value + gates[..., k : k + 1] * scene[..., at : at + bands] / float(DEVIATION_SCALE)
+    residual = keras.layers.Dense(bands, kernel_initializer="zeros", name="residual")(features)
+    spread = keras.layers.Dense(bands, kernel_initializer="zeros", name="log_sigma")(features)
+    return ops.concatenate([value + UNIT * residual, ops.clip(spread, -LOG_LIMIT, LOG_LIMIT)], axis=-1)
+
+
+def make_loss(bands: tuple[str, ...], kind: str, ndvi_weight: float) -> Any:
+    """Return a Keras loss on packed truth `(…, band + 2)`: reflectance, pixel weight, weight of the NDVI term.
+
+    `mae` and `mse` train sigma beside the values, as a Laplace scale of the error without touching them;
+    `likelihood` is that of a diagonal Gaussian (Ebel et al. 2023, UnCRtainTS, CVPR workshops).
+    """
+    count = len(bands)
+
+    def loss(truth: Any, found: Any) -> Any:
+        value, spread = found[..., :count], found[..., count:]
+        error = (value - truth[..., :count]) / UNIT
+        if kind == "likelihood":
+            each = 0.5 * ops.square(error) * ops.exp(-2 * spread) + spread
+        else:
+            main = ops.abs(error) if kind == "mae" else 0.25 * ops.square(error)
+            each = main + 0.1 * (ops.abs(ops.stop_gradient(error)) * ops.exp(-spread) + spread)
+        weight = truth[..., count]
+        total = ops.sum(ops.mean(each, axis=-1) * weight) / (ops.sum(weight) + 1e-6)
+        if ndvi_weight and "B04" in bands and ("B08" in bands or "B8A" in bands):
+            farmed = truth[..., count + 1]
+            difference = ops.abs(_ndvi(value, bands) - _ndvi(truth, bands)) / 0.05
+            total = total + ndvi_weight * ops.sum(difference * farmed) / (ops.sum(farmed) + 1e-6)
+        return total
+
+    return loss
+
+
+def _ndvi(value: Any, bands: tuple[str, ...]) -> Any:
+    red = value[..., bands.index("B04")]
+    near = value[..., bands.index("B08" if "B08" in bands else "B8A")]
+    return (near - red) / ops.maximum(near + red, 0.02)  # a floor for the gradient only; never an output

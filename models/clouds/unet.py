@@ -1,0 +1,65 @@
+"""A U-Net on the target frame, its neighbours in time and radar.
+
+Faithful to the idea, not to one paper: neighbours are the clear observations before and after each pixel's gap, put
+together as layers, rather than whole frames with holes; each layer is scored by a shared 1x1 network and the scored
+mean is the first guess, which the U corrects. `small` scores at half the resolution, has 1x1 convolutions at full resolution and 3x3 ones at a half
+and a quarter of it; `full` is a plain U-Net of 64 to 512 channels on the concatenated layers (Ronneberger et al. 2015).
+"""
+
+from typing import Any, ClassVar
+
+import keras
+
+from models.clouds.inputs import Recipe
+from models.clouds.layers import Flatten, correct, entrances, weigh_layers
+from models.clouds.learned import Learned
+
+SMALL_WIDTH, FULL_WIDTH = 24, 64
+
+
+class UNet(Learned):
+    """U-Net; see the module."""
+
+    name: ClassVar[str] = "unet"
+    margin_px = 32
+
+    def network(self, recipe: Recipe) -> Any:
+        """Return the Keras model for these channels."""
+        full = self.options.size == "full"
+        width = self.options.width or (FULL_WIDTH if full else SMALL_WIDTH)
+        inputs = entrances(recipe)
+        layers, values, scene = inputs
+        blend, pooled = weigh_layers(layers, values, max(8, min(width, 32)), 1 if full else 2)
+        merged = keras.layers.Concatenate()([pooled, scene]) if full else scene
+        if full:
+            flat = keras.layers.Dense(width, activation="relu", name="concatenated")(Flatten()(layers))
+            merged = keras.layers.Concatenate()([merged, flat])
+        features = _full(merged, width) if full else _small(merged, pooled, width)
+        return keras.Model(inputs, correct(blend, features, scene, recipe), name=self.name)
+
+
+def _small(scene: Any, pooled: Any, width: int) -> Any:
+    top = keras.layers.Dense(width, activation="relu", name="top")(scene)
+    half = _conv(keras.layers.Concatenate()([keras.layers.AveragePooling2D(2)(top), pooled]), width, "half")
+    quarter = _conv(keras.layers.AveragePooling2D(2)(half), width, "quarter")
+    half = keras.layers.Concatenate()([keras.layers.UpSampling2D(2)(quarter), half])
+    half = keras.layers.Dense(width, activation="relu", name="half_up")(half)
+    merged = keras.layers.Concatenate()([keras.layers.UpSampling2D(2)(half), top])
+    return keras.layers.Dense(width, activation="relu", name="merge")(merged)
+
+
+def _full(inputs: Any, width: int) -> Any:
+    skips, x = [], inputs
+    for level in range(3):
+        x = _conv(_conv(x, width * 2**level, f"down{level}a"), width * 2**level, f"down{level}b")
+        skips.append(x)
+        x = keras.layers.MaxPooling2D(2)(x)
+    x = _conv(_conv(x, width * 8, "bottom_a"), width * 8, "bottom_b")
+    for level in reversed(range(3)):
+        x = keras.layers.Concatenate()([keras.layers.UpSampling2D(2)(x), skips[level]])
+        x = _conv(_conv(x, width * 2**level, f"up{level}a"), width * 2**level, f"up{level}b")
+    return x
+
+
+def _conv(x: Any, width: int, name: str) -> Any:
+    return keras.layers.Conv2D(width, 3, padding="same", activation="relu", name=name)(x)

@@ -1,0 +1,133 @@
+"""The learned methods on a tiny scene: they learn, do not leak, resume, and come back from disk alike."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+
+from features.errors import ModelError
+from models.clouds.catalogue import build, load
+from models.clouds.cube import cube_of
+from models.clouds.hiding import hide
+from models.clouds.inputs import Frames, Recipe
+from models.clouds.options import LEARNED
+from models.clouds.remover import Remover
+from tests.benchmarks.cloud_data import made_up
+
+BRIEF = {"epochs": 1, "windows": 3, "window_px": 24, "batch_size": 4, "width": 8, "samples": 2, "steps": 2}
+
+
+@pytest.fixture(scope="module")
+def stack() -> xr.Dataset:
+    return made_up(0, size=48, dates=16).stack
+
+
+@pytest.fixture(scope="module")
+def fitted(stack: xr.Dataset) -> Callable[[str], Remover]:
+    """Return each method, fitted for an epoch, once."""
+    found: dict[str, Remover] = {}
+
+    def fit(method: str) -> Remover:
+        if method not in found:
+            model = build(method, **BRIEF)
+            assert model is not None
+            found[method] = model.fit([stack])
+        return found[method]
+
+    return fit
+
+
+@pytest.mark.parametrize("method", LEARNED)
+def test_observed_pixels_stay_and_gaps_are_filled_with_a_sigma(fitted, stack: xr.Dataset, method: str) -> None:
+    out = fitted(method).fill(stack)
+    clear = stack["clear"].values
+    before, after = (np.moveaxis(s["reflectance"].values, 1, -1) for s in (stack, out))
+    np.testing.assert_array_equal(before[clear], after[clear])
+    seen = np.broadcast_to(clear.any(axis=0), clear.shape)
+    np.testing.assert_array_equal(out["filled"].values, seen & ~clear)
+    assert np.isfinite(after[seen & ~clear]).all()
+    assert (np.moveaxis(out["sigma"].values, 1, -1)[seen & ~clear] > 0).all()
+
+
+@pytest.mark.parametrize("method", LEARNED)
+def test_a_saved_model_fills_as_before(fitted, stack: xr.Dataset, method: str, tmp_path: Path) -> None:
+    model = fitted(method)
+    model.save(tmp_path)
+    part = stack.isel(y=slice(0, 32), x=slice(0, 32))
+    a, b = model.fill(part), load(tmp_path).fill(part)
+    np.testing.assert_allclose(a["reflectance"].values, b["reflectance"].values, atol=1e-6)
+    np.testing.assert_allclose(a["sigma"].values, b["sigma"].values, atol=1e-6)
+
+
+def test_hidden_values_never_reach_the_inputs(stack: xr.Dataset) -> None:
+    cube = cube_of(stack)
+    hidden = hide(cube.clear, np.random.default_rng(0))
+    recipe = Recipe(cube.bands, radar=2, neighbours=2, recent=False, optical=True)
+    poisoned = np.where(hidden[:, None], np.float32(77), cube.reflectance)
+    changed = cube_of(stack.assign(reflectance=(stack["reflectance"].dims, poisoned)))
+    for frame in np.flatnonzero(hidden.any(axis=(1, 2)))[:4].tolist():
+        a, b = (Frames(c.without(hidden), recipe).sample(frame) for c in (cube, changed))
+        for name in ("layers", "values", "scene", "base"):
+            np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+
+
+def test_a_model_overfits_one_tiny_patch() -> None:
+    scene = made_up(4, size=24, dates=14)
+    options = {**BRIEF, "windows": 2, "batch_size": 6, "width": 16, "learning_rate": 0.01}
+    model = build("unet", **{**options, "epochs": 40, "patience": 40})
+    model.fit([scene.stack])
+    losses = [row["loss"] for row in model.history]
+    assert np.mean(losses[-4:]) < 0.7 * losses[0]
+    assert min(row["validation_mae"] for row in model.history) < 0.9 * model.history[0]["linear_mae"]
+
+
+def test_training_killed_after_an_epoch_ends_as_if_it_had_not_been(stack: xr.Dataset, tmp_path: Path) -> None:
+    options = {**BRIEF, "epochs": 3}
+    whole = build("unet", **options).fit([stack])
+
+    def stop(epoch: int, figures: dict[str, float]) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build("unet", **options).fit([stack], checkpoint=tmp_path, on_epoch=stop)
+    resumed = build("unet", **options).fit([stack], checkpoint=tmp_path)
+    assert len(resumed.history) == 3
+    for a, b in zip(whole.model.get_weights(), resumed.model.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_a_checkpoint_cut_short_is_not_used(stack: xr.Dataset, tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.npz").write_bytes(b"PK\x03\x04 not a whole file")
+    assert len(build("unet", **BRIEF).fit([stack], checkpoint=tmp_path).history) == 1
+
+
+@pytest.mark.parametrize(("inputs", "radar"), [("s2", False), ("s1", True), ("both", False)])
+def test_inputs_can_be_chosen_and_radar_can_be_absent(stack: xr.Dataset, inputs: str, radar: bool) -> None:
+    part = stack if radar else stack.drop_vars("backscatter")
+    out = build("unet", **{**BRIEF, "inputs": inputs}).fit([part]).fill(part)
+    assert np.isfinite(out["reflectance"].values[out["filled"].values[:, None].repeat(5, 1)]).all()
+
+
+def test_a_model_that_learnt_with_radar_fills_where_radar_is_missing_for_months(fitted, stack: xr.Dataset) -> None:
+    without = stack.isel(radar_time=slice(0, 3))
+    assert fitted("unet").fill(without)["filled"].any()
+    assert fitted("unet").fill(stack.drop_vars("backscatter"))["filled"].any()
+
+
+def test_context_and_recent_neighbours(stack: xr.Dataset) -> None:
+    model = build("unet", **{**BRIEF, "context": ("soil",), "which": "recent"}).fit([stack])
+    assert model.fill(stack)["filled"].any()
+    with pytest.raises(ModelError, match="soil"):
+        model.fill(stack.drop_vars("context"))
+
+
+def test_other_bands_than_learnt_show_the_difference(fitted, stack: xr.Dataset) -> None:
+    with pytest.raises(ModelError, match=r"missing \['B11'\]"):
+        fitted("unet").fill(stack.isel(band=slice(0, 4)))
+
+
+def test_radar_alone_without_radar_is_an_error(stack: xr.Dataset) -> None:
+    with pytest.raises(ModelError, match="holds no radar"):
+        build("unet", **{**BRIEF, "inputs": "s1"}).fit([stack.drop_vars("backscatter")])
