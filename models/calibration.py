@@ -11,6 +11,7 @@ from features.errors import ModelError
 
 CalibrationName = Literal["none", "temperature", "isotonic", "choose"]
 TINY = 1e-12
+ROWS = 20_000  # that a calibration is fitted on, evenly taken: enough for a temperature to three digits
 
 
 class Calibrator(Protocol):
@@ -145,6 +146,8 @@ def fit_calibrator(
     """
     if name == "none" or len(labels) < 2:
         return Identity()
+    step = -(-len(labels) // ROWS)
+    probabilities, labels, groups = probabilities[::step], labels[::step], groups[::step]
     if name == "choose":
         name = _choose(probabilities, labels, groups)
     return _FITS[name](probabilities, labels) if name in _FITS else Identity()

@@ -26,10 +26,10 @@ Typing = Callable[[xr.Dataset], np.ndarray]
 
 
 def seen_until(series: xr.Dataset, until: date, fill: FillOptions) -> xr.Dataset:
-    """Cut an unfilled ParcelSeries to the steps begun by `until` and fill its gaps from these.
+    """Cut an unfilled ParcelSeries to the steps begun by `until`; fill gaps from these alone.
 
-    The step in progress counts with all its dates: end at the eve of a step to leave it out. A filled series would
-    let later dates shine through the gaps that they filled.
+    The step in progress counts with all its dates: end at the eve of a step to leave it out. A filled series
+    would let later dates shine through the gaps that they filled.
     """
     cut = series.sel(time=slice(None, np.datetime64(until, "ns")))
     return fill_series(cut, fill)
@@ -86,10 +86,8 @@ def season_curve(
 
 
 def decided_row(until: date, verdicts: pl.DataFrame) -> pl.DataFrame:
-    """Share of parcels confirmed or contradicted, one row of CURVE; no interval: it is a count, not a sample."""
-    share = verdicts.select(pl.col("verdict").is_in(["confirmed", "contradicted"]).mean().alias("share"))[
-        "share"
-    ][0]
+    """Share of parcels confirmed or contradicted, a row of CURVE without interval: all are counted."""
+    share = verdicts["verdict"].is_in(["confirmed", "contradicted"]).mean()
     row = {
         "until": until,
         "metric": "decided_rate",

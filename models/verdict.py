@@ -259,17 +259,20 @@ def _calibrate(
 ) -> np.ndarray:
     """Calibrated probabilities: each fold by its inner rows where these suffice, else by the others."""
     raw, fold = rows.select(classes.tolist()).to_numpy(), rows["fold"].to_numpy()
-    calibrated, _ = cross_calibrate(raw, declared, fold, options.calibration)
     if inner is None or not len(inner):
-        return calibrated
+        return cross_calibrate(raw, declared, fold, options.calibration)[0]
     learn = inner.join(rows.select("parcel_id", "crop_class", own="fold"), on="parcel_id", how="inner")
     labels, held = _index_of(learn["crop_class"], classes), learn["fold"].to_numpy()
     values, own = learn.select(classes.tolist()).to_numpy(), learn["own"].to_numpy()
-    for number in np.unique(held[held >= 0]):
-        use = (held == number) & (labels >= 0)
+    calibrated = raw.astype(float)
+    for number in np.unique(fold):
+        use, mine = (held == number) & (labels >= 0), fold == number
         if use.sum() >= ROWS_TO_CALIBRATE * len(classes):
             fitted = fit_calibrator(options.calibration, values[use], labels[use], own[use])
-            calibrated[fold == number] = fitted.apply(raw[fold == number])
+        else:
+            others = ~mine & (fold >= 0) & (declared >= 0)
+            fitted = fit_calibrator(options.calibration, raw[others], declared[others], fold[others])
+        calibrated[mine] = fitted.apply(raw[mine])
     return calibrated
 
 
