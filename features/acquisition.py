@@ -1,6 +1,7 @@
 """One STAC item to one row of the acquisitions table, or the reason why it is set aside; pure."""
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ log = logging.getLogger(__name__)
 
 UNTILED = "untiled"
 LARGEST = 9999
+_ORBIT = re.compile(r"S2[A-D]_MSIL2A_\w*_R(\d{3})_")
 
 # What the items of these collections do not say of themselves: quantity and unit of backscatter.
 _PRODUCTS = {"sentinel-1-rtc": ("gamma0", "linear")}
@@ -67,7 +69,7 @@ def row_of(item: Item, location: str, options: ImageryOptions, query: Query) -> 
         "datetime": taken,
         "sensor": "s1" if {asset["band"] for asset in usable} <= set(RADAR_BANDS) else "s2",
         "orbit_state": _text(properties.get("sat:orbit_state")),
-        "relative_orbit": _whole(properties.get("sat:relative_orbit")),
+        "relative_orbit": _orbit(item),
         "platform": _text(properties.get("platform")),
         "processing_baseline": radiometry.baseline_of(item),
         "tile": _tile(properties),
@@ -138,6 +140,15 @@ def _whole(value: Any) -> int | None:
     """A whole number that an orbit or an interval of days may be, also where it is written as text."""
     number = radiometry.number(int(value) if isinstance(value, str) and value.isdecimal() else value)
     return int(number) if number is not None and 0 <= number <= LARGEST and number == int(number) else None
+
+
+def _orbit(item: Item) -> int | None:
+    """Relative orbit as stated, else as a Sentinel-2 product's name has it."""
+    properties = item["properties"]
+    stated = _whole(properties.get("sat:relative_orbit"))
+    names = [str(value) for value in (item.get("id"), properties.get("s2:product_uri"))]
+    named = next((found for name in names if (found := _ORBIT.search(name))), None)
+    return int(named[1]) if stated is None and named else stated
 
 
 def _tile(properties: Mapping[str, Any]) -> str:

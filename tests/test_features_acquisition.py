@@ -45,7 +45,7 @@ ITEMS = [optical(), radar(coherence_days=6, quantity="sigma0")]
 PLACES = [(item, path) for item in ITEMS for path in paths_of(item) if path]
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.sampled_from(PLACES), ODD)
 @example((ITEMS[0], ("properties",)), [])
 @example((ITEMS[0], ("assets",)), ["red"])

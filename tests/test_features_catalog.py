@@ -315,3 +315,17 @@ def test_items_without_id_or_with_odd_assets_are_set_aside(tmp_path: Path) -> No
     (tmp_path / "items.json").write_text(json.dumps(collection))
     _, tally = read(ImageryOptions(catalog=str(tmp_path / "items.json")))
     assert tally.set_aside == {"no_id": 1, "no_known_band": 1}
+
+
+def test_the_orbit_may_stand_in_the_product_name_only(tmp_path: Path) -> None:
+    uri = "S2A_MSIL2A_20240501T105031_N0510_R051_T31UFS_20240501T150000.SAFE"
+    item = optical(**{"sat:relative_orbit": None, "s2:product_uri": uri})
+    table, _ = read(write_catalog(tmp_path, item))
+    assert table["relative_orbit"].to_list() == [51]
+
+
+def test_the_offset_of_an_item_may_come_from_the_configuration(tmp_path: Path) -> None:
+    first, second = optical("first"), optical("second", datetime="2024-05-11T10:50:31Z")
+    options = write_catalog(tmp_path, first, second).model_copy(update={"offsets": {"first": 0.0}})
+    table, _ = read(options)
+    assert [assets_of(table, row)["B04"]["offset"] for row in (0, 1)] == [0.0, -0.1]
