@@ -35,7 +35,7 @@ def test_peer_counts_and_means(peer: Path) -> None:
     values, counts = zonal(block, coverage_of(shapes, ["a", "b"], grid), ["mean", "median"], nodata=nodata)
     assert counts == pytest.approx(shapes.area.to_numpy() / grid.affine.a**2, rel=1e-6)
     assert counts == pytest.approx([75, 50], rel=0.05)
-    assert values[0, 0] == pytest.approx(14.66, rel=0.02)
+    assert values[0, 0] == pytest.approx(14.66, rel=0.04)
 
 
 def test_values_equal_exactextract_on_the_fixture(peer: Path) -> None:

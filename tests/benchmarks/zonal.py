@@ -2,9 +2,9 @@
 
 The case: 10 uint16 bands as DEFLATE-compressed tiled GeoTIFFs of 2,500 x 2,500 pixels with a field pattern,
 cloudy pixels set to nodata (so that the peers mask them as we do) and a scene classification that says the
-same; 5,000 parcels shrunk by 10 m; mean, standard deviation, minimum, maximum, median and count. The
-peers read the same files with their own readers. Rows: work, subject, metric, value, low, high, n, unit; value is the
-median of n runs, low and high their extremes. `decode_only` is our decoder with our threads on the same
+same; 5,000 parcels shrunk by 10 m; mean, standard deviation, minimum, maximum, median and count. The peers
+read the same files with their own readers. Rows: work, subject, metric, value, low, high, n, unit; value is
+the median of n runs, low and high their extremes. `decode_only` is our decoder with our threads on the same
 blocks and nothing else.
 """
 
