@@ -19,13 +19,19 @@ TWO = TrainOptions(
 TREES = TrainOptions(models={"lightgbm": {"rounds": 12}}, threads=1)
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[CrossFit, Path]:
+    folder = tmp_path_factory.mktemp("models")
+    return cross_fit(*crop_world(n=80), TWO, folder), folder
+
+
 def rows_of(fit: CrossFit, parcel: int) -> pl.DataFrame:
     return fit.probabilities.filter(pl.col("parcel_id") == f"{parcel:06d}").sort("model")
 
 
-def test_swapping_one_held_out_label_changes_nothing_of_that_parcel() -> None:
+def test_swapping_one_held_out_label_changes_nothing_of_that_parcel(kept: tuple[CrossFit, Path]) -> None:
     series, y, folds = crop_world(n=80)
-    before = cross_fit(series, y, folds, TWO)
+    before = kept[0]
     assert y[7] != "maize"
     swapped = y.copy()
     swapped[7] = "maize"
@@ -34,9 +40,8 @@ def test_swapping_one_held_out_label_changes_nothing_of_that_parcel() -> None:
     assert not before.probabilities.equals(after.probabilities)
 
 
-def test_the_table_has_one_block_a_model_and_one_of_the_ensemble() -> None:
-    series, y, folds = crop_world(n=80)
-    fit = cross_fit(series, y, folds, TWO)
+def test_the_table_has_one_block_a_model_and_one_of_the_ensemble(kept: tuple[CrossFit, Path]) -> None:
+    fit = kept[0]
     assert fit.probabilities.columns == ["parcel_id", "model", "fold", "barley", "grass", "maize", "wheat"]
     assert fit.probabilities.group_by("model").len().sort("model").rows() == [
         ("dense", 80), ("ensemble", 80), ("lightgbm", 80)
@@ -47,22 +52,22 @@ def test_the_table_has_one_block_a_model_and_one_of_the_ensemble() -> None:
     assert set(fit.models["lightgbm"]) == {0, 1, 2, 3}
 
 
-def test_inner_predictions_are_never_of_the_fold_they_serve() -> None:
-    series, y, folds = crop_world(n=80)
-    inner = cross_fit(series, y, folds, TWO).inner
+def test_inner_predictions_are_never_of_the_fold_they_serve(kept: tuple[CrossFit, Path]) -> None:
+    series, _, folds = crop_world(n=80)
+    inner = kept[0].inner
     own = dict(zip(series["parcel"].values.astype(str), folds, strict=True))
     assert inner.height
     assert all(own[parcel] != fold for parcel, fold in inner.select("parcel_id", "fold").rows())
 
 
 def test_a_second_call_fits_nothing_and_gives_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    kept: tuple[CrossFit, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     series, y, folds = crop_world(n=80)
-    first = cross_fit(series, y, folds, TWO, tmp_path)
-    assert (tmp_path / "lightgbm" / "fold_0" / "recipe.json").is_file()
+    first, folder = kept
+    assert (folder / "lightgbm" / "fold_0" / "recipe.json").is_file()
     monkeypatch.setattr("models.crops.crossfit._fit", lambda *_: pytest.fail("fitted again"))
-    again = cross_fit(series, y, folds, TWO, tmp_path)
+    again = cross_fit(series, y, folds, TWO, folder)
     assert again.probabilities.equals(first.probabilities)
     assert again.models["dense"][1].digest() == first.models["dense"][1].digest()
 
@@ -149,7 +154,6 @@ def test_a_name_of_ones_own_can_stand_for_a_model() -> None:
     assert fit.inner.is_empty()
 
 
-def test_the_number_of_threads_changes_nothing() -> None:
-    series, y, folds = crop_world(n=80)
-    one, two = (cross_fit(series, y, folds, TWO.model_copy(update={"threads": t})) for t in (1, 2))
-    assert one.probabilities.equals(two.probabilities)
+def test_the_number_of_threads_changes_nothing(kept: tuple[CrossFit, Path]) -> None:
+    two = cross_fit(*crop_world(n=80), TWO.model_copy(update={"threads": 2}))
+    assert kept[0].probabilities.equals(two.probabilities)

@@ -16,9 +16,9 @@ from models.crops.scaling import Scaler, Tensors
 from tests.crop_worlds import crop_world
 
 SMALL = {
-    "bilstm": {"units": 8, "both_ways": True},
+    "bilstm": {"units": 8},
     "tempcnn": {"filters": 8, "units": 16},
-    "resnet": {"filters": 8, "widths": (3, 3)},
+    "resnet": {"filters": 8, "widths": (3,)},
     "ltae": {"width": 32, "heads": 4, "units": 16},
 }
 
@@ -26,9 +26,9 @@ SMALL = {
 @pytest.mark.parametrize("name", SMALL)
 def test_each_network_learns_and_is_the_same_after_loading(name: str, tmp_path: Path) -> None:
     series, y, _ = crop_world()
-    model = build(name, epochs=5, least_updates=50, learning_rate=0.01, dropout=0.1, **SMALL[name]).fit(
-        series, y
-    )
+    model = build(
+        name, epochs=4, least_updates=30, batch=64, learning_rate=0.01, dropout=0.1, **SMALL[name]
+    ).fit(series, y)
     assert (model.predict(series) == y).mean() > 0.6
     model.save(tmp_path)
     np.testing.assert_array_equal(
@@ -115,8 +115,9 @@ def test_resampling_brings_classes_together_and_copies_are_not_the_same() -> Non
 
 def test_context_reaches_every_family_and_unknown_context_is_no_error() -> None:
     series, y, _ = crop_world()
-    table = pl.DataFrame({"parcel_id": series["parcel"].values.astype(str)[:150], "elevation_m": np.arange(150.0),
-                          "soil": ["clay", "loam", "sand"] * 50})  # fmt: skip
+    ids = series["parcel"].values.astype(str)[:150]
+    soil = ["clay", "loam", "sand"] * 50
+    table = pl.DataFrame({"parcel_id": ids, "elevation_m": np.arange(150.0), "soil": soil})
     known = with_context(series, table, ["soil"])
     assert list(known["variable"].values) == ["elevation_m", "soil_clay", "soil_loam", "soil_sand"]
     for name, options in {"lightgbm": {"rounds": 5}, "dense": {"epochs": 1, "least_updates": 20}}.items():

@@ -4,11 +4,13 @@ import numpy as np
 import polars as pl
 import pytest
 
+from features.errors import ModelError
 from features.schema import CONTRIBUTIONS, IMPORTANCE
 from models.crops.catalogue import build
 from models.crops.contributions import tree_contributions
 from models.crops.crossfit import CrossFit, cross_fit
 from models.crops.options import ExplanationOptions, TrainOptions
+from models.crops.permutation import permutation_importance
 from models.crops.table import wide_table
 from models.explanation import explain
 from tests.crop_worlds import crop_world
@@ -42,7 +44,11 @@ def test_tables_are_as_the_schema_says_and_contributions_of_flagged_parcels_only
     predicted = np.array(ensemble.columns[3:])[ensemble[:, 3:].to_numpy().argmax(1)]
     assert set(contributions["parcel_id"]) == set(ensemble.filter(pl.Series(predicted != y))["parcel_id"])
     assert set(importance["crop_class"]) == {"all", "barley", "grass", "maize", "wheat"}
-    assert set(importance["method"]) == {"shap", "shap_feature", "shap_date", "shap_sensor", "shap_statistic"}
+    grouped = {"shap", "shap_feature", "shap_date", "shap_sensor", "shap_statistic"}
+    assert set(importance["method"]) == grouped | {"impurity"}
+    impurity = importance.filter(pl.col("method") == "impurity")
+    assert impurity.height == 36
+    assert impurity["value"].sum() == pytest.approx(1)
 
 
 def test_a_group_is_at_most_the_sum_of_its_parts(world) -> None:
@@ -61,3 +67,19 @@ def test_asked_parcels_get_declared_and_predicted(world) -> None:
     assert set(contributions["parcel_id"]) == {"000004"}
     assert y[4] in set(contributions["crop_class"])
     assert contributions.group_by("crop_class").len()["len"].unique().to_list() == [36]
+
+
+def test_shuffling_what_tells_classes_apart_costs_most(world) -> None:
+    fit, series, y = world
+    table = permutation_importance(fit, series, y, "lightgbm", np.random.default_rng(0))
+    assert table.schema == IMPORTANCE
+    assert table.filter(pl.col("time").is_null()).height == 3
+    assert table.filter(pl.col("feature") == "all").height == 12
+    assert table["value"].max() > 0.05
+
+
+def test_a_forest_says_why_it_cannot_be_explained() -> None:
+    series, y, folds = crop_world(n=60)
+    fit = cross_fit(series, y, folds, TrainOptions(models={"forest": {"trees": 5}}, threads=1))
+    with pytest.raises(ModelError, match="forest has no contributions"):
+        explain(fit, series, y, ExplanationOptions())

@@ -16,12 +16,12 @@ WEIGHTS = "booster.txt"
 
 
 class LightgbmOptions(EstimatorOptions):
-    """Gradient boosting; the defaults cost no accuracy against the library's and take a third of the time."""
+    """Gradient boosting; on far fewer columns, bins and rounds than the library's defaults."""
 
-    rounds: int = Field(100, ge=1, description="Boosting rounds.")
-    learning_rate: float = Field(0.1, gt=0, le=1, description="Shrinkage of each round.")
+    rounds: int = Field(60, ge=1, description="Boosting rounds.")
+    learning_rate: float = Field(0.15, gt=0, le=1, description="Shrinkage of each round.")
     leaves: int = Field(15, ge=2, description="Leaves of a tree at most.")
-    column_share: float = Field(0.3, gt=0, le=1, description="Share of the columns that a tree may use.")
+    column_share: float = Field(0.15, gt=0, le=1, description="Share of the columns that a tree may use.")
     row_share: float = Field(1.0, gt=0, le=1, description="Share of the parcels that a round uses.")
     bins: int = Field(63, ge=2, le=255, description="Bins of a column.")
     leaf_parcels: int = Field(5, ge=1, description="Parcels in a leaf at least.")

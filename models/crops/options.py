@@ -15,7 +15,7 @@ class ExplanationOptions(Options):
 
     parcels: int = Field(400, ge=1, description="Parcels that importance is measured on.")
     permutation: bool = Field(False, description="Measure too what is lost when a feature is shuffled.")
-    forest_trees: int = Field(60, ge=0, description="Trees of the forest whose impurity is drawn; 0: none.")
+    forest_trees: int = Field(40, ge=0, description="Trees of the forest whose impurity is drawn; 0: none.")
     background: int = Field(
         32, ge=1, description="Training parcels that a network's expected gradients start from."
     )
