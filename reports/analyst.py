@@ -20,6 +20,7 @@ from reports.run import RunTables
 from reports.svg import Plot, nice_ticks, short
 from reports.translation import translation
 
+CURVES = ("macro_f1", "decided_rate")
 RATES = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.2)
 
 
@@ -50,11 +51,23 @@ def write_analyst(run: RunTables, out: Path, options: PublishOptions, listed: pl
         "in_season": in_season_figure(stored(run, "in_season")),
         "decidable": stored(run, "decidable"),
         "tuning": stored(run, "tuning"),
-        "cleaning": stored(run, "label_cleaning"),
+        "tuning_importance": stored(run, "tuning_importance"),
+        "suspects": _suspects(run),
         "ablation": stored(run, "ablation"),
         "data": embed_json(data),
     }
     return write_text(out / "analyst.html", render("analyst.html.j2", ["common.js", "analyst.js"], context))
+
+
+def _suspects(run: RunTables) -> pl.DataFrame | None:
+    """Return the declarations that training left out or weighed down, the most doubtful first."""
+    table = stored(run, "suspects")
+    if table is None:
+        return None
+    less = table.filter(pl.col("weight") < 1)
+    if not len(less):
+        return None
+    return less.sort("doubt", descending=True) if "doubt" in less.columns else less
 
 
 def _truth_scores(run: RunTables) -> list[dict[str, Any]]:
@@ -164,27 +177,18 @@ def promised_figure(points: Sequence[tuple[float, q.Share]]) -> Markup | None:
 
 def in_season_figure(table: pl.DataFrame | None) -> Markup | None:
     """Return macro-F1 (with its interval) and the share decided as the season goes on."""
-    if table is None or not len(table):
+    if table is None:
         return None
-    table = table.sort("date")
-    days = [day.toordinal() for day in table["date"]]
-    plot = Plot(
-        820,
-        260,
-        (days[0], max(days[-1], days[0] + 1)),
-        (0, 1),
-        "Macro-F1 and share decided by date",
-        bottom=26,
-        top=24,
-        right=20,
-    )
+    curves = {name: table.filter(pl.col("metric") == name).sort("until") for name in CURVES}
+    days = sorted({day.toordinal(): day for day in table["until"]}.items())
+    span = (days[0][0], max(days[-1][0], days[0][0] + 1))
+    plot = Plot(820, 260, span, (0, 1), "Macro-F1 and share decided by date", bottom=26, top=24, right=24)
     plot.axis_y([(tick, short(tick)) for tick in nice_ticks(0, 1)], "macro-F1, share decided")
-    plot.axis_x([(day.toordinal(), f"{day.day} {day:%b}") for day in table["date"]])
-    if {"low", "high"} <= set(table.columns):
-        plot.band(days, table["low"].to_list(), table["high"].to_list(), "b0")
-    plot.line(days, table["macro_f1"].to_list(), "l0").dots(days, table["macro_f1"].to_list(), "p0", 3)
-    if "share_decided" in table.columns:
-        plot.line(days, table["share_decided"].to_list(), "l1").dots(
-            days, table["share_decided"].to_list(), "p1", 3
+    plot.axis_x([(ordinal, f"{day.day} {day:%b}") for ordinal, day in days[:: max(1, len(days) // 9)]])
+    for k, curve in enumerate(curves.values()):
+        x = [day.toordinal() for day in curve["until"]]
+        y, low, high = (
+            curve[name].cast(pl.Float64).fill_null(np.nan).to_list() for name in ("value", "low", "high")
         )
+        plot.band(x, low, high, f"b{k}").line(x, y, f"l{k}").dots(x, y, f"p{k}", 3)
     return plot.markup()

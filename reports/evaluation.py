@@ -7,10 +7,11 @@ from reports.run import RunTables
 
 # further columns are shown where a table is printed whole
 TABLES = {
-    "in_season": ("date", "macro_f1"),  # also low, high, n, share_decided
-    "decidable": ("crop_class", "date"),  # the earliest date a class is decidable
-    "tuning": ("trial", "value"),  # also model, state, parameters
-    "label_cleaning": ("parcel_id", "crop_class"),  # also suggested, score, action
+    "in_season": ("until", "metric", "value", "low", "high", "n"),  # models.inseason.CURVE
+    "decidable": ("crop_class", "until"),  # models.inseason.DECIDABLE
+    "tuning": ("number", "state", "value"),  # trials of models.tuning, with a column an option
+    "tuning_importance": ("option", "share"),
+    "suspects": ("parcel_id", "crop_class", "suggested", "weight"),  # models.labels.SUSPECTS
     "model_differences": ("model", "against", "metric", "value", "low", "high", "n"),
     "class_scores": ("model", "crop_class", "metric", "value", "low", "high", "n"),
     "verdict_rates": ("by", "level", "metric", "unit", "value", "low", "high", "n"),

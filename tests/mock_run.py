@@ -367,35 +367,40 @@ def _evaluation(rng: np.random.Generator) -> dict[str, pl.DataFrame]:
     ]
     return {
         "model_differences": pl.DataFrame(differences),
-        "in_season": pl.DataFrame(
-            {
-                "date": days,
-                "macro_f1": score,
-                "low": score - 0.03,
-                "high": score + 0.03,
-                "n": 300,
-                "share_decided": score - 0.15,
-            }
+        "in_season": pl.concat([_curve(days, score, "macro_f1"), _curve(days, score - 0.15, "decided_rate")]),
+        "decidable": pl.DataFrame(
+            {"crop_class": ["maize", "fallow"], "until": [days[4], None], "n": [66, 9]}
         ),
         "tuning": pl.DataFrame(
             {
-                "trial": range(12),
-                "model": "lightgbm",
-                "value": np.sort(rng.beta(8, 3, 12)),
+                "number": range(12),
                 "state": "complete",
-                "parameters": [f"num_leaves={int(v)}" for v in rng.integers(8, 128, 12)],
+                "value": np.sort(rng.beta(8, 3, 12)),
+                "num_leaves": rng.integers(8, 128, 12),
             }
         ),
-        "label_cleaning": pl.DataFrame(
+        "suspects": pl.DataFrame(
             {
                 "parcel_id": [f"{k:06d}" for k in range(1, 7)],
                 "crop_class": "maize",
                 "suggested": "potatoes",
-                "score": rng.random(6),
-                "action": "set aside",
+                "doubt": rng.random(6),
+                "weight": 0.25,
             }
         ),
     }
+
+
+def _curve(days: list[date], score: np.ndarray, metric: str) -> pl.DataFrame:
+    table = {
+        "until": days,
+        "metric": metric,
+        "value": score,
+        "low": score - 0.03,
+        "high": score + 0.03,
+        "n": 300,
+    }
+    return pl.DataFrame(table)
 
 
 def _estimate(value: float, n: int, half: float = 0.02) -> dict[str, float]:
