@@ -20,7 +20,7 @@ class FillOptions(Options):
 
     method: Literal["none", "linear", "whittaker"] = Field("linear", description="none leaves gaps missing")
     smoothness: float = Field(
-        1.0, gt=0, description="Whittaker's lambda over divided differences, positions in units of ten days"
+        3.0, gt=0, description="Whittaker's lambda over divided differences, positions in units of ten days"
     )
 
 
