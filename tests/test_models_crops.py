@@ -14,7 +14,7 @@ from tests.crop_worlds import CLASSES, crop_world
 FAST = {
     "lightgbm": {"rounds": 30},
     "dense": {"epochs": 10, "least_updates": 60},
-    "lstm": {"least_updates": 60, "units": 16},
+    "lstm": {"least_updates": 80, "units": 16, "learning_rate": 0.01},
 }
 
 
