@@ -13,13 +13,19 @@ from pipelines.stage import Outcome, Progress, Stage
 from pipelines.workspace import Workspace
 
 
-def stage(executor: Callable | None = None) -> Stage:
-    """Return the stage; where its units run is not part of what it is."""
+def stage(clears: bool, executor: Callable | None = None) -> Stage:
+    """Return the stage; it waits for `clear` where clouds are removed, and may run anywhere."""
 
     def run_with(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
         return run(config, workspace, progress, executor or map)
 
-    return Stage("extract", ("features", "models/clouds"), ("extract", "clear"), ("read", "clear"), run_with)
+    return Stage(
+        "extract",
+        ("features", "models/clouds"),
+        ("extract", "clear"),
+        ("read", "clear") if clears else ("read",),
+        run_with,
+    )
 
 
 def run(config: RunConfig, workspace: Workspace, progress: Progress, executor: Callable = map) -> Outcome:

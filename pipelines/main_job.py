@@ -32,7 +32,7 @@ def stages(config: RunConfig, executor: Callable | None = None) -> list[Stage]:
         *first,
         read.stage(simulated),
         clear.STAGE,
-        extract.stage(executor),
+        extract.stage(config.clear.method != "none", executor),
         fill.STAGE,
         train.STAGE,
         judge.STAGE,

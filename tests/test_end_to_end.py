@@ -195,7 +195,7 @@ def test_a_bad_input_is_a_clear_error(
     real_like: tuple[Path, Path], tmp_path: Path, settings: list[str], message: str
 ) -> None:
     data, config = real_like
-    words = [word for setting in settings for word in ("--set", setting)]
+    words = [word for setting in ["clear.method=none", *settings] for word in ("--set", setting)]
     done = cropcheck("extract", config, "--data", data, "--out", tmp_path / "run", *words)
     assert done.returncode == 2, done.stderr
     assert message in done.stderr
