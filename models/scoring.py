@@ -21,6 +21,17 @@ RATES = pl.Schema(
         "n": pl.Int64,
     }
 )
+PROMISES = pl.Schema(
+    {
+        "promise": pl.String,  # p_value, prediction_set
+        "crop_class": pl.String,  # all for overall
+        "promised": pl.Float64,
+        "value": pl.Float64,
+        "low": pl.Float64,
+        "high": pl.Float64,
+        "n": pl.Int64,
+    }
+)
 RATE_NAMES: Mapping[str, str] = {
     "false_alarm_rate": "contradicted, of the correct declarations",
     "miss_rate": "not contradicted, of the wrong declarations that imagery could judge",
@@ -97,8 +108,45 @@ def rates_of(table: pl.DataFrame, rng: np.random.Generator) -> dict[str, dict[st
     }
 
 
+def kept_promises(
+    verdicts: pl.DataFrame,
+    wrong: pl.DataFrame,
+    groups: pl.DataFrame,
+    rng: np.random.Generator,
+    *,
+    promised: Mapping[str, float],
+) -> pl.DataFrame:
+    """What was promised of correct declarations and what was kept, by class and overall; schema PROMISES.
+
+    Parameters
+    ----------
+    promised
+        Any of `p_value` (share with a p-value at or below it; its promise is that level) and `prediction_set`
+        (share whose set holds the declared class): the level of each.
+    """
+    table = verdicts.join(wrong, on="parcel_id", how="inner", validate="1:1")
+    table = table.join(groups, on="parcel_id", how="left", maintain_order="left")
+    table = table.filter(~pl.col("misdeclared") & pl.col("p_value").is_not_null())
+    group = pl.col("group").cast(pl.String).fill_null("alone " + pl.col("parcel_id"))
+    table = table.with_columns(group, held=pl.col("prediction_set").list.contains(pl.col("crop_class")))
+    parts = {
+        "all": table,
+        **{str(key[0]): part for key, part in sorted(table.partition_by("crop_class", as_dict=True).items())},
+    }
+    rows = []
+    for name, part in parts.items():
+        hits = {
+            "p_value": part["p_value"].to_numpy() <= promised.get("p_value", 0),
+            "prediction_set": part["held"].to_numpy(),
+        }
+        for promise, level in promised.items():
+            found = ratio(hits[promise], np.ones(len(part)), part["group"].to_numpy(), rng)
+            rows.append({"promise": promise, "crop_class": name, "promised": level, **found.to_dict()})
+    return pl.DataFrame(rows, schema=PROMISES)
+
+
 def with_bins(verdicts: pl.DataFrame) -> pl.DataFrame:
-    """Add `size_bin` (hectares) and `observations` (dates seen), as intervals written out; null where unknown."""
+    """Add `size_bin` (hectares) and `observations` (dates seen), as intervals in words; null where unknown."""
     size = _binned(verdicts["area_ha"], SIZE_BINS_HA)
     return verdicts.with_columns(
         size_bin=size, observations=_binned(verdicts["n_observations"], OBSERVATION_BINS)
@@ -120,4 +168,5 @@ def _binned(values: pl.Series, edges: Sequence[float]) -> pl.Series:
     ]
     known = values.cast(pl.Float64).fill_null(np.nan).to_numpy()
     labels = np.array(names, dtype=object)[np.digitize(known, edges)]
-    return pl.Series(np.where(np.isfinite(known), labels, None).tolist(), dtype=pl.String)
+    labels[~np.isfinite(known)] = None
+    return pl.Series(labels.tolist(), dtype=pl.String)

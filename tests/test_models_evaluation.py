@@ -17,7 +17,7 @@ from models.evaluation import (
     score_model,
     wilson,
 )
-from models.scoring import RATE_NAMES, verdict_rates
+from models.scoring import RATE_NAMES, kept_promises, verdict_rates
 
 
 def made(n: int = 400) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -124,3 +124,23 @@ def test_rates_break_down_by_size() -> None:
     rates = verdict_rates(*verdicts(), np.random.default_rng(0), by="size_bin")
     assert set(rates["level"]) == {"1 to 2", "5 and over"}
     assert rates.filter((pl.col("metric") == "decided_rate") & (pl.col("unit") == "count"))["n"].sum() == 10
+
+
+def test_promises_are_counted_over_correct_declarations_only() -> None:
+    names = [f"{i}" for i in range(40)]
+    columns = {
+        "crop_class": ["a", "b"] * 20,
+        "p_value": [0.01, 0.02] + [0.5] * 38,
+        "prediction_set": [["a"]] * 40,
+    }
+    table = pl.DataFrame({"parcel_id": names, **columns})
+    wrong = pl.DataFrame({"parcel_id": names, "misdeclared": [True] + [False] * 39})
+    groups = pl.DataFrame({"parcel_id": names, "group": range(40)})
+    promised = {"p_value": 0.05, "prediction_set": 0.9}
+    found = kept_promises(table, wrong, groups, np.random.default_rng(0), promised=promised)
+    rows = {
+        (row["promise"], row["crop_class"]): (row["value"], row["n"]) for row in found.iter_rows(named=True)
+    }
+    assert rows["p_value", "all"] == (1 / 39, 39)
+    assert rows["prediction_set", "a"] == (1, 19)
+    assert rows["prediction_set", "b"] == (0, 20)
