@@ -1,7 +1,6 @@
 """A cloud-removal model is fitted on the region's own imagery."""
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
@@ -108,11 +107,6 @@ def _stacks(
             yield read_stack(rows, block, bands, config.extract.mask, polarisations)
         except ImageryError:
             continue
-
-
-def write_products(config: RunConfig, workspace: Workspace, folder: Path) -> None:
-    """Write cloud-free images, NDVI maps and monthly composites with their STAC catalog."""
-    raise ModelError("Products come with models.clouds.products.")
 
 
 STAGE = Stage("clear", ("features", "models/clouds"), ("clear", "extract"), ("read",), run)

@@ -104,10 +104,15 @@ def clear(
     loaded, workspace = _open(config, out, set_, with_, data, None)
     status = run_one("clear", loaded, workspace, _executor(1, None))
     if write is not None:
-        from pipelines.clear import write_products
+        from pipelines.main_job import display
+        from pipelines.products import write_products
 
-        write_products(loaded, workspace, write)
-        typer.echo(f"Wrote cloud-free images and their catalog to {write}")
+        with display() as bars:
+            bar = bars.add_task("products", total=None)
+            catalog_path = write_products(
+                loaded, workspace, write, lambda done, total: bars.update(bar, completed=done, total=total)
+            )
+        typer.echo(f"Wrote cloud-free images and their catalog {catalog_path}")
     raise typer.Exit(status)
 
 

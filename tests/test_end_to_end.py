@@ -12,6 +12,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+import rasterio
+
+from pipelines.config import load_config
 
 ROOT = Path(__file__).parents[1]
 TINY = ROOT / "conf" / "tiny.yaml"
@@ -137,6 +140,67 @@ def kill_at_a_write(process: "subprocess.Popen[bytes]", folder: Path, rng: np.ra
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+@pytest.fixture
+def copied(tiny: Path, tmp_path: Path) -> tuple[Path, list[str]]:
+    """A copy of the finished run that may be changed, and the settings that it was made with."""
+    tracking = json.loads((tiny / "manifest.json").read_text())["config"]["tracking"]
+    settings = [f"tracking.{name}={tracking[name]}" for name in ("store", "artifacts")]
+    folder = Path(shutil.copytree(tiny, tmp_path / "run"))
+    return folder, ["--out", str(folder), *(word for setting in settings for word in ("--set", setting))]
+
+
+@pytest.mark.slow
+def test_cloud_free_images_are_written_where_a_gis_expects_them(copied: tuple[Path, list[str]]) -> None:
+    folder, settings = copied
+    products = folder / "products"
+    done = cropcheck("clear", TINY, *settings, "--write", products)
+    assert done.returncode == 0, done.stderr
+    item = json.loads(next(products.rglob("*_median.json")).read_text())
+    image = next(products.rglob("*_median_value.tif"))
+    with (
+        rasterio.open(image) as written,
+        rasterio.open(next((folder / "region").rglob("*B04*.tif"))) as source,
+    ):
+        assert (written.crs, written.transform, written.shape) == (source.crs, source.transform, source.shape)
+    assert {"value", "sigma", "filled"} <= set(item["assets"])
+
+
+@pytest.mark.slow
+def test_tuning_writes_a_file_that_a_run_takes(copied: tuple[Path, list[str]]) -> None:
+    folder, settings = copied
+    done = cropcheck("tune", TINY, *settings, "--model", "lightgbm", "--trials", "2", *UNTRACKED)
+    assert done.returncode == 0, done.stderr
+    best = folder / "tuned" / "lightgbm.yaml"
+    config = load_config(TINY, overlays=[best])
+    assert config.train.models["lightgbm"] != load_config(TINY).train.models["lightgbm"]
+
+
+@pytest.mark.slow
+def test_what_the_field_settled_does_not_come_back_as_a_doubt(copied: tuple[Path, list[str]]) -> None:
+    folder, settings = copied
+    sample = pl.read_csv(folder / "exports" / "quality_sample.csv", infer_schema=False)
+    reviewed = folder / "reviewed.csv"
+    sample.with_columns(field_result=pl.lit("correct")).write_csv(reviewed)
+    assessed = cropcheck("assess", folder, reviewed)
+    assert assessed.returncode == 0, assessed.stderr
+    assert "false_alarm_rate" in assessed.stdout
+    assert cropcheck("run", TINY, *settings).returncode == 0
+    verdicts = pl.read_parquet(folder / "verdicts.parquet")
+    settled = verdicts.filter(pl.col("parcel_id").is_in(sample["parcel_id"].to_list()))
+    assert settled["verdict"].unique().to_list() == ["confirmed"]
+    assert settled["reason"].unique().to_list() == ["field_correct"]
+
+
+@pytest.mark.slow
+def test_a_reviewed_file_with_unknown_parcels_is_refused_whole(copied: tuple[Path, list[str]]) -> None:
+    folder, _ = copied
+    (folder / "reviewed.csv").write_text("parcel_id,field_result\nnowhere,correct\n")
+    done = cropcheck("assess", folder, folder / "reviewed.csv")
+    assert done.returncode == 2
+    assert "nowhere" in done.stderr
+    assert not (folder / "field").exists()
 
 
 @pytest.fixture(scope="session")
