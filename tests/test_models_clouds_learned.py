@@ -40,7 +40,9 @@ def fitted(stack: xr.Dataset) -> Callable[[str], Remover]:
 
 
 @pytest.mark.parametrize("method", LEARNED)
-def test_observed_pixels_stay_and_gaps_are_filled_with_a_sigma(fitted, stack: xr.Dataset, method: str) -> None:
+def test_observed_pixels_stay_and_gaps_are_filled_with_a_sigma(
+    fitted, stack: xr.Dataset, method: str
+) -> None:
     out = fitted(method).fill(stack)
     clear = stack["clear"].values
     before, after = (np.moveaxis(s["reflectance"].values, 1, -1) for s in (stack, out))
@@ -110,7 +112,9 @@ def test_inputs_can_be_chosen_and_radar_can_be_absent(stack: xr.Dataset, inputs:
     assert np.isfinite(out["reflectance"].values[out["filled"].values[:, None].repeat(5, 1)]).all()
 
 
-def test_a_model_that_learnt_with_radar_fills_where_radar_is_missing_for_months(fitted, stack: xr.Dataset) -> None:
+def test_a_model_that_learnt_with_radar_fills_where_radar_is_missing_for_months(
+    fitted, stack: xr.Dataset
+) -> None:
     without = stack.isel(radar_time=slice(0, 3))
     assert fitted("unet").fill(without)["filled"].any()
     assert fitted("unet").fill(stack.drop_vars("backscatter"))["filled"].any()

@@ -19,7 +19,8 @@ GRID = GeoBox((40, 60), Affine(10, 0, 501360, 0, -10, 5629680), "EPSG:32631")
 
 @pytest.fixture
 def filled() -> xr.Dataset:
-    """Three dates, two in May: red 0.1, near infrared 0.2, 0.3, 0.5; the second date is filled, sigma 0.01."""
+    """Three dates, two in May: red 0.1, near infrared 0.2, 0.3, 0.5; the second date is filled, sigma
+    0.01."""
     shape = (3, 2, 40, 60)
     value = np.full(shape, 0.1, np.float32)
     value[:, 1] = np.array([0.2, 0.3, 0.5])[:, None, None]
@@ -57,7 +58,9 @@ def test_every_date_and_month_is_written_where_it_lies(tmp_path: Path, filled: x
         assert item["bbox"][0] == pytest.approx(3.019, abs=0.01)
 
 
-def test_values_come_back_within_half_a_step_and_what_is_unknown_stays_so(tmp_path: Path, filled: xr.Dataset) -> None:
+def test_values_come_back_within_half_a_step_and_what_is_unknown_stays_so(
+    tmp_path: Path, filled: xr.Dataset
+) -> None:
     write(tmp_path, filled)
     with rasterio.open(tmp_path / "31UDS" / "2023-05-20" / "2023-05-20_value.tif") as raster:
         values = raster.read(masked=True)

@@ -232,9 +232,8 @@ class Whittaker(Baseline):
 
 def nearest_days(cube: Cube, before: np.ndarray, after: np.ndarray, frame: int) -> np.ndarray:
     """Return days to the nearer clear date, `(y, x)`."""
-    return np.minimum(
-        distance_days(cube.days, frame, before[frame]), distance_days(cube.days, frame, after[frame])
-    )
+    distances = [distance_days(cube.days, frame, side[frame]) for side in (before, after)]
+    return np.asarray(np.minimum(*distances))
 
 
 def _crop(cube: Cube) -> Cube:

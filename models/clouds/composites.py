@@ -8,12 +8,15 @@ import xarray as xr
 
 from models.clouds.scoring import ndvi
 
-MEDIAN_ERROR = 1.2533141373155001  # sqrt(pi / 2): standard error of a median over that of a mean, normal errors
+MEDIAN_ERROR = (
+    1.2533141373155001  # sqrt(pi / 2): standard error of a median over that of a mean, normal errors
+)
 
 
 @dataclass(frozen=True)
 class Picture:
-    """One product: `value` and `sigma (band, y, x)`, and the share that was filled, `(y, x)`, 0 to 1 or NaN."""
+    """One product: `value` and `sigma (band, y, x)`, and the share that was filled, `(y, x)`, 0 to 1 or
+    NaN."""
 
     name: str
     start: np.datetime64
@@ -41,7 +44,8 @@ def pictures(filled: xr.Dataset, clear_share: np.ndarray) -> Iterator[Picture]:
 
 
 def ndvi_of(picture: Picture) -> Picture | None:
-    """Return NDVI with sigma by first-order propagation of independent band errors; None without its bands."""
+    """Return NDVI with sigma by first-order propagation of independent band errors; None without its
+    bands."""
     near = next((band for band in ("B08", "B8A") if band in picture.bands), None)
     if near is None or "B04" not in picture.bands:
         return None
@@ -52,7 +56,9 @@ def ndvi_of(picture: Picture) -> Picture | None:
     total = np.where(np.isfinite(value), np.square(nir + red), np.nan)
     sigma = 2 * np.hypot(red * nir_sigma, nir * red_sigma) / total
     filled = np.where(np.isfinite(value), picture.filled, np.nan)
-    return Picture(f"{picture.name}_ndvi", picture.start, picture.end, ("ndvi",), value[None], sigma[None], filled)
+    return Picture(
+        f"{picture.name}_ndvi", picture.start, picture.end, ("ndvi",), value[None], sigma[None], filled
+    )
 
 
 def _images(filled: xr.Dataset, clear_share: np.ndarray) -> Iterator[Picture]:
@@ -68,22 +74,31 @@ def _images(filled: xr.Dataset, clear_share: np.ndarray) -> Iterator[Picture]:
         span = (times[chosen].min(), times[chosen].max())
         best = chosen[np.argmax(clear_share[chosen])]
         yield Picture(f"{month}_least_cloudy", *span, bands, values[best], sigmas[best], marks[best])
-        yield Picture(f"{month}_median", *span, bands, *_median(values[chosen], sigmas[chosen], marks[chosen]))
+        yield Picture(
+            f"{month}_median", *span, bands, *_median(values[chosen], sigmas[chosen], marks[chosen])
+        )
 
 
 def date_names(times: np.ndarray) -> list[str]:
     """Return a name per frame: its date, with a letter where a day has several."""
     days = [str(day) for day in times.astype("datetime64[D]")]
-    return [day if days.count(day) == 1 else f"{day}{chr(97 + days[:k].count(day))}" for k, day in enumerate(days)]
+    return [
+        day if days.count(day) == 1 else f"{day}{chr(97 + days[:k].count(day))}" for k, day in enumerate(days)
+    ]
 
 
-def _median(values: np.ndarray, sigmas: np.ndarray, marks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _median(
+    values: np.ndarray, sigmas: np.ndarray, marks: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the median over dates, its standard error from the dates' sigma, and the filled share."""
     known = np.isfinite(marks)
     count = known.sum(axis=0)
     ordered = np.sort(np.where(known[:, None], values, np.inf), axis=0)
     low, high = np.maximum(count - 1, 0) // 2, np.minimum(count // 2, len(values) - 1)
-    pick = [np.take_along_axis(ordered, np.broadcast_to(k, ordered.shape[1:])[None], axis=0)[0] for k in (low, high)]
+    pick = [
+        np.take_along_axis(ordered, np.broadcast_to(k, ordered.shape[1:])[None], axis=0)[0]
+        for k in (low, high)
+    ]
     seen = count > 0
     median = np.where(seen, 0.5 * (pick[0] + pick[1]), np.nan)
     variance = np.where(known[:, None], np.square(sigmas), 0).sum(axis=0)

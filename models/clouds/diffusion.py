@@ -1,10 +1,15 @@
 """Diffusion in the latent space of an autoencoder, sampled in a few steps.
 
-An autoencoder of frames at a quarter of the resolution; a conditional denoiser of its latents, trained by flow
-matching on straight paths (Lipman et al. 2023, ICLR; as AGFlow and others use it for this task) and sampled with Euler
-steps, which for straight paths is what DDIM is for diffusion. Conditions: the layers of other dates, radar and the
-frame's visible part. What is denoised is the latent's change from the interpolated frame, and the decoder's change is
-added to that frame in pixels, so that detail lost by the autoencoder is not lost in the filling. Value and sigma are
+An autoencoder of frames at a quarter of the resolution; a conditional denoiser of its latents, trained by
+flow
+matching on straight paths (Lipman et al. 2023, ICLR; as AGFlow and others use it for this task) and
+sampled with Euler
+steps, which for straight paths is what DDIM is for diffusion. Conditions: the layers of other dates,
+radar and the
+frame's visible part. What is denoised is the latent's change from the interpolated frame, and the
+decoder's change is
+added to that frame in pixels, so that detail lost by the autoencoder is not lost in the filling. Value
+and sigma are
 the mean and spread of several samples; the noise is drawn from the seed, so a frame is always filled alike.
 """
 
@@ -67,13 +72,15 @@ class Diffusion(Learned):
             for start in range(0, len(frames), self.options.batch_size):
                 part = frames[np.arange(start, start + self.options.batch_size) % len(frames)]
                 self.codec.train_on_batch(part, part)
-        
+
     def loss(self) -> Any:
         """Return the squared error of the velocity, where the truth is known."""
 
         def velocity_error(truth: Any, found: Any) -> Any:
             weight = truth[..., -1:]
-            return ops.sum(ops.square(found - truth[..., :-1]) * weight) / (ops.sum(weight) * self.latent + 1e-6)
+            return ops.sum(ops.square(found - truth[..., :-1]) * weight) / (
+                ops.sum(weight) * self.latent + 1e-6
+            )
 
         return velocity_error
 
@@ -102,7 +109,10 @@ class Diffusion(Learned):
         z = np.broadcast_to(rng.normal(size=start.shape[1:]).astype(np.float32), start.shape).copy()
         for k in range(self.options.steps):
             moment = np.full((len(z), 1, 1, 1), k / self.options.steps, np.float32)
-            z += np.asarray(self.model.predict_on_batch([*inputs, z, _moments(moment, z)])) / self.options.steps
+            z += (
+                np.asarray(self.model.predict_on_batch([*inputs, z, _moments(moment, z)]))
+                / self.options.steps
+            )
         return np.asarray(start + CHANGE_SCALE * z)
 
     def _encode(self, frames: np.ndarray) -> np.ndarray:
@@ -135,7 +145,7 @@ def _encoder(bands: int, latent: int, width: int) -> Any:
 def _decoder(bands: int, latent: int, width: int) -> Any:
     code = keras.Input((None, None, latent))
     x = keras.layers.Conv2D(width, 3, padding="same", activation="gelu")(code)
-    x = keras.layers.Dense(width, activation="gelu")(keras.layers.UpSampling2D(REDUCE, interpolation="bilinear")(x))
+    x = keras.layers.Dense(width, activation="gelu")(keras.layers.UpSampling2D(REDUCE)(x))
     return keras.Model(code, keras.layers.Dense(bands)(x), name="decoder")
 
 
@@ -151,6 +161,8 @@ def _denoiser(recipe: Recipe, latent: int, width: int, blocks: int) -> Any:
     x = keras.layers.Dense(width, activation="gelu")(x)
     for _ in range(blocks):
         step = keras.layers.Conv2D(width, 3, padding="same", activation="gelu")(x)
-        x = x + keras.layers.Dense(width)(keras.layers.Concatenate()([step, keras.layers.Dense(width)(moment)]))
+        x = x + keras.layers.Dense(width)(
+            keras.layers.Concatenate()([step, keras.layers.Dense(width)(moment)])
+        )
     velocity = keras.layers.Dense(latent)(keras.activations.gelu(x))
     return keras.Model([*inputs, noisy, moment], velocity, name="denoiser")

@@ -1,6 +1,7 @@
 """What the networks see of one frame: clear observations of other dates, radar, and the frame's visible part.
 
-All scales are fixed numbers in physical units, so that what is stored with a model is its weights alone; context
+All scales are fixed numbers in physical units, so that what is stored with a model is its weights alone;
+context
 channels, whose units are the user's, are standardised with the moments learnt in fitting.
 """
 
@@ -49,7 +50,8 @@ class Recipe:
 
     @property
     def layers(self) -> int:
-        """Return how many layers a frame has: neighbouring observations, and the interpolation between them."""
+        """Return how many layers a frame has: neighbouring observations, and the interpolation between
+        them."""
         if not self.optical:
             return 1
         return (self.neighbours if self.recent else 2 * self.neighbours) + 1
@@ -70,7 +72,8 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Sample:
-    """One frame as a network sees it: `layers (y, x, layer, feature)`, `values (y, x, layer, band)`, `scene`."""
+    """One frame as a network sees it: `layers (y, x, layer, feature)`, `values (y, x, layer, band)`,
+    `scene`."""
 
     layers: np.ndarray
     values: np.ndarray
@@ -84,7 +87,9 @@ class Frames:
 
     cube: Cube
     recipe: Recipe
-    constant: np.ndarray = field(default_factory=lambda: np.empty(0))  # (band,): base where optics are not seen
+    constant: np.ndarray = field(
+        default_factory=lambda: np.empty(0)
+    )  # (band,): base where optics are not seen
 
     @cached_property
     def both(self) -> tuple[np.ndarray, np.ndarray]:
@@ -101,7 +106,9 @@ class Frames:
     def radar(self) -> np.ndarray:
         """Return radar at the frames `(time, channel, y, x)`, missing where the tile has none."""
         if not self.recipe.radar or self.cube.backscatter is None:
-            return np.full((len(self.cube.days), self.recipe.radar, *self.cube.clear.shape[1:]), np.nan, np.float32)
+            return np.full(
+                (len(self.cube.days), self.recipe.radar, *self.cube.clear.shape[1:]), np.nan, np.float32
+            )
         return radar_at(self.cube, self.cube.days).astype(np.float32)
 
     @cached_property
@@ -124,10 +131,11 @@ class Frames:
     def gap_days(self, frame: int) -> np.ndarray:
         """Return days to the nearer clear date that may be used, `(y, x)`."""
         days = self.cube.days
-        return np.minimum(*(distance_days(days, frame, side[frame]) for side in self.both))
+        return np.asarray(np.minimum(*(distance_days(days, frame, side[frame]) for side in self.both)))
 
     def base(self, frame: int) -> np.ndarray:
-        """Return `(band, y, x)`: linear in time (the last value, where only that may be used), or a constant."""
+        """Return `(band, y, x)`: linear in time (the last value, where only that may be used), or a
+        constant."""
         if not self.recipe.optical:
             shape = self.cube.reflectance.shape[1:]
             return np.broadcast_to(self.constant.astype(np.float32)[:, None, None], shape).copy()
@@ -138,7 +146,8 @@ class Frames:
     def sample(self, frame: int) -> Sample:
         """Return the frame as the network sees it; zeros with a flag of zero where something is unknown.
 
-        Nothing in it comes from the frame's own unseen pixels; its seen pixels speak only through their deviation
+        Nothing in it comes from the frame's own unseen pixels; its seen pixels speak only through their
+        deviation
         from interpolation, averaged around.
         """
         recipe, (_, bands, height, width) = self.recipe, self.cube.shape
@@ -151,7 +160,9 @@ class Frames:
             around = self.around
             indices = self.neighbours(frame)
             cube = self.cube
-            _write_layers(cube.reflectance, indices, cube.days, frame, base, around, self.radar, layers, values, scene)
+            _write_layers(
+                cube.reflectance, indices, cube.days, frame, base, around, self.radar, layers, values, scene
+            )
             at = self._deviations(frame, base, scene)
         else:
             values[:, :, 0] = np.moveaxis(np.nan_to_num(base), 0, -1)
@@ -182,17 +193,19 @@ class Frames:
         seen = np.isfinite(flat)
         scene[:, :, at : at + flat.shape[2]] = np.where(seen, (flat + 15) / 5, 0)
         scene[:, :, at + flat.shape[2]] = seen.all(axis=2)
-        return at + flat.shape[2] + 1
+        return at + int(flat.shape[2]) + 1
 
     def _context(self, frame: int, scene: np.ndarray, at: int) -> None:
-        for k, (name, (mean, spread)) in enumerate(zip(self.recipe.context, self.recipe.moments, strict=True)):
+        for k, (name, (mean, spread)) in enumerate(
+            zip(self.recipe.context, self.recipe.moments, strict=True)
+        ):
             channel = self.cube.context[name]
             layer = channel[frame] if channel.ndim == 3 else channel
             scene[:, :, at + k] = np.where(np.isfinite(layer), (layer - mean) / spread, 0)
 
 
 @njit(cache=True, parallel=True)
-def _write_layers(  # noqa: PLR0912, PLR0917 - one pass over the pixels, as numba wants it
+def _write_layers(
     reflectance: np.ndarray,
     indices: np.ndarray,
     days: np.ndarray,
@@ -251,7 +264,9 @@ def _write_layers(  # noqa: PLR0912, PLR0917 - one pass over the pixels, as numb
 
 
 @njit(cache=True, parallel=True)
-def _write_deviations(near: np.ndarray, by_kind: np.ndarray, kinds: np.ndarray, scene: np.ndarray, at: int) -> None:
+def _write_deviations(
+    near: np.ndarray, by_kind: np.ndarray, kinds: np.ndarray, scene: np.ndarray, at: int
+) -> None:
     height, width = kinds.shape
     size = by_kind.shape[1]
     for y in prange(height):

@@ -42,15 +42,18 @@ def weigh_layers(layers: Any, values: Any, width: int, reduce: int = 1) -> tuple
     shared = keras.layers.Dense(width, name="score_mean")(ops.mean(hidden, axis=-2, keepdims=True))
     hidden = ops.relu(keras.layers.Dense(width, name="score_2")(hidden) + shared)
     score = keras.layers.Dense(1, name="score")(hidden)[..., 0]
-    pooled = ops.sum(ops.softmax(score - 1e4 * ops.cast(low[..., -1] < 1e-3, low.dtype))[..., None] * hidden, axis=-2)
+    pooled = ops.sum(
+        ops.softmax(score - 1e4 * ops.cast(low[..., -1] < 1e-3, low.dtype))[..., None] * hidden, axis=-2
+    )
     if reduce > 1:
         score = keras.layers.UpSampling2D(reduce)(score)
     weight = ops.softmax(score - 1e4 * (1 - seen))
     return ops.sum(weight[..., None] * values, axis=-2), pooled
 
 
-class BlockMeans(keras.layers.Layer):
-    """Average `(n, y, x, layer, c)` over blocks of `size` pixels; a layer, because sizes are known only when called."""
+class BlockMeans(keras.layers.Layer):  # type: ignore[misc]
+    """Average `(n, y, x, layer, c)` over blocks of `size` pixels; a layer, because sizes are known only
+    when called."""
 
     def __init__(self, size: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -64,7 +67,7 @@ class BlockMeans(keras.layers.Layer):
         return ops.reshape(low, (-1, height // self.size, width // self.size, layers, channels))
 
 
-class Flatten(keras.layers.Layer):
+class Flatten(keras.layers.Layer):  # type: ignore[misc]
     """Put the layers beside each other: `(n, y, x, layer, c)` to `(n, y, x, layer * c)`."""
 
     def call(self, inputs: Any) -> Any:
@@ -94,7 +97,8 @@ def correct(blend: Any, features: Any, scene: Any, recipe: Recipe) -> Any:
 
 
 def make_loss(bands: tuple[str, ...], kind: str, ndvi_weight: float) -> Any:
-    """Return a Keras loss on packed truth `(…, band + 2)`: reflectance, pixel weight, weight of the NDVI term.
+    """Return a Keras loss on packed truth `(…, band + 2)`: reflectance, pixel weight, weight of the NDVI
+    term.
 
     `mae` and `mse` train sigma beside the values, as a Laplace scale of the error without touching them;
     `likelihood` is that of a diagonal Gaussian (Ebel et al. 2023, UnCRtainTS, CVPR workshops).

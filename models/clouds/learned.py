@@ -88,7 +88,11 @@ class Learned(Remover):
         assert self.recipe is not None
         _check_context(cube, self.recipe)
         _, _, height, width = cube.shape
-        padded = pad_cube(cube, -height % MULTIPLE, -width % MULTIPLE) if height % MULTIPLE or width % MULTIPLE else cube
+        padded = (
+            pad_cube(cube, -height % MULTIPLE, -width % MULTIPLE)
+            if height % MULTIPLE or width % MULTIPLE
+            else cube
+        )
         if not padded.clear.any():
             return
         frames = Frames(padded, self.recipe, self.constant)
@@ -164,8 +168,12 @@ class Learned(Remover):
             raise ModelError("clear.inputs is s1 but the imagery holds no radar; choose s2 or both.")
         absent = sorted(set(options.context) - set(first.context))
         if absent:
-            raise ModelError(f"The stack lacks the context channels {absent}; it has {sorted(first.context)}.")
-        moments = tuple(_moments(np.concatenate([c.context[name].ravel() for c in cubes])) for name in options.context)
+            raise ModelError(
+                f"The stack lacks the context channels {absent}; it has {sorted(first.context)}."
+            )
+        moments = tuple(
+            _moments(np.concatenate([c.context[name].ravel() for c in cubes])) for name in options.context
+        )
         recipe = Recipe(
             bands=first.bands,
             radar=first.backscatter.shape[1] if with_radar and first.backscatter is not None else 0,
@@ -177,10 +185,14 @@ class Learned(Remover):
         )
         return recipe, _medians(cubes)
 
-    def _train(self, windows: Windows, folder: Path | None, progress: Progress | None, on_epoch: OnEpoch | None) -> State:
+    def _train(
+        self, windows: Windows, folder: Path | None, progress: Progress | None, on_epoch: OnEpoch | None
+    ) -> State:
         options, recipe = self.options, self.recipe
         assert recipe is not None
-        held = make_batch(windows.validate, recipe, self.constant, options, np.random.default_rng([options.seed, 1]))
+        held = make_batch(
+            windows.validate, recipe, self.constant, options, np.random.default_rng([options.seed, 1])
+        )
         steps = -(-6 * len(windows.train) // options.batch_size)
         self.prepare(windows)
         compile_network(self.model, self.loss(), options.learning_rate, options.epochs * steps)
@@ -228,7 +240,9 @@ class Learned(Remover):
         parts = []
         for start in range(0, len(batch), size):
             index = np.arange(start, start + size) % len(batch)
-            parts.append([array[: min(size, len(batch) - start)] for array in self.predict(batch.part(index).inputs)])
+            parts.append(
+                [array[: min(size, len(batch) - start)] for array in self.predict(batch.part(index).inputs)]
+            )
         return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
     def _calibrate(self, cubes: list[Cube]) -> np.ndarray:
@@ -247,7 +261,9 @@ class Learned(Remover):
         return factors(np.concatenate(residuals), np.concatenate(sigmas), np.concatenate(gaps))
 
     def _mark(self, windows: Windows) -> str:
-        data = [[float(np.nansum(c.reflectance)), int(c.clear.sum())] for c in windows.train + windows.validate]
+        data = [
+            [float(np.nansum(c.reflectance)), int(c.clear.sum())] for c in windows.train + windows.validate
+        ]
         return fingerprint({"options": self.options.model_dump(mode="json"), "data": data})
 
 
@@ -257,7 +273,9 @@ def factors(residual: np.ndarray, sigma: np.ndarray, gap_days: np.ndarray) -> np
     overall = conformal_factor(residual, sigma)
     count = gap_bin(np.array([1e9]))[0] + 1
     rows = [
-        conformal_factor(residual[bins == k], sigma[bins == k]) if (bins == k).sum() >= LEAST_IN_BIN else overall
+        conformal_factor(residual[bins == k], sigma[bins == k])
+        if (bins == k).sum() >= LEAST_IN_BIN
+        else overall
         for k in range(count)
     ]
     return GapSigma(np.stack(rows)).table
@@ -277,4 +295,6 @@ def _moments(values: np.ndarray) -> tuple[float, float]:
 def _check_context(cube: Cube, recipe: Recipe) -> None:
     absent = sorted(set(recipe.context) - set(cube.context))
     if absent:
-        raise ModelError(f"The stack lacks the context channels {absent} the model learnt; it has {sorted(cube.context)}.")
+        raise ModelError(
+            f"The stack lacks the context channels {absent} the model learnt; it has {sorted(cube.context)}."
+        )

@@ -37,7 +37,7 @@ class ClearOptions(Options):
         (), description="names of extra channels of the stack: soil, elevation, weather"
     )
     width: int | None = Field(None, ge=4, le=512, description="channels of the network; null: the size's own")
-    epochs: int = Field(40, ge=1, le=10_000, description="most epochs; early stopping may end sooner")
+    epochs: int = Field(12, ge=1, le=10_000, description="most epochs; early stopping may end sooner")
     patience: int = Field(
         8, ge=1, le=1000, description="epochs without a better validation loss before stopping"
     )
@@ -49,7 +49,7 @@ class ClearOptions(Options):
     batch_size: int = Field(8, ge=1, le=512, description="windows a step")
     learning_rate: float = Field(3e-3, gt=0, le=0.1, description="peak of the cosine schedule")
     window_px: int = Field(48, ge=8, le=512, description="edge of a training window, a multiple of 8")
-    windows: int = Field(24, ge=2, le=10_000, description="training windows drawn from the imagery")
+    windows: int = Field(16, ge=2, le=10_000, description="training windows drawn from the imagery")
     validation_share: float = Field(
         0.25, gt=0, lt=1, description="share of spatial blocks held out of training"
     )

@@ -33,7 +33,8 @@ log = logging.getLogger(__name__)
 class ProductWriter:
     """Collects the filled blocks of one tile and writes its products.
 
-    Memory is bounded by the block: each is written into tiled files at once, and those become COGs at the end.
+    Memory is bounded by the block: each is written into tiled files at once, and those become COGs at the
+    end.
 
     Attributes
     ----------
@@ -64,7 +65,9 @@ class ProductWriter:
         height, width = filled["reflectance"].shape[2:]
         place = (rows.stop - rows.start, columns.stop - columns.start)
         if (height, width) != place:
-            raise ModelError(f"A block of {height} x {width} pixels does not fit its place of {place[0]} x {place[1]}.")
+            raise ModelError(
+                f"A block of {height} x {width} pixels does not fit its place of {place[0]} x {place[1]}."
+            )
         window = Window(columns.start, rows.start, width, height)
         for picture in pictures(filled, self.clear_share):
             self.found[picture.name] = picture
@@ -86,6 +89,12 @@ class ProductWriter:
         shutil.rmtree(self.folder / WORK / self.tile, ignore_errors=True)
         return items
 
+    @property
+    def _crs(self) -> Any:
+        if self.grid.crs is None:
+            raise ModelError(f"The grid of tile {self.tile} has no coordinate system; products need one.")
+        return self.grid.crs
+
     def _path(self, name: str, kind: str) -> Path:
         return self.folder / WORK / self.tile / f"{name}_{kind}.tif"
 
@@ -102,7 +111,7 @@ class ProductWriter:
             width=self.grid.shape[1],
             count=len(raw),
             dtype=raw.dtype,
-            crs=self.grid.crs.to_wkt(),
+            crs=self._crs.to_wkt(),
             transform=self.grid.affine,
             nodata=UNKNOWN if kind == "filled" else MISSING,
             tiled=True,
@@ -116,7 +125,9 @@ class ProductWriter:
         return raster
 
     def _item(self, picture: Picture, assets: dict[str, Any]) -> dict[str, Any]:
-        west, south, east, north = transform_bounds(self.grid.crs.to_wkt(), "OGC:CRS84", *self.grid.boundingbox.bbox)
+        west, south, east, north = transform_bounds(
+            self._crs.to_wkt(), "OGC:CRS84", *self.grid.boundingbox.bbox
+        )
         name = f"{self.tile}_{picture.name}"
         start, end = (f"{np.datetime_as_string(t, unit='s')}Z" for t in (picture.start, picture.end))
         ring = [[west, south], [east, south], [east, north], [west, north]]
@@ -132,13 +143,16 @@ class ProductWriter:
                 "datetime": start,
                 "start_datetime": start,
                 "end_datetime": end,
-                "proj:code": f"EPSG:{self.grid.crs.epsg}",
+                "proj:code": f"EPSG:{self._crs.epsg}",
                 "proj:shape": list(self.grid.shape),
                 "proj:transform": list(affine)[:6],
                 "grid:code": self.tile,
             },
             "assets": assets,
-            "links": [{"rel": rel, "href": "../../catalog.json", "type": "application/json"} for rel in ("root", "parent")],
+            "links": [
+                {"rel": rel, "href": "../../catalog.json", "type": "application/json"}
+                for rel in ("root", "parent")
+            ],
         }
         write_json(self.folder / self.tile / picture.name / f"{name}.json", item)
         return {"name": name, "href": f"./{self.tile}/{picture.name}/{name}.json"}
@@ -150,8 +164,10 @@ def write_catalog(folder: Path, items: Iterable[dict[str, Any]], title: str) -> 
     links = [{"rel": "item", "href": item["href"], "type": "application/geo+json"} for item in items]
     root = {"rel": "root", "href": "./catalog.json", "type": "application/json"}
     description = (
-        "Images with clouded pixels filled from other dates and radar. value and sigma: stored integers x 0.0001; "
-        "sigma is one standard deviation of the filling's error, 0 where seen; filled: percent of dates filled, 255 unknown."
+        "Images with clouded pixels filled from other dates and radar. value and sigma: stored "
+        "integers x 0.0001; "
+        "sigma is one standard deviation of the filling's error, 0 where seen; filled: percent of "
+        "dates filled, 255 unknown."
     )
     catalog = {
         "type": "Catalog",

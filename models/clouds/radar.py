@@ -11,9 +11,11 @@ SPECKLE_PX = 3
 
 
 def radar_at(cube: Cube, days: np.ndarray) -> np.ndarray:
-    """Return backscatter `(len(days), channel, y, x)` in dB around each day, NaN where none was seen within reach.
+    """Return backscatter `(len(days), channel, y, x)` in dB around each day, NaN where none was seen
+    within reach.
 
-    Acquisitions are weighted by a Gaussian of 6 days; each orbit is first shifted, pixel by pixel, to the mean over
+    Acquisitions are weighted by a Gaussian of 6 days; each orbit is first shifted, pixel by pixel, to the
+    mean over
     orbits, because incidence angles differ.
     """
     power = level_orbits(cube.backscatter, cube.radar_orbits)  # type: ignore[arg-type]
@@ -23,7 +25,11 @@ def radar_at(cube: Cube, days: np.ndarray) -> np.ndarray:
     seen = np.isfinite(power)
     flat = np.where(seen, power, 0).reshape(len(power), -1)
     total = weight @ flat
-    amount = np.broadcast_to(weight.sum(1)[:, None], total.shape) if seen.all() else weight @ seen.reshape(flat.shape).astype(np.float32)
+    amount = (
+        np.broadcast_to(weight.sum(1)[:, None], total.shape)
+        if seen.all()
+        else weight @ seen.reshape(flat.shape).astype(np.float32)
+    )
     mean = np.divide(total, amount, out=np.full_like(total, np.nan), where=amount > 1e-3)
     return np.asarray(mean.reshape(len(days), *power.shape[1:]))
 
@@ -49,7 +55,9 @@ def _despeckle(power: np.ndarray) -> np.ndarray:
         return np.asarray(uniform_filter(power, size, mode="nearest"))
     total = uniform_filter(np.where(seen, power, 0), size, mode="nearest")
     share = uniform_filter(seen.astype(np.float32), size, mode="nearest")
-    return np.where(seen, np.divide(total, share, out=np.full_like(total, np.nan), where=share > 1e-3), np.nan)
+    return np.where(
+        seen, np.divide(total, share, out=np.full_like(total, np.nan), where=share > 1e-3), np.nan
+    )
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

@@ -26,7 +26,8 @@ class Windows:
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples stacked: `layers (n, y, x, layer, feature)`, `values`, `scene`, packed `truth (n, y, x, band + 2)`."""
+    """Samples stacked: `layers (n, y, x, layer, feature)`, `values`, `scene`, packed `truth (n, y, x,
+    band + 2)`."""
 
     layers: np.ndarray
     values: np.ndarray
@@ -61,16 +62,22 @@ def draw_windows(stacks: Iterable[xr.Dataset], options: ClearOptions, rng: np.ra
     cut = [cube for stack in stacks for cube in _cut(cube_of(stack), options)]
     usable = [cube for cube in cut if cube.clear.any(axis=(1, 2)).sum() >= 2]
     if not usable:
-        raise ModelError("No part of the imagery is clear on two dates; cloud removal has nothing to learn from.")
+        raise ModelError(
+            "No part of the imagery is clear on two dates; cloud removal has nothing to learn from."
+        )
     order = rng.permutation(len(usable))[: options.windows]
     chosen = [usable[k] for k in order]
     held = min(len(chosen) - 1, max(1, round(options.validation_share * len(chosen))))
-    if len(chosen) == 1:  # one small tile: validation repeats it with other hidden parts, and says nothing of places
+    if (
+        len(chosen) == 1
+    ):  # one small tile: validation repeats it with other hidden parts, and says nothing of places
         return Windows(_season(chosen, options, False), _season(chosen, options, True))
     return Windows(_season(chosen[held:], options, False), _season(chosen[:held], options, True))
 
 
-def make_batch(cubes: list[Cube], recipe: Recipe, constant: np.ndarray, options: ClearOptions, rng: np.random.Generator) -> Batch:
+def make_batch(
+    cubes: list[Cube], recipe: Recipe, constant: np.ndarray, options: ClearOptions, rng: np.random.Generator
+) -> Batch:
     """Hide parts of every window and gather samples of the hidden frames, in random order.
 
     Raises
@@ -80,7 +87,9 @@ def make_batch(cubes: list[Cube], recipe: Recipe, constant: np.ndarray, options:
     """
     parts = [part for cube in cubes for part in _samples(cube, recipe, constant, options, rng)]
     if not parts:
-        raise ModelError("No clear frame of the training windows could be hidden; widen the season or add imagery.")
+        raise ModelError(
+            "No clear frame of the training windows could be hidden; widen the season or add imagery."
+        )
     order = rng.permutation(len(parts))
     return Batch(*(np.stack([parts[k][field] for k in order]) for field in range(6)))
 
@@ -118,7 +127,8 @@ def _starts(length: int, side: int) -> list[int]:
 
 
 def _padded(cube: Cube, side: int) -> Cube:
-    """Repeat the edge of a window smaller than the network's, so that all have one size; the repeats are unseen."""
+    """Repeat the edge of a window smaller than the network's, so that all have one size; the repeats are
+    unseen."""
     _, _, height, width = cube.shape
     if (height, width) == (side, side):
         return cube
@@ -147,7 +157,10 @@ def pad_cube(cube: Cube, rows: int, columns: int) -> Cube:
 
 def _season(cubes: list[Cube], options: ClearOptions, validate: bool) -> list[Cube]:
     """Keep the frames of the configured months and, where years are split, of the side's years."""
-    return [cube.frames(keep) if not (keep := _wanted(cube.days, options, validate)).all() else cube for cube in cubes]
+    return [
+        cube.frames(keep) if not (keep := _wanted(cube.days, options, validate)).all() else cube
+        for cube in cubes
+    ]
 
 
 def _wanted(days: np.ndarray, options: ClearOptions, validate: bool) -> np.ndarray:

@@ -49,7 +49,7 @@ class Hidden:
         return Hidden(**{name: getattr(self, name)[keep] for name in names}, bands=self.bands, ssim=self.ssim)
 
 
-def collect(  # noqa: PLR0917
+def collect(
     truth: np.ndarray,
     value: np.ndarray,
     sigma: np.ndarray,

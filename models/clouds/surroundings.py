@@ -1,4 +1,5 @@
-"""What the visible part of a frame says about its hidden part: deviations from interpolation, averaged around."""
+"""What the visible part of a frame says about its hidden part: deviations from interpolation, averaged
+around."""
 
 import numpy as np
 from scipy.ndimage import uniform_filter
@@ -27,7 +28,8 @@ def deviations(residual: np.ndarray, seen: np.ndarray, kinds: np.ndarray) -> tup
     Returns
     -------
     tuple
-        Coarse means `(reach, band + 1, y / 4, x / 4)` and means per kind `(kind, band + 1)`; the last entry is how
+        Coarse means `(reach, band + 1, y / 4, x / 4)` and means per kind `(kind, band + 1)`; the last
+        entry is how
         much was seen, 0 to 1.
     """
     values = np.where(seen[None], residual, 0).astype(np.float32)
@@ -59,7 +61,8 @@ def pixel_kinds(cube: Cube, seed: int = 0) -> np.ndarray:
 
 
 def _profiles(cube: Cube) -> np.ndarray:
-    """Return `(pixel, step x band)`: each pixel's clear means over tenths of the season, gaps from the tile's mean."""
+    """Return `(pixel, step x band)`: each pixel's clear means over tenths of the season, gaps from the
+    tile's mean."""
     bands, pixels = len(cube.bands), cube.clear[0].size
     steps = np.minimum((np.linspace(0, 1, len(cube.days)) * PROFILE_STEPS).astype(int), PROFILE_STEPS - 1)
     out = np.zeros((PROFILE_STEPS, bands, pixels), np.float32)
@@ -67,7 +70,9 @@ def _profiles(cube: Cube) -> np.ndarray:
         clear = cube.clear[steps == step].reshape(-1, 1, pixels)
         values = np.where(clear, cube.reflectance[steps == step].reshape(len(clear), bands, pixels), 0)
         count = clear.sum(axis=0)
-        mean = np.divide(values.sum(axis=0), count, out=np.full((bands, pixels), np.nan, np.float32), where=count > 0)
+        mean = np.divide(
+            values.sum(axis=0), count, out=np.full((bands, pixels), np.nan, np.float32), where=count > 0
+        )
         known = count[0] > 0
         if known.any():
             out[step] = np.where(known, mean - mean[:, known].mean(axis=1, keepdims=True), 0)
@@ -82,7 +87,7 @@ def _by_kind(values: np.ndarray, seen: np.ndarray, kinds: np.ndarray) -> np.ndar
     labels = kinds[seen]
     count = np.bincount(labels, minlength=KINDS).astype(np.float32)[:KINDS]
     sums = np.stack([np.bincount(labels, band[seen], minlength=KINDS)[:KINDS] for band in values])
-    return _shrink(np.concatenate([sums, count[None]]).astype(np.float32)).T.copy()
+    return np.ascontiguousarray(_shrink(np.concatenate([sums, count[None]]).astype(np.float32)).T)
 
 
 def _shrink(sums: np.ndarray) -> np.ndarray:

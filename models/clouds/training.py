@@ -55,7 +55,8 @@ def train(
     progress: Progress | None = None,
     on_epoch: OnEpoch | None = None,
 ) -> State:
-    """Run epochs until none is left, time is up, or the validation error has not improved for `patience` of them.
+    """Run epochs until none is left, time is up, or the validation error has not improved for `patience`
+    of them.
 
     Parameters
     ----------

@@ -1,9 +1,14 @@
-"""UnCRtainTS (Ebel et al. 2023, CVPR workshops): attention over time at reduced resolution, means and variances.
+"""UnCRtainTS (Ebel et al. 2023, CVPR workshops): attention over time at reduced resolution, means and
+variances.
 
-Structure as published: 1x1 convolution, MBConv encoder shared by all dates, L-TAE attention (Garnot and Landrieu
-2020) at a quarter of the resolution, its weights upsampled and applied to the full-resolution features, five MBConv,
-means by sigmoid and variances by softplus under a diagonal Gaussian. What differs: the dates are each pixel's clear
-observations around the gap (with their radar change) rather than whole frames; the mean's logit starts from linear
+Structure as published: 1x1 convolution, MBConv encoder shared by all dates, L-TAE attention (Garnot and
+Landrieu
+2020) at a quarter of the resolution, its weights upsampled and applied to the full-resolution features,
+five MBConv,
+means by sigmoid and variances by softplus under a diagonal Gaussian. What differs: the dates are each
+pixel's clear
+observations around the gap (with their radar change) rather than whole frames; the mean's logit starts
+from linear
 interpolation; `small` has fewer channels, heads and blocks, and pools before attention with a mean.
 """
 
@@ -74,7 +79,7 @@ def _fold(x: Any) -> tuple[Any, tuple[Any, ...]]:
     return folded, (n, dates, height, width)
 
 
-class MBConv(keras.layers.Layer):
+class MBConv(keras.layers.Layer):  # type: ignore[misc]
     """Inverted bottleneck: expansion 2, pre-norm, GELU, squeeze-excite 0.25, group norm, residual."""
 
     def __init__(self, width: int, **kwargs: Any) -> None:
@@ -97,7 +102,7 @@ class MBConv(keras.layers.Layer):
         return inputs + self.project(x)
 
 
-class Encoder(keras.layers.Layer):
+class Encoder(keras.layers.Layer):  # type: ignore[misc]
     """A 1x1 convolution and MBConv blocks, shared by all dates."""
 
     def __init__(self, width: int, blocks: int, **kwargs: Any) -> None:
@@ -115,8 +120,9 @@ class Encoder(keras.layers.Layer):
         return ops.transpose(x, (0, 2, 3, 1, 4))
 
 
-class TemporalAttention(keras.layers.Layer):
-    """L-TAE: one learnt query a head, attention over dates at a quarter of the resolution, applied at the full one."""
+class TemporalAttention(keras.layers.Layer):  # type: ignore[misc]
+    """L-TAE: one learnt query a head, attention over dates at a quarter of the resolution, applied at the
+    full one."""
 
     def __init__(self, size: Size, width: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -127,7 +133,9 @@ class TemporalAttention(keras.layers.Layer):
         self.norm = keras.layers.LayerNormalization()
         self.keys = keras.layers.Dense(heads * key)
 
-    def build(self, dates_shape: tuple[int | None, ...], seen_shape: tuple[int | None, ...] | None = None) -> None:
+    def build(
+        self, dates_shape: tuple[int | None, ...], seen_shape: tuple[int | None, ...] | None = None
+    ) -> None:
         """Make the queries."""
         self.query = self.add_weight(shape=(self.heads, self.key), initializer="glorot_uniform", name="query")
         super().build(dates_shape)

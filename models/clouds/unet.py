@@ -1,9 +1,13 @@
 """A U-Net on the target frame, its neighbours in time and radar.
 
-Faithful to the idea, not to one paper: neighbours are the clear observations before and after each pixel's gap, put
-together as layers, rather than whole frames with holes; each layer is scored by a shared 1x1 network and the scored
-mean is the first guess, which the U corrects. `small` scores at half the resolution, has 1x1 convolutions at full resolution and 3x3 ones at a half
-and a quarter of it; `full` is a plain U-Net of 64 to 512 channels on the concatenated layers (Ronneberger et al. 2015).
+Faithful to the idea, not to one paper: neighbours are the clear observations before and after each
+pixel's gap, put
+together as layers, rather than whole frames with holes; each layer is scored by a shared 1x1 network and
+the scored
+mean is the first guess, which the U corrects. `small` scores at half the resolution, has 1x1 convolutions
+at full resolution and 3x3 ones at a half
+and a quarter of it; `full` is a plain U-Net of 64 to 512 channels on the concatenated layers (Ronneberger
+et al. 2015).
 """
 
 from typing import Any, ClassVar

@@ -13,7 +13,15 @@ from rasterio.features import rasterize
 from scipy.ndimage import binary_dilation, gaussian_filter, label, zoom
 
 from features.catalog import ImageryOptions, read_acquisitions
-from features.imagery import MaskOptions, assets_by_band, disc, grid_of, physical_on_grid, read_on_grid, read_stack
+from features.imagery import (
+    MaskOptions,
+    assets_by_band,
+    disc,
+    grid_of,
+    physical_on_grid,
+    read_on_grid,
+    read_stack,
+)
 from features.schema import OPTICAL_BANDS
 
 PATCHES = ("00002806639B424A", "000028085BF08E7E")
@@ -69,7 +77,8 @@ def flanders(folder: Path, patch: int, resolution: int = 20) -> Scene:
 
 
 def grown(scene_class: np.ndarray, pixels: int) -> np.ndarray:
-    """Return the clear pixels of each date after clouds and shadows have grown by a disc: their rims are hazy."""
+    """Return the clear pixels of each date after clouds and shadows have grown by a disc: their rims are
+    hazy."""
     cloudy = ~np.isin(scene_class, CLEAR)
     return ~np.stack([binary_dilation(mask, disc(pixels)) for mask in cloudy])
 
@@ -194,7 +203,10 @@ def _truth(folder: Path, acquisitions: pl.DataFrame, grid: GeoBox) -> np.ndarray
         assets = assets_by_band(row)
         paths = [folder / "truth" / "reflectance" / f"{row['item_id']}_{band}.tif" for band in OPTICAL_BANDS]
         frames.append(
-            [physical_on_grid({**assets[b], "href": str(p)}, grid) for b, p in zip(OPTICAL_BANDS, paths, strict=True)]
+            [
+                physical_on_grid({**assets[b], "href": str(p)}, grid)
+                for b, p in zip(OPTICAL_BANDS, paths, strict=True)
+            ]
         )
     return np.asarray(frames, np.float32)
 
