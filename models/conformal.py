@@ -53,7 +53,7 @@ def margins(probabilities: np.ndarray) -> np.ndarray:
     """Margin of every class alone, `(parcel, class)`."""
     logs = np.log(np.maximum(probabilities, TINY))
     if probabilities.shape[1] < 2:
-        return logs
+        return np.asarray(logs)
     best, second = np.sort(logs, axis=1)[:, :-3:-1].T[:, :, None]
     return np.asarray(logs - np.where(np.arange(logs.shape[1]) == logs.argmax(1)[:, None], second, best))
 

@@ -146,7 +146,7 @@ def kept_promises(
 
 
 def with_bins(verdicts: pl.DataFrame) -> pl.DataFrame:
-    """Add `size_bin` (hectares) and `observations` (dates seen), as intervals in words; null where unknown."""
+    """Add `size_bin` (hectares) and `observations` (dates seen), in words; null where unknown."""
     size = _binned(verdicts["area_ha"], SIZE_BINS_HA)
     return verdicts.with_columns(
         size_bin=size, observations=_binned(verdicts["n_observations"], OBSERVATION_BINS)
