@@ -11,6 +11,7 @@ import polars as pl
 import pytest
 import shapely
 
+from features.files import sha256
 from models.verdict import REASONS
 from reports.agency import write_agency
 from reports.analyst import write_analyst
@@ -256,3 +257,42 @@ def test_the_german_pages_speak_german(tmp_path: Path) -> None:
     ]
     german = set(translation("de").phrases.values())
     assert not [phrase for phrase in english if f">{phrase}<" in sheet and phrase not in german]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"language": "de"},
+        {"title": "Elsewhere"},
+        {"list_rate": 0.2},
+        {"list_rate_limit": 0.05},
+        {"max_sheets": 1},
+        {"pictures": False},
+        {"picture_dates": 2},
+        {"picture_margin_m": 60},
+        {"map_tolerance_m": 90},
+        {"cell_parcels": 10},
+        {"show_holdings": True},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_every_option_changes_the_files(
+    change: dict[str, Any], scenic: tuple[RunTables, dict[str, str]], tmp_path: Path
+) -> None:
+    run, plain = scenic
+    assert digests(run, tmp_path, {**FEW, **change}) != plain
+
+
+FEW = {"max_sheets": 2}
+
+
+def digests(run: RunTables, folder: Path, options: dict[str, Any]) -> dict[str, str]:
+    written = write_reports(run, folder, PublishOptions(**options))
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in written}
+
+
+@pytest.fixture(scope="module")
+def scenic(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunTables, dict[str, str]]:
+    folder = tmp_path_factory.mktemp("scenic")
+    run = make_run(400, 4, light=True, acquisitions=write_scenes(folder / "scenes"))
+    return run, digests(run, folder / "out", FEW)
