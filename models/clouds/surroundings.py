@@ -87,7 +87,10 @@ def _by_kind(values: np.ndarray, seen: np.ndarray, kinds: np.ndarray) -> np.ndar
     labels = kinds[seen]
     count = np.bincount(labels, minlength=KINDS).astype(np.float32)[:KINDS]
     sums = np.stack([np.bincount(labels, band[seen], minlength=KINDS)[:KINDS] for band in values])
-    return np.ascontiguousarray(_shrink(np.concatenate([sums, count[None]]).astype(np.float32)).T)
+    means: np.ndarray = np.ascontiguousarray(
+        _shrink(np.concatenate([sums, count[None]]).astype(np.float32)).T
+    )
+    return means
 
 
 def _shrink(sums: np.ndarray) -> np.ndarray:

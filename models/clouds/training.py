@@ -3,6 +3,7 @@
 import json
 import logging
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -141,7 +142,7 @@ def _resume(model: Any, plan: Plan) -> State:
         with np.load(path, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         notes = json.loads(arrays.pop("notes").tobytes().decode())
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
         log.warning("The checkpoint %s cannot be read (%s); training starts anew.", path, error)
         return State()
     if notes["fingerprint"] != plan.fingerprint:
