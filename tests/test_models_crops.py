@@ -9,6 +9,7 @@ from features.errors import ModelError
 from models.crops.catalogue import build
 from models.crops.estimator import RECIPE, CropEstimator
 from models.crops.inputs import season_days
+from models.crops.table import SUMMARIES, summarise
 from tests.crop_worlds import CLASSES, crop_world
 
 FAST = {
@@ -127,3 +128,14 @@ def test_parcels_of_weight_zero_do_not_count() -> None:
 def test_days_of_a_season_count_from_the_new_year_within_it() -> None:
     times = np.array(["2023-10-01", "2024-01-01", "2024-03-01"], dtype="datetime64[ns]")
     assert season_days(times).tolist() == [-92, 0, 60]
+
+
+def test_summaries_of_a_season_by_hand() -> None:
+    value = np.array([[[1.0], [np.nan], [3.0], [2.0]], [[np.nan]] * 4])
+    found = dict(zip(SUMMARIES, summarise(value)[0, :, 0], strict=True))
+    assert (found["low"], found["high"], found["mean"], found["day_of_high"]) == (1, 3, 2, 2)
+    assert (found["rise"], found["fall"]) == (
+        -1,
+        -1,
+    )  # only the last two steps are neighbours that are both known
+    assert np.isnan(summarise(value)[1]).all()

@@ -1,6 +1,5 @@
 """Standardisation by what the training fold knows, and the masks that travel beside the values."""
 
-import warnings
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
@@ -102,12 +101,13 @@ def _row(values: tuple[float, ...]) -> np.ndarray:
 
 
 def _moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", RuntimeWarning
-        )  # a column that is never known stays NaN and is left out
-        rows = rows.astype(np.float64)
-        return np.nanmean(rows, 0), np.nanstd(rows, 0)
+    """Mean and standard deviation of each column's known values; NaN and 0 where nothing is known."""
+    known = np.isfinite(rows)
+    count = known.sum(0)
+    some = np.maximum(count, 1)
+    mean = np.where(known, rows, 0).sum(0, dtype=np.float64) / some
+    spread = np.sqrt((np.where(known, rows - mean, 0) ** 2).sum(0, dtype=np.float64) / some)
+    return np.where(count > 0, mean, np.nan), spread
 
 
 def _masks(known: np.ndarray, observed: np.ndarray) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -1,6 +1,5 @@
 """The wide table that tree models read: one column a channel and date, and what each column stands for."""
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,13 +43,20 @@ def summarise(value: np.ndarray) -> np.ndarray:
     `day_of_high` is the step of the maximum; `rise` and `fall` are the largest changes between neighbouring
     steps. All are NaN where nothing is known.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)  # all-NaN channels stay NaN, which is what we want
-        low, high = np.nanmin(value, 1), np.nanmax(value, 1)
-        mean, spread = np.nanmean(value, 1), np.nanstd(value, 1)
-        change = np.diff(value, axis=1) if value.shape[1] > 1 else np.full_like(value, np.nan)
-        rise, fall = np.nanmax(change, 1), np.nanmin(change, 1)
-    known = np.isfinite(value).any(1)
-    peak = np.where(np.isfinite(value), value, -np.inf).argmax(1)
-    day_of_high = np.where(known, peak, np.nan)
+    known = np.isfinite(value)
+    some, count = known.any(1), np.maximum(known.sum(1), 1)
+    mean = np.where(known, value, 0).sum(1) / count
+    spread = np.sqrt((np.where(known, value - mean[:, None], 0) ** 2).sum(1) / count)
+    peak = np.where(known, value, -np.inf).argmax(1)
+    low, high = _least(value), -_least(-value)
+    change = np.diff(value, axis=1)
+    rise, fall = -_least(-change), _least(change)
+    mean, spread = np.where(some, mean, np.nan), np.where(some, spread, np.nan)
+    day_of_high = np.where(some, peak, np.nan)
     return np.stack([low, high, mean, spread, day_of_high, rise, fall], axis=1).astype(np.float32)
+
+
+def _least(value: np.ndarray) -> np.ndarray:
+    """Smallest known value along time; NaN where there is none."""
+    found = np.where(np.isfinite(value), value, np.inf).min(1, initial=np.inf)
+    return np.where(np.isfinite(found), found, np.nan)
