@@ -9,6 +9,7 @@ blocks and nothing else.
 """
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -375,7 +376,7 @@ def _float_error(block: np.ndarray, coverage: Any, parcels: gpd.GeoDataFrame, gr
     values, _ = zonal(jitter, coverage, STATISTICS)
     peer = found[[PEER[name] for name in STATISTICS]].to_numpy(float)
     line, at = gathered(jitter, coverage), coverage.offsets
-    distinct = [len(np.unique(line[a:b])) == b - a for a, b in zip(at[:-1], at[1:], strict=True)]
+    distinct = [len(np.unique(line[a:b])) == b - a for a, b in itertools.pairwise(at)]
     return float(np.nanmax(np.abs(values / peer - 1)[np.array(distinct)]))
 
 
