@@ -57,7 +57,7 @@ def _write_tile(
     shares = _clear_shares(config, rows, grid, places)
     writer = ProductWriter(folder, tile, grid, shares)
     for done, place in enumerate(places, start=1):
-        wide, inner = _with_margin(place, grid.shape, remover.margin_px)
+        wide, inner = _with_margin(place, (grid.shape[0], grid.shape[1]), remover.margin_px)
         stack = read_stack(rows, grid[wide], bands, config.extract.mask, polarisations)
         filled = remover.fill(stack).isel(y=inner[0], x=inner[1])
         writer.add(*place, filled)
