@@ -43,12 +43,18 @@ def weigh_layers(layers: Any, values: Any, width: int, reduce: int = 1) -> tuple
     hidden = ops.relu(keras.layers.Dense(width, name="score_2")(hidden) + shared)
     score = keras.layers.Dense(1, name="score")(hidden)[..., 0]
     pooled = ops.sum(
-        ops.softmax(score - 1e4 * ops.cast(low[..., -1] < 1e-3, low.dtype))[..., None] * hidden, axis=-2
+        _shares(score - 1e4 * ops.cast(low[..., -1] < 1e-3, low.dtype))[..., None] * hidden, axis=-2
     )
     if reduce > 1:
         score = keras.layers.UpSampling2D(reduce)(score)
-    weight = ops.softmax(score - 1e4 * (1 - seen))
+    weight = _shares(score - 1e4 * (1 - seen))
     return ops.sum(weight[..., None] * values, axis=-2), pooled
+
+
+def _shares(score: Any) -> Any:
+    """Return the softmax over the last axis, also where it holds one layer alone, which Keras warns of."""
+    grown = ops.exp(score - ops.max(score, axis=-1, keepdims=True))
+    return grown / ops.sum(grown, axis=-1, keepdims=True)
 
 
 class BlockMeans(keras.layers.Layer):  # type: ignore[misc]
