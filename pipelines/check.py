@@ -10,6 +10,7 @@ from features.catalog import read_acquisitions
 from features.declarations import read_declarations
 from features.files import fingerprint
 from features.imagery import assets_by_band
+from features.offset_check import check_offsets
 from features.schemes import read_schemes
 from pipelines.config import RunConfig
 from pipelines.read import bounds_of, declaration_options, imagery_options
@@ -37,7 +38,7 @@ class Load:
 
 
 def check_inputs(config: RunConfig, workspace: Workspace) -> str:
-    """Read declarations and catalog, no pixel, and say what was found and what it would take.
+    """Read declarations, catalog and a few pixels; say what was found and what a run would take.
 
     Raises
     ------
@@ -54,8 +55,11 @@ def check_inputs(config: RunConfig, workspace: Workspace) -> str:
     acquisitions, items = read_acquisitions(
         imagery_options(config, workspace), bounds_of(declarations), season.start, season.end
     )
+    doubtful = check_offsets(acquisitions).drop_nulls("finding")
     load = load_of(config, acquisitions, len(declarations), float(declarations["area_ha"].sum()))
-    return "\n".join([*_found(parcels, items, checks, acquisitions), *estimate(config, load)])
+    return "\n".join(
+        [*_found(parcels, items, checks, acquisitions), _offsets(doubtful), *estimate(config, load)]
+    )
 
 
 def _of_simulation(config: RunConfig) -> str:
@@ -122,6 +126,13 @@ def _found(parcels: Tally, items: Tally, checks: pl.DataFrame, acquisitions: pl.
         str(items),
         "Acquisitions: " + ", ".join(f"{count} of {sensor}" for sensor, count in sensors) + ".",
     ]
+
+
+def _offsets(doubtful: pl.DataFrame) -> str:
+    if doubtful.is_empty():
+        return "Reflectance offsets: plausible in a sample of scenes."
+    named = "; ".join(f"{item}: {finding}" for item, finding in doubtful.head(3).iter_rows())
+    return f"Reflectance offsets: {len(doubtful)} of the scenes looked at are doubtful ({named}); see imagery.offsets."
 
 
 def _duration(seconds: float) -> str:

@@ -83,6 +83,7 @@ class RunConfig(Options):
     sample: SampleOptions = SampleOptions()
     tune: TuneOptions = TuneOptions()
     publish: PublishOptions = PublishOptions()
+    previous: Path | None = Field(None, description="Output folder of last season's run, for drift.")
     tracking: TrackingOptions = TrackingOptions()
 
 

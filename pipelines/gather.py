@@ -8,6 +8,7 @@ import polars as pl
 import yaml
 
 from features.crops import read_crop_table
+from features.errors import StageError
 from features.files import sha256
 from features.hrefs import is_remote
 from features.schemes import read_schemes
@@ -51,7 +52,26 @@ def gather(
         crop_names=names,
         quality_sample=pl.read_parquet(workspace.sample),
         assessment=pl.read_parquet(workspace.assessment) if workspace.assessment.is_file() else None,
-        previous=None,
+        previous=_previous(config),
+    )
+
+
+def _previous(config: RunConfig) -> RunTables | None:
+    """Return what drift is measured against: last season's run, where the config names one."""
+    if config.previous is None:
+        return None
+    before = Workspace(config.previous)
+    if not before.manifest.is_file():
+        raise StageError(f"previous: {config.previous} holds no finished run; name its output folder.")
+    manifest = _read_json(before.manifest)
+    return RunTables(
+        name=manifest["name"],
+        season=manifest["config"]["season"]["year"],
+        declarations=read_declared(before),
+        verdicts=pl.read_parquet(before.verdicts),
+        parcels=pl.read_parquet(before.parcels),
+        series=read_series(before.series),
+        metrics=_read_json(before.metrics),
     )
 
 

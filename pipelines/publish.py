@@ -116,13 +116,14 @@ def _summary(verdicts: pl.DataFrame) -> str:
 
 
 def _extras(config: RunConfig, workspace: Workspace) -> list[Path]:
-    return [workspace.assessment, workspace.table("tuning")]
+    previous = [config.previous / "manifest.json"] if config.previous else []
+    return [workspace.assessment, workspace.table("tuning"), *previous]
 
 
 STAGE = Stage(
     "publish",
     ("features", "models", "reports", "pipelines"),
-    ("publish", "tracking"),
+    ("publish", "tracking", "previous"),
     ("read", "extract", "fill", "train", "judge"),
     run,
     _extras,

@@ -34,6 +34,7 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
         workspace.table("ensemble_weights"): fitted.weights,
         workspace.table("classes"): fitted.classes,
         workspace.table("timing"): fitted.timing,
+        workspace.table("suspects"): fitted.suspects,
         workspace.table(FOLDS): _folds_table(declarations["parcel_id"].tolist(), plan.fold, plan.group),
     }
     for path, table in tables.items():

@@ -17,7 +17,15 @@ def test_a_run_is_kept_with_its_models_and_files(tmp_path: Path) -> None:
     store = f"sqlite:///{tmp_path}/mlruns/mlflow.db"
     tracker = Tracker(store, tmp_path / "mlruns/artifacts", "cropcheck")
     model = ModelRecord("lightgbm", {"rounds": 10}, {"macro_f1": 0.8}, [tmp_path / "weights.txt"])
-    record = RunRecord("tiny", {"fill": {"method": "linear"}}, {"macro_f1": 0.81}, {"model_id": "ab"}, {"a.csv": "00"}, {}, (model,))
+    record = RunRecord(
+        "tiny",
+        {"fill": {"method": "linear"}},
+        {"macro_f1": 0.81},
+        {"model_id": "ab"},
+        {"a.csv": "00"},
+        {},
+        (model,),
+    )
 
     ids = tracker.open(record)
     tracker.close(ids["run"], [tmp_path / "agency.html"], {"manifest": "ff"})
