@@ -139,7 +139,7 @@ def _resume(model: Any, plan: Plan) -> State:
     if path is None or not path.is_file():
         return State()
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         notes = json.loads(arrays.pop("notes").tobytes().decode())
     except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
