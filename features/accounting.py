@@ -26,8 +26,8 @@ class Tally:
     def __post_init__(self) -> None:
         if self.came_in != self.went_out + self.lost:
             raise StageError(
-                f"{self.stage} took in {self.came_in} {self.unit} but accounts for "
-                f"{self.went_out} out and {self.lost} set aside; this is a fault of cropcheck, please report it."
+                f"{self.stage} took in {self.came_in} {self.unit} but accounts for {self.went_out} out "
+                f"and {self.lost} set aside; this is a fault of cropcheck, please report it."
             )
 
     @property
@@ -38,7 +38,8 @@ class Tally:
     def __str__(self) -> str:
         reasons = ", ".join(f"{reason} {count}" for reason, count in sorted(self.set_aside.items()))
         tail = f" ({reasons})" if reasons else ""
-        return f"{self.stage}: {self.came_in} {self.unit} in, {self.went_out} out, {self.lost} set aside{tail}"
+        counts = f"{self.came_in} {self.unit} in, {self.went_out} out, {self.lost} set aside"
+        return f"{self.stage}: {counts}{tail}"
 
 
 def tally(stage: str, unit: str, reasons: Iterable[str | None]) -> Tally:

@@ -35,7 +35,8 @@ def write_text(path: Path, text: str) -> Path:
 
 def write_json(path: Path, value: Any) -> Path:
     """Write JSON atomically, keys sorted, so that equal values give equal bytes."""
-    return write_text(path, json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+    text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
+    return write_text(path, text + "\n")
 
 
 def sha256(path: Path) -> str:

@@ -1,6 +1,7 @@
 """Names, units, dimensions and ranges of everything that crosses a boundary, and the checks of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -35,6 +36,11 @@ DECLARATION_COLUMNS = {
 }
 DECLARATION_REASONS = ("empty_geometry", "invalid_geometry", "unmapped_code", "no_code")
 
+
+def _schema(columns: Mapping[str, Any]) -> pl.Schema:
+    return pl.Schema(columns)
+
+
 ASSET = pl.Struct(
     {
         "band": pl.String,  # our name: B02 ... B12, B8A, scl, vv, vh, cohvv, cohvh
@@ -45,7 +51,7 @@ ASSET = pl.Struct(
         "unit": pl.String,  # reflectance, class, linear, db, coherence
     }
 )
-ACQUISITIONS = pl.Schema(
+ACQUISITIONS = _schema(
     {
         "item_id": pl.String,
         "datetime": pl.Datetime("us"),  # UTC
@@ -59,22 +65,22 @@ ACQUISITIONS = pl.Schema(
         "assets": pl.List(ASSET),
     }
 )
-OBSERVATIONS = pl.Schema(
+OBSERVATIONS = _schema(
     {
         "parcel_id": pl.String,
         "datetime": pl.Datetime("us"),
         "sensor": pl.String,
         "relative_orbit": pl.Int32,
         "feature": pl.String,  # ndvi, B04, s0vh_db ...: without the orbit, which has its own column
-        **{statistic: pl.Float32 for statistic in STATISTICS},
+        **dict.fromkeys(STATISTICS, pl.Float32()),
         "pixel_count": pl.Float32,  # sum of coverage of unmasked pixels
         "valid_share": pl.Float32,  # of the parcel's coverage, seen or filled, 0 to 1
         "filled_share": pl.Float32,  # of the parcel's coverage, filled by cloud removal, 0 to 1
-        "sigma": pl.Float32,  # standard error of the mean that filling adds, in the feature's unit; 0 where seen
+        "sigma": pl.Float32,  # standard error that filling adds to the mean, in its unit; 0 where seen
     }
 )
 VERDICTS_OF = ("confirmed", "contradicted", "inconclusive", "not_monitorable", "no_data")
-VERDICTS = pl.Schema(
+VERDICTS = _schema(
     {
         "parcel_id": pl.String,
         "season": pl.Int32,
@@ -97,7 +103,7 @@ VERDICTS = pl.Schema(
     }
 )
 # one row per parcel: what geometry and grid leave of it
-PARCELS = pl.Schema(
+PARCELS = _schema(
     {
         "parcel_id": pl.String,
         "tile": pl.String,
@@ -108,7 +114,7 @@ PARCELS = pl.Schema(
     }
 )
 # importance of a (feature, time) group; crop_class "all" for overall
-IMPORTANCE = pl.Schema(
+IMPORTANCE = _schema(
     {
         "method": pl.String,  # shap, permutation, impurity
         "model": pl.String,
@@ -120,7 +126,7 @@ IMPORTANCE = pl.Schema(
     }
 )
 # signed contribution of a (feature, time) group to one class's score of one parcel
-CONTRIBUTIONS = pl.Schema(
+CONTRIBUTIONS = _schema(
     {
         "parcel_id": pl.String,
         "model": pl.String,
@@ -140,7 +146,9 @@ def check_columns(found: Iterable[str], expected: Iterable[str], what: str) -> N
     """Raise a SchemaError that shows the difference when a column is missing."""
     missing = sorted(set(expected) - set(found))
     if missing:
-        raise SchemaError(f"{what} lacks the columns {missing}; it has {sorted(found)}. Run the stage before again.")
+        raise SchemaError(
+            f"{what} lacks the columns {missing}; it has {sorted(found)}. Run the stage before again."
+        )
 
 
 def check_table(table: pl.DataFrame, schema: pl.Schema, what: str) -> pl.DataFrame:
@@ -216,7 +224,7 @@ def make_series(
 
 def check_series(series: xr.Dataset) -> xr.Dataset:
     """Return the ParcelSeries if its variables and dimensions are as the schema says."""
-    expected = {"value": SERIES_DIMS, "observed": SERIES_DIMS[:3], "sigma": SERIES_DIMS[:3], "filled_share": SERIES_DIMS[:3]}
+    expected = {"value": SERIES_DIMS, **dict.fromkeys(("observed", "sigma", "filled_share"), SERIES_DIMS[:3])}
     for name, dims in expected.items():
         if name not in series or series[name].dims != dims:
             found = series[name].dims if name in series else "nothing"

@@ -132,7 +132,9 @@ def _offsets(doubtful: pl.DataFrame) -> str:
     if doubtful.is_empty():
         return "Reflectance offsets: plausible in a sample of scenes."
     named = "; ".join(f"{item}: {finding}" for item, finding in doubtful.head(3).iter_rows())
-    return f"Reflectance offsets: {len(doubtful)} of the scenes looked at are doubtful ({named}); see imagery.offsets."
+    return (
+        f"Reflectance offsets: doubtful in {len(doubtful)} scenes of a sample ({named}); see imagery.offsets."
+    )
 
 
 def _duration(seconds: float) -> str:

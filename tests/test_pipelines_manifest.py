@@ -15,7 +15,8 @@ def run(tmp_path: Path) -> tuple[Path, str]:
     page = tmp_path / "auditor.html"
     page.write_text(f"<code>{UNSEALED}</code>")
     outputs = {name: page_hash(tmp_path / name) for name in ("verdicts.csv", "auditor.html")}
-    seal = write_manifest(tmp_path / "manifest.json", {"inputs": {}, "models": {}, "outputs": outputs}, [page])
+    content = {"inputs": {}, "models": {}, "outputs": outputs}
+    seal = write_manifest(tmp_path / "manifest.json", content, [page])
     audit.append(tmp_path / "audit.jsonl", "publish", manifest_hash=seal)
     return tmp_path, seal
 

@@ -7,13 +7,16 @@ import pytest
 from features.errors import ConfigError
 from pipelines.yamlfile import parse_yaml, read_yaml
 
+CODES = ("NO", "no", "on", "Yes", "001", "0x1F", "1e3", "1_000", "2023-01-01", "12:30:45")
+VALUES = (("1", 1), ("-3", -3), ("0.5", 0.5), ("true", True), ("null", None), ("", None))
 
-@pytest.mark.parametrize("code", ["NO", "no", "on", "Yes", "001", "0x1F", "1e3", "1_000", "2023-01-01", "12:30:45"])
+
+@pytest.mark.parametrize("code", CODES)
 def test_codes_stay_text(code: str) -> None:
     assert parse_yaml(f"code: {code}") == {"code": code}
 
 
-@pytest.mark.parametrize(("text", "value"), [("1", 1), ("-3", -3), ("0.5", 0.5), ("true", True), ("null", None), ("", None)])
+@pytest.mark.parametrize(("text", "value"), VALUES)
 def test_plain_values_are_typed(text: str, value: object) -> None:
     assert parse_yaml(f"key: {text}") == {"key": value}
 
