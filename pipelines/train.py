@@ -14,10 +14,14 @@ FOLDS = "folds"
 
 def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     """Write probabilities, models, importance and contributions."""
+    from models.backend import bring_up
+    from models.crops.catalogue import FAMILIES
     from models.crops.crossfit import cross_fit
     from models.explanation import explain
     from models.splits import plan_folds
 
+    if any(config.train.kind(name) not in FAMILIES for name in config.train.models):
+        bring_up()
     declarations, series = read_declared(workspace), read_series(workspace.filled)
     plan = plan_folds(
         declarations, config.folds.count, config.seed, config.folds.by, config.folds.block_metres

@@ -16,7 +16,7 @@ class ClearOptions(Options):
 
     method: Literal[
         "none", "last", "mosaic", "closest", "linear", "whittaker", "unet", "uncrtaints", "diffusion"
-    ] = Field("unet", description="cloud removal applied to pixels; none leaves gaps to the parcel level")
+    ] = Field("linear", description="cloud removal applied to pixels; none leaves gaps to the parcel level")
     size: Literal["small", "full"] = Field(
         "small", description="small trains in a minute on two cores; full is the paper's"
     )

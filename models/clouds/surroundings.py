@@ -96,4 +96,5 @@ def _by_kind(values: np.ndarray, seen: np.ndarray, kinds: np.ndarray) -> np.ndar
 def _shrink(sums: np.ndarray) -> np.ndarray:
     """Turn sums with their count last into means shrunk to zero, and the count into its weight."""
     count = np.maximum(sums[-1:], 0)
-    return np.concatenate([sums[:-1], count]).astype(np.float32) / (count + np.float32(PRIOR))
+    shrunk: np.ndarray = np.concatenate([sums[:-1], count]).astype(np.float32) / (count + np.float32(PRIOR))
+    return shrunk
