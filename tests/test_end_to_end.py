@@ -281,18 +281,3 @@ def test_help_answers_at_once() -> None:
         assert cropcheck("--help").returncode == 0
         seconds.append(time.perf_counter() - started)
     assert min(seconds) < 2.0  # 0.5 s on an idle machine; the bound leaves room for a busy one
-
-
-def test_nothing_but_the_evaluation_reads_the_hidden_truth() -> None:
-    allowed = {"evaluate.py", "workspace.py"}
-    rooms = [
-        path
-        for room in ("features", "models", "reports", "pipelines")
-        for path in (ROOT / room).rglob("*.py")
-    ]
-    readers = {
-        path.name
-        for path in rooms
-        if "simulate" not in path.parts and ".truth" in path.read_text(encoding="utf-8")
-    }
-    assert readers <= allowed

@@ -27,7 +27,7 @@ SMALL = {
 def test_each_network_learns_and_is_the_same_after_loading(name: str, tmp_path: Path) -> None:
     series, y, _ = crop_world()
     model = build(
-        name, epochs=4, least_updates=30, batch=64, learning_rate=0.01, dropout=0.1, **SMALL[name]
+        name, epochs=4, least_updates=80, batch=64, learning_rate=0.01, dropout=0.1, **SMALL[name]
     ).fit(series, y)
     assert (model.predict(series) == y).mean() > 0.6
     model.save(tmp_path)

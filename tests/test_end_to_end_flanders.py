@@ -1,0 +1,64 @@
+"""The main job on two real patches of Flanders: few parcels, so nothing is promised or made up."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from features.series import read_series
+
+ROOT = Path(__file__).parents[1]
+SECOND = (
+    "name=flanders_2019",
+    "season.year=2019",
+    "season.start=2019-03-01",
+    "season.end=2019-10-31",
+    "declarations.path=000028085BF08E7E/parcels.gpkg",
+    "weather=000028085BF08E7E/weather.csv",
+)
+pytestmark = [pytest.mark.slow, pytest.mark.realdata]
+
+
+def cropcheck(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    call = [sys.executable, "-m", "pipelines.cli", *(str(word) for word in words)]
+    return subprocess.run(call, cwd=ROOT, capture_output=True, text=True, check=False, timeout=500)
+
+
+@pytest.fixture(scope="module")
+def catalog(real_data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("flanders") / "catalog"
+    done = cropcheck("catalog", real_data / "flanders-patches", "--out", folder)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.parametrize(("settings", "parcels", "has_ndvi"), [((), 16, True), (SECOND, 17, False)])
+def test_a_patch_goes_from_imagery_to_reports(
+    catalog: Path, tmp_path: Path, settings: tuple[str, ...], parcels: int, has_ndvi: bool
+) -> None:
+    words = [word for setting in ("tracking.enabled=false", *settings) for word in ("--set", setting)]
+    done = cropcheck("run", ROOT / "conf/flanders.yaml", "--data", catalog, "--out", tmp_path / "run", *words)
+    assert done.returncode == 0, done.stderr
+    verdicts = pl.read_parquet(tmp_path / "run" / "verdicts.parquet")
+    assert len(verdicts) == parcels
+    assert set(verdicts["verdict"]) <= {"inconclusive", "not_monitorable"}
+    assert "class_too_small" in set(verdicts["reason"])
+    series = read_series(tmp_path / "run" / "series.nc")
+    assert ("ndvi" in series["feature"].to_numpy()) == has_ndvi
+    for page in ("agency", "analyst", "auditor"):
+        assert (tmp_path / "run" / "reports" / f"{page}.html").is_file()
+
+
+def test_real_maize_greens_up_between_spring_and_summer(catalog: Path, tmp_path: Path) -> None:
+    words = ("--data", catalog, "--out", tmp_path / "run", "--set", "clear.method=none")
+    for stage in ("extract", "fill"):
+        assert cropcheck(stage, ROOT / "conf/flanders.yaml", *words).returncode == 0
+    series = read_series(tmp_path / "run" / "series.nc")
+    declared = pl.read_parquet(tmp_path / "run" / "declarations.parquet", columns=["crop_class"])
+    maize = series.isel(parcel=(declared["crop_class"] == "maize").to_numpy()).sel(feature="ndvi")
+    ndvi = maize["value"].sel(statistic="mean").where(maize["observed"])
+    after_sowing = float(ndvi.sel(time=slice("2018-05-10", "2018-06-10")).mean())
+    full_canopy = float(ndvi.sel(time=slice("2018-07-10", "2018-08-10")).mean())
+    assert after_sowing < 0.5 < full_canopy  # sown in late April to May, closed by July
