@@ -1,6 +1,6 @@
 """What is extracted from imagery, and how."""
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from pydantic import Field
 
@@ -34,8 +34,6 @@ class ExtractOptions(Options):
     pixels."""
     threads: int = Field(2, ge=1, le=64)
     """Threads that decode and summarise within one worker."""
-    prefetch_mb: Annotated[int, Field(ge=1, le=65536)] = 512
-    """Megabytes of decoded pixels that may wait for their statistics."""
 
     def features_of(self, sensor: str) -> tuple[str, ...]:
         """Features of one sensor; each is known to `features.indices`, or a ConfigError is raised."""

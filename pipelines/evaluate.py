@@ -24,6 +24,7 @@ from pipelines.read import declaration_options
 from pipelines.workspace import Workspace
 
 ENSEMBLE = "ensemble"
+FOLLOW_UP_RATES = (0.05, 0.1, 0.2, 0.3)
 BREAKDOWNS = ("crop_class", "size_bin", "observations")
 Tables = dict[str, pl.DataFrame]
 
@@ -48,6 +49,7 @@ def evaluate(
         rates, tables["verdict_rates"] = _rates(verdicts, truth, folds, config.seed)
         metrics["verdicts"].update(rates)
         metrics["rates"] = dict(RATE_NAMES)
+        metrics["follow_up"] = _follow_up(verdicts, truth)
     return metrics, tables
 
 
@@ -166,6 +168,22 @@ def _rates(
             name: row[name] for name in ("value", "low", "high", "n")
         }
     return overall, pl.concat(tables)
+
+
+def _follow_up(verdicts: pl.DataFrame, truth: pl.DataFrame) -> dict[str, dict[str, Any]]:
+    """Return how the follow-up list keeps its rate: by q, the share in order on it, and of the wrong ones found."""
+    table = verdicts.join(truth.select("parcel_id", "misdeclared"), on="parcel_id", validate="1:1")
+    wrong = int(table["misdeclared"].sum())
+    found = {}
+    for q in FOLLOW_UP_RATES:
+        listed = table.filter(pl.col("q_value") <= q)["misdeclared"]
+        hits = int(listed.sum())
+        rates = {
+            "false_discovery_rate": wilson(len(listed) - hits, len(listed)),
+            "recall": wilson(hits, wrong),
+        }
+        found[f"{q:g}"] = {name: rate.to_dict() for name, rate in rates.items()}
+    return found
 
 
 def _by_verdict(verdicts: pl.DataFrame) -> dict[str, Mapping[str, float]]:

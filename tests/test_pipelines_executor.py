@@ -58,6 +58,7 @@ def test_an_absent_scheduler_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.mark.filterwarnings("default")  # Dask's own, on shutting down workers
+@pytest.mark.slow
 def test_dask_with_two_workers_gives_the_serial_tables_though_one_is_killed(tmp_path: Path) -> None:
     from distributed import LocalCluster
 
