@@ -17,6 +17,7 @@ from models.evaluation import (
     macro_f1,
     paired_difference,
     score_model,
+    wilson,
 )
 from models.scoring import RATE_NAMES, verdict_rates
 from pipelines.config import RunConfig
@@ -171,7 +172,7 @@ def _rates(
 
 
 def _follow_up(verdicts: pl.DataFrame, truth: pl.DataFrame) -> dict[str, dict[str, Any]]:
-    """Return how the follow-up list keeps its rate: by q, the share in order on it, and of the wrong ones found."""
+    """Return how the list keeps its rate: by q, the share in order on it, and of the wrong ones found."""
     table = verdicts.join(truth.select("parcel_id", "misdeclared"), on="parcel_id", validate="1:1")
     wrong = int(table["misdeclared"].sum())
     found = {}
