@@ -22,7 +22,6 @@ from models.conformal import (
     class_p_values,
     enough,
     margin,
-    margins,
     prediction_sets,
     rank_p_values,
 )
@@ -306,12 +305,14 @@ def _required_p_values(
 def _right(
     probabilities: np.ndarray, declared: np.ndarray, fold: np.ndarray, noise_rate: float
 ) -> np.ndarray:
-    noise = {}
+    right = np.full(len(declared), np.nan)
     for number in np.unique(fold):
         others = (fold != number) & (fold >= 0) & (declared >= 0)
-        if others.any():
-            noise[int(number)] = noise_matrix(probabilities[others], declared[others], noise_rate)
-    return right_probability(margins(probabilities), declared, fold, noise)
+        mine = (fold == number) & (declared >= 0)
+        if mine.any() and others.any():
+            noise = noise_matrix(probabilities[others], declared[others], noise_rate)
+            right[mine] = right_probability(probabilities[mine], declared[mine], noise)
+    return right
 
 
 def _decide(table: pl.DataFrame, evidence: Evidence, options: JudgeOptions) -> np.ndarray:
