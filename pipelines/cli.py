@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from pipelines.config import RunConfig
     from pipelines.workspace import Workspace
 
-PARTIAL = 3
-
 app = typer.Typer(
     name="cropcheck",
     help="Check a season's crop declarations against Sentinel imagery, parcel by parcel.",
