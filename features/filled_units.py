@@ -3,10 +3,7 @@
 A block's whole time stack is read, filled by the remover and summarised; only what its parcels gave is kept,
 in one file per block. Parcels that block borders cut are put together from those files at the end.
 
-Uncertainty: the remover's sigma of a pixel and band goes through a feature by first-order propagation,
-sigma_f^2 = sum over bands of (df/db sigma_b)^2, bands taken as independent. Filling errors of neighbouring
-pixels come from the same dates and are taken as fully correlated within a parcel, so the error of the mean is
-the coverage-weighted mean of the pixels' sigma (zero where seen): rather too large than too small.
+How the remover's sigma of pixels becomes the error of a parcel is told in `features.uncertainty`.
 """
 
 import json
@@ -14,7 +11,9 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,15 +28,14 @@ from features.extract_options import ExtractOptions
 from features.files import fingerprint, sha256, write_json
 from features.imagery import crop, read_stack
 from features.indices import compute, find_index
-from features.kernels import MEAN, MOMENTS
+from features.kernels import MOMENTS
 from features.observations import make_part, write_part
 from features.scenes import Block, Scene
 from features.schema import ACQUISITIONS
 from features.statistics import Owned, Part, combine, finish, quantiles_of
+from features.uncertainty import fill_moments, propagate
 from features.units import Outcome, Unit, reason_of, share_of, tile_coverage, tile_shares
 from features.zonal import gathered, summarise_gathered
-
-STEP = 1e-3  # reflectance, by which bands are moved to see how a feature follows
 
 
 @dataclass(frozen=True)
@@ -112,11 +110,15 @@ def _summarise_block(unit: BlockUnit) -> tuple[dict[str, Any], dict[str, np.ndar
         names = [name for name in unit.scene.features if unit.scene.target(name).factor == factor]
         features[str(factor)] = names
         sheet = _Sheet(len(items), names, cut, unit.options.statistics)
-        for t in range(len(items)):
-            sheet.add(t, _lines(filled.isel(time=t), names, cut))
+        with ThreadPoolExecutor(unit.options.threads) as pool:
+            list(pool.map(partial(_add, sheet, filled), range(len(items))))
         arrays |= {f"{factor}-{kind}": array for kind, array in sheet.arrays().items()}
     reasons = {item: [reason_of(error), str(error)] for item, error in failed.items()}
     return {"items": items, "failed": reasons, "features": features}, arrays
+
+
+def _add(sheet: "_Sheet", filled: xr.Dataset, t: int) -> None:
+    sheet.add(t, _lines(filled.isel(time=t), sheet.features, sheet.cut))
 
 
 def _optical(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -182,20 +184,15 @@ def _lines(filled: xr.Dataset, names: Sequence[str], cut: Cut) -> dict[str, tupl
     found: dict[str, tuple[np.ndarray, ...]] = {}
     for name in names:
         operands, sigmas = ({band: lines[k][band] for band in find_index(name).bands} for k in lines)
-        value = compute(name, operands)
-        unknown = ~np.isfinite(value)
-        spread, made = propagate(name, operands, sigmas, share), share.copy()
-        spread[unknown], made[unknown] = np.nan, np.nan
-        found[name] = (value, spread, made)
+        found[name] = (compute(name, operands), propagate(name, operands, sigmas, share), share)
     return found
 
 
 class _Sheet:
     """What one block gives of its parcels on one grid, date by date and feature by feature.
 
-    `moments (date, feature, parcel, MOMENTS)`, `answers (…, quantile)`, `made (…, 3)`: filled weight,
-    and mean and
-    weight of sigma; and for parcels cut by the block's border, where quantiles are wanted, their pixels
+    `moments (date, feature, parcel, MOMENTS)`, `answers (…, quantile)`, `made (…, 3)`: filled weight, and
+    mean and weight of sigma; and for parcels cut by the block's border, where quantiles are wanted, their pixels
     `samples (date, feature, pixel)`.
     """
 
@@ -215,11 +212,8 @@ class _Sheet:
         for k, name in enumerate(self.features):
             value, spread, made = lines[name]
             part = summarise_gathered(value, offsets, weights, self.statistics)
-            error = summarise_gathered(spread, offsets, weights, ("mean",))
-            share = summarise_gathered(made, offsets, weights, ("mean",))
             self.moments[t, k], self.answers[t, k] = part.moments, part.answers
-            self.made[t, k, :, 0] = np.nan_to_num(share.moments[:, MEAN]) * share.weight
-            self.made[t, k, :, 1], self.made[t, k, :, 2] = error.moments[:, MEAN], error.weight
+            self.made[t, k] = fill_moments(value, spread, made, weights, offsets)
             self.samples[t, k] = value[self.kept]
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -235,41 +229,18 @@ class _Sheet:
         }
 
 
-def propagate(
-    name: str, bands: Mapping[str, np.ndarray], sigmas: Mapping[str, np.ndarray], filled: np.ndarray
-) -> np.ndarray:
-    """Standard deviation of a feature's error at every pixel, from those of its bands; zero where seen.
-
-    First order, derivatives by central differences of `STEP`, bands independent; where a derivative cannot be
-    formed it counts as not known (NaN).
-    """
-    out = np.zeros(len(filled), np.float32)
-    at = np.flatnonzero(filled > 0)
-    if not len(at):
-        return out
-    few = {band: line[at] for band, line in bands.items()}
-    total = np.zeros(len(at), np.float64)
-    for band, line in few.items():
-        above = compute(name, few | {band: line + np.float32(STEP)})
-        below = compute(name, few | {band: line - np.float32(STEP)})
-        slope = (above.astype(np.float64) - below) / (2 * STEP)
-        total += (slope * sigmas[band][at]) ** 2
-    out[at] = np.sqrt(total)
-    return out
-
-
 def _write_block(path: Path, notes: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
     """Write a folder of .npy files, which can be read date by date; it appears whole or not at all."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
     for name, array in arrays.items():
-        np.save(partial / f"{name}.npy", array, allow_pickle=False)
-    write_json(partial / "notes.json", notes)
+        np.save(draft / f"{name}.npy", array, allow_pickle=False)
+    write_json(draft / "notes.json", notes)
     if path.exists():  # another worker was first
-        shutil.rmtree(partial)
+        shutil.rmtree(draft)
     else:
-        partial.rename(path)
+        draft.rename(path)
 
 
 def _read_notes(path: Path) -> dict[str, Any]:

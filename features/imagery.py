@@ -2,6 +2,7 @@
 mask."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -31,6 +32,7 @@ HUGE = 1e20
 # Sen2Cor's classes: 0 no data, 1 saturated, 3 cloud shadow, 8 and 9 cloud, 10 thin cirrus, 11 snow
 MASKED_CLASSES = (0, 1, 3, 8, 9, 10, 11)
 CLOUDY_CLASSES = (3, 8, 9, 10)
+READERS = 2  # threads that decode the dates of a stack
 ENVIRONMENT = {
     "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR",
     "GDAL_HTTP_MAX_RETRY": "3",
@@ -353,13 +355,14 @@ def _read_each(
 ) -> list[tuple[dict[str, Any], Any]]:
     """Rows and what was read of each, without those that failed."""
     found = []
-    for row in rows:
-        try:
-            found.append((row, read(row)))
-        except ImageryError as error:
-            if failed is None:
-                raise
-            failed[row["item_id"]] = error
+    with ThreadPoolExecutor(READERS) as pool:
+        for row, task in [(row, pool.submit(read, row)) for row in rows]:
+            try:
+                found.append((row, task.result()))
+            except ImageryError as error:
+                if failed is None:
+                    raise
+                failed[row["item_id"]] = error
     return found
 
 

@@ -11,7 +11,7 @@ Besides the names in `INDICES`, every index of spyndex whose bands Sentinel-2 ha
 import ast
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,7 +50,7 @@ class Index:
     unit: str
     source: str
 
-    @property
+    @cached_property
     def bands(self) -> tuple[str, ...]:
         """Names of the bands that the formula reads, sorted."""
         names = {

@@ -7,10 +7,10 @@ import xarray as xr
 
 from features.extract_options import ExtractOptions
 from features.extraction import extract
-from features.filled_units import propagate
 from features.imagery import MaskOptions
 from features.observations import read_observations
 from features.schema import STATISTICS
+from features.uncertainty import fill_moments, propagate
 from tests.small_imagery import field, optical, parcels, scene, table
 
 OPTIONS = ExtractOptions(
@@ -111,3 +111,10 @@ def test_sigma_of_an_index_is_its_first_order_propagation() -> None:
     found = propagate("ndvi", {"B04": red, "B08": nir}, sigma, np.float32([1, 0]))
     expected = np.sqrt((2 * 0.4 / 0.25 * 0.01) ** 2 + (2 * 0.1 / 0.25 * 0.03) ** 2)
     assert found.tolist() == [pytest.approx(expected, rel=1e-3), 0]
+
+
+def test_filled_weight_and_mean_sigma_are_sums_over_the_pixels_that_have_a_value() -> None:
+    value = np.float32([1, 1, np.nan, 1])
+    sigma, filled = np.float32([0.0, 0.2, 0.9, 0.4]), np.float32([0, 1, 1, 1])
+    found = fill_moments(value, sigma, filled, np.float32([1, 1, 1, 0.5]), np.array([0, 3, 4]))
+    np.testing.assert_allclose(found, [[1, 0.1, 2], [0.5, 0.4, 0.5]], rtol=1e-6)
