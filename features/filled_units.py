@@ -192,8 +192,8 @@ class _Sheet:
     """What one block gives of its parcels on one grid, date by date and feature by feature.
 
     `moments (date, feature, parcel, MOMENTS)`, `answers (…, quantile)`, `made (…, 3)`: filled weight, and
-    mean and weight of sigma; and for parcels cut by the block's border, where quantiles are wanted, their pixels
-    `samples (date, feature, pixel)`.
+    mean and weight of sigma; and for parcels cut by the block's border, where quantiles are wanted, their
+    pixels `samples (date, feature, pixel)`.
     """
 
     def __init__(self, dates: int, features: Sequence[str], cut: Cut, statistics: Sequence[str]) -> None:
