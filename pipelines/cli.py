@@ -40,25 +40,9 @@ Dask = Annotated[
 ]
 
 
-@app.command()
-def run(
-    config: Config,
-    out: Out = None,
-    set_: Set = None,
-    with_: With = None,
-    data: Data = None,
-    until: Until = None,
-    workers: Workers = 1,
-    dask: Dask = None,
-) -> None:
-    """Run every stage, from declarations and imagery to verdicts and reports; run again to resume."""
-    from pipelines.main_job import run_all
+def _add(name: str, help_text: str) -> None:
+    """Add the command that runs one stage, or all of them."""
 
-    loaded, workspace = _open(config, out, set_, with_, data, until)
-    raise typer.Exit(run_all(loaded, workspace, _executor(workers, dask)))
-
-
-def _stage_command(name: str, help_text: str) -> None:
     def command(
         config: Config,
         out: Out = None,
@@ -69,20 +53,27 @@ def _stage_command(name: str, help_text: str) -> None:
         workers: Workers = 1,
         dask: Dask = None,
     ) -> None:
-        from pipelines.main_job import run_one
+        from pipelines.main_job import run_all, run_one
 
         loaded, workspace = _open(config, out, set_, with_, data, until)
-        raise typer.Exit(run_one(name, loaded, workspace, _executor(workers, dask)))
+        executor = _executor(workers, dask)
+        all_of_them = name == "run"
+        raise typer.Exit(
+            run_all(loaded, workspace, executor)
+            if all_of_them
+            else run_one(name, loaded, workspace, executor)
+        )
 
     app.command(name, help=help_text)(command)
 
 
-_stage_command("synthesise", "Make the simulated region: declarations, imagery, catalog.")
-_stage_command("extract", "Aggregate imagery over parcels into observations.")
-_stage_command("fill", "Turn observations into regular series, gaps filled and marked.")
-_stage_command("train", "Fit the crop models, out of fold.")
-_stage_command("judge", "Turn probabilities into verdicts.")
-_stage_command("publish", "Write reports, exports and the manifest.")
+_add("run", "Run every stage, from declarations and imagery to verdicts and reports; run again to resume.")
+_add("synthesise", "Make the simulated region: declarations, imagery, catalog.")
+_add("extract", "Aggregate imagery over parcels into observations.")
+_add("fill", "Turn observations into regular series, gaps filled and marked.")
+_add("train", "Fit the crop models, out of fold.")
+_add("judge", "Turn probabilities into verdicts.")
+_add("publish", "Write reports, exports and the manifest.")
 
 
 @app.command()
