@@ -107,8 +107,8 @@ def _fill_whittaker(series: xr.Dataset, x: np.ndarray, options: FillOptions) -> 
         for parcels, features in _sharing(weights):
             cells = np.ix_(parcels, np.arange(len(x)), features)
             shared = weights[parcels, :, features[0]]
-            lanes = value[cells].reshape(*shared.shape, -1)
-            curve = smooth_shared(lanes, shared, bands).reshape(*shared.shape, len(features), -1)
+            own = value[cells].reshape(*shared.shape, -1)  # a copy, smoothed in place
+            curve = smooth_shared(own, shared, bands, own).reshape(*shared.shape, len(features), -1)
             variance = posterior_variance(shared, bands)
             residual[features] += _squares(value[cells][..., mean] - curve[..., mean], shared)
             freedom[features] += np.nansum((shared > 0) - shared * variance)

@@ -116,8 +116,11 @@ def test_the_kernel_solves_what_a_dense_solver_solves(
         np.linalg.solve(dense(w, positions, smoothness), w * y) for w, y in zip(weights, values, strict=True)
     ]
     np.testing.assert_allclose(smooth_rows(values, weights, bands), expected, atol=1e-6)
-    both = np.stack([values, -values], axis=-1)
-    np.testing.assert_allclose(smooth_shared(both, weights, bands)[..., 1], -np.array(expected), atol=1e-6)
+    for features in (2, 28):  # fewer than a vector; more than three, with some over
+        many = values[:, :, None] * np.arange(1, features + 1)
+        curves = np.array(expected)[:, :, None] * np.arange(1, features + 1)
+        np.testing.assert_allclose(smooth_shared(many, weights, bands), curves, atol=1e-6)
+        np.testing.assert_allclose(smooth_shared(many, weights, bands, many), curves, atol=1e-6)  # in place
 
 
 def test_posterior_variance_is_the_diagonal_of_the_inverse() -> None:

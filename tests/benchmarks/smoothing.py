@@ -5,8 +5,8 @@ Two works: `whittaker_60`, weights per series; `whittaker_60_shared_mask`, the 2
 one mask. Correctness comes first: `max_absolute_error` against a dense float64 solve over the same positions.
 The dates are irregular for cropcheck and whittaker-eilers; vam.whittaker knows even spacing only and is given
 that, its lambda a quarter of ours (its differences are not divided). Peers run as their users run them: one
-call a series, in one thread; cropcheck in its threads. Every repetition has its own seconds; the figure is
-the median, with the least and the most.
+call a series, in one thread; cropcheck in its threads. The subjects take turns, and each figure is the median
+over the rounds, with the least and the most.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from features.whittaker import penalty, smooth_rows, smooth_shared
 STEPS, FEATURES, SEEN, SMOOTHNESS = 60, 20, 0.6, 10.0
 REPETITIONS = 7
 Rows = list[dict[str, Any]]
+Runs = dict[str, tuple[int, Callable[[], Any]]]  # by subject: series a run, and the run
 
 
 def main() -> None:
@@ -59,42 +61,35 @@ def made(n: int, lanes: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def per_series(n: int, n_peer: int) -> Rows:
-    """Weights of its own for every series."""
+    """Weights of its own for every series; double precision, in place."""
+    work = "whittaker_60"
     positions, values, weights = made(n, None)
     bands = penalty(positions, SMOOTHNESS)
-    peers = peers_of(positions)
+    rows: Rows = []
+    once = values[:n_peer].copy()
+    runs: Runs = {"cropcheck": (n, lambda: smooth_rows(values, weights, bands, values))}
     ours = smooth_rows(values, weights, bands)
-    rows = [_error("whittaker_60", "cropcheck", ours[:200], dense(values, weights, positions)[:200])]
-    rows.append(_speed("whittaker_60", "cropcheck", n, lambda: smooth_rows(values, weights, bands)))
-    for subject, (smooth, spacing) in peers.items():
+    rows.append(_error(work, "cropcheck", ours[:200], dense(values, weights, positions)[:200]))
+    for subject, (smooth, spacing) in peers_of(positions).items():
         found = np.array([smooth(values[i], weights[i]) for i in range(200)])
-        rows.append(_error("whittaker_60", subject, found, dense(values[:200], weights[:200], spacing)))
-        rows.append(
-            _speed(
-                "whittaker_60",
-                subject,
-                n_peer,
-                lambda s=smooth: [s(values[i], weights[i]) for i in range(n_peer)],
-            )
-        )
-    return rows
+        rows.append(_error(work, subject, found, dense(values[:200], weights[:200], spacing)))
+        runs[subject] = (n_peer, partial(_each, smooth, once, weights))
+    return rows + _speeds(work, runs)
 
 
 def shared_mask(n: int, n_peer: int) -> Rows:
-    """One mask a parcel for its 20 features; single precision, as a ParcelSeries is."""
+    """One mask a parcel for its 20 features; single precision, in place, as gap filling calls it."""
     work = "whittaker_60_shared_mask"
     positions, values, weights = made(n, FEATURES)
     values, bands = values.astype(np.float32), penalty(positions, SMOOTHNESS)
-    out = np.empty_like(values)
-    ours = smooth_shared(values, weights, bands)[:10, :, 0]
-    rows = [_error(work, "cropcheck", ours, dense(values[:10, :, 0].astype(float), weights[:10], positions))]
-    rows.append(_speed(work, "cropcheck", n * FEATURES, lambda: smooth_shared(values, weights, bands, out)))
+    ours = smooth_shared(values, weights, bands)[:10].astype(float)
+    exact = np.stack([dense(values[:10, :, k], weights[:10], positions) for k in range(FEATURES)], axis=-1)
     lines = np.ascontiguousarray(values[:n_peer].transpose(0, 2, 1)).reshape(-1, STEPS).astype(float)
     masks = np.repeat(weights[:n_peer], FEATURES, axis=0)
+    runs: Runs = {"cropcheck": (n * FEATURES, lambda: smooth_shared(values, weights, bands, values))}
     for subject, (smooth, _) in peers_of(positions).items():
-        run = lambda s=smooth: [s(y, w) for y, w in zip(lines, masks, strict=True)]  # noqa: E731
-        rows.append(_speed(work, subject, len(lines), run))
-    return rows
+        runs[subject] = (len(lines), partial(_each, smooth, lines, masks))
+    return [_error(work, "cropcheck", ours, exact), *_speeds(work, runs)]
 
 
 def peers_of(positions: np.ndarray) -> dict[str, tuple[Callable, np.ndarray]]:
@@ -131,16 +126,28 @@ def _error(work: str, subject: str, found: np.ndarray, expected: np.ndarray) -> 
     return _row(work, subject, "max_absolute_error", (worst, worst, worst), len(expected), "value")
 
 
-def _speed(work: str, subject: str, n: int, run: Callable) -> dict[str, Any]:
-    run()
-    rates = []
-    for _ in range(REPETITIONS):
-        started = time.perf_counter()
-        run()
-        rates.append(n / (time.perf_counter() - started))
-    return _row(
-        work, subject, "series_per_second", (float(np.median(rates)), min(rates), max(rates)), n, "series/s"
-    )
+def _each(smooth: Callable, values: np.ndarray, weights: np.ndarray) -> None:
+    for y, w in zip(values, weights, strict=False):
+        smooth(y, w)
+
+
+def _speeds(work: str, runs: Runs) -> Rows:
+    """All subjects in turn, round after round, so that whatever else the machine does meets them alike."""
+    rates: dict[str, list[float]] = {subject: [] for subject in runs}
+    for repetition in range(REPETITIONS + 1):
+        for subject, (n, run) in runs.items():
+            started = time.perf_counter()
+            run()
+            if repetition:  # the first one warms up
+                rates[subject].append(n / (time.perf_counter() - started))
+    rows = []
+    for subject, found in rates.items():
+        figures = (float(np.median(found)), min(found), max(found))
+        rows.append(_row(work, subject, "series_per_second", figures, runs[subject][0], "series/s"))
+    best = np.max([found for subject, found in rates.items() if subject != "cropcheck"], axis=0)
+    times = np.array(rates["cropcheck"]) / best  # of the fastest peer, round by round
+    figures = (float(np.median(times)), float(times.min()), float(times.max()))
+    return [*rows, _row(work, "cropcheck", "times_faster_than_fastest_peer", figures, len(times), "1")]
 
 
 def _row(
