@@ -29,7 +29,9 @@ NEAR_INFRARED = ("B08", "B8A")
 STRETCH = {"true": ((0.0, 0.26), (0.0, 0.22), (0.0, 0.18)), "false": ((0.0, 0.55), (0.0, 0.24), (0.0, 0.22))}
 GAMMA = 0.8
 MOST_PIXELS = 160
-DAYS_ABOUT = 10
+DAYS_ABOUT = 10  # how far from the date wanted an acquisition still shows that date
+DAYS_FAR = 30  # how far the nearest clear one may lie that stands in for a clouded date
+HALF_SEEN, SEEN = 0.5, 0.9  # shares of the parcel
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,7 @@ class Picture:
     width: int
     height: int
     outline: str  # SVG path in pixels
+    stands_for: date | None = None  # the date wanted, where clouds hid it and this is the nearest clear one
 
 
 @dataclass(frozen=True)
@@ -61,7 +64,8 @@ class _View:
 def read_pictures(
     run: RunTables, wanted: Mapping[str, list[date]], margin_m: float, progress: Progress | None = None
 ) -> dict[str, list[Picture]]:
-    """Return the pictures of parcels at the dates wanted: for each, the clearest acquisition within ten days.
+    """Return the pictures of parcels at the dates wanted: for each, the clearest acquisition within ten days,
+    or the nearest clear one within thirty where that saw less than half of the parcel.
 
     Each file is opened once for all of its parcels. A file that cannot be read is logged and left out.
 
@@ -80,10 +84,11 @@ def read_pictures(
     chosen = _choose(items, views, clear, wanted)
     found: dict[str, list[Picture]] = defaultdict(list)
     by_item: dict[int, list[_View]] = defaultdict(list)
-    for view in chosen:
+    for view, _ in chosen:
         by_item[view.item].append(view)
+    stands_for = {(view.parcel_id, view.item): wished for view, wished in chosen}
     for done, (number, members) in enumerate(sorted(by_item.items())):
-        _read_item(items[number], members, clear, found)
+        _read_item(items[number], members, clear, stands_for, found)
         if progress:
             progress(done + 1, len(by_item))
     return {name: sorted(pictures, key=lambda picture: picture.day) for name, pictures in found.items()}
@@ -117,9 +122,7 @@ def _views(
     projected: dict[int, gpd.GeoSeries] = {}
     for number, item in enumerate(items):
         day = item["datetime"].date()
-        near = [
-            name for name in shapes.index if any(_away(day, first) <= DAYS_ABOUT for first in wanted[name])
-        ]
+        near = [name for name in shapes.index if any(_away(day, first) <= DAYS_FAR for first in wanted[name])]
         if not near:
             continue
         grid = item["grid"]
@@ -181,28 +184,33 @@ def _choose(
     views: list[_View],
     clear: Mapping[tuple[str, int], float],
     wanted: Mapping[str, list[date]],
-) -> list[_View]:
-    """Return, for each parcel and date wanted, the clearest view near it, the nearer of equals."""
+) -> list[tuple[_View, date | None]]:
+    """Return, for each parcel and date wanted, the view that shows it best, and the date it stands in for."""
     of: dict[str, list[_View]] = defaultdict(list)
     for view in views:
         of[view.parcel_id].append(view)
-    chosen: dict[tuple[str, int], _View] = {}
+    chosen: dict[tuple[str, int], tuple[_View, date | None]] = {}
     for name, firsts in wanted.items():
         for first in firsts:
-            away = {view.item: _away(items[view.item]["datetime"].date(), first) for view in of[name]}
-            free = [
-                view for view in of[name] if away[view.item] <= DAYS_ABOUT and (name, view.item) not in chosen
-            ]
-            if free:
-                best = max(
-                    free,
-                    key=lambda view: (
-                        round(clear.get((view.parcel_id, view.item), 0.5), 1),
-                        -away[view.item],
-                    ),
-                )
-                chosen[(name, best.item)] = best
+            free = [view for view in of[name] if (name, view.item) not in chosen]
+            away = {view.item: _away(items[view.item]["datetime"].date(), first) for view in free}
+            share = {view.item: clear.get((name, view.item), HALF_SEEN) for view in free}
+            best = _best(free, away, share)
+            if best is not None:
+                middle = first + timedelta(days=DAYS_ABOUT // 2)
+                chosen[(name, best.item)] = (best, middle if away[best.item] > DAYS_ABOUT else None)
     return list(chosen.values())
+
+
+def _best(views: list[_View], away: Mapping[int, int], share: Mapping[int, float]) -> _View | None:
+    """Return the clearest view about the date, the nearer of equals; or where that is clouded, the nearest
+    clear one."""
+    near = [view for view in views if away[view.item] <= DAYS_ABOUT]
+    best = max(near, key=lambda view: (round(share[view.item], 1), -away[view.item]), default=None)
+    if best is not None and share[best.item] >= HALF_SEEN:
+        return best
+    seen = [view for view in views if share[view.item] >= SEEN]
+    return min(seen, key=lambda view: away[view.item], default=best)
 
 
 def _away(day: date, first: date) -> int:
@@ -235,6 +243,7 @@ def _read_item(
     item: Mapping[str, Any],
     views: list[_View],
     clear: Mapping[tuple[str, int], float],
+    stands_for: Mapping[tuple[str, int], date | None],
     found: dict[str, list[Picture]],
 ) -> None:
     grid, infrared = item["grid"], str(_infrared(item))
@@ -257,6 +266,7 @@ def _read_item(
                 width=width,
                 height=height,
                 outline=_outline(view),
+                stands_for=stands_for[(view.parcel_id, view.item)],
             )
         )
 

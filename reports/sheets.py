@@ -125,7 +125,7 @@ def _context(row: Mapping[str, Any], materials: Materials) -> dict[str, Any]:
         "charts": _charts(row, place, materials),
         "ranges": _ranges(row, declared, materials),
         "pictures": materials.pictures.get(row["parcel_id"], []),
-        "seen_word": lambda picture: _seen(picture, season, place, text),
+        "seen_word": lambda picture: _seen(picture, text),
         "advice": text.get(f"advice.{row['reason']}", text(f"advice.{row['verdict']}")),
         "reason": text.get(f"reason.{row['reason']}", clean(row["reason"])),
         "facts": _facts(row, materials),
@@ -189,8 +189,11 @@ def _ranges(row: Mapping[str, Any], declared: str, materials: Materials) -> list
     ]
 
 
-def _seen(picture: Picture, season: Season, place: int | None, text: Text) -> str:
-    """Return whether the parcel was seen on the picture's date, and how much of it."""
+def _seen(picture: Picture, text: Text) -> str:
+    """Return how much of the parcel the picture saw, and for which date it stands."""
+    if picture.stands_for is not None:
+        share = text.percent(picture.clear_share, 0)
+        return text("sheet.seen_instead", share=share, day=text.day(picture.stands_for))
     if not np.isfinite(picture.clear_share):
         return text("sheet.seen_unknown")
     key = (

@@ -5,6 +5,7 @@ from datetime import date
 import numpy as np
 import polars as pl
 import pytest
+from affine import Affine
 
 from features.schema import SchemaError
 from reports.confusion import confusion_of
@@ -13,7 +14,7 @@ from reports.embed import clean, embed_json, file_name, policy
 from reports.evaluation import stored
 from reports.followup import candidates
 from reports.options import PublishOptions
-from reports.pictures import png
+from reports.pictures import _best, _View, png
 from reports.quality import errors_by, false_alarm_curve, quality_of, reliability, set_coverage
 from reports.reasons import weights_of
 from reports.season import Season
@@ -179,3 +180,22 @@ def test_stability_grows_with_the_change() -> None:
     assert stability({"a": 0.5, "b": 0.5}, {"a": 0.6, "b": 0.4}) < stability(
         {"a": 0.5, "b": 0.5}, {"a": 0.9, "b": 0.1}
     )
+
+
+def view(item: int) -> _View:
+    return _View("a", item, slice(0, 1), slice(0, 1), Affine.identity(), None)
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected"),
+    [
+        ({0: 0.6, 1: 1.0, 2: 1.0}, 0),  # half seen about the date is better than seen far from it
+        ({0: 0.2, 1: 1.0, 2: 1.0}, 1),  # clouded: the nearest clear one
+        ({0: 0.2, 1: 0.8, 2: 0.95}, 2),
+        ({0: 0.2, 1: 0.8, 2: 0.8}, 0),  # none is clear: what there is
+    ],
+)
+def test_a_clouded_date_is_pictured_by_the_nearest_clear_one(shares: dict[int, float], expected: int) -> None:
+    found = _best([view(k) for k in shares], {0: 3, 1: 15, 2: 20}, shares)
+    assert found is not None
+    assert found.item == expected
