@@ -17,8 +17,8 @@ from features.errors import ModelError
 from features.files import write_text
 from features.options import Options
 from models.crops.catalogue import build, estimator_type
-from models.crops.crossfit import on_classes
 from models.crops.inputs import take
+from models.crops.task import on_classes
 from models.evaluation import confusion, macro_f1
 
 log = logging.getLogger(__name__)
@@ -62,6 +62,9 @@ SPACES: Mapping[str, Mapping[str, Range]] = {
         "summaries": Range(choices=(False, True)),
     },
     "forest": {"leaf_parcels": Range(1, 8, whole=True), "summaries": Range(choices=(False, True))},
+    "extratrees": {"leaf_parcels": Range(1, 8, whole=True), "column_share": Range(0.02, 0.5, log=True)},
+    "ridge": {"summaries": Range(choices=(False, True))},
+    "rocket": {"kernels": Range(100, 1000, whole=True, log=True), "levels": Range(1, 5, whole=True)},
     "dense": NEURAL | {"units": Range(48, 320, whole=True, log=True)},
     "lstm": NEURAL | {"units": Range(24, 128, whole=True, log=True), "joined_steps": Range(1, 3, whole=True)},
     "bilstm": NEURAL

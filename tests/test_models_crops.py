@@ -9,11 +9,15 @@ from features.errors import ModelError
 from models.crops.catalogue import build
 from models.crops.estimator import RECIPE, CropEstimator
 from models.crops.inputs import season_days
+from models.crops.kernels import Kernels
+from models.crops.leaveoneout import _dual, _primal
 from models.crops.table import SUMMARIES, summarise
 from tests.crop_worlds import CLASSES, crop_world
 
 FAST = {
     "lightgbm": {"rounds": 30},
+    "ridge": {},
+    "rocket": {"kernels": 50},
     "dense": {"epochs": 10, "least_updates": 60},
     "lstm": {"least_updates": 80, "units": 16, "learning_rate": 0.01},
 }
@@ -132,10 +136,41 @@ def test_days_of_a_season_count_from_the_new_year_within_it() -> None:
 
 def test_summaries_of_a_season_by_hand() -> None:
     value = np.array([[[1.0], [np.nan], [3.0], [2.0]], [[np.nan]] * 4])
-    found = dict(zip(SUMMARIES, summarise(value)[0, :, 0], strict=True))
-    assert (found["low"], found["high"], found["mean"], found["day_of_high"]) == (1, 3, 2, 2)
-    assert (found["rise"], found["fall"]) == (
-        -1,
-        -1,
-    )  # only the last two steps are neighbours that are both known
-    assert np.isnan(summarise(value)[1]).all()
+    every = summarise(value, np.array([0, 10, 20, 30]))
+    found = dict(zip(SUMMARIES, every[0, :, 0].tolist(), strict=True))
+    assert (found["low"], found["median"], found["high"], found["mean"]) == (1, 2, 3, 2)
+    assert (found["lower_quarter"], found["upper_quarter"], found["day_of_high"]) == (1.5, 2.5, 20)
+    assert (found["rise"], found["fall"]) == (-1, -1)  # only the last two steps are neighbours both known
+    assert np.isnan(every[1]).all()
+
+
+def test_a_yearly_wave_is_found_again() -> None:
+    days = np.arange(0, 365.25, 365.25 / 24)
+    value = 5 + 3 * np.cos(2 * np.pi * (days - 91.3125) / 365.25)  # highest at the end of March
+    found = dict(zip(SUMMARIES, summarise(value[None, :, None], days)[0, :, 0], strict=True))
+    assert found["amplitude_1"] == pytest.approx(3, abs=1e-5)
+    assert (found["cosine_1"], found["sine_1"]) == (pytest.approx(0, abs=1e-5), pytest.approx(3, abs=1e-5))
+    assert found["amplitude_2"] == pytest.approx(0, abs=1e-5)
+
+
+def test_leave_one_out_is_what_leaving_one_out_gives() -> None:
+    rng = np.random.default_rng(0)
+    for columns in (3, 12):  # fewer and more columns than rows
+        x, y = rng.normal(size=(8, columns)), rng.normal(size=(8, 2))
+        gram = x @ x.T if columns > 8 else x.T @ x
+        _, left_out = (_dual if columns > 8 else _primal)(x, y, gram, 0.7)
+        rest = np.arange(1, 8)
+        alone = np.linalg.solve(x[rest].T @ x[rest] + 0.7 * np.eye(columns), x[rest].T @ y[rest])
+        np.testing.assert_allclose(left_out[0], x[0] @ alone)
+
+
+def test_a_kernel_answers_where_its_shape_stands() -> None:
+    """A kernel of ones at the season's end: nothing before, and the moment says late."""
+    kernel = Kernels(heavy=((0, 1, 2),), dilation=(1,), channels=((0,),), levels=((1.0,),))
+    flat, late = np.zeros((1, 20, 1), np.float32), np.zeros((1, 20, 1), np.float32)
+    late[0, 15] = 1  # twice the value at the steps 17 to 19, which see it through their first weights
+    share, mean, moment = kernel.transform(np.concatenate([flat, late])).T
+    assert share.tolist() == [0, pytest.approx(3 / 20)]
+    assert mean.tolist() == [0, pytest.approx(3 / 20)]
+    assert moment[0] == 0
+    assert moment[1] > 0.1

@@ -66,7 +66,7 @@ def test_a_second_call_fits_nothing_and_gives_the_same(
     series, y, folds = crop_world(n=80)
     first, folder = kept
     assert (folder / "lightgbm" / "fold_0" / "recipe.json").is_file()
-    monkeypatch.setattr("models.crops.crossfit._fit", lambda *_: pytest.fail("fitted again"))
+    monkeypatch.setattr("models.crops.fits._fit", lambda *_: pytest.fail("fitted again"))
     again = cross_fit(series, y, folds, TWO, folder)
     assert again.probabilities.equals(first.probabilities)
     assert again.models["dense"][1].digest() == first.models["dense"][1].digest()

@@ -17,10 +17,15 @@ WHERE = {
     "tempcnn": ("convolution", "TempcnnClassifier"),
     "resnet": ("convolution", "ResnetClassifier"),
     "ltae": ("attention", "LtaeClassifier"),
+    "ridge": ("ridge", "RidgeClassifier"),
+    "rocket": ("ridge", "RocketClassifier"),
+    "extratrees": ("forest", "ExtraTreesClassifier"),
     "forest": ("forest", "ForestClassifier"),
 }
 NAMES = tuple(WHERE)
-FAMILIES = {"lightgbm": "trees", "forest": "trees"}  # every other model is a network
+FAMILIES = {  # every other model is a network
+    "lightgbm": "trees", "forest": "trees", "extratrees": "trees", "ridge": "linear", "rocket": "linear",
+}  # fmt: skip
 
 
 def estimator_type(name: str) -> type[CropEstimator]:

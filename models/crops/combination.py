@@ -5,7 +5,7 @@ from scipy.optimize import minimize
 from scipy.special import log_softmax
 
 FLOOR = 1e-4  # a model that gives a class no chance must not veto the others
-PULL = 0.05  # how strongly weights are drawn to all the same; matters only for few parcels
+PULL = 10.0  # weights are drawn to all the same as by this many parcels; matters only where there are few
 
 
 def combine(probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -18,7 +18,9 @@ def combine(probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
     return np.asarray(np.exp(log_softmax(scores, axis=1)))
 
 
-def learn_weights(probabilities: np.ndarray, codes: np.ndarray) -> np.ndarray:
+def learn_weights(
+    probabilities: np.ndarray, codes: np.ndarray, weight: np.ndarray | None = None
+) -> np.ndarray:
     """Return `(model,)` non-negative weights that minimise the log-loss of `combine`.
 
     Parameters
@@ -27,20 +29,22 @@ def learn_weights(probabilities: np.ndarray, codes: np.ndarray) -> np.ndarray:
         `(model, n, k)`, out of fold.
     codes
         `(n,)` columns of the declared classes.
+    weight
+        `(n,)` what each parcel counts; all the same when omitted.
     """
     logs = np.log(probabilities + FLOOR)
     models, n, _ = logs.shape
     equal = np.full(models, 1 / models)
     own = logs[:, np.arange(n), codes]
+    share = np.full(n, 1 / n) if weight is None else weight / weight.sum()
 
     def loss(weights: np.ndarray) -> tuple[float, np.ndarray]:
         scores = np.tensordot(weights, logs, axes=1)
         log_p = log_softmax(scores, axis=1)
-        value = (
-            -log_p[np.arange(n), codes].mean() + PULL * models / np.sqrt(n) * ((weights - equal) ** 2).sum()
-        )
+        pull = PULL * models / n
+        value = -share @ log_p[np.arange(n), codes] + pull * ((weights - equal) ** 2).sum()
         expected = np.einsum("nk,mnk->mn", np.exp(log_p), logs)
-        gradient = (expected - own).mean(1) + 2 * PULL * models / np.sqrt(n) * (weights - equal)
+        gradient = (expected - own) @ share + 2 * pull * (weights - equal)
         return float(value), gradient
 
     found = minimize(loss, equal, jac=True, method="L-BFGS-B", bounds=[(0, 5)] * models)

@@ -1,36 +1,25 @@
 """Cross-fitting: every parcel's probabilities come from models, and weights, that never saw its label."""
 
-import hashlib
-import json
 import logging
-import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 import xarray as xr
 
 from features.accounting import Tally, tally
-from features.errors import ModelError
-from features.files import atomic_path, fingerprint, sha256, write_json
-from models.crops.catalogue import FAMILIES, estimator_type
 from models.crops.combination import combine, learn_weights
-from models.crops.estimator import RECIPE, CropEstimator
-from models.crops.imbalance import Training, balance
-from models.crops.inputs import CONTEXT, seen, take
+from models.crops.estimator import CropEstimator
+from models.crops.fits import Fitted, Job, Progress, run_all
+from models.crops.inputs import seen, take
 from models.crops.options import TrainOptions
+from models.crops.task import Task, class_table, held_sets, make_task, partners, training_of
 from models.labels import SUSPECTS, find_suspects
 
 ENSEMBLE = "ensemble"
-JOB = "job.json"
-HELD_OUT = "held_out.parquet"
-KEYS = ("parcel_id", "model", "fold")
-Progress = Callable[[int, int], None]
-Job = tuple[str, tuple[int, ...]]  # a model and the folds it is fitted without
 log = logging.getLogger(__name__)
 
 
@@ -72,38 +61,6 @@ class CrossFit:
     tally: Tally
 
 
-@dataclass(frozen=True)
-class Task:
-    """What all jobs share: the parcels, their classes and folds, and which may be trained on."""
-
-    series: xr.Dataset
-    y: np.ndarray  # (n,) str; "" where there is none to train on
-    folds: np.ndarray  # (n,) int; -1 where the parcel is not trained on
-    options: TrainOptions
-    classes: tuple[str, ...]
-    digest: str
-    suspects: dict[tuple[int, ...], pl.DataFrame] = field(default_factory=dict)
-
-    @property
-    def fold_numbers(self) -> list[int]:
-        """The folds in use."""
-        return [int(k) for k in np.unique(self.folds) if k >= 0]
-
-    def rows_of(self, held: Sequence[int]) -> np.ndarray:
-        """Return the parcels that a job without the folds `held` did not train on."""
-        return np.flatnonzero(np.isin(self.folds, [*held, -1]))
-
-
-@dataclass(frozen=True)
-class Fitted:
-    """One finished job."""
-
-    model: CropEstimator | None
-    rows: np.ndarray
-    probabilities: np.ndarray  # (rows, class of the task)
-    seconds: tuple[float, float]
-
-
 def cross_fit(
     series: xr.Dataset,
     y: Sequence[str | None],
@@ -135,145 +92,14 @@ def cross_fit(
     labels = np.array([name or "" for name in y])
     known = seen(series)
     table = class_table(labels, np.where(known, folds, -1), options.least_parcels)
-    task = _task(take(series, known), labels[known], np.asarray(folds)[known], options, table)
+    task = make_task(take(series, known), labels[known], np.asarray(folds)[known], options, table)
     jobs = [(name, held) for name in options.models for held in held_sets(task)]
     if options.labels.method != "keep":
         task.suspects.update(_suspects(task))
-    fitted = _run_all(task, jobs, folder, progress)
+    fitted = run_all(task, jobs, folder, progress)
     accounts = tally("train", "parcels", [None if ok else "nothing_observed" for ok in known])
     log.info("%s", accounts)
     return _gather(task, fitted, table, accounts)
-
-
-def class_table(y: np.ndarray, folds: np.ndarray, least: int) -> pl.DataFrame:
-    """Say of each class whether it can be trained on: enough parcels, and in more than one fold."""
-    rows = []
-    for name in sorted(set(y.tolist()) - {""}):
-        member = (y == name) & (folds >= 0)
-        count, spread = int(member.sum()), len(np.unique(folds[member]))
-        reason = "too_few_parcels" if count < least else "in_one_fold_only" if spread < 2 else None
-        rows.append((name, count, spread, reason is None, reason))
-    schema = {
-        "crop_class": pl.String,
-        "parcels": pl.Int32,
-        "folds": pl.Int32,
-        "trained": pl.Boolean,
-        "reason": pl.String,
-    }
-    return pl.DataFrame(rows, schema=schema, orient="row")
-
-
-def held_sets(task: Task) -> list[tuple[int, ...]]:
-    """Return the folds each job leaves out: one a fold, and pairs where the ensemble's weights are learnt.
-
-    The weights for fold k are learnt on its partner's predictions by a model that saw neither: three extra
-    fits for five folds.
-    """
-    numbers = task.fold_numbers
-    singles: list[tuple[int, ...]] = [(k,) for k in numbers]
-    return singles + sorted(set(partners(task).values()))
-
-
-def partners(task: Task) -> dict[int, tuple[int, int]]:
-    """Return for each fold the pair it is left out with; empty where no weights are to be learnt."""
-    numbers = task.fold_numbers
-    if task.options.combination != "learnt" or len(task.options.models) < 2 or len(numbers) < 3:
-        return {}
-    found = {}
-    for first, second in zip(numbers[::2], numbers[1::2], strict=False):
-        found[first] = found[second] = (first, second)
-    if len(numbers) % 2:
-        found[numbers[-1]] = (numbers[0], numbers[-1])
-    return found
-
-
-def _task(
-    series: xr.Dataset, y: np.ndarray, folds: np.ndarray, options: TrainOptions, table: pl.DataFrame
-) -> Task:
-    classes = tuple(table.filter("trained")["crop_class"].to_list())
-    folds = np.where(np.isin(y, classes), folds, -1)
-    task = Task(
-        series, np.where(folds >= 0, y, ""), folds, options, classes, _digest(series, y, folds, options)
-    )
-    if len(classes) < 2 or len(task.fold_numbers) < 2:
-        why = ", ".join(
-            f"{row['crop_class']}: {row['reason']}" for row in table.rows(named=True) if row["reason"]
-        )
-        raise ModelError(
-            f"Training needs two classes and two folds; {len(classes)} classes in "
-            f"{len(task.fold_numbers)} folds are "
-            f"left ({why or 'no parcel has a class'}). Give more parcels, coarser classes "
-            "or a lower least_parcels."
-        )
-    return task
-
-
-def _digest(series: xr.Dataset, y: np.ndarray, folds: np.ndarray, options: TrainOptions) -> str:
-    names = [name for name in ("value", "observed", CONTEXT) if name in series]
-    parts = [
-        fingerprint([str(v) for v in series[axis].values])
-        for axis in ("parcel", "time", "feature", "statistic")
-    ]
-    parts += [
-        hashlib.sha256(np.ascontiguousarray(series[name].values).tobytes()).hexdigest() for name in names
-    ]
-    chosen = [options.balance.model_dump(), options.labels.model_dump()]
-    return fingerprint([*parts, y.tolist(), folds.tolist(), *chosen])
-
-
-def _run_all(
-    task: Task, jobs: list[Job], folder: Path | None, progress: Progress | None
-) -> dict[Job, Fitted]:
-    """Run the jobs side by side, a thread each; trees first, for their threads and networks' would spin."""
-    fitted: dict[Job, Fitted] = {}
-    for trees in (True, False):
-        phase = [job for job in jobs if (task.options.kind(job[0]) in FAMILIES) == trees]
-        with ThreadPoolExecutor(task.options.threads) as pool:
-            futures = {pool.submit(_run, task, *job, folder): job for job in phase}
-            try:
-                for future in as_completed(futures):
-                    fitted[futures[future]] = future.result()
-                    if progress:
-                        progress(len(fitted), len(jobs))
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-    return {job: fitted[job] for job in jobs}
-
-
-def _run(task: Task, name: str, held: tuple[int, ...], folder: Path | None) -> Fitted:
-    place = folder / name / ("fold_" + "_".join(map(str, held))) if folder else None
-    key = fingerprint(
-        [task.digest, name, held, task.options.estimator(name, held[0]).settings.model_dump(mode="json")]
-    )
-    if place and (before := _resumed(task, name, held, place, key)):
-        return before
-    fitted = _fit(task, name, held)
-    if place and fitted.model:
-        _keep(task, fitted, place, key)
-    return fitted
-
-
-def _fit(task: Task, name: str, held: tuple[int, ...]) -> Fitted:
-    started = time.perf_counter()
-    model = task.options.estimator(name, held[0])
-    rng = np.random.default_rng([task.options.seed, *held])
-    training = balance(training_of(task, held), task.options.balance, rng)
-    model.fit(training.series, training.y, training.weight)
-    middle = time.perf_counter()
-    rows = task.rows_of(held)
-    probabilities = on_classes(model.predict_proba(take(task.series, rows)), model.classes_, task.classes)
-    seconds = (middle - started, time.perf_counter() - middle)
-    log.info("%s without fold %s: fitted on %d parcels in %.1f s", name, held, len(training.y), seconds[0])
-    return Fitted(model, rows, probabilities, seconds)
-
-
-def training_of(task: Task, held: Sequence[int]) -> Training:
-    """Return what a job without the folds `held` may see."""
-    rows = np.flatnonzero((task.folds >= 0) & ~np.isin(task.folds, held))
-    suspects = task.suspects.get(tuple(held))
-    weight = np.ones(len(rows)) if suspects is None else suspects["weight"].to_numpy()
-    return Training(take(task.series, rows), task.y[rows], weight)
 
 
 def _suspects(task: Task) -> dict[tuple[int, ...], pl.DataFrame]:
@@ -289,38 +115,6 @@ def _suspects(task: Task) -> dict[tuple[int, ...], pl.DataFrame]:
         return dict(zip(sets, pool.map(look, sets), strict=True))
 
 
-def on_classes(probabilities: np.ndarray, found: np.ndarray, classes: Sequence[str]) -> np.ndarray:
-    """Return the columns in the order of `classes`; a class that the model never saw has probability 0."""
-    full = np.zeros((len(probabilities), len(classes)))
-    full[:, np.searchsorted(classes, found)] = probabilities
-    return full
-
-
-def _keep(task: Task, fitted: Fitted, place: Path, key: str) -> None:
-    assert fitted.model is not None
-    place.mkdir(parents=True, exist_ok=True)
-    recipe = fitted.model.save(place)
-    columns = dict(zip(task.classes, fitted.probabilities.T, strict=True))
-    with atomic_path(place / HELD_OUT) as partial:
-        pl.DataFrame({"row": fitted.rows, **columns}).write_parquet(partial)
-    hashes = {RECIPE: sha256(recipe), HELD_OUT: sha256(place / HELD_OUT)}
-    write_json(place / JOB, {"key": key, "sha256": hashes, "seconds": list(fitted.seconds)})
-
-
-def _resumed(task: Task, name: str, held: tuple[int, ...], place: Path, key: str) -> Fitted | None:
-    """Return a fit that an earlier call finished on the same inputs, if there is one."""
-    if not (place / JOB).is_file():
-        return None
-    job: dict[str, Any] = json.loads((place / JOB).read_text(encoding="utf-8"))
-    if job["key"] != key or sha256(place / HELD_OUT) != job["sha256"][HELD_OUT]:
-        return None
-    table = pl.read_parquet(place / HELD_OUT)
-    kind = estimator_type(task.options.kind(name))
-    model = kind.load(place, job["sha256"][RECIPE]) if kind.storable else None
-    seconds = (float(job["seconds"][0]), float(job["seconds"][1]))
-    return Fitted(model, table["row"].to_numpy(), table.select(task.classes).to_numpy(), seconds)
-
-
 def _gather(task: Task, fitted: dict[Job, Fitted], table: pl.DataFrame, accounts: Tally) -> CrossFit:
     names, pairs = list(task.options.models), partners(task)
     n = len(task.y)
@@ -331,7 +125,8 @@ def _gather(task: Task, fitted: dict[Job, Fitted], table: pl.DataFrame, accounts
         if k in pairs:
             rows = np.flatnonzero(np.isin(task.folds, pairs[k]) & (task.folds != k))
             inside = np.stack([_spread(fitted[name, pairs[k]], n)[rows] for name in names])
-            weights[k] = learn_weights(inside, np.searchsorted(task.classes, task.y[rows]))
+            counted = task.options.balance.weights(task.y[rows])
+            weights[k] = learn_weights(inside, np.searchsorted(task.classes, task.y[rows]), counted)
             inner.append(_rows(task, rows, np.full(len(rows), k), names, inside, combine(inside, weights[k])))
     outer = np.stack([_merge(task, {k: single[k][m] for k in single}) for m in range(len(names))])
     ensemble = _merge(task, {k: combine(single[k], weights[k]) for k in single})

@@ -30,6 +30,10 @@ class BalanceOptions(Options):
         0.1, ge=0, description="resample: noise of a copy, in the channel's standard deviations."
     )
 
+    def weights(self, y: np.ndarray) -> np.ndarray:
+        """Return `(n,)` what a parcel counts where parcels are counted: all the same but by class_weight."""
+        return class_weights(y, self.power if self.method == "class_weight" else 0.0)
+
 
 @dataclass(frozen=True)
 class Training:
@@ -43,9 +47,7 @@ class Training:
 def balance(training: Training, options: BalanceOptions, rng: np.random.Generator) -> Training:
     """Return the training parcels balanced as the options say; nothing outside them is looked at."""
     if options.method == "class_weight":
-        return Training(
-            training.series, training.y, training.weight * class_weights(training.y, options.power)
-        )
+        return Training(training.series, training.y, training.weight * options.weights(training.y))
     if options.method == "resample":
         return _resampled(training, options, rng)
     return training

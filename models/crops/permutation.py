@@ -7,8 +7,9 @@ import polars as pl
 import xarray as xr
 
 from features.schema import IMPORTANCE
-from models.crops.crossfit import CrossFit, on_classes
+from models.crops.crossfit import CrossFit
 from models.crops.inputs import take
+from models.crops.task import on_classes
 
 
 def permutation_importance(
