@@ -148,11 +148,11 @@ def test_wheat_greens_and_ripens_when_real_wheat_does(
         assert abs(np.median(found) - expected) <= 16, (rising, expected, found)
 
 
-# Median VH of winter wheat, dB, at three stages, and how far published curves differ from each other: levels of
-# the curves in Veloso et al. 2017 (Remote Sensing of Environment 199), Vreugdenhil et al. 2018 (Remote Sensing
-# 10, 1396) and Nasrallah et al. 2019 (Remote Sensing 11, 2228), recalled to about a decibel, not digitised:
-# bright in tillering, darkest at heading, bright again when ripe. The only real wheat at hand, two Flemish
-# points of 2021, is 0 to 3 dB brighter; two fields decide nothing.
+# Median VH of winter wheat, dB, at three stages, and how far published curves differ from each other:
+# levels of the curves in Veloso et al. 2017 (Remote Sensing of Environment 199), Vreugdenhil et al. 2018
+# (Remote Sensing 10, 1396) and Nasrallah et al. 2019 (Remote Sensing 11, 2228), recalled to about a
+# decibel, not digitised: bright in tillering, darkest at heading, bright again when ripe. The only real
+# wheat at hand, two Flemish points of 2021, is 0 to 3 dB brighter; two fields decide nothing.
 WHEAT_VH_DB = {
     "tillering, mid March": (74, -18.0, 2.0),
     "heading, late May": (145, -20.5, 1.8),

@@ -11,11 +11,12 @@ from features.simulate.states import Fields, States
 
 # Water-cloud model (Attema and Ulaby 1978): sigma0 = A V cos(t) (1 - T) + T soil, T = exp(-2 B V / cos(t)),
 # V the plant water in kg m-2. (A_vv, B_vv, A_vh, B_vh) by how the canopy stands: upright cereal stems
-# attenuate and scatter little, broad leaves and stalks scatter much. Set on the levels of published seasonal
-# curves as recalled, not digitised (Veloso et al. 2017, Remote Sensing of Environment 199; Vreugdenhil et al.
-# 2018, Remote Sensing 10, 1396; Khabbazan et al. 2019). Cereals differ after heading: the bent awned ears of barley and the panicles of oats
-# depolarise more than the upright ears of wheat, tall rye attenuates more, triticale stands between rye and
-# wheat. That they differ is published; the sizes of these differences are assumed.
+# attenuate and scatter little, broad leaves and stalks scatter much. Set on the levels of published
+# seasonal curves as recalled, not digitised (Veloso et al. 2017, Remote Sensing of Environment 199;
+# Vreugdenhil et al. 2018, Remote Sensing 10, 1396; Khabbazan et al. 2019). Cereals differ after heading:
+# the bent awned ears of barley and the panicles of oats depolarise more than the upright ears of wheat,
+# tall rye attenuates more, triticale stands between rye and wheat. That they differ is published; the sizes
+# of these differences are assumed.
 SCATTER = {
     "winter_wheat": (0.0035, 0.135, 0.0011, 0.085),
     "barley": (0.0040, 0.125, 0.0017, 0.080),
