@@ -9,10 +9,12 @@ import sys
 import time
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
 import polars as pl
 import pytest
 import rasterio
+from polars import selectors
 
 from pipelines.config import load_config
 
@@ -89,6 +91,25 @@ def test_the_false_alarm_rate_can_be_recomputed_from_the_tables(tiny: Path) -> N
     correct = table.filter(~pl.col("misdeclared"))
     share = (correct["verdict"] == "contradicted").mean()
     assert metrics["verdicts"]["false_alarm_rate"]["count"]["value"] == pytest.approx(share)
+
+
+@pytest.mark.slow
+def test_no_holding_leaves_the_declarations(tiny: Path) -> None:
+    region = tiny / "region"
+    holdings = sorted(set(gpd.read_file(region / "declarations.gpkg")["holding"]))
+    files = [path for path in tiny.parent.rglob("*") if path.is_file() and region not in path.parents]
+    assert any("mlflow.db" in path.name for path in files)
+    assert [path for path in files if names_any(path, holdings)] == []
+    assert names_any(region / "declarations.gpkg", holdings)
+
+
+def names_any(path: Path, words: list[str]) -> bool:
+    """Whether a file holds one of the words: in a text column of a Parquet file, or in its bytes."""
+    if path.suffix in (".parquet", ".geoparquet"):
+        columns = pl.read_parquet(path).select(selectors.string())
+        return any(column.is_in(words).any() for column in columns)
+    content = path.read_bytes()
+    return any(word.encode() in content for word in words)
 
 
 @pytest.mark.slow
