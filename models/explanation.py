@@ -17,7 +17,7 @@ from models.crops.crossfit import ENSEMBLE, CrossFit
 from models.crops.estimator import CropEstimator
 from models.crops.inputs import take
 from models.crops.options import ExplanationOptions
-from models.crops.table import Column, columns_of
+from models.crops.table import SUMMARIES, Column, columns_of
 
 Progress = Callable[[int, int], None]
 log = logging.getLogger(__name__)
@@ -27,7 +27,7 @@ GROUPINGS: Mapping[str, Callable[[Column], tuple[str, int | None]]] = {
     "shap_feature": lambda column: (column.feature, None),
     "shap_date": lambda column: (ALL, column.step),
     "shap_sensor": lambda column: (sensor_of(column.feature), None),
-    "shap_statistic": lambda column: (column.statistic, None),
+    "shap_statistic": lambda column: (statistic_of(column), None),
 }
 
 
@@ -53,6 +53,22 @@ def sensor_of(feature: str) -> str:
     if feature.startswith(("s0", "coh", "rvi", "ratio_db")):
         return "s1"
     return "context" if feature.startswith(("elevation", "soil", "slope", "weather")) else "s2"
+
+
+def statistic_of(column: Column) -> str:
+    """Return the pixel statistic that a column is of, a summary of the season like the dates it sums up.
+
+    Examples
+    --------
+    >>> statistic_of(Column("ndvi", "std_amplitude_1", None)), statistic_of(Column("ndvi", "mean", 3))
+    ('std', 'mean')
+    """
+    if column.step is not None or column.statistic == "context":
+        return column.statistic
+    return next(
+        (column.statistic.removesuffix(f"_{s}") for s in SUMMARIES if column.statistic.endswith(f"_{s}")),
+        column.statistic,
+    )
 
 
 def explain(
@@ -81,8 +97,9 @@ def explain(
     tuple
         IMPORTANCE: mean absolute contribution of each group, with methods `shap` (feature and date),
         `shap_feature`, `shap_date`, `shap_sensor` and `shap_statistic` (signed values are summed within a
-        group first), for each class over its own parcels and over `all`; and CONTRIBUTIONS to the declared
-        and the predicted class. A null time stands for the whole season.
+        group first), for each class over its own parcels and over `all`; `impurity` of a forest;
+        `permutation` and `permutation_date` where asked for. And CONTRIBUTIONS to the declared and the
+        predicted class. A null time stands for the whole season.
     """
     model = model or ("lightgbm" if "lightgbm" in fitted.models else next(iter(fitted.models)))
     declared = pl.DataFrame({"parcel_id": series["parcel"].values.astype(str), "declared": list(y)})
@@ -133,7 +150,9 @@ def _other_importance(
     if options.permutation:
         from models.crops.permutation import permutation_importance
 
-        tables.append(permutation_importance(fitted, series, y.astype(str), model, np.random.default_rng(0)))
+        sample = set(_sampled(trained, options.parcels)["parcel_id"])
+        rng = np.random.default_rng(0)
+        tables.append(permutation_importance(fitted, series, y.astype(str), model, rng, sample))
     return tables
 
 

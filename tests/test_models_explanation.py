@@ -45,7 +45,7 @@ def test_tables_are_as_the_schema_says_and_contributions_of_flagged_parcels_only
     assert set(contributions["parcel_id"]) == set(ensemble.filter(pl.Series(predicted != y))["parcel_id"])
     assert set(importance["crop_class"]) == {"all", "barley", "grass", "maize", "wheat"}
     grouped = {"shap", "shap_feature", "shap_date", "shap_sensor", "shap_statistic"}
-    assert set(importance["method"]) == grouped | {"impurity"}
+    assert set(importance["method"]) == grouped | {"impurity", "permutation", "permutation_date"}
     impurity = importance.filter(pl.col("method") == "impurity")
     assert impurity.height == 36
     assert impurity["value"].sum() == pytest.approx(1)
@@ -73,9 +73,16 @@ def test_shuffling_what_tells_classes_apart_costs_most(world) -> None:
     fit, series, y = world
     table = permutation_importance(fit, series, y, "lightgbm", np.random.default_rng(0))
     assert table.schema == IMPORTANCE
-    assert table.filter(pl.col("time").is_null()).height == 3
-    assert table.filter(pl.col("feature") == "all").height == 12
+    assert table.filter(pl.col("method") == "permutation")["time"].null_count() == 3
+    assert set(table.filter(pl.col("method") == "permutation_date")["feature"]) == {"all"}
     assert table["value"].max() > 0.05
+
+
+def test_shuffling_is_measured_on_the_parcels_asked_for(world) -> None:
+    fit, series, y = world
+    ids = series["parcel"].values[:20].tolist()
+    table = permutation_importance(fit, series, y, "lightgbm", np.random.default_rng(0), ids)
+    assert set(table["n"]) == {20}
 
 
 def test_a_forest_says_why_it_cannot_be_explained() -> None:

@@ -14,7 +14,9 @@ class ExplanationOptions(Options):
     """How much of the models is explained."""
 
     parcels: int = Field(400, ge=1, description="Parcels that importance is measured on.")
-    permutation: bool = Field(False, description="Measure too what is lost when a feature is shuffled.")
+    permutation: bool = Field(
+        True, description="Measure too what is lost out of fold when a feature, or a date, is shuffled."
+    )
     forest_trees: int = Field(40, ge=0, description="Trees of the forest whose impurity is drawn; 0: none.")
     background: int = Field(
         32, ge=1, description="Training parcels that a network's expected gradients start from."

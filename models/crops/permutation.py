@@ -1,6 +1,6 @@
 """What is lost out of fold when a feature, or a date, is shuffled between parcels."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import polars as pl
@@ -8,60 +8,74 @@ import xarray as xr
 
 from features.schema import IMPORTANCE
 from models.crops.crossfit import CrossFit
+from models.crops.estimator import CropEstimator
 from models.crops.inputs import take
 from models.crops.task import on_classes
 
+LEAST = 1e-6  # probability that the log-loss counts at least
+Group = tuple[str, object]  # a feature, or "all"; a date, or None for the season
+
 
 def permutation_importance(
-    fitted: CrossFit, series: xr.Dataset, y: np.ndarray, model: str, rng: np.random.Generator
+    fitted: CrossFit,
+    series: xr.Dataset,
+    y: np.ndarray,
+    model: str,
+    rng: np.random.Generator,
+    parcels: Collection[str] | None = None,
 ) -> pl.DataFrame:
-    """Return IMPORTANCE of method `permutation`: rise of the log-loss (nats) when a group is shuffled.
+    """Return IMPORTANCE of shuffling: the rise of the log-loss (nats) when a group is mixed among parcels.
 
-    Groups are features (over all dates, so that what dates share is shuffled together) and dates (over all
-    features); each fold's parcels are predicted by the model that did not see them.
+    Groups are features over all dates (method `permutation`), so that what dates share is shuffled together,
+    and dates over all features (`permutation_date`); each fold's parcels are predicted by the model that did
+    not see them.
+
+    Parameters
+    ----------
+    y
+        `(n,)` classes; "" where there is none.
+    parcels
+        Ids it is measured on; every parcel of a fold when omitted.
     """
     block = fitted.probabilities.filter((pl.col("model") == model) & (pl.col("fold") >= 0))
+    if parcels is not None:
+        block = block.filter(pl.col("parcel_id").is_in(list(parcels)))
     place = {name: i for i, name in enumerate(series["parcel"].values.astype(str))}
     rows = np.array([place[name] for name in block["parcel_id"]])
     folds, classes = block["fold"].to_numpy(), block.columns[3:]
     codes = np.searchsorted(classes, np.asarray(y, str)[rows])
-    losses: dict[tuple[str, object], float] = {}
+    losses: dict[Group, float] = {}
     for fold, estimator in fitted.models[model].items():
         held = folds == fold
+        if not held.any():
+            continue
         part = take(series, rows[held])
-
-        def loss(of: xr.Dataset, estimator=estimator, held=held) -> float:  # type: ignore[no-untyped-def]
-            found = on_classes(estimator.predict_proba(of), estimator.classes_, classes)
-            own = found[np.arange(len(found)), codes[held]]
-            return float(-np.log(np.maximum(own, 1e-6)).sum())
-
-        base = loss(part)
-        for key, shuffled in _shuffled(part, rng):
-            losses[key] = losses.get(key, 0.0) + loss(shuffled) - base
+        base = _loss(estimator, part, codes[held], classes)
+        for group, shuffled in _shuffled(part, rng):
+            losses[group] = losses.get(group, 0.0) + _loss(estimator, shuffled, codes[held], classes) - base
     n = len(rows)
-    return pl.DataFrame(
-        [
-            ("permutation", model, "all", feature, time, value / n, n)
-            for (feature, time), value in losses.items()
-        ],
-        schema=IMPORTANCE,
-        orient="row",
-    )
+    found = [
+        ("permutation" if time is None else "permutation_date", model, "all", feature, time, value / n, n)
+        for (feature, time), value in losses.items()
+    ]
+    return pl.DataFrame(found, schema=IMPORTANCE, orient="row")
 
 
-def _shuffled(
-    series: xr.Dataset, rng: np.random.Generator
-) -> Iterator[tuple[tuple[str, object], xr.Dataset]]:
-    value, observed = series["value"].values, series["observed"].values
+def _loss(estimator: CropEstimator, series: xr.Dataset, codes: np.ndarray, classes: list[str]) -> float:
+    """Sum of the log-loss of the parcels' own classes."""
+    found = on_classes(estimator.predict_proba(series), estimator.classes_, classes)
+    return float(-np.log(np.maximum(found[np.arange(len(found)), codes], LEAST)).sum())
+
+
+def _shuffled(series: xr.Dataset, rng: np.random.Generator) -> Iterator[tuple[Group, xr.Dataset]]:
+    """Yield the series once for each feature and each date, that one taken from another parcel."""
+    value, observed = series["value"], series["observed"]
     dates = series["time"].values.astype("datetime64[D]").tolist()
     for axis, names in ((2, series["feature"].values), (1, dates)):
         for position, name in enumerate(names):
-            order = rng.permutation(len(value))
+            order = rng.permutation(series.sizes["parcel"])
             chosen = (slice(None),) * axis + (position,)
-            mixed, seen = value.copy(), observed.copy()
-            mixed[chosen], seen[chosen] = value[order][chosen], observed[order][chosen]
-            key = (str(name), None) if axis == 2 else ("all", name)
-            yield (
-                key,
-                series.assign(value=(series["value"].dims, mixed), observed=(series["observed"].dims, seen)),
-            )
+            mixed, seen = value.values.copy(), observed.values.copy()
+            mixed[chosen], seen[chosen] = value.values[order][chosen], observed.values[order][chosen]
+            group = (str(name), None) if axis == 2 else ("all", name)
+            yield group, series.assign(value=(value.dims, mixed), observed=(observed.dims, seen))
