@@ -1,6 +1,8 @@
 """Pixels x coverage -> statistics per parcel, in memory."""
 
+import itertools
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
@@ -10,6 +12,7 @@ from features.kernels import MOMENTS, gather, mask_weights, summarise_block, sum
 from features.statistics import Part, finish, quantiles_of
 
 NO_NODATA = np.float32(np.nan)
+TOGETHER = 1 << 16  # pixels of the parcels summarised together: their weights stay in the second cache level
 
 
 def zonal(
@@ -44,9 +47,8 @@ def masked(coverage: Coverage, clear: np.ndarray) -> np.ndarray:
     """The coverage's weights, zero where `clear (y, x)` is False; float32 (pixel,)."""
     _check_shape(clear, coverage)
     out = np.empty_like(coverage.weights)
-    mask_weights(
-        np.ascontiguousarray(clear), coverage.rows, coverage.columns, coverage.lengths, coverage.weights, out
-    )
+    seen = np.ascontiguousarray(clear, dtype=bool).view(np.uint8)
+    mask_weights(seen, coverage.rows, coverage.columns, coverage.lengths, coverage.weights, out)
     return out
 
 
@@ -83,6 +85,46 @@ def summarise(
         part.answers,
     )
     return part
+
+
+def summarise_bands(
+    blocks: Sequence[np.ndarray],
+    coverage: Coverage,
+    weights: np.ndarray,
+    statistics: Sequence[str],
+    nodata: float | None = None,
+    threads: int = 1,
+) -> list[Part]:
+    """As `summarise` for several blocks of one grid: a few parcels at a time through all of them, so that
+    their weights come from memory once."""
+    for block in blocks:
+        _check_shape(block, coverage)
+    quantiles, scores = quantiles_of(statistics)
+    none = NO_NODATA if nodata is None else np.float32(nodata)
+    whole = [np.ascontiguousarray(block) for block in blocks]
+    parts = [
+        Part(np.empty((len(coverage), MOMENTS)), np.empty((len(coverage), len(quantiles)))) for _ in blocks
+    ]
+    runs = (coverage.rows, coverage.columns, coverage.lengths)
+
+    def some(chunk: slice) -> None:
+        owned = slice(chunk.start, chunk.stop + 1)
+        for block, part in zip(whole, parts, strict=True):
+            summarise_block(
+                block, *runs, coverage.runs[owned], weights, coverage.offsets[owned], none, quantiles, scores,
+                part.moments[chunk], part.answers[chunk],
+            )  # fmt: skip
+
+    cuts = np.searchsorted(coverage.offsets, np.arange(0, len(weights), TOGETHER)).tolist()
+    chunks = [
+        slice(a, b) for a, b in itertools.pairwise([*dict.fromkeys([0, *cuts]), len(coverage)]) if a < b
+    ]
+    if threads == 1 or len(chunks) == 1:
+        list(map(some, chunks))
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            list(pool.map(some, chunks))
+    return parts
 
 
 def summarise_gathered(
