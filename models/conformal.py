@@ -1,10 +1,11 @@
-"""Class-conditional conformal p-values and prediction sets from out-of-fold probabilities.
+"""Class-conditional conformal p-values and prediction sets from out-of-fold scores.
 
-A parcel's p-value for class c is the share of calibration parcels *declared* c whose score is at most its
-own: `p = (1 + #{j : s_j(c) <= s_i(c)}) / (n + 1)` (Vovk, Gammerman and Shafer 2005, chapter 4.5, Mondrian by
-label). The score is the margin `log p_c - log max_{k != c} p_k`: the likelihood ratio against the one rival
-that fits best. On real series with similar crops swapped it misses fewer of the wrong ones than `p_c` alone
-does, which cannot tell one strong rival from several weak ones.
+A parcel's p-value for class c is the share of correct declarations of c whose score is at most its own:
+
+    p = (1 + sum of w_j over calibration parcels j *declared* c with s_j(c) <= s_i(c)) / (1 + sum of w_j)
+
+(Vovk, Gammerman and Shafer 2005, chapter 4.5, Mondrian by label). The score is the log-odds that the claim
+is right by `models.doubt`; w_j is that probability for j's own declaration. All w_j = 1 is the textbook form.
 
 **Who calibrates whom.** A parcel is compared only with parcels outside its own fold, hence of other holdings
 and blocks: a holding that declares one thing wrongly on all its parcels must not set its own bar.
@@ -18,12 +19,13 @@ Tibshirani 2021, Annals of Statistics 49, theorem 4); near `alpha` is what is se
 holdings; the promise holds on average over holdings and not for each (Dunn, Wasserman and Ramdas 2023, JASA
 118).
 
-**Wrong labels among the calibration parcels.** A share w of them was declared c and grows something else.
-Those score low, fill the bottom of the scale and push p-values of correct declarations up: with wrong ones
-entirely at the bottom `p <= alpha` reaches only the lowest `(alpha - w) / (1 - w)` of the correct ones. So
-the false alarms stay within the promise (Einbinder et al. 2024, JMLR 25: noise that scores low makes
-conformal prediction conservative) and what is lost is power: with `w >= alpha` hardly any correct
-declaration, and not every wrong one, is excluded.
+**Wrong labels among the calibration parcels.** A share of them was declared c and grows something else. With
+all w_j = 1 these fill the bottom of the scale, and in a class with as many wrong ones as alpha hardly any
+correct declaration, and not every wrong one, could be excluded (noise that scores low makes conformal
+prediction conservative: Einbinder et al. 2024, JMLR 25). Weighed by the probability that they are right, the
+correct declarations alone set the bar (the correction of Sesia, Wang and Tong 2024, JRSS B, with chances of
+each parcel in place of those of each class), and alpha is used up. This part of the promise is model-based:
+it holds where the weights do not remove more than is wrong, of which `models.doubt` keeps a bound.
 """
 
 import numpy as np
@@ -49,48 +51,55 @@ def margin(probabilities: np.ndarray, accepted: np.ndarray) -> np.ndarray:
     return np.asarray(np.log(np.maximum(own, TINY)) - np.log(np.maximum(rival, TINY)))
 
 
-def margins(probabilities: np.ndarray) -> np.ndarray:
-    """Margin of every class alone, `(parcel, class)`."""
-    logs = np.log(np.maximum(probabilities, TINY))
-    if probabilities.shape[1] < 2:
-        return np.asarray(logs)
-    best, second = np.sort(logs, axis=1)[:, :-3:-1].T[:, :, None]
-    return np.asarray(logs - np.where(np.arange(logs.shape[1]) == logs.argmax(1)[:, None], second, best))
-
-
-def class_p_values(probabilities: np.ndarray, declared: np.ndarray, folds: np.ndarray) -> np.ndarray:
+def class_p_values(
+    scores: np.ndarray, declared: np.ndarray, folds: np.ndarray, weights: np.ndarray | None = None
+) -> np.ndarray:
     """p-value of every class for every parcel, `(parcel, class)`.
 
     Parameters
     ----------
-    probabilities
-        `(parcel, class)`, out of fold.
+    scores
+        `(parcel, class)`, out of fold; the higher, the more like the class.
     declared
         `(parcel)` index of the declared class, -1 where it is none of them.
     folds
         `(parcel)`; parcels of fold -1 calibrate nobody and are compared with all.
+    weights
+        `(parcel)` probability that the parcel's own declaration is right; None: all are.
 
     Returns
     -------
     np.ndarray
         1 where a class has no calibration parcel: nothing can be excluded.
     """
-    values = np.ones(probabilities.shape)
-    scores = margins(probabilities)
-    for number in range(probabilities.shape[1]):
+    values = np.ones(scores.shape)
+    for number in range(scores.shape[1]):
         member = (declared == number) & (folds >= 0)
-        values[:, number] = rank_p_values(scores[:, number], member, folds)
+        values[:, number] = rank_p_values(scores[:, number], member, folds, weights)
     return values
 
 
-def rank_p_values(scores: np.ndarray, member: np.ndarray, folds: np.ndarray) -> np.ndarray:
-    """p-value of each parcel's score among the members outside its own fold."""
+def rank_p_values(
+    scores: np.ndarray, member: np.ndarray, folds: np.ndarray, weights: np.ndarray | None = None
+) -> np.ndarray:
+    """p-value of each parcel's score among the members outside its own fold.
+
+    Examples
+    --------
+    >>> scores, folds = np.array([0.0, 1, 2, 3]), np.array([0, 1, 1, 1])
+    >>> rank_p_values(scores, np.array([False, True, True, True]), folds)[0].item()
+    0.25
+    >>> rank_p_values(scores, np.array([False, True, True, True]), folds, np.array([1, 0, 1, 1]))[0].item()
+    0.3333333333333333
+    """
     values = np.ones(len(scores))
+    weight = np.ones(len(scores)) if weights is None else weights
     for fold in np.unique(folds):
-        mine = folds == fold
-        others = np.sort(scores[member & ~mine])
-        below = np.searchsorted(others, scores[mine], side="right")
-        values[mine] = (1 + below) / (len(others) + 1)
+        mine, others = folds == fold, np.flatnonzero(member & (folds != fold))
+        others = others[np.argsort(scores[others], kind="stable")]
+        sums = np.concatenate([[0.0], np.cumsum(weight[others])])
+        below = np.searchsorted(scores[others], scores[mine], side="right")
+        values[mine] = (1 + sums[below]) / (1 + sums[-1])
     return values
 
 

@@ -17,10 +17,10 @@ from features.series import SeriesOptions
 from features.simulate.options import SimulationOptions
 from models.clouds.options import ClearOptions
 from models.crops.options import TrainOptions
+from models.judging import JudgeOptions
 from models.sampling import SampleOptions
 from models.splits import GroupBy
 from models.tuning import TuneOptions
-from models.verdict import JudgeOptions
 from pipelines.yamlfile import parse_yaml, read_yaml
 from reports.options import PublishOptions
 

@@ -8,8 +8,9 @@ from features.files import fingerprint, write_json
 from features.quality import series_quality
 from features.series import read_series
 from models.assessment import corrected_rates, settle
+from models.judging import JudgeOptions
 from models.sampling import draw_sample
-from models.verdict import JudgeOptions, judge, verdict_tally
+from models.verdict import judge, verdict_tally
 from pipelines.config import RunConfig
 from pipelines.evaluate import evaluate
 from pipelines.read import read_declared, write_table

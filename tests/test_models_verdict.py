@@ -7,7 +7,9 @@ import pytest
 from features.crops import CropGroups
 from features.schema import SchemaError
 from features.schemes import Schemes
-from models.verdict import REASONS, JudgeOptions, judge, spread_deviation, verdict_tally
+from models.judging import JudgeOptions
+from models.reasons import REASONS, spread_deviation
+from models.verdict import judge, verdict_tally
 
 CLASSES = ["barley", "maize", "wheat"]
 GROUPS = CropGroups({}, {"wheat": "cereals", "barley": "cereals", "maize": "maize"}, frozenset(CLASSES))

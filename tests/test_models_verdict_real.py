@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from features.schema import VERDICTS
 from models.crops.crossfit import cross_fit
 from models.crops.options import TrainOptions
-from models.verdict import VERDICTS
 from tests.benchmarks.crop_sets import ucr_crop
 from tests.benchmarks.verdicts import case_of, judge_series, score, swap_labels
 

@@ -12,7 +12,7 @@ import pytest
 import shapely
 
 from features.files import sha256
-from models.verdict import REASONS
+from models.reasons import REASONS
 from reports.agency import write_agency
 from reports.analyst import write_analyst
 from reports.auditor import write_auditor

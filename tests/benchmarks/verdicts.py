@@ -29,7 +29,8 @@ from features.schemes import Schemes
 from models.crops.crossfit import ENSEMBLE, CrossFit, cross_fit
 from models.crops.options import TrainOptions
 from models.evaluation import Estimate, multiplicities, ratio, wilson
-from models.verdict import JudgeOptions, judge
+from models.judging import JudgeOptions
+from models.verdict import judge
 from tests.benchmarks.crop_sets import WorkSet, ucr_crop
 
 FOLDER = Path("out/benchmarks/verdicts")
