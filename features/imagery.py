@@ -16,7 +16,6 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from rasterio.io import DatasetReader
 from rasterio.windows import Window
-from scipy import ndimage
 
 from features.errors import ImageryError
 from features.indices import to_db
@@ -170,17 +169,31 @@ def clear_mask(scene_class: np.ndarray, options: MaskOptions, pixel_m: float) ->
     Classes that are not whole numbers from 0 to 11 (fills such as NaN and 1e20) are not clear. Clouds
     and their shadows are grown by a disc of `options.dilation_m`.
     """
-    with np.errstate(invalid="ignore"):
-        known = (scene_class >= 0) & (scene_class <= 11)
-    classes = np.where(known, scene_class, 0).astype(np.uint8)
-    lookup = np.ones(256, bool)
+    lookup = np.zeros(256, bool)
+    lookup[:12] = True
     lookup[list(options.masked_classes)] = False
-    clear = lookup[classes] & known
+    classes = scene_class
+    if classes.dtype != np.uint8:
+        with np.errstate(invalid="ignore"):
+            classes = np.where((classes >= 0) & (classes <= 11), classes, 255).astype(np.uint8)
+    clear = lookup[classes]
     radius = round(options.dilation_m / pixel_m)
-    cloudy = np.isin(classes, [c for c in CLOUDY_CLASSES if c in options.masked_classes])
-    if radius > 0 and cloudy.any():
-        clear &= ~ndimage.binary_dilation(cloudy, structure=disc(radius))
+    growing = np.zeros(256, bool)
+    growing[[c for c in CLOUDY_CLASSES if c in options.masked_classes]] = True
+    if radius > 0 and growing.any():
+        clear &= ~grown(growing[classes], radius)
     return np.asarray(clear)
+
+
+def grown(hidden: np.ndarray, radius: int) -> np.ndarray:
+    """True wherever a disc around it holds a True; bool `(y, x)`. For radii of a few pixels."""
+    height, width = hidden.shape
+    out = np.zeros_like(hidden)
+    for down, right in np.argwhere(disc(radius)) - radius:
+        there = slice(max(down, 0), height + min(down, 0)), slice(max(right, 0), width + min(right, 0))
+        here = slice(max(-down, 0), height + min(-down, 0)), slice(max(-right, 0), width + min(-right, 0))
+        out[there] |= hidden[here]
+    return out
 
 
 def disc(radius: int) -> np.ndarray:

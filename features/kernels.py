@@ -65,22 +65,27 @@ def gather(block, rows, columns, lengths, out):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def mask_weights(clear, rows, columns, lengths, weights, out):  # type: ignore[no-untyped-def]
-    """Copy the weights, zero where a contiguous `clear (y, x)`, uint8, is 0."""
-    flat = clear.reshape(-1)
-    width = np.uint64(clear.shape[1])
-    nothing = splat_floats(np.float32(0))
+def mask_weights(clear, times, top, left, rows, columns, lengths, weights, out):  # type: ignore[no-untyped-def]
+    """Copy the weights, zero where `clear (y, x)`, uint8, is 0 or ends.
+
+    Pixel (r, c) of the runs lies in pixel ((r + top) // times, (c + left) // times) of `clear`.
+    """
+    height, width = clear.shape
     position = NONE
-    for run in range(np.uint64(rows.size)):
-        start = np.uint64(rows[run]) * width + np.uint64(columns[run])
-        length = np.uint64(lengths[run])
-        whole = length // WIDE * WIDE
-        for step in range(NONE, whole, WIDE):
-            seen = above(load_floats(flat, start + step), nothing)
-            store_floats(out, position + step, pick(seen, load_floats(weights, position + step), nothing))
-        for step in range(whole, length):
-            out[position + step] = weights[position + step] if flat[start + step] else np.float32(0)
-        position += length
+    for run in range(rows.size):
+        row, column, left_over = (rows[run] + top) // times, columns[run] + left, np.int64(lengths[run])
+        inside = 0 <= row < height
+        coarse = column // times
+        step = min(times - (column - coarse * times), left_over)
+        while left_over > 0:
+            seen = inside and 0 <= coarse < width and clear[row, coarse] > 0
+            factor = np.float32(1) if seen else np.float32(0)
+            for k in range(np.uint64(step)):
+                out[position + k] = weights[position + k] * factor
+            position += np.uint64(step)
+            left_over -= step
+            coarse += 1
+            step = min(times, left_over)
 
 
 @njit(nogil=True, cache=True)

@@ -1,7 +1,7 @@
 """One work unit: a tile's parcels over one acquisition, from files to one part of the observations."""
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -15,13 +15,14 @@ from odc.geo.geobox import GeoBox
 from features.coverage import Coverage, coverage_of
 from features.errors import CropcheckError, ImageryError
 from features.extract_options import ExtractOptions
-from features.imagery import HUGE, clear_mask, layout_of
+from features.imagery import HUGE, layout_of
 from features.indices import compute, find_index, to_db
 from features.observations import make_part, write_part
 from features.scenes import Block, Layer, Scene, finer, hull, read_layer, scene_of
 from features.schema import SCENE_CLASS
+from features.seen import read_seen, seen_weights
 from features.statistics import Owned, Part, combine, finish, quantiles_of
-from features.zonal import gathered, masked, summarise, summarise_gathered
+from features.zonal import gathered, summarise, summarise_gathered
 
 Window = tuple[Coverage, np.ndarray, np.ndarray]
 POWER = "power of "  # a hidden feature: the band's linear power, for means that speckle does not bias
@@ -151,11 +152,12 @@ def extract_unit(unit: Unit) -> pl.DataFrame:
 
 
 def _run_block(unit: Unit, scene: Scene, block: Block, pool: ThreadPoolExecutor, found: Found) -> None:
-    grids = _gather_grids(unit, scene, block)
-    if not any(len(part.present) for part in grids.values()):
+    windows = {layer.factor: _window(unit, layer, block) for layer in map(scene.target, scene.features)}
+    if not any(len(present) for _, present, _ in windows.values()):
         return
+    seen = pool.submit(_gather_grids, unit, scene, block, windows)
     bands = [band for band in scene.layers if band != SCENE_CLASS]
-    tasks = [pool.submit(_run_band, unit, scene, band, block, grids) for band in bands]
+    tasks = [pool.submit(_run_band, unit, scene, band, block, seen) for band in bands]
     lines: Lines = {}
     for task in tasks:
         parts, gathered_lines = task.result()
@@ -163,55 +165,29 @@ def _run_block(unit: Unit, scene: Scene, block: Block, pool: ThreadPoolExecutor,
         for name, part in parts.items():
             found.setdefault(name, []).append(part)
     made = [name for name in scene.features if not _is_raw(scene, name)]
-    more = [pool.submit(_run_index, scene, name, grids, lines, unit.options) for name in made]
+    more = [pool.submit(_run_index, scene, name, seen.result(), lines, unit.options) for name in made]
     for name, index_task in zip(made, more, strict=True):
         found.setdefault(name, []).append(index_task.result())
 
 
-def _gather_grids(unit: Unit, scene: Scene, block: Block) -> dict[int, Gathered]:
+def _window(unit: Unit, layer: Layer, block: Block) -> Window:
+    rows, columns = ((edge.start, edge.stop) for edge in block.own(layer))
+    return windows_of(unit.parcels, layer.grid, unit.cache, rows, columns)
+
+
+def _gather_grids(
+    unit: Unit, scene: Scene, block: Block, windows: Mapping[int, Window]
+) -> dict[int, Gathered]:
     """Coverage and clear weights of the block on each grid that a feature's statistics are taken on, by
     factor."""
+    seen = read_seen(scene, block, unit.options.mask) if SCENE_CLASS in scene.layers else None
     grids = {}
-    mask = None
-    targets = {layer.factor: layer for layer in map(scene.target, scene.features)}
-    for factor, layer in targets.items():
-        own = [(edge.start, edge.stop) for edge in block.own(layer)]
-        part, present, whole = windows_of(unit.parcels, layer.grid, unit.cache, own[0], own[1])
-        weights = part.weights
-        if SCENE_CLASS in scene.layers and len(present):
-            mask = _read_mask(scene, block, unit.options) if mask is None else mask
-            weights = masked(part, _clear_on(mask, scene.layers[SCENE_CLASS], layer, block))
-        grids[factor] = Gathered(part, present, weights, whole)
+    for layer in map(scene.target, scene.features):
+        if layer.factor not in grids:
+            part, present, whole = windows[layer.factor]
+            weights = part.weights if seen is None else seen_weights(seen, layer, block, part)
+            grids[layer.factor] = Gathered(part, present, weights, whole)
     return grids
-
-
-def _read_mask(scene: Scene, block: Block, options: ExtractOptions) -> tuple[np.ndarray, slice, slice]:
-    """Clear pixels of the scene classification under a block, clouds grown from beyond its border too."""
-    layer = scene.layers[SCENE_CLASS]
-    rows, columns = hull(layer, block)
-    metres = abs(layer.grid.affine.a)
-    margin = round(options.mask.dilation_m / metres)
-    wide = [
-        slice(max(p.start - margin, 0), min(p.stop + margin, size))
-        for p, size in zip((rows, columns), layer.grid.shape, strict=True)
-    ]
-    clear = clear_mask(read_layer(layer, wide[0], wide[1]), options.mask, metres)
-    inner = tuple(
-        slice(p.start - w.start, p.stop - w.start) for p, w in zip((rows, columns), wide, strict=True)
-    )
-    return clear[inner], rows, columns
-
-
-def _clear_on(mask: tuple[np.ndarray, slice, slice], layer: Layer, target: Layer, block: Block) -> np.ndarray:
-    """The clear mask on the target's pixels; a coarser pixel is clear where all the mask's pixels in it
-    are."""
-    clear, rows, columns = mask
-    if layer.factor >= target.factor:
-        return np.ascontiguousarray(finer(clear, rows, columns, layer, target, block))
-    times = target.factor // layer.factor
-    height, width = clear.shape[0] // times * times, clear.shape[1] // times * times
-    parts = clear[:height, :width].reshape(height // times, times, width // times, times)
-    return np.asarray(parts.all(axis=(1, 3)))
 
 
 def _is_raw(scene: Scene, name: str) -> bool:
@@ -223,12 +199,13 @@ def _is_raw(scene: Scene, name: str) -> bool:
 
 
 def _run_band(
-    unit: Unit, scene: Scene, band: str, block: Block, grids: Mapping[int, Gathered]
+    unit: Unit, scene: Scene, band: str, block: Block, seen: Future[dict[int, Gathered]]
 ) -> tuple[dict[str, Owned], Lines]:
     """Read one band's block; summarise the features it is, gather it for the indices it is part of."""
     layer = scene.layers[band]
     rows, columns = hull(layer, block)
     raw = read_layer(layer, rows, columns, _touched(unit, layer))
+    grids = seen.result()
     parts: dict[str, Owned] = {}
     lines: Lines = {}
     for name in (name for name in scene.features if band in find_index(name).bands):

@@ -11,7 +11,7 @@ number whose bit k speaks of lane k.
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir
+from llvmlite import ir  # type: ignore[import-untyped]
 from numba.core import cgutils, types
 from numba.core.datamodel.models import PrimitiveModel
 from numba.extending import intrinsic, register_model
@@ -52,8 +52,9 @@ class _SixteenModel(PrimitiveModel):
         super().__init__(manager, kind, FLOATS)  # type: ignore[no-untyped-call]
 
 
-def _place(context: Any, builder: Any, kind: Any, array: Any, index: Any, lanes: int) -> tuple[Any, int]:
-    """Pointer to so many numbers of an array from an index, and the bytes of one."""
+def _place(context: Any, builder: Any, kind: Any, arguments: Any, lanes: int) -> tuple[Any, int]:
+    """Pointer to so many numbers of an array from an index, its first two arguments; and the bytes of one."""
+    array, index = arguments[:2]
     view = context.make_array(kind)(context, builder, array)
     vector = ir.VectorType(context.get_data_type(kind.dtype), lanes)
     return builder.bitcast(builder.gep(view.data, [index]), vector.as_pointer()), kind.dtype.bitwidth // 8
@@ -81,7 +82,7 @@ def _to_floats(builder: Any, kind: Any, found: Any) -> Any:
 
 def _load(_, array, index):  # type: ignore[no-untyped-def]
     def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        place, size = _place(context, builder, signature.args[0], *arguments, LANES)
+        place, size = _place(context, builder, signature.args[0], arguments, LANES)
         found = builder.load(place, align=size)
         return builder.fpext(found, DOUBLES) if size == 4 else found
 
@@ -90,7 +91,7 @@ def _load(_, array, index):  # type: ignore[no-untyped-def]
 
 def _store(_, array, index, value):  # type: ignore[no-untyped-def]
     def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        place, size = _place(context, builder, signature.args[0], *arguments[:2], LANES)
+        place, size = _place(context, builder, signature.args[0], arguments, LANES)
         builder.store(
             builder.fptrunc(arguments[2], SINGLES) if size == 4 else arguments[2], place, align=size
         )
@@ -125,7 +126,7 @@ def _total(_, eight):  # type: ignore[no-untyped-def]
 def _load_floats(_, array, index):  # type: ignore[no-untyped-def]
     def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         kind = signature.args[0]
-        place, size = _place(context, builder, kind, *arguments, 2 * LANES)
+        place, size = _place(context, builder, kind, arguments, 2 * LANES)
         return _to_floats(builder, kind.dtype, builder.load(place, align=size))
 
     return SIXTEEN(array, types.uint64), build
@@ -134,7 +135,7 @@ def _load_floats(_, array, index):  # type: ignore[no-untyped-def]
 def _load_first(_, array, index, count):  # type: ignore[no-untyped-def]
     def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
         kind = signature.args[0]
-        place, size = _place(context, builder, kind, *arguments[:2], 2 * LANES)
+        place, size = _place(context, builder, kind, arguments, 2 * LANES)
         stored = place.type.pointee
         lanes = ir.VectorType(INDEX, 2 * LANES)
         wanted = builder.icmp_unsigned(
@@ -152,7 +153,7 @@ def _load_first(_, array, index, count):  # type: ignore[no-untyped-def]
 
 def _store_floats(_, array, index, value):  # type: ignore[no-untyped-def]
     def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        place, _ = _place(context, builder, signature.args[0], *arguments[:2], 2 * LANES)
+        place, _ = _place(context, builder, signature.args[0], arguments, 2 * LANES)
         builder.store(arguments[2], place, align=4)
         return context.get_dummy_value()
 
@@ -200,7 +201,7 @@ def _reduced(name: str) -> Any:
 
 def _fetch(_, array, index):  # type: ignore[no-untyped-def]
     def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-        place, _ = _place(context, builder, signature.args[0], *arguments, 1)
+        place, _ = _place(context, builder, signature.args[0], arguments, 1)
         how = [ir.Constant(INDEX, number) for number in (0, 3, 1)]  # to read, keep close, data
         _call(builder, "prefetch.p0", ir.VoidType(), place, *how)
         return context.get_dummy_value()

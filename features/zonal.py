@@ -43,12 +43,21 @@ def zonal(
     return finish(part, statistics), part.weight
 
 
-def masked(coverage: Coverage, clear: np.ndarray) -> np.ndarray:
-    """The coverage's weights, zero where `clear (y, x)` is False; float32 (pixel,)."""
-    _check_shape(clear, coverage)
+def masked(coverage: Coverage, clear: np.ndarray, place: tuple[int, int, int] | None = None) -> np.ndarray:
+    """The coverage's weights, zero where `clear (y, x)` is False; float32 (pixel,).
+
+    Parameters
+    ----------
+    place
+        Where `clear` has coarser pixels: how many times coarser, and by how many of the coverage's rows and
+        columns its corner lies before the coverage's. What lies outside of it is not clear.
+    """
+    if place is None:
+        _check_shape(clear, coverage)
     out = np.empty_like(coverage.weights)
     seen = np.ascontiguousarray(clear, dtype=bool).view(np.uint8)
-    mask_weights(seen, coverage.rows, coverage.columns, coverage.lengths, coverage.weights, out)
+    runs = (coverage.rows, coverage.columns, coverage.lengths)
+    mask_weights(seen, *(place or (1, 0, 0)), *runs, coverage.weights, out)
     return out
 
 

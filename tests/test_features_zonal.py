@@ -206,6 +206,10 @@ def test_windows_of_a_coverage_hold_every_pixel_once(seed: int, side: int) -> No
 def test_masked_weights_and_ranges() -> None:
     coverage = coverage_of(gpd.GeoSeries([shapely.box(0, 0, 3, 3)], crs=32635), ["a"], grid(3, 3))
     assert masked(coverage, NINE > 5).tolist() == [0, 0, 0, 0, 0, 1, 1, 1, 1]
+    # classes twice as coarse whose corner lies one column before: columns 0 | 1, 2 and rows 0, 1 | 2
+    coarse = np.array([[True, False], [False, True]])
+    assert masked(coverage, coarse, (2, 0, 1)).tolist() == [1, 0, 0, 1, 0, 0, 0, 1, 1]
+    assert masked(coverage, coarse[:1], (2, 0, 1)).tolist() == [1, 0, 0, 1, 0, 0, 0, 0, 0]  # ends: not seen
     assert ranges(np.array([0, 2, 5]), np.array([1]))[0].tolist() == [2, 3, 4]
 
 
