@@ -51,6 +51,15 @@ def margin(probabilities: np.ndarray, accepted: np.ndarray) -> np.ndarray:
     return np.asarray(np.log(np.maximum(own, TINY)) - np.log(np.maximum(rival, TINY)))
 
 
+def margins(probabilities: np.ndarray) -> np.ndarray:
+    """Margin of every class alone, `(parcel, class)`."""
+    logs = np.log(np.maximum(probabilities, TINY))
+    if probabilities.shape[1] < 2:
+        return np.asarray(logs)
+    best, second = np.sort(logs, axis=1)[:, :-3:-1].T[:, :, None]
+    return np.asarray(logs - np.where(np.arange(logs.shape[1]) == logs.argmax(1)[:, None], second, best))
+
+
 def class_p_values(
     scores: np.ndarray, declared: np.ndarray, folds: np.ndarray, weights: np.ndarray | None = None
 ) -> np.ndarray:

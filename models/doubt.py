@@ -30,10 +30,10 @@ from scipy.special import expit, log_expit
 from models.conformal import margin
 
 FLOORS = (1e-4, 1e-3, 1e-2, 1e-1)  # of the claim's probability
-MOST_PARCELS, MOST_CLAIMS = 20_000, 40_000  # that doubt is learnt from, drawn evenly
+MOST_PARCELS, MOST_CLAIMS = 20_000, 20_000  # that doubt is learnt from, drawn evenly
 LEAST_RATE = 1e-3  # of wrong declarations that the picture is drawn with
 LEAST_EXPECTED = 10.0  # wrong declarations above a level of doubt, for their rate to be bounded there
-ROUNDS, STEPS = 3, 40  # of expectation and maximisation, and of the fits within
+ROUNDS, STEPS = 3, 25  # of expectation and maximisation, and of the fits within
 PRIOR = 0.1  # weight of what the model confuses against what the parcels in doubt are likest to
 LEVEL_PENALTY, WEIGHT_PENALTY = 1.0, 0.1  # inverse prior variances: small classes show little of their own
 

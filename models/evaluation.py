@@ -136,7 +136,7 @@ def score_model(
         confusion(truth, predicted, k),
         resampled_confusions(truth, predicted, groups, k, drawn),
     )
-    found = {name: _estimate(float(metric(whole)), metric(resampled), n) for name, metric in METRICS.items()}
+    found = {name: estimate(float(metric(whole)), metric(resampled), n) for name, metric in METRICS.items()}
     return found | {"ece": _ece_estimate(probabilities, truth, groups, drawn)}
 
 
@@ -169,7 +169,7 @@ def paired_difference(
     resampled = [
         metric(resampled_confusions(truth, predicted, groups, k, drawn)) for predicted in (ours, theirs)
     ]
-    return _estimate(float(value), resampled[0] - resampled[1], int(known.sum()))
+    return estimate(float(value), resampled[0] - resampled[1], int(known.sum()))
 
 
 def ratio(hits: np.ndarray, weights: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> Estimate:
@@ -196,7 +196,7 @@ def ratio(hits: np.ndarray, weights: np.ndarray, groups: np.ndarray, rng: np.ran
         bound = wilson(parts.shape[1] if hits.all() else 0, parts.shape[1])
         return Estimate(value, bound.low, bound.high, len(hits))
     drawn = multiplicities(groups, rng)
-    return _estimate(value, _divide(drawn @ parts[0], drawn @ parts[1]), len(hits))
+    return estimate(value, _divide(drawn @ parts[0], drawn @ parts[1]), len(hits))
 
 
 def class_scores(
@@ -217,8 +217,8 @@ def class_scores(
     for name, metric in {"precision": precisions, "recall": recalls, "f1": f1_scores}.items():
         values, spread = metric(whole), metric(resampled)
         for index, crop_class in enumerate(classes):
-            estimate = _estimate(float(values[index]), spread[:, index], int(whole[index].sum()))
-            rows.append({"crop_class": crop_class, "metric": name, **estimate.to_dict()})
+            found = estimate(float(values[index]), spread[:, index], int(whole[index].sum()))
+            rows.append({"crop_class": crop_class, "metric": name, **found.to_dict()})
     return pl.DataFrame(rows, schema=CLASS_SCORES)
 
 
@@ -277,7 +277,8 @@ def _ece_estimate(
     return Estimate(value, max(value + low, 0.0), value + high, len(truth))
 
 
-def _estimate(value: float, resampled: np.ndarray, n: int) -> Estimate:
+def estimate(value: float, resampled: np.ndarray, n: int) -> Estimate:
+    """A figure with the interval of its replicates."""
     known = resampled[np.isfinite(resampled)]
     if not np.isfinite(value) or not len(known):
         return Estimate(value, np.nan, np.nan, n)
@@ -289,3 +290,15 @@ def _divide(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
     top, bottom = np.asarray(top, float), np.asarray(bottom, float)
     undefined = np.full(np.broadcast_shapes(top.shape, bottom.shape), np.nan)
     return np.asarray(np.divide(top, bottom, out=undefined, where=bottom > 0))
+
+
+def calibration_error(
+    probabilities: np.ndarray, truth: np.ndarray, groups: np.ndarray, rng: np.random.Generator
+) -> Estimate:
+    """ECE with its interval; parameters as `score_model` takes them."""
+    known = truth >= 0
+    if not known.any():
+        return Estimate(np.nan, np.nan, np.nan, 0)
+    return _ece_estimate(
+        probabilities[known], truth[known], groups[known], multiplicities(groups[known], rng)
+    )

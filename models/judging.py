@@ -50,6 +50,9 @@ class JudgeOptions(Options):
         0.9, gt=0.5, lt=1, description="share of correct declarations whose prediction set holds their class"
     )
     max_set_size: int = Field(5, ge=1, description="more classes that cannot be excluded: inconclusive")
+    season_dates: int = Field(
+        6, ge=0, description="dates at which crops are typed anew for the in-season curve; 0: none"
+    )
     schemes: Path = Field(
         SCHEMES_FILE, description="what must hold for each intervention: crop, group or agriculture"
     )

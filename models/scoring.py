@@ -23,8 +23,9 @@ RATES = pl.Schema(
 )
 PROMISES = pl.Schema(
     {
-        "promise": pl.String,  # p_value, prediction_set
-        "crop_class": pl.String,  # all for overall
+        "promise": pl.String,  # a key of PROMISE_NAMES
+        "by": pl.String,  # all, crop_class, size_bin, observations
+        "level": pl.String,
         "promised": pl.Float64,
         "value": pl.Float64,
         "low": pl.Float64,
@@ -32,6 +33,12 @@ PROMISES = pl.Schema(
         "n": pl.Int64,
     }
 )
+PROMISE_NAMES: Mapping[str, str] = {
+    "p_value": "p-value at or below the level, of the correct declarations: at most the level",
+    "false_alarm_rate": "contradicted, of the correct declarations: at most the level",
+    "prediction_set": "class in the prediction set, of the correct declarations: at least the level",
+    "follow_up": "correct, of the declarations on the follow-up list of that rate: at most the rate",
+}
 RATE_NAMES: Mapping[str, str] = {
     "false_alarm_rate": "contradicted, of the correct declarations",
     "miss_rate": "not contradicted, of the wrong declarations that imagery could judge",
@@ -115,34 +122,46 @@ def kept_promises(
     rng: np.random.Generator,
     *,
     promised: Mapping[str, float],
+    by: Sequence[str] = (),
 ) -> pl.DataFrame:
-    """What was promised of correct declarations and what was kept, by class and overall; schema PROMISES.
+    """What was promised and what was kept, overall and by what parcels have in common; schema PROMISES.
 
     Parameters
     ----------
+    verdicts, wrong, groups
+        As `verdict_rates` takes them.
     promised
-        Any of `p_value` (share with a p-value at or below it; its promise is that level) and `prediction_set`
-        (share whose set holds the declared class): the level of each.
+        The level of any of PROMISE_NAMES.
+    by
+        Columns of `verdicts`, or `size_bin` or `observations`.
     """
-    table = verdicts.join(wrong, on="parcel_id", how="inner", validate="1:1")
+    table = with_bins(verdicts.join(wrong, on="parcel_id", how="inner", validate="1:1"))
     table = table.join(groups, on="parcel_id", how="left", maintain_order="left")
-    table = table.filter(~pl.col("misdeclared") & pl.col("p_value").is_not_null())
     group = pl.col("group").cast(pl.String).fill_null("alone " + pl.col("parcel_id"))
     table = table.with_columns(group, held=pl.col("prediction_set").list.contains(pl.col("crop_class")))
-    parts = {
-        "all": table,
-        **{str(key[0]): part for key, part in sorted(table.partition_by("crop_class", as_dict=True).items())},
-    }
-    rows = []
-    for name, part in parts.items():
-        hits = {
-            "p_value": part["p_value"].to_numpy() <= promised.get("p_value", 0),
-            "prediction_set": part["held"].to_numpy(),
-        }
-        for promise, level in promised.items():
-            found = ratio(hits[promise], np.ones(len(part)), part["group"].to_numpy(), rng)
-            rows.append({"promise": promise, "crop_class": name, "promised": level, **found.to_dict()})
+    parts = {("all", "all"): table.filter(pl.col("p_value").is_not_null())}
+    for name in by:
+        levels = parts["all", "all"].drop_nulls(name).partition_by(name, as_dict=True)
+        parts |= {(name, str(key[0])): part for key, part in sorted(levels.items(), key=str)}
+    rows = [
+        {"promise": promise, "by": name, "level": level, "promised": rate, **kept.to_dict()}
+        for (name, level), part in parts.items()
+        for promise, rate in promised.items()
+        for kept in (_kept(promise, rate, part, rng),)
+    ]
     return pl.DataFrame(rows, schema=PROMISES)
+
+
+def _kept(promise: str, rate: float, part: pl.DataFrame, rng: np.random.Generator) -> Estimate:
+    correct = ~part["misdeclared"].to_numpy().astype(bool)
+    listed = part.select((pl.col("q_value") <= rate).fill_null(False))["q_value"].to_numpy()
+    of, hit = {
+        "p_value": (correct, part["p_value"].to_numpy() <= rate),
+        "false_alarm_rate": (correct, (part["verdict"] == "contradicted").to_numpy()),
+        "prediction_set": (correct, part["held"].fill_null(False).to_numpy()),
+        "follow_up": (listed, correct),
+    }[promise]
+    return ratio(hit[of], np.ones(int(of.sum())), part["group"].to_numpy()[of], rng)
 
 
 def with_bins(verdicts: pl.DataFrame) -> pl.DataFrame:

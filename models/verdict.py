@@ -1,6 +1,7 @@
 """From probabilities to verdicts: what the imagery says of each declaration, and why."""
 
 import logging
+from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
@@ -18,6 +19,17 @@ from models.reasons import REASONS, decide
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Judged:
+    """Verdicts, schema VERDICTS, and the calibrated probabilities that they rest on.
+
+    `calibrated` has `parcel_id, fold` and one Float64 column a class.
+    """
+
+    verdicts: pl.DataFrame
+    calibrated: pl.DataFrame
+
+
 def judge(
     probabilities: pl.DataFrame,
     declarations: pl.DataFrame,
@@ -29,7 +41,7 @@ def judge(
     schemes: Schemes | None = None,
     groups: CropGroups | None = None,
     inner: pl.DataFrame | None = None,
-) -> pl.DataFrame:
+) -> Judged:
     """Give every declared parcel a verdict and its reason.
 
     Parameters
@@ -51,9 +63,9 @@ def judge(
 
     Returns
     -------
-    pl.DataFrame
-        Schema VERDICTS. `p_value` is that what the scheme requires holds (the declared crop itself by
-        default); `probability` is of the declared class. Both are null where there is nothing to say.
+    Judged
+        `p_value` is that what the scheme requires holds (the declared crop itself by default); `probability`
+        is of the declared class. Both are null where there is nothing to say.
     """
     parcels, quality = (
         check_table(parcels, PARCELS, "The parcels table"),
@@ -69,7 +81,9 @@ def judge(
     evidence = weigh(probabilities, table, options, *rules, inner=inner)
     verdicts = _assemble(table, evidence, decide(table, evidence, options), options, model_id)
     log.info("%s", verdict_tally(verdicts))
-    return verdicts
+    keys = {"parcel_id": table["parcel_id"].gather(evidence.at), "fold": evidence.fold}
+    columns = dict(zip(evidence.classes.tolist(), evidence.probabilities.T, strict=True))
+    return Judged(verdicts, pl.DataFrame({**keys, **columns}))
 
 
 def verdict_tally(verdicts: pl.DataFrame) -> Tally:

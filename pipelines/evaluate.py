@@ -11,6 +11,7 @@ from models.assessment import corrected_rates
 from models.calibration import reliability
 from models.evaluation import (
     METRICS,
+    calibration_error,
     class_scores,
     confusion,
     confusion_table,
@@ -19,21 +20,25 @@ from models.evaluation import (
     score_model,
     wilson,
 )
-from models.scoring import RATE_NAMES, verdict_rates
+from models.scoring import PROMISE_NAMES, RATE_NAMES, kept_promises, verdict_rates
 from pipelines.config import RunConfig
 from pipelines.read import declaration_options
 from pipelines.workspace import Workspace
 
 ENSEMBLE = "ensemble"
 FOLLOW_UP_RATES = (0.05, 0.1, 0.2, 0.3)
+FOLLOW_UP_PROMISED = 0.2  # the rate at which the list is broken down
 BREAKDOWNS = ("crop_class", "size_bin", "observations")
 Tables = dict[str, pl.DataFrame]
 
 
 def evaluate(
-    config: RunConfig, workspace: Workspace, verdicts: pl.DataFrame
+    config: RunConfig, workspace: Workspace, verdicts: pl.DataFrame, calibrated: pl.DataFrame
 ) -> tuple[dict[str, Any], Tables]:
-    """Return what `metrics.json` holds, and the evaluation tables by name."""
+    """Return what `metrics.json` holds, and the evaluation tables by name.
+
+    `calibrated` are the ensemble's probabilities after calibration: `parcel_id, fold`, a column a class.
+    """
     probabilities = pl.read_parquet(workspace.probabilities)
     folds = pl.read_parquet(workspace.table("folds"))
     truth = read_truth(config, workspace)
@@ -42,6 +47,7 @@ def evaluate(
     metrics: dict[str, Any] = {
         "reference": "truth" if truth is not None else "declared",
         "models": models,
+        "calibration": _calibration(probabilities, calibrated, reference, config.seed),
         "promised": _promised(config, workspace),
         "verdicts": {"by_verdict": _by_verdict(verdicts)},
     }
@@ -51,7 +57,41 @@ def evaluate(
         metrics["verdicts"].update(rates)
         metrics["rates"] = dict(RATE_NAMES)
         metrics["follow_up"] = _follow_up(verdicts, truth)
+        tables["kept_promises"] = _kept(config, verdicts, truth, folds)
+        metrics["kept"] = tables["kept_promises"].filter(pl.col("by") == "all").drop("by", "level").to_dicts()
+        metrics["promises"] = dict(PROMISE_NAMES)
     return metrics, tables
+
+
+def _calibration(
+    probabilities: pl.DataFrame, calibrated: pl.DataFrame, reference: pl.DataFrame, seed: int
+) -> dict[str, Any]:
+    """Return the ensemble's expected calibration error before and after, on the same parcels."""
+    classes = [name for name in probabilities.columns if name not in ("parcel_id", "model", "fold")]
+    codes = {name: index for index, name in enumerate(classes)}
+    code = pl.col("reference").replace_strict(codes, default=-1, return_dtype=pl.Int64).alias("code")
+    found = {}
+    raw = probabilities.filter(pl.col("model") == ENSEMBLE)
+    for name, table in {"ece_before": raw, "ece_after": calibrated}.items():
+        joined = table.select("parcel_id", *classes).sort("parcel_id").join(reference, on="parcel_id")
+        values, truth, group = _arrays(joined.with_columns(code), classes)
+        found[name] = calibration_error(values, truth, group, np.random.default_rng(seed)).to_dict()
+    return found
+
+
+def _kept(
+    config: RunConfig, verdicts: pl.DataFrame, truth: pl.DataFrame, folds: pl.DataFrame
+) -> pl.DataFrame:
+    alpha = config.judge.alpha
+    promised = {"p_value": alpha, "false_alarm_rate": alpha, "prediction_set": config.judge.set_level}
+    return kept_promises(
+        verdicts,
+        truth.select("parcel_id", "misdeclared"),
+        folds.select("parcel_id", "group"),
+        np.random.default_rng(config.seed),
+        promised={**promised, "follow_up": FOLLOW_UP_PROMISED},
+        by=BREAKDOWNS,
+    )
 
 
 def _promised(config: RunConfig, workspace: Workspace) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from models.sampling import draw_sample
 from models.verdict import judge, verdict_tally
 from pipelines.config import RunConfig
 from pipelines.evaluate import evaluate
+from pipelines.inseason import in_season
 from pipelines.read import read_declared, write_table
 from pipelines.receipt import code_version, read_receipt
 from pipelines.stage import Outcome, Progress, Stage
@@ -24,7 +25,7 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     declared = pl.from_pandas(read_declared(workspace).drop(columns="geometry"))
     quality = series_quality(read_series(workspace.filled))
     options = corrected(config.judge, workspace)
-    verdicts = judge(
+    judged = judge(
         pl.read_parquet(workspace.probabilities),
         declared,
         pl.read_parquet(workspace.parcels),
@@ -33,18 +34,21 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
         model_id=model_id(config, workspace),
         inner=pl.read_parquet(workspace.inner),
     )
+    verdicts = judged.verdicts
     write_table(verdicts, workspace.imagery_verdicts)
     if workspace.field_results.is_file():
         verdicts = settle(verdicts, pl.read_parquet(workspace.field_results))
     write_table(verdicts, workspace.verdicts)
     write_table(quality, workspace.table("quality"))
     write_table(draw_sample(declared, config.sample, config.seed), workspace.sample)
-    progress(1, 2)
-    metrics, tables = evaluate(config, workspace, verdicts)
+    progress(1, 3)
+    metrics, tables = evaluate(config, workspace, verdicts, judged.calibrated)
+    progress(2, 3)
+    tables |= in_season(config, workspace)
     for name, table in tables.items():
         write_table(table, workspace.table(name))
     write_json(workspace.metrics, metrics)
-    progress(2, 2)
+    progress(3, 3)
     outputs = [
         workspace.verdicts,
         workspace.metrics,

@@ -17,7 +17,7 @@ from models.evaluation import (
     score_model,
     wilson,
 )
-from models.scoring import RATE_NAMES, kept_promises, verdict_rates
+from models.scoring import PROMISE_NAMES, RATE_NAMES, kept_promises, verdict_rates
 
 
 def made(n: int = 400) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -132,15 +132,20 @@ def test_promises_are_counted_over_correct_declarations_only() -> None:
         "crop_class": ["a", "b"] * 20,
         "p_value": [0.01, 0.02] + [0.5] * 38,
         "prediction_set": [["a"]] * 40,
+        "q_value": [0.01] * 4 + [None] * 36,
+        "verdict": ["contradicted"] * 2 + ["confirmed"] * 38,
+        "area_ha": 1.0,
+        "n_observations": 30,
     }
     table = pl.DataFrame({"parcel_id": names, **columns})
     wrong = pl.DataFrame({"parcel_id": names, "misdeclared": [True] + [False] * 39})
     groups = pl.DataFrame({"parcel_id": names, "group": range(40)})
-    promised = {"p_value": 0.05, "prediction_set": 0.9}
-    found = kept_promises(table, wrong, groups, np.random.default_rng(0), promised=promised)
-    rows = {
-        (row["promise"], row["crop_class"]): (row["value"], row["n"]) for row in found.iter_rows(named=True)
-    }
-    assert rows["p_value", "all"] == (1 / 39, 39)
+    promised = {"p_value": 0.05, "prediction_set": 0.9, "false_alarm_rate": 0.05, "follow_up": 0.1}
+    rng = np.random.default_rng(0)
+    found = kept_promises(table, wrong, groups, rng, promised=promised, by=("crop_class", "size_bin"))
+    rows = {(row["promise"], row["level"]): (row["value"], row["n"]) for row in found.iter_rows(named=True)}
+    assert {row["promise"] for row in found.iter_rows(named=True)} == set(PROMISE_NAMES)
+    assert rows["p_value", "all"] == rows["false_alarm_rate", "1 to 2"] == (1 / 39, 39)
+    assert rows["follow_up", "all"] == (3 / 4, 4)
     assert rows["prediction_set", "a"] == (1, 19)
     assert rows["prediction_set", "b"] == (0, 20)

@@ -55,7 +55,7 @@ class World:
 
     def judged(self, **options: object) -> pl.DataFrame:
         chosen = JudgeOptions(**{"calibration": "none", **options})  # type: ignore[arg-type]
-        return judge(*self.tables(), chosen, model_id="m", schemes=SCHEMES, groups=GROUPS)
+        return judge(*self.tables(), chosen, model_id="m", schemes=SCHEMES, groups=GROUPS).verdicts
 
 
 def of(verdicts: pl.DataFrame, index: int) -> tuple[str, str]:
@@ -141,7 +141,7 @@ def test_a_parcel_outside_the_imagery_or_the_model() -> None:
     world.declared[4] = "teff"
     probabilities, declarations, parcels, quality = world.tables()
     args = (probabilities[1:], declarations, parcels[[*range(3), *range(4, 600)]], quality[:599])
-    verdicts = judge(*args, JudgeOptions(), model_id="m", schemes=SCHEMES, groups=GROUPS)
+    verdicts = judge(*args, JudgeOptions(), model_id="m", schemes=SCHEMES, groups=GROUPS).verdicts
     assert of(verdicts, 3) == ("no_data", "outside_imagery")
     assert of(verdicts, 4) == ("inconclusive", "class_not_modelled")
     assert of(verdicts, 0) == ("inconclusive", "class_not_modelled")
@@ -188,7 +188,9 @@ def test_inner_rows_calibrate_when_given() -> None:
     blurred = probabilities.with_columns(pl.lit(1 / 3).alias(name) for name in CLASSES)
     shifted = pl.concat([blurred.with_columns(fold=(pl.col("fold") + step) % 5) for step in (1, 2)])
     judged = [
-        judge(probabilities, *rest, JudgeOptions(), model_id="m", schemes=SCHEMES, groups=GROUPS, inner=inner)
+        judge(
+            probabilities, *rest, JudgeOptions(), model_id="m", schemes=SCHEMES, groups=GROUPS, inner=inner
+        ).verdicts
         for inner in (None, shifted, shifted.clear())
     ]
     assert judged[0].equals(judged[2])

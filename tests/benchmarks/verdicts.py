@@ -128,7 +128,7 @@ def judge_series(work: WorkSet, declared: np.ndarray, fit: CrossFit) -> pl.DataF
         schemes=Schemes(),
         groups=CropGroups({}, {}, frozenset()),
         inner=fit.inner,
-    )
+    ).verdicts
 
 
 def run_case(folder: Path) -> pl.DataFrame:
@@ -143,7 +143,7 @@ def run_case(folder: Path) -> pl.DataFrame:
         JudgeOptions(),
         model_id="benchmark",
         inner=pl.read_parquet(folder / "inner_probabilities.parquet"),
-    )
+    ).verdicts
     truth = pl.read_parquet(folder / "region" / "truth" / "truth.parquet").select("parcel_id", "misdeclared")
     groups = pl.read_parquet(folder / "evaluation" / "folds.parquet").select("parcel_id", "group")
     return case_of(verdicts, probabilities, truth, groups)
