@@ -398,7 +398,8 @@ def _prepare(
 
 
 def _unit(row: Mapping[str, Any], parcels: Path, options: ExtractOptions, folder: Path) -> Unit:
-    key = fingerprint([CODE_VERSION, parcels.name, _identity(row), options.model_dump(exclude={"threads"})])
+    said = options.model_dump(exclude={"threads", "read_ahead_mb"})
+    key = fingerprint([CODE_VERSION, parcels.name, _identity(row), said])
     part = folder / "parts" / _safe(row["tile"]) / f"{_safe(row['item_id'])}-{key[:16]}.parquet"
     return Unit(row, row["tile"], parcels, folder / "coverage", part, options)
 

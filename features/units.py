@@ -1,5 +1,6 @@
 """One work unit: a tile's parcels over one acquisition, from files to one part of the observations."""
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -145,27 +146,65 @@ def extract_unit(unit: Unit) -> pl.DataFrame:
             f"{row['item_id']} has no scene classification; clouds cannot be masked without one."
         )
     found: Found = {}
+    ahead: deque[_Running] = deque()
     with ThreadPoolExecutor(options.threads) as pool:
         for block in scene.blocks(options.block_px):
-            _run_block(unit, scene, block, pool, found)
+            nbytes = _nbytes(scene, block)
+            while ahead and nbytes + sum(running.nbytes for running in ahead) > options.read_ahead_mb * 1e6:
+                _end_block(unit, scene, ahead.popleft(), pool, found)
+            started = _start_block(unit, scene, block, pool, nbytes)
+            if started is not None:
+                ahead.append(started)
+        while ahead:
+            _end_block(unit, scene, ahead.popleft(), pool, found)
     return _finish_unit(unit, scene, found)
 
 
-def _run_block(unit: Unit, scene: Scene, block: Block, pool: ThreadPoolExecutor, found: Found) -> None:
+@dataclass(frozen=True)
+class _Running:
+    """A block whose bands are being read, and the memory that its pixels take until it is ended."""
+
+    seen: Future[dict[int, Gathered]]
+    bands: list[Future[tuple[dict[str, Owned], Lines]]]
+    nbytes: int
+
+
+def _start_block(
+    unit: Unit, scene: Scene, block: Block, pool: ThreadPoolExecutor, nbytes: int
+) -> _Running | None:
+    """Begin to read a block; None where no parcel has a pixel in it."""
     windows = {layer.factor: _window(unit, layer, block) for layer in map(scene.target, scene.features)}
     if not any(len(present) for _, present, _ in windows.values()):
-        return
+        return None
     seen = pool.submit(_gather_grids, unit, scene, block, windows)
     bands = [band for band in scene.layers if band != SCENE_CLASS]
     tasks = [pool.submit(_run_band, unit, scene, band, block, seen) for band in bands]
+    return _Running(seen, tasks, nbytes)
+
+
+def _nbytes(scene: Scene, block: Block) -> int:
+    """Bytes of a block's pixels: raw, and for bands that indices are made of as float32 too."""
+    gathered_bands = {
+        b for name in scene.features if not _is_raw(scene, name) for b in find_index(name).bands
+    }
+    total = 0
+    for band, layer in scene.layers.items():
+        rows, columns = hull(layer, block)
+        layout = layout_of(layer.asset["href"])
+        each = (4 if layout is None else layout.dtype.itemsize) + 4 * (band in gathered_bands)
+        total += (rows.stop - rows.start) * (columns.stop - columns.start) * each
+    return total
+
+
+def _end_block(unit: Unit, scene: Scene, running: _Running, pool: ThreadPoolExecutor, found: Found) -> None:
     lines: Lines = {}
-    for task in tasks:
+    for task in running.bands:
         parts, gathered_lines = task.result()
         lines |= gathered_lines
         for name, part in parts.items():
             found.setdefault(name, []).append(part)
     made = [name for name in scene.features if not _is_raw(scene, name)]
-    more = [pool.submit(_run_index, scene, name, seen.result(), lines, unit.options) for name in made]
+    more = [pool.submit(_run_index, scene, name, running.seen.result(), lines, unit.options) for name in made]
     for name, index_task in zip(made, more, strict=True):
         found.setdefault(name, []).append(index_task.result())
 

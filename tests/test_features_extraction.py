@@ -79,10 +79,12 @@ def test_blocks_give_what_the_whole_gives(tmp_path: Path) -> None:
         *(shapely.Point(500_000 + x, 5_000_000 - y).buffer(70) for x in (90, 250, 420) for y in (80, 333))
     )
     tables = []
-    for side in (2048, 32):
-        options = OPTIONS.model_copy(update={"block_px": side, "mask": MaskOptions()})
-        extract(table(row_of), fields, options, tmp_path / str(side))
-        tables.append(read_observations(tmp_path / str(side)))
+    for side, ahead in ((2048, 512), (32, 512), (32, 0)):
+        changed = {"block_px": side, "read_ahead_mb": ahead, "mask": MaskOptions()}
+        out = tmp_path / f"{side}-{ahead}"
+        extract(table(row_of), fields, OPTIONS.model_copy(update=changed), out)
+        tables.append(read_observations(out))
+    assert tables[1].equals(tables[2]), "reading ahead must change nothing"
     for name in (*STATISTICS, "pixel_count", "valid_share"):
         np.testing.assert_allclose(
             tables[1][name].to_numpy(), tables[0][name].to_numpy(), rtol=1e-6, err_msg=name

@@ -3,48 +3,52 @@
 The case: 10 uint16 bands as DEFLATE-compressed tiled GeoTIFFs of 2,500 x 2,500 pixels with a field pattern,
 cloudy pixels set to nodata (so that the peers mask them as we do) and a scene classification that says the
 same; 5,000 parcels shrunk by 10 m; mean, standard deviation, minimum, maximum, median and count. The peers
-read the same files with their own readers. Rows: work, subject, metric, value, low, high, n, unit; value is
-the median of n runs, low and high their extremes. `decode_only` is our decoder with our threads on the same
-blocks and nothing else.
+read the same files with their own readers. Subjects take turns, round after round; value is the median of n
+rounds, low and high their extremes. `decode_only` is our decoder with our threads on the same blocks and
+nothing else. Dates are hard links of one. `--keep DIR` keeps what was made and done, to go on after a stop.
 """
 
 import argparse
-import itertools
 import json
+import logging
 import os
 import platform
 import resource
 import shutil
+import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import geopandas as gpd
 import numpy as np
 import polars as pl
-import rasterio
-import shapely
 from affine import Affine
 from odc.geo.geobox import GeoBox
-from scipy import ndimage
 
 from features.coverage import coverage_of
 from features.extract_options import ExtractOptions
 from features.extraction import extract
 from features.imagery import MaskOptions, grid_of, layout_of, read_window
 from features.observations import read_observations
+from features.partitions import extract_partitioned, write_partitions
 from features.schema import ACQUISITIONS, OPTICAL_BANDS
-from features.units import Unit, run_unit, tile_coverage
-from features.zonal import summarise
+from features.units import Unit, forget_tiles, run_unit, tile_coverage
+from features.zonal import summarise_bands
+from tests.benchmarks.zonal_data import LEFT, TOP, acquisition, linked, make_case, parcel_grid, texture
+from tests.benchmarks.zonal_peers import (
+    exactextract_arrays,
+    exactextract_files,
+    float_error,
+    largest_errors,
+    rasterstats_seconds,
+)
 
-LEFT, TOP = 500_000.0, 5_000_000.0
 STATISTICS = ("mean", "std", "min", "max", "median")
-PEER = {"mean": "mean", "std": "stdev", "min": "min", "max": "max", "median": "median", "count": "count"}
 OPTIONS = ExtractOptions(
     optical=OPTICAL_BANDS,
     radar=(),
@@ -55,91 +59,6 @@ OPTIONS = ExtractOptions(
 Row = dict[str, Any]
 
 
-def texture(rng: np.random.Generator, side: int, fields: np.ndarray) -> np.ndarray:
-    """Raw reflectance: one level a field, smooth variation within, and noise."""
-    level = rng.uniform(1300, 4500, fields.max() + 1)[fields]
-    smooth = ndimage.zoom(rng.normal(0, 120, (side // 10 + 1, side // 10 + 1)), 10, order=1)[:side, :side]
-    return (level + smooth + rng.normal(0, 25, (side, side))).clip(1, 20_000).astype(np.uint16)
-
-
-def write_raster(path: Path, values: np.ndarray, step: float = 10.0) -> None:
-    """A tiled GeoTIFF as agencies publish: blocks of 512, DEFLATE, horizontal differences."""
-    shape = {"height": values.shape[0], "width": values.shape[1], "count": 1, "dtype": values.dtype.name}
-    layout = {
-        "tiled": True,
-        "blockxsize": 512,
-        "blockysize": 512,
-        "compress": "deflate",
-        "predictor": 2,
-        "zlevel": 6,
-    }
-    where = {"crs": "EPSG:32635", "transform": Affine(step, 0, LEFT, 0, -step, TOP), "nodata": 0}
-    with rasterio.open(path, "w", driver="GTiff", **shape, **layout, **where) as raster:
-        raster.write(values, 1)
-
-
-def parcel_grid(side: int, count: int, seed: int = 0) -> gpd.GeoDataFrame:
-    """`count` quadrilaterals in rows, their corners moved at random, that fill the raster but for gaps."""
-    across = int(np.ceil(np.sqrt(count)))
-    size = side * 10 / across
-    rng = np.random.default_rng(seed)
-    corner = np.array([[0.04, 0.04], [0.96, 0.04], [0.96, 0.96], [0.04, 0.96]])
-    moved = corner[None] + rng.uniform(-0.035, 0.035, (count, 4, 2))
-    at = np.column_stack([np.arange(count) % across, np.arange(count) // across])
-    points = (at[:, None, :] + moved) * size
-    points = np.stack([LEFT + points[..., 0], TOP - points[..., 1]], axis=-1)
-    rings = np.concatenate([points, points[:, :1]], axis=1)
-    ids = [f"{i:07d}" for i in range(count)]
-    return gpd.GeoDataFrame({"parcel_id": ids}, geometry=shapely.polygons(rings), crs=32635)
-
-
-def make_case(
-    folder: Path, side: int, bands: Sequence[str] = OPTICAL_BANDS, one_file: bool = False
-) -> list[dict[str, Any]]:
-    """Write the bands and the scene classification; assets as the acquisitions table has them."""
-    rng = np.random.default_rng(1)
-    across = max(side // 35, 1)
-    fields = np.add.outer(np.arange(side) * across // side * across, np.arange(side) * across // side)
-    cloud = (
-        ndimage.zoom(rng.random((side // 50 + 1, side // 50 + 1)), 25, order=0)[: side // 2, : side // 2]
-        < 0.2
-    )
-    hidden = cloud.repeat(2, axis=0).repeat(2, axis=1)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_raster(folder / "scl.tif", np.where(cloud, 9, 4).astype(np.uint8), 20.0)
-    assets = [asset("scl", folder / "scl.tif")]
-    for band in bands:
-        path = folder / f"{band}.tif"
-        if one_file and band != bands[0]:
-            path.hardlink_to(folder / f"{bands[0]}.tif")
-        else:
-            values = texture(rng, side, fields)
-            values[: hidden.shape[0], : hidden.shape[1]][hidden] = 0
-            write_raster(path, values)
-        assets.append(asset(band, path))
-    return assets
-
-
-def asset(band: str, path: Path) -> dict[str, Any]:
-    unit = "class" if band == "scl" else "reflectance"
-    return {"band": band, "href": str(path), "scale": 1.0, "offset": 0.0, "nodata": 0.0, "unit": unit}
-
-
-def acquisition(assets: list[dict[str, Any]], day: int = 0, tile: str = "35VLF") -> dict[str, Any]:
-    values = [
-        f"S2_{tile}_{day:03d}",
-        datetime(2024, 4, 1) + timedelta(days=day),
-        "s2",
-        None,
-        None,
-        "a",
-        "05.10",
-        tile,
-        32635,
-    ]
-    return dict(zip(ACQUISITIONS.names(), [*values, assets], strict=True))
-
-
 def row(work: str, subject: str, metric: str, values: Sequence[float], unit: str) -> Row:
     found = [float(value) for value in values]
     return {
@@ -148,13 +67,16 @@ def row(work: str, subject: str, metric: str, values: Sequence[float], unit: str
     }  # fmt: skip
 
 
-def timed(function: Callable[[], Any], times: int) -> list[float]:
-    found = []
-    for _ in range(times):
-        start = time.perf_counter()
-        function()
-        found.append(time.perf_counter() - start)
-    return found
+def seconds(function: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    function()
+    return time.perf_counter() - start
+
+
+def rounds(subjects: dict[str, Callable[[], Any]], times: int) -> dict[str, np.ndarray]:
+    """Seconds of every subject, in turns, so that whatever else the machine does meets them alike."""
+    found = [{name: seconds(function) for name, function in subjects.items()} for _ in range(times)]
+    return {name: np.array([each[name] for each in found]) for name in subjects}
 
 
 def peak_gib() -> float:
@@ -162,49 +84,74 @@ def peak_gib() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
+def size_of(quick: bool) -> tuple[int, int]:
+    return (1000, 800) if quick else (2500, 5000)
+
+
 def cog_10_bands(folder: Path, quick: bool) -> list[Row]:
-    """Ten bands of one date, from files to a written part."""
-    work, side, count, times = (
-        "cog_10_bands",
-        (1000 if quick else 2500),
-        (800 if quick else 5000),
-        (3 if quick else 7),
-    )
+    """Ten bands of one date, from files to a written part, coverage cached."""
+    work, (side, count) = "cog_10_bands", size_of(quick)
     assets = make_case(folder / "imagery", side)
     parcels = parcel_grid(side, count)
     shrunk = parcels.set_geometry(parcels.buffer(-10))
-    start = time.perf_counter()
-    coverage_of(shrunk.geometry, shrunk["parcel_id"].to_numpy(), grid_of(assets[1]["href"]))
-    with_coverage = time.perf_counter() - start
-    extract(
-        pl.DataFrame([acquisition(assets)], schema=ACQUISITIONS), parcels, OPTIONS, folder / "out"
-    )  # compiles, caches
-    observations = read_observations(folder / "out")
-    unit = _unit(folder, assets)
-    ours = timed(lambda: _again(unit), times)
-    decode = timed(lambda: _decode(unit), times)
-    rows = [
-        row(work, "cropcheck", "seconds", ours, "s"),
-        row(work, "decode_only", "seconds", decode, "s"),
-        row(work, "cropcheck", "over_decode_only", [np.median(ours) / np.median(decode)], "1"),
+    one = pl.DataFrame([acquisition(assets)], schema=ACQUISITIONS)
+    extract(one, parcels, OPTIONS, folder / "out")  # compiles, caches
+    observations, unit = read_observations(folder / "out"), _unit(folder, assets)
+    fastest = "exactextract_raster_sequential"
+    took = rounds(
+        {
+            "cropcheck": lambda: _again(unit),
+            "decode_only": lambda: _decode(unit),
+            fastest: lambda: exactextract_files(assets, shrunk, "raster-sequential"),
+        },
+        3 if quick else 5,
+    )
+    default = seconds(lambda: exactextract_files(assets, shrunk, "feature-sequential"))
+    rows = [row(work, name, "seconds", found, "s") for name, found in took.items()]
+    rows.append(row(work, "exactextract", "seconds", [default], "s"))
+    times, over = took[fastest] / took["cropcheck"], took["cropcheck"] / took["decode_only"]
+    rows.append(row(work, "cropcheck", "times_faster_than_exactextract", times, "1"))
+    rows.append(row(work, "cropcheck", "over_decode_only", over, "1"))
+    slow = rasterstats_seconds(assets, shrunk)
+    if slow is not None:
+        rows.append(row(work, "rasterstats", "seconds_extrapolated_from_50_parcels_of_one_band", [slow], "s"))
+    worst = largest_errors(assets, exactextract_files(assets, shrunk, "raster-sequential"), observations)
+    exact = max(worst[name] for name in ("mean", "min", "max", "count"))
+    return [
+        *rows,
+        row(work, "cropcheck", "max_relative_error", [exact], "1"),
+        row(work, "cropcheck", "max_relative_error_std", [worst["std"]], "1"),
+        row(work, "cropcheck", "max_relative_difference_median_on_integers", [worst["median"]], "1"),
     ]
-    peers = _exactextract_rows(work, assets, shrunk, observations, quick)
-    fastest = min(r["value"] for r in peers if r["metric"] == "seconds")
-    rows += [*peers, *_rasterstats_rows(work, assets, shrunk)]
-    rows.append(row(work, "cropcheck", "times_faster_than_exactextract", [fastest / np.median(ours)], "1"))
-    for dates in (1, 20, 60):
-        spent = with_coverage + dates * float(np.median(ours))  # dates cost alike, as `full_tile` shows
-        rows.append(row(work, "cropcheck", f"seconds_with_coverage_{dates}_extrapolated", [spent], "s"))
-        rows.append(
-            row(
-                work,
-                "exactextract_fastest",
-                f"seconds_with_coverage_{dates}_extrapolated",
-                [fastest * dates],
-                "s",
-            )
-        )
-        rows.append(row(work, "cropcheck", f"times_faster_{dates}", [fastest * dates / spent], "1"))
+
+
+def cog_many_dates(folder: Path, quick: bool) -> list[Row]:
+    """1, 20 and 60 dates, coverage included: all measured for us; the peer, who pays every date alike, on
+    some dates of the 60, of which the median counts for each."""
+    work, (side, count) = "cog_10_bands", size_of(quick)
+    assets = make_case(folder / "imagery", side)
+    parcels = parcel_grid(side, count)
+    shrunk = parcels.set_geometry(parcels.buffer(-10))
+    dates = [linked(assets, folder / "dates" / f"{day:02d}") for day in range(60)]
+    table = pl.DataFrame([acquisition(own, day) for day, own in enumerate(dates)], schema=ACQUISITIONS)
+    extract(table.head(1), parcels, OPTIONS, folder / "warm")  # compiles
+
+    def ours(number: int) -> float:
+        shutil.rmtree(folder / "out", ignore_errors=True)
+        forget_tiles()
+        return seconds(lambda: extract(table.head(number), parcels, OPTIONS, folder / "out"))
+
+    peer, found = [], {1: [], 20: [], 60: []}
+    for turn, (number, own) in enumerate(zip((1, 1, 1, 20, 60), dates[::12], strict=True)):
+        found[number].append(ours(number))
+        if turn < (2 if quick else 5):
+            peer.append(seconds(lambda own=own: exactextract_files(own, shrunk, "raster-sequential")))
+    each = float(np.median(peer))
+    rows = [row(work, "exactextract_raster_sequential", "seconds_per_date_of_60", peer, "s")]
+    for number, spent in found.items():
+        rows.append(row(work, "cropcheck", f"seconds_with_coverage_{number}", spent, "s"))
+        times = number * each / np.array(spent)
+        rows.append(row(work, "cropcheck", f"times_faster_with_coverage_{number}", times, "1"))
     return rows
 
 
@@ -224,91 +171,20 @@ def _again(unit: Unit) -> None:
 def _decode(unit: Unit) -> None:
     """Every block that a parcel touches, of all bands and the classification."""
 
-    def one(item: dict[str, Any]) -> np.ndarray:
+    def one(item: dict[str, Any]) -> None:
         layout = layout_of(item["href"])
         assert layout is not None
         coverage = tile_coverage(unit.parcels, layout.grid, unit.cache)
-        return read_window(item["href"], touched=coverage.touched(layout.block))
+        read_window(item["href"], touched=coverage.touched(layout.block))
 
     with ThreadPoolExecutor(unit.options.threads) as pool:
         list(pool.map(one, unit.row["assets"]))
 
 
-def _exactextract_rows(
-    work: str,
-    assets: list[dict[str, Any]],
-    parcels: gpd.GeoDataFrame,
-    observations: pl.DataFrame,
-    quick: bool,
-) -> list[Row]:
-    from exactextract import exact_extract
-
-    bands = [item for item in assets if item["band"] != "scl"]
-    rows, found = [], {}
-    for name, strategy in (
-        ("exactextract", "feature-sequential"),
-        ("exactextract_raster_sequential", "raster-sequential"),
-    ):
-        if name == "exactextract" and not quick and os.environ.get("SKIP_SLOW_PEERS"):
-            continue
-        seconds = []
-        for _ in range(1):
-            start = time.perf_counter()
-            found = exact_extract(
-                [item["href"] for item in bands], parcels, list(PEER.values()),
-                include_cols=["parcel_id"], strategy=strategy, output="pandas",
-            )  # fmt: skip
-            seconds.append(time.perf_counter() - start)
-        rows.append(row(work, name, "seconds", seconds, "s"))
-    rows += _errors(work, bands, found, observations)
-    return rows
-
-
-def _errors(work: str, bands: list[dict[str, Any]], found: Any, observations: pl.DataFrame) -> list[Row]:
-    """Largest relative difference to exactextract; the median apart: on integers theirs is another."""
-    worst = dict.fromkeys(PEER, 0.0)
-    for item in bands:
-        mine = observations.filter(pl.col("feature") == item["band"]).rename({"pixel_count": "count"})
-        for name, theirs in PEER.items():
-            column = next(
-                c for c in found.columns if c.startswith(Path(item["href"]).stem) and c.endswith(f"_{theirs}")
-            )
-            joined = mine.join(
-                pl.DataFrame({"parcel_id": found["parcel_id"].to_numpy(), "peer": found[column].to_numpy()}),
-                on="parcel_id",
-            )
-            pair = joined.filter(pl.col("count") > 1e-6).select(pl.col(name).cast(pl.Float64), "peer")
-            difference = ((pair[name] - pair["peer"]).abs() / pair["peer"].abs().clip(1e-9)).max()
-            worst[name] = max(worst[name], float(difference or 0))
-    exact = max(worst[name] for name in ("mean", "min", "max", "count"))
-    return [
-        row(work, "cropcheck", "max_relative_error", [exact], "1"),
-        row(work, "cropcheck", "max_relative_error_std", [worst["std"]], "1"),
-        row(work, "cropcheck", "max_relative_difference_median_on_integers", [worst["median"]], "1"),
-    ]
-
-
-def _rasterstats_rows(work: str, assets: list[dict[str, Any]], parcels: gpd.GeoDataFrame) -> list[Row]:
-    try:
-        from rasterstats import zonal_stats
-    except ImportError:
-        return []
-    few = parcels.iloc[:: max(len(parcels) // 50, 1)]
-    start = time.perf_counter()
-    zonal_stats(
-        few.geometry, assets[1]["href"], stats=["mean", "std", "min", "max", "median", "count"], nodata=0
-    )
-    spent = (time.perf_counter() - start) * len(parcels) / len(few) * (len(assets) - 1)
-    return [row(work, "rasterstats", "seconds_extrapolated_from_50_parcels_of_one_band", [spent], "s")]
-
-
 def in_memory(folder: Path, quick: bool) -> list[Row]:
-    """Statistics alone: ten bands as float32 arrays, coverage at hand, one thread and two."""
+    """Statistics alone: ten bands as uint16 arrays, coverage at hand, one thread and two."""
     del folder
-    from exactextract import exact_extract
-    from exactextract.raster import NumPyRasterSource
-
-    work, side, count = "in_memory", (1000 if quick else 2500), (800 if quick else 5000)
+    work, (side, count) = "in_memory", size_of(quick)
     rng = np.random.default_rng(2)
     across = side // 35
     fields = np.add.outer(np.arange(side) * across // side * across, np.arange(side) * across // side)
@@ -317,123 +193,91 @@ def in_memory(folder: Path, quick: bool) -> list[Row]:
     parcels = parcels.set_geometry(parcels.buffer(-10))
     grid = GeoBox((side, side), Affine(10, 0, LEFT, 0, -10, TOP), "EPSG:32635")
     coverage = coverage_of(parcels.geometry, parcels["parcel_id"].to_numpy(), grid)
-
-    def ours(pool: ThreadPoolExecutor | None) -> None:
-        def one(block: np.ndarray) -> None:
-            summarise(block, coverage, coverage.weights, STATISTICS, 0)
-
-        list(map(one, blocks) if pool is None else pool.map(one, blocks))
-
-    ours(None)
-    one = timed(lambda: ours(None), 5)
-    with ThreadPoolExecutor(2) as pool:
-        two = timed(lambda: ours(pool), 5)
-    wkt, bounds = parcels.crs.to_wkt(), grid.boundingbox
-    sources = [
-        NumPyRasterSource(block, *bounds, nodata=0, name=f"b{k}", srs_wkt=wkt)
-        for k, block in enumerate(blocks)
-    ]
-    peer = timed(
-        lambda: exact_extract(sources, parcels, list(PEER.values()), output="pandas"), 1 if quick else 2
+    ours = {
+        f"cropcheck_{threads}_thread{'s' * (threads > 1)}": lambda threads=threads: summarise_bands(
+            blocks, coverage, coverage.weights, STATISTICS, 0, threads
+        )
+        for threads in (1, 2)
+    }
+    rounds(ours, 2)  # compiles
+    took = rounds(
+        ours | {"exactextract": lambda: exactextract_arrays(blocks, parcels, grid)}, 3 if quick else 5
     )
     per = 1e6 / (count * len(blocks))
-    rows = [
-        row(work, name, "microseconds_per_parcel_and_band", [t * per for t in found], "us")
-        for name, found in (("cropcheck_1_thread", one), ("cropcheck_2_threads", two), ("exactextract", peer))
-    ]
-    rows.append(
-        row(
-            work,
-            "cropcheck_1_thread",
-            "times_faster_than_exactextract",
-            [np.median(peer) / np.median(one)],
-            "1",
-        )
-    )
-    rows.append(
-        row(
-            work,
-            "cropcheck_2_threads",
-            "times_faster_than_exactextract",
-            [np.median(peer) / np.median(two)],
-            "1",
-        )
-    )
-    exact = _float_error(blocks[0], coverage, parcels, grid)
+    metric = "microseconds_per_parcel_and_band"
+    rows = [row(work, name, metric, found * per, "us") for name, found in took.items()]
+    metric = "times_faster_than_exactextract"
+    rows += [row(work, name, metric, took["exactextract"] / took[name], "1") for name in ours]
+    exact = float_error(blocks[0], coverage, parcels, grid, STATISTICS)
     return [*rows, row(work, "cropcheck", "max_relative_error_float_with_median", [exact], "1")]
-
-
-def _float_error(block: np.ndarray, coverage: Any, parcels: gpd.GeoDataFrame, grid: GeoBox) -> float:
-    """Over parcels of a float raster without two pixels of one value, where both define the median alike."""
-    from exactextract import exact_extract
-    from exactextract.raster import NumPyRasterSource
-
-    from features.zonal import gathered, zonal
-
-    jitter = block.astype(np.float32) + np.random.default_rng(3).random(block.shape, np.float32)
-    source = NumPyRasterSource(jitter, *grid.boundingbox, srs_wkt=parcels.crs.to_wkt())
-    found = exact_extract(source, parcels, [PEER[name] for name in STATISTICS], output="pandas")
-    values, _ = zonal(jitter, coverage, STATISTICS)
-    peer = found[[PEER[name] for name in STATISTICS]].to_numpy(float)
-    line, at = gathered(jitter, coverage), coverage.offsets
-    distinct = [len(np.unique(line[a:b])) == b - a for a, b in itertools.pairwise(at)]
-    return float(np.nanmax(np.abs(values / peer - 1)[np.array(distinct)]))
 
 
 def full_tile(folder: Path, quick: bool) -> list[Row]:
     """A whole Sentinel-2 tile, date after date: time, peak memory, and how much it grows."""
-    work, side, count, dates = (
-        "full_tile",
-        (2745 if quick else 10_980),
-        (2500 if quick else 40_000),
-        (4 if quick else 20),
-    )
-    if not quick:
-        dates = int(os.environ.get("FULL_TILE_DATES", str(dates)))
+    work, side, count, dates = "full_tile", *((2745, 2500, 4) if quick else (10_980, 40_000, 20))
     assets = make_case(folder / "imagery", side, one_file=True)
+    table = pl.DataFrame([acquisition(assets, day) for day in range(dates)], schema=ACQUISITIONS)
+    parcels, before = parcel_grid(side, count), peak_gib()
     start = time.perf_counter()
-    rows_of = [acquisition(assets, day) for day in range(dates)]
     peaks, spent = [], []
 
     def progress(done: int, total: int) -> None:
-        del done, total
         peaks.append(peak_gib())
         spent.append(time.perf_counter() - start)
+        print(f"  date {done}/{total} at {spent[-1]:.0f} s, peak {peaks[-1]:.3f} GiB", flush=True)
 
-    extract(
-        pl.DataFrame(rows_of, schema=ACQUISITIONS),
-        parcel_grid(side, count),
-        OPTIONS,
-        folder / "out",
-        progress=progress,
-    )
+    extract(table, parcels, OPTIONS, folder / f"out-{time.time_ns()}", progress=progress)
     each = np.diff(spent)
+    growth = [peaks[-1] / peaks[0] - 1]
     return [
-        row(work, "cropcheck", "seconds_per_date", each.tolist(), "s"),
+        row(work, "cropcheck", "seconds_per_date", each, "s"),
         row(work, "cropcheck", "seconds_first_date_with_coverage", spent[:1], "s"),
         row(work, "cropcheck", "peak_gib", peaks[-1:], "GiB"),
-        row(
-            work,
-            "cropcheck",
-            "peak_growth_after_second_date",
-            [peaks[-1] / peaks[min(1, dates - 1)] - 1],
-            "1",
-        ),
-        row(work, "cropcheck", "parcels_per_second", (count / each).tolist(), "1/s"),
+        row(work, "cropcheck", "peak_gib_before", [before], "GiB"),
+        row(work, "cropcheck", "peak_growth_after_first_date", growth, "1"),
+        row(work, "cropcheck", "parcels_per_second", count / each, "1/s"),
     ]
 
 
 def million_parcels(folder: Path, quick: bool) -> list[Row]:
-    """Many parcels over one date, tile by tile, out of a partitioned file; with coverage, nothing cached."""
-    from features.partitions import extract_partitioned, write_partitions
+    """Many parcels over one date, tile by tile, out of a partitioned file; with coverage, nothing cached.
 
-    work = "million_parcels"
-    total = int(os.environ.get("MILLION_PARCELS", "4000" if quick else "1000000"))
-    side, per_tile = (1000, 1000) if quick else (10_980, 100_000)
-    tiles = max(total // per_tile, 1)
-    assets = make_case(folder / "imagery", side, bands=("B04", "B08"), one_file=True)
-    # the same pixels under shifted coordinates: tiles side by side
-    rows_of = [acquisition(_shifted(folder, assets, k, side), 0, f"35V{k:02d}") for k in range(tiles)]
+    Tiles lie side by side; two bands and an index of them.
+    """
+    work, side, per_tile, tiles = "million_parcels", *((1000, 1000, 4) if quick else (10_980, 200_000, 5))
+    assets = [
+        make_case(
+            folder / "imagery" / f"{k}", side, ("B04", "B08"), one_file=True, left=LEFT + k * side * 10.0
+        )
+        for k in range(tiles)
+    ]
+    rows_of = [acquisition(own, 0, f"35V{k:02d}") for k, own in enumerate(assets)]
+    if not (folder / "parcels").exists():
+        _write_million(folder / "parcels", side, per_tile, tiles)
+    options = OPTIONS.model_copy(update={"optical": ("B04", "B08", "ndvi")})
+    out, spent, start = folder / f"out-{time.time_ns()}", [0.0], time.perf_counter()
+
+    def progress(done: int, total: int) -> None:
+        del total
+        if done == 1:  # of a tile
+            spent.append(time.perf_counter() - start)
+            print(f"  tile {len(spent) - 1}/{tiles} at {spent[-1]:.0f} s, {peak_gib():.3f} GiB", flush=True)
+
+    table = pl.DataFrame(rows_of, schema=ACQUISITIONS)
+    account = extract_partitioned(table, folder / "parcels", options, out, progress)
+    assert account.went_out == tiles, account
+    seen = read_observations(out, ["ndvi"])
+    assert seen.height == tiles * per_tile, seen.height
+    each = np.diff(spent)
+    return [
+        row(work, "cropcheck", "parcels", [tiles * per_tile], "1"),
+        row(work, "cropcheck", "seconds_per_tile_with_coverage", each, "s"),
+        row(work, "cropcheck", "parcels_per_second", per_tile / each, "1/s"),
+        row(work, "cropcheck", "peak_gib", [peak_gib()], "GiB"),
+    ]
+
+
+def _write_million(target: Path, side: int, per_tile: int, tiles: int) -> None:
     one = parcel_grid(side, per_tile)
 
     def chunks() -> Any:
@@ -442,61 +286,56 @@ def million_parcels(folder: Path, quick: bool) -> list[Row]:
             part["parcel_id"] = [f"{k:02d}-{name}" for name in one["parcel_id"]]
             yield part.set_geometry(one.translate(xoff=k * side * 10.0))
 
-    write_partitions(chunks(), folder / "parcels")
-    options = OPTIONS.model_copy(update={"optical": ("B04", "B08", "ndvi")})
-    start = time.perf_counter()
-    account = extract_partitioned(
-        pl.DataFrame(rows_of, schema=ACQUISITIONS), folder / "parcels", options, folder / "out"
-    )
-    spent = time.perf_counter() - start
-    assert account.went_out == tiles, account
-    return [
-        row(work, "cropcheck", "parcels", [tiles * per_tile], "1"),
-        row(work, "cropcheck", "seconds_with_coverage", [spent], "s"),
-        row(work, "cropcheck", "parcels_per_second", [tiles * per_tile / spent], "1/s"),
-        row(work, "cropcheck", "peak_gib", [peak_gib()], "GiB"),
-    ]
-
-
-def _shifted(folder: Path, assets: list[dict[str, Any]], k: int, side: int) -> list[dict[str, Any]]:
-    """Copies of the files whose corner lies k tiles further east: only 48 bytes of the header differ."""
-    found = []
-    for item in assets:
-        path = folder / "imagery" / f"{k:02d}" / Path(item["href"]).name
-        path.parent.mkdir(exist_ok=True)
-        shutil.copyfile(item["href"], path)
-        with rasterio.open(path, "r+") as raster:
-            raster.transform = Affine.translation(k * side * 10.0, 0) @ raster.transform
-        found.append(item | {"href": str(path)})
-    return found
+    partial = target.with_suffix(".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    write_partitions(chunks(), partial)
+    partial.rename(target)
 
 
 def dask_2_workers(folder: Path, quick: bool) -> list[Row]:
-    """The same units on a local Dask cluster of two workers and serially; the tables must be identical."""
+    """The same units serially, on a local Dask cluster of two workers, and there with one of them killed in
+    the middle; the tables must be identical."""
     from distributed import LocalCluster
 
     from pipelines.executor import executor_for
 
-    work, side, count, dates = "dask_2_workers", 1000, 800, (4 if quick else 12)
+    work, side, count, dates = "dask_2_workers", 1000, 800, (4 if quick else 24)
     assets = make_case(folder / "imagery", side)
     options = OPTIONS.model_copy(update={"threads": 1})
     table = pl.DataFrame([acquisition(assets, day) for day in range(dates)], schema=ACQUISITIONS)
     parcels = parcel_grid(side, count)
     extract(table.head(1), parcels, options, folder / "warm")
-    serial = timed(lambda: extract(table, parcels, options, folder / "serial"), 1)
+    took, tables = {"serial": seconds(lambda: extract(table, parcels, options, folder / "serial"))}, {}
+    logging.getLogger("distributed").setLevel(logging.ERROR)  # a worker is killed on purpose
     with LocalCluster(2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
         executor = executor_for(dask=cluster.scheduler_address)
         list(executor(grid_of, [assets[1]["href"]] * 4))  # workers import what they need
-        spread = timed(lambda: extract(table, parcels, options, folder / "dask", executor=executor), 1)
-    same = read_observations(folder / "serial").equals(read_observations(folder / "dask"))
-    return [
-        row(work, "cropcheck_serial", "seconds", serial, "s"),
-        row(work, "cropcheck", "seconds", spread, "s"),
-        row(work, "cropcheck", "tables_identical", [float(same)], "1"),
-    ]
+        for name in ("spread", "killed"):
+            if name == "killed":
+                victim = next(iter(cluster.workers.values())).process.process.pid
+                threading.Thread(target=_kill_after, args=(folder / name, dates // 3, victim)).start()
+            out = folder / name
+            took[name] = seconds(lambda out=out: extract(table, parcels, options, out, executor=executor))
+    for name in took:
+        tables[name] = read_observations(folder / name)
+    rows = [row(work, f"cropcheck_{name}", "seconds", [spent], "s") for name, spent in took.items()]
+    for name in ("spread", "killed"):
+        same = float(tables["serial"].equals(tables[name]))
+        rows.append(row(work, f"cropcheck_{name}", "tables_identical", [same], "1"))
+    return rows
 
 
-WORKS = {f.__name__: f for f in (cog_10_bands, in_memory, full_tile, million_parcels, dask_2_workers)}
+def _kill_after(out: Path, parts: int, victim: int) -> None:
+    """Kill a process as soon as so many parts are written."""
+    while len(list(out.glob("parts/*/*.parquet"))) < parts:
+        time.sleep(0.002)
+    os.kill(victim, signal.SIGKILL)
+
+
+WORKS = {
+    f.__name__: f
+    for f in (cog_10_bands, cog_many_dates, in_memory, full_tile, million_parcels, dask_2_workers)
+}
 
 
 def machine() -> dict[str, str]:
@@ -524,11 +363,13 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="small inputs, fewer repeats")
     parser.add_argument("--work", nargs="*", choices=WORKS, default=list(WORKS))
     parser.add_argument("--json", type=Path, help="write the rows here")
+    parser.add_argument("--keep", type=Path, help="make files and results here, and keep them")
     chosen = parser.parse_args()
     rows: list[Row] = []
     for name in chosen.work:
-        with tempfile.TemporaryDirectory() as folder:
-            found = WORKS[name](Path(folder), chosen.quick)
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch) if chosen.keep is None else chosen.keep / name
+            found = WORKS[name](folder, chosen.quick)
         rows += found
         for entry in sorted(found, key=lambda entry: "error" not in entry["metric"]):
             label = f"{entry['work']:16} {entry['subject']:32} {entry['metric']:48}"
