@@ -187,7 +187,7 @@ def synthetic(run: Path) -> WorkSet:
     of = dict(zip(truth["parcel_id"], truth["true_class"], strict=True))
     plan = plan_folds(where, FOLDS, 0)
     y = where["crop_class"].fillna("").to_numpy().astype(str)
-    known = np.array([of[name] for name in where["parcel_id"]])
+    known = np.array([of[name] or "" for name in where["parcel_id"]])
     seasons = json.dumps(sorted({int(s) for s in where["season"]}))
     note = f"{plan.by} folds; declared classes learnt from, true ones scored; season {seasons}"
     return WorkSet("synthetic", series, y, known, plan.fold, plan.group, note)

@@ -44,9 +44,20 @@ BALANCE = {name: {"method": "class_weight", "power": 0.7} for name in POINTS}  #
 EXTRA: dict[str, dict[str, Any]] = {
     "forest_weighted": {"model": "forest", "summaries": True, "leaf_parcels": 2},
 }
-SETTINGS: dict[str, dict[str, dict[str, Any]]] = {}
-ENSEMBLES: dict[str, tuple[str, ...]] = dict.fromkeys(POINTS, SMALL)
-POOLED = ("lightgbm", "dense", "lstm", "tempcnn")
+SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
+    "synthetic": {  # as conf/synthetic.yaml has them, chosen on a region of another seed
+        "lightgbm": {"rounds": 60, "learning_rate": 0.15, "column_share": 0.05},
+        "dense": {"batch": 256, "epochs": 20},
+        "tempcnn": {"epochs": 15, "joined_steps": 2},
+    },
+    "ucr_crop": {"resnet": {"epochs": 10}, "bilstm": {"epochs": 10}, "lstm": {"joined_steps": 1}},
+}
+ENSEMBLES: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(POINTS, SMALL),
+    "ucr_crop": ("tempcnn", "lightgbm", "extratrees", "rocket"),  # one of each kind
+}
+COMBINATION = {"ucr_crop": "mean"}  # no fits without pairs of folds; elsewhere weights are learnt
+POOLED = ("lightgbm", "dense", "tempcnn")
 FOLDER = Path("out/benchmarks/crops")
 
 
@@ -58,7 +69,10 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for name in arguments.sets:
         work = load(name, data, arguments.run)
-        print(f"{name}: {len(work.y)} series, {len(set(work.truth))} classes; {work.note}", flush=True)
+        print(
+            f"{arguments.named or name}: {len(work.y)} series, {len(set(work.truth))} classes; {work.note}",
+            flush=True,
+        )
         rows += benchmark(work, arguments.only or [*OURS, *PEERS], arguments)
     print(table_of(rows))
     if arguments.json:
@@ -83,6 +97,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--run", type=Path, help="folder of a finished simulated run, for the set 'synthetic'"
     )
+    parser.add_argument("--named", help="name of that run in the table, where it is not 'synthetic'")
     parser.add_argument("--quick", action="store_true", help="few updates: shows that it works, not how well")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-ensemble", action="store_true")
@@ -93,7 +108,8 @@ def _arguments() -> argparse.Namespace:
 
 def benchmark(work: WorkSet, subjects: list[str], arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Score each subject, then the ensemble of those of ours that were run."""
-    folder = FOLDER / f"{work.name}_seed{arguments.seed}{'_quick' if arguments.quick else ''}"
+    named = arguments.named or work.name
+    folder = FOLDER / f"{named}_seed{arguments.seed}{'_quick' if arguments.quick else ''}"
     rows, best = [], {}
     for subject in subjects:
         if subject == "nearest":
@@ -104,14 +120,14 @@ def benchmark(work: WorkSet, subjects: list[str], arguments: argparse.Namespace)
         best[subject] = _predicted(fit, subject, work)
     pooled = [name for name in ENSEMBLES.get(work.name, POOLED) if name in subjects]
     if len(pooled) > 1 and not arguments.no_ensemble:
-        options = _options(work, pooled, arguments, "learnt")
+        options = _options(work, pooled, arguments, COMBINATION.get(work.name, "learnt"))
         fit = cross_fit(work.series, work.y.tolist(), work.folds, options, folder)
         rows += _scored(work, fit, ENSEMBLE, ENSEMBLE)
         best[ENSEMBLE] = _predicted(fit, ENSEMBLE, work)
         print(fit.weights.group_by("model").agg(pl.col("weight").mean()).rows())
     if work.series.sizes["feature"] == 1 and (not arguments.only or "nearest" in subjects):
         rows += nearest(work)
-    return rows + _differences(work, best)
+    return [{**row, "work": named} for row in rows + _differences(work, best)]
 
 
 def _options(
@@ -171,9 +187,9 @@ def _scored(work: WorkSet, fit: CrossFit, name: str, subject: str) -> list[dict[
 
 def _differences(work: WorkSet, best: dict[str, np.ndarray]) -> list[dict[str, Any]]:
     """Macro-F1 of ours less each peer's, on the same parcels, redrawn together."""
-    classes = sorted(set(work.truth))
+    classes = sorted({*work.truth, *(name for predicted in best.values() for name in predicted)} - {""})
     codes = {name: np.searchsorted(classes, predicted) for name, predicted in best.items()}
-    truth = np.searchsorted(classes, work.truth)
+    truth = np.where(work.truth == "", -1, np.searchsorted(classes, work.truth))
     rows = []
     for peer in PEERS:
         for name in [n for n in codes if n not in PEERS and peer in codes]:
