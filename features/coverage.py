@@ -14,6 +14,7 @@ from odc.geo.geobox import GeoBox
 from features.errors import ImageryError
 from features.exact import covered_cells
 from features.files import atomic_path, fingerprint
+from features.geometry import repair
 from features.statistics import ranges
 
 FULL = 0.999  # a pixel with at least this coverage counts as full
@@ -173,7 +174,8 @@ def coverage_of(
     Parameters
     ----------
     geometries
-        Polygons, reprojected here to the grid's CRS where theirs is another; empty or None covers nothing.
+        Polygons, reprojected here to the grid's CRS where theirs is another, and repaired where invalid;
+        empty or None covers nothing.
     parcel_ids
         One per geometry.
     grid
@@ -184,7 +186,10 @@ def coverage_of(
     check_grid(grid)
     if geometries.crs is not None and grid.crs is not None and geometries.crs != grid.crs:
         geometries = geometries.to_crs(str(grid.crs))
-    shapes = np.asarray(geometries.array, dtype=object)
+    shapes = np.array(geometries.array, dtype=object)
+    broken = ~shapely.is_valid(shapes) & ~shapely.is_missing(shapes)
+    if broken.any():  # a border that crosses itself encloses some ground negatively
+        shapes[broken] = np.asarray(repair(geometries[broken])[0].array, dtype=object)
     ids = np.asarray(parcel_ids, dtype=object)
     if cache is None:
         return _compute(shapes, ids, grid)

@@ -279,6 +279,38 @@ def physical_on_grid(asset: Mapping[str, Any], grid: GeoBox) -> np.ndarray:
     return value
 
 
+def nearest_on_grid(asset: Mapping[str, Any], grid: GeoBox) -> np.ndarray:
+    """Physical values of the asset's pixel that holds each pixel's centre; float32 `(y, x)`, NaN beyond it.
+
+    The grids need not nest: for what guides a model, not for what is counted.
+
+    Raises
+    ------
+    ImageryError
+        As `read_window`, and where the CRS differ.
+    """
+    own = grid_of(asset["href"])
+    if own.crs != grid.crs:
+        raise ImageryError(
+            f"{asset['href']} is in another coordinate system than the grid it is read on; warp it first."
+        )
+    to_own: Affine = ~own.affine @ grid.affine
+    at, inside = [], []
+    for scale, shift, size, limit in zip(
+        (to_own.e, to_own.a), (to_own.f, to_own.c), grid.shape, own.shape, strict=True
+    ):
+        index = np.floor(scale * (np.arange(size) + 0.5) + shift + 1e-6).astype(int)
+        inside.append((index >= 0) & (index < limit))
+        at.append(index[inside[-1]])
+    value = np.full(grid.shape, np.nan, np.float32)
+    if all(len(index) for index in at):
+        first, last = ([int(pick(index)) for index in at] for pick in (np.min, np.max))
+        raw = read_window(asset["href"], slice(first[0], last[0] + 1), slice(first[1], last[1] + 1))
+        chosen = np.ix_(at[0] - first[0], at[1] - first[1])
+        value[np.ix_(*inside)] = to_physical(raw, asset)[chosen]
+    return value
+
+
 def assets_by_band(row: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """The assets of one row of the acquisitions table, by band."""
     return {asset["band"]: asset for asset in row["assets"]}
@@ -315,7 +347,8 @@ def read_stack(
     acquisitions
         Rows of the acquisitions table; those of Sentinel-1 are read where polarisations are named.
     grid
-        A grid that nests in every raster's own, or equals it.
+        A grid that nests in every optical raster's own, or equals it; of radar, each pixel takes the one that
+        holds its centre.
     failed
         Where given, acquisitions that cannot be read are left out, and noted here by item id.
 
@@ -331,7 +364,7 @@ def read_stack(
     Raises
     ------
     ImageryError
-        Where a raster cannot be read or does not fit the grid.
+        Where a raster cannot be read, or an optical one does not fit the grid.
     """
     mask = mask or MaskOptions()
     optical = acquisitions.filter(pl.col("sensor") == "s2").sort("datetime", "item_id").to_dicts()
@@ -402,7 +435,7 @@ def _pass(row: Mapping[str, Any], grid: GeoBox, polarisations: Sequence[str]) ->
     values = np.full((len(polarisations), *grid.shape), np.nan, np.float32)
     for k, name in enumerate(polarisations):
         if name in assets:
-            values[k] = physical_on_grid(assets[name], grid)
+            values[k] = nearest_on_grid(assets[name], grid)
     return values
 
 

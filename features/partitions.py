@@ -17,7 +17,7 @@ from features.errors import DeclarationError, ImageryError
 from features.extract_options import ExtractOptions
 from features.extraction import Executor, Progress, extract_tiles, one_by_one, plan
 from features.files import atomic_path
-from features.geometry import inner_buffer
+from features.geometry import inner_buffer, repair
 from features.schema import PARCELS
 from features.tiling import assign_tiles
 
@@ -124,6 +124,7 @@ def extract_partitioned(
         for tile in sorted({tile for _, tile in work.references}):
             here = {sensor: grid for (sensor, name), grid in work.references.items() if name == tile}
             found = read_parcels(source, _hull(list(here.values()), own)).reset_index(drop=True)
+            found = found.set_geometry(repair(found.geometry)[0])
             buffered = inner_buffer(found.geometry, options.inner_buffer_m).reset_index(drop=True)
             chosen = {}
             for sensor in here:

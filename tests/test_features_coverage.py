@@ -94,3 +94,11 @@ def test_tiles_of_two_zones_compare_by_their_own_coordinates() -> None:
     shapes = fields((0, 0, 100, 100), (-40_000, 0, -39_900, 100))
     assert set(assign_tiles(shapes, {"35TAA": here, "34TZZ": there})) <= {"35TAA", "34TZZ"}
     assert assign_tiles(shapes, {"35TAA": here})[0] == "35TAA"
+
+
+def test_a_border_that_crosses_itself_is_repaired() -> None:
+    bow = shapely.Polygon([(1, 1), (5, 5), (5, 1), (1, 5)])  # two triangles of 4 each
+    grid = GeoBox((6, 6), Affine(1, 0, 0, 0, -1, 6), "EPSG:32635")
+    coverage = coverage_of(gpd.GeoSeries([bow, None], crs=32635), ["a", "b"], grid)
+    assert coverage.covered().tolist() == [8, 0]
+    assert coverage.pixels.tolist() == [8, 0]

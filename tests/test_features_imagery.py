@@ -11,6 +11,7 @@ from features.imagery import (
     clear_mask,
     crop,
     grid_of,
+    nearest_on_grid,
     physical_on_grid,
     placed,
     read_stack,
@@ -19,7 +20,7 @@ from features.imagery import (
     to_physical,
 )
 from features.tiff import read_blocks, read_layout
-from tests.small_imagery import SIDE, all_clear, asset, optical, radar, scene, table, write_tif
+from tests.small_imagery import LEFT, SIDE, TOP, all_clear, asset, optical, radar, scene, table, write_tif
 
 RNG = np.random.default_rng(3)
 
@@ -166,3 +167,14 @@ def test_stack_holds_bands_masks_and_backscatter_on_one_grid(tmp_path: Path) -> 
         10 * np.log10(power["vv"][4:24, 2:32]), abs=1e-4
     )
     assert float(stack["x"][0]) == 500_025
+
+
+def test_radar_on_a_lattice_of_its_own_gives_the_pixel_that_holds_the_centre(tmp_path: Path) -> None:
+    values = np.arange(1, 17, dtype=np.float32).reshape(4, 4)  # pixels of 20 m, the corner 4 m to the east
+    path = write_tif(tmp_path / "vv.tif", values, step=20.0, corner=(LEFT + 4, TOP), nodata=0.0)
+    grid = GeoBox((2, 5), Affine(10, 0, LEFT, 0, -10, TOP), "EPSG:32635")
+    # centres at 5, 15, 25, 35, 45 m east: 1, 11, 21, 31, 41 m into the raster
+    expected = [[1, 1, 2, 2, 3]] * 2
+    assert nearest_on_grid(asset("s0vv_db", path, "db"), grid).tolist() == expected
+    west = GeoBox((1, 2), Affine(10, 0, LEFT - 10, 0, -10, TOP), "EPSG:32635")
+    np.testing.assert_array_equal(nearest_on_grid(asset("s0vv_db", path, "db"), west), [[np.nan, 1]])
