@@ -19,9 +19,7 @@ from features.observations import read_observations
 from tests.small_imagery import all_clear, field, optical, parcels, scene, table
 
 HOST = "127.0.0.1:5179"
-SIGNED = (
-    "AWS4-HMAC-SHA256 Credential=testing/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0"
-)
+SCOPE = "Credential=testing/20260101/us-east-1/s3/aws4_request"
 
 
 def put(path: str, data: bytes = b"") -> None:
