@@ -1,5 +1,6 @@
 """A model's settings are searched for, and the best written as a file to lay over a config."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,10 +43,25 @@ def tune_model(config: RunConfig, workspace: Workspace, model: str, trials: int)
     if tracker:
         tracker.close(parent, [], {"best": str(found.value)})
     path = write_best(found, workspace.tuned / f"{model}.yaml")
-    write_table(
-        found.trials.rename({"number": "trial"}).with_columns(model=pl.lit(model)), workspace.table("tuning")
-    )
+    for name, table in tuning_tables(found).items():
+        write_table(beside_other_models(table, workspace.table(name)), workspace.table(name))
     return f"{_described(found, options.metric)}\nUse it: cropcheck run CONFIG --with {path}"
+
+
+def tuning_tables(found: Tuned) -> dict[str, pl.DataFrame]:
+    """Return the evaluation tables of a search: its trials, and what mattered where that can be said."""
+    shares = sorted(found.importance.items(), key=lambda item: -item[1])
+    importance = pl.DataFrame(shares, schema={"option": pl.String, "share": pl.Float64}, orient="row")
+    tables = {"tuning": found.trials, "tuning_importance": importance}
+    return {name: table.select(pl.lit(found.name).alias("model"), pl.all()) for name, table in tables.items()}
+
+
+def beside_other_models(table: pl.DataFrame, path: Path) -> pl.DataFrame:
+    """Return the rows of one model, and those of the others that `path` holds."""
+    if not path.is_file():
+        return table
+    others = pl.read_parquet(path).filter(~pl.col("model").is_in(table["model"].unique().to_list()))
+    return pl.concat([others, table], how="diagonal_relaxed")
 
 
 def _task(config: RunConfig, workspace: Workspace) -> tuple[Any, np.ndarray, np.ndarray]:

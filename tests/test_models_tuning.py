@@ -2,13 +2,17 @@
 
 from pathlib import Path
 
+import polars as pl
 import pytest
 import yaml
 
 from features.errors import ModelError
+from features.schema import check_columns
 from models.crops.catalogue import NAMES, build
 from models.crops.options import TrainOptions
-from models.tuning import SPACES, Range, TuneOptions, search, tune, write_best
+from models.tuning import SPACES, Range, Tuned, TuneOptions, search, tune, write_best
+from pipelines.tune import beside_other_models, tuning_tables
+from reports.evaluation import TABLES
 from tests.crop_worlds import crop_world
 
 
@@ -27,6 +31,17 @@ def test_a_search_resumes_and_its_best_is_a_config(tmp_path: Path) -> None:
     assert again.value >= first.value
     written = yaml.safe_load(write_best(again, tmp_path / "best.yaml").read_text())
     assert TrainOptions.model_validate(written["train"]).models["lightgbm"] == again.best
+
+
+def test_tables_of_two_searches_stand_side_by_side_as_the_report_reads_them(tmp_path: Path) -> None:
+    trials = pl.DataFrame({"number": [0], "state": ["complete"], "value": [0.5], "units": [8]})
+    path = tmp_path / "tuning.parquet"
+    for name, shares in (("dense", {"units": 1.0}), ("lstm", {}), ("dense", {"units": 1.0})):
+        tables = tuning_tables(Tuned(name, {}, 0.5, trials, shares))
+        for kind in ("tuning", "tuning_importance"):
+            check_columns(tables[kind].columns, TABLES[kind], kind)
+        beside_other_models(tables["tuning"], path).write_parquet(path)
+    assert pl.read_parquet(path)["model"].to_list() == ["lstm", "dense"]
 
 
 def test_a_hopeless_trial_is_pruned(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ class DenseOptions(NeuralOptions):
     """The dense network: flatten, three dense layers, batch normalisation after two of them."""
 
     units: int = Field(128, ge=2, description="Units of the first two layers; the third has half as many.")
-    epochs: int = Field(30, ge=1, description="Passes over the training parcels.")
     dropout: float = Field(0.4, ge=0, lt=1, description="Share of units dropped while training.")
 
 
