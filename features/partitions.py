@@ -15,11 +15,13 @@ from odc.geo.geobox import GeoBox
 from features.accounting import Tally
 from features.errors import DeclarationError, ImageryError
 from features.extract_options import ExtractOptions
-from features.extraction import Executor, Progress, extract_tiles, one_by_one, plan
+from features.extraction import extract_tiles
 from features.files import atomic_path
 from features.geometry import inner_buffer, repair
 from features.schema import PARCELS
 from features.tiling import assign_tiles
+from features.work_plan import plan
+from features.workers import Executor, Progress, one_by_one
 
 ROWS = 65_536  # parcels in a partition file, sorted along a space-filling curve
 GROUP = 4_096  # parcels in a row group: the unit that a spatial query reads

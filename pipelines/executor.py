@@ -11,13 +11,12 @@ from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wai
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
 from multiprocessing import get_context
-from typing import Any, TypeVar
+from typing import Any
 
 from features.errors import ConfigError, StageError
+from features.workers import Item, Result, one_by_one
 
 log = logging.getLogger(__name__)
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 AHEAD = 4  # units handed out per worker: enough to keep it busy, few enough for any scheduler's memory
 LOSSES = 3  # times that workers may die in a row without any unit ending in between
@@ -47,12 +46,7 @@ def executor_for(workers: int = 1, dask: str | None = None) -> Callable[..., Ite
         return OnDask(dask)
     if workers < 1:
         raise ConfigError(f"--workers {workers} leaves nobody to work; give 1 or more.")
-    return serially if workers == 1 else InProcesses(workers)
-
-
-def serially(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-    """Run units one after another."""
-    return map(function, items)
+    return one_by_one if workers == 1 else InProcesses(workers)
 
 
 class InProcesses:

@@ -11,7 +11,8 @@ from features.errors import ConfigError, StageError
 from features.extract_options import ExtractOptions
 from features.extraction import extract
 from features.observations import read_observations
-from pipelines.executor import InProcesses, executor_for, serially
+from features.workers import one_by_one
+from pipelines.executor import InProcesses, executor_for
 from tests.small_imagery import all_clear, field, optical, parcels, scene, table
 from tests.worker_jobs import always_die, die_once, double
 
@@ -19,8 +20,8 @@ OPTIONS = ExtractOptions(optical=("B04", "ndvi"), inner_buffer_m=0.0)
 
 
 def test_serial_is_plain_map() -> None:
-    assert executor_for(1) is serially
-    assert list(serially(double, [1, 2, 3])) == [2, 4, 6]
+    assert executor_for(1) is one_by_one
+    assert list(one_by_one(double, [1, 2, 3])) == [2, 4, 6]
 
 
 def test_no_workers_is_refused() -> None:
