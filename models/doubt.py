@@ -11,7 +11,9 @@ Where a claimed and a declared one are drawn together the former comes up with `
 likelihood. The signs are logarithms of the claim's probability with several floors (below a model's
 resolution, one tree in sixty say, a smaller probability says no more), of the best rival's, and of how usual
 that rival is for the class. A lone ratio of the two would put a parcel that the model knows nothing of beside
-one that it is sure is something else.
+one that it is sure is something else. A small region leaves the parameters open: the doubt is averaged over
+them (MacKay 1992, Neural Computation 4, the evidence framework applied to classification), so that a list is
+no surer than the region allows.
 
 **What it rests on.** The share of wrong declarations that is assumed, taken as an upper bound: where fewer
 declared parcels look wrong than it would have, it is lowered. What they name is at first thought to be crops
@@ -21,7 +23,7 @@ apart: where these are many the doubt is too high, which field results would sho
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import minimize
@@ -35,7 +37,7 @@ LEAST_RATE = 1e-3  # of wrong declarations that the picture is drawn with
 LEAST_EXPECTED = 10.0  # wrong declarations above a level of doubt, for their rate to be bounded there
 ROUNDS, STEPS = 3, 25  # of expectation and maximisation, and of the fits within
 PRIOR = 0.1  # weight of what the model confuses against what the parcels in doubt are likest to
-LEVEL_PENALTY, WEIGHT_PENALTY = 1.0, 0.1  # inverse prior variances: small classes show little of their own
+LEVEL_PENALTY, WEIGHT_PENALTY = 4.0, 0.3  # inverse prior variances: small classes show little of their own
 
 
 @dataclass(frozen=True)
@@ -47,9 +49,14 @@ class Doubt:
     weights: np.ndarray
     level: np.ndarray  # (class,)
     usual: np.ndarray  # (class, class): mean probability of each class on parcels declared as the row's
+    covariance: np.ndarray | None = None  # of common level, levels and weights, where it was asked for
 
-    def score(self, views: np.ndarray, which: np.ndarray, accepted: np.ndarray) -> np.ndarray:
-        """Log-odds that the claim is wrong, `(parcel)`.
+    def score(
+        self, views: np.ndarray, which: np.ndarray, accepted: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Log-odds that the claim is wrong, `(parcel)`: at the likeliest parameters, and averaged over them.
+
+        Ranks are told by the first, probabilities by the second.
 
         Parameters
         ----------
@@ -58,8 +65,22 @@ class Doubt:
         which, accepted
             `(parcel)` class claimed, and `(parcel, class)` bool: all that would do for it.
         """
-        signs = signs_of(views, which, accepted, self.usual)
-        return np.asarray(self.level[which] + (signs - self.mean) / self.deviation @ self.weights)
+        signs = (signs_of(views, which, accepted, self.usual) - self.mean) / self.deviation
+        logit = self.logit(signs, which)
+        if self.covariance is None:
+            return logit, logit
+        return logit, logit / np.sqrt(1 + np.pi / 8 * self._variance(signs, which))
+
+    def logit(self, signs: np.ndarray, which: np.ndarray) -> np.ndarray:
+        """Log-odds at the likeliest parameters, of standardised signs."""
+        return np.asarray(self.level[which] + signs @ self.weights)
+
+    def _variance(self, signs: np.ndarray, which: np.ndarray) -> np.ndarray:
+        assert self.covariance is not None
+        first, of = 1 + len(self.level), 1 + which
+        levels = self.covariance[0, 0] + 2 * self.covariance[0, of] + self.covariance[of, of]
+        both = self.covariance[0, first:] + self.covariance[of, first:]
+        return np.asarray(levels + ((2 * both + signs @ self.covariance[first:, first:]) * signs).sum(1))
 
 
 @dataclass(frozen=True)
@@ -124,7 +145,8 @@ def learn_doubt(views: np.ndarray, declared: np.ndarray, noise_rate: float) -> D
     for _ in range(ROUNDS):
         noise = _renewed(doubt, groups, noise, views[0])
         doubt = _fit(groups, groups.weights(noise), usual, steps=STEPS, start=doubt)
-    return _fit(groups, groups.weights(noise), usual, start=doubt)
+    doubt = _fit(groups, groups.weights(noise), usual, start=doubt)
+    return replace(doubt, covariance=_covariance(doubt, groups, groups.weights(noise)))
 
 
 def _usual(probabilities: np.ndarray, declared: np.ndarray) -> np.ndarray:
@@ -186,10 +208,25 @@ def _fit(
     return Doubt(mean, deviation, found[1 : 1 + count], found[0] + found[1 + count :], usual)
 
 
+def _covariance(doubt: Doubt, groups: Groups, weight: np.ndarray) -> np.ndarray:
+    """Inverse of the Fisher information and prior; weights held at zero by their bound do not vary."""
+    signs, classes = (groups.signs - doubt.mean) / doubt.deviation, len(doubt.level)
+    wrong = expit(doubt.logit(signs, groups.which))
+    drawn = wrong / (1 + wrong)
+    information = weight * drawn * (1 - drawn) * (1 - wrong) ** 2
+    design = np.column_stack([np.ones(len(signs)), groups.which[:, None] == np.arange(classes), signs])
+    prior = np.repeat([0.0, LEVEL_PENALTY, WEIGHT_PENALTY], [1, classes, signs.shape[1]])
+    free = np.concatenate([np.ones(1 + classes, bool), doubt.weights > 0])
+    precision = (design.T * information) @ design + np.diag(prior)
+    covariance = np.zeros_like(precision)
+    covariance[np.ix_(free, free)] = np.linalg.inv(precision[np.ix_(free, free)])
+    return np.asarray(covariance)
+
+
 def _renewed(doubt: Doubt, groups: Groups, noise: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """One step over what wrong declarations name, and a bound on their rate."""
     declared, (n, classes) = groups.declared, probabilities.shape
-    logit = doubt.level[groups.which] + (groups.signs - doubt.mean) / doubt.deviation @ doubt.weights
+    logit = doubt.logit((groups.signs - doubt.mean) / doubt.deviation, groups.which)
     rival = probabilities * noise[:, declared].T
     rival[np.arange(n), declared] = 0
     rival /= np.maximum(rival.sum(1, keepdims=True), 1e-300)
@@ -235,14 +272,21 @@ class CrossDoubt:
         """Whether doubt could be learnt for each parcel's fold, `(n)` bool."""
         return np.array([self.fitted[int(fold)] is not None for fold in self.folds], dtype=bool)
 
-    def score(self, rows: np.ndarray, which: np.ndarray, accepted: np.ndarray) -> np.ndarray:
-        """Log-odds that the claims of those rows are wrong; less the margin where nothing could be learnt."""
-        scores = -margin(self.views[0, rows], accepted)
+    def score(
+        self, rows: np.ndarray, which: np.ndarray, accepted: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Log-odds that the claims of those rows are wrong, as `Doubt.score` has them.
+
+        Where nothing could be learnt: less the margin, and minus infinity (all are right).
+        """
+        ranking = -margin(self.views[0, rows], accepted)
+        averaged = np.full(len(rows), -np.inf)
         for fold, doubt in self.fitted.items():
             mine = np.flatnonzero(self.folds[rows] == fold)
             if doubt is not None and len(mine):
-                scores[mine] = doubt.score(self.views[:, rows[mine]], which[mine], accepted[mine])
-        return scores
+                found = doubt.score(self.views[:, rows[mine]], which[mine], accepted[mine])
+                ranking[mine], averaged[mine] = found
+        return ranking, averaged
 
 
 def cross_doubt(views: np.ndarray, declared: np.ndarray, folds: np.ndarray, noise_rate: float) -> CrossDoubt:

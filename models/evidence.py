@@ -17,6 +17,7 @@ from models.judging import JudgeOptions
 ENSEMBLE = "ensemble"
 ROWS_TO_CALIBRATE = 10  # inner rows a class, at least
 KEYS = ("parcel_id", "model", "fold")
+RESOLUTION = 1e-4  # below it a probability says no more
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,7 @@ class Evidence:
     accepted: np.ndarray  # bool (parcel, class): what the scheme accepts
     p_value: np.ndarray  # that what the scheme requires holds
     sets: np.ndarray  # bool (parcel, class)
+    typical: np.ndarray  # p-value of the likeliest class by its own probability: low where no class fits
     promised: np.ndarray  # whether the class has parcels enough for alpha
     right: np.ndarray  # probability that what the scheme requires holds; NaN where nothing could be learnt
 
@@ -69,6 +71,8 @@ def weigh(
     views = _views(calibrated, probabilities, rows, classes)
     doubt = cross_doubt(views, declared, fold, options.noise_rate)
     p_value, right = _required(doubt, declared, accepted)
+    scores, chance = _scores(doubt, declared)
+    own = class_p_values(np.log(calibrated + RESOLUTION), declared, fold, chance)
     counts = calibration_counts(declared, fold, len(classes))[np.arange(len(rows)), np.maximum(declared, 0)]
     return Evidence(
         at=rows["at"].to_numpy(),
@@ -78,7 +82,8 @@ def weigh(
         fold=fold,
         accepted=accepted,
         p_value=p_value,
-        sets=prediction_sets(_by_class(doubt, declared), 1 - options.set_level),
+        sets=prediction_sets(class_p_values(-scores, declared, fold, chance), 1 - options.set_level),
+        typical=own.max(1),
         promised=enough(counts, options.alpha) & (declared >= 0),
         right=right,
     )
@@ -161,20 +166,21 @@ def _required(doubt: CrossDoubt, declared: np.ndarray, accepted: np.ndarray) -> 
         for allowed in np.unique(accepted[member], axis=0):
             mine = (accepted[member] == allowed).all(1)
             claims = np.broadcast_to(allowed, accepted[member].shape)
-            scores = doubt.score(member, declared[member], claims)
-            chance = np.where(doubt.known[member], 1 - expit(scores), 1.0)
+            scores, odds = doubt.score(member, declared[member], claims)
+            chance = expit(-odds)
             folds, calibrates = doubt.folds[member], doubt.folds[member] >= 0
             p_value[member[mine]] = rank_p_values(-scores, calibrates, folds, chance)[mine]
             right[member[mine]] = np.where(doubt.known[member], chance, np.nan)[mine]
     return p_value, right
 
 
-def _by_class(doubt: CrossDoubt, declared: np.ndarray) -> np.ndarray:
-    """p-value of every class for every parcel, `(parcel, class)`."""
+def _scores(doubt: CrossDoubt, declared: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Doubt of every class for every parcel, and the probability that its own declaration is right."""
     classes = doubt.views.shape[2]
     rows, scores = np.arange(len(declared)), np.empty((len(declared), classes))
     for number in range(classes):
         which = np.full(len(rows), number)
-        scores[:, number] = doubt.score(rows, which, np.arange(classes) == which[:, None])
-    own = scores[rows, np.maximum(declared, 0)]
-    return class_p_values(-scores, declared, doubt.folds, np.where(doubt.known, 1 - expit(own), 1.0))
+        scores[:, number], _ = doubt.score(rows, which, np.arange(classes) == which[:, None])
+    own = np.maximum(declared, 0)
+    _, odds = doubt.score(rows, own, np.arange(classes) == own[:, None])
+    return scores, expit(-odds)

@@ -68,7 +68,7 @@ def _asked_of_evidence(n: int, evidence: Evidence, options: JudgeOptions) -> dic
     asked = {
         "class_not_modelled": evidence.declared < 0,
         "class_too_small": ~evidence.promised,
-        "not_recognised": doubted & ~meets & ~evidence.sets.any(1),
+        "not_recognised": doubted & ~meets & (evidence.typical <= options.alpha),
         "other_crop": doubted & ~meets,
         "atypical": doubted & meets,
         "not_excluded": ~meets,

@@ -72,7 +72,7 @@ def test_most_of_a_well_known_region_is_confirmed_and_every_parcel_has_a_row() -
 
 def test_another_crop_contradicts_and_leads_the_follow_up_list() -> None:
     world = World()
-    world.says(1, wheat=0.98, maize=0.01, barley=0.01)
+    world.says(1, wheat=0.988, maize=0.006, barley=0.006)
     verdicts = world.judged()
     assert of(verdicts, 1) == ("contradicted", "other_crop")
     row = verdicts.row(1, named=True)
@@ -171,6 +171,12 @@ def test_a_wide_set_and_a_doubtful_second_choice_are_inconclusive() -> None:
     assert verdicts.filter(pl.col("reason") == "not_excluded")["verdict"].unique().to_list() == [
         "inconclusive"
     ]
+
+
+def test_what_is_unlike_every_class_is_not_recognised() -> None:
+    world = World()
+    world.says(1, wheat=0.41, barley=0.585, maize=0.005)
+    assert of(world.judged(), 1) == ("contradicted", "not_recognised")
 
 
 def test_false_alarms_stay_within_the_promise() -> None:
