@@ -139,3 +139,17 @@ def test_a_shifted_band_within_one_acquisition_is_set_aside(tmp_path: Path) -> N
     write_tif(Path(rows[1]["assets"][1]["href"]), values, corner=(500_004.0, 5_000_000.0))
     _, account = extract(table(*rows), parcels(field(0, 0, 200, 200)), OPTIONS, tmp_path / "o")
     assert account.set_aside == {"shifted_grid": 1}
+
+
+def test_parcels_outside_on_nodata_and_within_a_pixel_each_have_a_row(tmp_path: Path) -> None:
+    bands = scene(np.random.default_rng(8))
+    bands["B04"][:20, :20] = 0  # nodata
+    rows = table(optical(tmp_path / "i", 0, bands, all_clear()))
+    fields = parcels(field(90_000, 0, 200, 200), field(10, 10, 100, 100), field(303, 303, 4, 4))
+    found, _ = extract(rows, fields, OPTIONS, tmp_path / "o")
+    assert found["tile"].to_list() == [None, "35VLF", "35VLF"]
+    assert found["full_pixels"].to_list() == [0, 100, 0]
+    seen = read_observations(tmp_path / "o").filter(pl.col("feature") == "B04").sort("parcel_id")
+    assert seen["parcel_id"].to_list() == found["parcel_id"].to_list()[1:]
+    assert seen["pixel_count"].to_list() == pytest.approx([0, 0.16])
+    assert seen["mean"].is_null().to_list() == [True, False]
