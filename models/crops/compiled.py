@@ -36,7 +36,9 @@ def compile_network(inputs: list[Any], logits: Any, rate: float, decay: float, s
     model.compile(
         optimizer=keras.optimizers.AdamW(rate, weight_decay=decay, clipnorm=1.0),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=smoothing),
-        jit_compile=False,  # compiling small nets takes longer than running them
+        # TensorFlow has its graph, and compiling small ones takes longer than running them; without it JAX
+        # would run each operation by itself
+        jit_compile=keras.backend.backend() == "jax",
     )
     model.optimizer.build(model.trainable_variables)
     model.first_weights = [np.asarray(variable) for variable in model.variables]
