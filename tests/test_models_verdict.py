@@ -3,6 +3,7 @@
 import numpy as np
 import polars as pl
 import pytest
+from pydantic import ValidationError
 
 from features.crops import CropGroups
 from features.schema import SchemaError
@@ -156,6 +157,21 @@ def test_a_class_too_small_to_promise_says_so() -> None:
     assert set(verdicts["reason"]) == {"class_too_small"}
     assert set(verdicts["verdict"]) == {"inconclusive"}
     assert "class_too_small" not in set(World(n=60).judged(alpha=0.1)["reason"])
+
+
+def test_a_class_of_one_parcel_promises_nothing_and_spoils_nothing() -> None:
+    world = World(n=300)
+    world.declared = [
+        "wheat" if name == "maize" and i != 1 else name for i, name in enumerate(world.declared)
+    ]
+    verdicts = world.judged()
+    assert of(verdicts, 1) == ("inconclusive", "class_too_small")
+    assert verdicts["q_value"].drop_nulls().is_finite().all()
+
+
+def test_a_negative_rate_is_refused() -> None:
+    with pytest.raises(ValidationError, match="noise_rate"):
+        JudgeOptions(noise_rate=-0.01)
 
 
 def test_a_wide_set_and_a_doubtful_second_choice_are_inconclusive() -> None:

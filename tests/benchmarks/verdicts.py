@@ -1,6 +1,8 @@
 """Verdicts: the conformal rule and two common ones, on the same probabilities, at the same false-alarm rate.
 
-`uv run python -m tests.benchmarks.verdicts [--seeds 0 1 2] [--runs DIR …] [--quick] [--json FILE]`.
+`uv run python -m tests.benchmarks.verdicts [--seeds 0 1 2] [--runs DIR …] [--beyond] [--years DIR DIR]
+[--quick] [--json FILE]`. `--beyond` adds crops never trained on and injected label errors (ucr_crop);
+`--years` judges the second run, a later season of the same region, with a model of the first.
 `ucr_crop`: 3% of the labels are swapped, each for a class that 5-NN confuses it with; the models see the
 swapped labels only. `synthetic`: finished runs of a simulated region, judged by their own verdicts and scored
 on their hidden truth.
@@ -32,6 +34,7 @@ from models.evaluation import Estimate, multiplicities, ratio, wilson
 from models.judging import JudgeOptions
 from models.verdict import judge
 from tests.benchmarks.crop_sets import WorkSet, ucr_crop
+from tests.benchmarks.verdicts_beyond import label_rows, thermal_pair, unknown_rows, years_rows
 
 FOLDER = Path("out/benchmarks/verdicts")
 SWAPPED = 0.03
@@ -48,6 +51,11 @@ def main() -> None:
     rows = score("ucr_crop", cases) if cases else []
     if arguments.runs:
         rows += score("synthetic", [run_case(folder) for folder in arguments.runs])
+    if arguments.beyond:
+        rows += beyond(ucr_crop(data), arguments.quick)
+    if arguments.years:
+        first, second = arguments.years
+        rows += years_rows("synthetic", first, second, thermal_pair(first, second))
     print(table_of(rows))
     if arguments.json:
         machine = {
@@ -65,9 +73,21 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", nargs="*", type=int, default=[0, 1, 2], help="of the swaps on ucr_crop")
     parser.add_argument("--runs", nargs="*", type=Path, default=[], help="folders of finished simulated runs")
+    parser.add_argument("--beyond", action="store_true", help="unknown crops and injected label errors")
+    parser.add_argument("--years", nargs=2, type=Path, help="runs of a season and of the next")
     parser.add_argument("--quick", action="store_true", help="few trees: shows that it works, not how well")
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
+
+
+def beyond(work: WorkSet, quick: bool) -> Rows:
+    """Leave classes out of training, and inject label errors."""
+    names = np.unique(work.truth)
+    left_out = np.random.default_rng(0).choice(names, 1 if quick else 3, replace=False)
+    values = work.series["value"].values[:, :, 0, 0]
+    shares = (0.1,) if quick else (0.05, 0.1, 0.2)
+    swapped = {share: swap_labels(work.y, values, share, np.random.default_rng(0)) for share in shares}
+    return unknown_rows(work, left_out.tolist()) + label_rows(work, swapped)
 
 
 def swap_labels(y: np.ndarray, values: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
