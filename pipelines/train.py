@@ -41,6 +41,10 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
         workspace.table("suspects"): fitted.suspects,
         workspace.table(FOLDS): _folds_table(declarations["parcel_id"].tolist(), plan.fold, plan.group),
     }
+    if config.train.ablation:
+        from models.ablation import ablation
+
+        tables[workspace.table("ablation")] = ablation(series, y, plan.fold, plan.group, config.train)
     for path, table in tables.items():
         write_table(table, path)
     facts = {

@@ -5,7 +5,8 @@ import polars as pl
 import pytest
 
 from features.errors import ModelError
-from features.schema import CONTRIBUTIONS, IMPORTANCE
+from features.schema import CONTRIBUTIONS, IMPORTANCE, check_columns
+from models.ablation import ablation
 from models.crops.catalogue import build
 from models.crops.contributions import tree_contributions
 from models.crops.crossfit import CrossFit, cross_fit
@@ -13,6 +14,7 @@ from models.crops.options import ExplanationOptions, TrainOptions
 from models.crops.permutation import permutation_importance
 from models.crops.table import wide_table
 from models.explanation import explain
+from reports.evaluation import TABLES
 from tests.crop_worlds import crop_world
 
 
@@ -90,3 +92,17 @@ def test_a_forest_says_why_it_cannot_be_explained() -> None:
     fit = cross_fit(series, y, folds, TrainOptions(models={"forest": {"trees": 5}}, threads=1))
     with pytest.raises(ModelError, match="forest has no contributions"):
         explain(fit, series, y, ExplanationOptions())
+
+
+def test_what_is_left_out_is_missed_where_it_tells_classes_apart() -> None:
+    series, y, folds = crop_world(n=80)
+    rng = np.random.default_rng(0)
+    noise = series["value"].copy(data=rng.normal(size=series["value"].shape))
+    series = series.assign(value=series["value"].where(series["feature"] != "s0vh_db_r037", noise))
+    options = TrainOptions(models={"lightgbm": {"rounds": 15}}, threads=1)
+    table = ablation(series, y.tolist(), folds, np.arange(80) // 5, options)
+    check_columns(table.columns, TABLES["ablation"], "ablation")
+    assert set(table["subject"]) == {"everything", "without s1", "without s2"}
+    lost = table.filter(pl.col("metric") == "macro_f1_above_everything")
+    lost = dict(lost.select("subject", "value").iter_rows())
+    assert lost["without s2"] < -0.2 < lost["without s1"]

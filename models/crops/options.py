@@ -39,6 +39,9 @@ class TrainOptions(Options):
     balance: BalanceOptions = BalanceOptions()
     labels: LabelOptions = LabelOptions()
     explanation: ExplanationOptions = ExplanationOptions()
+    ablation: bool = Field(
+        False, description="Fit the first model without each kind of input too, to show what each adds."
+    )
     seed: int = Field(0, ge=0, description="Seed of everything random in the fits.")
     threads: int = Field(
         2, ge=1, description="Fits side by side, one thread each; the results do not depend on it."
