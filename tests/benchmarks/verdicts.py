@@ -245,7 +245,7 @@ def _less_missed(work: str, table: pl.DataFrame, wrong: np.ndarray, group: np.nd
 
 def _follow_up(work: str, table: pl.DataFrame, wrong: np.ndarray) -> Rows:
     rows = []
-    for q in (0.1, 0.3, 0.5):
+    for q in (0.1, 0.2, 0.3, 0.5):
         listed = table.select((pl.col("q_value") <= q).fill_null(False).alias("listed"))["listed"].to_numpy()
         hits, n = int((~wrong & listed).sum()), int(listed.sum())
         rows.append(_row(work, "cropcheck", f"follow_up_fdr_at_{q:g}", wilson(hits, n)))
