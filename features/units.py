@@ -22,10 +22,9 @@ from features.observations import make_part, write_part
 from features.scenes import Block, Layer, Scene, finer, hull, read_layer, scene_of
 from features.schema import SCENE_CLASS
 from features.seen import read_seen, seen_weights
-from features.statistics import Owned, Part, combine, finish, quantiles_of
+from features.statistics import Owned, Part, combine, finish, quantiles_of, ranges
 from features.zonal import gathered, summarise, summarise_gathered
 
-Window = tuple[Coverage, np.ndarray, np.ndarray]
 POWER = "power of "  # a hidden feature: the band's linear power, for means that speckle does not bias
 
 
@@ -91,14 +90,30 @@ def touched_blocks(parcels: Path, grid: GeoBox, cache: Path, block: tuple[int, i
     return tile_coverage(parcels, grid, cache).touched(block)
 
 
+@dataclass(frozen=True)
+class Window:
+    """A grid's coverage within one block: which parcels it holds, and which of them whole (bool).
+
+    `cut` is the coverage of the others, `at` the places of its weights among all.
+    """
+
+    coverage: Coverage
+    present: np.ndarray
+    whole: np.ndarray
+    cut: Coverage
+    at: np.ndarray
+
+
 @lru_cache(maxsize=64)
 def windows_of(
     parcels: Path, grid: GeoBox, cache: Path, rows: tuple[int, int], columns: tuple[int, int]
 ) -> Window:
-    """The coverage in a block, which parcels it holds, and which of them whole."""
+    """The coverage of a grid by a tile's parcels in a block, held for the next unit."""
     coverage = tile_coverage(parcels, grid, cache)
     part, present = coverage.window(slice(*rows), slice(*columns))
-    return part, present, np.diff(part.offsets) == np.diff(coverage.offsets)[present]
+    whole = np.diff(part.offsets) == np.diff(coverage.offsets)[present]
+    others = np.flatnonzero(~whole)
+    return Window(part, present, whole, part.take(others), ranges(part.offsets, others)[0])
 
 
 @lru_cache(maxsize=8)
@@ -122,14 +137,12 @@ def forget_tiles() -> None:
         held.cache_clear()
 
 
-@dataclass
+@dataclass(frozen=True)
 class Gathered:
-    """One grid's coverage within one block, and the weights that the clear mask leaves."""
+    """A block's coverage, and its weights that the clear mask leaves."""
 
-    coverage: Coverage
-    present: np.ndarray
+    window: Window
     weights: np.ndarray
-    whole: np.ndarray  # bool (present,): all of the parcel's pixels lie in this block
 
 
 Lines = dict[tuple[str, int], np.ndarray]  # gathered physical values, by band and grid factor
@@ -174,7 +187,7 @@ def _start_block(
 ) -> _Running | None:
     """Begin to read a block; None where no parcel has a pixel in it."""
     windows = {layer.factor: _window(unit, layer, block) for layer in map(scene.target, scene.features)}
-    if not any(len(present) for _, present, _ in windows.values()):
+    if not any(len(window.present) for window in windows.values()):
         return None
     seen = pool.submit(_gather_grids, unit, scene, block, windows)
     bands = [band for band in scene.layers if band != SCENE_CLASS]
@@ -223,9 +236,9 @@ def _gather_grids(
     grids = {}
     for layer in map(scene.target, scene.features):
         if layer.factor not in grids:
-            part, present, whole = windows[layer.factor]
+            part = windows[layer.factor].coverage
             weights = part.weights if seen is None else seen_weights(seen, layer, block, part)
-            grids[layer.factor] = Gathered(part, present, weights, whole)
+            grids[layer.factor] = Gathered(windows[layer.factor], weights)
     return grids
 
 
@@ -253,7 +266,7 @@ def _run_band(
         if not _is_raw(scene, name):
             if (band, target.factor) not in lines:
                 pixels = np.ascontiguousarray(finer(raw, rows, columns, layer, target, block))
-                lines[(band, target.factor)] = to_line(gathered(pixels, grid.coverage), layer.asset)
+                lines[(band, target.factor)] = to_line(gathered(pixels, grid.window.coverage), layer.asset)
         else:
             own = raw[
                 tuple(
@@ -289,18 +302,25 @@ def _run_index(
 
 
 def _summarise(block: np.ndarray, grid: Gathered, statistics: Sequence[str], nodata: float | None) -> Owned:
-    """What a block gives of its parcels; with their pixels where some are cut by its border."""
-    if grid.whole.all():
-        return grid.present, summarise(block, grid.coverage, grid.weights, statistics, nodata)
-    return _summarise_line(gathered(block, grid.coverage), grid, statistics, nodata)
+    """What a block gives of its parcels; with their pixels where they are cut by its border."""
+    window = grid.window
+    part = summarise(block, window.coverage, grid.weights, statistics, nodata)
+    if window.whole.all() or not len(quantiles_of(statistics)[0]):
+        return window.present, part
+    values, weights = gathered(block, window.cut), grid.weights[window.at]
+    if nodata is not None:
+        weights = np.where(values == np.float32(nodata), np.float32(0), weights)
+    sizes = np.zeros(len(window.present), np.int64)
+    sizes[~window.whole] = np.diff(window.cut.offsets)
+    offsets = np.concatenate([[0], np.cumsum(sizes)])
+    return window.present, Part(part.moments, part.answers, values, weights, offsets)
 
 
-def _summarise_line(
-    values: np.ndarray, grid: Gathered, statistics: Sequence[str], nodata: float | None = None
-) -> Owned:
-    cut = not grid.whole.all() and len(quantiles_of(statistics)[0]) > 0
-    part = summarise_gathered(values, grid.coverage.offsets, grid.weights, statistics, nodata, samples=cut)
-    return grid.present, part.without_samples_of(grid.whole) if cut else part
+def _summarise_line(values: np.ndarray, grid: Gathered, statistics: Sequence[str]) -> Owned:
+    window = grid.window
+    cut = not window.whole.all() and len(quantiles_of(statistics)[0]) > 0
+    part = summarise_gathered(values, window.coverage.offsets, grid.weights, statistics, samples=cut)
+    return window.present, part.without_samples_of(window.whole) if cut else part
 
 
 def _finish_unit(unit: Unit, scene: Scene, found: Found) -> pl.DataFrame:
