@@ -54,9 +54,8 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
 }
 ENSEMBLES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(POINTS, SMALL),
-    "ucr_crop": ("tempcnn", "lightgbm", "extratrees", "rocket"),  # one of each kind
+    "ucr_crop": ("tempcnn", "extratrees", "rocket"),
 }
-COMBINATION = {"ucr_crop": "mean"}  # no fits without pairs of folds; elsewhere weights are learnt
 POOLED = ("lightgbm", "dense", "tempcnn")
 FOLDER = Path("out/benchmarks/crops")
 
@@ -120,7 +119,7 @@ def benchmark(work: WorkSet, subjects: list[str], arguments: argparse.Namespace)
         best[subject] = _predicted(fit, subject, work)
     pooled = [name for name in ENSEMBLES.get(work.name, POOLED) if name in subjects]
     if len(pooled) > 1 and not arguments.no_ensemble:
-        options = _options(work, pooled, arguments, COMBINATION.get(work.name, "learnt"))
+        options = _options(work, pooled, arguments, "learnt")
         fit = cross_fit(work.series, work.y.tolist(), work.folds, options, folder)
         rows += _scored(work, fit, ENSEMBLE, ENSEMBLE)
         best[ENSEMBLE] = _predicted(fit, ENSEMBLE, work)
