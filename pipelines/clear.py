@@ -1,6 +1,9 @@
 """A cloud-removal model is fitted on the region's own imagery."""
 
+import shutil
 from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
@@ -14,6 +17,8 @@ from features.errors import ImageryError, ModelError
 from features.imagery import assets_by_band, grid_of, read_stack
 from features.schema import OPTICAL_BANDS
 from models.clouds.catalogue import build, load
+from models.clouds.options import LEARNED
+from models.clouds.pictures import before_after, most_telling, write_png
 from models.clouds.remover import Remover
 from pipelines.config import RunConfig
 from pipelines.read import read_declared
@@ -21,6 +26,7 @@ from pipelines.stage import Outcome, Progress, Stage
 from pipelines.workspace import Workspace
 
 BLOCK_PX = 256
+EXAMPLE_PX = 128
 MOST_BLOCKS = 6  # of the imagery a model is fitted on: 0.4 million pixels, over all dates
 
 
@@ -37,10 +43,21 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
         raise ModelError(
             "No block of imagery could be read to fit cloud removal on; set clear.method to none."
         )
-    remover.fit(stacks, progress)
+    training = workspace.cloud_model / "training"
+    kept = {"checkpoint": training} if config.clear.method in LEARNED else {}
+    remover.fit(stacks, progress, **kept)
     remover.save(workspace.cloud_model)
+    shutil.rmtree(training, ignore_errors=True)
+    write_example(remover, stacks[0], workspace.cloud_model / "example.png")
     reasons = {"unreadable": len(blocks) - len(stacks)} if len(blocks) > len(stacks) else {}
     return Outcome([workspace.cloud_model], [Tally("clear", "blocks", len(blocks), len(stacks), reasons)])
+
+
+def write_example(remover: Remover, stack: xr.Dataset, path: Path) -> None:
+    """Picture a part of a block before and after filling."""
+    part = stack.isel(y=slice(0, EXAMPLE_PX), x=slice(0, EXAMPLE_PX))
+    frames = most_telling(part)
+    write_png(before_after(part, remover.fill(part), frames), path)
 
 
 def fitted_remover(config: RunConfig, workspace: Workspace) -> Remover | None:
@@ -65,11 +82,11 @@ def fitting_blocks(
 
 
 def cut(grid: GeoBox, side: int = BLOCK_PX) -> Iterator[GeoBox]:
-    """Cut a grid into blocks of `side` pixels; those at its lower and right edge may be smaller."""
-    height, width = grid.shape
-    for top in range(0, height, side):
-        for left in range(0, width, side):
-            yield grid[top : min(top + side, height), left : min(left + side, width)]
+    """Cut a grid into even blocks of at most `side` pixels."""
+    rows, columns = (np.linspace(0, size, -(-size // side) + 1).astype(int).tolist() for size in grid.shape)
+    for top, bottom in pairwise(rows):
+        for left, right in pairwise(columns):
+            yield grid[top:bottom, left:right]
 
 
 def finest_grid(rows: pl.DataFrame) -> GeoBox:

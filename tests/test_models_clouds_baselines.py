@@ -110,6 +110,17 @@ def test_a_clear_pixel_with_a_value_that_is_not_finite_counts_as_unseen(gap: xr.
     assert filled["reflectance"].values[1, 0, 0, 0] == pytest.approx(0.14, abs=1e-6)
 
 
+def test_a_pixel_that_clouds_surround_is_not_filled_from_where_there_is_another() -> None:
+    """Day 5 is seen through one hole in the clouds, brighter than it should be; day 20 is clear."""
+    values = np.full((3, 40, 40), 0.1)
+    values[0] = 0.5
+    clear = np.zeros((3, 40, 40), bool)
+    clear[0, 20, 20], clear[2] = True, True
+    stack = stack_of(values, clear, [5, 6, 20])
+    assert build("linear", trust_all=False).fill(stack)["reflectance"].values[1, 0, 20, 20] < 0.11
+    assert build("linear", trust_all=True).fill(stack)["reflectance"].values[1, 0, 20, 20] > 0.4
+
+
 def test_masks_that_cover_nothing_change_nothing() -> None:
     values = np.random.default_rng(0).random((4, 3, 3))
     stack = stack_of(values, np.ones((4, 3, 3), bool), [0, 5, 10, 15])

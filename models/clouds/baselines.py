@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from models.clouds.bundle import read_bundle, write_bundle
-from models.clouds.cube import Cube, cube_of
+from models.clouds.cube import Cube, cube_of, trusted
 from models.clouds.hiding import hide
 from models.clouds.intervals import GapSigma, fit_gap_sigma
 from models.clouds.neighbours import distance_days, linear_weight, strict_neighbours, weighted_pair
@@ -25,8 +25,9 @@ Predict = Callable[[int], np.ndarray]
 class Baseline(Remover):
     """A rule per pixel; fitting only learns how wrong it tends to be, by gap length."""
 
-    def __init__(self, seed: int = 0) -> None:
+    def __init__(self, seed: int = 0, trust_all: bool = True) -> None:
         self.seed = seed
+        self.trust_all = trust_all
         self.bands: tuple[str, ...] | None = None
         self.spread: GapSigma | None = None
 
@@ -36,7 +37,7 @@ class Baseline(Remover):
 
     def fit(self, stacks: Iterable[xr.Dataset], progress: Progress | None = None) -> Self:
         """Learn sigma by gap length on hidden parts of clear frames."""
-        cubes = [_crop(cube_of(stack)) for stack in stacks]
+        cubes = [_crop(self._usable(cube_of(stack))) for stack in stacks]
         self.tune(cubes)
         self.spread = self._residual_table(cubes)
         self.bands = cubes[0].bands
@@ -56,10 +57,12 @@ class Baseline(Remover):
         """Yield each frame's prediction, with sigma by its distance to the nearer clear date."""
         if not cube.clear.any():
             return
+        wanted = np.flatnonzero(~cube.clear.all(axis=(1, 2))).tolist()
+        cube = self._usable(cube)
         before, after = strict_neighbours(cube.clear)
         predict = self.predictor(cube, before, after)
         spread = self.spread or self._own_table(cube)
-        for frame in np.flatnonzero(~cube.clear.all(axis=(1, 2))).tolist():
+        for frame in wanted:
             yield frame, predict(frame), spread.at(nearest_days(cube, before, after, frame))
 
     def save(self, folder: Path) -> Path:
@@ -79,7 +82,10 @@ class Baseline(Remover):
 
     def parameters(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {"seed": self.seed}
+        return {"seed": self.seed, "trust_all": self.trust_all}
+
+    def _usable(self, cube: Cube) -> Cube:
+        return cube if self.trust_all else trusted(cube)
 
     def _own_table(self, cube: Cube) -> GapSigma:
         if (
@@ -163,13 +169,13 @@ class Mosaic(Baseline):
 
     name: ClassVar[str] = "mosaic"
 
-    def __init__(self, nearest_frames: int = 6, seed: int = 0) -> None:
-        super().__init__(seed)
+    def __init__(self, nearest_frames: int = 6, seed: int = 0, trust_all: bool = True) -> None:
+        super().__init__(seed, trust_all)
         self.nearest_frames = nearest_frames
 
     def parameters(self) -> dict[str, Any]:
         """Return the constructor's arguments."""
-        return {"nearest_frames": self.nearest_frames, "seed": self.seed}
+        return {"nearest_frames": self.nearest_frames, **super().parameters()}
 
     def predictor(self, cube: Cube, before: np.ndarray, after: np.ndarray) -> Predict:
         """Return the mean of the nearest frames' clear parts."""
@@ -195,13 +201,13 @@ class Whittaker(Baseline):
     name: ClassVar[str] = "whittaker"
     candidates: ClassVar[tuple[float, ...]] = (4.0, 8.0, 14.0, 22.0, 34.0)
 
-    def __init__(self, smoothness_days: float | None = None, seed: int = 0) -> None:
-        super().__init__(seed)
+    def __init__(self, smoothness_days: float | None = None, seed: int = 0, trust_all: bool = True) -> None:
+        super().__init__(seed, trust_all)
         self.smoothness_days = smoothness_days
 
     def parameters(self) -> dict[str, Any]:
         """Return the constructor's arguments, with the time scale that was chosen."""
-        return {"smoothness_days": self.smoothness_days, "seed": self.seed}
+        return {"smoothness_days": self.smoothness_days, **super().parameters()}
 
     def tune(self, cubes: list[Cube]) -> None:
         """Choose the time scale with the smallest absolute error on hidden pixels."""

@@ -38,9 +38,9 @@ def build(name: str, **options: Any) -> Remover | None:
         raise ModelError(f"No cloud-removal method is called {name!r}; choose one of {['none', *METHODS]}.")
     settings = ClearOptions(**{**options, "method": name})
     if name in SIMPLE:
-        return SIMPLE[name](seed=settings.seed)
+        return SIMPLE[name](seed=settings.seed, trust_all=settings.trusts_all)
     if name == "whittaker":
-        return Whittaker(smoothness_days=settings.smoothness_days, seed=settings.seed)
+        return Whittaker(settings.smoothness_days, settings.seed, settings.trusts_all)
     return cast(Remover, _learned(name)(settings))
 
 

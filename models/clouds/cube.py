@@ -4,12 +4,14 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import xarray as xr
+from scipy.ndimage import uniform_filter
 
 from features.errors import ModelError
 from features.schema import check_stack
 
 DAY = np.timedelta64(1, "D")
 CLEAR_SCENE_CLASSES = (4, 5, 6, 7)
+TRUST_PX, TRUST_SHARE = 29, 0.6
 
 
 @dataclass(frozen=True)
@@ -72,10 +74,40 @@ class Cube:
             context=context,
         )
 
+    def padded(self, rows: int, columns: int) -> "Cube":
+        """Add unseen rows below and columns to the right."""
+        if not rows and not columns:
+            return self
+        edge = ((0, rows), (0, columns))
+
+        def unseen(values: np.ndarray) -> np.ndarray:
+            return np.pad(values, ((0, 0),) * (values.ndim - 2) + edge, constant_values=np.nan)
+
+        return replace(
+            self,
+            reflectance=unseen(self.reflectance),
+            clear=np.pad(self.clear, ((0, 0), *edge)),
+            backscatter=None if self.backscatter is None else unseen(self.backscatter),
+            context={name: unseen(channel) for name, channel in self.context.items()},
+            parcels=None if self.parcels is None else np.pad(self.parcels, edge),
+        )
+
     def without(self, hidden: np.ndarray) -> "Cube":
         """Return the cube as if `hidden (time, y, x)` had been clouded: the values are gone too."""
         reflectance = np.where(hidden[:, None], np.float32(np.nan), self.reflectance)
         return replace(self, reflectance=reflectance, clear=self.clear & ~hidden)
+
+
+def trusted(cube: Cube) -> Cube:
+    """Return the cube without observations that clouds surround, but where a pixel has no other.
+
+    Thin cloud, haze and shadow that a mask misses lie near what it finds: in simulated regions, whose truth
+    is known, pixels less than 60% clear around (14 pixels each way) hold two thirds of the errors of more
+    than 0.03 among 6% of the observations. A network that learnt from them would restore haze.
+    """
+    around = uniform_filter(cube.clear.astype(np.float32), (0, TRUST_PX, TRUST_PX), mode="nearest")
+    good = cube.clear & (around >= TRUST_SHARE)
+    return cube.without(cube.clear & ~good & good.any(axis=0))
 
 
 def cube_of(stack: xr.Dataset) -> Cube:

@@ -1,16 +1,12 @@
 """Diffusion in the latent space of an autoencoder, sampled in a few steps.
 
 An autoencoder of frames at a quarter of the resolution; a conditional denoiser of its latents, trained by
-flow
-matching on straight paths (Lipman et al. 2023, ICLR; as AGFlow and others use it for this task) and
-sampled with Euler
-steps, which for straight paths is what DDIM is for diffusion. Conditions: the layers of other dates,
-radar and the
-frame's visible part. What is denoised is the latent's change from the interpolated frame, and the
-decoder's change is
-added to that frame in pixels, so that detail lost by the autoencoder is not lost in the filling. Value
-and sigma are
-the mean and spread of several samples; the noise is drawn from the seed, so a frame is always filled alike.
+flow matching on straight paths (Lipman et al. 2023, ICLR; as AGFlow and others use it for this task) and
+sampled with Euler steps, which for straight paths is what DDIM is for diffusion. Conditions: the layers of
+other dates, radar and the frame's visible part. What is denoised is the latent's change from the
+interpolated frame, and the decoder's change is added to that frame in pixels, so that detail lost by the
+autoencoder is not lost in the filling. Value and sigma are the mean and spread of several samples; the
+noise is drawn from the seed, so a frame is always filled alike.
 """
 
 from typing import Any, ClassVar
@@ -20,9 +16,9 @@ import numpy as np
 from keras import ops
 
 from models.clouds.inputs import Recipe
-from models.clouds.layers import UNIT, BlockMeans, entrances, weigh_layers
+from models.clouds.layers import UNIT, BlockMeans, entrances, first_guess, forgetful, weigh_layers
 from models.clouds.learned import Learned
-from models.clouds.sampling import Batch, Windows, make_batch
+from models.clouds.sampling import FRAMES_A_WINDOW, SAMPLES, Batch, Windows, make_batch
 from models.clouds.training import compile_network
 
 REDUCE = 4
@@ -63,11 +59,11 @@ class Diffusion(Learned):
         """Train the autoencoder on frames with their gaps interpolated, then keep it."""
         assert self.recipe is not None
         loss = keras.losses.MeanAbsoluteError()
-        steps = -(-6 * len(windows.train) // self.options.batch_size)
+        steps = -(-max(SAMPLES, FRAMES_A_WINDOW * len(windows.train)) // self.options.batch_size)
         compile_network(self.codec, loss, self.options.learning_rate, CODE_EPOCHS * steps)
         for number in range(min(CODE_EPOCHS, self.options.epochs)):
             rng = np.random.default_rng([self.options.seed, 4, number])
-            batch = make_batch(windows.train, self.recipe, self.constant, self.options, rng)
+            batch = make_batch(windows, False, self.recipe, self.options, rng)
             frames = _completed(batch)
             for start in range(0, len(frames), self.options.batch_size):
                 part = frames[np.arange(start, start + self.options.batch_size) % len(frames)]
@@ -97,7 +93,7 @@ class Diffusion(Learned):
 
     def predict(self, inputs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Sample several times: mean and spread of what is decoded."""
-        base = inputs[1][..., -1, :]
+        base = self._base(inputs[1])
         rng = np.random.default_rng(self.options.seed)
         start = self._encode(base)
         plain = np.asarray(self.decoder.predict_on_batch(start))
@@ -114,6 +110,10 @@ class Diffusion(Learned):
                 / self.options.steps
             )
         return np.asarray(start + CHANGE_SCALE * z)
+
+    def _base(self, scene: np.ndarray) -> np.ndarray:
+        assert self.recipe is not None
+        return np.asarray(first_guess(scene, self.recipe)[0])
 
     def _encode(self, frames: np.ndarray) -> np.ndarray:
         return np.asarray(self.encoder.predict_on_batch(np.ascontiguousarray(frames)))
@@ -151,13 +151,13 @@ def _decoder(bands: int, latent: int, width: int) -> Any:
 
 def _denoiser(recipe: Recipe, latent: int, width: int, blocks: int) -> Any:
     inputs = entrances(recipe)
-    layers, values, scene = inputs
+    layers, scene = inputs
     noisy = keras.Input((None, None, latent), name="noisy")
     moment = keras.Input((None, None, 2 * TIME_FEATURES), name="moment")
-    low = [BlockMeans(REDUCE)(x) for x in (layers, values)]
-    blend, pooled = weigh_layers(low[0], low[1], max(8, min(width, 32)))
     wide = keras.layers.AveragePooling2D(REDUCE)(scene)
-    x = keras.layers.Concatenate()([noisy, moment, 10 * (blend - low[1][..., -1, :]), pooled, wide])
+    blend, pooled = weigh_layers(BlockMeans(REDUCE)(layers), max(8, min(width, 32)), recipe)
+    base, centre = first_guess(wide, recipe)
+    x = keras.layers.Concatenate()([noisy, moment, 10 * (centre + blend - base), pooled, forgetful(wide)])
     x = keras.layers.Dense(width, activation="gelu")(x)
     for _ in range(blocks):
         step = keras.layers.Conv2D(width, 3, padding="same", activation="gelu")(x)

@@ -5,7 +5,7 @@ context
 channels, whose units are the user's, are standardised with the moments learnt in fitting.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -19,6 +19,8 @@ from models.clouds.surroundings import BLOCK_PX, REACHES, block_sums, deviations
 
 RADAR_OFFSETS = (-24.0, -12.0, 0.0, 12.0, 24.0)  # days around the frame, where radar is all there is
 DEVIATION_SCALE = np.float32(20.0)  # 0.05 reflectance becomes 1
+LEAST_VISIBLE = 0.25  # share of a frame: a few pixels between clouds are hazy, and say nothing of the rest
+LARGEST = 0.04  # reflectance: larger deviations of single pixels are missed clouds and shadows
 CLOSE_BLOCKS = 7  # clear share within 28 pixels: rims of clouds are hazy
 DEVIATIONS = len(REACHES) + 1
 FLAGS = 5  # of a layer, after its bands and radar: days signed, days, nearness, clear share around, seen
@@ -38,6 +40,8 @@ class Recipe:
         Clear observations on each side of the gap; only those before it.
     optical
         Whether other dates' reflectance is seen.
+    constant
+        Reflectance of each band that is corrected where `optical` is false.
     """
 
     bands: tuple[str, ...]
@@ -47,6 +51,7 @@ class Recipe:
     optical: bool
     context: tuple[str, ...] = ()
     moments: tuple[tuple[float, float], ...] = ()
+    constant: tuple[float, ...] = ()
 
     @property
     def layers(self) -> int:
@@ -72,11 +77,9 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Sample:
-    """One frame as a network sees it: `layers (y, x, layer, feature)`, `values (y, x, layer, band)`,
-    `scene`."""
+    """One frame as a network sees it: `layers (y, x, layer, feature)` and `scene (y, x, channel)`."""
 
     layers: np.ndarray
-    values: np.ndarray
     scene: np.ndarray
     base: np.ndarray  # (band, y, x), what is corrected; NaN where nothing is known
 
@@ -87,9 +90,6 @@ class Frames:
 
     cube: Cube
     recipe: Recipe
-    constant: np.ndarray = field(
-        default_factory=lambda: np.empty(0)
-    )  # (band,): base where optics are not seen
 
     @cached_property
     def both(self) -> tuple[np.ndarray, np.ndarray]:
@@ -138,7 +138,8 @@ class Frames:
         constant."""
         if not self.recipe.optical:
             shape = self.cube.reflectance.shape[1:]
-            return np.broadcast_to(self.constant.astype(np.float32)[:, None, None], shape).copy()
+            constant = np.array(self.recipe.constant, np.float32)
+            return np.broadcast_to(constant[:, None, None], shape).copy()
         days, (before, after) = self.cube.days, self.both
         weight = linear_weight(*(distance_days(days, frame, side[frame]) for side in self.both))
         return weighted_pair(self.cube.reflectance, before[frame], after[frame], weight.astype(np.float32))
@@ -150,10 +151,9 @@ class Frames:
         deviation
         from interpolation, averaged around.
         """
-        recipe, (_, bands, height, width) = self.recipe, self.cube.shape
+        recipe, (_, _, height, width) = self.recipe, self.cube.shape
         base = self.base(frame)
         layers = np.zeros((height, width, recipe.layers, recipe.features), np.float32)
-        values = np.zeros((height, width, recipe.layers, bands), np.float32)
         scene = np.zeros((height, width, recipe.scene), np.float32)
         at = 0
         if recipe.optical:
@@ -161,20 +161,31 @@ class Frames:
             indices = self.neighbours(frame)
             cube = self.cube
             _write_layers(
-                cube.reflectance, indices, cube.days, frame, base, around, self.radar, layers, values, scene
+                cube.reflectance,
+                cube.clear[frame],
+                indices,
+                cube.days,
+                frame,
+                base,
+                around,
+                self.radar,
+                layers,
+                scene,
             )
             at = self._deviations(frame, base, scene)
         else:
-            values[:, :, 0] = np.moveaxis(np.nan_to_num(base), 0, -1)
             layers[:, :, 0, -1] = 1
         at = self._radar_now(frame, scene, at)
         self._context(frame, scene, at)
-        return Sample(layers, values, scene, base)
+        return Sample(layers, scene, base)
 
     def _deviations(self, frame: int, base: np.ndarray, scene: np.ndarray) -> int:
         bands = len(base)
         seen = self.cube.clear[frame] & np.isfinite(base).all(axis=0)
-        near, by_kind = deviations(self.cube.reflectance[frame] - base, seen, self.kinds)
+        if seen.mean() < LEAST_VISIBLE:
+            seen = np.zeros_like(seen)
+        residual = np.clip(self.cube.reflectance[frame] - base, -LARGEST, LARGEST)
+        near, by_kind = deviations(residual, seen, self.kinds)
         scale = np.full(bands + 1, DEVIATION_SCALE, np.float32)
         scale[-1] = 1
         _write_deviations(near * scale[:, None, None], by_kind * scale, self.kinds, scene, 2 * bands)
@@ -207,6 +218,7 @@ class Frames:
 @njit(cache=True, parallel=True)
 def _write_layers(
     reflectance: np.ndarray,
+    clear: np.ndarray,
     indices: np.ndarray,
     days: np.ndarray,
     frame: int,
@@ -214,7 +226,6 @@ def _write_layers(
     around: np.ndarray,
     radar: np.ndarray,
     layers: np.ndarray,
-    values: np.ndarray,
     scene: np.ndarray,
 ) -> None:
     bands, height, width = base.shape
@@ -222,8 +233,8 @@ def _write_layers(
     for y in prange(height):
         held = np.empty(count, np.float32)
         for x in range(width):
-            if not np.isfinite(base[0, y, x]):
-                continue
+            if clear[y, x] or not np.isfinite(base[0, y, x]):
+                continue  # nothing to fill, or nothing to fill it from
             for b in range(bands):
                 n = 0
                 for k in range(count):
@@ -244,7 +255,6 @@ def _write_layers(
                     value = base[b, y, x]
                     if k < count and t >= 0:
                         value = reflectance[t, b, y, x]
-                    values[y, x, k, b] = value
                     layers[y, x, k, b] = min(max((value - centre) * 20, -5), 5)
             for k in range(count + 1):
                 row = layers[y, x, k]

@@ -9,19 +9,37 @@ from models.clouds.inputs import DEVIATION_SCALE, DEVIATIONS, Recipe
 
 UNIT = 0.02  # reflectance: residuals and sigma are learnt in this unit
 LOG_LIMIT = 4.0
+DROPPED = 0.2
+INTERPOLATION = 2.0
+RESERVE = 2.0
+MOST_RESIDUAL = 7.5  # units: what the network may add on its own, so that a strange frame cannot run away
 
 
 def entrances(recipe: Recipe) -> list[Any]:
-    """Return the input tensors `layers`, `values`, `scene` of any height and width."""
-    bands = len(recipe.bands)
+    """Return the input tensors `layers` and `scene`, of any height and width."""
     return [
         keras.Input((None, None, recipe.layers, recipe.features), name="layers"),
-        keras.Input((None, None, recipe.layers, bands), name="values"),
         keras.Input((None, None, recipe.scene), name="scene"),
     ]
 
 
-def weigh_layers(layers: Any, values: Any, width: int, reduce: int = 1) -> tuple[Any, Any]:
+def first_guess(scene: Any, recipe: Recipe) -> tuple[Any, Any]:
+    """Return the interpolation in time, and the centre from which layers deviate, `(…, band)` each."""
+    bands = len(recipe.bands)
+    if not recipe.optical:
+        constant = ops.zeros_like(scene[..., :1]) + ops.convert_to_tensor(recipe.constant, "float32")
+        return constant, constant
+    centre = scene[..., bands : 2 * bands] / 4 + 0.2
+    return centre + scene[..., :bands] / float(DEVIATION_SCALE), centre
+
+
+def forgetful(features: Any) -> Any:
+    """Drop whole channels at random while training: a region has few dates, which a network knows again by
+    any of them, and would learn by heart."""
+    return keras.layers.SpatialDropout2D(DROPPED)(features)
+
+
+def weigh_layers(layers: Any, width: int, recipe: Recipe, reduce: int = 1) -> tuple[Any, Any]:
     """Weigh the observations of other dates, each scored by the same small network beside their mean.
 
     Parameters
@@ -33,8 +51,8 @@ def weigh_layers(layers: Any, values: Any, width: int, reduce: int = 1) -> tuple
     Returns
     -------
     tuple
-        Weighted mean of `values (n, y, x, band)`, and of the features `(n, y / reduce, x / reduce, width)`.
-        Layers without an observation weigh nothing.
+        Weighted mean of the layers' deviations from their centre, in reflectance, and of the features
+        `(n, y / reduce, x / reduce, width)`. Layers without an observation weigh nothing.
     """
     seen = layers[..., -1]
     low = BlockMeans(reduce)(layers) if reduce > 1 else layers
@@ -42,13 +60,16 @@ def weigh_layers(layers: Any, values: Any, width: int, reduce: int = 1) -> tuple
     shared = keras.layers.Dense(width, name="score_mean")(ops.mean(hidden, axis=-2, keepdims=True))
     hidden = ops.relu(keras.layers.Dense(width, name="score_2")(hidden) + shared)
     score = keras.layers.Dense(1, name="score")(hidden)[..., 0]
+    if recipe.optical:  # begin near the interpolation, the last layer, not at a mean of all dates
+        score = score + INTERPOLATION * ops.one_hot(recipe.layers - 1, recipe.layers)
     pooled = ops.sum(
         _shares(score - 1e4 * ops.cast(low[..., -1] < 1e-3, low.dtype))[..., None] * hidden, axis=-2
     )
     if reduce > 1:
         score = keras.layers.UpSampling2D(reduce)(score)
     weight = _shares(score - 1e4 * (1 - seen))
-    return ops.sum(weight[..., None] * values, axis=-2), pooled
+    deviation = layers[..., : len(recipe.bands)] / float(DEVIATION_SCALE)
+    return ops.sum(weight[..., None] * deviation, axis=-2), pooled
 
 
 def _shares(score: Any) -> Any:
@@ -93,12 +114,14 @@ def correct(blend: Any, features: Any, scene: Any, recipe: Recipe) -> Any:
     bands = len(recipe.bands)
     value = blend
     if recipe.optical:
-        gates = keras.layers.Dense(DEVIATIONS, kernel_initializer="zeros", name="gates")(features)
+        gates = keras.layers.Dense(DEVIATIONS + 1, kernel_initializer="zeros", name="gates")(features)
+        gates = _shares(gates + RESERVE * ops.one_hot(DEVIATIONS, DEVIATIONS + 1))  # the last: none of them
         for k in range(DEVIATIONS):
             at = 2 * bands + k * (bands + 1)
             value = value + gates[..., k : k + 1] * scene[..., at : at + bands] / float(DEVIATION_SCALE)
     residual = keras.layers.Dense(bands, kernel_initializer="zeros", name="residual")(features)
     spread = keras.layers.Dense(bands, kernel_initializer="zeros", name="log_sigma")(features)
+    residual = MOST_RESIDUAL * ops.tanh(residual / MOST_RESIDUAL)
     return ops.concatenate([value + UNIT * residual, ops.clip(spread, -LOG_LIMIT, LOG_LIMIT)], axis=-1)
 
 

@@ -13,17 +13,23 @@ import xarray as xr
 from features.errors import ModelError
 from features.files import fingerprint
 from models.clouds.bundle import read_bundle, write_bundle
-from models.clouds.cube import Cube
+from models.clouds.coarse import Detail, coarsen
+from models.clouds.cube import Cube, trusted
+from models.clouds.hiding import hide
 from models.clouds.inputs import Frames, Recipe
-from models.clouds.intervals import GapSigma, conformal_factor, gap_bin
+from models.clouds.intervals import GAP_EDGES, GapSigma, conformal_factor, gap_bin
 from models.clouds.layers import UNIT, make_loss
+from models.clouds.neighbours import gap_to_clear
 from models.clouds.options import ClearOptions
+from models.clouds.recipes import check_context, make_recipe
 from models.clouds.remover import Progress, Remover, check_same_bands, describe
-from models.clouds.sampling import Batch, Windows, draw_windows, make_batch, pad_cube
+from models.clouds.sampling import FRAMES_A_WINDOW, SAMPLES, Batch, Windows, draw_windows, make_batch
 from models.clouds.training import OnEpoch, Plan, State, compile_network, train
 
-MULTIPLE = 32  # sides are padded to it, so that few shapes are compiled
+MULTIPLE = 16  # sides are padded to it in the network's pixels, so that few shapes are compiled
+FRAMES_A_CALL = 4  # the network's inputs are held for that many frames at a time
 CALIBRATION_DRAWS = 3
+STRIDES = tuple(np.linspace(0, 1, 11).round(1).tolist())
 LEAST_IN_BIN = 500  # residuals a gap length needs for a factor of its own
 log = logging.getLogger(__name__)
 
@@ -42,8 +48,8 @@ class Learned(Remover):
     def __init__(self, options: ClearOptions) -> None:
         self.options = options
         self.recipe: Recipe | None = None
-        self.constant = np.empty(0)
         self.factor: np.ndarray = np.empty(0)  # (gap bin, band), on sigma
+        self.stride = 1.0  # of the way from interpolation to the network's answer that is gone
         self.model: Any = None
         self.history: list[dict[str, float]] = []
 
@@ -69,12 +75,13 @@ class Learned(Remover):
         """
         rng = np.random.default_rng(self.options.seed)
         windows = draw_windows(stacks, self.options, rng)
-        self.recipe, self.constant = self._recipe(windows.train)
+        self.recipe = make_recipe(windows.train, self.options, self.name)
         keras.utils.set_random_seed(self.options.seed)
         self.model = self.network(self.recipe)
         state = self._train(windows, checkpoint, progress, on_epoch)
         self.history = state.history
-        self.factor = self._calibrate(windows.validate)
+        self.stride = self._stride(windows)
+        self.factor = self._calibrate(windows)
         return self
 
     def check_bands(self, bands: tuple[str, ...]) -> None:
@@ -84,35 +91,38 @@ class Learned(Remover):
         check_same_bands(bands, self.recipe.bands, self.name)
 
     def frames(self, cube: Cube) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        """Yield each frame with anything missing, filled; memory is that of one frame's channels."""
-        assert self.recipe is not None
-        _check_context(cube, self.recipe)
-        _, _, height, width = cube.shape
-        padded = (
-            pad_cube(cube, -height % MULTIPLE, -width % MULTIPLE)
-            if height % MULTIPLE or width % MULTIPLE
-            else cube
-        )
-        if not padded.clear.any():
-            return
-        frames = Frames(padded, self.recipe, self.constant)
-        for frame in np.flatnonzero(~cube.clear.all(axis=(1, 2))).tolist():
-            value, sigma = self._one(frames, frame)
-            yield frame, value[:, :height, :width], sigma[:, :height, :width]
+        """Yield each frame with anything missing, filled; memory is that of a few frames' channels."""
+        wanted = np.flatnonzero(~cube.clear.all(axis=(1, 2)))
+        yield from self._corrected(cube if self.options.trusts_all else trusted(cube), wanted, self.factor)
 
-    def _one(self, frames: Frames, frame: int) -> tuple[np.ndarray, np.ndarray]:
-        sample = frames.sample(frame)
-        value, sigma = self.predict([sample.layers[None], sample.values[None], sample.scene[None]])
-        factor = self.factor[gap_bin(frames.gap_days(frame))]
-        known = np.isfinite(sample.base).all(axis=0)
-        out = np.where(known, np.moveaxis(value[0], -1, 0), np.nan)
-        return out, np.where(known, np.moveaxis(sigma[0] * factor, -1, 0), np.nan).astype(np.float32)
+    def _corrected(
+        self, cube: Cube, wanted: np.ndarray, factor: np.ndarray
+    ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """Correct block means by the network and lay them over the detail of interpolation in time."""
+        recipe, size = self.recipe, self.options.reduction
+        assert recipe is not None
+        check_context(cube, recipe)
+        if not cube.clear.any():
+            return
+        _, _, height, width = cube.shape
+        cube = cube.padded(-height % (MULTIPLE * size), -width % (MULTIPLE * size))
+        frames = Frames(coarsen(cube, size), recipe)
+        detail = Detail.of(cube, size, recipe.recent, None if recipe.optical else np.array(recipe.constant))
+        for start in range(0, len(wanted), FRAMES_A_CALL):
+            some = wanted[start : start + FRAMES_A_CALL].tolist()
+            samples = [frames.sample(frame) for frame in some]
+            inputs = [np.stack([getattr(s, name) for s in samples]) for name in ("layers", "scene")]
+            for frame, sample, answer, spread in zip(some, samples, *self.predict(inputs), strict=True):
+                base = np.moveaxis(sample.base, 0, -1)
+                low = base + np.float32(self.stride) * (answer - base)
+                value, sigma = detail.refine(frame, low, spread, factor)
+                yield frame, value[:, :height, :width], sigma[:, :height, :width]
 
     def predict(self, inputs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Return reflectance and uncalibrated sigma, `(n, y, x, band)` each."""
-        bands = self.recipe.bands  # type: ignore[union-attr]
+        """Return reflectance and uncalibrated sigma, `(n, y, x, band)` each, at the network's resolution."""
+        bands = len(self.recipe.bands)  # type: ignore[union-attr]
         out = np.asarray(self.model.predict_on_batch(inputs))
-        return out[..., : len(bands)], np.exp(out[..., len(bands) :]) * UNIT
+        return out[..., :bands], np.exp(out[..., bands:]) * UNIT
 
     def save(self, folder: Path) -> Path:
         """Write weights and what rebuilds the network."""
@@ -123,9 +133,10 @@ class Learned(Remover):
             "options": self.options.model_dump(mode="json"),
             "recipe": describe(vars(self.recipe)),
             "history": self.history,
+            "stride": self.stride,
         }
         arrays = {f"weight{k}": weight for k, weight in enumerate(self.weights())}
-        return write_bundle(folder, meta, {**arrays, "factor": self.factor, "constant": self.constant})
+        return write_bundle(folder, meta, {**arrays, "factor": self.factor})
 
     @classmethod
     def load(cls, folder: Path, sha256: str | None = None) -> Self:
@@ -133,10 +144,11 @@ class Learned(Remover):
         meta, arrays = read_bundle(folder, sha256)
         model = cls(ClearOptions(**meta["options"]))
         stored = meta["recipe"]
-        listed = {name: tuple(stored[name]) for name in ("bands", "context")}
+        listed = {name: tuple(stored[name]) for name in ("bands", "context", "constant")}
         moments = tuple((float(mean), float(spread)) for mean, spread in stored["moments"])
         model.recipe = Recipe(**{**stored, **listed, "moments": moments})
-        model.constant, model.factor, model.history = arrays["constant"], arrays["factor"], meta["history"]
+        model.factor, model.history = arrays["factor"], meta["history"]
+        model.stride = float(meta["stride"])
         model.model = model.network(model.recipe)
         model.restore([arrays[f"weight{k}"] for k in range(sum(n.startswith("weight") for n in arrays))])
         return model
@@ -159,47 +171,19 @@ class Learned(Remover):
             raise ModelError(f"The stored weights do not fit {self.name} as configured: {error}") from error
         compile_network(self.model, None, 1e-3, 1)
 
-    def _recipe(self, cubes: list[Cube]) -> tuple[Recipe, np.ndarray]:
-        options, first = self.options, cubes[0]
-        for cube in cubes:
-            check_same_bands(cube.bands, first.bands, self.name)
-        with_radar = options.inputs != "s2" and first.backscatter is not None
-        if options.inputs == "s1" and not with_radar:
-            raise ModelError("clear.inputs is s1 but the imagery holds no radar; choose s2 or both.")
-        absent = sorted(set(options.context) - set(first.context))
-        if absent:
-            raise ModelError(
-                f"The stack lacks the context channels {absent}; it has {sorted(first.context)}."
-            )
-        moments = tuple(
-            _moments(np.concatenate([c.context[name].ravel() for c in cubes])) for name in options.context
-        )
-        recipe = Recipe(
-            bands=first.bands,
-            radar=first.backscatter.shape[1] if with_radar and first.backscatter is not None else 0,
-            neighbours=options.neighbours,
-            recent=options.which == "recent",
-            optical=options.inputs != "s1",
-            context=options.context,
-            moments=moments,
-        )
-        return recipe, _medians(cubes)
-
     def _train(
         self, windows: Windows, folder: Path | None, progress: Progress | None, on_epoch: OnEpoch | None
     ) -> State:
         options, recipe = self.options, self.recipe
         assert recipe is not None
-        held = make_batch(
-            windows.validate, recipe, self.constant, options, np.random.default_rng([options.seed, 1])
-        )
-        steps = -(-6 * len(windows.train) // options.batch_size)
+        held = make_batch(windows, True, recipe, options, np.random.default_rng([options.seed, 1]))
+        steps = -(-max(SAMPLES, FRAMES_A_WINDOW * len(windows.train)) // options.batch_size)
         self.prepare(windows)
         compile_network(self.model, self.loss(), options.learning_rate, options.epochs * steps)
 
         def epoch_of(number: int) -> float:
             rng = np.random.default_rng([options.seed, 2, number])
-            batch = make_batch(windows.train, recipe, self.constant, options, rng)
+            batch = make_batch(windows, False, recipe, options, rng)
             return self.epoch(batch, rng)
 
         plan = Plan(options.epochs, options.patience, options.seconds, folder, self._mark(windows))
@@ -210,7 +194,8 @@ class Learned(Remover):
 
     def loss(self) -> Any:
         """Return the training loss."""
-        return make_loss(self.recipe.bands, self.options.loss, self.options.ndvi_weight)  # type: ignore[union-attr]
+        assert self.recipe is not None
+        return make_loss(self.recipe.bands, self.options.loss, self.options.ndvi_weight)
 
     def epoch(self, batch: Batch, rng: np.random.Generator) -> float:
         """Train on each sample once; returns the mean loss."""
@@ -218,7 +203,7 @@ class Learned(Remover):
         losses = []
         for start in range(0, len(batch), size):
             index = np.arange(start, start + size) % len(batch)  # one shape of batch: the last wraps round
-            part = batch.part(index)
+            part = batch.part(index).turned(int(rng.integers(4)), bool(rng.integers(2)))
             losses.append(float(self.step(part, rng)))
         if not np.isfinite(losses).all():
             raise ModelError("Training diverged: the loss is not finite; lower clear.learning_rate.")
@@ -245,20 +230,48 @@ class Learned(Remover):
             )
         return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
-    def _calibrate(self, cubes: list[Cube]) -> np.ndarray:
-        """Return the conformal factor per gap length and band, from the validation blocks hidden anew."""
-        recipe = self.recipe
-        assert recipe is not None
-        residuals, sigmas, gaps = [], [], []
+    def _stride(self, windows: Windows) -> float:
+        """Return the share of the network's correction with the least error on held blocks and dates.
+
+        A network that learnt little corrects at random; at zero what is left is interpolation in time.
+        """
+        assert self.recipe is not None
+        rng = np.random.default_rng([self.options.seed, 5])
+        held = make_batch(windows, True, self.recipe, self.options, rng)
+        known = held.truth[..., -2] > 0
+        value, _ = self._predict_all(held)
+        base, step = held.base[known], (value - held.base)[known]
+        truth = held.truth[..., : value.shape[-1]][known]
+        errors = {share: np.abs(base + share * step - truth).mean() for share in STRIDES}
+        return float(min(errors, key=lambda share: errors[share]))
+
+    def _calibrate(self, windows: Windows) -> np.ndarray:
+        """Return the conformal factor per gap length and band, from held blocks and dates hidden anew, by the
+        whole way to the imagery's own pixels."""
+        found = []
         for draw in range(CALIBRATION_DRAWS):
             rng = np.random.default_rng([self.options.seed, 3, draw])
-            batch = make_batch(cubes, recipe, self.constant, self.options, rng)
-            value, sigma = self._predict_all(batch)
-            known = batch.truth[..., -2] > 0
-            residuals.append((value - batch.truth[..., : value.shape[-1]])[known])
-            sigmas.append(sigma[known])
-            gaps.append(batch.gap_days[known])
-        return factors(np.concatenate(residuals), np.concatenate(sigmas), np.concatenate(gaps))
+            for cube in windows.fine:
+                hidden = hide(cube.clear, rng, self.options.hidden_share, windows.allowed(cube, True))
+                found += list(self._residuals(cube, hidden))
+        if not found:
+            raise ModelError(
+                "Nothing could be hidden to calibrate sigma on; widen the season or add imagery."
+            )
+        return factors(*(np.concatenate([part[k] for part in found]) for k in range(3)))
+
+    def _residuals(
+        self, cube: Cube, hidden: np.ndarray
+    ) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Yield residuals and uncalibrated sigma `(n, band)`, and gaps `(n,)`, of each frame's hidden
+        pixels."""
+        kept = cube.without(hidden)
+        ones = np.ones((len(GAP_EDGES) + 1, len(cube.bands)))
+        gaps = gap_to_clear(kept.clear, kept.days)
+        for frame, value, sigma in self._corrected(kept, np.flatnonzero(hidden.any(axis=(1, 2))), ones):
+            known = hidden[frame] & np.isfinite(value).all(axis=0)
+            residual = value - cube.reflectance[frame]
+            yield residual[:, known].T, sigma[:, known].T, gaps[frame][known]
 
     def _mark(self, windows: Windows) -> str:
         data = [
@@ -279,22 +292,3 @@ def factors(residual: np.ndarray, sigma: np.ndarray, gap_days: np.ndarray) -> np
         for k in range(count)
     ]
     return GapSigma(np.stack(rows)).table
-
-
-def _medians(cubes: list[Cube]) -> np.ndarray:
-    """Return each band's median over the clear pixels of some windows: the base where no optics are seen."""
-    clear = [np.moveaxis(c.reflectance, 1, -1)[c.clear][:20_000] for c in cubes]
-    return np.asarray(np.median(np.concatenate(clear), axis=0), np.float64)
-
-
-def _moments(values: np.ndarray) -> tuple[float, float]:
-    known = values[np.isfinite(values)]
-    return (float(known.mean()), max(float(known.std()), 1e-6)) if len(known) else (0.0, 1.0)
-
-
-def _check_context(cube: Cube, recipe: Recipe) -> None:
-    absent = sorted(set(recipe.context) - set(cube.context))
-    if absent:
-        raise ModelError(
-            f"The stack lacks the context channels {absent} the model learnt; it has {sorted(cube.context)}."
-        )

@@ -88,3 +88,12 @@ def linear_weight(to_before: np.ndarray, to_after: np.ndarray) -> np.ndarray:
     total = to_before + to_after
     usable = np.isfinite(total) & (total > 0)
     return np.asarray(np.divide(to_before, total, out=np.full_like(total, 0.5), where=usable))
+
+
+def gap_to_clear(clear: np.ndarray, days: np.ndarray) -> np.ndarray:
+    """Return `(time, y, x)` float32: days to the pixel's nearest clear date, infinite where there is none."""
+    best = np.full(clear.shape, np.inf, np.float32)
+    for frame, seen in enumerate(clear):
+        distance = np.abs(days - days[frame]).astype(np.float32)[:, None, None]
+        np.minimum(best, np.where(seen[None], distance, np.inf), out=best)
+    return best

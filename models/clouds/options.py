@@ -17,6 +17,11 @@ class ClearOptions(Options):
     method: Literal[
         "none", "last", "mosaic", "closest", "linear", "whittaker", "unet", "uncrtaints", "diffusion"
     ] = Field("linear", description="cloud removal applied to pixels; none leaves gaps to the parcel level")
+    trust_all: bool | None = Field(
+        None,
+        description="fill from every pixel the mask calls clear, also from those that clouds surround, where "
+        "haze and shadow are missed; null: the baselines do, the networks do not",
+    )
     size: Literal["small", "full"] = Field(
         "small", description="small trains in a minute on two cores; full is the paper's"
     )
@@ -30,16 +35,23 @@ class ClearOptions(Options):
     )
     loss: Literal["mae", "mse", "likelihood"] = Field("mae", description="what training minimises")
     ndvi_weight: float = Field(
-        0.1, ge=0, le=10, description="weight of the NDVI error beside the reflectance error"
+        0.5, ge=0, le=10, description="weight of the NDVI error beside the reflectance error"
     )
     agricultural_only: bool = Field(False, description="NDVI term on pixels inside parcels only")
     context: tuple[str, ...] = Field(
         (), description="names of extra channels of the stack: soil, elevation, weather"
     )
+    reduce: int | None = Field(
+        None,
+        ge=1,
+        le=8,
+        description="pixels on a side that networks see as one, detail coming from interpolation in time; "
+        "null: 2 for small, 1 for full",
+    )
     width: int | None = Field(None, ge=4, le=512, description="channels of the network; null: the size's own")
-    epochs: int = Field(12, ge=1, le=10_000, description="most epochs; early stopping may end sooner")
+    epochs: int = Field(10, ge=1, le=10_000, description="most epochs; early stopping may end sooner")
     patience: int = Field(
-        8, ge=1, le=1000, description="epochs without a better validation loss before stopping"
+        4, ge=1, le=1000, description="epochs without a better validation loss before stopping"
     )
     seconds: float | None = Field(
         None,
@@ -48,10 +60,12 @@ class ClearOptions(Options):
     )
     batch_size: int = Field(8, ge=1, le=512, description="windows a step")
     learning_rate: float = Field(3e-3, gt=0, le=0.1, description="peak of the cosine schedule")
-    window_px: int = Field(48, ge=8, le=512, description="edge of a training window, a multiple of 8")
-    windows: int = Field(16, ge=2, le=10_000, description="training windows drawn from the imagery")
+    window_px: int = Field(
+        32, ge=16, le=512, multiple_of=16, description="edge of a training window in the network's pixels"
+    )
+    windows: int = Field(24, ge=2, le=10_000, description="training windows drawn from the imagery")
     validation_share: float = Field(
-        0.25, gt=0, lt=1, description="share of spatial blocks held out of training"
+        0.25, gt=0, lt=1, description="share of spatial blocks, and of dates, held out of training"
     )
     validation_years: tuple[int, ...] = Field(
         (), description="years whose frames only validate; empty: split by block alone"
@@ -66,3 +80,13 @@ class ClearOptions(Options):
         None, gt=0, le=365, description="whittaker: time scale; null: chosen on hidden pixels"
     )
     seed: int = Field(0, ge=0, description="of windows, hidden parts and weights")
+
+    @property
+    def trusts_all(self) -> bool:
+        """Return whether pixels that clouds surround are filled from."""
+        return self.method in BASELINES if self.trust_all is None else self.trust_all
+
+    @property
+    def reduction(self) -> int:
+        """Return how many pixels on a side the networks see as one."""
+        return self.reduce or (2 if self.size == "small" else 1)

@@ -85,9 +85,9 @@ class Remover(ABC):
         sigma = np.zeros_like(value)
         sigma[np.broadcast_to(gone[:, None], value.shape)] = np.nan
         for frame, filled, spread in self.frames(cube):
-            where = ~cube.clear[frame]
-            value[order[frame]][:, where] = filled[:, where]
-            sigma[order[frame]][:, where] = spread[:, where]
+            where = ~cube.clear[frame][None]
+            np.copyto(value[order[frame]], filled, where=where)
+            np.copyto(sigma[order[frame]], spread, where=where)
         sigma[~np.isfinite(value)] = np.nan
         return assemble(stack, value, sigma, gone & np.isfinite(value).all(axis=1), cube)
 

@@ -1,45 +1,65 @@
-"""Training windows: drawn from the imagery, split by block, hidden anew each epoch."""
+"""Training windows: drawn from the imagery, split by block and by date, hidden anew each epoch."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 import xarray as xr
 
 from features.errors import ModelError
-from models.clouds.cube import Cube, cube_of
+from models.clouds.coarse import coarsen
+from models.clouds.cube import Cube, cube_of, trusted
 from models.clouds.hiding import hide
 from models.clouds.inputs import Frames, Recipe
 from models.clouds.options import ClearOptions
 
 FRAMES_A_WINDOW = 6  # of those hidden at once; enough to vary, few enough to keep an epoch short
+SAMPLES = 96  # of an epoch at least: a frame's haze is common to its pixels, so frames must be many
 LEAST_HIDDEN = 0.02  # share of a window that must be hidden in a frame to learn from it
+LEAST_DATES = 6  # clear dates below which none is held out: every one is needed to learn from
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Small cubes to learn from, and others, of other blocks, to validate and calibrate on."""
+    """Small cubes to learn from, and others, of other blocks, to validate and calibrate on.
+
+    Attributes
+    ----------
+    train, validate
+        At the network's resolution.
+    fine
+        Those of `validate` at the imagery's own: what sigma is calibrated on.
+    held
+        Days on which parts are hidden in `validate` only: haze is of its date, so an error on a date that was
+        learnt from says too little about others.
+    """
 
     train: list[Cube]
     validate: list[Cube]
+    fine: list[Cube]
+    held: np.ndarray = field(default_factory=lambda: np.empty(0))
+
+    def allowed(self, cube: Cube, validate: bool) -> np.ndarray:
+        """Return the frames of a window that may be hidden on one side of the split; all where no date is
+        held."""
+        mine = np.isin(cube.days, self.held) == validate
+        return np.flatnonzero(mine | (len(self.held) == 0))
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Samples stacked: `layers (n, y, x, layer, feature)`, `values`, `scene`, packed `truth (n, y, x,
-    band + 2)`."""
+    """Samples stacked: `layers (n, y, x, layer, feature)`, `scene`, packed `truth (n, y, x, band + 2)`."""
 
     layers: np.ndarray
-    values: np.ndarray
     scene: np.ndarray
     truth: np.ndarray
     base: np.ndarray  # (n, y, x, band)
-    gap_days: np.ndarray  # (n, y, x)
 
     @property
     def inputs(self) -> list[np.ndarray]:
         """Return what a network is called with."""
-        return [self.layers, self.values, self.scene]
+        return [self.layers, self.scene]
 
     def __len__(self) -> int:
         return len(self.truth)
@@ -48,9 +68,14 @@ class Batch:
         """Return some of the samples."""
         return Batch(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
+    def turned(self, quarter: int, mirrored: bool) -> "Batch":
+        """Return the samples turned by quarters and mirrored: fields lie in any direction."""
+        turned = (np.rot90(getattr(self, name), quarter, axes=(1, 2)) for name in self.__dataclass_fields__)
+        return Batch(*(np.ascontiguousarray(a[:, ::-1] if mirrored else a) for a in turned))
+
 
 def draw_windows(stacks: Iterable[xr.Dataset], options: ClearOptions, rng: np.random.Generator) -> Windows:
-    """Cut windows from stacks, keeping whole blocks of them for validation.
+    """Cut windows from stacks, keeping whole blocks of them, and some dates, for validation.
 
     Stacks are read one at a time, and only windows are kept: memory is bounded by their number.
 
@@ -59,46 +84,63 @@ def draw_windows(stacks: Iterable[xr.Dataset], options: ClearOptions, rng: np.ra
     ModelError
         Where there is no stack, or none with two clear frames.
     """
-    cut = [cube for stack in stacks for cube in _cut(cube_of(stack), options)]
-    usable = [cube for cube in cut if cube.clear.any(axis=(1, 2)).sum() >= 2]
-    if not usable:
+    cubes = (cube_of(stack) for stack in stacks)
+    usable = cubes if options.trusts_all else map(trusted, cubes)
+    cut = [window for cube in usable for window in _cut(cube, options)]
+    seen = [cube for cube in cut if cube.clear.any(axis=(1, 2)).sum() >= 2]
+    if not seen:
         raise ModelError(
             "No part of the imagery is clear on two dates; cloud removal has nothing to learn from."
         )
-    order = rng.permutation(len(usable))[: options.windows]
-    chosen = [usable[k] for k in order]
+    chosen = [seen[k] for k in rng.permutation(len(seen))[: options.windows]]
     held = min(len(chosen) - 1, max(1, round(options.validation_share * len(chosen))))
-    if (
-        len(chosen) == 1
-    ):  # one small tile: validation repeats it with other hidden parts, and says nothing of places
-        return Windows(_season(chosen, options, False), _season(chosen, options, True))
-    return Windows(_season(chosen[held:], options, False), _season(chosen[:held], options, True))
+    # one small tile: validation repeats it with other hidden parts and dates, and says nothing of places
+    train, fine = (chosen, chosen) if len(chosen) == 1 else (chosen[held:], chosen[:held])
+    train, fine = _season(train, options, False), _season(fine, options, True)
+    size = options.reduction
+    days = np.empty(0) if options.validation_years else held_days(chosen, options.validation_share, rng)
+    return Windows([coarsen(c, size) for c in train], [coarsen(c, size) for c in fine], fine, days)
+
+
+def held_days(cubes: list[Cube], share: float, rng: np.random.Generator) -> np.ndarray:
+    """Choose days that only validate, of those that are clear somewhere; none where there are few."""
+    clear = np.unique(np.concatenate([cube.days[cube.clear.any(axis=(1, 2))] for cube in cubes]))
+    if len(clear) < LEAST_DATES:
+        return np.empty(0)
+    return np.sort(rng.choice(clear, max(1, round(share * len(clear))), replace=False))
 
 
 def make_batch(
-    cubes: list[Cube], recipe: Recipe, constant: np.ndarray, options: ClearOptions, rng: np.random.Generator
+    windows: Windows, validate: bool, recipe: Recipe, options: ClearOptions, rng: np.random.Generator
 ) -> Batch:
-    """Hide parts of every window and gather samples of the hidden frames, in random order.
+    """Hide parts of every window of one side and gather samples of the hidden frames, in random order.
 
     Raises
     ------
     ModelError
         Where nothing could be hidden in any window.
     """
-    parts = [part for cube in cubes for part in _samples(cube, recipe, constant, options, rng)]
+    cubes = windows.validate if validate else windows.train
+    draws = max(1, -(-SAMPLES // (FRAMES_A_WINDOW * len(cubes))))
+    parts = [
+        part
+        for _ in range(draws)
+        for cube in cubes
+        for part in _samples(cube, windows.allowed(cube, validate), recipe, options, rng)
+    ]
     if not parts:
         raise ModelError(
             "No clear frame of the training windows could be hidden; widen the season or add imagery."
         )
     order = rng.permutation(len(parts))
-    return Batch(*(np.stack([parts[k][field] for k in order]) for field in range(6)))
+    return Batch(*(np.stack([parts[k][name] for k in order]) for name in range(4)))
 
 
 def _samples(
-    cube: Cube, recipe: Recipe, constant: np.ndarray, options: ClearOptions, rng: np.random.Generator
+    cube: Cube, allowed: np.ndarray, recipe: Recipe, options: ClearOptions, rng: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, ...]]:
-    hidden = hide(cube.clear, rng, options.hidden_share)
-    frames = Frames(cube.without(hidden), recipe, constant)
+    hidden = hide(cube.clear, rng, options.hidden_share, allowed)
+    frames = Frames(cube.without(hidden), recipe)
     chosen = np.flatnonzero(hidden.mean(axis=(1, 2)) > LEAST_HIDDEN)
     for frame in rng.permutation(chosen)[:FRAMES_A_WINDOW].tolist():
         sample = frames.sample(frame)
@@ -109,50 +151,22 @@ def _samples(
         farmed = known & cube.parcels if options.agricultural_only and cube.parcels is not None else known
         packed = np.concatenate([truth, known[None], farmed[None]]).astype(np.float32)
         base = np.nan_to_num(np.moveaxis(sample.base, 0, -1))
-        gap = np.where(np.isfinite(gap := frames.gap_days(frame)), gap, 999.0)
-        yield sample.layers, sample.values, sample.scene, np.moveaxis(packed, 0, -1), base, gap
+        yield sample.layers, sample.scene, np.moveaxis(packed, 0, -1), base
 
 
 def _cut(cube: Cube, options: ClearOptions) -> Iterator[Cube]:
     _, _, height, width = cube.shape
-    side = options.window_px
-    for top in _starts(height, side):
-        for left in _starts(width, side):
-            window = cube.window(slice(top, top + side), slice(left, left + side))
-            yield _padded(window, side)
+    side = options.window_px * options.reduction
+    for rows in _cuts(height, side):
+        for columns in _cuts(width, side):
+            window = cube.window(rows, columns)
+            yield window.padded(side - window.shape[2], side - window.shape[3])
 
 
-def _starts(length: int, side: int) -> list[int]:
-    return list(range(0, max(1, length - side + 1), side))
-
-
-def _padded(cube: Cube, side: int) -> Cube:
-    """Repeat the edge of a window smaller than the network's, so that all have one size; the repeats are
-    unseen."""
-    _, _, height, width = cube.shape
-    if (height, width) == (side, side):
-        return cube
-    return pad_cube(cube, side - height, side - width)
-
-
-def pad_cube(cube: Cube, rows: int, columns: int) -> Cube:
-    """Add unseen rows below and columns to the right."""
-    edge = ((0, rows), (0, columns))
-
-    def unseen(values: np.ndarray) -> np.ndarray:
-        return np.pad(values, ((0, 0),) * (values.ndim - 2) + edge, constant_values=np.nan)
-
-    return Cube(
-        reflectance=unseen(cube.reflectance),
-        clear=np.pad(cube.clear, ((0, 0), *edge)),
-        days=cube.days,
-        bands=cube.bands,
-        backscatter=None if cube.backscatter is None else unseen(cube.backscatter),
-        radar_days=cube.radar_days,
-        radar_orbits=cube.radar_orbits,
-        context={name: unseen(channel) for name, channel in cube.context.items()},
-        parcels=None if cube.parcels is None else np.pad(cube.parcels, edge),
-    )
+def _cuts(length: int, side: int) -> list[slice]:
+    """Return even parts of at most `side` pixels, which never overlap."""
+    edges = np.linspace(0, length, -(-length // side) + 1).astype(int).tolist()
+    return [slice(start, stop) for start, stop in pairwise(edges)]
 
 
 def _season(cubes: list[Cube], options: ClearOptions, validate: bool) -> list[Cube]:

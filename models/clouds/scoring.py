@@ -9,6 +9,7 @@ import polars as pl
 from scipy.ndimage import uniform_filter
 
 from models.clouds.intervals import GAP_EDGES, Z50, Z90, gap_bin
+from models.clouds.neighbours import gap_to_clear
 
 PEAK = 1.0  # reflectance range for PSNR and SSIM, as SEN12MS-CR-TS scores it
 SSIM_PX = 7
@@ -187,15 +188,6 @@ def by_cloud(hidden: Hidden) -> dict[str, dict[str, tuple[float, int]]]:
     edges = [0, *(round(100 * edge) for edge in CLOUD_EDGES), 100]
     names = [f"cloud_{low}_{high}_percent" for low, high in pairwise(edges)]
     return {name: score(hidden.where(bins == k)) for k, name in enumerate(names) if (bins == k).any()}
-
-
-def gap_to_clear(clear: np.ndarray, days: np.ndarray) -> np.ndarray:
-    """Return `(time, y, x)` float32: days to the pixel's nearest clear date, infinite where there is none."""
-    best = np.full(clear.shape, np.inf, np.float32)
-    for frame, seen in enumerate(clear):
-        distance = np.abs(days - days[frame]).astype(np.float32)[:, None, None]
-        np.minimum(best, np.where(seen[None], distance, np.inf), out=best)
-    return best
 
 
 def _ssim(a: np.ndarray, b: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from models.clouds.cube import Cube
 
 BLOCK_PX = 4
 REACHES = (3, 9)  # blocks: windows of 12 and 36 pixels
-PRIOR = 4.0  # visible pixels that a mean needs before it counts half
+PRIOR = 16.0  # visible pixels that a mean needs before it counts half
 PROFILE_STEPS = 10
 KINDS = 24
 

@@ -19,7 +19,7 @@ import keras
 from keras import ops
 
 from models.clouds.inputs import Recipe
-from models.clouds.layers import LOG_LIMIT, entrances
+from models.clouds.layers import LOG_LIMIT, entrances, first_guess, forgetful
 from models.clouds.learned import Learned
 
 REDUCE = 4
@@ -52,24 +52,22 @@ class UnCRtainTS(Learned):
         size = FULL if self.options.size == "full" else SMALL
         width = self.options.width or size.width
         inputs = entrances(recipe)
-        layers, values, scene = inputs
+        layers, scene = inputs
         bands = len(recipe.bands)
-        dates = Encoder(width, size.before, name="encoder")(_with_scene(layers, scene, recipe.layers))
+        entered = (
+            keras.layers.Dense(width)(layers) + keras.layers.Dense(width)(forgetful(scene))[..., None, :]
+        )
+        dates = Encoder(width, size.before, name="encoder")(entered)
         seen = layers[..., -1]
         x = TemporalAttention(size, width, name="ltae")(dates, seen)
         for k in range(size.after):
             x = MBConv(width, name=f"decoder{k}")(x)
-        start = ops.clip(values[..., -1, :], 0.002, 0.998)  # the last layer is the interpolation in time
+        start = ops.clip(first_guess(scene, recipe)[0], 0.002, 0.998)
         shift = keras.layers.Dense(bands, kernel_initializer="zeros", name="mean")(x)
         mean = ops.sigmoid(ops.log(start / (1 - start)) + shift)
         variance = ops.softplus(keras.layers.Dense(bands, kernel_initializer="zeros", name="variance")(x))
         spread = ops.clip(0.5 * ops.log(variance + 1e-6), -LOG_LIMIT, LOG_LIMIT)
         return keras.Model(inputs, ops.concatenate([mean, spread], axis=-1), name=self.name)
-
-
-def _with_scene(layers: Any, scene: Any, count: int) -> Any:
-    """Put the frame's own channels beside each date's: `(…, date, feature + channel)`."""
-    return ops.concatenate([layers, ops.repeat(scene[..., None, :], count, axis=-2)], axis=-1)
 
 
 def _fold(x: Any) -> tuple[Any, tuple[Any, ...]]:
@@ -103,17 +101,17 @@ class MBConv(keras.layers.Layer):  # type: ignore[misc]
 
 
 class Encoder(keras.layers.Layer):  # type: ignore[misc]
-    """A 1x1 convolution and MBConv blocks, shared by all dates."""
+    """MBConv blocks, shared by all dates, after the 1x1 convolution on each date beside the frame's own
+    channels."""
 
     def __init__(self, width: int, blocks: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.width = width
-        self.enter = keras.layers.Dense(width)
         self.blocks = [MBConv(width) for _ in range(blocks)]
 
     def call(self, inputs: Any) -> Any:
         """Turn `(n, y, x, date, c)` into `(n, y, x, date, width)`."""
-        x, (n, dates, height, width) = _fold(self.enter(inputs))
+        x, (n, dates, height, width) = _fold(inputs)
         for block in self.blocks:
             x = block(x)
         x = ops.reshape(x, (n, dates, height, width, self.width))

@@ -1,13 +1,10 @@
 """A U-Net on the target frame, its neighbours in time and radar.
 
-Faithful to the idea, not to one paper: neighbours are the clear observations before and after each
-pixel's gap, put
-together as layers, rather than whole frames with holes; each layer is scored by a shared 1x1 network and
-the scored
-mean is the first guess, which the U corrects. `small` scores at half the resolution, has 1x1 convolutions
-at full resolution and 3x3 ones at a half
-and a quarter of it; `full` is a plain U-Net of 64 to 512 channels on the concatenated layers (Ronneberger
-et al. 2015).
+Faithful to the idea, not to one paper: neighbours are the clear observations before and after each pixel's
+gap, put together as layers, rather than whole frames with holes; each layer is scored by a shared 1x1
+network and the scored mean is the first guess, which the U corrects. `small` has one 3x3 convolution at
+each of two depths; `full` is a plain U-Net of 64 to 512 channels on the concatenated layers (Ronneberger et
+al. 2015).
 """
 
 from typing import Any, ClassVar
@@ -15,10 +12,11 @@ from typing import Any, ClassVar
 import keras
 
 from models.clouds.inputs import Recipe
-from models.clouds.layers import Flatten, correct, entrances, weigh_layers
+from models.clouds.layers import Flatten, correct, entrances, first_guess, forgetful, weigh_layers
 from models.clouds.learned import Learned
 
 SMALL_WIDTH, FULL_WIDTH = 24, 64
+SCORE_WIDTH = 16
 
 
 class UNet(Learned):
@@ -32,24 +30,25 @@ class UNet(Learned):
         full = self.options.size == "full"
         width = self.options.width or (FULL_WIDTH if full else SMALL_WIDTH)
         inputs = entrances(recipe)
-        layers, values, scene = inputs
-        blend, pooled = weigh_layers(layers, values, max(8, min(width, 32)), 1 if full else 2)
-        merged = keras.layers.Concatenate()([pooled, scene]) if full else scene
+        layers, scene = inputs
+        blend, pooled = weigh_layers(layers, min(width, SCORE_WIDTH), recipe)
+        merged = keras.layers.Concatenate()([pooled, forgetful(scene)])
         if full:
             flat = keras.layers.Dense(width, activation="relu", name="concatenated")(Flatten()(layers))
             merged = keras.layers.Concatenate()([merged, flat])
-        features = _full(merged, width) if full else _small(merged, pooled, width)
-        return keras.Model(inputs, correct(blend, features, scene, recipe), name=self.name)
+        features = _full(merged, width) if full else _small(merged, width)
+        guess = first_guess(scene, recipe)[1] + blend
+        return keras.Model(inputs, correct(guess, features, scene, recipe), name=self.name)
 
 
-def _small(scene: Any, pooled: Any, width: int) -> Any:
+def _small(scene: Any, width: int) -> Any:
     top = keras.layers.Dense(width, activation="relu", name="top")(scene)
-    half = _conv(keras.layers.Concatenate()([keras.layers.AveragePooling2D(2)(top), pooled]), width, "half")
+    half = _conv(keras.layers.AveragePooling2D(2)(top), width, "half")
     quarter = _conv(keras.layers.AveragePooling2D(2)(half), width, "quarter")
     half = keras.layers.Concatenate()([keras.layers.UpSampling2D(2)(quarter), half])
     half = keras.layers.Dense(width, activation="relu", name="half_up")(half)
     merged = keras.layers.Concatenate()([keras.layers.UpSampling2D(2)(half), top])
-    return keras.layers.Dense(width, activation="relu", name="merge")(merged)
+    return forgetful(keras.layers.Dense(width, activation="relu", name="merge")(merged))
 
 
 def _full(inputs: Any, width: int) -> Any:

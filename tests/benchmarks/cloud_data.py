@@ -23,10 +23,13 @@ from features.imagery import (
     read_stack,
 )
 from features.schema import OPTICAL_BANDS
+from features.simulate.options import SimulationOptions
+from features.simulate.region import simulate_region
 
 PATCHES = ("00002806639B424A", "000028085BF08E7E")
 CLEAR = (4, 5, 6)  # vegetation, bare, water; class 7 is unclassified, often cloud edge in these patches
 GROW_M = 40.0
+SEASON = 2023
 TEN = ("B02", "B03", "B04", "B08")
 TWENTY = ("B05", "B06", "B07", "B8A", "B11", "B12")
 
@@ -99,6 +102,7 @@ def made_up(
     size: int = 96,
     dates: int = 40,
     bands: tuple[str, ...] = ("B02", "B03", "B04", "B08", "B11"),
+    noise: float = 1.0,
 ) -> Scene:
     """Return a small scene: fields that grow and are harvested, as radar sees too, haze, clouds, soil."""
     rng = np.random.default_rng(seed)
@@ -116,7 +120,8 @@ def made_up(
         cover[:, None] * full[: len(bands), None, None]
         + (1 - cover[:, None]) * bare[: len(bands), None, None] * brightness
     )
-    truth = truth + rng.normal(0, 0.006, truth.shape) + rng.normal(0, 0.008, (dates, len(bands), 1, 1))
+    grain = rng.normal(0, 0.006, truth.shape) + rng.normal(0, 0.008, (dates, len(bands), 1, 1))
+    truth = truth + noise * grain
     clear = np.stack([_sky(rng, size) for _ in range(dates)])
     seen = np.where(clear[:, None], truth, 0.6 + rng.normal(0, 0.1, truth.shape))
     grown = _cover(radar_days, parcels, soil, seed)
@@ -175,6 +180,15 @@ def _physical(layer: xr.DataArray) -> np.ndarray:
 
 def _up(values: np.ndarray, scale: int) -> np.ndarray:
     return values if scale == 1 else zoom(values, (1, scale, scale), order=0)
+
+
+def world(seed: int, folder: Path, parcels: int = 150) -> Scene:
+    """Return a simulated region with its truth, made once under `folder`."""
+    at = folder / f"{parcels}_{seed}"
+    if not (at / "region.sha256").is_file():
+        options = SimulationOptions(n_parcels=parcels, keep_truth_rasters=True, coherence=False)
+        simulate_region(options, SEASON, seed, at)
+    return simulated(at, SEASON)
 
 
 def simulated(folder: Path, season: int) -> Scene:

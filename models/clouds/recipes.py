@@ -1,0 +1,61 @@
+"""Which channels a network takes, from the options and from what the training windows hold."""
+
+import numpy as np
+
+from features.errors import ModelError
+from models.clouds.cube import Cube
+from models.clouds.inputs import Recipe
+from models.clouds.options import ClearOptions
+from models.clouds.remover import check_same_bands
+
+
+def make_recipe(cubes: list[Cube], options: ClearOptions, name: str) -> Recipe:
+    """Return the channels that the options ask for and the cubes have.
+
+    Raises
+    ------
+    ModelError
+        Where the cubes' bands differ, or radar or a context channel that is asked for is absent.
+    """
+    first = cubes[0]
+    for cube in cubes:
+        check_same_bands(cube.bands, first.bands, name)
+    with_radar = options.inputs != "s2" and first.backscatter is not None
+    if options.inputs == "s1" and not with_radar:
+        raise ModelError("clear.inputs is s1 but the imagery holds no radar; choose s2 or both.")
+    absent = sorted(set(options.context) - set(first.context))
+    if absent:
+        raise ModelError(f"The stack lacks the context channels {absent}; it has {sorted(first.context)}.")
+    moments = tuple(
+        _moments(np.concatenate([c.context[channel].ravel() for c in cubes])) for channel in options.context
+    )
+    return Recipe(
+        bands=first.bands,
+        radar=first.backscatter.shape[1] if with_radar and first.backscatter is not None else 0,
+        neighbours=options.neighbours,
+        recent=options.which == "recent",
+        optical=options.inputs != "s1",
+        context=options.context,
+        moments=moments,
+        constant=tuple(_medians(cubes).tolist()),
+    )
+
+
+def _medians(cubes: list[Cube]) -> np.ndarray:
+    """Return each band's median over the clear pixels of some windows: the base where no optics are seen."""
+    clear = [np.moveaxis(c.reflectance, 1, -1)[c.clear][:20_000] for c in cubes]
+    return np.asarray(np.median(np.concatenate(clear), axis=0), np.float64)
+
+
+def _moments(values: np.ndarray) -> tuple[float, float]:
+    known = values[np.isfinite(values)]
+    return (float(known.mean()), max(float(known.std()), 1e-6)) if len(known) else (0.0, 1.0)
+
+
+def check_context(cube: Cube, recipe: Recipe) -> None:
+    """Raise where a context channel that was learnt is absent."""
+    absent = sorted(set(recipe.context) - set(cube.context))
+    if absent:
+        raise ModelError(
+            f"The stack lacks the context channels {absent} the model learnt; it has {sorted(cube.context)}."
+        )
