@@ -23,7 +23,7 @@ from models.crops.contributions import booster_of_class
 from tests.benchmarks.crops import PEERS, table_of
 
 STEPS, FEATURES, CLASSES = 30, 20, 28
-PARCELS, HELD_OUT = 200_000, 20_000
+PARCELS, HELD_OUT = 200_000, 4_000
 FEW_ROUNDS = 3  # timed after a first one, which warms up
 FLAGGED = 0.02
 WORK = "lightgbm_scale"
@@ -33,10 +33,13 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="a hundredth of the parcels")
+    parser.add_argument("--parcels", type=int, default=PARCELS)
+    parser.add_argument("--trained-on", type=int, help="parcels of the fits compared; a tenth of them if not")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    n = PARCELS // 100 if arguments.quick else PARCELS
+    n = arguments.parcels // 100 if arguments.quick else arguments.parcels
+    trained = arguments.trained_on or n // 10
     table, codes = made_up(n + n // 10, np.random.default_rng(0))
     rows: list[dict[str, Any]] = []
     peer = {k: v for k, v in PEERS["lightgbm_default"].items() if k != "model"}
@@ -44,8 +47,8 @@ def main() -> None:
     for name, own in subjects.items():
         options = LightgbmOptions(**own, threads=arguments.threads)
         rows += timed_rounds(name, options, table[:n], codes[:n])
-        rows += accuracy(name, options, table, codes, n // 10)
-    rows += use(LightgbmOptions(summaries=False, threads=arguments.threads), table, codes, n)
+        rows += accuracy(name, options, table, codes, trained)
+    rows += use(LightgbmOptions(summaries=False, threads=arguments.threads), table, codes, n, trained)
     print(table_of(rows))
     if arguments.json:
         machine: dict[str, Any] = {
@@ -108,10 +111,12 @@ def accuracy(
     ]
 
 
-def use(options: LightgbmOptions, table: np.ndarray, codes: np.ndarray, n: int) -> list[dict[str, Any]]:
+def use(
+    options: LightgbmOptions, table: np.ndarray, codes: np.ndarray, n: int, trained: int
+) -> list[dict[str, Any]]:
     """Predict 100,000 parcels; explain the flagged ones for two classes each."""
     model = LightgbmClassifier(options)
-    model.booster_, model.classes_ = _fitted(options, table[: n // 10], codes[: n // 10]), np.arange(CLASSES)
+    model.booster_, model.classes_ = _fitted(options, table[:trained], codes[:trained]), np.arange(CLASSES)
     asked = min(n, 100_000)
     started = time.perf_counter()
     predicted = model.booster_.predict(table[:asked], num_threads=options.threads).argmax(1)
