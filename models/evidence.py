@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 from scipy.special import expit
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from features.crops import CropGroups
 from features.errors import StageError
@@ -69,9 +70,10 @@ def weigh(
     calibrated = _calibrate(rows, classes, declared, options, None if inner is None else ensemble_of(inner))
     accepted = _accepted(rows, classes, schemes, groups)
     views = _views(calibrated, probabilities, rows, classes)
-    doubt = cross_doubt(views, declared, fold, options.noise_rate)
-    p_value, right = _required(doubt, declared, accepted)
-    scores, chance = _scores(doubt, declared)
+    with threadpool_limits(1, "blas"):  # sums in one order: the same verdicts on any number of cores
+        doubt = cross_doubt(views, declared, fold, options.noise_rate)
+        p_value, right = _required(doubt, declared, accepted)
+        scores, chance = _scores(doubt, declared)
     own = class_p_values(np.log(calibrated + RESOLUTION), declared, fold, chance)
     counts = calibration_counts(declared, fold, len(classes))[np.arange(len(rows)), np.maximum(declared, 0)]
     return Evidence(
