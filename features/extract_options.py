@@ -27,7 +27,7 @@ class ExtractOptions(Options):
     """Metres by which parcels are shrunk, so that mixed border pixels fall away."""
     mask: MaskOptions = MaskOptions()
     """Which optical pixels count as seen."""
-    block_px: int = Field(2048, ge=32, le=32768)
+    block_px: int = Field(3072, ge=32, le=32768)
     """Side of the blocks a raster is read by, in its finest pixels."""
     clear_block_px: int = Field(256, ge=16, le=4096)
     """Side of the blocks whose whole time stack is held in memory where clouds are removed, in finest
