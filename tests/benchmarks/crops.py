@@ -37,8 +37,8 @@ OURS = (
     "lightgbm", "extratrees", "ridge", "rocket", "dense", "lstm", "bilstm", "tempcnn", "resnet", "ltae",
 )  # fmt: skip
 POINTS = ("france_2022", "flanders_2021", "east_africa")
-# For the points, members and the power of the class weights were chosen on East Africa, in other folds than those
-# scored and on quarters of it: its own row is optimistic. All three sets' scores were seen between revisions.
+# For the points, members and the power of the class weights were chosen on East Africa, in other folds than
+# those scored and on quarters of it: its own row is optimistic. All three were seen scored between revisions.
 SMALL = ("lightgbm", "extratrees", "ridge", "forest_weighted")
 BALANCE = {name: {"method": "class_weight", "power": 0.7} for name in POINTS}  # ours alone
 EXTRA: dict[str, dict[str, Any]] = {
