@@ -56,7 +56,7 @@ class Coverage:
 
     def full_pixels(self) -> np.ndarray:
         """Number of pixels of each parcel with coverage of at least FULL; int64 (parcel,)."""
-        return _sums((self.weights >= FULL).astype(np.float32), self.offsets).astype(np.int64)
+        return _sums(self.weights >= FULL, self.offsets).astype(np.int64)
 
     def take(self, parcels: np.ndarray) -> "Coverage":
         """The coverage of some parcels, in the order given."""
@@ -101,10 +101,11 @@ class Coverage:
 
 
 def _sums(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    sums = np.append(np.cumsum(values, dtype=np.float64), 0.0)
-    return np.asarray(sums[offsets[1:] - 1] - np.where(offsets[:-1] > 0, sums[offsets[:-1] - 1], 0.0)) * (
-        np.diff(offsets) > 0
-    )
+    """Sum of each range, without a running sum of the whole, which would take eight bytes a pixel."""
+    filled, out = np.diff(offsets) > 0, np.zeros(len(offsets) - 1)
+    if filled.any():
+        out[filled] = np.add.reduceat(values, offsets[:-1][filled], dtype=np.float64)
+    return out
 
 
 @njit(nogil=True, cache=True)
