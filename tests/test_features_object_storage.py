@@ -34,7 +34,7 @@ def put(path: str, data: bytes = b"") -> None:
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    pytest.importorskip("moto", reason="moto[server] is in the benchmarks group")
+    pytest.importorskip("moto", reason="moto[server] is in the dev group")
     settings = {
         "AWS_S3_ENDPOINT": HOST, "AWS_HTTPS": "NO", "AWS_VIRTUAL_HOSTING": "FALSE", "AWS_REGION": "us-east-1",
         "AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "NO_PROXY": "127.0.0.1",
