@@ -4,7 +4,7 @@ from pathlib import Path
 
 import polars as pl
 
-from features.files import fingerprint, write_json
+from features.files import fingerprint, sha256, write_json
 from features.quality import series_quality
 from features.series import read_series
 from models.assessment import corrected_rates, settle
@@ -18,6 +18,8 @@ from pipelines.read import read_declared, write_table
 from pipelines.receipt import code_version, read_receipt
 from pipelines.stage import Outcome, Progress, Stage
 from pipelines.workspace import Workspace
+
+RULES = ("schemes", "groups")  # options that name a table of rules
 
 
 def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
@@ -58,7 +60,10 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
 
 
 def model_id(config: RunConfig, workspace: Workspace) -> str:
-    """Return the hash of config, inputs and weights that every verdict carries."""
+    """Return the hash of config, inputs and weights that every verdict carries.
+
+    The tables of rules count by their content: where a checkout lies changes nothing.
+    """
     trained = read_receipt(workspace, "train")
     weights = (
         {
@@ -71,10 +76,12 @@ def model_id(config: RunConfig, workspace: Workspace) -> str:
     )
     series = read_receipt(workspace, "fill")
     sections = {
-        name: getattr(config, name).model_dump(mode="json") for name in ("folds", "train", "judge", "season")
+        name: getattr(config, name).model_dump(mode="json", exclude=set(RULES))
+        for name in ("folds", "train", "judge", "season")
     }
     known = {
         "config": sections,
+        "rules": [sha256(getattr(config.judge, name)) for name in RULES],
         "seed": config.seed,
         "weights": weights,
         "series": series.digest if series else None,
@@ -91,7 +98,8 @@ def corrected(options: JudgeOptions, workspace: Workspace) -> JudgeOptions:
 
 
 def _field(config: RunConfig, workspace: Workspace) -> list[Path]:
-    return [workspace.field_results, workspace.assessment, config.judge.schemes, config.judge.groups]
+    rules = [getattr(config.judge, name) for name in RULES]
+    return [workspace.field_results, workspace.assessment, *rules]
 
 
 STAGE = Stage(
