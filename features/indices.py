@@ -53,10 +53,13 @@ class Index:
     @cached_property
     def bands(self) -> tuple[str, ...]:
         """Names of the bands that the formula reads, sorted."""
-        names = {
-            node.id for node in ast.walk(ast.parse(self.formula, mode="eval")) if isinstance(node, ast.Name)
-        }
-        return tuple(sorted(names - _FUNCTIONS.keys()))
+        return _operands(self.formula)
+
+
+@cache
+def _operands(formula: str) -> tuple[str, ...]:
+    names = {node.id for node in ast.walk(ast.parse(formula, mode="eval")) if isinstance(node, ast.Name)}
+    return tuple(sorted(names - _FUNCTIONS.keys()))
 
 
 def _tasselled_cap(name: str) -> Index:
@@ -171,17 +174,24 @@ def compute(name: str, bands: Mapping[str, Array]) -> Array:
     >>> compute("ndvi", {"B04": red, "B08": nir})
     array([0.5, nan], dtype=float32)
     """
-    index = find_index(name)
-    operands = [np.asarray(bands[band], dtype=np.float32) for band in index.bands]
-    if index.formula in bands:
+    return evaluate(find_index(name).formula, bands)
+
+
+def evaluate(formula: str, bands: Mapping[str, Array]) -> Array:
+    """Evaluate a formula of band names as `compute` does; one that names no band gives one number."""
+    operands = [np.asarray(bands[band], dtype=np.float32) for band in _operands(formula)]
+    if formula in bands:
         return operands[0].copy()
+    function = _compile(formula)
+    if not operands:
+        return np.asarray(function(), dtype=np.float32)
     out = np.empty(operands[0].shape, dtype=np.float32)
     flat = [np.ascontiguousarray(operand).reshape(-1) for operand in operands]
-    target, evaluate = out.reshape(-1), _compile(index.formula)
+    target = out.reshape(-1)
     with np.errstate(all="ignore"):
         for start in range(0, target.size, CHUNK):
             part = slice(start, start + CHUNK)
-            target[part] = evaluate(*(operand[part] for operand in flat))
+            target[part] = function(*(operand[part] for operand in flat))
     return out
 
 
@@ -205,7 +215,7 @@ def _compile(formula: str) -> Callable[..., Array]:
     """Turn a formula into a function of its bands in sorted order, NaN where a divisor is not above zero."""
     tree = ast.parse(formula, mode="eval")
     _refuse_anything_else(tree, formula)
-    names = Index("", formula, "", "").bands
+    names = _operands(formula)
     hoist = _Hoisted()
     value = ast.unparse(hoist.visit(tree))
     lines = [

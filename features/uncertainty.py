@@ -11,9 +11,8 @@ from collections.abc import Mapping
 import numpy as np
 from numba import njit
 
-from features.indices import compute, find_index
-
-STEP = 1e-3  # reflectance, by which bands are moved to see how a feature follows
+from features.derivatives import derivative
+from features.indices import evaluate, find_index
 
 
 def propagate(
@@ -21,22 +20,17 @@ def propagate(
 ) -> np.ndarray:
     """Standard deviation of a feature's error at every pixel, from those of its bands; zero where seen.
 
-    First order, derivatives by central differences of `STEP`, bands independent; where a derivative cannot be
-    formed it counts as not known (NaN). A feature that is a band has the band's sigma.
+    First order, bands independent; where a derivative cannot be formed the error is not known (NaN).
     """
     out = np.zeros(len(filled), np.float32)
     at = np.flatnonzero(filled > 0)
     if not len(at):
         return out
-    if find_index(name).formula in sigmas:
-        out[at] = sigmas[find_index(name).formula][at]
-        return out
+    formula = find_index(name).formula
     few = {band: line[at] for band, line in bands.items()}
     total = np.zeros(len(at), np.float32)
-    for band, line in few.items():
-        above = compute(name, few | {band: line + np.float32(STEP)})
-        below = compute(name, few | {band: line - np.float32(STEP)})
-        total += ((above - below) * (sigmas[band][at] / np.float32(2 * STEP))) ** 2
+    for band in few:
+        total += (evaluate(derivative(formula, band), few) * sigmas[band][at]) ** 2
     out[at] = np.sqrt(total)
     return out
 
