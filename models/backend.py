@@ -1,17 +1,38 @@
-"""TensorFlow brought up once, without what its C++ prints of the machine's missing accelerators."""
+"""Keras brought up once: its threads, repeatable operations, and no C++ chatter of missing accelerators."""
 
 import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 
 
+@lru_cache(maxsize=1)
 def bring_up() -> None:
-    """Import Keras and touch its device; the C++ chatter is dropped, but shown where the import fails."""
+    """Import Keras with one thread an operation and repeatable operations, and touch its device.
+
+    Fits run beside each other, one thread each: small operations gain nothing from more, and a result cannot
+    then depend on how many there are. Where TensorFlow is already running, it keeps the threads it has. What
+    C++ prints is dropped, but shown where the import fails.
+    """
     with _muted():
         import keras
 
+        if keras.backend.backend() == "tensorflow":
+            _steady()
         keras.ops.zeros(1)
+
+
+def _steady() -> None:
+    import tensorflow
+
+    try:
+        tensorflow.config.threading.set_intra_op_parallelism_threads(1)
+        tensorflow.config.threading.set_inter_op_parallelism_threads(2)
+    except RuntimeError:
+        return
+    finally:
+        tensorflow.config.experimental.enable_op_determinism()
 
 
 @contextmanager

@@ -79,6 +79,7 @@ def explain(
     *,
     parcels: Iterable[str] | None = None,
     model: str | None = None,
+    threads: int = 1,
     progress: Progress | None = None,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Explain a cross-fitted model, each parcel by the model that did not see it.
@@ -111,7 +112,7 @@ def explain(
     sampled = sample.select("parcel_id", "fold", crop_class="declared")
     own = _explained(fitted, model, series, sampled, background, progress=progress)
     importance = [importance_of(own, times, model), *_overall(own, times, model)]
-    importance += _other_importance(fitted, series, table, options, model)
+    importance += _other_importance(fitted, series, table, options, model, threads)
     asked = table.filter(pl.col("parcel_id").is_in(list(wanted)))
     pairs = pl.concat(
         [asked.select("parcel_id", "fold", crop_class=name) for name in ("declared", "predicted")]
@@ -136,7 +137,12 @@ def _backgrounds(
 
 
 def _other_importance(
-    fitted: CrossFit, series: xr.Dataset, table: pl.DataFrame, options: ExplanationOptions, model: str
+    fitted: CrossFit,
+    series: xr.Dataset,
+    table: pl.DataFrame,
+    options: ExplanationOptions,
+    model: str,
+    threads: int,
 ) -> list[pl.DataFrame]:
     """Impurity of a forest through the season and, if asked for, permutation out of fold."""
     place = {name: i for i, name in enumerate(series["parcel"].values.astype(str))}
@@ -146,13 +152,15 @@ def _other_importance(
     y[rows] = trained["declared"].to_list()
     tables = []
     if options.forest_trees:
-        tables.append(forest_importance(take(series, rows), y[rows].astype(str), options.forest_trees, 0, 2))
+        known = y[rows].astype(str)
+        tables.append(forest_importance(take(series, rows), known, options.forest_trees, 0, threads))
     if options.permutation:
         from models.crops.permutation import permutation_importance
 
         sample = set(_sampled(trained, options.parcels)["parcel_id"])
         rng = np.random.default_rng(0)
-        tables.append(permutation_importance(fitted, series, y.astype(str), model, rng, sample))
+        y = y.astype(str)
+        tables.append(permutation_importance(fitted, series, y, model, rng, sample, threads))
     return tables
 
 

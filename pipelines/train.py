@@ -29,7 +29,8 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     declared = declarations["crop_class"]
     y = declared.astype(object).where(declared.notna(), None).tolist()
     fitted = cross_fit(series, y, plan.fold, config.train, workspace.models, progress)
-    importance, contributions = explain(fitted, series, y, config.train.explanation)
+    options = config.train.explanation
+    importance, contributions = explain(fitted, series, y, options, threads=config.train.threads)
     tables = {
         workspace.probabilities: fitted.probabilities,
         workspace.inner: fitted.inner,

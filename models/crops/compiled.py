@@ -4,7 +4,6 @@ import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -72,25 +71,3 @@ def _fresh(path: str, first: np.ndarray, rng: np.random.Generator) -> np.ndarray
     receptive = math.prod(first.shape[:-2])
     limit = math.sqrt(6 / (receptive * (first.shape[-2] + first.shape[-1])))
     return rng.uniform(-limit, limit, first.shape).astype(first.dtype)
-
-
-@lru_cache(maxsize=1)
-def prepare_backend() -> None:
-    """Import Keras with one thread an operation and repeatable operations.
-
-    Fits run beside each other, one thread each: small operations gain nothing from more, and a result cannot
-    then depend on how many there are. Where TensorFlow is already running, it keeps the threads it has.
-    """
-    import keras
-
-    if keras.backend.backend() != "tensorflow":
-        return
-    import tensorflow
-
-    try:
-        tensorflow.config.threading.set_intra_op_parallelism_threads(1)
-        tensorflow.config.threading.set_inter_op_parallelism_threads(2)
-    except RuntimeError:
-        return
-    finally:
-        tensorflow.config.experimental.enable_op_determinism()

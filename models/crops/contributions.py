@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -24,8 +25,7 @@ def booster_of_class(model: LightgbmClassifier, crop_class: str) -> Any:
 
 def _text_of_class(text: str, position: int, k: int) -> str:
     """Keep every k-th tree of LightGBM's text, renumbered; the header then says one class and their sizes."""
-    head, *trees = TREE.split(text)
-    trees[-1], end, tail = trees[-1].partition("end of trees")
+    head, trees, tail = _parts(text)
     kept = [re.sub(r"^Tree=\d+", f"Tree={i}", tree) for i, tree in enumerate(trees[position::k])]
     sizes = " ".join(str(len(tree.encode())) for tree in kept)
     for pattern, value in (
@@ -35,7 +35,15 @@ def _text_of_class(text: str, position: int, k: int) -> str:
         (r"^tree_sizes=.*$", f"tree_sizes={sizes}"),
     ):
         head = re.sub(pattern, value, head, flags=re.MULTILINE)
-    return head + "".join(kept) + end + tail
+    return head + "".join(kept) + tail
+
+
+@lru_cache(maxsize=8)  # a fold's model is asked for one class after another
+def _parts(text: str) -> tuple[str, list[str], str]:
+    """Header, trees, and what follows them."""
+    head, *trees = TREE.split(text)
+    trees[-1], end, tail = trees[-1].partition("end of trees")
+    return head, trees, end + tail
 
 
 def tree_contributions(

@@ -12,8 +12,9 @@ from pydantic import Field
 
 from features.errors import ModelError
 from features.files import atomic_path
+from models.backend import bring_up
 from models.crops.augmentation import AugmentationOptions, augment
-from models.crops.compiled import compile_network, lent, prepare_backend, reset
+from models.crops.compiled import compile_network, lent, reset
 from models.crops.estimator import CropEstimator, EstimatorOptions
 from models.crops.scaling import Scaler, Tensors
 
@@ -140,7 +141,7 @@ class NeuralClassifier(CropEstimator):
 
     def _model(self) -> Any:
         """Lend the compiled network of this architecture."""
-        prepare_backend()
+        bring_up()
         free = {"seed": 0, "threads": 1, "epochs": 1, "batch": 2, "least_updates": 1}
         options = self.settings.model_copy(update={**free, "augmentation": AugmentationOptions()})
         context = 2 * len(self.layout_.context)

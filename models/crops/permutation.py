@@ -1,6 +1,7 @@
 """What is lost out of fold when a feature, or a date, is shuffled between parcels."""
 
 from collections.abc import Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import polars as pl
@@ -23,6 +24,7 @@ def permutation_importance(
     model: str,
     rng: np.random.Generator,
     parcels: Collection[str] | None = None,
+    threads: int = 1,
 ) -> pl.DataFrame:
     """Return IMPORTANCE of shuffling: the rise of the log-loss (nats) when a group is mixed among parcels.
 
@@ -36,6 +38,8 @@ def permutation_importance(
         `(n,)` classes; "" where there is none.
     parcels
         Ids it is measured on; every parcel of a fold when omitted.
+    threads
+        Folds at a time.
     """
     block = fitted.probabilities.filter((pl.col("model") == model) & (pl.col("fold") >= 0))
     if parcels is not None:
@@ -44,19 +48,24 @@ def permutation_importance(
     rows = np.array([place[name] for name in block["parcel_id"]])
     folds, classes = block["fold"].to_numpy(), block.columns[3:]
     codes = np.searchsorted(classes, np.asarray(y, str)[rows])
-    losses: dict[Group, float] = {}
-    for fold, estimator in fitted.models[model].items():
-        held = folds == fold
-        if not held.any():
-            continue
+
+    def rises(fold: int, own: np.random.Generator) -> dict[Group, float]:
+        estimator, held = fitted.models[model][fold], folds == fold
         part = take(series, rows[held])
         base = _loss(estimator, part, codes[held], classes)
-        for group, shuffled in _shuffled(part, rng):
-            losses[group] = losses.get(group, 0.0) + _loss(estimator, shuffled, codes[held], classes) - base
+        return {
+            group: _loss(estimator, shuffled, codes[held], classes) - base
+            for group, shuffled in _shuffled(part, own)
+        }
+
+    judged = [fold for fold in fitted.models[model] if (folds == fold).any()]
+    with ThreadPoolExecutor(threads) as pool:
+        by_fold = list(pool.map(rises, judged, rng.spawn(len(judged))))
     n = len(rows)
     found = [
         ("permutation" if time is None else "permutation_date", model, "all", feature, time, value / n, n)
-        for (feature, time), value in losses.items()
+        for feature, time in (by_fold[0] if by_fold else [])
+        for value in [sum(losses[feature, time] for losses in by_fold)]
     ]
     return pl.DataFrame(found, schema=IMPORTANCE, orient="row")
 
