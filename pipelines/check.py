@@ -12,12 +12,17 @@ from features.files import fingerprint
 from features.imagery import assets_by_band
 from features.offset_check import check_offsets
 from features.schemes import read_schemes
+from models.clouds.options import LEARNED, ClearOptions
 from pipelines.config import RunConfig
 from pipelines.read import bounds_of, declaration_options, imagery_options
 from pipelines.workspace import Workspace
 
 # measured on two cores by `python -m tests.benchmarks.zonal` and on the embedded default
 SECONDS_A_MEGAPIXEL_BAND = 0.004  # reading and aggregating, local deflate COGs
+SECONDS_A_MEGAPIXEL_SCENE = 0.3  # making a simulated acquisition
+SECONDS_A_MEGAPIXEL_HIDDEN = 0.35  # hiding and filling pixels, to learn how far filled ones are off
+SECONDS_A_MEGAPIXEL_FILLED = {"classical": 1.5, "learned": 3.0}  # filling and aggregating a frame of 10 bands
+SECONDS_A_WINDOW_PASS = 0.4  # training a small network for one pass over one window
 SECONDS_A_MILLION_ROWS = 0.6  # writing and reading back observations, and putting them onto a calendar
 BYTES_A_ROW = 22.0  # of the observations on disk
 SECONDS_A_FIT_AND_THOUSAND_PARCELS = 1.2
@@ -32,6 +37,7 @@ class Load:
     parcels: int
     hectares: float
     acquisitions: int
+    frames: int  # optical acquisitions
     bands: int  # over all acquisitions
     features: int  # over all acquisitions
     steps: int
@@ -72,6 +78,7 @@ def _of_simulation(config: RunConfig) -> str:
         parcels=simulate.n_parcels,
         hectares=simulate.n_parcels * simulate.median_ha * 1.3,
         acquisitions=round(optical + radar),
+        frames=round(optical),
         bands=round(optical * 11 + radar * (4 if simulate.coherence else 2)),
         features=round(optical * len(config.extract.optical) + radar * len(config.extract.radar)),
         steps=round(months * 3),
@@ -88,6 +95,7 @@ def load_of(config: RunConfig, acquisitions: pl.DataFrame, parcels: int, hectare
         parcels=parcels,
         hectares=hectares,
         acquisitions=len(rows),
+        frames=sum(row["sensor"] == "s2" for row in rows),
         bands=sum(len(assets_by_band(row)) for row in rows),
         features=sum(len(config.extract.features_of(row["sensor"])) for row in rows),
         steps=max(days // 10, 1),
@@ -99,11 +107,17 @@ def estimate(config: RunConfig, load: Load) -> list[str]:
     megapixels = load.hectares * 100 / 1e6 * 1.6  # blocks are read whole, parcels fill about 60% of them
     rows = load.parcels * load.features
     fits = len(config.train.models) * config.folds.count * 1.6
+    fitting, filling = _clearing(config.clear, megapixels * load.frames)
+    reading = megapixels * load.bands * SECONDS_A_MEGAPIXEL_BAND
     seconds = {
-        "extract": megapixels * load.bands * SECONDS_A_MEGAPIXEL_BAND + rows / 1e6 * SECONDS_A_MILLION_ROWS,
+        "synthesise": megapixels * load.acquisitions * SECONDS_A_MEGAPIXEL_SCENE if config.simulate else 0.0,
+        "clear": fitting,
+        "extract": reading + filling + rows / 1e6 * SECONDS_A_MILLION_ROWS,
         "train": 12 + fits * load.parcels / 1e3 * SECONDS_A_FIT_AND_THOUSAND_PARCELS,
-        "publish": 25 + load.parcels / 1e3 * 2,
+        "judge": 3 + load.parcels / 1e3 * 2,
+        "publish": 15 + load.parcels / 1e3 * 2,
     }
+    seconds = {name: value for name, value in seconds.items() if value > 0}
     values = load.parcels * load.steps * 40 * len(config.series.statistics)
     memory = MEMORY_GIB + values / 1e6 * MEMORY_GIB_A_MILLION_SERIES_VALUES
     each = ", ".join(f"{name} {_duration(value)}" for name, value in seconds.items())
@@ -113,6 +127,16 @@ def estimate(config: RunConfig, load: Load) -> list[str]:
         f"Memory: about {memory:.1f} GiB at the peak.",
         f"Config {fingerprint(config.model_dump(mode='json'))[:12]}.",
     ]
+
+
+def _clearing(options: ClearOptions, frames: float) -> tuple[float, float]:
+    """Seconds of fitting a remover, and of filling `frames` megapixels with it."""
+    if options.method == "none":
+        return 0.0, 0.0
+    if options.method in LEARNED:
+        training = options.windows * options.epochs * SECONDS_A_WINDOW_PASS
+        return training, frames * SECONDS_A_MEGAPIXEL_FILLED["learned"]
+    return frames * SECONDS_A_MEGAPIXEL_HIDDEN, frames * SECONDS_A_MEGAPIXEL_FILLED["classical"]
 
 
 def _found(parcels: Tally, items: Tally, checks: pl.DataFrame, acquisitions: pl.DataFrame) -> list[str]:
