@@ -11,7 +11,6 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,6 +34,7 @@ from features.schema import ACQUISITIONS
 from features.statistics import Owned, Part, combine, finish, quantiles_of
 from features.uncertainty import fill_moments, propagate
 from features.units import Outcome, Unit, reason_of, share_of, tile_coverage, tile_shares
+from features.workers import pool_of
 from features.zonal import gathered, summarise_gathered
 
 
@@ -110,8 +110,7 @@ def _summarise_block(unit: BlockUnit) -> tuple[dict[str, Any], dict[str, np.ndar
         names = [name for name in unit.scene.features if unit.scene.target(name).factor == factor]
         features[str(factor)] = names
         sheet = _Sheet(len(items), names, cut, unit.options.statistics)
-        with ThreadPoolExecutor(unit.options.threads) as pool:
-            list(pool.map(partial(_add, sheet, filled), range(len(items))))
+        list(pool_of(unit.options.threads).map(partial(_add, sheet, filled), range(len(items))))
         arrays |= {f"{factor}-{kind}": array for kind, array in sheet.arrays().items()}
     reasons = {item: [reason_of(error), str(error)] for item, error in failed.items()}
     return {"items": items, "failed": reasons, "features": features}, arrays

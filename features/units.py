@@ -23,6 +23,7 @@ from features.scenes import Block, Layer, Scene, finer, hull, read_layer, scene_
 from features.schema import SCENE_CLASS
 from features.seen import read_seen, seen_weights
 from features.statistics import Owned, Part, combine, finish, quantiles_of, ranges
+from features.workers import pool_of
 from features.zonal import gathered, summarise, summarise_gathered
 
 POWER = "power of "  # a hidden feature: the band's linear power, for means that speckle does not bias
@@ -160,7 +161,8 @@ def extract_unit(unit: Unit) -> pl.DataFrame:
         )
     found: Found = {}
     ahead: deque[_Running] = deque()
-    with ThreadPoolExecutor(options.threads) as pool:
+    pool = pool_of(options.threads)
+    try:
         for block in scene.blocks(options.block_px):
             nbytes = _nbytes(scene, block)
             while ahead and nbytes + sum(running.nbytes for running in ahead) > options.read_ahead_mb * 1e6:
@@ -170,6 +172,9 @@ def extract_unit(unit: Unit) -> pl.DataFrame:
                 ahead.append(started)
         while ahead:
             _end_block(unit, scene, ahead.popleft(), pool, found)
+    finally:
+        for task in (task for running in ahead for task in running.bands):
+            task.cancel()
     return _finish_unit(unit, scene, found)
 
 

@@ -1,6 +1,8 @@
 """Where work units run, as seen from the units: any function that maps another over them."""
 
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from typing import Protocol, TypeVar
 
 Item = TypeVar("Item")
@@ -19,3 +21,13 @@ class Executor(Protocol):
 def one_by_one(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """Run units one after another in this process."""
     return map(function, items)
+
+
+@lru_cache(maxsize=4)
+def pool_of(threads: int) -> ThreadPoolExecutor:
+    """This process's pool of so many threads, kept from unit to unit.
+
+    A pool a unit would bring new threads, each of them a heap of its own in the C library: memory that is
+    free but not given back would grow from date to date.
+    """
+    return ThreadPoolExecutor(threads)
