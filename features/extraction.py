@@ -13,7 +13,7 @@ from odc.geo.geobox import GeoBox
 
 from features.accounting import Tally, tally
 from features.extract_options import ExtractOptions
-from features.files import atomic_path, fingerprint
+from features.files import atomic_path, code_version, fingerprint
 from features.fills import Fill, bands_of_all, plan_fill, run_fill
 from features.geometry import inner_buffer
 from features.tile_parcels import check_overlap, cover_tiles, parcel_table, safe_name, write_tiles
@@ -25,7 +25,7 @@ from features.workers import Executor, Progress, one_by_one
 __all__ = ["ExtractOptions", "extract", "read_set_aside"]
 
 log = logging.getLogger(__name__)
-CODE_VERSION = 2  # raise where the same inputs and options would give other numbers
+ROOMS = ("features",)  # whose code the numbers depend on
 
 
 def extract(
@@ -211,7 +211,7 @@ def _by_sensor(references: Mapping[tuple[str, str], GeoBox]) -> dict[str, dict[s
 
 def _unit(row: Mapping[str, Any], parcels: Path, options: ExtractOptions, folder: Path) -> Unit:
     said = options.model_dump(exclude={"threads", "read_ahead_mb"})
-    key = fingerprint([CODE_VERSION, parcels.name, _identity(row), said])
+    key = fingerprint([code_version(ROOMS), parcels.name, _identity(row), said])
     part = folder / "parts" / safe_name(row["tile"]) / f"{safe_name(row['item_id'])}-{key[:16]}.parquet"
     return Unit(row, row["tile"], parcels, folder / "coverage", part, options)
 

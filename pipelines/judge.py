@@ -4,7 +4,7 @@ from pathlib import Path
 
 import polars as pl
 
-from features.files import fingerprint, sha256, write_json
+from features.files import code_version, fingerprint, sha256, write_json
 from features.quality import series_quality
 from features.series import read_series
 from models.assessment import corrected_rates, settle
@@ -15,7 +15,7 @@ from pipelines.config import RunConfig
 from pipelines.evaluate import evaluate
 from pipelines.inseason import in_season
 from pipelines.read import read_declared, write_table
-from pipelines.receipt import code_version, read_receipt
+from pipelines.receipt import read_receipt
 from pipelines.stage import Outcome, Progress, Stage
 from pipelines.workspace import Workspace
 

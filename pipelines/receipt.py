@@ -3,7 +3,6 @@
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -71,11 +70,3 @@ def _files_of(path: Path) -> list[Path]:
     if path.is_dir():
         return [file for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")]
     return [path] if path.is_file() else []
-
-
-@cache
-def code_version(rooms: tuple[str, ...]) -> str:
-    """Return a hash of the source of rooms, each named by its folder: other code, other results."""
-    root = Path(__file__).parents[1]
-    sources = sorted(path for room in rooms for path in (root / room).rglob("*.py"))
-    return fingerprint({path.relative_to(root).as_posix(): sha256(path) for path in sources})

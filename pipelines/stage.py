@@ -11,10 +11,10 @@ from pydantic import BaseModel
 
 from features.accounting import Tally
 from features.errors import StageError
-from features.files import fingerprint, sha256
+from features.files import code_version, fingerprint, sha256
 from pipelines import audit
 from pipelines.config import RunConfig
-from pipelines.receipt import Receipt, code_version, hash_outputs, read_receipt, still_holds, write_receipt
+from pipelines.receipt import Receipt, hash_outputs, read_receipt, still_holds, write_receipt
 from pipelines.workspace import Workspace
 
 log = logging.getLogger(__name__)

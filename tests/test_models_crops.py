@@ -51,6 +51,15 @@ def test_the_same_seed_gives_the_same_bytes(name: str, tmp_path: Path) -> None:
     assert hashes[0] == hashes[1]
 
 
+@pytest.mark.parametrize("name", ["lightgbm", "ridge", "dense"])
+def test_where_values_lie_in_memory_changes_nothing(name: str) -> None:
+    series, y, _ = crop_world()
+    value = series["value"]
+    turned = series.assign(value=(value.dims, np.asfortranarray(value.values)))
+    given = [build(name, **FAST[name]).fit(data, y).digest() for data in (series, turned)]
+    assert given[0] == given[1]
+
+
 @pytest.mark.parametrize("name", FAST)
 def test_a_parcel_of_which_nothing_is_known_gets_probabilities_not_nan(name: str) -> None:
     series, _, _ = crop_world(n=8)

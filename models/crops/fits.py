@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from features.files import atomic_path, fingerprint, sha256, write_json
+from features.files import atomic_path, code_version, fingerprint, sha256, write_json
 from models.crops.catalogue import FAMILIES, estimator_type
 from models.crops.estimator import RECIPE, CropEstimator
 from models.crops.imbalance import balance
@@ -21,6 +21,7 @@ from models.crops.task import Task, on_classes, training_of
 
 JOB = "job.json"
 HELD_OUT = "held_out.parquet"
+ROOMS = ("features", "models")  # whose code a fit depends on
 Progress = Callable[[int, int], None]
 Job = tuple[str, tuple[int, ...]]  # a model and the folds it is fitted without
 log = logging.getLogger(__name__)
@@ -56,9 +57,8 @@ def run_all(task: Task, jobs: list[Job], folder: Path | None, progress: Progress
 
 def _run(task: Task, name: str, held: tuple[int, ...], folder: Path | None) -> Fitted:
     place = folder / name / ("fold_" + "_".join(map(str, held))) if folder else None
-    key = fingerprint(
-        [task.digest, name, held, task.options.estimator(name, held[0]).settings.model_dump(mode="json")]
-    )
+    settings = task.options.estimator(name, held[0]).settings.model_dump(mode="json")
+    key = fingerprint([code_version(ROOMS), task.digest, name, held, settings])
     if place and (before := _resumed(task, name, held, place, key)):
         return before
     fitted = _fit(task, name, held)
