@@ -16,12 +16,17 @@ LONGEST = 6000  # characters of a parameter
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """What is kept of one crop model: its settings, its figures, and the files it loads from."""
+    """What is kept of one model: settings, figures, the files it loads from, and the libraries that do.
+
+    `curves` holds the figures of each pass over the data, where it was trained in passes.
+    """
 
     name: str
     parameters: Mapping[str, Any]
     metrics: Mapping[str, float]
     files: Iterable[Path] = ()
+    libraries: tuple[str, ...] = ()
+    curves: Iterable[Mapping[str, float]] = ()
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,11 @@ class Tracker:
         for model in record.models:
             child = self._start(model.name, model.parameters, model.metrics, {"mlflow.parentRunId": parent})
             self._log_files(child, model.files, "model")
-            self._client.log_text(child, "\n".join(requirements(model.name)) + "\n", "model/requirements.txt")
+            self._log_metrics(
+                child, [m for step, row in enumerate(model.curves) for m in _metrics(row, step)]
+            )
+            needed = "".join(f"{line}\n" for line in requirements(model.libraries))
+            self._client.log_text(child, needed, "model/requirements.txt")
             self._client.set_terminated(child)
             ids[model.name] = child
         return ids
@@ -113,10 +122,12 @@ class Tracker:
         entries = _parameters(parameters)
         for start in range(0, len(entries), 90):
             self._client.log_batch(run_id, params=entries[start : start + 90])
-        figures = _metrics(metrics)
+        self._log_metrics(run_id, _metrics(metrics))
+        return run_id
+
+    def _log_metrics(self, run_id: str, figures: list[Any]) -> None:
         for start in range(0, len(figures), BATCH):
             self._client.log_batch(run_id, metrics=figures[start : start + BATCH])
-        return run_id
 
     def _log_files(self, run_id: str, files: Iterable[Path], folder: str) -> None:
         for file in files:
@@ -124,12 +135,11 @@ class Tracker:
             log(run_id, str(file), f"{folder}/{file.name}" if file.is_dir() else folder)
 
 
-def requirements(model: str) -> list[str]:
+def requirements(libraries: Iterable[str]) -> list[str]:
     """Return the pinned libraries that a model's files are loaded with."""
     from importlib.metadata import version
 
-    names = ["numpy", "xarray", *(["lightgbm"] if model == "lightgbm" else ["keras", "tensorflow"])]
-    return [f"{name}=={version(name)}" for name in names]
+    return [f"{name}=={version(name)}" for name in ("numpy", "xarray", *libraries)]
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -153,10 +163,10 @@ def _parameters(parameters: Mapping[str, Any]) -> list[Any]:
     return [Param(_key(name), str(value)[:LONGEST]) for name, value in flatten(parameters).items()]
 
 
-def _metrics(metrics: Mapping[str, float]) -> list[Any]:
+def _metrics(metrics: Mapping[str, float], step: int = 0) -> list[Any]:
     from mlflow.entities import Metric
 
-    return [Metric(_key(name), float(value), 0, 0) for name, value in metrics.items() if value is not None]
+    return [Metric(_key(name), float(value), 0, step) for name, value in metrics.items() if value is not None]
 
 
 def _key(name: str) -> str:

@@ -6,6 +6,8 @@ from typing import Any
 
 import polars as pl
 
+from models.clouds.options import LEARNED
+from models.crops.catalogue import libraries_of
 from models.registry import ModelRecord, RunRecord, Tracker
 from pipelines import audit
 from pipelines.config import RunConfig
@@ -70,7 +72,7 @@ def _track(
     scores = pl.read_parquet(workspace.table("class_scores"))
     folds = pl.read_parquet(workspace.table("fold_scores"))
     names = [name for name in metrics["models"] if name != "ensemble"]
-    models = tuple(_model_record(name, config, workspace, metrics, scores, folds) for name in names)
+    models = [_model_record(name, config, workspace, metrics, scores, folds) for name in names]
     record = RunRecord(
         name=config.name,
         parameters=settings,
@@ -78,7 +80,7 @@ def _track(
         tags={"git_commit": git_commit() or "none", "season": str(config.season.year)},
         datasets=inputs,
         texts={"config.json": json.dumps(settings, indent=1, sort_keys=True)},
-        models=models,
+        models=(*models, *_cloud_records(config, workspace)),
     )
     return tracker, tracker.open(record)
 
@@ -98,7 +100,21 @@ def _model_record(
         **{f"{row['metric']}.{row['crop_class']}": row["value"] for row in by_class.iter_rows(named=True)},
         **{f"{row['metric']}.fold_{row['fold']}": row["value"] for row in by_fold.iter_rows(named=True)},
     }
-    return ModelRecord(name, dict(config.train.models.get(name, {})), figures, [workspace.models / name])
+    libraries = libraries_of(config.train.kind(name))
+    settings = dict(config.train.models.get(name, {}))
+    return ModelRecord(name, settings, figures, [workspace.models / name], libraries)
+
+
+def _cloud_records(config: RunConfig, workspace: Workspace) -> list[ModelRecord]:
+    """What is kept of cloud removal, with its example picture; nothing where none was fitted."""
+    folder = workspace.cloud_model
+    if config.clear.method == "none" or not (folder / "model.json").is_file():
+        return []
+    epochs = json.loads((folder / "model.json").read_text(encoding="utf-8")).get("history", [])
+    learned = ("keras", "tensorflow") if config.clear.method in LEARNED else ()
+    settings = config.clear.model_dump(mode="json")
+    last = epochs[-1] if epochs else {}
+    return [ModelRecord(f"clear {config.clear.method}", settings, last, [folder], learned, epochs)]
 
 
 def _figures(estimates: dict[str, Any]) -> dict[str, float]:

@@ -16,7 +16,10 @@ def test_a_run_is_kept_with_its_models_and_files(tmp_path: Path) -> None:
     (tmp_path / "agency.html").write_text("<html>")
     store = f"sqlite:///{tmp_path}/mlruns/mlflow.db"
     tracker = Tracker(store, tmp_path / "mlruns/artifacts", "cropcheck")
-    model = ModelRecord("lightgbm", {"rounds": 10}, {"macro_f1": 0.8}, [tmp_path / "weights.txt"])
+    curves = [{"loss": 0.4}, {"loss": 0.3}]
+    model = ModelRecord(
+        "lightgbm", {"rounds": 10}, {"macro_f1": 0.8}, [tmp_path / "weights.txt"], ("lightgbm",), curves
+    )
     record = RunRecord(
         "tiny",
         {"fill": {"method": "linear"}},
@@ -35,7 +38,9 @@ def test_a_run_is_kept_with_its_models_and_files(tmp_path: Path) -> None:
     assert parent.data.params["fill.method"] == "linear"
     assert parent.data.tags["manifest"] == "ff"
     assert child.data.tags["mlflow.parentRunId"] == ids["run"]
-    assert child.data.metrics == {"macro_f1": 0.8}
+    assert child.data.metrics == {"macro_f1": 0.8, "loss": 0.3}
+    losses = client.get_metric_history(ids["lightgbm"], "loss")
+    assert [(entry.step, entry.value) for entry in losses] == [(0, 0.4), (1, 0.3)]
     assert [item.path for item in client.list_artifacts(ids["run"], "reports")] == ["reports/agency.html"]
 
 

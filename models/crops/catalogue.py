@@ -28,6 +28,19 @@ FAMILIES = {  # every other model is a network
 }  # fmt: skip
 
 
+def libraries_of(name: str) -> tuple[str, ...]:
+    """Return the libraries that an estimator's files are loaded with, besides NumPy.
+
+    Examples
+    --------
+    >>> libraries_of("lightgbm"), libraries_of("lstm")
+    (('lightgbm',), ('keras', 'tensorflow'))
+    """
+    if name == "lightgbm":
+        return ("lightgbm",)
+    return ("scikit-learn",) if name in FAMILIES else ("keras", "tensorflow")
+
+
 def estimator_type(name: str) -> type[CropEstimator]:
     """Return the estimator's class; raises ModelError, with the nearest name, where there is none.
 
