@@ -20,6 +20,7 @@ from reports.run import RunTables
 from reports.svg import Plot, nice_ticks, short
 from reports.translation import translation
 
+CLASS_COLUMNS = ("crop_class", "suggested")  # of stored tables: printed by name
 CURVES = ("macro_f1", "decided_rate")
 RATES = (0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075, 0.1, 0.15, 0.2)
 
@@ -33,6 +34,7 @@ def write_analyst(run: RunTables, out: Path, options: PublishOptions, listed: pl
         **frame(run, options, "analyst.html", translation("en")),
         "run": run,
         "clean": clean,
+        "class_columns": CLASS_COLUMNS,
         "quality": quality,
         "confusion": data,
         "agreement": quality.ratio(
