@@ -54,7 +54,7 @@ SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
 }
 ENSEMBLES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(POINTS, SMALL),
-    "ucr_crop": ("tempcnn", "extratrees", "rocket"),
+    "ucr_crop": ("tempcnn", "ltae", "lightgbm", "extratrees", "rocket"),
 }
 POOLED = ("lightgbm", "dense", "tempcnn")
 FOLDER = Path("out/benchmarks/crops")
