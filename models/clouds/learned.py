@@ -125,14 +125,14 @@ class Learned(Remover):
         return out[..., :bands], np.exp(out[..., bands:]) * UNIT
 
     def save(self, folder: Path) -> Path:
-        """Write weights and what rebuilds the network."""
+        """Write weights and what rebuilds the network; how long an epoch took is left out."""
         if self.recipe is None:
             raise ModelError(f"{self.name} is not fitted; there is nothing to save.")
         meta = {
             "name": self.name,
             "options": self.options.model_dump(mode="json"),
             "recipe": describe(vars(self.recipe)),
-            "history": self.history,
+            "history": [{name: row[name] for name in row if name != "seconds"} for row in self.history],
             "stride": self.stride,
         }
         arrays = {f"weight{k}": weight for k, weight in enumerate(self.weights())}
