@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import polars as pl
 import shapely
 
@@ -78,9 +79,12 @@ def quality_of(run: RunTables) -> Quality:
 
 
 def _groups(run: RunTables, judged: pl.DataFrame) -> tuple[str, np.ndarray]:
-    """Return what whole groups are (`holding`, else spatial `block`) and the group of each judged parcel."""
+    """Return what whole groups are (`holding`, else spatial `block`) and the group of each judged parcel.
+
+    Holdings are numbered as they appear: their ids are keyed hashes, whose order another key would change.
+    """
     if len(judged) and not judged["holding_id"].null_count():
-        return "holding", judged["holding_id"].rank("dense").to_numpy().astype(int) - 1
+        return "holding", pd.factorize(judged["holding_id"].to_numpy())[0]
     shapes = run.declarations.set_index("parcel_id").geometry.loc[judged["parcel_id"].to_list()]
     points = shapely.centroid(np.asarray(shapes.values, dtype=object))
     blocks = np.column_stack([np.nan_to_num(f(points)) // BLOCK_M for f in (shapely.get_x, shapely.get_y)])

@@ -124,6 +124,13 @@ def test_blocks_stand_in_where_there_are_no_holdings() -> None:
     assert quality_of(make_run(400, 1, declarations=declarations)).groups in ("block", "none")
 
 
+def test_another_key_for_holdings_moves_no_interval() -> None:
+    run = make_run(400, 1)
+    turned = run.declarations.assign(holding_id=run.declarations["holding_id"].str[::-1])
+    one, two = (set_coverage(quality_of(r)) for r in (run, make_run(400, 1, declarations=turned)))
+    assert (one.low, one.high) == (two.low, two.high)
+
+
 def test_confusion_counts_every_judged_parcel() -> None:
     run = make_run(150, 1)
     assert confusion_of(quality_of(run)).count.sum() == run.verdicts["predicted"].count()
