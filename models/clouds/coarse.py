@@ -42,11 +42,25 @@ def block_means(values: np.ndarray, size: int) -> np.ndarray:
     array([[3.]], dtype=float32)
     """
     *lead, height, width = values.shape
-    parts = values.reshape(*lead, height // size, size, width // size, size)
-    known = np.isfinite(parts)
-    count = known.sum(axis=(-3, -1))
-    total = np.where(known, parts, 0).sum(axis=(-3, -1), dtype=np.float32)
-    return np.asarray(np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0))
+    out = np.empty((*lead, height // size, width // size), np.float32)
+    flat = np.ascontiguousarray(values, np.float32).reshape(-1, height, width)
+    _block_means(flat, size, out.reshape(-1, *out.shape[-2:]))
+    return out
+
+
+@njit(cache=True, parallel=True)
+def _block_means(values: np.ndarray, size: int, out: np.ndarray) -> None:
+    layers, high, wide = out.shape
+    for row in prange(layers * high):
+        layer, y = row // high, row % high
+        for x in range(wide):
+            total, count = np.float32(0), 0
+            for j in range(y * size, (y + 1) * size):
+                for i in range(x * size, (x + 1) * size):
+                    if np.isfinite(values[layer, j, i]):
+                        total += values[layer, j, i]
+                        count += 1
+            out[layer, y, x] = total / count if count > 0 else np.nan
 
 
 @dataclass(frozen=True)

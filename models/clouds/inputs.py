@@ -144,17 +144,21 @@ class Frames:
         weight = linear_weight(*(distance_days(days, frame, side[frame]) for side in self.both))
         return weighted_pair(self.cube.reflectance, before[frame], after[frame], weight.astype(np.float32))
 
-    def sample(self, frame: int) -> Sample:
+    def blank(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return zeros for `layers` and `scene` of so many frames, which `sample` can write into."""
+        recipe, shape = self.recipe, (count, *self.cube.shape[2:])
+        layers = np.zeros((*shape, recipe.layers, recipe.features), np.float32)
+        return layers, np.zeros((*shape, recipe.scene), np.float32)
+
+    def sample(self, frame: int, into: tuple[np.ndarray, np.ndarray] | None = None) -> Sample:
         """Return the frame as the network sees it; zeros with a flag of zero where something is unknown.
 
         Nothing in it comes from the frame's own unseen pixels; its seen pixels speak only through their
         deviation
         from interpolation, averaged around.
         """
-        recipe, (_, _, height, width) = self.recipe, self.cube.shape
-        base = self.base(frame)
-        layers = np.zeros((height, width, recipe.layers, recipe.features), np.float32)
-        scene = np.zeros((height, width, recipe.scene), np.float32)
+        recipe, base = self.recipe, self.base(frame)
+        layers, scene = (part[0] for part in self.blank(1)) if into is None else into
         at = 0
         if recipe.optical:
             around = self.around

@@ -110,9 +110,10 @@ class Learned(Remover):
         detail = Detail.of(cube, size, recipe.recent, None if recipe.optical else np.array(recipe.constant))
         for start in range(0, len(wanted), FRAMES_A_CALL):
             some = wanted[start : start + FRAMES_A_CALL].tolist()
-            samples = [frames.sample(frame) for frame in some]
-            inputs = [np.stack([getattr(s, name) for s in samples]) for name in ("layers", "scene")]
-            for frame, sample, answer, spread in zip(some, samples, *self.predict(inputs), strict=True):
+            inputs = frames.blank(len(some))
+            pairs = zip(*inputs, strict=True)
+            samples = [frames.sample(frame, into) for frame, into in zip(some, pairs, strict=True)]
+            for frame, sample, answer, spread in zip(some, samples, *self.predict(list(inputs)), strict=True):
                 base = np.moveaxis(sample.base, 0, -1)
                 low = base + np.float32(self.stride) * (answer - base)
                 value, sigma = detail.refine(frame, low, spread, factor)
