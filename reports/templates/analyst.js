@@ -26,7 +26,7 @@ function listCell(button) {
   const all = confusion.count[button.dataset.i][button.dataset.j];
   $$("#matrix button").forEach((other) => other.setAttribute("aria-pressed", String(other === button)));
   $("#cell-title").replaceChildren("Declared ", make("b", {}, make("bdi", {}, confusion.classes[button.dataset.i])), ", predicted ",
-    make("b", {}, make("bdi", {}, confusion.classes[button.dataset.j])), `: ${all} parcels` + (rows.length < all ? `, the ${rows.length} least sure shown` : ""));
+    make("b", {}, make("bdi", {}, confusion.classes[button.dataset.j])), `: ${all} ${all === 1 ? "parcel" : "parcels"}` + (rows.length < all ? `, the ${rows.length} least sure shown` : ""));
   $("#cell-list").hidden = false;
   $("#cell-list tbody").replaceChildren(...rows.map(([id, ha, probability, verdict, sheet]) => make("tr", {},
     make("td", {}, sheet ? make("a", { href: "parcels/" + encodeURIComponent(sheet) }, make("bdi", {}, id)) : make("bdi", {}, id)),
