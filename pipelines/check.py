@@ -22,7 +22,7 @@ SECONDS_A_MEGAPIXEL_BAND = 0.004  # reading and aggregating, local deflate COGs
 SECONDS_A_MEGAPIXEL_SCENE = 0.3  # making a simulated acquisition
 SECONDS_A_MEGAPIXEL_HIDDEN = 0.35  # hiding and filling pixels, to learn how far filled ones are off
 SECONDS_A_MEGAPIXEL_FILLED = {"classical": 1.5, "learned": 3.0}  # filling and aggregating a frame of 10 bands
-SECONDS_A_WINDOW_PASS = 0.4  # training a small network for one pass over one window
+SECONDS_A_WINDOW_PASS = 0.2  # training a small network for one pass over one window: 0.1 to 0.3
 SECONDS_A_MILLION_ROWS = 0.6  # writing and reading back observations, and putting them onto a calendar
 BYTES_A_ROW = 22.0  # of the observations on disk
 SECONDS_A_FIT_AND_THOUSAND_PARCELS = 1.2
@@ -38,6 +38,7 @@ class Load:
     hectares: float
     acquisitions: int
     frames: int  # optical acquisitions
+    simulated: int  # acquisitions that are still to be made
     bands: int  # over all acquisitions
     features: int  # over all acquisitions
     steps: int
@@ -79,6 +80,7 @@ def _of_simulation(config: RunConfig) -> str:
         hectares=simulate.n_parcels * simulate.median_ha * 1.3,
         acquisitions=round(optical + radar),
         frames=round(optical),
+        simulated=round(optical + radar),
         bands=round(optical * 11 + radar * (4 if simulate.coherence else 2)),
         features=round(optical * len(config.extract.optical) + radar * len(config.extract.radar)),
         steps=round(months * 3),
@@ -96,6 +98,7 @@ def load_of(config: RunConfig, acquisitions: pl.DataFrame, parcels: int, hectare
         hectares=hectares,
         acquisitions=len(rows),
         frames=sum(row["sensor"] == "s2" for row in rows),
+        simulated=0,
         bands=sum(len(assets_by_band(row)) for row in rows),
         features=sum(len(config.extract.features_of(row["sensor"])) for row in rows),
         steps=max(days // 10, 1),
@@ -110,7 +113,7 @@ def estimate(config: RunConfig, load: Load) -> list[str]:
     fitting, filling = _clearing(config.clear, megapixels * load.frames)
     reading = megapixels * load.bands * SECONDS_A_MEGAPIXEL_BAND
     seconds = {
-        "synthesise": megapixels * load.acquisitions * SECONDS_A_MEGAPIXEL_SCENE if config.simulate else 0.0,
+        "synthesise": megapixels * load.simulated * SECONDS_A_MEGAPIXEL_SCENE,
         "clear": fitting,
         "extract": reading + filling + rows / 1e6 * SECONDS_A_MILLION_ROWS,
         "train": 12 + fits * load.parcels / 1e3 * SECONDS_A_FIT_AND_THOUSAND_PARCELS,
