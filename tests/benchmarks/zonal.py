@@ -249,8 +249,7 @@ def full_tile(folder: Path, quick: bool) -> list[Row]:
         spent.append(time.perf_counter() - start)
         print(f"  date {done}/{total} at {spent[-1]:.0f} s, peak {peaks[-1]:.3f} GiB", flush=True)
 
-    options = OPTIONS.model_copy(update={"block_px": 2048})
-    extract(table, parcels, options, folder / f"out-{time.time_ns()}", progress=progress)
+    extract(table, parcels, OPTIONS, folder / f"out-{time.time_ns()}", progress=progress)
     each = np.diff(spent)
     growth = [peaks[-1] / peaks[0] - 1]
     return [
