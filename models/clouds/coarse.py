@@ -74,9 +74,12 @@ class Detail:
     constant: np.ndarray | None = None  # (band,): the base instead of other dates, where optics are not seen
 
     @classmethod
-    def of(cls, cube: Cube, size: int, recent: bool, constant: np.ndarray | None) -> "Detail":
-        """Find each pixel's clear neighbours; none after the gap where only earlier dates may be used."""
-        before, after = strict_neighbours(cube.clear)
+    def of(
+        cls, cube: Cube, size: int, recent: bool, constant: np.ndarray | None, used: np.ndarray | None = None
+    ) -> "Detail":
+        """Find each pixel's neighbours among the `used (time, y, x)` observations, all clear ones by default;
+        none after the gap where only earlier dates may be used."""
+        before, after = strict_neighbours(cube.clear if used is None else used)
         if recent:
             after = np.full_like(before, -1)
         return cls(cube, before, after, size, None if constant is None else constant.astype(np.float32))

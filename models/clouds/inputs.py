@@ -13,6 +13,7 @@ from numba import njit, prange
 from scipy.ndimage import uniform_filter
 
 from models.clouds.cube import Cube
+from models.clouds.haze import excess, usable
 from models.clouds.neighbours import distance_days, linear_weight, step_on, strict_neighbours, weighted_pair
 from models.clouds.radar import radar_at
 from models.clouds.surroundings import BLOCK_PX, REACHES, block_sums, deviations, pixel_kinds
@@ -20,10 +21,14 @@ from models.clouds.surroundings import BLOCK_PX, REACHES, block_sums, deviations
 RADAR_OFFSETS = (-24.0, -12.0, 0.0, 12.0, 24.0)  # days around the frame, where radar is all there is
 DEVIATION_SCALE = np.float32(20.0)  # 0.05 reflectance becomes 1
 LEAST_VISIBLE = 0.25  # share of a frame: a few pixels between clouds are hazy, and say nothing of the rest
-LARGEST = 0.04  # reflectance: larger deviations of single pixels are missed clouds and shadows
+LARGEST = 0.04  # reflectance off the frame's median: further out are missed clouds and shadows
+SPARSE, LEAST_SEEN = 4, 8  # every fourth pixel each way, and how many of them tell a frame's median
+LEAST_KNOWN = np.float32(0.5)  # weight that a mean deviation needs to count in full
 CLOSE_BLOCKS = 7  # clear share within 28 pixels: rims of clouds are hazy
-DEVIATIONS = len(REACHES) + 1
-FLAGS = 5  # of a layer, after its bands and radar: days signed, days, nearness, clear share around, seen
+DEVIATIONS = len(REACHES) + 2  # over near and wide surroundings, over alike pixels, over all of these
+FLAGS = (
+    6  # of a layer, after its bands and radar: days signed, days, nearness, clear share around, haze, seen
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +47,8 @@ class Recipe:
         Whether other dates' reflectance is seen.
     constant
         Reflectance of each band that is corrected where `optical` is false.
+    haze
+        How much brighter in blue than the dates beside it an observation may be; see `models.clouds.haze`.
     """
 
     bands: tuple[str, ...]
@@ -52,6 +59,7 @@ class Recipe:
     context: tuple[str, ...] = ()
     moments: tuple[tuple[float, float], ...] = ()
     constant: tuple[float, ...] = ()
+    haze: float = 1.0
 
     @property
     def layers(self) -> int:
@@ -94,8 +102,17 @@ class Frames:
     @cached_property
     def both(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the frames before and after, `(time, y, x)` each."""
-        before, after = strict_neighbours(self.cube.clear)
+        before, after = strict_neighbours(usable(self.cube, self.haze[1]))
         return (before, np.full_like(after, -1)) if self.recipe.recent else (before, after)
+
+    @cached_property
+    def haze(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return how much brighter blocks are than the dates beside them, and which are filled from.
+
+        Nothing is hazy where only earlier dates may be used: later ones would tell.
+        """
+        more, used = excess(self.cube, self.recipe.haze)
+        return (np.zeros_like(more), np.ones_like(used)) if self.recipe.recent else (more, used)
 
     @cached_property
     def kinds(self) -> np.ndarray:
@@ -172,6 +189,7 @@ class Frames:
                 frame,
                 base,
                 around,
+                self.haze[0],
                 self.radar,
                 layers,
                 scene,
@@ -188,7 +206,9 @@ class Frames:
         seen = self.cube.clear[frame] & np.isfinite(base).all(axis=0)
         if seen.mean() < LEAST_VISIBLE:
             seen = np.zeros_like(seen)
-        residual = np.clip(self.cube.reflectance[frame] - base, -LARGEST, LARGEST)
+        residual = self.cube.reflectance[frame] - base
+        common = _medians(residual, seen)
+        residual = common + np.clip(residual - common, -LARGEST, LARGEST)
         near, by_kind = deviations(residual, seen, self.kinds)
         scale = np.full(bands + 1, DEVIATION_SCALE, np.float32)
         scale[-1] = 1
@@ -219,6 +239,14 @@ class Frames:
             scene[:, :, at + k] = np.where(np.isfinite(layer), (layer - mean) / spread, 0)
 
 
+def _medians(residual: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Return `(band, 1, 1)` medians over a lattice of the seen pixels; zero where few are."""
+    some = residual[:, ::SPARSE, ::SPARSE][:, seen[::SPARSE, ::SPARSE]]
+    if some.shape[1] < LEAST_SEEN:
+        return np.zeros((len(residual), 1, 1), np.float32)
+    return np.asarray(np.median(some, axis=1), np.float32)[:, None, None]
+
+
 @njit(cache=True, parallel=True)
 def _write_layers(
     reflectance: np.ndarray,
@@ -228,6 +256,7 @@ def _write_layers(
     frame: int,
     base: np.ndarray,
     around: np.ndarray,
+    haze: np.ndarray,
     radar: np.ndarray,
     layers: np.ndarray,
     scene: np.ndarray,
@@ -271,7 +300,8 @@ def _write_layers(
                 row[c0 + 1] = abs(apart)
                 row[c0 + 2] = np.exp(-2 * abs(apart)) if k < count else 0.0
                 row[c0 + 3] = around[t, y // 4, x // 4] if k < count else 0.0
-                row[c0 + 4] = 1.0
+                row[c0 + 4] = min(max(haze[t, y // 4, x // 4] * 50, -5), 5) if k < count else 0.0
+                row[c0 + 5] = 1.0
                 for c in range(radar.shape[1]):
                     change = (radar[frame, c, y, x] - radar[t, c, y, x]) / 3
                     row[bands + c] = change if np.isfinite(change) else 0.0
@@ -282,12 +312,20 @@ def _write_deviations(
     near: np.ndarray, by_kind: np.ndarray, kinds: np.ndarray, scene: np.ndarray, at: int
 ) -> None:
     height, width = kinds.shape
-    size = by_kind.shape[1]
+    reaches, size = near.shape[:2]
+    last = at + (reaches + 1) * size
     for y in prange(height):
         for x in range(width):
             row = scene[y, x]
-            for s in range(near.shape[0]):
-                for b in range(size):
-                    row[at + s * size + b] = near[s, b, y // 4, x // 4]
             for b in range(size):
-                row[at + near.shape[0] * size + b] = by_kind[kinds[y, x], b]
+                total = by_kind[kinds[y, x], b]
+                row[at + reaches * size + b] = total
+                for s in range(reaches):
+                    value = near[s, b, y // 4, x // 4]
+                    row[at + s * size + b] = value
+                    total += value
+                row[last + b] = total
+            known = max(row[last + size - 1], LEAST_KNOWN)
+            for b in range(size - 1):
+                row[last + b] /= known
+            row[last + size - 1] /= reaches + 1

@@ -11,7 +11,7 @@ UNIT = 0.02  # reflectance: residuals and sigma are learnt in this unit
 LOG_LIMIT = 4.0
 DROPPED = 0.2
 INTERPOLATION = 2.0
-RESERVE = 2.0
+RESERVE = 3.0
 MOST_RESIDUAL = 7.5  # units: what the network may add on its own, so that a strange frame cannot run away
 
 
@@ -115,7 +115,9 @@ def correct(blend: Any, features: Any, scene: Any, recipe: Recipe) -> Any:
     value = blend
     if recipe.optical:
         gates = keras.layers.Dense(DEVIATIONS + 1, kernel_initializer="zeros", name="gates")(features)
-        gates = _shares(gates + RESERVE * ops.one_hot(DEVIATIONS, DEVIATIONS + 1))  # the last: none of them
+        start = keras.utils.to_categorical(DEVIATIONS - 1, DEVIATIONS + 1) * RESERVE  # with the mean of all
+        start[-1] = RESERVE - 2  # the last: none of them
+        gates = _shares(gates + ops.convert_to_tensor(start, "float32"))
         for k in range(DEVIATIONS):
             at = 2 * bands + k * (bands + 1)
             value = value + gates[..., k : k + 1] * scene[..., at : at + bands] / float(DEVIATION_SCALE)

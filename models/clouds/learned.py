@@ -15,6 +15,7 @@ from features.files import fingerprint
 from models.clouds.bundle import read_bundle, write_bundle
 from models.clouds.coarse import Detail, coarsen
 from models.clouds.cube import Cube, trusted
+from models.clouds.haze import usable
 from models.clouds.hiding import hide
 from models.clouds.inputs import Frames, Recipe
 from models.clouds.intervals import GAP_EDGES, GapSigma, conformal_factor, gap_bin
@@ -75,7 +76,7 @@ class Learned(Remover):
         """
         rng = np.random.default_rng(self.options.seed)
         windows = draw_windows(stacks, self.options, rng)
-        self.recipe = make_recipe(windows.train, self.options, self.name)
+        self.recipe = make_recipe(windows.train + windows.validate, self.options, self.name)
         keras.utils.set_random_seed(self.options.seed)
         self.model = self.network(self.recipe)
         state = self._train(windows, checkpoint, progress, on_epoch)
@@ -107,7 +108,8 @@ class Learned(Remover):
         _, _, height, width = cube.shape
         cube = cube.padded(-height % (MULTIPLE * size), -width % (MULTIPLE * size))
         frames = Frames(coarsen(cube, size), recipe)
-        detail = Detail.of(cube, size, recipe.recent, None if recipe.optical else np.array(recipe.constant))
+        constant = None if recipe.optical else np.array(recipe.constant)
+        detail = Detail.of(cube, size, recipe.recent, constant, usable(cube, frames.haze[1], size))
         for start in range(0, len(wanted), FRAMES_A_CALL):
             some = wanted[start : start + FRAMES_A_CALL].tolist()
             inputs = frames.blank(len(some))

@@ -4,6 +4,7 @@ import numpy as np
 
 from features.errors import ModelError
 from models.clouds.cube import Cube
+from models.clouds.haze import choose_level
 from models.clouds.inputs import Recipe
 from models.clouds.options import ClearOptions
 from models.clouds.remover import check_same_bands
@@ -38,6 +39,7 @@ def make_recipe(cubes: list[Cube], options: ClearOptions, name: str) -> Recipe:
         context=options.context,
         moments=moments,
         constant=tuple(_medians(cubes).tolist()),
+        haze=1.0 if options.trusts_all or options.inputs == "s1" else choose_level(cubes, options.seed),
     )
 
 
