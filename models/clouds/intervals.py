@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import norm
+from scipy.stats import t as student
 
 GAP_EDGES = np.array([3.0, 6.0, 10.0, 15.0, 25.0, 40.0])  # days to the nearer clear observation
 Z90 = 1.6448536269514722  # standard normal, two-sided 90%
@@ -59,3 +61,15 @@ def conformal_factor(residual: np.ndarray, sigma: np.ndarray) -> np.ndarray:
     return (
         np.asarray(np.quantile(ratio, level, axis=0) / Z90, np.float64) if n else np.ones(residual.shape[1])
     )
+
+
+def widening(dates: int, level: float = 0.9) -> float:
+    """Return how much wider an interval is whose scale was learnt from few dates: Student's t over normal.
+
+    Examples
+    --------
+    >>> [round(widening(n), 2) for n in (2, 6, 12, 60)]
+    [3.84, 1.23, 1.09, 1.02]
+    """
+    upper = (1 + level) / 2
+    return float(student.ppf(upper, max(dates - 1, 1)) / norm.ppf(upper))

@@ -18,7 +18,7 @@ from models.clouds.cube import Cube, trusted
 from models.clouds.haze import usable
 from models.clouds.hiding import hide
 from models.clouds.inputs import Frames, Recipe
-from models.clouds.intervals import GAP_EDGES, GapSigma, conformal_factor, gap_bin
+from models.clouds.intervals import GAP_EDGES, GapSigma, conformal_factor, gap_bin, widening
 from models.clouds.layers import UNIT, make_loss
 from models.clouds.neighbours import gap_to_clear
 from models.clouds.options import ClearOptions
@@ -250,18 +250,23 @@ class Learned(Remover):
 
     def _calibrate(self, windows: Windows) -> np.ndarray:
         """Return the conformal factor per gap length and band, from held blocks and dates hidden anew, by the
-        whole way to the imagery's own pixels."""
-        found = []
+        whole way to the imagery's own pixels.
+
+        A date's errors are common, so it is dates that are counted: the fewer, the wider, by Student's t.
+        """
+        found, dates = [], set()
         for draw in range(CALIBRATION_DRAWS):
             rng = np.random.default_rng([self.options.seed, 3, draw])
             for cube in windows.fine:
                 hidden = hide(cube.clear, rng, self.options.hidden_share, windows.allowed(cube, True))
+                dates.update(cube.days[hidden.any(axis=(1, 2))].tolist())
                 found += list(self._residuals(cube, hidden))
         if not found:
             raise ModelError(
                 "Nothing could be hidden to calibrate sigma on; widen the season or add imagery."
             )
-        return factors(*(np.concatenate([part[k] for part in found]) for k in range(3)))
+        pooled = factors(*(np.concatenate([part[k] for part in found]) for k in range(3)))
+        return np.asarray(pooled * widening(len(dates)))
 
     def _residuals(
         self, cube: Cube, hidden: np.ndarray
