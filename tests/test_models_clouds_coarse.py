@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models.clouds.coarse import Detail, coarsen
+from models.clouds.coarse import Detail, coarsen, whole_blocks
 from models.clouds.cube import Cube
 
 NAN = np.nan
@@ -42,3 +42,7 @@ def test_only_earlier_dates_or_none_can_be_asked_for(block: Cube) -> None:
     np.testing.assert_allclose(recent[0], [[0.4, 0.5], [0.6, NAN]], atol=1e-6)  # 0.1, 0.2, 0.3 risen by 0.3
     flat, _ = Detail.of(block, 2, False, np.array([0.1])).refine(1, low, spread, np.ones((7, 1)))
     np.testing.assert_allclose(flat[0], [[0.5, 0.5], [0.5, NAN]], atol=1e-6)
+
+
+def test_a_block_is_whole_where_all_of_it_is_clear(block: Cube) -> None:
+    np.testing.assert_array_equal(whole_blocks(block.clear, 2).ravel(), [True, False, True])

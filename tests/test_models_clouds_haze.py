@@ -1,11 +1,15 @@
 """Haze that the mask missed: found between clearer dates, never where a field has changed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from models.clouds.cube import Cube
-from models.clouds.haze import LEVELS, choose_level, excess, usable
+from models.clouds.haze import LEVELS, excess, usable
 from models.clouds.inputs import Frames, Recipe
+from models.clouds.options import ClearOptions
+from models.clouds.sources import Sources, choose_sources
 
 DAYS = np.array([0.0, 5.0, 10.0, 15.0])
 
@@ -51,13 +55,29 @@ def test_a_pixel_keeps_its_only_date() -> None:
     np.testing.assert_array_equal(used[:, 1, 1], [True, False, True])
 
 
-def test_the_level_is_the_highest_where_nothing_is_hazy_and_lower_where_dates_are() -> None:
+@pytest.fixture
+def clean() -> Cube:
+    """Sixty days on which nothing changes, half of each frame clear."""
     rng = np.random.default_rng(0)
-    clean = 0.05 + rng.normal(0, 0.001, (12, 2, 32, 32)).astype(np.float32)
-    hazy = clean + np.where(np.arange(12) % 3 == 1, 0.025, 0)[:, None, None, None].astype(np.float32)
-    days, seen = np.arange(12) * 5.0, np.ones((12, 32, 32), bool)
-    assert choose_level([Cube(clean, seen, days, ("B02", "B04"))], seed=0) == LEVELS[0]
-    assert choose_level([Cube(hazy, seen, days, ("B02", "B04"))], seed=0) < 0.025
+    values = 0.05 + rng.normal(0, 0.001, (12, 2, 32, 32)).astype(np.float32)
+    clear = np.ones((12, 32, 32), bool)
+    clear[1::4, :20], clear[3::4, :, 12:] = False, False
+    return Cube(np.where(clear[:, None], values, np.nan), clear, np.arange(12) * 5.0, ("B02", "B04"))
+
+
+def test_nothing_is_left_out_where_nothing_is_hazy(clean: Cube) -> None:
+    assert choose_sources([clean], ClearOptions(method="unet", reduce=1)).haze == LEVELS[0]
+
+
+def test_hazy_dates_are_left_out_where_there_are_some(clean: Cube) -> None:
+    haze = np.where(np.arange(12) % 3 == 1, np.float32(0.025), np.float32(0))[:, None, None, None]
+    hazy = replace(clean, reflectance=clean.reflectance + haze)
+    assert choose_sources([hazy], ClearOptions(method="unet", reduce=1)).haze < 0.025
+
+
+def test_what_the_options_settle_is_not_chosen(clean: Cube) -> None:
+    asked = ClearOptions(method="unet", reduce=1, trust_all=True, which="recent")
+    assert choose_sources([clean], asked) == Sources(True, LEVELS[0])
 
 
 def test_on_the_day_itself_later_dates_do_not_tell_what_is_hazy() -> None:

@@ -12,6 +12,7 @@ import xarray as xr
 from features.errors import ModelError
 from models.clouds import layers
 from models.clouds.catalogue import build, load
+from models.clouds.coarse import coarsen
 from models.clouds.cube import cube_of
 from models.clouds.hiding import hide
 from models.clouds.inputs import Frames, Recipe
@@ -89,7 +90,7 @@ def test_a_network_overfits_one_tiny_patch(monkeypatch: pytest.MonkeyPatch) -> N
     model = build("unet", **options)
     rng = np.random.default_rng(0)
     windows = draw_windows([scene.stack], model.options, rng)
-    model.recipe = make_recipe(windows.train, model.options, "unet")
+    model.recipe = make_recipe(windows.train, model.options, "unet", windows.sources)
     keras.utils.set_random_seed(0)
     model.model = model.network(model.recipe)
     batch = make_batch(windows, False, model.recipe, model.options, rng).part(slice(0, 8))
@@ -203,3 +204,17 @@ def test_other_bands_than_learnt_show_the_difference(fitted, stack: xr.Dataset) 
 def test_radar_alone_without_radar_is_an_error(stack: xr.Dataset) -> None:
     with pytest.raises(ModelError, match="holds no radar"):
         build("unet", **{**BRIEF, "inputs": "s1"}).fit([stack.drop_vars("backscatter")])
+
+
+def test_a_block_that_is_seen_in_part_is_filled_like_its_neighbours() -> None:
+    """The unseen pixels of blocks on a cloud's rim are missed by no more than twice as much as others."""
+    scene = made_up(3, size=48, dates=16)
+    cube = cube_of(scene.stack)
+    model = build("unet", **{**BRIEF, "reduce": 2, "trust_all": True, "window_px": 16, "learning_rate": 1e-5})
+    assert model is not None and scene.truth is not None
+    filled = np.moveaxis(model.fit([scene.stack])
+        .fill(scene.stack)["reflectance"].values, 1, -1)  # fmt: skip
+    error = np.abs(filled - np.moveaxis(scene.truth, 1, -1)).mean(axis=-1)
+    partly = np.kron(coarsen(cube, 2).clear, np.ones((1, 2, 2), bool)) & ~cube.clear
+    unseen = ~cube.clear & np.isfinite(error)
+    assert error[partly & unseen].mean() < 2 * error[unseen & ~partly].mean()

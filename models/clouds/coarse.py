@@ -33,6 +33,12 @@ def coarsen(cube: Cube, size: int) -> Cube:
     )
 
 
+def whole_blocks(clear: np.ndarray, size: int) -> np.ndarray:
+    """Return `(time, y / size, x / size)`: the blocks in which every pixel is clear."""
+    time, height, width = clear.shape
+    return np.asarray(clear.reshape(time, height // size, size, width // size, size).all(axis=(2, 4)))
+
+
 def block_means(values: np.ndarray, size: int) -> np.ndarray:
     """Return the mean of the finite values in each block of the last two axes, NaN where none is.
 

@@ -3,21 +3,17 @@
 After the multi-temporal test of Hagolle et al. 2010 (Remote Sensing of Environment 114): blue rises under
 thin cloud, and red no more than 1.5 times as much, as it would on ploughed soil. Theirs looks back to one
 clear date; looking to both sides spares a harvest, after which a field stays bright. How much is too much is
-learnt on hidden pixels.
+learnt on hidden pixels (`models.clouds.sources`).
 """
-
-from collections.abc import Sequence
 
 import numpy as np
 from scipy.ndimage import uniform_filter
 
 from models.clouds.cube import Cube
-from models.clouds.hiding import hide
-from models.clouds.neighbours import distance_days, linear_weight, strict_neighbours, weighted_pair
+from models.clouds.neighbours import strict_neighbours
 from models.clouds.surroundings import BLOCK_PX, block_sums
 
 LEVELS = (1.0, 0.03, 0.02, 0.015, 0.01)  # reflectance; at one every observation is used; theirs is 0.03
-DRAWS = 4
 RED_OVER_BLUE = 1.5
 AROUND = 3  # blocks that are averaged: a field is not hazy alone
 PASSES = 2  # the second finds a hazy date beside another
@@ -62,27 +58,6 @@ def usable(cube: Cube, blocks: np.ndarray, size: int = 1) -> np.ndarray:
     spread = blocks.repeat(side, axis=1).repeat(side, axis=2)[:, :height, :width]
     good = cube.clear & spread
     return np.where(good.any(axis=0), good, cube.clear)
-
-
-def choose_level(cubes: Sequence[Cube], seed: int, levels: Sequence[float] = LEVELS) -> float:
-    """Return the level with which interpolation in time misses hidden pixels by least."""
-    errors = {
-        level: sum(_error(cube, level, [seed, draw]) for cube in cubes for draw in range(DRAWS))
-        for level in levels
-    }
-    return min(errors, key=lambda level: errors[level])
-
-
-def _error(cube: Cube, level: float, seed: list[int]) -> float:
-    hidden = hide(cube.clear, np.random.default_rng(seed))
-    kept = cube.without(hidden)
-    before, after = strict_neighbours(usable(kept, excess(kept, level)[1]))
-    total = 0.0
-    for frame in np.flatnonzero(hidden.any(axis=(1, 2))).tolist():
-        weight = linear_weight(*(distance_days(kept.days, frame, side[frame]) for side in (before, after)))
-        value = weighted_pair(kept.reflectance, before[frame], after[frame], weight.astype(np.float32))
-        total += float(np.nansum(np.abs(value - cube.reflectance[frame])[:, hidden[frame]]))
-    return total
 
 
 def _bands(cube: Cube) -> tuple[str, str]:

@@ -5,7 +5,7 @@ context
 channels, whose units are the user's, are standardised with the moments learnt in fitting.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -47,8 +47,8 @@ class Recipe:
         Whether other dates' reflectance is seen.
     constant
         Reflectance of each band that is corrected where `optical` is false.
-    haze
-        How much brighter in blue than the dates beside it an observation may be; see `models.clouds.haze`.
+    trust_all, haze
+        Which observations are filled from; see `models.clouds.sources`.
     """
 
     bands: tuple[str, ...]
@@ -59,7 +59,12 @@ class Recipe:
     context: tuple[str, ...] = ()
     moments: tuple[tuple[float, float], ...] = ()
     constant: tuple[float, ...] = ()
+    trust_all: bool = True
     haze: float = 1.0
+
+    def filled_from(self, trust_all: bool, haze: float) -> "Recipe":
+        """Return the recipe with other observations to fill from."""
+        return replace(self, trust_all=trust_all, haze=haze)
 
     @property
     def layers(self) -> int:
@@ -94,10 +99,18 @@ class Sample:
 
 @dataclass
 class Frames:
-    """A cube made ready: neighbours, radar at the frames' dates, kinds of pixels."""
+    """A cube made ready: neighbours, radar at the frames' dates, kinds of pixels.
+
+    Attributes
+    ----------
+    whole
+        `(time, y, x)` bool, where nothing is to be filled: by default what is clear. A block that is clear in
+        part is filled in the rest.
+    """
 
     cube: Cube
     recipe: Recipe
+    whole: np.ndarray | None = None
 
     @cached_property
     def both(self) -> tuple[np.ndarray, np.ndarray]:
@@ -183,7 +196,7 @@ class Frames:
             cube = self.cube
             _write_layers(
                 cube.reflectance,
-                cube.clear[frame],
+                cube.clear[frame] if self.whole is None else self.whole[frame],
                 indices,
                 cube.days,
                 frame,
@@ -200,6 +213,15 @@ class Frames:
         at = self._radar_now(frame, scene, at)
         self._context(frame, scene, at)
         return Sample(layers, scene, base)
+
+    def guess(self, frame: int) -> np.ndarray:
+        """Return `(band, y, x)`: interpolation, and on it the deviation of the frame's visible part."""
+        base = self.base(frame)
+        scene = np.zeros((*base.shape[1:], self.recipe.scene), np.float32)
+        self._deviations(frame, base, scene)
+        bands = len(base)
+        at = 2 * bands + (DEVIATIONS - 1) * (bands + 1)
+        return np.asarray(base + np.moveaxis(scene[..., at : at + bands], -1, 0) / DEVIATION_SCALE)
 
     def _deviations(self, frame: int, base: np.ndarray, scene: np.ndarray) -> int:
         bands = len(base)
@@ -250,7 +272,7 @@ def _medians(residual: np.ndarray, seen: np.ndarray) -> np.ndarray:
 @njit(cache=True, parallel=True)
 def _write_layers(
     reflectance: np.ndarray,
-    clear: np.ndarray,
+    whole: np.ndarray,
     indices: np.ndarray,
     days: np.ndarray,
     frame: int,
@@ -266,7 +288,7 @@ def _write_layers(
     for y in prange(height):
         held = np.empty(count, np.float32)
         for x in range(width):
-            if clear[y, x] or not np.isfinite(base[0, y, x]):
+            if whole[y, x] or not np.isfinite(base[0, y, x]):
                 continue  # nothing to fill, or nothing to fill it from
             for b in range(bands):
                 n = 0

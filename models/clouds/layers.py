@@ -8,6 +8,8 @@ from keras import ops
 from models.clouds.inputs import DEVIATION_SCALE, DEVIATIONS, Recipe
 
 UNIT = 0.02  # reflectance: residuals and sigma are learnt in this unit
+NDVI_UNIT = 0.05
+NDVI_FLOOR = 0.02  # of red and near infrared together, for the gradient only; never an output
 LOG_LIMIT = 4.0
 DROPPED = 0.2
 INTERPOLATION = 2.0
@@ -148,7 +150,7 @@ def make_loss(bands: tuple[str, ...], kind: str, ndvi_weight: float) -> Any:
         total = ops.sum(ops.mean(each, axis=-1) * weight) / (ops.sum(weight) + 1e-6)
         if ndvi_weight and "B04" in bands and ("B08" in bands or "B8A" in bands):
             farmed = truth[..., count + 1]
-            difference = ops.abs(_ndvi(value, bands) - _ndvi(truth, bands)) / 0.05
+            difference = ops.abs(_ndvi(value, bands) - _ndvi(truth, bands)) / NDVI_UNIT
             total = total + ndvi_weight * ops.sum(difference * farmed) / (ops.sum(farmed) + 1e-6)
         return total
 
@@ -158,4 +160,4 @@ def make_loss(bands: tuple[str, ...], kind: str, ndvi_weight: float) -> Any:
 def _ndvi(value: Any, bands: tuple[str, ...]) -> Any:
     red = value[..., bands.index("B04")]
     near = value[..., bands.index("B08" if "B08" in bands else "B8A")]
-    return (near - red) / ops.maximum(near + red, 0.02)  # a floor for the gradient only; never an output
+    return (near - red) / ops.maximum(near + red, NDVI_FLOOR)

@@ -13,7 +13,7 @@ import xarray as xr
 from features.errors import ModelError
 from features.files import fingerprint
 from models.clouds.bundle import read_bundle, write_bundle
-from models.clouds.coarse import Detail, coarsen
+from models.clouds.coarse import Detail, coarsen, whole_blocks
 from models.clouds.cube import Cube, trusted
 from models.clouds.haze import usable
 from models.clouds.hiding import hide
@@ -76,7 +76,7 @@ class Learned(Remover):
         """
         rng = np.random.default_rng(self.options.seed)
         windows = draw_windows(stacks, self.options, rng)
-        self.recipe = make_recipe(windows.train + windows.validate, self.options, self.name)
+        self.recipe = make_recipe(windows.train, self.options, self.name, windows.sources)
         keras.utils.set_random_seed(self.options.seed)
         self.model = self.network(self.recipe)
         state = self._train(windows, checkpoint, progress, on_epoch)
@@ -94,7 +94,8 @@ class Learned(Remover):
     def frames(self, cube: Cube) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
         """Yield each frame with anything missing, filled; memory is that of a few frames' channels."""
         wanted = np.flatnonzero(~cube.clear.all(axis=(1, 2)))
-        yield from self._corrected(cube if self.options.trusts_all else trusted(cube), wanted, self.factor)
+        assert self.recipe is not None
+        yield from self._corrected(cube if self.recipe.trust_all else trusted(cube), wanted, self.factor)
 
     def _corrected(
         self, cube: Cube, wanted: np.ndarray, factor: np.ndarray
@@ -107,7 +108,7 @@ class Learned(Remover):
             return
         _, _, height, width = cube.shape
         cube = cube.padded(-height % (MULTIPLE * size), -width % (MULTIPLE * size))
-        frames = Frames(coarsen(cube, size), recipe)
+        frames = Frames(coarsen(cube, size), recipe, whole_blocks(cube.clear, size))
         constant = None if recipe.optical else np.array(recipe.constant)
         detail = Detail.of(cube, size, recipe.recent, constant, usable(cube, frames.haze[1], size))
         for start in range(0, len(wanted), FRAMES_A_CALL):

@@ -20,7 +20,7 @@ class ClearOptions(Options):
     trust_all: bool | None = Field(
         None,
         description="fill from every pixel the mask calls clear, also from those that clouds surround, where "
-        "haze and shadow are missed; null: the baselines do, the networks do not",
+        "haze and shadow are missed; null: the baselines do, the networks choose by hidden pixels",
     )
     size: Literal["small", "full"] = Field(
         "small", description="small trains in a minute on two cores; full is the paper's"
@@ -83,7 +83,7 @@ class ClearOptions(Options):
 
     @property
     def trusts_all(self) -> bool:
-        """Return whether pixels that clouds surround are filled from."""
+        """Return whether a baseline fills from pixels that clouds surround."""
         return self.method in BASELINES if self.trust_all is None else self.trust_all
 
     @property

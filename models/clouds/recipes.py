@@ -4,13 +4,13 @@ import numpy as np
 
 from features.errors import ModelError
 from models.clouds.cube import Cube
-from models.clouds.haze import choose_level
 from models.clouds.inputs import Recipe
 from models.clouds.options import ClearOptions
 from models.clouds.remover import check_same_bands
+from models.clouds.sources import Sources
 
 
-def make_recipe(cubes: list[Cube], options: ClearOptions, name: str) -> Recipe:
+def make_recipe(cubes: list[Cube], options: ClearOptions, name: str, sources: Sources) -> Recipe:
     """Return the channels that the options ask for and the cubes have.
 
     Raises
@@ -39,7 +39,8 @@ def make_recipe(cubes: list[Cube], options: ClearOptions, name: str) -> Recipe:
         context=options.context,
         moments=moments,
         constant=tuple(_medians(cubes).tolist()),
-        haze=1.0 if options.trusts_all or options.inputs == "s1" else choose_level(cubes, options.seed),
+        trust_all=sources.trust_all,
+        haze=sources.haze,
     )
 
 

@@ -13,6 +13,7 @@ from models.clouds.cube import Cube, cube_of, trusted
 from models.clouds.hiding import hide
 from models.clouds.inputs import Frames, Recipe
 from models.clouds.options import ClearOptions
+from models.clouds.sources import Sources, choose_sources
 
 FRAMES_A_WINDOW = 6  # of those hidden at once; enough to vary, few enough to keep an epoch short
 SAMPLES = 96  # of an epoch at least: a frame's haze is common to its pixels, so frames must be many
@@ -33,12 +34,15 @@ class Windows:
     held
         Days on which parts are hidden in `validate` only: haze is of its date, so an error on a date that was
         learnt from says too little about others.
+    sources
+        What is filled from; the windows hold nothing else.
     """
 
     train: list[Cube]
     validate: list[Cube]
     fine: list[Cube]
     held: np.ndarray = field(default_factory=lambda: np.empty(0))
+    sources: Sources = field(default_factory=Sources)
 
     def allowed(self, cube: Cube, validate: bool) -> np.ndarray:
         """Return the frames of a window that may be hidden on one side of the split; all where no date is
@@ -84,9 +88,7 @@ def draw_windows(stacks: Iterable[xr.Dataset], options: ClearOptions, rng: np.ra
     ModelError
         Where there is no stack, or none with two clear frames.
     """
-    cubes = (cube_of(stack) for stack in stacks)
-    usable = cubes if options.trusts_all else map(trusted, cubes)
-    cut = [window for cube in usable for window in _cut(cube, options)]
+    cut = [window for stack in stacks for window in _cut(cube_of(stack), options)]
     seen = [cube for cube in cut if cube.clear.any(axis=(1, 2)).sum() >= 2]
     if not seen:
         raise ModelError(
@@ -97,9 +99,12 @@ def draw_windows(stacks: Iterable[xr.Dataset], options: ClearOptions, rng: np.ra
     # one small tile: validation repeats it with other hidden parts and dates, and says nothing of places
     train, fine = (chosen, chosen) if len(chosen) == 1 else (chosen[held:], chosen[:held])
     train, fine = _season(train, options, False), _season(fine, options, True)
+    sources = choose_sources(train + fine, options)
+    if not sources.trust_all:
+        train, fine = ([trusted(cube) for cube in side] for side in (train, fine))
     size = options.reduction
     days = np.empty(0) if options.validation_years else held_days(chosen, options.validation_share, rng)
-    return Windows([coarsen(c, size) for c in train], [coarsen(c, size) for c in fine], fine, days)
+    return Windows([coarsen(c, size) for c in train], [coarsen(c, size) for c in fine], fine, days, sources)
 
 
 def held_days(cubes: list[Cube], share: float, rng: np.random.Generator) -> np.ndarray:
