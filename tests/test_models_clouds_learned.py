@@ -16,6 +16,7 @@ from models.clouds.coarse import coarsen
 from models.clouds.cube import cube_of
 from models.clouds.hiding import hide
 from models.clouds.inputs import Frames, Recipe
+from models.clouds.learned import choose_stride
 from models.clouds.options import LEARNED
 from models.clouds.recipes import make_recipe
 from models.clouds.remover import Remover
@@ -218,3 +219,14 @@ def test_a_block_that_is_seen_in_part_is_filled_like_its_neighbours() -> None:
     partly = np.kron(coarsen(cube, 2).clear, np.ones((1, 2, 2), bool)) & ~cube.clear
     unseen = ~cube.clear & np.isfinite(error)
     assert error[partly & unseen].mean() < 2 * error[unseen & ~partly].mean()
+
+
+def test_a_correction_is_cut_short_only_where_that_is_clearly_better() -> None:
+    truth, known = np.zeros((20, 4, 4, 1), np.float32), np.ones((20, 4, 4), bool)
+    base = np.full_like(truth, 0.1)
+    assert choose_stride(base, truth, truth, known) == 1.0
+    assert choose_stride(base, base + 0.3, truth, known) == 0.0
+    assert choose_stride(base, -base, truth, known) == 0.5
+    odd = base.copy()
+    odd[0] = 0.5  # one frame of twenty goes astray
+    assert choose_stride(base, odd, truth, known) == 1.0

@@ -3,6 +3,7 @@
 import logging
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -235,19 +236,18 @@ class Learned(Remover):
         return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
     def _stride(self, windows: Windows) -> float:
-        """Return the share of the network's correction with the least error on held blocks and dates.
+        """Return the share of the network's correction with the least error on dates it did not learn from.
 
-        A network that learnt little corrects at random; at zero what is left is interpolation in time.
+        A network that learnt little corrects at random; at zero what is left is interpolation in time. Less
+        than the whole correction is taken only where it is better by two standard errors: few dates are held,
+        and one of them can be odd.
         """
         assert self.recipe is not None
+        places = windows.validate + (windows.train if len(windows.held) else [])
         rng = np.random.default_rng([self.options.seed, 5])
-        held = make_batch(windows, True, self.recipe, self.options, rng)
-        known = held.truth[..., -2] > 0
+        held = make_batch(replace(windows, validate=places), True, self.recipe, self.options, rng)
         value, _ = self._predict_all(held)
-        base, step = held.base[known], (value - held.base)[known]
-        truth = held.truth[..., : value.shape[-1]][known]
-        errors = {share: np.abs(base + share * step - truth).mean() for share in STRIDES}
-        return float(min(errors, key=lambda share: errors[share]))
+        return choose_stride(held.base, value, held.truth[..., : value.shape[-1]], held.truth[..., -2] > 0)
 
     def _calibrate(self, windows: Windows) -> np.ndarray:
         """Return the conformal factor per gap length and band, from held blocks and dates hidden anew, by the
@@ -287,6 +287,25 @@ class Learned(Remover):
             [float(np.nansum(c.reflectance)), int(c.clear.sum())] for c in windows.train + windows.validate
         ]
         return fingerprint({"options": self.options.model_dump(mode="json"), "data": data})
+
+
+def choose_stride(base: np.ndarray, value: np.ndarray, truth: np.ndarray, known: np.ndarray) -> float:
+    """Return how far to go from `base` to `value (n, y, x, band)`; all the way unless clearly too far.
+
+    Parameters
+    ----------
+    known
+        `(n, y, x)`: what counts, in every sample something.
+    """
+    size = known.sum(axis=(1, 2))
+    mean = {
+        share: (np.abs(base + share * (value - base) - truth).mean(-1) * known).sum(axis=(1, 2)) / size
+        for share in STRIDES
+    }
+    best = min(STRIDES, key=lambda share: mean[share].mean())
+    gain = mean[1.0] - mean[best]
+    clear = gain.mean() > 2 * gain.std() / np.sqrt(len(gain))
+    return float(best) if clear else 1.0
 
 
 def factors(residual: np.ndarray, sigma: np.ndarray, gap_days: np.ndarray) -> np.ndarray:
