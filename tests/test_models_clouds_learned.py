@@ -10,13 +10,11 @@ import pytest
 import xarray as xr
 
 from features.errors import ModelError
-from models.clouds import layers
 from models.clouds.catalogue import build, load
 from models.clouds.coarse import coarsen
 from models.clouds.cube import cube_of
 from models.clouds.hiding import hide
 from models.clouds.inputs import Frames, Recipe
-from models.clouds.learned import choose_stride
 from models.clouds.options import LEARNED
 from models.clouds.recipes import make_recipe
 from models.clouds.remover import Remover
@@ -74,7 +72,7 @@ def test_a_saved_model_fills_as_before(fitted, stack: xr.Dataset, method: str, t
 def test_hidden_values_never_reach_the_inputs(stack: xr.Dataset) -> None:
     cube = cube_of(stack)
     hidden = hide(cube.clear, np.random.default_rng(0))
-    recipe = Recipe(cube.bands, radar=2, neighbours=2, recent=False, optical=True)
+    recipe = Recipe(cube.bands, radar=4, neighbours=2, recent=False, optical=True)
     poisoned = np.where(hidden[:, None], np.float32(77), cube.reflectance)
     changed = cube_of(stack.assign(reflectance=(stack["reflectance"].dims, poisoned)))
     for frame in np.flatnonzero(hidden.any(axis=(1, 2)))[:4].tolist():
@@ -83,9 +81,8 @@ def test_hidden_values_never_reach_the_inputs(stack: xr.Dataset) -> None:
             np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
 
 
-def test_a_network_overfits_one_tiny_patch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What keeps it from learning by heart taken away, the error falls to a tenth of what it began with."""
-    monkeypatch.setattr(layers, "DROPPED", 0.0)
+def test_a_network_overfits_one_tiny_patch() -> None:
+    """The error falls to a tenth of what it began with."""
     scene = made_up(4, size=24, dates=12, noise=0.0)
     options = {**BRIEF, "batch_size": 8, "width": 32, "learning_rate": 0.01}
     model = build("unet", **options)
@@ -221,12 +218,21 @@ def test_a_block_that_is_seen_in_part_is_filled_like_its_neighbours() -> None:
     assert error[partly & unseen].mean() < 2 * error[unseen & ~partly].mean()
 
 
-def test_a_correction_is_cut_short_only_where_that_is_clearly_better() -> None:
-    truth, known = np.zeros((20, 4, 4, 1), np.float32), np.ones((20, 4, 4), bool)
-    base = np.full_like(truth, 0.1)
-    assert choose_stride(base, truth, truth, known) == 1.0
-    assert choose_stride(base, base + 0.3, truth, known) == 0.0
-    assert choose_stride(base, -base, truth, known) == 0.5
-    odd = base.copy()
-    odd[0] = 0.5  # one frame of twenty goes astray
-    assert choose_stride(base, odd, truth, known) == 1.0
+def test_nothing_that_validates_was_learnt_from() -> None:
+    """Windows that are held out validate on all dates, the others on held dates, which are not learnt."""
+    windows = draw_windows(
+        [made_up(0, size=48, dates=16).stack], build("unet", **BRIEF).options, np.random.default_rng(0)
+    )
+    learnt, validated = ({(id(cube), frame) for cube, frames in side for frame in frames.tolist()}
+        for side in (windows.learning(), windows.validation()))  # fmt: skip
+    held = [cube.days[frame] for cube, frames in windows.learning() for frame in frames.tolist()]
+    assert learnt and validated and not learnt & validated
+    assert not np.isin(held, windows.held).any()
+    assert {id(cube) for cube in windows.validate} <= {place for place, _ in validated - learnt}
+
+
+def test_a_single_window_is_validated_on_dates_held_from_it() -> None:
+    options = build("unet", **{**BRIEF, "reduce": 1}).options
+    windows = draw_windows([made_up(0, size=12, dates=16).stack], options, np.random.default_rng(0))
+    ((cube, frames),) = windows.validation()
+    np.testing.assert_array_equal(np.unique(cube.days[frames]), windows.held)

@@ -16,7 +16,7 @@ import numpy as np
 from keras import ops
 
 from models.clouds.inputs import Recipe
-from models.clouds.layers import UNIT, BlockMeans, entrances, first_guess, forgetful, weigh_layers
+from models.clouds.layers import UNIT, BlockMeans, entrances, first_guess, weigh_layers
 from models.clouds.learned import Learned
 from models.clouds.sampling import FRAMES_A_WINDOW, SAMPLES, Batch, Windows, make_batch
 from models.clouds.training import compile_network
@@ -157,7 +157,7 @@ def _denoiser(recipe: Recipe, latent: int, width: int, blocks: int) -> Any:
     wide = keras.layers.AveragePooling2D(REDUCE)(scene)
     blend, pooled = weigh_layers(BlockMeans(REDUCE)(layers), max(8, min(width, 32)), recipe)
     base, centre = first_guess(wide, recipe)
-    x = keras.layers.Concatenate()([noisy, moment, 10 * (centre + blend - base), pooled, forgetful(wide)])
+    x = keras.layers.Concatenate()([noisy, moment, 10 * (centre + blend - base), pooled, wide])
     x = keras.layers.Dense(width, activation="gelu")(x)
     for _ in range(blocks):
         step = keras.layers.Conv2D(width, 3, padding="same", activation="gelu")(x)

@@ -11,7 +11,6 @@ UNIT = 0.02  # reflectance: residuals and sigma are learnt in this unit
 NDVI_UNIT = 0.05
 NDVI_FLOOR = 0.02  # of red and near infrared together, for the gradient only; never an output
 LOG_LIMIT = 4.0
-DROPPED = 0.2
 INTERPOLATION = 2.0
 RESERVE = 3.0
 MOST_RESIDUAL = 7.5  # units: what the network may add on its own, so that a strange frame cannot run away
@@ -33,12 +32,6 @@ def first_guess(scene: Any, recipe: Recipe) -> tuple[Any, Any]:
         return constant, constant
     centre = scene[..., bands : 2 * bands] / 4 + 0.2
     return centre + scene[..., :bands] / float(DEVIATION_SCALE), centre
-
-
-def forgetful(features: Any) -> Any:
-    """Drop whole channels at random while training: a region has few dates, which a network knows again by
-    any of them, and would learn by heart."""
-    return keras.layers.SpatialDropout2D(DROPPED)(features)
 
 
 def weigh_layers(layers: Any, width: int, recipe: Recipe, reduce: int = 1) -> tuple[Any, Any]:

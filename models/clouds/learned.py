@@ -3,7 +3,6 @@
 import logging
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -31,7 +30,6 @@ from models.clouds.training import OnEpoch, Plan, State, compile_network, train
 MULTIPLE = 16  # sides are padded to it in the network's pixels, so that few shapes are compiled
 FRAMES_A_CALL = 4  # the network's inputs are held for that many frames at a time
 CALIBRATION_DRAWS = 3
-STRIDES = tuple(np.linspace(0, 1, 11).round(1).tolist())
 LEAST_IN_BIN = 500  # residuals a gap length needs for a factor of its own
 log = logging.getLogger(__name__)
 
@@ -51,7 +49,6 @@ class Learned(Remover):
         self.options = options
         self.recipe: Recipe | None = None
         self.factor: np.ndarray = np.empty(0)  # (gap bin, band), on sigma
-        self.stride = 1.0  # of the way from interpolation to the network's answer that is gone
         self.model: Any = None
         self.history: list[dict[str, float]] = []
 
@@ -82,7 +79,6 @@ class Learned(Remover):
         self.model = self.network(self.recipe)
         state = self._train(windows, checkpoint, progress, on_epoch)
         self.history = state.history
-        self.stride = self._stride(windows)
         self.factor = self._calibrate(windows)
         return self
 
@@ -116,11 +112,10 @@ class Learned(Remover):
             some = wanted[start : start + FRAMES_A_CALL].tolist()
             inputs = frames.blank(len(some))
             pairs = zip(*inputs, strict=True)
-            samples = [frames.sample(frame, into) for frame, into in zip(some, pairs, strict=True)]
-            for frame, sample, answer, spread in zip(some, samples, *self.predict(list(inputs)), strict=True):
-                base = np.moveaxis(sample.base, 0, -1)
-                low = base + np.float32(self.stride) * (answer - base)
-                value, sigma = detail.refine(frame, low, spread, factor)
+            for frame, into in zip(some, pairs, strict=True):
+                frames.sample(frame, into)
+            for frame, answer, spread in zip(some, *self.predict(list(inputs)), strict=True):
+                value, sigma = detail.refine(frame, answer, spread, factor)
                 yield frame, value[:, :height, :width], sigma[:, :height, :width]
 
     def predict(self, inputs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -138,7 +133,6 @@ class Learned(Remover):
             "options": self.options.model_dump(mode="json"),
             "recipe": describe(vars(self.recipe)),
             "history": [{name: row[name] for name in row if name != "seconds"} for row in self.history],
-            "stride": self.stride,
         }
         arrays = {f"weight{k}": weight for k, weight in enumerate(self.weights())}
         return write_bundle(folder, meta, {**arrays, "factor": self.factor})
@@ -153,7 +147,6 @@ class Learned(Remover):
         moments = tuple((float(mean), float(spread)) for mean, spread in stored["moments"])
         model.recipe = Recipe(**{**stored, **listed, "moments": moments})
         model.factor, model.history = arrays["factor"], meta["history"]
-        model.stride = float(meta["stride"])
         model.model = model.network(model.recipe)
         model.restore([arrays[f"weight{k}"] for k in range(sum(n.startswith("weight") for n in arrays))])
         return model
@@ -235,20 +228,6 @@ class Learned(Remover):
             )
         return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
-    def _stride(self, windows: Windows) -> float:
-        """Return the share of the network's correction with the least error on dates it did not learn from.
-
-        A network that learnt little corrects at random; at zero what is left is interpolation in time. Less
-        than the whole correction is taken only where it is better by two standard errors: few dates are held,
-        and one of them can be odd.
-        """
-        assert self.recipe is not None
-        places = windows.validate + (windows.train if len(windows.held) else [])
-        rng = np.random.default_rng([self.options.seed, 5])
-        held = make_batch(replace(windows, validate=places), True, self.recipe, self.options, rng)
-        value, _ = self._predict_all(held)
-        return choose_stride(held.base, value, held.truth[..., : value.shape[-1]], held.truth[..., -2] > 0)
-
     def _calibrate(self, windows: Windows) -> np.ndarray:
         """Return the conformal factor per gap length and band, from held blocks and dates hidden anew, by the
         whole way to the imagery's own pixels.
@@ -258,8 +237,8 @@ class Learned(Remover):
         found, dates = [], set()
         for draw in range(CALIBRATION_DRAWS):
             rng = np.random.default_rng([self.options.seed, 3, draw])
-            for cube in windows.fine:
-                hidden = hide(cube.clear, rng, self.options.hidden_share, windows.allowed(cube, True))
+            for cube, frames in windows.calibration():
+                hidden = hide(cube.clear, rng, self.options.hidden_share, frames)
                 dates.update(cube.days[hidden.any(axis=(1, 2))].tolist())
                 found += list(self._residuals(cube, hidden))
         if not found:
@@ -287,25 +266,6 @@ class Learned(Remover):
             [float(np.nansum(c.reflectance)), int(c.clear.sum())] for c in windows.train + windows.validate
         ]
         return fingerprint({"options": self.options.model_dump(mode="json"), "data": data})
-
-
-def choose_stride(base: np.ndarray, value: np.ndarray, truth: np.ndarray, known: np.ndarray) -> float:
-    """Return how far to go from `base` to `value (n, y, x, band)`; all the way unless clearly too far.
-
-    Parameters
-    ----------
-    known
-        `(n, y, x)`: what counts, in every sample something.
-    """
-    size = known.sum(axis=(1, 2))
-    mean = {
-        share: (np.abs(base + share * (value - base) - truth).mean(-1) * known).sum(axis=(1, 2)) / size
-        for share in STRIDES
-    }
-    best = min(STRIDES, key=lambda share: mean[share].mean())
-    gain = mean[1.0] - mean[best]
-    clear = gain.mean() > 2 * gain.std() / np.sqrt(len(gain))
-    return float(best) if clear else 1.0
 
 
 def factors(residual: np.ndarray, sigma: np.ndarray, gap_days: np.ndarray) -> np.ndarray:

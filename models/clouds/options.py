@@ -49,23 +49,23 @@ class ClearOptions(Options):
         "null: 2 for small, 1 for full",
     )
     width: int | None = Field(None, ge=4, le=512, description="channels of the network; null: the size's own")
-    epochs: int = Field(10, ge=1, le=10_000, description="most epochs; early stopping may end sooner")
+    epochs: int = Field(20, ge=1, le=10_000, description="most epochs; early stopping may end sooner")
     patience: int = Field(
-        4, ge=1, le=1000, description="epochs without a better validation loss before stopping"
+        6, ge=1, le=1000, description="epochs without a better validation loss before stopping"
     )
     seconds: float | None = Field(
         None,
         gt=0,
         description="wall-clock limit of training; null: none, so that the result depends on the seed alone",
     )
-    batch_size: int = Field(8, ge=1, le=512, description="windows a step")
+    batch_size: int = Field(4, ge=1, le=512, description="windows a step")
     learning_rate: float = Field(3e-3, gt=0, le=0.1, description="peak of the cosine schedule")
     window_px: int = Field(
-        32, ge=16, le=512, multiple_of=16, description="edge of a training window in the network's pixels"
+        16, ge=16, le=512, multiple_of=16, description="edge of a training window in the network's pixels"
     )
-    windows: int = Field(24, ge=2, le=10_000, description="training windows drawn from the imagery")
+    windows: int = Field(48, ge=2, le=10_000, description="training windows drawn from the imagery")
     validation_share: float = Field(
-        0.25, gt=0, lt=1, description="share of spatial blocks, and of dates, held out of training"
+        0.15, gt=0, lt=1, description="share of spatial blocks, and of dates, held out of training"
     )
     validation_years: tuple[int, ...] = Field(
         (), description="years whose frames only validate; empty: split by block alone"

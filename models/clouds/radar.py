@@ -7,19 +7,19 @@ from models.clouds.cube import Cube
 
 SPREAD_DAYS = 6.0  # one Sentinel-1 repeat: wide enough to average speckle, narrow enough to see a harvest
 REACH_DAYS = 18.0
-SPECKLE_PX = 3
+SPECKLE_PX = (3, 9)  # windows: a field's edge is sharp in one, its level sure in the other
 
 
 def radar_at(cube: Cube, days: np.ndarray) -> np.ndarray:
-    """Return backscatter `(len(days), channel, y, x)` in dB around each day, NaN where none was seen
-    within reach.
+    """Return backscatter `(len(days), window x channel, y, x)` in dB around each day, NaN where none was
+    seen within reach.
 
     Acquisitions are weighted by a Gaussian of 6 days; each orbit is first shifted, pixel by pixel, to the
     mean over
     orbits, because incidence angles differ.
     """
     power = level_orbits(cube.backscatter, cube.radar_orbits)  # type: ignore[arg-type]
-    power = _despeckle(power)
+    power = np.concatenate([_despeckle(power, size) for size in SPECKLE_PX], axis=1)
     apart = np.abs(days[:, None] - cube.radar_days[None, :])
     weight = np.where(apart <= REACH_DAYS, np.exp(-0.5 * (apart / SPREAD_DAYS) ** 2), 0).astype(np.float32)
     seen = np.isfinite(power)
@@ -48,9 +48,9 @@ def level_orbits(power: np.ndarray, orbits: np.ndarray) -> np.ndarray:
     return out
 
 
-def _despeckle(power: np.ndarray) -> np.ndarray:
+def _despeckle(power: np.ndarray, pixels: int) -> np.ndarray:
     seen = np.isfinite(power)
-    size = (1, 1, SPECKLE_PX, SPECKLE_PX)
+    size = (1, 1, pixels, pixels)
     if seen.all():
         return np.asarray(uniform_filter(power, size, mode="nearest"))
     total = uniform_filter(np.where(seen, power, 0), size, mode="nearest")

@@ -32,8 +32,8 @@ class Windows:
     fine
         Those of `validate` at the imagery's own: what sigma is calibrated on.
     held
-        Days on which parts are hidden in `validate` only: haze is of its date, so an error on a date that was
-        learnt from says too little about others.
+        Days on which nothing is learnt: haze is of its date, so an error on a date that was learnt from says
+        too little about others.
     sources
         What is filled from; the windows hold nothing else.
     """
@@ -44,11 +44,26 @@ class Windows:
     held: np.ndarray = field(default_factory=lambda: np.empty(0))
     sources: Sources = field(default_factory=Sources)
 
-    def allowed(self, cube: Cube, validate: bool) -> np.ndarray:
-        """Return the frames of a window that may be hidden on one side of the split; all where no date is
-        held."""
-        mine = np.isin(cube.days, self.held) == validate
-        return np.flatnonzero(mine | (len(self.held) == 0))
+    def learning(self) -> list[tuple[Cube, np.ndarray]]:
+        """Return the windows to learn from, with the frames that may be hidden in each."""
+        return [(cube, np.flatnonzero(~np.isin(cube.days, self.held))) for cube in self.train]
+
+    def validation(self) -> list[tuple[Cube, np.ndarray]]:
+        """Return what was not learnt from: other windows on all dates, and the same ones on held dates.
+
+        Either alone is too little: held windows are few, and so are held dates, whose errors are common.
+        """
+        places = [(cube, np.arange(len(cube.days))) for cube in self.validate]
+        return places + self.on_held_dates(self.train) or self.learning()
+
+    def calibration(self) -> list[tuple[Cube, np.ndarray]]:
+        """Return windows at the imagery's own resolution, on held dates where there are any."""
+        return self.on_held_dates(self.fine) or [(cube, np.arange(len(cube.days))) for cube in self.fine]
+
+    def on_held_dates(self, cubes: list[Cube]) -> list[tuple[Cube, np.ndarray]]:
+        """Return windows with the frames of held dates; none where no date is held."""
+        days = [np.flatnonzero(np.isin(cube.days, self.held)) for cube in cubes]
+        return [(cube, frames) for cube, frames in zip(cubes, days, strict=True) if len(frames)]
 
 
 @dataclass(frozen=True)
@@ -96,15 +111,16 @@ def draw_windows(stacks: Iterable[xr.Dataset], options: ClearOptions, rng: np.ra
         )
     chosen = [seen[k] for k in rng.permutation(len(seen))[: options.windows]]
     held = min(len(chosen) - 1, max(1, round(options.validation_share * len(chosen))))
-    # one small tile: validation repeats it with other hidden parts and dates, and says nothing of places
-    train, fine = (chosen, chosen) if len(chosen) == 1 else (chosen[held:], chosen[:held])
+    # one small tile: validation hides other parts and dates of it, and says nothing of places
+    train, fine = chosen[held:], chosen[:held]
     train, fine = _season(train, options, False), _season(fine, options, True)
     sources = choose_sources(train + fine, options)
     if not sources.trust_all:
         train, fine = ([trusted(cube) for cube in side] for side in (train, fine))
     size = options.reduction
     days = np.empty(0) if options.validation_years else held_days(chosen, options.validation_share, rng)
-    return Windows([coarsen(c, size) for c in train], [coarsen(c, size) for c in fine], fine, days, sources)
+    low, other = ([coarsen(cube, size) for cube in side] for side in (train, fine))
+    return Windows(low, other, fine or train, days, sources)
 
 
 def held_days(cubes: list[Cube], share: float, rng: np.random.Generator) -> np.ndarray:
@@ -125,13 +141,13 @@ def make_batch(
     ModelError
         Where nothing could be hidden in any window.
     """
-    cubes = windows.validate if validate else windows.train
-    draws = max(1, -(-SAMPLES // (FRAMES_A_WINDOW * len(cubes))))
+    windows_and_frames = windows.validation() if validate else windows.learning()
+    draws = max(1, -(-SAMPLES // (FRAMES_A_WINDOW * len(windows_and_frames))))
     parts = [
         part
         for _ in range(draws)
-        for cube in cubes
-        for part in _samples(cube, windows.allowed(cube, validate), recipe, options, rng)
+        for cube, frames in windows_and_frames
+        for part in _samples(cube, frames, recipe, options, rng)
     ]
     if not parts:
         raise ModelError(

@@ -120,7 +120,6 @@ def _write(model: Any, state: State, plan: Plan) -> None:
     arrays = {f"weight{k}": w for k, w in enumerate(model.get_weights())}
     arrays |= {f"best{k}": w for k, w in enumerate(state.best_weights)}
     arrays |= {f"optimizer{k}": np.asarray(v) for k, v in enumerate(model.optimizer.variables)}
-    arrays |= {f"seed{k}": np.asarray(v) for k, v in enumerate(_seeds(model))}
     notes = {
         "fingerprint": plan.fingerprint,
         "epoch": state.epoch,
@@ -153,16 +152,9 @@ def _resume(model: Any, plan: Plan) -> State:
     model.optimizer.build(model.trainable_variables)
     for variable, value in zip(model.optimizer.variables, _listed(arrays, "optimizer"), strict=True):
         variable.assign(value)
-    for seed, value in zip(_seeds(model), _listed(arrays, "seed"), strict=True):
-        seed.assign(value)
     best = float("inf") if notes["best"] is None else notes["best"]
     log.info("Training goes on after %d epochs.", notes["epoch"])
     return State(notes["epoch"], best, notes["best_epoch"], notes["history"], _listed(arrays, "best"))
-
-
-def _seeds(model: Any) -> list[Any]:
-    """Return the state of what the network draws while training (dropout), which its weights leave out."""
-    return [v for v in model.non_trainable_variables if "seed_generator" in v.path]
 
 
 def _listed(arrays: dict[str, np.ndarray], prefix: str) -> list[np.ndarray]:

@@ -19,7 +19,7 @@ import keras
 from keras import ops
 
 from models.clouds.inputs import Recipe
-from models.clouds.layers import LOG_LIMIT, entrances, first_guess, forgetful
+from models.clouds.layers import LOG_LIMIT, entrances, first_guess
 from models.clouds.learned import Learned
 
 REDUCE = 4
@@ -54,9 +54,7 @@ class UnCRtainTS(Learned):
         inputs = entrances(recipe)
         layers, scene = inputs
         bands = len(recipe.bands)
-        entered = (
-            keras.layers.Dense(width)(layers) + keras.layers.Dense(width)(forgetful(scene))[..., None, :]
-        )
+        entered = keras.layers.Dense(width)(layers) + keras.layers.Dense(width)(scene)[..., None, :]
         dates = Encoder(width, size.before, name="encoder")(entered)
         seen = layers[..., -1]
         x = TemporalAttention(size, width, name="ltae")(dates, seen)

@@ -2,8 +2,8 @@
 
 Faithful to the idea, not to one paper: neighbours are the clear observations before and after each pixel's
 gap, put together as layers, rather than whole frames with holes; each layer is scored by a shared 1x1
-network and the scored mean is the first guess, which the U corrects. `small` has one 3x3 convolution at
-each of two depths; `full` is a plain U-Net of 64 to 512 channels on the concatenated layers (Ronneberger et
+network and the scored mean is the first guess, which the U corrects from the concatenated layers. `small`
+has one 3x3 convolution at each of two depths; `full` is a plain U-Net of 64 to 512 channels (Ronneberger et
 al. 2015).
 """
 
@@ -12,11 +12,12 @@ from typing import Any, ClassVar
 import keras
 
 from models.clouds.inputs import Recipe
-from models.clouds.layers import Flatten, correct, entrances, first_guess, forgetful, weigh_layers
+from models.clouds.layers import Flatten, correct, entrances, first_guess, weigh_layers
 from models.clouds.learned import Learned
 
 SMALL_WIDTH, FULL_WIDTH = 24, 64
 SCORE_WIDTH = 16
+PIXEL_WIDTH = 96  # what each pixel's own layers say takes more width than its surroundings
 
 
 class UNet(Learned):
@@ -32,23 +33,20 @@ class UNet(Learned):
         inputs = entrances(recipe)
         layers, scene = inputs
         blend, pooled = weigh_layers(layers, min(width, SCORE_WIDTH), recipe)
-        merged = keras.layers.Concatenate()([pooled, forgetful(scene)])
-        if full:
-            flat = keras.layers.Dense(width, activation="relu", name="concatenated")(Flatten()(layers))
-            merged = keras.layers.Concatenate()([merged, flat])
+        merged = keras.layers.Concatenate()([pooled, Flatten()(layers), scene])
         features = _full(merged, width) if full else _small(merged, width)
         guess = first_guess(scene, recipe)[1] + blend
         return keras.Model(inputs, correct(guess, features, scene, recipe), name=self.name)
 
 
 def _small(scene: Any, width: int) -> Any:
-    top = keras.layers.Dense(width, activation="relu", name="top")(scene)
+    top = keras.layers.Dense(PIXEL_WIDTH, activation="relu", name="top")(scene)
     half = _conv(keras.layers.AveragePooling2D(2)(top), width, "half")
     quarter = _conv(keras.layers.AveragePooling2D(2)(half), width, "quarter")
     half = keras.layers.Concatenate()([keras.layers.UpSampling2D(2)(quarter), half])
     half = keras.layers.Dense(width, activation="relu", name="half_up")(half)
     merged = keras.layers.Concatenate()([keras.layers.UpSampling2D(2)(half), top])
-    return forgetful(keras.layers.Dense(width, activation="relu", name="merge")(merged))
+    return keras.layers.Dense(PIXEL_WIDTH, activation="relu", name="merge")(merged)
 
 
 def _full(inputs: Any, width: int) -> Any:
