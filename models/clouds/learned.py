@@ -229,8 +229,8 @@ class Learned(Remover):
         return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
     def _calibrate(self, windows: Windows) -> np.ndarray:
-        """Return the conformal factor per gap length and band, from held blocks and dates hidden anew, by the
-        whole way to the imagery's own pixels.
+        """Return the conformal factor per gap length and band, from what was not learnt from, hidden anew, by
+        the whole way to the imagery's own pixels.
 
         A date's errors are common, so it is dates that are counted: the fewer, the wider, by Student's t.
         """

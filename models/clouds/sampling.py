@@ -29,8 +29,8 @@ class Windows:
     ----------
     train, validate
         At the network's resolution.
-    fine
-        Those of `validate` at the imagery's own: what sigma is calibrated on.
+    fine_train, fine_validate
+        The same at the imagery's own: what sigma is calibrated on.
     held
         Days on which nothing is learnt: haze is of its date, so an error on a date that was learnt from says
         too little about others.
@@ -40,7 +40,8 @@ class Windows:
 
     train: list[Cube]
     validate: list[Cube]
-    fine: list[Cube]
+    fine_train: list[Cube]
+    fine_validate: list[Cube]
     held: np.ndarray = field(default_factory=lambda: np.empty(0))
     sources: Sources = field(default_factory=Sources)
 
@@ -49,21 +50,22 @@ class Windows:
         return [(cube, np.flatnonzero(~np.isin(cube.days, self.held))) for cube in self.train]
 
     def validation(self) -> list[tuple[Cube, np.ndarray]]:
-        """Return what was not learnt from: other windows on all dates, and the same ones on held dates.
+        """Return what was not learnt from, at the network's resolution: other windows on all dates, and the
+        same ones on held dates.
 
         Either alone is too little: held windows are few, and so are held dates, whose errors are common.
         """
-        places = [(cube, np.arange(len(cube.days))) for cube in self.validate]
-        return places + self.on_held_dates(self.train) or self.learning()
+        return self._unlearnt(self.train, self.validate)
 
     def calibration(self) -> list[tuple[Cube, np.ndarray]]:
-        """Return windows at the imagery's own resolution, on held dates where there are any."""
-        return self.on_held_dates(self.fine) or [(cube, np.arange(len(cube.days))) for cube in self.fine]
+        """Return the same at the imagery's own resolution."""
+        return self._unlearnt(self.fine_train, self.fine_validate)
 
-    def on_held_dates(self, cubes: list[Cube]) -> list[tuple[Cube, np.ndarray]]:
-        """Return windows with the frames of held dates; none where no date is held."""
-        days = [np.flatnonzero(np.isin(cube.days, self.held)) for cube in cubes]
-        return [(cube, frames) for cube, frames in zip(cubes, days, strict=True) if len(frames)]
+    def _unlearnt(self, train: list[Cube], validate: list[Cube]) -> list[tuple[Cube, np.ndarray]]:
+        places = [(cube, np.arange(len(cube.days))) for cube in validate]
+        held = [(cube, np.flatnonzero(np.isin(cube.days, self.held))) for cube in train]
+        dates = [(cube, frames) for cube, frames in held if len(frames)]
+        return places + dates or [(cube, np.arange(len(cube.days))) for cube in train]
 
 
 @dataclass(frozen=True)
@@ -112,15 +114,14 @@ def draw_windows(stacks: Iterable[xr.Dataset], options: ClearOptions, rng: np.ra
     chosen = [seen[k] for k in rng.permutation(len(seen))[: options.windows]]
     held = min(len(chosen) - 1, max(1, round(options.validation_share * len(chosen))))
     # one small tile: validation hides other parts and dates of it, and says nothing of places
-    train, fine = chosen[held:], chosen[:held]
-    train, fine = _season(train, options, False), _season(fine, options, True)
-    sources = choose_sources(train + fine, options)
+    train, validate = _season(chosen[held:], options, False), _season(chosen[:held], options, True)
+    sources = choose_sources(train + validate, options)
     if not sources.trust_all:
-        train, fine = ([trusted(cube) for cube in side] for side in (train, fine))
+        train, validate = ([trusted(cube) for cube in side] for side in (train, validate))
     size = options.reduction
     days = np.empty(0) if options.validation_years else held_days(chosen, options.validation_share, rng)
-    low, other = ([coarsen(cube, size) for cube in side] for side in (train, fine))
-    return Windows(low, other, fine or train, days, sources)
+    low, held_low = ([coarsen(cube, size) for cube in side] for side in (train, validate))
+    return Windows(low, held_low, train, validate, days, sources)
 
 
 def held_days(cubes: list[Cube], share: float, rng: np.random.Generator) -> np.ndarray:
