@@ -17,7 +17,7 @@ from models.clouds.learned import Learned
 
 SMALL_WIDTH, FULL_WIDTH = 24, 64
 SCORE_WIDTH = 16
-PIXEL_WIDTH = 96  # what each pixel's own layers say takes more width than its surroundings
+PIXEL_WIDTHS = 4  # times the width: what a pixel's own layers say takes more than its surroundings
 
 
 class UNet(Learned):
@@ -40,13 +40,13 @@ class UNet(Learned):
 
 
 def _small(scene: Any, width: int) -> Any:
-    top = keras.layers.Dense(PIXEL_WIDTH, activation="relu", name="top")(scene)
+    top = keras.layers.Dense(PIXEL_WIDTHS * width, activation="relu", name="top")(scene)
     half = _conv(keras.layers.AveragePooling2D(2)(top), width, "half")
     quarter = _conv(keras.layers.AveragePooling2D(2)(half), width, "quarter")
     half = keras.layers.Concatenate()([keras.layers.UpSampling2D(2)(quarter), half])
     half = keras.layers.Dense(width, activation="relu", name="half_up")(half)
     merged = keras.layers.Concatenate()([keras.layers.UpSampling2D(2)(half), top])
-    return keras.layers.Dense(PIXEL_WIDTH, activation="relu", name="merge")(merged)
+    return keras.layers.Dense(PIXEL_WIDTHS * width, activation="relu", name="merge")(merged)
 
 
 def _full(inputs: Any, width: int) -> Any:
