@@ -4,7 +4,6 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-import keras
 import numpy as np
 import pytest
 import xarray as xr
@@ -22,7 +21,8 @@ from models.clouds.sampling import draw_windows, make_batch
 from models.clouds.training import compile_network
 from tests.benchmarks.cloud_data import made_up
 
-BRIEF = {"epochs": 1, "windows": 3, "window_px": 16, "batch_size": 4, "width": 8, "samples": 2, "steps": 2}
+BRIEF = {"epochs": 1, "windows": 3, "window_px": 16, "batch_size": 4, "width": 8, "samples": 2, "steps": 2,
+         "members": 1}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -85,12 +85,10 @@ def test_a_network_overfits_one_tiny_patch() -> None:
     """The error falls to a tenth of what it began with."""
     scene = made_up(4, size=24, dates=12, noise=0.0)
     options = {**BRIEF, "batch_size": 8, "width": 32, "learning_rate": 0.01}
-    model = build("unet", **options)
+    (model,) = build("unet", **options).members
     rng = np.random.default_rng(0)
-    windows = draw_windows([scene.stack], model.options, rng)
-    model.recipe = make_recipe(windows.train, model.options, "unet", windows.sources)
-    keras.utils.set_random_seed(0)
-    model.model = model.network(model.recipe)
+    windows = draw_windows([scene.stack], model.options, rng).deal()
+    model.begin(make_recipe(windows.train, model.options, "unet", windows.sources))
     batch = make_batch(windows, False, model.recipe, model.options, rng).part(slice(0, 8))
     known = batch.truth[..., -2] > 0
 
@@ -115,7 +113,7 @@ def test_training_killed_after_an_epoch_ends_as_if_it_had_not_been(stack: xr.Dat
         build("unet", **options).fit([stack], checkpoint=tmp_path, on_epoch=stop)
     resumed = build("unet", **options).fit([stack], checkpoint=tmp_path)
     assert len(resumed.history) == 3
-    for a, b in zip(whole.model.get_weights(), resumed.model.get_weights(), strict=True):
+    for a, b in zip(*(m.members[0].weights() for m in (whole, resumed)), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
@@ -139,12 +137,13 @@ def test_training_killed_while_it_writes_goes_on_from_the_last_whole_checkpoint(
     resumed.fit([stack], checkpoint=tmp_path, on_epoch=lambda epoch, figures: epochs.append(epoch))
     assert epochs == [1, 2]
     whole = build("unet", **options).fit([stack])
-    for a, b in zip(whole.model.get_weights(), resumed.model.get_weights(), strict=True):
+    for a, b in zip(*(m.members[0].weights() for m in (whole, resumed)), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
 def test_a_checkpoint_cut_short_is_not_used(stack: xr.Dataset, tmp_path: Path) -> None:
-    (tmp_path / "checkpoint.npz").write_bytes(b"PK\x03\x04 not a whole file")
+    (tmp_path / "0").mkdir()
+    (tmp_path / "0" / "checkpoint.npz").write_bytes(b"PK\x03\x04 not a whole file")
     assert len(build("unet", **BRIEF).fit([stack], checkpoint=tmp_path).history) == 1
 
 
@@ -222,7 +221,7 @@ def test_nothing_that_validates_was_learnt_from() -> None:
     """Windows that are held out validate on all dates, the others on held dates, which are not learnt."""
     windows = draw_windows(
         [made_up(0, size=48, dates=16).stack], build("unet", **BRIEF).options, np.random.default_rng(0)
-    )
+    ).deal()
     learnt, validated = ({(id(cube), frame) for cube, frames in side for frame in frames.tolist()}
         for side in (windows.learning(), windows.validation()))  # fmt: skip
     held = [cube.days[frame] for cube, frames in windows.learning() for frame in frames.tolist()]
@@ -233,6 +232,53 @@ def test_nothing_that_validates_was_learnt_from() -> None:
 
 def test_a_single_window_is_validated_on_dates_held_from_it() -> None:
     options = build("unet", **{**BRIEF, "reduce": 1}).options
-    windows = draw_windows([made_up(0, size=12, dates=16).stack], options, np.random.default_rng(0))
+    windows = draw_windows([made_up(0, size=12, dates=16).stack], options, np.random.default_rng(0)).deal()
     ((cube, frames),) = windows.validation()
     np.testing.assert_array_equal(np.unique(cube.days[frames]), windows.held)
+
+
+def test_members_hold_out_other_windows_and_other_dates_and_see_all_together() -> None:
+    options = build("unet", **{**BRIEF, "members": 3, "windows": 9}).options
+    pool = draw_windows([made_up(0, size=96, dates=24).stack], options, np.random.default_rng(0))
+    hands = [pool.deal(k) for k in range(3)]
+    held = [set(hand.held.tolist()) for hand in hands]
+    assert all(held) and not set.intersection(*held)
+    places = [{cube.reflectance.tobytes() for cube in hand.validate} for hand in hands]
+    assert all(places) and not any(places[a] & places[b] for a, b in ((0, 1), (0, 2), (1, 2)))
+    learnt = {cube.reflectance.tobytes() for hand in hands for cube in hand.train}
+    assert set.union(*places) <= learnt
+
+
+def test_a_committee_answers_with_the_mean_and_is_kept_whole(stack: xr.Dataset, tmp_path: Path) -> None:
+    model = build("unet", **{**BRIEF, "members": 2}).fit([stack])
+    recipe = model.members[0].recipe
+    rng = np.random.default_rng(0)
+    inputs = [
+        rng.normal(size=(1, 16, 16, recipe.layers, recipe.features)).astype(np.float32),
+        rng.normal(size=(1, 16, 16, recipe.scene)).astype(np.float32),
+    ]
+    each = [member.predict(inputs) for member in model.members]
+    assert np.abs(each[0][0] - each[1][0]).max() > 0
+    for k in range(2):
+        np.testing.assert_allclose(model.predict(inputs)[k], (each[0][k] + each[1][k]) / 2, rtol=1e-6)
+    assert {row["member"] for row in model.history} == {0, 1}
+    model.save(tmp_path)
+    a, b = (m.fill(stack)["reflectance"].values for m in (model, load(tmp_path)))
+    np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_a_committee_that_is_stopped_goes_on_from_each_members_checkpoint(
+    stack: xr.Dataset, tmp_path: Path
+) -> None:
+    options = {**BRIEF, "members": 2, "epochs": 3}
+    whole = build("unet", **options).fit([stack])
+
+    def stop(epoch: int, figures: dict[str, float]) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build("unet", **options).fit([stack], checkpoint=tmp_path, on_epoch=stop)
+    resumed = build("unet", **options).fit([stack], checkpoint=tmp_path)
+    for one, other in zip(whole.members, resumed.members, strict=True):
+        for a, b in zip(one.weights(), other.weights(), strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-5)

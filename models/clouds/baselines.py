@@ -137,7 +137,7 @@ class Pairwise(Baseline):
 class Last(Pairwise):
     """Repeat the most recent cloud-free value; before the first one, the first."""
 
-    name: ClassVar[str] = "last"
+    name = "last"
 
     def weight(self, to_before: np.ndarray, to_after: np.ndarray) -> np.ndarray:
         """Return zero: only the past counts."""
@@ -147,7 +147,7 @@ class Last(Pairwise):
 class Closest(Pairwise):
     """Take the value of the nearest clear date, before or after; the earlier of two as near."""
 
-    name: ClassVar[str] = "closest"
+    name = "closest"
 
     def weight(self, to_before: np.ndarray, to_after: np.ndarray) -> np.ndarray:
         """Return one where the later neighbour is nearer."""
@@ -157,7 +157,7 @@ class Closest(Pairwise):
 class Linear(Pairwise):
     """Interpolate linearly in time; the nearest value beyond the first and last clear date."""
 
-    name: ClassVar[str] = "linear"
+    name = "linear"
 
     def weight(self, to_before: np.ndarray, to_after: np.ndarray) -> np.ndarray:
         """Return the share of the gap that has passed."""
@@ -167,7 +167,7 @@ class Linear(Pairwise):
 class Mosaic(Baseline):
     """Average the cloud-free parts of the nearest frames; the closest value where all are clouded."""
 
-    name: ClassVar[str] = "mosaic"
+    name = "mosaic"
 
     def __init__(self, nearest_frames: int = 6, seed: int = 0, trust_all: bool = True) -> None:
         super().__init__(seed, trust_all)
@@ -198,7 +198,7 @@ class Mosaic(Baseline):
 class Whittaker(Baseline):
     """Smooth each pixel's series; its time scale is chosen on hidden pixels unless given."""
 
-    name: ClassVar[str] = "whittaker"
+    name = "whittaker"
     candidates: ClassVar[tuple[float, ...]] = (4.0, 8.0, 14.0, 22.0, 34.0)
 
     def __init__(self, smoothness_days: float | None = None, seed: int = 0, trust_all: bool = True) -> None:

@@ -1,7 +1,7 @@
 """Every cloud-removal method by its name."""
 
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from features.errors import ModelError
 from models.clouds.baselines import Baseline, Closest, Last, Linear, Mosaic, Whittaker
@@ -41,7 +41,7 @@ def build(name: str, **options: Any) -> Remover | None:
         return SIMPLE[name](seed=settings.seed, trust_all=settings.trusts_all)
     if name == "whittaker":
         return Whittaker(settings.smoothness_days, settings.seed, settings.trusts_all)
-    return cast(Remover, _learned(name)(settings))
+    return _networks(settings)
 
 
 def load(folder: Path, sha256: str | None = None) -> Remover:
@@ -49,19 +49,13 @@ def load(folder: Path, sha256: str | None = None) -> Remover:
     name = str(read_bundle(folder, sha256)[0]["name"])
     if name in BASELINES:
         return (SIMPLE | {"whittaker": Whittaker})[name].load(folder, sha256)
-    return cast(Remover, _learned(name).load(folder, sha256))
+    from models.clouds.committee import Committee
+
+    return Committee.load(folder, sha256)
 
 
-def _learned(name: str) -> type[Any]:
-    """Import the networks only when one is asked for: Keras takes ten seconds."""
-    if name == "unet":
-        from models.clouds.unet import UNet
+def _networks(settings: ClearOptions) -> Remover:
+    """Import the networks only when some are asked for: Keras takes ten seconds."""
+    from models.clouds.committee import Committee
 
-        return UNet
-    if name == "uncrtaints":
-        from models.clouds.uncrtaints import UnCRtainTS
-
-        return UnCRtainTS
-    from models.clouds.diffusion import Diffusion
-
-    return Diffusion
+    return Committee(settings)

@@ -9,7 +9,7 @@ autoencoder is not lost in the filling. Value and sigma are the mean and spread 
 noise is drawn from the seed, so a frame is always filled alike.
 """
 
-from typing import Any, ClassVar
+from typing import Any
 
 import keras
 import numpy as np
@@ -32,7 +32,7 @@ CHANGE_SCALE = np.float32(0.3)  # brings the latents' changes near unit variance
 class Diffusion(Learned):
     """Latent diffusion; see the module."""
 
-    name: ClassVar[str] = "diffusion"
+    name = "diffusion"
     margin_px = 32
 
     def network(self, recipe: Recipe) -> Any:

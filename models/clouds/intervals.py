@@ -9,6 +9,7 @@ from scipy.stats import t as student
 GAP_EDGES = np.array([3.0, 6.0, 10.0, 15.0, 25.0, 40.0])  # days to the nearer clear observation
 Z90 = 1.6448536269514722  # standard normal, two-sided 90%
 Z50 = 0.6744897501960817
+LEAST_IN_BIN = 500  # residuals a gap length needs for a factor of its own
 LEAST = 50  # residuals a bin needs before it speaks for itself
 
 
@@ -73,3 +74,42 @@ def widening(dates: int, level: float = 0.9) -> float:
     """
     upper = (1 + level) / 2
     return float(student.ppf(upper, max(dates - 1, 1)) / norm.ppf(upper))
+
+
+@dataclass(frozen=True)
+class Residuals:
+    """Errors on hidden pixels.
+
+    Attributes
+    ----------
+    error, sigma
+        `(n, band)`, sigma as the network has it.
+    gap_days
+        `(n,)`, to the nearer clear date.
+    dates
+        The days they are of.
+    """
+
+    error: np.ndarray
+    sigma: np.ndarray
+    gap_days: np.ndarray
+    dates: frozenset[float]
+
+
+def factors(parts: list[Residuals]) -> np.ndarray:
+    """Return conformal factors on sigma, `(gap bin, band)`; a bin with few residuals takes the factor over
+    all.
+
+    A date's errors are common, so it is dates that are counted: the fewer, the wider, by Student's t.
+    """
+    error, sigma, gaps = (
+        np.concatenate([getattr(part, name) for part in parts]) for name in ("error", "sigma", "gap_days")
+    )
+    dates = frozenset().union(*(part.dates for part in parts))
+    bins = gap_bin(gaps)
+    overall = conformal_factor(error, sigma)
+    rows = [
+        conformal_factor(error[bins == k], sigma[bins == k]) if (bins == k).sum() >= LEAST_IN_BIN else overall
+        for k in range(len(GAP_EDGES) + 1)
+    ]
+    return np.asarray(np.stack(rows) * widening(len(dates)))

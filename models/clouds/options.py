@@ -51,7 +51,7 @@ class ClearOptions(Options):
     width: int | None = Field(None, ge=4, le=512, description="channels of the network; null: the size's own")
     epochs: int = Field(20, ge=1, le=10_000, description="most epochs; early stopping may end sooner")
     patience: int = Field(
-        6, ge=1, le=1000, description="epochs without a better validation loss before stopping"
+        12, ge=1, le=1000, description="epochs without a better validation loss before stopping"
     )
     seconds: float | None = Field(
         None,
@@ -73,6 +73,13 @@ class ClearOptions(Options):
     months: tuple[int, ...] = Field((), description="months whose frames are learnt from; empty: all")
     hidden_share: float = Field(
         0.5, gt=0, le=0.5, description="share of frames of which parts are hidden at a time"
+    )
+    members: int = Field(
+        2,
+        ge=1,
+        le=16,
+        description="networks that learn beside each other, each from other parts of the "
+        "imagery and without other dates; their mean fills",
     )
     samples: int = Field(4, ge=2, le=64, description="diffusion: samples drawn for mean and sigma")
     steps: int = Field(4, ge=1, le=100, description="diffusion: sampler steps")

@@ -4,7 +4,7 @@ import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import numpy as np
 import xarray as xr
@@ -27,7 +27,7 @@ class Remover(ABC):
         Pixels around a block that influence its filling: read blocks with this overlap and crop after `fill`.
     """
 
-    name: ClassVar[str]
+    name: str
     margin_px: int = 0
 
     @abstractmethod

@@ -1,8 +1,10 @@
 """Training windows: drawn from the imagery, split by block and by date, hidden anew each epoch."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from threading import Lock
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -18,6 +20,7 @@ from models.clouds.sources import Sources, choose_sources
 FRAMES_A_WINDOW = 6  # of those hidden at once; enough to vary, few enough to keep an epoch short
 SAMPLES = 96  # of an epoch at least: a frame's haze is common to its pixels, so frames must be many
 LEAST_HIDDEN = 0.02  # share of a window that must be hidden in a frame to learn from it
+_ONE_AT_A_TIME = Lock()  # samples are made by all processors; not every threading layer bears two callers
 LEAST_DATES = 6  # clear dates below which none is held out: every one is needed to learn from
 
 
@@ -95,8 +98,53 @@ class Batch:
         return Batch(*(np.ascontiguousarray(a[:, ::-1] if mirrored else a) for a in turned))
 
 
-def draw_windows(stacks: Iterable[xr.Dataset], options: ClearOptions, rng: np.random.Generator) -> Windows:
-    """Cut windows from stacks, keeping whole blocks of them, and some dates, for validation.
+@dataclass(frozen=True)
+class Pool:
+    """All windows that can be learnt from, and all their clear days, each in random order.
+
+    Every network of a committee is dealt its share: other windows and other days held out, so that together
+    they learn from everything and each still has what it never saw.
+    """
+
+    windows: list[Cube]
+    days: np.ndarray
+    sources: Sources
+    options: ClearOptions
+
+    def deal(self, member: int = 0) -> Windows:
+        """Return one network's windows: to learn from, and held out."""
+        options = self.options
+        train, validate = self.split(member)
+        if not self.sources.trust_all:
+            train, validate = ([trusted(cube) for cube in side] for side in (train, validate))
+        low, held_low = ([coarsen(cube, options.reduction) for cube in side] for side in (train, validate))
+        return Windows(low, held_low, train, validate, self.held_days(member), self.sources)
+
+    def split(self, member: int) -> tuple[list[Cube], list[Cube]]:
+        """Return the windows of the side to learn from and of the one held out, on their seasons."""
+        options = self.options
+        dealt = _dealt(self.windows, member, options)[: options.windows]
+        held = min(len(dealt) - 1, max(1, round(options.validation_share * len(dealt))))
+        # one small tile: validation hides other parts and dates of it, and says nothing of places
+        return _season(dealt[held:], options, False), _season(dealt[:held], options, True)
+
+    def held_days(self, member: int) -> np.ndarray:
+        """Return the days that only validate; none where clear ones are few, or where years are split."""
+        options = self.options
+        if options.validation_years or len(self.days) < LEAST_DATES:
+            return np.empty(0)
+        count = max(1, round(options.validation_share * len(self.days)))
+        return np.sort(_dealt(self.days.tolist(), member, options)[:count])
+
+
+def _dealt(deck: list[Any], member: int, options: ClearOptions) -> list[Any]:
+    """Return the deck cut where a member's share begins."""
+    start = member * len(deck) // options.members
+    return deck[start:] + deck[:start]
+
+
+def draw_windows(stacks: Iterable[xr.Dataset], options: ClearOptions, rng: np.random.Generator) -> Pool:
+    """Cut windows from stacks and shuffle them and their days.
 
     Stacks are read one at a time, and only windows are kept: memory is bounded by their number.
 
@@ -111,25 +159,11 @@ def draw_windows(stacks: Iterable[xr.Dataset], options: ClearOptions, rng: np.ra
         raise ModelError(
             "No part of the imagery is clear on two dates; cloud removal has nothing to learn from."
         )
-    chosen = [seen[k] for k in rng.permutation(len(seen))[: options.windows]]
-    held = min(len(chosen) - 1, max(1, round(options.validation_share * len(chosen))))
-    # one small tile: validation hides other parts and dates of it, and says nothing of places
-    train, validate = _season(chosen[held:], options, False), _season(chosen[:held], options, True)
-    sources = choose_sources(train + validate, options)
-    if not sources.trust_all:
-        train, validate = ([trusted(cube) for cube in side] for side in (train, validate))
-    size = options.reduction
-    days = np.empty(0) if options.validation_years else held_days(chosen, options.validation_share, rng)
-    low, held_low = ([coarsen(cube, size) for cube in side] for side in (train, validate))
-    return Windows(low, held_low, train, validate, days, sources)
-
-
-def held_days(cubes: list[Cube], share: float, rng: np.random.Generator) -> np.ndarray:
-    """Choose days that only validate, of those that are clear somewhere; none where there are few."""
-    clear = np.unique(np.concatenate([cube.days[cube.clear.any(axis=(1, 2))] for cube in cubes]))
-    if len(clear) < LEAST_DATES:
-        return np.empty(0)
-    return np.sort(rng.choice(clear, max(1, round(share * len(clear))), replace=False))
+    windows = [seen[k] for k in rng.permutation(len(seen))]
+    days = np.unique(np.concatenate([cube.days[cube.clear.any(axis=(1, 2))] for cube in windows]))
+    pool = Pool(windows, rng.permutation(days), Sources(), options)
+    train, validate = pool.split(0)
+    return replace(pool, sources=choose_sources(train + validate, options))
 
 
 def make_batch(
@@ -144,12 +178,13 @@ def make_batch(
     """
     windows_and_frames = windows.validation() if validate else windows.learning()
     draws = max(1, -(-SAMPLES // (FRAMES_A_WINDOW * len(windows_and_frames))))
-    parts = [
-        part
-        for _ in range(draws)
-        for cube, frames in windows_and_frames
-        for part in _samples(cube, frames, recipe, options, rng)
-    ]
+    with _ONE_AT_A_TIME:
+        parts = [
+            part
+            for _ in range(draws)
+            for cube, frames in windows_and_frames
+            for part in _samples(cube, frames, recipe, options, rng)
+        ]
     if not parts:
         raise ModelError(
             "No clear frame of the training windows could be hidden; widen the season or add imagery."

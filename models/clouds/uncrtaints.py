@@ -13,7 +13,7 @@ interpolation; `small` has fewer channels, heads and blocks, and pools before at
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import keras
 from keras import ops
@@ -44,7 +44,7 @@ FULL = Size(width=128, before=1, after=5, heads=16, key=4, model=256)
 class UnCRtainTS(Learned):
     """UnCRtainTS; see the module."""
 
-    name: ClassVar[str] = "uncrtaints"
+    name = "uncrtaints"
     margin_px = 32
 
     def network(self, recipe: Recipe) -> Any:

@@ -7,7 +7,7 @@ has one 3x3 convolution at each of two depths; `full` is a plain U-Net of 64 to 
 al. 2015).
 """
 
-from typing import Any, ClassVar
+from typing import Any
 
 import keras
 
@@ -23,7 +23,7 @@ PIXEL_WIDTHS = 4  # times the width: what a pixel's own layers say takes more th
 class UNet(Learned):
     """U-Net; see the module."""
 
-    name: ClassVar[str] = "unet"
+    name = "unet"
     margin_px = 32
 
     def network(self, recipe: Recipe) -> Any:

@@ -1,0 +1,20 @@
+"""The networks by their names, imported only when asked for: Keras takes ten seconds."""
+
+from models.backend import bring_up
+from models.clouds.learned import Learned
+
+
+def network_of(name: str) -> type[Learned]:
+    """Return the class of a learned method."""
+    bring_up()
+    if name == "unet":
+        from models.clouds.unet import UNet
+
+        return UNet
+    if name == "uncrtaints":
+        from models.clouds.uncrtaints import UnCRtainTS
+
+        return UnCRtainTS
+    from models.clouds.diffusion import Diffusion
+
+    return Diffusion
