@@ -136,7 +136,9 @@ def tune(
     estimator_type(name)
     score = _crop_scores(name, series, np.asarray(y, str), np.asarray(folds), options, dict(fixed or {}))
     space = {option: values for option, values in SPACES[name].items() if option not in (fixed or {})}
-    return search(name, space, score, options, journal=journal, on_trial=on_trial, progress=progress)
+    return search(
+        name, space, score, options, options.metric, journal=journal, on_trial=on_trial, progress=progress
+    )
 
 
 def search(
@@ -144,16 +146,20 @@ def search(
     space: Mapping[str, Range],
     scores: Fold,
     options: TuneOptions,
+    metric: str,
     *,
     journal: Path,
     on_trial: Callable[[dict[str, Any]], None] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tuned:
-    """Maximise the mean of `scores`, pruning by its running mean; whatever can be scored by fold."""
+    """Maximise the mean of `scores`, pruning by its running mean; whatever can be scored by fold.
+
+    Scores of one `metric` are compared with each other in the journal, and with no others.
+    """
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = _study(name, options, journal)
+    study = _study(f"{name}_{metric}_{options.folds}_folds", options, journal)
 
     def objective(trial: Any) -> float:
         found: list[float] = []
@@ -188,7 +194,7 @@ def search(
     return _result(name, study)
 
 
-def _study(name: str, options: TuneOptions, journal: Path) -> Any:
+def _study(study: str, options: TuneOptions, journal: Path) -> Any:
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -199,7 +205,7 @@ def _study(name: str, options: TuneOptions, journal: Path) -> Any:
         sampler = optuna.samplers.TPESampler(seed=options.seed, multivariate=True)
         storage = JournalStorage(JournalFileBackend(str(journal)))
     return optuna.create_study(
-        study_name=f"{name}_{options.metric}_{options.folds}_folds",
+        study_name=study,
         storage=storage,
         sampler=sampler,
         pruner=optuna.pruners.MedianPruner(n_startup_trials=4, n_warmup_steps=0),
@@ -273,7 +279,6 @@ def _score(probabilities: np.ndarray, codes: np.ndarray, metric: str) -> float:
     return float(macro_f1(confusion(codes, probabilities.argmax(1), k)))
 
 
-def write_best(tuned: Tuned, path: Path) -> Path:
-    """Write the winning values as YAML that a run's config can take in: `train: models: <name>: …`."""
-    values = {"train": {"models": {tuned.name: tuned.best}}}
-    return write_text(path, yaml.safe_dump(values, sort_keys=True, allow_unicode=True))
+def write_best(values: Mapping[str, Any], path: Path) -> Path:
+    """Write the winning values as YAML that a run's config can take in."""
+    return write_text(path, yaml.safe_dump(dict(values), sort_keys=True, allow_unicode=True))

@@ -38,11 +38,7 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
         progress(1, 1)
         return Outcome([], [])
     blocks = fitting_blocks(acquisitions, read_declared(workspace), config.seed)
-    stacks = list(_stacks(acquisitions, blocks, config))
-    if not stacks:
-        raise ModelError(
-            "No block of imagery could be read to fit cloud removal on; set clear.method to none."
-        )
+    stacks = _stacks(acquisitions, blocks, config)
     training = workspace.cloud_model / "training"
     kept = {"checkpoint": training} if config.clear.method in LEARNED else {}
     remover.fit(stacks, progress, **kept)
@@ -114,7 +110,32 @@ def polarisations_of(acquisitions: pl.DataFrame) -> list[str]:
     return [name for name in ("vv", "vh") if name in present]
 
 
+def fitting_stacks(
+    acquisitions: pl.DataFrame, declarations: gpd.GeoDataFrame, config: RunConfig
+) -> list[xr.Dataset]:
+    """Read the blocks that a model is fitted on."""
+    return _stacks(acquisitions, fitting_blocks(acquisitions, declarations, config.seed), config)
+
+
 def _stacks(
+    acquisitions: pl.DataFrame, blocks: list[tuple[str, GeoBox]], config: RunConfig
+) -> list[xr.Dataset]:
+    """Read blocks; those that cannot be read are left out.
+
+    Raises
+    ------
+    ModelError
+        Where none can.
+    """
+    stacks = list(_readable(acquisitions, blocks, config))
+    if not stacks:
+        raise ModelError(
+            "No block of imagery could be read to fit cloud removal on; set clear.method to none."
+        )
+    return stacks
+
+
+def _readable(
     acquisitions: pl.DataFrame, blocks: list[tuple[str, GeoBox]], config: RunConfig
 ) -> Iterator[xr.Dataset]:
     bands, polarisations = bands_of(acquisitions), polarisations_of(acquisitions)

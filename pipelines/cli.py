@@ -130,7 +130,7 @@ def catalog(
 @app.command()
 def tune(
     config: Config,
-    model: Annotated[str, typer.Option("--model", help="The crop model to tune.")],
+    model: Annotated[str, typer.Option("--model", help="The crop model, or cloud-removal network.")],
     trials: Annotated[int, typer.Option("--trials", min=1, help="How many trials to run now.")] = 20,
     out: Out = None,
     set_: Set = None,

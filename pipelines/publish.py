@@ -110,7 +110,8 @@ def _cloud_records(config: RunConfig, workspace: Workspace) -> list[ModelRecord]
     folder = workspace.cloud_model
     if config.clear.method == "none" or not (folder / "model.json").is_file():
         return []
-    epochs = json.loads((folder / "model.json").read_text(encoding="utf-8")).get("history", [])
+    members = json.loads((folder / "model.json").read_text(encoding="utf-8")).get("members", [])
+    epochs = members[0]["history"] if members else []
     learned = ("keras", "tensorflow") if config.clear.method in LEARNED else ()
     settings = config.clear.model_dump(mode="json")
     last = epochs[-1] if epochs else {}

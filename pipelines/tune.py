@@ -1,19 +1,31 @@
 """A model's settings are searched for, and the best written as a file to lay over a config."""
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 import polars as pl
 
 from features.series import read_series
+from models.clouds.options import LEARNED
+from models.clouds.tuning import METRIC, tune_clouds
 from models.registry import Tracker
 from models.splits import plan_folds
 from models.tuning import Tuned, tune, write_best
+from pipelines.clear import fitting_stacks
 from pipelines.config import RunConfig
 from pipelines.main_job import display
 from pipelines.read import read_declared, write_table
 from pipelines.workspace import Workspace
+
+
+class Kept(TypedDict):
+    """Where a search is kept, and who hears of it."""
+
+    journal: Path
+    on_trial: Callable[[dict[str, Any]], None]
+    progress: Callable[[int, int], None]
 
 
 def tune_model(config: RunConfig, workspace: Workspace, model: str, trials: int) -> str:
@@ -26,26 +38,32 @@ def tune_model(config: RunConfig, workspace: Workspace, model: str, trials: int)
         if tracker:
             tracker.trial(parent, trial)
 
-    series, y, folds = _task(config, workspace)
-    journal = workspace.tuned / f"{model}.journal"
     with display() as bars:
         bar = bars.add_task(f"tune {model}", total=None)
-        found = tune(
-            model,
-            series,
-            y,
-            folds,
-            options,
-            journal=journal,
-            on_trial=on_trial,
-            progress=lambda done, total: bars.update(bar, completed=done, total=total),
-        )
+        kept: Kept = {
+            "journal": workspace.tuned / f"{model}.journal",
+            "on_trial": on_trial,
+            "progress": lambda done, total: bars.update(bar, completed=done, total=total),
+        }
+        if model in LEARNED:
+            stacks = fitting_stacks(pl.read_parquet(workspace.acquisitions), read_declared(workspace), config)
+            found = tune_clouds(model, stacks, config.clear, options, **kept)
+        else:
+            found = tune(model, *_task(config, workspace), options, **kept)
     if tracker:
         tracker.close(parent, [], {"best": str(found.value)})
-    path = write_best(found, workspace.tuned / f"{model}.yaml")
+    path = write_best(winning(found), workspace.tuned / f"{model}.yaml")
     for name, table in tuning_tables(found).items():
         write_table(beside_other_models(table, workspace.table(name)), workspace.table(name))
-    return f"{_described(found, options.metric)}\nUse it: cropcheck run CONFIG --with {path}"
+    metric = METRIC if model in LEARNED else options.metric
+    return f"{_described(found, metric)}\nUse it: cropcheck run CONFIG --with {path}"
+
+
+def winning(found: Tuned) -> dict[str, Any]:
+    """Return the best options where a run's config has them."""
+    if found.name in LEARNED:
+        return {"clear": {"method": found.name, **found.best}}
+    return {"train": {"models": {found.name: found.best}}}
 
 
 def tuning_tables(found: Tuned) -> dict[str, pl.DataFrame]:

@@ -8,11 +8,14 @@ import yaml
 
 from features.errors import ModelError
 from features.schema import check_columns
+from models.clouds.options import ClearOptions
+from models.clouds.tuning import tune_clouds
 from models.crops.catalogue import NAMES, build
 from models.crops.options import TrainOptions
 from models.tuning import SPACES, Range, Tuned, TuneOptions, search, tune, write_best
-from pipelines.tune import beside_other_models, tuning_tables
+from pipelines.tune import beside_other_models, tuning_tables, winning
 from reports.evaluation import TABLES
+from tests.benchmarks.cloud_data import made_up
 from tests.crop_worlds import crop_world
 
 
@@ -29,7 +32,7 @@ def test_a_search_resumes_and_its_best_is_a_config(tmp_path: Path) -> None:
     assert again.trials.height == 3
     assert again.trials["number"].to_list() == [0, 1, 2]
     assert again.value >= first.value
-    written = yaml.safe_load(write_best(again, tmp_path / "best.yaml").read_text())
+    written = yaml.safe_load(write_best(winning(again), tmp_path / "best.yaml").read_text())
     assert TrainOptions.model_validate(written["train"]).models["lightgbm"] == again.best
 
 
@@ -49,7 +52,8 @@ def test_a_hopeless_trial_is_pruned(tmp_path: Path) -> None:
         yield chosen["x"]
         yield chosen["x"]
 
-    found = search("toy", {"x": Range(0, 1)}, scores, TuneOptions(trials=25), journal=tmp_path / "j.log")
+    found = search("toy", {"x": Range(0, 1)}, scores, TuneOptions(trials=25), "x",
+                   journal=tmp_path / "j.log")  # fmt: skip
     assert "pruned" in set(found.trials["state"])
     assert found.value > 0.8
     assert set(found.importance) == {"x"}
@@ -69,3 +73,17 @@ def test_every_model_has_a_space_of_its_own_options() -> None:
         for option, values in space.items():
             for value in values.choices or (values.low, values.high):
                 build(name, **{option: int(value) if values.whole else value})
+
+
+def test_a_network_of_cloud_removal_is_tuned_on_held_blocks_and_dates(tmp_path: Path) -> None:
+    clear = ClearOptions(epochs=1, windows=3, window_px=16, reduce=1)
+    stack = made_up(0, size=48, dates=16).stack
+    told: list[dict] = []
+    found = tune_clouds("unet", [stack], clear, TuneOptions(trials=2, folds=2),
+                        journal=tmp_path / "j.log", on_trial=told.append)  # fmt: skip
+    assert found.trials.height == len(told) == 2
+    written = yaml.safe_load(write_best(winning(found), tmp_path / "best.yaml").read_text())
+    best = ClearOptions.model_validate(written["clear"])
+    assert (best.method, best.width) == ("unet", found.best["width"])
+    with pytest.raises(ModelError, match="no network of cloud removal"):
+        tune_clouds("linear", [stack], clear, TuneOptions(), journal=tmp_path / "j.log")
