@@ -18,6 +18,7 @@ from models.clouds.remover import Progress
 log = logging.getLogger(__name__)
 OnEpoch = Callable[[int, dict[str, float]], None]
 STATE = "checkpoint.npz"
+EPOCHS_JUDGED = 5  # an epoch counts by its mean validation error with those before it
 
 
 @dataclass
@@ -65,7 +66,8 @@ def train(
         Trains one epoch, given its number, and returns its loss. It must draw by that number alone, so that a
         resumed run sees what an uninterrupted one would.
     validate
-        Returns figures; `validation_mae` decides.
+        Returns figures; `validation_mae` decides, an epoch's by its mean over the last few: it is of few
+        dates, and by chance alone an early epoch would often seem the best.
 
     Returns
     -------
@@ -109,8 +111,9 @@ def _stale(state: State, plan: Plan) -> bool:
 
 def _note(model: Any, state: State, figures: dict[str, float]) -> None:
     state.history.append({"epoch": float(state.epoch), **figures})
-    if figures["validation_mae"] < state.best:
-        state.best, state.best_epoch = figures["validation_mae"], state.epoch
+    recent = float(np.mean([row["validation_mae"] for row in state.history[-EPOCHS_JUDGED:]]))
+    if recent < state.best:
+        state.best, state.best_epoch = recent, state.epoch
         state.best_weights = model.get_weights()
     state.epoch += 1
 
