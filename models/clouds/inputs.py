@@ -16,7 +16,7 @@ from models.clouds.cube import Cube
 from models.clouds.haze import excess, usable
 from models.clouds.neighbours import distance_days, linear_weight, step_on, strict_neighbours, weighted_pair
 from models.clouds.radar import radar_at
-from models.clouds.surroundings import BLOCK_PX, REACHES, block_sums, deviations, pixel_kinds
+from models.clouds.surroundings import BLOCK_PX, REACHES, block_sums, deviations, pixel_kinds, season_profiles
 
 RADAR_OFFSETS = (-24.0, -12.0, 0.0, 12.0, 24.0)  # days around the frame, where radar is all there is
 DEVIATION_SCALE = np.float32(20.0)  # 0.05 reflectance becomes 1
@@ -128,9 +128,14 @@ class Frames:
         return (np.zeros_like(more), np.ones_like(used)) if self.recipe.recent else (more, used)
 
     @cached_property
+    def profiles(self) -> np.ndarray:
+        """Return what is seen of each pixel's season, `(y, x, feature)`."""
+        return season_profiles(self.cube)
+
+    @cached_property
     def kinds(self) -> np.ndarray:
         """Return labels of pixels with alike seasons, `(y, x)`."""
-        return pixel_kinds(self.cube)
+        return pixel_kinds(self.profiles)
 
     @cached_property
     def radar(self) -> np.ndarray:
@@ -139,7 +144,9 @@ class Frames:
             return np.full(
                 (len(self.cube.days), self.recipe.radar, *self.cube.clear.shape[1:]), np.nan, np.float32
             )
-        return radar_at(self.cube, self.cube.days).astype(np.float32)
+        return radar_at(self.cube, self.cube.days, self.profiles if self.recipe.optical else None).astype(
+            np.float32
+        )
 
     @cached_property
     def around(self) -> np.ndarray:

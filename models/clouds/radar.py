@@ -1,6 +1,8 @@
-"""Radar at the dates of the optical frames: orbits levelled, speckle averaged in time and space."""
+"""Radar at the dates of the optical frames: orbits levelled, speckle averaged in time and among alike
+pixels."""
 
 import numpy as np
+from numba import njit, prange
 from scipy.ndimage import uniform_filter
 
 from models.clouds.cube import Cube
@@ -8,18 +10,28 @@ from models.clouds.cube import Cube
 SPREAD_DAYS = 6.0  # one Sentinel-1 repeat: wide enough to average speckle, narrow enough to see a harvest
 REACH_DAYS = 18.0
 SPECKLE_PX = (3, 9)  # windows: a field's edge is sharp in one, its level sure in the other
+ALIKE_PX = 13  # the wide window, where optics tell which of its pixels are of one field
+ALIKE = 2.0  # times the usual squared difference of neighbours: pixels as far apart weigh 1 / e
+FARTHEST = 6.0  # beyond which a weight is as good as none
 
 
-def radar_at(cube: Cube, days: np.ndarray) -> np.ndarray:
+def radar_at(cube: Cube, days: np.ndarray, profiles: np.ndarray | None = None) -> np.ndarray:
     """Return backscatter `(len(days), window x channel, y, x)` in dB around each day, NaN where none was
     seen within reach.
 
     Acquisitions are weighted by a Gaussian of 6 days; each orbit is first shifted, pixel by pixel, to the
-    mean over
-    orbits, because incidence angles differ.
+    mean over orbits, because incidence angles differ.
+
+    Parameters
+    ----------
+    profiles
+        `(y, x, feature)`, what is known of each pixel's season: the wide window then averages pixels that
+        are alike in it, as those of one field are; by default all.
     """
     power = level_orbits(cube.backscatter, cube.radar_orbits)  # type: ignore[arg-type]
-    power = np.concatenate([_despeckle(power, size) for size in SPECKLE_PX], axis=1)
+    narrow, wide = SPECKLE_PX
+    level = _despeckle(power, wide) if profiles is None else _among_alike(power, profiles)
+    power = np.concatenate([_despeckle(power, narrow), level], axis=1)
     apart = np.abs(days[:, None] - cube.radar_days[None, :])
     weight = np.where(apart <= REACH_DAYS, np.exp(-0.5 * (apart / SPREAD_DAYS) ** 2), 0).astype(np.float32)
     seen = np.isfinite(power)
@@ -58,6 +70,40 @@ def _despeckle(power: np.ndarray, pixels: int) -> np.ndarray:
     return np.where(
         seen, np.divide(total, share, out=np.full_like(total, np.nan), where=share > 1e-3), np.nan
     )
+
+
+def _among_alike(power: np.ndarray, profiles: np.ndarray) -> np.ndarray:
+    """Average around each pixel, weighted by how alike seasons are (non-local means, Buades et al. 2005)."""
+    usual = np.median(np.square(np.diff(profiles, axis=1)).sum(axis=-1)) if profiles.shape[1] > 1 else 0.0
+    scale = np.float32(1 / max(ALIKE * float(usual), 1e-9))
+    values = np.ascontiguousarray(np.moveaxis(power.reshape(-1, *power.shape[2:]), 0, -1))
+    out = _weigh(values, np.ascontiguousarray(profiles), scale, ALIKE_PX // 2)
+    return np.ascontiguousarray(np.moveaxis(out, -1, 0)).reshape(power.shape)
+
+
+@njit(cache=True, parallel=True)
+def _weigh(values: np.ndarray, profiles: np.ndarray, scale: np.float32, reach: int) -> np.ndarray:
+    height, width, count = values.shape
+    out = np.full(values.shape, np.nan, np.float32)
+    for y in prange(height):
+        for x in range(width):
+            total, amount = np.zeros(count, np.float32), np.zeros(count, np.float32)
+            for j in range(max(0, y - reach), min(height, y + reach + 1)):
+                for i in range(max(0, x - reach), min(width, x + reach + 1)):
+                    apart = np.float32(0)
+                    for k in range(profiles.shape[2]):
+                        apart += (profiles[y, x, k] - profiles[j, i, k]) ** 2
+                    if apart * scale > FARTHEST:
+                        continue
+                    weight = np.exp(-apart * scale)
+                    for k in range(count):
+                        if np.isfinite(values[j, i, k]):
+                            total[k] += weight * values[j, i, k]
+                            amount[k] += weight
+            for k in range(count):
+                if amount[k] > 0:
+                    out[y, x, k] = total[k] / amount[k]
+    return out
 
 
 def _mean(values: np.ndarray) -> np.ndarray:

@@ -47,9 +47,9 @@ def block_sums(values: np.ndarray) -> np.ndarray:
     return np.asarray(padded.reshape(channels, high, BLOCK_PX, wide, BLOCK_PX).sum(axis=(2, 4)))
 
 
-def pixel_kinds(cube: Cube, seed: int = 0) -> np.ndarray:
-    """Return int16 `(y, x)` labels of pixels with alike seasons, by k-means on coarse profiles."""
-    profile = _profiles(cube)
+def pixel_kinds(profiles: np.ndarray, seed: int = 0) -> np.ndarray:
+    """Return int16 `(y, x)` labels of pixels with alike `profiles (y, x, feature)`, by k-means."""
+    profile = profiles.reshape(-1, profiles.shape[-1])
     sample = profile[np.random.default_rng(seed).choice(len(profile), min(len(profile), 4000), replace=False)]
     centres = sample[:: max(1, len(sample) // KINDS)][:KINDS].copy()
     for _ in range(8):
@@ -57,12 +57,12 @@ def pixel_kinds(cube: Cube, seed: int = 0) -> np.ndarray:
         for k in range(len(centres)):
             if (nearest == k).any():
                 centres[k] = sample[nearest == k].mean(axis=0)
-    return _nearest(profile, centres).reshape(cube.clear.shape[1:]).astype(np.int16)
+    return _nearest(profile, centres).reshape(profiles.shape[:2]).astype(np.int16)
 
 
-def _profiles(cube: Cube) -> np.ndarray:
-    """Return `(pixel, step x band)`: each pixel's clear means over tenths of the season, gaps from the
-    tile's mean."""
+def season_profiles(cube: Cube) -> np.ndarray:
+    """Return `(y, x, step x band)`: each pixel's clear means over tenths of the season, off the tile's mean;
+    0 where none is clear."""
     bands, pixels = len(cube.bands), cube.clear[0].size
     steps = np.minimum((np.linspace(0, 1, len(cube.days)) * PROFILE_STEPS).astype(int), PROFILE_STEPS - 1)
     out = np.zeros((PROFILE_STEPS, bands, pixels), np.float32)
@@ -76,7 +76,7 @@ def _profiles(cube: Cube) -> np.ndarray:
         known = count[0] > 0
         if known.any():
             out[step] = np.where(known, mean - mean[:, known].mean(axis=1, keepdims=True), 0)
-    return out.reshape(-1, pixels).T
+    return np.ascontiguousarray(out.reshape(-1, pixels).T).reshape(*cube.clear.shape[1:], -1)
 
 
 def _nearest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
