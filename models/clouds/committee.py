@@ -22,11 +22,13 @@ from models.clouds.bundle import read_bundle, write_bundle
 from models.clouds.cube import Cube, trusted
 from models.clouds.filling import Filled, correct_frames
 from models.clouds.intervals import factors
+from models.clouds.learned import Learned
 from models.clouds.networks import network_of
 from models.clouds.options import ClearOptions
 from models.clouds.recipes import make_recipe
 from models.clouds.remover import Progress, Remover, check_same_bands
 from models.clouds.sampling import Windows, draw_windows
+from models.clouds.threads import one_processor
 from models.clouds.training import OnEpoch
 
 
@@ -69,13 +71,14 @@ class Committee(Remover):
         on_epoch
             Called with the first member's epochs and figures.
         """
-        pool = draw_windows(stacks, self.options, np.random.default_rng(self.options.seed))
-        hands = [pool.deal(k) for k in range(len(self.members))]
-        recipe = make_recipe(hands[0].train, self.options, self.name, pool.sources)
-        for member in self.members:
-            member.begin(recipe)
-        self._learn(hands, progress, checkpoint, on_epoch)
-        self.factor = factors([m.residuals(hand) for m, hand in zip(self.members, hands, strict=True)])
+        with one_processor():
+            pool = draw_windows(stacks, self.options, np.random.default_rng(self.options.seed))
+            hands = [pool.deal(k) for k in range(len(self.members))]
+            recipe = make_recipe(hands[0].train, self.options, self.name, pool.sources)
+            for member in self.members:
+                member.begin(recipe)
+            self._learn(hands, progress, checkpoint, on_epoch)
+            self.factor = factors([m.residuals(hand) for m, hand in zip(self.members, hands, strict=True)])
         return self
 
     def _learn(
@@ -98,7 +101,7 @@ class Committee(Remover):
         with ThreadPoolExecutor(min(len(hands), os.cpu_count() or 1)) as threads:
             futures = [
                 threads.submit(
-                    member.learn, hand, partial(tell, k), folder and folder / str(k), partial(ended, k)
+                    _learn, member, hand, partial(tell, k), folder and folder / str(k), partial(ended, k)
                 )
                 for k, (member, hand) in enumerate(zip(self.members, hands, strict=True))
             ]
@@ -151,3 +154,10 @@ class Committee(Remover):
             own = {n.partition(".")[2]: a for n, a in arrays.items() if n.startswith(f"member{k}.")}
             model.members[k] = member.rebuilt(described, own)
         return model
+
+
+def _learn(
+    member: Learned, windows: Windows, progress: Progress, checkpoint: Path | None, on_epoch: OnEpoch
+) -> None:
+    with one_processor():
+        member.learn(windows, progress, checkpoint, on_epoch)

@@ -13,7 +13,7 @@ from models.clouds.inputs import Frames, Recipe
 from models.clouds.recipes import check_context
 
 MULTIPLE = 16  # sides are padded to it in the network's pixels, so that few shapes are compiled
-FRAMES_A_CALL = 2  # the network's inputs are held for that many frames at a time, twice
+FRAMES_A_CALL = 1  # the network's inputs are held for that many frames at a time, twice; more are no faster
 
 Answer = tuple[np.ndarray, np.ndarray]  # reflectance and uncalibrated sigma, `(n, y, x, band)`
 Predict = Callable[[list[np.ndarray]], Answer]

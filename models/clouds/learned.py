@@ -23,7 +23,7 @@ from models.clouds.remover import Progress, describe
 from models.clouds.sampling import FRAMES_A_WINDOW, SAMPLES, Batch, Windows, make_batch
 from models.clouds.training import OnEpoch, Plan, State, compile_network, train
 
-CALIBRATION_DRAWS = 3
+CALIBRATION_WINDOWS = 80  # at least so many are hidden anew, some more than once where they are few
 log = logging.getLogger(__name__)
 
 
@@ -182,9 +182,10 @@ class Learned(ABC):
         """Return how far off the network is where it did not learn, hidden anew, by the whole way to the
         imagery's own pixels."""
         found, dates = [], set()
-        for draw in range(CALIBRATION_DRAWS):
+        places = windows.calibration()
+        for draw in range(-(-CALIBRATION_WINDOWS // len(places))):
             rng = np.random.default_rng([self.options.seed, 3, draw])
-            for cube, frames in windows.calibration():
+            for cube, frames in places:
                 hidden = hide(cube.clear, rng, self.options.hidden_share, frames)
                 dates.update(cube.days[hidden.any(axis=(1, 2))].tolist())
                 found += list(self._residuals(cube, hidden))
