@@ -72,7 +72,7 @@ def test_a_saved_model_fills_as_before(fitted, stack: xr.Dataset, method: str, t
 def test_hidden_values_never_reach_the_inputs(stack: xr.Dataset) -> None:
     cube = cube_of(stack)
     hidden = hide(cube.clear, np.random.default_rng(0))
-    recipe = Recipe(cube.bands, radar=4, neighbours=2, recent=False, optical=True)
+    recipe = Recipe(cube.bands, radar=6, neighbours=2, recent=False, optical=True)
     poisoned = np.where(hidden[:, None], np.float32(77), cube.reflectance)
     changed = cube_of(stack.assign(reflectance=(stack["reflectance"].dims, poisoned)))
     for frame in np.flatnonzero(hidden.any(axis=(1, 2)))[:4].tolist():

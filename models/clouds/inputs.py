@@ -40,7 +40,7 @@ class Recipe:
     bands, context
         Names, in order; context with its mean and standard deviation.
     radar
-        How many radar channels over all windows of speckle; 0 where radar is not used.
+        How many radar channels over all views; 0 where radar is not used.
     neighbours, recent
         Clear observations on each side of the gap; only those before it.
     optical

@@ -10,17 +10,21 @@ from models.clouds.cube import Cube
 SPREAD_DAYS = 6.0  # one Sentinel-1 repeat: wide enough to average speckle, narrow enough to see a harvest
 REACH_DAYS = 18.0
 SPECKLE_PX = (3, 9)  # windows: a field's edge is sharp in one, its level sure in the other
+MOISTURE_DAYS = 1.5  # the tile's mean needs no averaging in time, and soil dries within days
+VIEWS = 3  # of each polarisation: near, over the field, over the tile
 ALIKE_PX = 13  # the wide window, where optics tell which of its pixels are of one field
 ALIKE = 2.0  # times the usual squared difference of neighbours: pixels as far apart weigh 1 / e
+LEAST_WEIGHT = 1e-5  # of all acquisitions around a day: one six days off still tells moisture
 FARTHEST = 6.0  # beyond which a weight is as good as none
 
 
 def radar_at(cube: Cube, days: np.ndarray, profiles: np.ndarray | None = None) -> np.ndarray:
-    """Return backscatter `(len(days), window x channel, y, x)` in dB around each day, NaN where none was
+    """Return backscatter `(len(days), view x channel, y, x)` in dB around each day, NaN where none was
     seen within reach.
 
-    Acquisitions are weighted by a Gaussian of 6 days; each orbit is first shifted, pixel by pixel, to the
-    mean over orbits, because incidence angles differ.
+    Acquisitions are weighted by a Gaussian of 6 days, of 1.5 days for the mean over the tile, which tells
+    how wet the soil is (0.2 dB per percent: Baghdadi et al. 2016), and so how dark; each orbit is first
+    shifted, pixel by pixel, to the mean over orbits, because incidence angles differ.
 
     Parameters
     ----------
@@ -31,9 +35,16 @@ def radar_at(cube: Cube, days: np.ndarray, profiles: np.ndarray | None = None) -
     power = level_orbits(cube.backscatter, cube.radar_orbits)  # type: ignore[arg-type]
     narrow, wide = SPECKLE_PX
     level = _despeckle(power, wide) if profiles is None else _among_alike(power, profiles)
-    power = np.concatenate([_despeckle(power, narrow), level], axis=1)
+    views = np.concatenate([_despeckle(power, narrow), level], axis=1)
     apart = np.abs(days[:, None] - cube.radar_days[None, :])
-    weight = np.where(apart <= REACH_DAYS, np.exp(-0.5 * (apart / SPREAD_DAYS) ** 2), 0).astype(np.float32)
+    tile = _around(_over_tile(power), apart, MOISTURE_DAYS)
+    there = np.broadcast_to(tile, (*tile.shape[:2], *power.shape[2:]))
+    return np.concatenate([_around(views, apart, SPREAD_DAYS), there], axis=1)
+
+
+def _around(power: np.ndarray, apart: np.ndarray, spread: float) -> np.ndarray:
+    """Average `power (radar_time, channel, y, x)` around days that are `apart (day, radar_time)`."""
+    weight = np.where(apart <= REACH_DAYS, np.exp(-0.5 * (apart / spread) ** 2), 0).astype(np.float32)
     seen = np.isfinite(power)
     flat = np.where(seen, power, 0).reshape(len(power), -1)
     total = weight @ flat
@@ -42,8 +53,13 @@ def radar_at(cube: Cube, days: np.ndarray, profiles: np.ndarray | None = None) -
         if seen.all()
         else weight @ seen.reshape(flat.shape).astype(np.float32)
     )
-    mean = np.divide(total, amount, out=np.full_like(total, np.nan), where=amount > 1e-3)
-    return np.asarray(mean.reshape(len(days), *power.shape[1:]))
+    mean = np.divide(total, amount, out=np.full_like(total, np.nan), where=amount > LEAST_WEIGHT)
+    return np.asarray(mean.reshape(len(apart), *power.shape[1:]))
+
+
+def _over_tile(power: np.ndarray) -> np.ndarray:
+    """Return the mean over what was seen of the tile, `(radar_time, channel, 1, 1)`."""
+    return _mean(power.reshape(*power.shape[:2], -1).transpose(2, 0, 1))[:, :, None, None]
 
 
 def level_orbits(power: np.ndarray, orbits: np.ndarray) -> np.ndarray:

@@ -6,7 +6,7 @@ from features.errors import ModelError
 from models.clouds.cube import Cube
 from models.clouds.inputs import Recipe
 from models.clouds.options import ClearOptions
-from models.clouds.radar import SPECKLE_PX
+from models.clouds.radar import VIEWS
 from models.clouds.remover import check_same_bands
 from models.clouds.sources import Sources
 
@@ -33,9 +33,7 @@ def make_recipe(cubes: list[Cube], options: ClearOptions, name: str, sources: So
     )
     return Recipe(
         bands=first.bands,
-        radar=len(SPECKLE_PX) * first.backscatter.shape[1]
-        if with_radar and first.backscatter is not None
-        else 0,
+        radar=VIEWS * first.backscatter.shape[1] if with_radar and first.backscatter is not None else 0,
         neighbours=options.neighbours,
         recent=options.which == "recent",
         optical=options.inputs != "s1",
