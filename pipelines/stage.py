@@ -89,7 +89,7 @@ def stage_key(stage: Stage, config: RunConfig, workspace: Workspace) -> str:
             "external": {
                 str(path): sha256(path) for path in stage.external(config, workspace) if path.is_file()
             },
-            "before": {name: _needed(workspace, name, stage.name).digest for name in stage.after},
+            "before": {name: needed(workspace, name, stage.name).digest for name in stage.after},
         }
     )
 
@@ -98,11 +98,13 @@ def _dump(section: Any) -> Any:
     return section.model_dump(mode="json") if isinstance(section, BaseModel) else section
 
 
-def _needed(workspace: Workspace, name: str, wanted_by: str) -> Receipt:
+def needed(workspace: Workspace, name: str, wanted_by: str) -> Receipt:
+    """Return the receipt of a stage; raise a StageError with the cure where it has not ended."""
     receipt = read_receipt(workspace, name)
     if receipt is None:
+        alone = "" if name == "read" else f"`cropcheck {name} CONFIG` or "  # inputs are read with `clear`
         raise StageError(
             f"{wanted_by} reads what {name} leaves in {workspace.folder}, and {name} has not ended there; "
-            f"run `cropcheck {name} CONFIG` or `cropcheck run CONFIG` first."
+            f"run {alone}`cropcheck run CONFIG` first."
         )
     return receipt

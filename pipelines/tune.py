@@ -10,6 +10,7 @@ import polars as pl
 from features.series import read_series
 from models.clouds.options import LEARNED
 from models.clouds.tuning import METRIC, tune_clouds
+from models.crops.catalogue import estimator_type
 from models.registry import Tracker
 from models.splits import plan_folds
 from models.tuning import Tuned, tune, write_best
@@ -17,6 +18,7 @@ from pipelines.clear import fitting_stacks
 from pipelines.config import RunConfig
 from pipelines.main_job import display
 from pipelines.read import read_declared, write_table
+from pipelines.stage import needed
 from pipelines.workspace import Workspace
 
 
@@ -30,6 +32,9 @@ class Kept(TypedDict):
 
 def tune_model(config: RunConfig, workspace: Workspace, model: str, trials: int) -> str:
     """Run trials on the series that `fill` left; say what was found and how to use it."""
+    if model not in LEARNED:
+        estimator_type(model)
+    needed(workspace, "read" if model in LEARNED else "fill", f"tune --model {model}")
     options = config.tune.model_copy(update={"trials": trials})
     tracker = _tracker(config)
     parent = tracker.begin(f"tune {model}", {"model": model, **options.model_dump()}) if tracker else ""

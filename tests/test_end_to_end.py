@@ -16,6 +16,7 @@ import pytest
 import rasterio
 from polars import selectors
 
+from features.observations import read_observations
 from pipelines.config import load_config
 
 ROOT = Path(__file__).parents[1]
@@ -199,6 +200,23 @@ def test_tuning_writes_a_file_that_a_run_takes(copied: tuple[Path, list[str]]) -
 
 
 @pytest.mark.slow
+def test_a_network_that_removes_clouds_is_tuned_fitted_and_applied(copied: tuple[Path, list[str]]) -> None:
+    folder, settings = copied
+    brief = [w for s in ("epochs=1", "windows=4", "members=2", "width=8") for w in ("--set", f"clear.{s}")]
+    tuned = ("--model", "unet", "--trials", "1", "--set", "tune.folds=2", *UNTRACKED)
+    done = cropcheck("tune", TINY, *settings, *brief, *tuned)
+    assert done.returncode == 0, done.stderr
+    best = folder / "tuned" / "unet.yaml"
+    assert load_config(TINY, overlays=[best]).clear.method == "unet"
+    for stage in ("clear", "extract"):
+        done = cropcheck(stage, TINY, *settings, "--set", "clear.method=unet", *brief)
+        assert done.returncode == 0, done.stderr
+    fitted = json.loads((folder / "clear" / "model.json").read_text())
+    assert [len(member["history"]) for member in fitted["members"]] == [1, 1]
+    assert read_observations(folder / "observations")["filled_share"].max() > 0.5
+
+
+@pytest.mark.slow
 def test_what_the_field_settled_does_not_come_back_as_a_doubt(copied: tuple[Path, list[str]]) -> None:
     folder, settings = copied
     sample = pl.read_csv(folder / "exports" / "quality_sample.csv", infer_schema=False)
@@ -290,9 +308,11 @@ def test_a_bad_input_is_a_clear_error(
 
 @pytest.mark.slow
 def test_a_stage_before_its_time_says_what_to_run(tmp_path: Path) -> None:
-    done = cropcheck("judge", TINY, "--out", tmp_path / "run")
-    assert done.returncode == 2
-    assert "cropcheck read" in done.stderr or "cropcheck run" in done.stderr
+    for words in (("judge",), ("tune", "--model", "lightgbm"), ("tune", "--model", "unet")):
+        done = cropcheck(words[0], TINY, *words[1:], "--out", tmp_path / "run")
+        assert done.returncode == 2
+        assert "cropcheck run" in done.stderr and "cropcheck read" not in done.stderr
+        assert "Traceback" not in done.stderr
 
 
 def test_help_answers_at_once() -> None:

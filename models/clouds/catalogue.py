@@ -6,6 +6,7 @@ from typing import Any
 from features.errors import ModelError
 from models.clouds.baselines import Baseline, Closest, Last, Linear, Mosaic, Whittaker
 from models.clouds.bundle import read_bundle
+from models.clouds.committee import Committee
 from models.clouds.options import BASELINES, METHODS, ClearOptions
 from models.clouds.remover import Remover
 
@@ -41,7 +42,7 @@ def build(name: str, **options: Any) -> Remover | None:
         return SIMPLE[name](seed=settings.seed, trust_all=settings.trusts_all)
     if name == "whittaker":
         return Whittaker(settings.smoothness_days, settings.seed, settings.trusts_all)
-    return _networks(settings)
+    return Committee(settings)
 
 
 def load(folder: Path, sha256: str | None = None) -> Remover:
@@ -49,13 +50,4 @@ def load(folder: Path, sha256: str | None = None) -> Remover:
     name = str(read_bundle(folder, sha256)[0]["name"])
     if name in BASELINES:
         return (SIMPLE | {"whittaker": Whittaker})[name].load(folder, sha256)
-    from models.clouds.committee import Committee
-
     return Committee.load(folder, sha256)
-
-
-def _networks(settings: ClearOptions) -> Remover:
-    """Import the networks only when some are asked for: Keras takes ten seconds."""
-    from models.clouds.committee import Committee
-
-    return Committee(settings)

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from functools import partial
 from pathlib import Path
 from threading import Event
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import xarray as xr
@@ -22,14 +22,16 @@ from models.clouds.bundle import read_bundle, write_bundle
 from models.clouds.cube import Cube, trusted
 from models.clouds.filling import Filled, correct_frames
 from models.clouds.intervals import factors
-from models.clouds.learned import Learned
 from models.clouds.networks import network_of
 from models.clouds.options import ClearOptions
 from models.clouds.recipes import make_recipe
 from models.clouds.remover import Progress, Remover, check_same_bands
 from models.clouds.sampling import Windows, draw_windows
 from models.clouds.threads import one_processor
-from models.clouds.training import OnEpoch
+
+if TYPE_CHECKING:
+    from models.clouds.learned import Learned
+    from models.clouds.training import OnEpoch
 
 
 class Committee(Remover):
@@ -60,7 +62,7 @@ class Committee(Remover):
         stacks: Iterable[xr.Dataset],
         progress: Progress | None = None,
         checkpoint: Path | None = None,
-        on_epoch: OnEpoch | None = None,
+        on_epoch: "OnEpoch | None" = None,
     ) -> Self:
         """Let each member learn, as many beside each other as there are processors.
 
@@ -82,7 +84,7 @@ class Committee(Remover):
         return self
 
     def _learn(
-        self, hands: list[Windows], progress: Progress | None, folder: Path | None, on_epoch: OnEpoch | None
+        self, hands: list[Windows], progress: Progress | None, folder: Path | None, on_epoch: "OnEpoch | None"
     ) -> None:
         stop = Event()
         done = [0] * len(hands)
@@ -157,7 +159,7 @@ class Committee(Remover):
 
 
 def _learn(
-    member: Learned, windows: Windows, progress: Progress, checkpoint: Path | None, on_epoch: OnEpoch
+    member: "Learned", windows: Windows, progress: Progress, checkpoint: Path | None, on_epoch: "OnEpoch"
 ) -> None:
     with one_processor():
         member.learn(windows, progress, checkpoint, on_epoch)

@@ -16,10 +16,11 @@ import numpy as np
 from keras import ops
 
 from models.clouds.inputs import Recipe
-from models.clouds.layers import UNIT, BlockMeans, entrances, first_guess, weigh_layers
+from models.clouds.layers import BlockMeans, entrances, first_guess, weigh_layers
 from models.clouds.learned import Learned
 from models.clouds.sampling import FRAMES_A_WINDOW, SAMPLES, Batch, Windows, make_batch
 from models.clouds.training import compile_network
+from models.clouds.units import UNIT
 
 REDUCE = 4
 LATENT_SMALL, LATENT_FULL = 16, 32

@@ -6,10 +6,8 @@ import keras
 from keras import ops
 
 from models.clouds.inputs import DEVIATION_SCALE, DEVIATIONS, Recipe
+from models.clouds.units import NDVI_FLOOR, NDVI_UNIT, UNIT
 
-UNIT = 0.02  # reflectance: residuals and sigma are learnt in this unit
-NDVI_UNIT = 0.05
-NDVI_FLOOR = 0.02  # of red and near infrared together, for the gradient only; never an output
 LOG_LIMIT = 4.0
 INTERPOLATION = 2.0
 RESERVE = 3.0

@@ -16,12 +16,13 @@ from models.clouds.filling import correct_frames
 from models.clouds.hiding import hide
 from models.clouds.inputs import Recipe
 from models.clouds.intervals import GAP_EDGES, Residuals
-from models.clouds.layers import UNIT, make_loss
+from models.clouds.layers import make_loss
 from models.clouds.neighbours import gap_to_clear
 from models.clouds.options import ClearOptions
 from models.clouds.remover import Progress, describe
 from models.clouds.sampling import FRAMES_A_WINDOW, SAMPLES, Batch, Windows, make_batch
 from models.clouds.training import OnEpoch, Plan, State, compile_network, train
+from models.clouds.units import UNIT
 
 CALIBRATION_WINDOWS = 80  # at least so many are hidden anew, some more than once where they are few
 log = logging.getLogger(__name__)

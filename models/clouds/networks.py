@@ -1,10 +1,14 @@
 """The networks by their names, imported only when asked for: Keras takes ten seconds."""
 
+from typing import TYPE_CHECKING
+
 from models.backend import bring_up
-from models.clouds.learned import Learned
+
+if TYPE_CHECKING:
+    from models.clouds.learned import Learned
 
 
-def network_of(name: str) -> type[Learned]:
+def network_of(name: str) -> "type[Learned]":
     """Return the class of a learned method."""
     bring_up()
     if name == "unet":

@@ -15,8 +15,8 @@ from models.clouds.cube import Cube, trusted
 from models.clouds.haze import LEVELS
 from models.clouds.hiding import hide
 from models.clouds.inputs import Frames, Recipe
-from models.clouds.layers import NDVI_FLOOR, NDVI_UNIT, UNIT
 from models.clouds.options import ClearOptions
+from models.clouds.units import NDVI_FLOOR, NDVI_UNIT, UNIT
 
 TRIALS = 16  # windows hidden, some more than once where they are few
 FRAMES_A_TRIAL = 6
