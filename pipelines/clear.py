@@ -38,7 +38,7 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
         progress(1, 1)
         return Outcome([], [])
     blocks = fitting_blocks(acquisitions, read_declared(workspace), config.seed)
-    stacks = _stacks(acquisitions, blocks, config)
+    stacks = read_blocks(acquisitions, blocks, config)
     training = workspace.cloud_model / "training"
     kept = {"checkpoint": training} if config.clear.method in LEARNED else {}
     remover.fit(stacks, progress, **kept)
@@ -110,14 +110,7 @@ def polarisations_of(acquisitions: pl.DataFrame) -> list[str]:
     return [name for name in ("vv", "vh") if name in present]
 
 
-def fitting_stacks(
-    acquisitions: pl.DataFrame, declarations: gpd.GeoDataFrame, config: RunConfig
-) -> list[xr.Dataset]:
-    """Read the blocks that a model is fitted on."""
-    return _stacks(acquisitions, fitting_blocks(acquisitions, declarations, config.seed), config)
-
-
-def _stacks(
+def read_blocks(
     acquisitions: pl.DataFrame, blocks: list[tuple[str, GeoBox]], config: RunConfig
 ) -> list[xr.Dataset]:
     """Read blocks; those that cannot be read are left out.

@@ -14,7 +14,7 @@ from models.crops.catalogue import estimator_type
 from models.registry import Tracker
 from models.splits import plan_folds
 from models.tuning import Tuned, tune, write_best
-from pipelines.clear import fitting_stacks
+from pipelines.clear import fitting_blocks, read_blocks
 from pipelines.config import RunConfig
 from pipelines.main_job import display
 from pipelines.read import read_declared, write_table
@@ -31,7 +31,7 @@ class Kept(TypedDict):
 
 
 def tune_model(config: RunConfig, workspace: Workspace, model: str, trials: int) -> str:
-    """Run trials on the series that `fill` left; say what was found and how to use it."""
+    """Run trials on the series that `fill` left, or on the imagery; say what was found and how to use it."""
     if model not in LEARNED:
         estimator_type(model)
     needed(workspace, "read" if model in LEARNED else "fill", f"tune --model {model}")
@@ -51,7 +51,9 @@ def tune_model(config: RunConfig, workspace: Workspace, model: str, trials: int)
             "progress": lambda done, total: bars.update(bar, completed=done, total=total),
         }
         if model in LEARNED:
-            stacks = fitting_stacks(pl.read_parquet(workspace.acquisitions), read_declared(workspace), config)
+            acquisitions = pl.read_parquet(workspace.acquisitions)
+            blocks = fitting_blocks(acquisitions, read_declared(workspace), config.seed)
+            stacks = read_blocks(acquisitions, blocks, config)
             found = tune_clouds(model, stacks, config.clear, options, **kept)
         else:
             found = tune(model, *_task(config, workspace), options, **kept)

@@ -27,10 +27,8 @@ from models.clouds.options import ClearOptions
 from models.clouds.recipes import make_recipe
 from models.clouds.remover import Progress, Remover, check_same_bands
 from models.clouds.sampling import Windows, draw_windows
-from models.clouds.threads import one_processor
 
 if TYPE_CHECKING:
-    from models.clouds.learned import Learned
     from models.clouds.training import OnEpoch
 
 
@@ -73,14 +71,13 @@ class Committee(Remover):
         on_epoch
             Called with the first member's epochs and figures.
         """
-        with one_processor():
-            pool = draw_windows(stacks, self.options, np.random.default_rng(self.options.seed))
-            hands = [pool.deal(k) for k in range(len(self.members))]
-            recipe = make_recipe(hands[0].train, self.options, self.name, pool.sources)
-            for member in self.members:
-                member.begin(recipe)
-            self._learn(hands, progress, checkpoint, on_epoch)
-            self.factor = factors([m.residuals(hand) for m, hand in zip(self.members, hands, strict=True)])
+        pool = draw_windows(stacks, self.options, np.random.default_rng(self.options.seed))
+        hands = [pool.deal(k) for k in range(len(self.members))]
+        recipe = make_recipe(hands[0].train, self.options, self.name, pool.sources)
+        for member in self.members:
+            member.begin(recipe)
+        self._learn(hands, progress, checkpoint, on_epoch)
+        self.factor = factors([m.residuals(hand) for m, hand in zip(self.members, hands, strict=True)])
         return self
 
     def _learn(
@@ -103,7 +100,7 @@ class Committee(Remover):
         with ThreadPoolExecutor(min(len(hands), os.cpu_count() or 1)) as threads:
             futures = [
                 threads.submit(
-                    _learn, member, hand, partial(tell, k), folder and folder / str(k), partial(ended, k)
+                    member.learn, hand, partial(tell, k), folder and folder / str(k), partial(ended, k)
                 )
                 for k, (member, hand) in enumerate(zip(self.members, hands, strict=True))
             ]
@@ -156,10 +153,3 @@ class Committee(Remover):
             own = {n.partition(".")[2]: a for n, a in arrays.items() if n.startswith(f"member{k}.")}
             model.members[k] = member.rebuilt(described, own)
         return model
-
-
-def _learn(
-    member: "Learned", windows: Windows, progress: Progress, checkpoint: Path | None, on_epoch: "OnEpoch"
-) -> None:
-    with one_processor():
-        member.learn(windows, progress, checkpoint, on_epoch)

@@ -1,6 +1,5 @@
 """What the networks share: training, errors where nothing was learnt, storing."""
 
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,11 +20,11 @@ from models.clouds.neighbours import gap_to_clear
 from models.clouds.options import ClearOptions
 from models.clouds.remover import Progress, describe
 from models.clouds.sampling import FRAMES_A_WINDOW, SAMPLES, Batch, Windows, make_batch
+from models.clouds.threads import one_processor
 from models.clouds.training import OnEpoch, Plan, State, compile_network, train
 from models.clouds.units import UNIT
 
 CALIBRATION_WINDOWS = 80  # at least so many are hidden anew, some more than once where they are few
-log = logging.getLogger(__name__)
 
 
 class Learned(ABC):
@@ -34,7 +33,7 @@ class Learned(ABC):
     Attributes
     ----------
     history
-        After `learn`: one row an epoch, `epoch, loss, validation_mae, linear_mae, validation_loss, seconds`.
+        After `learn`: one row an epoch, `epoch, loss, validation_mae, linear_mae, seconds, judged_mae`.
     """
 
     name: str
@@ -56,6 +55,7 @@ class Learned(ABC):
         keras.utils.set_random_seed(self.options.seed)
         self.model = self.network(recipe)
 
+    @one_processor()
     def learn(
         self,
         windows: Windows,
@@ -179,6 +179,7 @@ class Learned(ABC):
             )
         return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
+    @one_processor()
     def residuals(self, windows: Windows) -> Residuals:
         """Return how far off the network is where it did not learn, hidden anew, by the whole way to the
         imagery's own pixels."""

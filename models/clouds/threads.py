@@ -9,7 +9,7 @@ import numba
 
 @contextmanager
 def one_processor() -> Iterator[None]:
-    """Let this thread's compiled loops run on one processor."""
+    """Let this thread's compiled loops run on one processor; a context, or a decorator."""
     before = numba.get_num_threads()
     numba.set_num_threads(1)
     try:

@@ -110,10 +110,11 @@ def _stale(state: State, plan: Plan) -> bool:
 
 
 def _note(model: Any, state: State, figures: dict[str, float]) -> None:
-    state.history.append({"epoch": float(state.epoch), **figures})
-    recent = float(np.mean([row["validation_mae"] for row in state.history[-EPOCHS_JUDGED:]]))
-    if recent < state.best:
-        state.best, state.best_epoch = recent, state.epoch
+    before = [row["validation_mae"] for row in state.history[1 - EPOCHS_JUDGED :]]
+    judged = float(np.mean([*before, figures["validation_mae"]]))
+    state.history.append({"epoch": float(state.epoch), **figures, "judged_mae": judged})
+    if judged < state.best:
+        state.best, state.best_epoch = judged, state.epoch
         state.best_weights = model.get_weights()
     state.epoch += 1
 

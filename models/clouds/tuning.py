@@ -83,7 +83,7 @@ def _scores(name: str, stacks: list[xr.Dataset], clear: ClearOptions, options: T
             network = network_of(name)(settings)
             network.begin(make_recipe(windows.train, settings, name, windows.sources))
             network.learn(windows)
-            best = min(network.history, key=lambda row: row["validation_mae"])
-            yield 1 - best["validation_mae"] / best["linear_mae"]
+            kept = min(network.history, key=lambda row: row["judged_mae"])
+            yield 1 - kept["judged_mae"] / kept["linear_mae"]
 
     return scores
