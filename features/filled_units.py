@@ -10,8 +10,9 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from features.schema import ACQUISITIONS
 from features.statistics import Owned, Part, combine, finish, quantiles_of
 from features.uncertainty import fill_moments, propagate
 from features.units import Outcome, Unit, reason_of, share_of, tile_coverage, tile_shares
-from features.workers import pool_of
+from features.workers import one_ahead, pool_of
 from features.zonal import gathered, summarise_gathered
 
 
@@ -70,13 +71,6 @@ def key_of(remover: Any) -> str:
         return fingerprint([(str(path.relative_to(folder)), sha256(path)) for path in files])
 
 
-def run_block(unit: BlockUnit) -> BlockOutcome:
-    """Read, fill and summarise one block over all dates, and write what its parcels gave."""
-    if not unit.part.exists():
-        _write_block(unit.part, *_summarise_block(unit))
-    return BlockOutcome(unit.part, _read_notes(unit.part)["failed"])
-
-
 @dataclass(frozen=True)
 class Cut:
     """One grid's coverage within the block, and where its pixels lie in the stack."""
@@ -94,25 +88,73 @@ class Cut:
         return not bool(self.whole.all())
 
 
-def _summarise_block(unit: BlockUnit) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Notes (items, features by grid factor, failures) and arrays (see `_Sheet`) of a block."""
+@dataclass(frozen=True)
+class _Held:
+    """A block in work, with its stack as read, later as filled; None where nothing is to be done."""
+
+    unit: BlockUnit
+    cuts: Mapping[int, Cut] = field(default_factory=dict)
+    stack: xr.Dataset | None = None
+    failed: Mapping[str, ImageryError] = field(default_factory=dict)
+
+    @property
+    def items(self) -> list[str]:
+        """The optical acquisitions in the stack, in its order."""
+        return [row["item_id"] for row in _optical(self.unit.rows) if row["item_id"] not in self.failed]
+
+
+def run_block(unit: BlockUnit) -> BlockOutcome:
+    """Read, fill and summarise one block over all dates, and write what its parcels gave."""
+    return _write(_fill(_read(unit)))
+
+
+def run_blocks(units: Iterable[BlockUnit]) -> Iterator[BlockOutcome]:
+    """As `run_block`, one after another; while one is filled, the next is read and the last one summarised,
+    so that memory holds up to three."""
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+        filled = map(_fill, one_ahead(reader, _read, units))
+        yield from one_ahead(writer, _write, filled)
+
+
+def _read(unit: BlockUnit) -> _Held:
+    if unit.part.exists():
+        return _Held(unit)
     cuts, grid = _cuts(unit)
-    failed: dict[str, ImageryError] = {}
     if not any(len(cut.present) for cut in cuts.values()):
-        return {"items": [], "failed": {}, "features": {}}, {}
+        return _Held(unit)
+    failed: dict[str, ImageryError] = {}
     table = pl.DataFrame(list(unit.rows), schema=ACQUISITIONS)
     stack = read_stack(table, grid, unit.bands, unit.options.mask, unit.polarisations, failed)
-    items = [row["item_id"] for row in _optical(unit.rows) if row["item_id"] not in failed]
-    filled = unit.remover.fill(stack) if items else stack
+    return _Held(unit, cuts, stack, failed)
+
+
+def _fill(held: _Held) -> _Held:
+    if held.stack is None or not held.items:
+        return held
+    return replace(held, stack=held.unit.remover.fill(held.stack))
+
+
+def _write(held: _Held) -> BlockOutcome:
+    part = held.unit.part
+    if not part.exists():
+        _write_block(part, *_summarise(held))
+    return BlockOutcome(part, _read_notes(part)["failed"])
+
+
+def _summarise(held: _Held) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Notes (items, features by grid factor, failures) and arrays (see `_Sheet`) of a block."""
+    if held.stack is None:
+        return {"items": [], "failed": {}, "features": {}}, {}
+    scene, options, items = held.unit.scene, held.unit.options, held.items
     arrays: dict[str, np.ndarray] = {}
     features: dict[str, list[str]] = {}
-    for factor, cut in cuts.items():
-        names = [name for name in unit.scene.features if unit.scene.target(name).factor == factor]
+    for factor, cut in held.cuts.items():
+        names = [name for name in scene.features if scene.target(name).factor == factor]
         features[str(factor)] = names
-        sheet = _Sheet(len(items), names, cut, unit.options.statistics)
-        list(pool_of(unit.options.threads).map(partial(_add, sheet, filled), range(len(items))))
+        sheet = _Sheet(len(items), names, cut, options.statistics)
+        list(pool_of(options.threads).map(partial(_add, sheet, held.stack), range(len(items))))
         arrays |= {f"{factor}-{kind}": array for kind, array in sheet.arrays().items()}
-    reasons = {item: [reason_of(error), str(error)] for item, error in failed.items()}
+    reasons = {item: [reason_of(error), str(error)] for item, error in held.failed.items()}
     return {"items": items, "failed": reasons, "features": features}, arrays
 
 

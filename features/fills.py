@@ -10,11 +10,12 @@ from typing import Any
 from features.errors import CropcheckError, ImageryError
 from features.extract_options import ExtractOptions
 from features.files import fingerprint, write_json
-from features.filled_units import BlockUnit, drop_blocks, join_blocks, key_of, run_block
+from features.filled_units import BlockUnit, drop_blocks, join_blocks, key_of, run_block, run_blocks
 from features.imagery import assets_by_band
 from features.scenes import Scene, scene_of
 from features.schema import OPTICAL_BANDS, SCENE_CLASS
 from features.units import Outcome, Unit
+from features.workers import one_by_one
 
 POLARISATIONS = ("vv", "vh")
 
@@ -66,7 +67,7 @@ def plan_fill(
     radar
         Radar acquisitions that the remover may draw on.
     remover
-        Fitted, with `fill`; or a function without arguments that returns one, for work on other machines.
+        Fitted, with `fill` and `save`; where blocks are run in other processes, small and to be pickled.
     bands
         Those the remover learnt, in its order.
 
@@ -76,10 +77,8 @@ def plan_fill(
         Where no acquisition of the tile can be opened.
     """
     scene = _common_scene(rows, options)
-    live = remover if hasattr(remover, "fill") else remover()
-    key = fingerprint([key_of(live), [unit.part.name for unit in units], [row["item_id"] for row in radar]])[
-        :16
-    ]
+    parts, passes = [unit.part.name for unit in units], [row["item_id"] for row in radar]
+    key = fingerprint([key_of(remover), parts, passes])[:16]
     here = folder / "parts" / tile
     polarisations = tuple(p for p in POLARISATIONS if any(p in assets_by_band(row) for row in radar))
     blocks = tuple(
@@ -114,17 +113,18 @@ def run_fill(fill: Fill, executor: Any, tick: Callable[[], None]) -> Iterator[Ou
         Where the remover cannot be applied: that is no fault of one acquisition.
     """
     if not fill.is_done:
-        _run(fill, executor if not hasattr(fill.blocks[0].remover, "fill") else map, executor, tick)
+        _run(fill, executor, tick)
     lost = json.loads(fill.note.read_text(encoding="utf-8"))
     for unit in fill.units:
         item = unit.row["item_id"]
         yield Outcome(item, fill.tile, *lost.get(item, (None, "")))
 
 
-def _run(fill: Fill, block_executor: Any, executor: Any, tick: Callable[[], None]) -> None:
+def _run(fill: Fill, executor: Any, tick: Callable[[], None]) -> None:
     optical = {unit.row["item_id"] for unit in fill.units}
     lost: dict[str, Any] = {}
-    for outcome in block_executor(run_block, fill.blocks):
+    alone = executor is one_by_one
+    for outcome in run_blocks(fill.blocks) if alone else executor(run_block, fill.blocks):
         lost |= {item: reason for item, reason in outcome.failed.items() if item in optical}
         tick()
     paths = tuple(block.part for block in fill.blocks)

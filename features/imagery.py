@@ -375,13 +375,13 @@ def read_stack(
         np.zeros((len(scenes), *grid.shape), np.uint8),
         np.zeros((len(scenes), *grid.shape), bool),
     )
-    for t, (_, (reflectance, scene_class)) in enumerate(scenes):
+    for t in range(len(optical)):
+        _, (reflectance, scene_class) = scenes.pop(0)  # let go one by one: a stack is held once, not twice
         values[t] = reflectance
         clear[t] = clear_mask(scene_class, mask, abs(grid.affine.a))
         with np.errstate(invalid="ignore"):
             classes[t] = np.where((scene_class >= 0) & (scene_class <= 11), scene_class, 0)
         clear[t] &= np.isfinite(reflectance[~np.isnan(reflectance).all(axis=(1, 2))]).all(axis=0)
-    scenes.clear()
     axes = ("time", "y", "x")
     stack = xr.Dataset(
         {

@@ -1,7 +1,8 @@
 """Where work units run, as seen from the units: any function that maps another over them."""
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from typing import Protocol, TypeVar
 
@@ -21,6 +22,20 @@ class Executor(Protocol):
 def one_by_one(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """Run units one after another in this process."""
     return map(function, items)
+
+
+def one_ahead(
+    pool: ThreadPoolExecutor, function: Callable[[Item], Result], items: Iterable[Item]
+) -> Iterator[Result]:
+    """Run units in the pool and yield the results in order; the next unit runs while a result is used, and
+    while the one after it is made."""
+    waiting: deque[Future[Result]] = deque()
+    for item in items:
+        waiting.append(pool.submit(function, item))
+        if len(waiting) > 1:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 @lru_cache(maxsize=4)

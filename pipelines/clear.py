@@ -16,10 +16,12 @@ from features.accounting import Tally
 from features.errors import ImageryError, ModelError
 from features.imagery import assets_by_band, grid_of, read_stack
 from features.schema import OPTICAL_BANDS
-from models.clouds.catalogue import build, load
+from models.clouds.bundle import META
+from models.clouds.catalogue import build
 from models.clouds.options import LEARNED
 from models.clouds.pictures import before_after, most_telling, write_png
 from models.clouds.remover import Remover
+from models.clouds.stored import Stored
 from pipelines.config import RunConfig
 from pipelines.read import read_declared
 from pipelines.stage import Outcome, Progress, Stage
@@ -56,10 +58,10 @@ def write_example(remover: Remover, stack: xr.Dataset, path: Path) -> None:
     write_png(before_after(part, remover.fill(part), frames), path)
 
 
-def fitted_remover(config: RunConfig, workspace: Workspace) -> Remover | None:
+def fitted_remover(config: RunConfig, workspace: Workspace) -> Stored | None:
     """Return the model that the stage left, or None where clouds are not removed on pixels."""
-    fitted = (workspace.cloud_model / "model.json").is_file()
-    return load(workspace.cloud_model) if config.clear.method != "none" and fitted else None
+    fitted = (workspace.cloud_model / META).is_file()
+    return Stored.of(workspace.cloud_model) if config.clear.method != "none" and fitted else None
 
 
 def fitting_blocks(

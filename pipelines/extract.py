@@ -6,6 +6,7 @@ import polars as pl
 
 from features.extraction import extract
 from features.observations import read_observations
+from features.workers import one_by_one
 from pipelines.clear import fitted_remover
 from pipelines.config import RunConfig
 from pipelines.read import read_declared, write_table
@@ -17,7 +18,7 @@ def stage(clears: bool, executor: Callable | None = None) -> Stage:
     """Return the stage; it waits for `clear` where clouds are removed, and may run anywhere."""
 
     def run_with(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
-        return run(config, workspace, progress, executor or map)
+        return run(config, workspace, progress, executor or one_by_one)
 
     return Stage(
         "extract",
@@ -28,7 +29,9 @@ def stage(clears: bool, executor: Callable | None = None) -> Stage:
     )
 
 
-def run(config: RunConfig, workspace: Workspace, progress: Progress, executor: Callable = map) -> Outcome:
+def run(
+    config: RunConfig, workspace: Workspace, progress: Progress, executor: Callable = one_by_one
+) -> Outcome:
     """Write the parts of `observations/`, `parcels.parquet`, and what each date saw."""
     parcels, tally = extract(
         pl.read_parquet(workspace.acquisitions),

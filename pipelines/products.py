@@ -9,7 +9,7 @@ from odc.geo.geobox import GeoBox
 from features.errors import ModelError, StageError
 from features.imagery import read_stack
 from models.clouds.products import ProductWriter, write_catalog
-from models.clouds.remover import Remover
+from models.clouds.stored import Stored
 from pipelines.clear import bands_of, finest_grid, fitted_remover, polarisations_of
 from pipelines.config import RunConfig
 from pipelines.stage import Progress
@@ -47,7 +47,7 @@ def write_products(config: RunConfig, workspace: Workspace, folder: Path, progre
 
 
 def _write_tile(
-    config: RunConfig, remover: Remover, tile: str, rows: pl.DataFrame, folder: Path, progress: Progress
+    config: RunConfig, remover: Stored, tile: str, rows: pl.DataFrame, folder: Path, progress: Progress
 ) -> list[dict]:
     grid = finest_grid(rows.filter(pl.col("sensor") == "s2"))
     places = [

@@ -10,8 +10,12 @@ import pytest
 from features.errors import ConfigError, StageError
 from features.extract_options import ExtractOptions
 from features.extraction import extract
+from features.imagery import read_stack
 from features.observations import read_observations
 from features.workers import one_by_one
+from models.clouds.catalogue import build
+from models.clouds.stored import Stored
+from pipelines.clear import bands_of, finest_grid
 from pipelines.executor import InProcesses, executor_for
 from tests.small_imagery import all_clear, field, optical, parcels, scene, table
 from tests.worker_jobs import always_die, die_once, double
@@ -45,6 +49,26 @@ def test_workers_that_always_die_are_a_clear_error(monkeypatch: pytest.MonkeyPat
     with pytest.raises(StageError, match="memory may be short"):
         list(executor(always_die, [1]))
     executor.close()
+
+
+@pytest.mark.slow
+def test_processes_see_through_clouds_as_one_does(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    clouds = [np.where(rng.random((30, 30)) < 0.3, 9, 4).astype(np.uint8) for _ in range(4)]
+    rows = table(*(optical(tmp_path / "i", day, scene(rng), mask) for day, mask in enumerate(clouds)))
+    fields = parcels(field(0, 0, 200, 200), field(210, 30, 300, 250))
+    stack = read_stack(rows, finest_grid(rows), bands_of(rows))
+    build("linear").fit([stack]).save(tmp_path / "model")
+    executor = InProcesses(2)
+    try:
+        for folder, where in (("one", one_by_one), ("two", executor)):
+            remover = Stored.of(tmp_path / "model")
+            extract(rows, fields, OPTIONS, tmp_path / folder, remover=remover, executor=where)
+    finally:
+        executor.close()
+    one, two = (read_observations(tmp_path / folder) for folder in ("one", "two"))
+    assert one.equals(two)
+    assert one["filled_share"].max() > 0
 
 
 def test_an_absent_scheduler_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ time. So a network costs a fraction, sees radar with its speckle averaged, and c
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 from models.clouds.cube import Cube
 from models.clouds.intervals import GAP_EDGES
@@ -54,10 +54,10 @@ def block_means(values: np.ndarray, size: int) -> np.ndarray:
     return out
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 def _block_means(values: np.ndarray, size: int, out: np.ndarray) -> None:
     layers, high, wide = out.shape
-    for row in prange(layers * high):
+    for row in range(layers * high):
         layer, y = row // high, row % high
         for x in range(wide):
             total, count = np.float32(0), 0
@@ -113,7 +113,7 @@ class Detail:
         return value, sigma
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 def _block_reflectance(
     reflectance: np.ndarray, clear: np.ndarray, size: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -121,7 +121,7 @@ def _block_reflectance(
     high, wide = height // size, width // size
     means = np.full((times, bands, high, wide), np.nan, np.float32)
     seen = np.zeros((times, high, wide), np.bool_)
-    for t in prange(times):
+    for t in range(times):
         count = np.zeros((high, wide), np.int32)
         for y in range(high * size):
             for x in range(wide * size):
@@ -140,7 +140,7 @@ def _block_reflectance(
     return means, seen
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 def _refine(  # noqa: PLR0912 - one pass over the pixels, as numba wants it
     reflectance: np.ndarray,
     clear: np.ndarray,
@@ -158,7 +158,7 @@ def _refine(  # noqa: PLR0912 - one pass over the pixels, as numba wants it
     sigma: np.ndarray,
 ) -> None:
     bands, height, width = value.shape
-    for block in prange(height // size):
+    for block in range(height // size):
         weight = np.empty((size, width), np.float32)
         kind = np.empty((size, width), np.int16)  # bin of the gap; -1: seen, or nothing known
         for j in range(size):

@@ -126,7 +126,8 @@ def cube_of(stack: xr.Dataset) -> Cube:
         raise ModelError(
             f"The pixel stack is empty: {dict(stack['reflectance'].sizes)}; give it frames, bands and pixels."
         )
-    stack = stack.isel(time=time_order(stack))
+    order = time_order(stack)
+    stack = stack if (np.diff(order) == 1).all() else stack.isel(time=order)  # which copies
     values = np.asarray(stack["reflectance"].values, np.float32)
     clear = _clear(stack) & np.isfinite(values).all(axis=1)
     return Cube(

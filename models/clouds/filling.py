@@ -1,11 +1,12 @@
 """Frames through networks: block means corrected, then laid over the detail of interpolation in time."""
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 import numpy as np
 
+from features.workers import one_ahead
 from models.clouds.coarse import Detail, coarsen, whole_blocks
 from models.clouds.cube import Cube
 from models.clouds.haze import usable
@@ -13,7 +14,6 @@ from models.clouds.inputs import Frames, Recipe
 from models.clouds.recipes import check_context
 
 MULTIPLE = 16  # sides are padded to it in the network's pixels, so that few shapes are compiled
-FRAMES_A_CALL = 1  # the network's inputs are held for that many frames at a time, twice; more are no faster
 
 Answer = tuple[np.ndarray, np.ndarray]  # reflectance and uncalibrated sigma, `(n, y, x, band)`
 Predict = Callable[[list[np.ndarray]], Answer]
@@ -25,7 +25,7 @@ def correct_frames(
 ) -> Iterator[Filled]:
     """Yield the wanted frames, filled; memory is that of a few frames' channels.
 
-    While networks answer for some frames, the inputs of the next are made.
+    Inputs, the networks' answers and the way back to pixels are made beside each other, each a frame ahead.
 
     Parameters
     ----------
@@ -44,27 +44,23 @@ def correct_frames(
     frames = Frames(coarsen(cube, size), recipe, whole_blocks(cube.clear, size))
     constant = None if recipe.optical else np.array(recipe.constant)
     detail = Detail.of(cube, size, recipe.recent, constant, usable(cube, frames.haze[1], size))
-    for some, answer in _answers(frames, wanted, predict):
-        for frame, low, spread in zip(some, *answer, strict=True):
-            value, sigma = detail.refine(frame, low, spread, factor)
-            yield frame, value[:, :height, :width], sigma[:, :height, :width]
+    for frame, (low, spread) in zip(wanted.tolist(), _answers(frames, wanted, predict), strict=True):
+        value, sigma = detail.refine(frame, low[0], spread[0], factor)
+        yield frame, value[:, :height, :width], sigma[:, :height, :width]
 
 
-def _answers(frames: Frames, wanted: np.ndarray, predict: Predict) -> Iterator[tuple[list[int], Answer]]:
-    asked: tuple[list[int], Future[Answer]] | None = None
-    for start in range(0, len(wanted), FRAMES_A_CALL):
-        some = wanted[start : start + FRAMES_A_CALL].tolist()
-        inputs = frames.blank(len(some))
-        for frame, into in zip(some, zip(*inputs, strict=True), strict=True):
-            frames.sample(frame, into)
-        if asked:
-            yield asked[0], asked[1].result()
-        asked = some, _beside().submit(predict, list(inputs))
-    if asked:
-        yield asked[0], asked[1].result()
+def _answers(frames: Frames, wanted: np.ndarray, predict: Predict) -> Iterator[Answer]:
+    """Yield what the networks say of each frame; the inputs of the next are made meanwhile."""
+
+    def inputs(frame: int) -> list[np.ndarray]:
+        layers, scene = frames.blank(1)
+        frames.sample(frame, (layers[0], scene[0]))
+        return [layers, scene]
+
+    return one_ahead(_thread("networks"), predict, one_ahead(_thread("inputs"), inputs, wanted.tolist()))
 
 
-@lru_cache(maxsize=1)
-def _beside() -> ThreadPoolExecutor:
-    """The one thread that networks answer in, kept: a new one would bring a heap of its own each time."""
-    return ThreadPoolExecutor(1)
+@lru_cache
+def _thread(name: str) -> ThreadPoolExecutor:
+    """A thread that is kept: a new one would bring a heap of its own each time."""
+    return ThreadPoolExecutor(1, name)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from scipy.ndimage import uniform_filter
 
 from models.clouds.cube import Cube
@@ -276,7 +276,7 @@ def _medians(residual: np.ndarray, seen: np.ndarray) -> np.ndarray:
     return np.asarray(np.median(some, axis=1), np.float32)[:, None, None]
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 def _write_layers(
     reflectance: np.ndarray,
     whole: np.ndarray,
@@ -292,7 +292,7 @@ def _write_layers(
 ) -> None:
     bands, height, width = base.shape
     count = indices.shape[0]
-    for y in prange(height):
+    for y in range(height):
         held = np.empty(count, np.float32)
         for x in range(width):
             if whole[y, x] or not np.isfinite(base[0, y, x]):
@@ -336,14 +336,14 @@ def _write_layers(
                     row[bands + c] = change if np.isfinite(change) else 0.0
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 def _write_deviations(
     near: np.ndarray, by_kind: np.ndarray, kinds: np.ndarray, scene: np.ndarray, at: int
 ) -> None:
     height, width = kinds.shape
     reaches, size = near.shape[:2]
     last = at + (reaches + 1) * size
-    for y in prange(height):
+    for y in range(height):
         for x in range(width):
             row = scene[y, x]
             for b in range(size):

@@ -20,7 +20,6 @@ from models.clouds.neighbours import gap_to_clear
 from models.clouds.options import ClearOptions
 from models.clouds.remover import Progress, describe
 from models.clouds.sampling import FRAMES_A_WINDOW, SAMPLES, Batch, Windows, make_batch
-from models.clouds.threads import one_processor
 from models.clouds.training import OnEpoch, Plan, State, compile_network, train
 from models.clouds.units import UNIT
 
@@ -55,7 +54,6 @@ class Learned(ABC):
         keras.utils.set_random_seed(self.options.seed)
         self.model = self.network(recipe)
 
-    @one_processor()
     def learn(
         self,
         windows: Windows,
@@ -179,7 +177,6 @@ class Learned(ABC):
             )
         return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
-    @one_processor()
     def residuals(self, windows: Windows) -> Residuals:
         """Return how far off the network is where it did not learn, hidden anew, by the whole way to the
         imagery's own pixels."""

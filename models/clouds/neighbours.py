@@ -1,10 +1,10 @@
 """The clear observations on either side of a gap, pixel by pixel."""
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 def strict_neighbours(clear: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the index of the last clear frame before, and of the first after, each frame and pixel.
 
@@ -23,7 +23,7 @@ def strict_neighbours(clear: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     times, height, width = clear.shape
     before = np.full((times, height, width), -1, np.int16)
     after = np.full((times, height, width), -1, np.int16)
-    for y in prange(height):
+    for y in range(height):
         for x in range(width):
             last = -1
             for t in range(times):
@@ -52,14 +52,14 @@ def step_on(neighbour: np.ndarray, frames: np.ndarray) -> np.ndarray:
     return np.where(frames >= 0, further, np.int16(-1)).astype(np.int16)
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 def weighted_pair(
     reflectance: np.ndarray, before: np.ndarray, after: np.ndarray, weight_after: np.ndarray
 ) -> np.ndarray:
     """Return `(band, y, x)`: the value before and the value after, weighted; the one there is; else NaN."""
     _, bands, height, width = reflectance.shape
     out = np.full((bands, height, width), np.nan, np.float32)
-    for y in prange(height):
+    for y in range(height):
         for b in range(bands):
             for x in range(width):
                 p, n, w = before[y, x], after[y, x], weight_after[y, x]

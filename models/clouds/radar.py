@@ -2,7 +2,7 @@
 pixels."""
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from scipy.ndimage import uniform_filter
 
 from models.clouds.cube import Cube
@@ -97,11 +97,11 @@ def _among_alike(power: np.ndarray, profiles: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.moveaxis(out, -1, 0)).reshape(power.shape)
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 def _weigh(values: np.ndarray, profiles: np.ndarray, scale: np.float32, reach: int) -> np.ndarray:
     height, width, count = values.shape
     out = np.full(values.shape, np.nan, np.float32)
-    for y in prange(height):
+    for y in range(height):
         for x in range(width):
             total, amount = np.zeros(count, np.float32), np.zeros(count, np.float32)
             for j in range(max(0, y - reach), min(height, y + reach + 1)):

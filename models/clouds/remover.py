@@ -78,18 +78,16 @@ class Remover(ABC):
         cube = cube_of(stack)
         self.check_bands(cube.bands)
         order = time_order(stack)
-        value = np.asarray(stack["reflectance"].values, np.float32).copy()
-        gone = np.empty_like(cube.clear)
-        gone[order] = ~cube.clear
-        value[np.broadcast_to(gone[:, None], value.shape)] = np.nan
-        sigma = np.zeros_like(value)
-        sigma[np.broadcast_to(gone[:, None], value.shape)] = np.nan
-        for frame, filled, spread in self.frames(cube):
-            where = ~cube.clear[frame][None]
-            np.copyto(value[order[frame]], filled, where=where)
-            np.copyto(sigma[order[frame]], spread, where=where)
-        sigma[~np.isfinite(value)] = np.nan
-        return assemble(stack, value, sigma, gone & np.isfinite(value).all(axis=1), cube)
+        value, sigma = np.empty_like(cube.reflectance), np.empty_like(cube.reflectance)
+        value[order] = cube.reflectance
+        sigma[order] = np.where(cube.clear, np.float32(0), np.float32(np.nan))[:, None]
+        filled = np.zeros_like(cube.clear)
+        for frame, given, spread in self.frames(cube):
+            where, at = ~cube.clear[frame], order[frame]
+            np.copyto(value[at], given, where=where)
+            np.copyto(sigma[at], np.where(np.isfinite(given), spread, np.nan), where=where)
+            filled[at] = where & np.isfinite(given).all(axis=0)
+        return assemble(stack, value, sigma, filled, cube)
 
 
 def assemble(

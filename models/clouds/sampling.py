@@ -16,7 +16,6 @@ from models.clouds.hiding import hide
 from models.clouds.inputs import Frames, Recipe
 from models.clouds.options import ClearOptions
 from models.clouds.sources import Sources, choose_sources
-from models.clouds.threads import one_processor
 
 FRAMES_A_WINDOW = 6  # of those hidden at once; enough to vary, few enough to keep an epoch short
 SAMPLES = 96  # of an epoch at least: a frame's haze is common to its pixels, so frames must be many
@@ -144,7 +143,6 @@ def _dealt(deck: list[Any], member: int, options: ClearOptions) -> list[Any]:
     return deck[start:] + deck[:start]
 
 
-@one_processor()
 def draw_windows(stacks: Iterable[xr.Dataset], options: ClearOptions, rng: np.random.Generator) -> Pool:
     """Cut windows from stacks and shuffle them and their days.
 

@@ -5,7 +5,7 @@ as in its appendix. One factorisation per pixel serves all bands, because they s
 """
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 
 def second_differences(days: np.ndarray) -> np.ndarray:
@@ -31,7 +31,7 @@ def penalty_bands(days: np.ndarray, smoothness_days: float) -> np.ndarray:
     )  # 5 days: one observation weighs as much as that stretch of a signal
 
 
-@njit(cache=True, parallel=True)
+@njit(cache=True, nogil=True)
 def smooth_pixels(  # noqa: PLR0912 - one pass, as numba wants it
     reflectance: np.ndarray, clear: np.ndarray, penalty: np.ndarray
 ) -> np.ndarray:
@@ -41,7 +41,7 @@ def smooth_pixels(  # noqa: PLR0912 - one pass, as numba wants it
     """
     times, bands, height, width = reflectance.shape
     out = np.full((times, bands, height, width), np.nan, np.float32)
-    for y in prange(height):
+    for y in range(height):
         d, e, f = np.empty(times), np.zeros(times), np.zeros(times)
         z = np.empty(times)
         for x in range(width):

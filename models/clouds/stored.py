@@ -1,0 +1,50 @@
+"""A fitted method by the folder it is kept in: small enough to be sent to the processes that fill with it."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Self
+
+import xarray as xr
+
+from features.files import sha256
+from models.clouds.bundle import META
+from models.clouds.catalogue import load
+from models.clouds.remover import Remover
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What fills as the method in `folder` does; a process reads it when first asked, and once.
+
+    Attributes
+    ----------
+    sha256
+        Of the folder's `model.json`: another model in its place is refused with a ModelError.
+    """
+
+    folder: Path
+    sha256: str
+
+    @classmethod
+    def of(cls, folder: Path) -> Self:
+        """Remember the method that a folder holds now."""
+        return cls(folder.absolute(), sha256(folder / META))
+
+    @property
+    def margin_px(self) -> int:
+        """As `Remover.margin_px`."""
+        return _loaded(self).margin_px
+
+    def fill(self, stack: xr.Dataset) -> xr.Dataset:
+        """As `Remover.fill`."""
+        return _loaded(self).fill(stack)
+
+    def save(self, folder: Path) -> Path:
+        """As `Remover.save`."""
+        return _loaded(self).save(folder)
+
+
+@lru_cache(maxsize=1)
+def _loaded(stored: Stored) -> Remover:
+    return load(stored.folder, stored.sha256)
