@@ -1,8 +1,8 @@
 """Crop typing, one choice at a time: rare classes, varied training series, and each kind of input left out.
 
-`uv run python -m tests.benchmarks.crop_choices [--sets …] [--json FILE]`, on the folds and the scorer of the
-crop benchmark; finished fits are not done twice. Each subject is beside its base: `macro_f1_above_base` is
-the paired difference, 95% by bootstrap over groups.
+`uv run python -m tests.benchmarks.crop_choices [--sets …] [--run DIR] [--json FILE]`, on the folds and the
+scorer of the crop benchmark; finished fits are not done twice. Each subject is beside its base:
+`macro_f1_above_base` is the paired difference, 95% by bootstrap over groups.
 """
 
 import argparse
@@ -44,14 +44,15 @@ NETWORK: dict[str, Any] = {"epochs": 15, "least_updates": 150}
 def main() -> None:
     """Compare and print."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--sets", nargs="*", default=POINTS, choices=POINTS)
+    parser.add_argument("--sets", nargs="*", default=POINTS, choices=(*POINTS, "synthetic"))
+    parser.add_argument("--run", type=Path, help="folder of a finished simulated run, for 'synthetic'")
     parser.add_argument("--networks", action="store_true", help="compare augmentation too")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     data = Path(os.environ.get("CROPCHECK_DATA", "../shared/data"))
     rows: list[dict[str, Any]] = []
     for name in arguments.sets:
-        work = load(name, data, None)
+        work = load(name, data, arguments.run)
         rows += compared(work, "balance", {k: ("lightgbm", {}, v, work.series) for k, v in BALANCES.items()})
         inputs = {k: ("lightgbm", {}, {}, left_with(work.series, k)) for k in INPUTS}
         rows += compared(work, "inputs", inputs)

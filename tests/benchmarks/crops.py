@@ -14,6 +14,7 @@ import os
 import platform
 import time
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -121,11 +122,13 @@ def _arguments() -> argparse.Namespace:
 
 
 def over_seeds(runs: list[list[dict[str, Any]]], finalists: list[str]) -> list[dict[str, Any]]:
-    """Return mean, least and most of the finalists' scores over several seeds; nothing for one seed."""
+    """Return mean, least and most over several seeds, of the finalists' scores and of their ensemble's;
+    nothing for one seed."""
     rows = []
-    for subject in finalists if len(runs) > 1 else []:
-        for metric in ("accuracy", "macro_f1", "ece"):
-            kept = [r for run in runs for r in run if (r["subject"], r["metric"]) == (subject, metric)]
+    metrics = ("accuracy", "macro_f1", "ece", *(f"macro_f1_above_{peer}" for peer in PEERS))
+    for subject, metric in product([*finalists, ENSEMBLE] if len(runs) > 1 else [], metrics):
+        kept = [r for run in runs for r in run if (r["subject"], r["metric"]) == (subject, metric)]
+        if len(kept) == len(runs):
             values = [r["value"] for r in kept]
             found = Estimate(float(np.mean(values)), min(values), max(values), len(values))
             rows.append({**kept[0], "metric": f"{metric}_over_seeds", **found.to_dict()})
