@@ -91,7 +91,7 @@ def _scored(work: WorkSet, tables: dict[str, pl.DataFrame]) -> list[dict[str, An
     rows, first = [], None
     for subject, table in tables.items():
         classes = table.columns[3:]
-        codes = np.searchsorted(classes, work.truth)
+        codes = np.array([classes.index(name) if name in classes else -1 for name in work.truth])
         values = table.select(classes).to_numpy()
         scores = score_model(values, codes, work.groups, np.random.default_rng(0))
         found = {name: scores[name] for name in ("macro_f1", "accuracy", "ece")}
