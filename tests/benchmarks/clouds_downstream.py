@@ -4,7 +4,8 @@ uv run python -m tests.benchmarks.clouds_downstream --json FILE [--seeds 1 2 3] 
 
 `missing` leaves gaps to the crop models, `zero` writes zeros into them, `parcel_*` fill series of parcels,
 `pixel_*` fill pixels before the zonal step (what is still missing then, e.g. radar, is filled per parcel
-linearly). Work that FILE already holds is not done again. Intervals: Student's t over regions.
+linearly), by networks as small as `conf/synthetic.yaml` has them. The last arm's run stays in its folder.
+Work that FILE already holds is not done again. Intervals: Student's t over regions.
 """
 
 import argparse
@@ -26,7 +27,7 @@ from pipelines.stage import run_stage
 from pipelines.workspace import Workspace
 from tests.benchmarks.clouds import Row, row
 
-CONFIG = Path(__file__).parents[2] / "conf" / "tiny.yaml"
+CONFIG = Path(__file__).parents[2] / "conf" / "synthetic.yaml"
 ARMS = {
     "missing": {"clear.method": "none", "fill.method": "none"},
     "zero": {"clear.method": "none", "fill.method": "none"},
@@ -37,11 +38,11 @@ ARMS = {
 METRICS = ("macro_f1", "false_alarm_rate", "miss_rate", "decided_rate")
 
 
-def run_arm(seed: int, arm: str, parcels: int, folder: Path) -> dict[str, tuple[float, int]]:
+def run_arm(seed: int, arm: str, parcels: int | None, folder: Path) -> dict[str, tuple[float, int]]:
     """Run the job from the region to the verdicts; arms of one region share what they can."""
-    settings = {**ARMS[arm], "seed": seed, "simulate.n_parcels": parcels, "simulate.optical_revisit_days": 5}
+    settings = {**ARMS[arm], "seed": seed, **({"simulate.n_parcels": parcels} if parcels else {})}
     config = load_config(CONFIG, [f"{name}={value}" for name, value in settings.items()])
-    workspace = Workspace(folder / f"{parcels}_{seed}")
+    workspace = Workspace(folder / str(seed))
     clears = config.clear.method != "none"
     stages = [synthesise.STAGE, read.stage(True), clear.STAGE, extract.stage(clears), fill.STAGE]
     for stage in stages:
@@ -108,7 +109,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--arm", action="append", choices=list(ARMS))
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--parcels", type=int, default=300)
+    parser.add_argument("--parcels", type=int, help="fewer or more than the default region has")
     parser.add_argument("--folder", type=Path, default=Path("out/cloud-downstream"), help="of the runs")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
