@@ -1,6 +1,7 @@
 """What a run would read, and about how long it would take, before anything is computed."""
 
 import os
+from collections import Counter
 from dataclasses import dataclass
 
 import polars as pl
@@ -11,6 +12,7 @@ from features.declarations import read_declarations
 from features.files import fingerprint
 from features.imagery import assets_by_band
 from features.offset_check import check_offsets
+from features.schema import OPTICAL_BANDS
 from features.schemes import read_schemes
 from models.clouds.options import LEARNED, ClearOptions
 from pipelines.config import RunConfig
@@ -26,8 +28,12 @@ SECONDS_A_WINDOW_PASS = 0.2  # training a small network for one pass over one wi
 SECONDS_A_MILLION_ROWS = 0.6  # writing and reading back observations, and putting them onto a calendar
 BYTES_A_ROW = 22.0  # of the observations on disk
 SECONDS_A_FIT_AND_THOUSAND_PARCELS = 1.2
+MARGIN_PX = 32  # around a block that is filled
 MEMORY_GIB = 2.0  # libraries, one block of pixels, one tile's coverage
 MEMORY_GIB_A_MILLION_SERIES_VALUES = 0.012
+STACKS_HELD = (
+    12  # where clouds are removed: a block's stack as read, seen, filled and its sigma; of three blocks
+)
 
 
 @dataclass(frozen=True)
@@ -38,6 +44,7 @@ class Load:
     hectares: float
     acquisitions: int
     frames: int  # optical acquisitions
+    deepest: int  # those of the tile that has most
     simulated: int  # acquisitions that are still to be made
     bands: int  # over all acquisitions
     features: int  # over all acquisitions
@@ -80,6 +87,7 @@ def _of_simulation(config: RunConfig) -> str:
         hectares=simulate.n_parcels * simulate.median_ha * 1.3,
         acquisitions=round(optical + radar),
         frames=round(optical),
+        deepest=round(optical),
         simulated=round(optical + radar),
         bands=round(optical * 11 + radar * (4 if simulate.coherence else 2)),
         features=round(optical * len(config.extract.optical) + radar * len(config.extract.radar)),
@@ -98,6 +106,7 @@ def load_of(config: RunConfig, acquisitions: pl.DataFrame, parcels: int, hectare
         hectares=hectares,
         acquisitions=len(rows),
         frames=sum(row["sensor"] == "s2" for row in rows),
+        deepest=max(Counter(row["tile"] for row in rows if row["sensor"] == "s2").values(), default=0),
         simulated=0,
         bands=sum(len(assets_by_band(row)) for row in rows),
         features=sum(len(config.extract.features_of(row["sensor"])) for row in rows),
@@ -122,7 +131,9 @@ def estimate(config: RunConfig, load: Load) -> list[str]:
     }
     seconds = {name: value for name, value in seconds.items() if value > 0}
     values = load.parcels * load.steps * 40 * len(config.series.statistics)
-    memory = MEMORY_GIB + values / 1e6 * MEMORY_GIB_A_MILLION_SERIES_VALUES
+    memory = (
+        MEMORY_GIB + values / 1e6 * MEMORY_GIB_A_MILLION_SERIES_VALUES + _stacks_gib(config, load.deepest)
+    )
     each = ", ".join(f"{name} {_duration(value)}" for name, value in seconds.items())
     return [
         f"Time: about {_duration(sum(seconds.values()))} on two cores ({each}); here are {os.cpu_count()}.",
@@ -140,6 +151,14 @@ def _clearing(options: ClearOptions, frames: float) -> tuple[float, float]:
         training = options.windows * options.epochs * SECONDS_A_WINDOW_PASS
         return training, frames * SECONDS_A_MEGAPIXEL_FILLED["learned"]
     return frames * SECONDS_A_MEGAPIXEL_HIDDEN, frames * SECONDS_A_MEGAPIXEL_FILLED["classical"]
+
+
+def _stacks_gib(config: RunConfig, frames: int) -> float:
+    """Return the memory of the stacks that cloud removal holds at once."""
+    if config.clear.method == "none":
+        return 0.0
+    side = config.extract.clear_block_px + 2 * MARGIN_PX
+    return STACKS_HELD * side**2 * frames * len(OPTICAL_BANDS) * 4 / 2**30
 
 
 def _found(parcels: Tally, items: Tally, checks: pl.DataFrame, acquisitions: pl.DataFrame) -> list[str]:
