@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
@@ -128,13 +129,21 @@ class Learned(ABC):
         self.prepare(windows)
         compile_network(self.model, self.loss(), options.learning_rate, options.epochs * steps)
 
-        def epoch_of(number: int) -> float:
+        def draw(number: int) -> tuple[Batch, np.random.Generator]:
             rng = np.random.default_rng([options.seed, 2, number])
-            batch = make_batch(windows, False, recipe, options, rng)
-            return self.epoch(batch, rng)
+            return make_batch(windows, False, recipe, options, rng), rng
+
+        drawn: dict[int, Future[tuple[Batch, np.random.Generator]]] = {}
+
+        def epoch_of(number: int) -> float:
+            for coming in range(number, min(number + 2, options.epochs)):
+                if coming not in drawn:
+                    drawn[coming] = drawer.submit(draw, coming)
+            return self.epoch(*drawn.pop(number).result())
 
         plan = Plan(options.epochs, options.patience, options.seconds, folder, self._mark(windows))
-        return train(self.model, epoch_of, lambda: self._figures(held), plan, progress, on_epoch)
+        with ThreadPoolExecutor(1) as drawer:  # an epoch's samples are made while the one before is learnt
+            return train(self.model, epoch_of, lambda: self._figures(held), plan, progress, on_epoch)
 
     def prepare(self, windows: Windows) -> None:  # noqa: B027 - most have nothing to do
         """Learn what must stand before the epochs; nothing by default."""

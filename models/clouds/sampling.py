@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,6 @@ from models.clouds.sources import Sources, choose_sources
 FRAMES_A_WINDOW = 6  # of those hidden at once; enough to vary, few enough to keep an epoch short
 SAMPLES = 96  # of an epoch at least: a frame's haze is common to its pixels, so frames must be many
 LEAST_HIDDEN = 0.02  # share of a window that must be hidden in a frame to learn from it
-_ONE_AT_A_TIME = Lock()  # samples are made by all processors; not every threading layer bears two callers
 LEAST_DATES = 6  # clear dates below which none is held out: every one is needed to learn from
 
 
@@ -178,13 +176,12 @@ def make_batch(
     """
     windows_and_frames = windows.validation() if validate else windows.learning()
     draws = max(1, -(-SAMPLES // (FRAMES_A_WINDOW * len(windows_and_frames))))
-    with _ONE_AT_A_TIME:
-        parts = [
-            part
-            for _ in range(draws)
-            for cube, frames in windows_and_frames
-            for part in _samples(cube, frames, recipe, options, rng)
-        ]
+    parts = [
+        part
+        for _ in range(draws)
+        for cube, frames in windows_and_frames
+        for part in _samples(cube, frames, recipe, options, rng)
+    ]
     if not parts:
         raise ModelError(
             "No clear frame of the training windows could be hidden; widen the season or add imagery."
