@@ -13,18 +13,20 @@ QUALITY = pl.Schema(
         "ndvi_spread": pl.Float32,  # standard deviation within the parcel, median over observed steps, or NaN
     }
 )
+UNKNOWN = 3.0  # standard deviations between parcels: a value further off says nothing, and no less
 
 
 def series_quality(series: xr.Dataset, spread_feature: str = "ndvi") -> pl.DataFrame:
     """Summarise each parcel of a filled ParcelSeries, one row a parcel, schema QUALITY.
 
     Every feature counts alike in `filled_share` and `sigma`; a step that stayed missing counts in neither.
+    A sigma counts no more than `UNKNOWN`: one index near a zero of its denominator shall not speak for all.
     Where no step has a value the share and the sigma are NaN.
     """
     value = _mean_statistic(series)
     known = np.isfinite(value)
     filled = np.where(series["observed"], series["filled_share"], 1.0)
-    ratio = series["sigma"].to_numpy() / _between_parcels(value)
+    ratio = np.minimum(series["sigma"].to_numpy() / _between_parcels(value), UNKNOWN)
     return pl.DataFrame(
         {
             "parcel_id": series["parcel"].to_numpy().astype(object).tolist(),

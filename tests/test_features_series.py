@@ -190,3 +190,16 @@ def test_quality_counts_dates_by_sensor_and_orbit() -> None:
     assert quality["filled_share"][0] == pytest.approx(1 / 5)
     assert quality["ndvi_spread"][0] == pytest.approx(0.1)
     assert np.isnan(quality["filled_share"][1])
+
+
+def test_one_sigma_that_runs_away_does_not_speak_for_all_steps() -> None:
+    filled = {"filled_share": 1.0}
+    series = built(
+        row("a", 2, 0.2, sigma=0.1, **filled),
+        row("a", 12, 0.2, sigma=1e6, **filled),
+        row("b", 2, 0.4, **filled),
+        row("b", 12, 0.4, **filled),
+        parcels=("a", "b"),
+    )
+    spread = np.sqrt((0.1**2 + 0.1**2 + 0) / 3)  # of three dekads, the last without a value
+    assert series_quality(series)["sigma"][0] == pytest.approx((0.1 / spread + 3) / 2)

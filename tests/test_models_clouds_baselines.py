@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.errors import ModelError
-from models.clouds.baselines import Linear
+from models.clouds.baselines import Last, Linear, Predict
 from models.clouds.catalogue import build, load
-from models.clouds.cube import cube_of
+from models.clouds.cube import Cube, cube_of
 from models.clouds.hiding import hide
 from models.clouds.options import BASELINES
 from models.clouds.scoring import collect, score
@@ -45,6 +45,14 @@ def test_a_gap_is_filled_as_the_method_says(gap: xr.Dataset, method: str, expect
     filled = build(method).fill(gap)
     assert filled["reflectance"].values[1, 0, 0, 0] == pytest.approx(expected, abs=1e-6)
     assert filled["filled"].values.ravel().tolist() == [False, True, False]
+
+
+def test_what_is_filled_is_no_darker_than_the_band_has_shown(gap: xr.Dataset) -> None:
+    class Wild(Last):
+        def predictor(self, cube: Cube, before: np.ndarray, after: np.ndarray) -> Predict:
+            return lambda frame: np.full((1, 1, 1), -1, np.float32)
+
+    assert Wild().fill(gap)["reflectance"].values[1, 0, 0, 0] == np.float32(0.1)
 
 
 def test_whittaker_follows_a_straight_line() -> None:

@@ -12,6 +12,8 @@ import xarray as xr
 from features.errors import ModelError
 from models.clouds.cube import Cube, cube_of, time_order
 
+RARE = 0.001
+LATTICE = 128  # pixels a side, of all dates, tell what a band has shown
 Progress = Callable[[int, int], None]
 log = logging.getLogger(__name__)
 
@@ -66,7 +68,8 @@ class Remover(ABC):
         Returns
         -------
         xr.Dataset
-            `reflectance` as given where seen, bit for bit, filled elsewhere, NaN where nothing is known;
+            `reflectance` as given where seen, bit for bit, filled elsewhere, no darker than what was seen of
+            the band, NaN where nothing is known;
             `sigma (time, band, y, x)`, one standard deviation of the error, 0 where seen, NaN where nothing
             is known; `filled (time, y, x)`. The attribute `never_seen` counts pixels without any clear date.
 
@@ -82,12 +85,26 @@ class Remover(ABC):
         value[order] = cube.reflectance
         sigma[order] = np.where(cube.clear, np.float32(0), np.float32(np.nan))[:, None]
         filled = np.zeros_like(cube.clear)
+        least = darkest(cube)
         for frame, given, spread in self.frames(cube):
             where, at = ~cube.clear[frame], order[frame]
-            np.copyto(value[at], given, where=where)
+            np.copyto(value[at], np.maximum(given, least), where=where)
             np.copyto(sigma[at], np.where(np.isfinite(given), spread, np.nan), where=where)
             filled[at] = where & np.isfinite(given).all(axis=0)
         return assemble(stack, value, sigma, filled, cube)
+
+
+def darkest(cube: Cube) -> np.ndarray:
+    """Return the darkest that each band has shown, `(band, 1, 1)`, but for one pixel in a thousand.
+
+    What is filled is no darker: near zero and below, ratios of bands run away.
+    """
+    step = max(1, min(cube.shape[2:]) // LATTICE)
+    seen = np.moveaxis(cube.reflectance[:, :, ::step, ::step], 1, -1)[cube.clear[:, ::step, ::step]]
+    if not len(seen):
+        return np.full((len(cube.bands), 1, 1), -np.inf, np.float32)
+    least: np.ndarray = np.quantile(seen, RARE, axis=0, method="lower")
+    return least[:, None, None]
 
 
 def assemble(
