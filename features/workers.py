@@ -3,6 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Protocol, TypeVar
 
@@ -36,6 +37,21 @@ def one_ahead(
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
+
+
+@contextmanager
+def next_ahead(function: Callable[[int], Result], count: int) -> Iterator[Callable[[int], Result]]:
+    """Give what a function makes of a number below `count`; that of the next is made meanwhile."""
+    made: dict[int, Future[Result]] = {}
+    with ThreadPoolExecutor(1) as pool:
+
+        def of(number: int) -> Result:
+            for coming in range(number, min(number + 2, count)):
+                if coming not in made:
+                    made[coming] = pool.submit(function, coming)
+            return made.pop(number).result()
+
+        yield of
 
 
 @lru_cache(maxsize=4)

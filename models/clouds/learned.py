@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from features.errors import ModelError
 from features.files import fingerprint
+from features.workers import next_ahead
 from models.clouds.cube import Cube
 from models.clouds.filling import correct_frames
 from models.clouds.hiding import hide
@@ -133,17 +133,10 @@ class Learned(ABC):
             rng = np.random.default_rng([options.seed, 2, number])
             return make_batch(windows, False, recipe, options, rng), rng
 
-        drawn: dict[int, Future[tuple[Batch, np.random.Generator]]] = {}
-
-        def epoch_of(number: int) -> float:
-            for coming in range(number, min(number + 2, options.epochs)):
-                if coming not in drawn:
-                    drawn[coming] = drawer.submit(draw, coming)
-            return self.epoch(*drawn.pop(number).result())
-
         plan = Plan(options.epochs, options.patience, options.seconds, folder, self._mark(windows))
-        with ThreadPoolExecutor(1) as drawer:  # an epoch's samples are made while the one before is learnt
-            return train(self.model, epoch_of, lambda: self._figures(held), plan, progress, on_epoch)
+        with next_ahead(draw, options.epochs) as drawn:
+            epoch_of, validate = lambda k: self.epoch(*drawn(k)), lambda: self._figures(held)
+            return train(self.model, epoch_of, validate, plan, progress, on_epoch)
 
     def prepare(self, windows: Windows) -> None:  # noqa: B027 - most have nothing to do
         """Learn what must stand before the epochs; nothing by default."""
