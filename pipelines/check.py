@@ -31,9 +31,7 @@ SECONDS_A_FIT_AND_THOUSAND_PARCELS = 1.2
 MARGIN_PX = 32  # around a block that is filled
 MEMORY_GIB = 2.0  # libraries, one block of pixels, one tile's coverage
 MEMORY_GIB_A_MILLION_SERIES_VALUES = 0.012
-STACKS_HELD = (
-    12  # where clouds are removed: a block's stack as read, seen, filled and its sigma; of three blocks
-)
+STACKS_HELD = 9  # where clouds are removed: three blocks as read, seen, or filled and with sigma
 
 
 @dataclass(frozen=True)
