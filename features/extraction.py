@@ -54,7 +54,7 @@ def extract(
     progress
         Called with units done and in all.
     executor
-        Where the units run; `map` runs them one after another in this process.
+        Where the units run; `one_by_one` runs them in this process.
 
     Returns
     -------

@@ -21,7 +21,7 @@ from models.crops.options import TrainOptions
 from models.evaluation import macro_f1, paired_difference, score_model
 from models.explanation import sensor_of
 from tests.benchmarks.crop_sets import WorkSet, load
-from tests.benchmarks.crops import FOLDER, POINTS, table_of
+from tests.benchmarks.crops import FOLDER, POINTS, codes_of, table_of
 
 BALANCES: dict[str, dict[str, Any]] = {
     "as_it_is": {},
@@ -91,7 +91,7 @@ def _scored(work: WorkSet, tables: dict[str, pl.DataFrame]) -> list[dict[str, An
     rows, first = [], None
     for subject, table in tables.items():
         classes = table.columns[3:]
-        codes = np.array([classes.index(name) if name in classes else -1 for name in work.truth])
+        codes = codes_of(work, classes)
         values = table.select(classes).to_numpy()
         scores = score_model(values, codes, work.groups, np.random.default_rng(0))
         found = {name: scores[name] for name in ("macro_f1", "accuracy", "ece")}

@@ -195,7 +195,8 @@ def _block(fit: CrossFit, name: str) -> np.ndarray:
     return fit.probabilities.filter(pl.col("model") == name).select(_classes(fit)).to_numpy()
 
 
-def _codes(work: WorkSet, classes: list[str]) -> np.ndarray:
+def codes_of(work: WorkSet, classes: list[str]) -> np.ndarray:
+    """Return each parcel's true class as its place in `classes`, -1 where it is none of them."""
     place = {name: i for i, name in enumerate(classes)}
     return np.array([place.get(name, -1) for name in work.truth])
 
@@ -206,7 +207,7 @@ def _predicted(fit: CrossFit, name: str, work: WorkSet) -> np.ndarray:
 
 def _scored(work: WorkSet, fit: CrossFit, name: str, subject: str) -> list[dict[str, Any]]:
     rng = np.random.default_rng(0)
-    scores = score_model(_block(fit, name), _codes(work, _classes(fit)), work.groups, rng)
+    scores = score_model(_block(fit, name), codes_of(work, _classes(fit)), work.groups, rng)
     rows = [_row(work, subject, metric, estimate, "share") for metric, estimate in scores.items()]
     if name != ENSEMBLE:
         for column in ("fit_seconds", "predict_seconds"):
