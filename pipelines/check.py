@@ -16,6 +16,7 @@ from features.schema import OPTICAL_BANDS
 from features.schemes import read_schemes
 from models.clouds.options import LEARNED, ClearOptions
 from pipelines.config import RunConfig
+from pipelines.model_series import check_transfer
 from pipelines.read import bounds_of, declaration_options, imagery_options
 from pipelines.workspace import Workspace
 
@@ -58,6 +59,7 @@ def check_inputs(config: RunConfig, workspace: Workspace) -> str:
         Whatever a run would raise on these inputs before it reads pixels.
     """
     read_schemes(config.judge.schemes)
+    check_transfer(config.train.transfer)
     if config.simulate is not None and not (workspace.region / "declarations.gpkg").is_file():
         return _of_simulation(config)
     declarations, parcels, checks = read_declarations(

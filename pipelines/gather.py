@@ -15,6 +15,7 @@ from features.schemes import read_schemes
 from features.series import read_series
 from pipelines.config import RunConfig
 from pipelines.manifest import UNSEALED, git_commit, versions
+from pipelines.model_series import transferred_files
 from pipelines.read import declaration_options, read_declared
 from pipelines.receipt import Receipt, read_receipt
 from pipelines.workspace import Workspace
@@ -114,6 +115,7 @@ def input_hashes(config: RunConfig, workspace: Workspace) -> dict[str, str]:
         config.imagery.catalog,
     ]
     named += [config.weather, config.soil, config.elevation, *_local_assets(workspace)]
+    named += transferred_files(config.train.transfer)
     files = sorted({Path(name).absolute() for name in named if name and not is_remote(str(name))})
     inside = (workspace.folder / "region").absolute()
     outside = [path for path in files if path.is_file() and not (region and path.is_relative_to(inside))]

@@ -1,6 +1,7 @@
 """Probabilities become verdicts, and what is known of their error is written down."""
 
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
@@ -20,6 +21,7 @@ from pipelines.stage import Outcome, Progress, Stage
 from pipelines.workspace import Workspace
 
 RULES = ("schemes", "groups")  # options that name a table of rules
+LYING: dict[str, Any] = {"judge": set(RULES), "train": {"transfer": {"runs"}}}  # where files lie
 
 
 def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
@@ -62,7 +64,7 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
 def model_id(config: RunConfig, workspace: Workspace) -> str:
     """Return the hash of config, inputs and weights that every verdict carries.
 
-    The tables of rules count by their content: where a checkout lies changes nothing.
+    Tables of rules, and other runs, count by their content: where they lie changes nothing.
     """
     trained = read_receipt(workspace, "train")
     weights = (
@@ -76,7 +78,7 @@ def model_id(config: RunConfig, workspace: Workspace) -> str:
     )
     series = read_receipt(workspace, "fill")
     sections = {
-        name: getattr(config, name).model_dump(mode="json", exclude=set(RULES))
+        name: getattr(config, name).model_dump(mode="json", exclude=LYING.get(name))
         for name in ("folds", "train", "judge", "season")
     }
     known = {

@@ -13,6 +13,7 @@ from pipelines import audit
 from pipelines.config import RunConfig
 from pipelines.gather import BEFORE, gather, input_hashes
 from pipelines.manifest import git_commit, page_hash, versions, write_manifest
+from pipelines.model_series import starting_bundle
 from pipelines.receipt import read_receipt
 from pipelines.stage import Outcome, Progress, Stage
 from pipelines.workspace import Workspace
@@ -100,8 +101,9 @@ def _model_record(
         **{f"{row['metric']}.{row['crop_class']}": row["value"] for row in by_class.iter_rows(named=True)},
         **{f"{row['metric']}.fold_{row['fold']}": row["value"] for row in by_fold.iter_rows(named=True)},
     }
-    libraries = libraries_of(config.train.kind(name))
-    settings = dict(config.train.models.get(name, {}))
+    start = starting_bundle(config.train.transfer)
+    settings = dict((start.models if start else config.train.models)[name])
+    libraries = libraries_of(str(settings.get("model", name)))
     return ModelRecord(name, settings, figures, [workspace.models / name], libraries)
 
 

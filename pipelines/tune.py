@@ -7,7 +7,6 @@ from typing import Any, TypedDict
 import numpy as np
 import polars as pl
 
-from features.series import read_series
 from models.clouds.options import LEARNED
 from models.clouds.tuning import METRIC, tune_clouds
 from models.crops.catalogue import estimator_type
@@ -17,6 +16,7 @@ from models.tuning import Tuned, tune, write_best
 from pipelines.clear import fitting_blocks, read_blocks
 from pipelines.config import RunConfig
 from pipelines.main_job import display
+from pipelines.model_series import model_series
 from pipelines.read import read_declared, write_table
 from pipelines.stage import needed
 from pipelines.workspace import Workspace
@@ -91,7 +91,7 @@ def beside_other_models(table: pl.DataFrame, path: Path) -> pl.DataFrame:
 
 def _task(config: RunConfig, workspace: Workspace) -> tuple[Any, np.ndarray, np.ndarray]:
     """Return the series, classes and folds that a trial is scored on."""
-    declarations, series = read_declared(workspace), read_series(workspace.filled)
+    declarations, series = read_declared(workspace), model_series(config.train, workspace)
     options = config.folds
     plan = plan_folds(declarations, options.count, config.seed, options.by, options.block_metres)
     return series, declarations["crop_class"].fillna("").to_numpy().astype(str), plan.fold

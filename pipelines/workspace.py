@@ -23,6 +23,8 @@ class Workspace:
         self.observations = folder / "observations"
         self.series = folder / "series.nc"
         self.filled = folder / "filled.nc"
+        self.context = folder / "context.parquet"
+        self.weather = folder / "weather.parquet"
         self.models = folder / "models"
         self.probabilities = folder / "probabilities.parquet"
         self.inner = folder / "inner_probabilities.parquet"

@@ -15,6 +15,7 @@ import polars as pl
 import pytest
 import rasterio
 from polars import selectors
+from polars.testing import assert_frame_equal
 
 from features.observations import read_observations
 from pipelines.config import load_config
@@ -322,3 +323,35 @@ def test_help_answers_at_once() -> None:
         assert cropcheck("--help").returncode == 0
         seconds.append(time.perf_counter() - started)
     assert min(seconds) < 2.0  # 0.5 s on an idle machine; the bound leaves room for a busy one
+
+
+def taken_over(tiny: Path, folder: Path, use: str) -> Path:
+    """The tiny run trained anew with what a run (itself) lends."""
+    shutil.copytree(tiny, folder)
+    words = ("--set", f"train.transfer.runs=[{tiny}]", "--set", f"train.transfer.use={use}")
+    done = cropcheck("run", TINY, "--out", folder, *UNTRACKED, *words)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.mark.slow
+def test_models_of_a_run_judge_another_as_they_judged_their_own(tiny: Path, tmp_path: Path) -> None:
+    again = taken_over(tiny, tmp_path / "again", "load")
+    first, second = (pl.read_parquet(run / "probabilities.parquet") for run in (tiny, again))
+    single = pl.col("model") != "ensemble"
+    trained = pl.col("fold") >= 0
+    assert_frame_equal(first.filter(single & trained), second.filter(single & trained), abs_tol=1e-6)
+    inputs = json.loads((again / "manifest.json").read_text())["inputs"]
+    assert any(entry["path"].endswith("models/bundle.json") for entry in inputs)
+
+
+@pytest.mark.slow
+def test_a_pooled_run_accounts_for_its_own_parcels_alone(tiny: Path, tmp_path: Path) -> None:
+    pooled = taken_over(tiny, tmp_path / "pooled", "pool")
+    receipt = json.loads((pooled / "receipts" / "train.json").read_text())
+    assert [tally["came_in"] for tally in receipt["tallies"]] == [200]
+    assert receipt["facts"]["learnt_from"] == 400
+    assert len(pl.read_parquet(pooled / "verdicts.parquet")) == 200
+    classes = pl.read_parquet(pooled / "evaluation" / "classes.parquet")
+    alone = pl.read_parquet(tiny / "evaluation" / "classes.parquet")
+    assert classes["parcels"].sum() > 1.9 * alone["parcels"].sum()

@@ -6,12 +6,14 @@ import numpy as np
 import polars as pl
 import pytest
 
+from features.context import attach_context
 from features.errors import ModelError
 from models.crops.augmentation import AugmentationOptions, augment
 from models.crops.catalogue import build
-from models.crops.context import pool, with_context, with_weather
+from models.crops.context import pool, with_weather
 from models.crops.gradients import network_columns, network_contributions
 from models.crops.imbalance import BalanceOptions, Training, balance
+from models.crops.inputs import seen
 from models.crops.scaling import Scaler, Tensors
 from tests.crop_worlds import crop_world
 
@@ -116,10 +118,8 @@ def test_resampling_brings_classes_together_and_copies_are_not_the_same() -> Non
 def test_context_reaches_every_family_and_unknown_context_is_no_error() -> None:
     series, y, _ = crop_world()
     ids = series["parcel"].values.astype(str)[:150]
-    soil = ["clay", "loam", "sand"] * 50
-    table = pl.DataFrame({"parcel_id": ids, "elevation_m": np.arange(150.0), "soil": soil})
-    known = with_context(series, table, ["soil"])
-    assert list(known["variable"].values) == ["elevation_m", "soil_clay", "soil_loam", "soil_sand"]
+    table = pl.DataFrame({"parcel_id": ids, "elevation_m": np.arange(150.0), "soil_1": [0.0, 1.0] * 75})
+    known = attach_context(series, table)
     for name, options in {"lightgbm": {"rounds": 5}, "dense": {"epochs": 1, "least_updates": 20}}.items():
         model = build(name, **options).fit(known, y)
         assert np.isfinite(model.predict_proba(known)).all()
@@ -127,9 +127,18 @@ def test_context_reaches_every_family_and_unknown_context_is_no_error() -> None:
             model.predict_proba(series)
 
 
+def test_a_model_without_context_leaves_it_aside() -> None:
+    series, y, _ = crop_world(n=40)
+    model = build("dense", epochs=1, least_updates=20).fit(series, y)
+    table = pl.DataFrame({"parcel_id": series["parcel"].values.astype(str), "soil_1": np.ones(40)})
+    np.testing.assert_array_equal(
+        model.predict_proba(attach_context(series, table)), model.predict_proba(series)
+    )
+
+
 def test_weather_becomes_features_and_needs_one_row_a_step() -> None:
     series, _, _ = crop_world(n=8)
-    weather = pl.DataFrame({"gdd": np.arange(12.0), "rain": np.ones(12)})
+    weather = pl.DataFrame({"weather_gdd": np.arange(12.0), "weather_rain": np.ones(12)})
     found = with_weather(series, weather)
     assert list(found["feature"].values)[-2:] == ["weather_gdd", "weather_rain"]
     assert found["value"].sel(feature="weather_gdd", statistic="mean").values[3].tolist() == list(range(12))
@@ -137,10 +146,33 @@ def test_weather_becomes_features_and_needs_one_row_a_step() -> None:
         with_weather(series, weather.head(3))
 
 
+def test_weather_alone_does_not_make_a_parcel_seen() -> None:
+    series, _, _ = crop_world(n=8)
+    series["value"][3] = np.nan
+    known = seen(with_weather(series, pl.DataFrame({"weather_gdd": np.arange(12.0)})))
+    assert known.tolist() == [True, True, True, False, True, True, True, True]
+
+
 def test_two_seasons_pool_by_step_and_other_calendars_are_refused() -> None:
     one, two = crop_world(n=8)[0], crop_world(n=8, start="2025-03-01")[0]
-    both = pool([one, two])
+    both = pool(one, {"region_2025": two})
     assert both.sizes["parcel"] == 16
-    assert both["parcel"].values[8] == "2025:000000"
-    with pytest.raises(ModelError, match="differ in calendar"):
-        pool([one, crop_world(n=8, start="2025-04-01")[0]])
+    assert both["parcel"].values[[0, 8]].tolist() == ["000000", "region_2025/000000"]
+    np.testing.assert_array_equal(both["value"].values[8:], two["value"].values)
+    with pytest.raises(ModelError, match="later differs from this run in calendar"):
+        pool(one, {"later": crop_world(n=8, start="2025-04-01")[0]})
+    with pytest.raises(ModelError, match=r"other differs from this run in feature: \['ndvi'\]"):
+        pool(one, {"other": two.isel(feature=[0])})
+
+
+def test_context_that_one_season_lacks_is_unknown_there() -> None:
+    one, two = crop_world(n=2)[0], crop_world(n=2)[0]
+    ids = one["parcel"].values.astype(str)
+    hilly = attach_context(one, pl.DataFrame({"parcel_id": ids, "elevation_m": [5.0, 6.0]}))
+    sandy = attach_context(two, pl.DataFrame({"parcel_id": ids, "soil_1": [0.5, 1.0]}))
+    found = pool(hilly, {"a": sandy, "b": two})["context"]
+    assert found["variable"].values.tolist() == ["elevation_m", "soil_1"]
+    none = np.nan
+    np.testing.assert_array_equal(
+        found.values, [[5, none], [6, none], [none, 0.5], [none, 1], [none, none], [none, none]]
+    )

@@ -1,59 +1,13 @@
-"""What is known of a parcel beside its series: soil, elevation, and the weather before each step."""
+"""Series put beside what else is known: the weather before each step, and other seasons' parcels."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 
 import numpy as np
 import polars as pl
 import xarray as xr
 
 from features.errors import ModelError
-from features.schema import check_columns
 from models.crops.inputs import CONTEXT, DAYS_OF_GRACE, season_days
-
-MOST_CATEGORIES = 20
-
-
-def with_context(series: xr.Dataset, context: pl.DataFrame, categories: Sequence[str] = ()) -> xr.Dataset:
-    """Return the series with a `context (parcel, variable)` beside it.
-
-    Parameters
-    ----------
-    context
-        `parcel_id` and columns of numbers; a parcel without a row has unknown context.
-    categories
-        Columns that are names or codes, not amounts: each value becomes a column of zeros and ones.
-
-    Raises
-    ------
-    ModelError
-        Where a category has more values than models can use.
-    """
-    check_columns(context.columns, ["parcel_id", *categories], "The context table")
-    ids = pl.DataFrame({"parcel_id": series["parcel"].values.astype(str)})
-    table = ids.join(context, on="parcel_id", how="left", validate="1:1", maintain_order="left").drop(
-        "parcel_id"
-    )
-    columns: dict[str, np.ndarray] = {}
-    for name in table.columns:
-        columns |= (
-            _flags(name, table[name])
-            if name in categories
-            else {name: table[name].cast(pl.Float64).to_numpy()}
-        )
-    values = np.stack(list(columns.values()), axis=1).astype(np.float32)
-    return series.assign({CONTEXT: (("parcel", "variable"), values)}).assign_coords(variable=list(columns))
-
-
-def _flags(name: str, column: pl.Series) -> dict[str, np.ndarray]:
-    values = sorted(column.drop_nulls().unique().to_list())
-    if len(values) > MOST_CATEGORIES:
-        raise ModelError(
-            f"Context {name} has {len(values)} values; group them into {MOST_CATEGORIES} or fewer."
-        )
-    unknown = column.is_null().to_numpy()
-    return {
-        f"{name}_{value}": np.where(unknown, np.nan, (column == value).fill_null(False)) for value in values
-    }
 
 
 def with_weather(series: xr.Dataset, weather: pl.DataFrame) -> xr.Dataset:
@@ -62,8 +16,7 @@ def with_weather(series: xr.Dataset, weather: pl.DataFrame) -> xr.Dataset:
     Parameters
     ----------
     weather
-        One row a step, in order, of numbers, as `features.context.weather_before` gives; a `date` or
-        `datetime` column is left out.
+        One row a step, in order, of `weather_…` numbers, as `features.context.weather_before` gives.
 
     Raises
     ------
@@ -80,7 +33,6 @@ def with_weather(series: xr.Dataset, weather: pl.DataFrame) -> xr.Dataset:
     value = np.full((n, *step.shape, len(statistics)), np.nan, np.float32)
     value[..., 0] = step
     flat = np.zeros((n, *step.shape), np.float32)
-    names = [f"weather_{name}" for name in amounts.columns]
     axes = ("parcel", "time", "feature")
     extra = xr.Dataset(
         {
@@ -92,7 +44,7 @@ def with_weather(series: xr.Dataset, weather: pl.DataFrame) -> xr.Dataset:
         coords={
             "parcel": series["parcel"],
             "time": series["time"],
-            "feature": names,
+            "feature": amounts.columns,
             "statistic": statistics,
         },
     )
@@ -102,36 +54,50 @@ def with_weather(series: xr.Dataset, weather: pl.DataFrame) -> xr.Dataset:
     return joined.assign({CONTEXT: kept[CONTEXT]}) if CONTEXT in kept else joined
 
 
-def pool(seasons: Sequence[xr.Dataset]) -> xr.Dataset:
-    """Put several seasons' parcels into one series, step by step; the times are those of the first.
+def pool(own: xr.Dataset, others: Mapping[str, xr.Dataset]) -> xr.Dataset:
+    """Put the parcels of other seasons or regions behind one's own, step by step; the times are one's own.
 
-    Parcel ids gain the year in which their season ends, so that a parcel of two seasons stays two.
+    Their ids gain the name they are given under (`region_2023/17`), so that a parcel of two seasons stays
+    two. A context variable that one of them lacks is unknown there.
 
     Raises
     ------
     ModelError
-        Where seasons differ in features, statistics or calendar.
+        Where they differ in features, statistics or calendar.
     """
-    first = seasons[0]
-    years = [int(str(s["time"].values[-1].astype("datetime64[Y]"))) for s in seasons]
-    parts = []
-    for season, year in zip(seasons, years, strict=True):
-        _same_calendar(first, season)
-        names = [f"{year}:{name}" for name in season["parcel"].values.astype(str)]
-        kept = season[[v for v in ("value", "observed", "sigma", "filled_share", CONTEXT) if v in season]]
-        parts.append(kept.assign_coords(parcel=np.array(names, object), time=first["time"]))
+    parts = [_core(own)]
+    for label, other in others.items():
+        _same_calendar(own, other, label)
+        names = [f"{label}/{name}" for name in other["parcel"].values.astype(str)]
+        parts.append(_core(other).assign_coords(parcel=np.array(names, object), time=own["time"]))
+    known = [part["variable"].values.tolist() for part in parts if CONTEXT in part]
+    variables = list(dict.fromkeys(str(name) for names in known for name in names))
+    if variables:
+        parts = [_with_variables(part, variables) for part in parts]
     return xr.concat(parts, dim="parcel", join="exact", coords="minimal", compat="override")
 
 
-def _same_calendar(first: xr.Dataset, other: xr.Dataset) -> None:
+def _core(series: xr.Dataset) -> xr.Dataset:
+    return series[[v for v in ("value", "observed", "sigma", "filled_share", CONTEXT) if v in series]]
+
+
+def _with_variables(series: xr.Dataset, variables: list[str]) -> xr.Dataset:
+    if CONTEXT in series:
+        return series.reindex(variable=variables)
+    unknown = np.full((series.sizes["parcel"], len(variables)), np.nan, np.float32)
+    return series.assign({CONTEXT: (("parcel", "variable"), unknown)}).assign_coords(variable=variables)
+
+
+def _same_calendar(first: xr.Dataset, other: xr.Dataset, label: str) -> None:
     for axis in ("feature", "statistic"):
         if list(first[axis].values) != list(other[axis].values):
             raise ModelError(
-                f"Seasons differ in {axis}: {list(first[axis].values)} and {list(other[axis].values)}."
+                f"{label} differs from this run in {axis}: {list(other[axis].values)} where "
+                f"{list(first[axis].values)} are needed."
             )
     days, others = season_days(first["time"].values), season_days(other["time"].values)
     if len(days) != len(others) or np.abs(days - others).max() > DAYS_OF_GRACE:
         raise ModelError(
-            f"Seasons differ in calendar: {len(days)} steps from day {days[0]}, "
-            f"{len(others)} from day {others[0]}."
+            f"{label} differs from this run in calendar: {len(others)} steps from day {others[0]}, where "
+            f"{len(days)} from day {days[0]} are needed."
         )

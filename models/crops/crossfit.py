@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +11,21 @@ import polars as pl
 import xarray as xr
 
 from features.accounting import Tally, tally
+from models.crops.bundle import Bundle
 from models.crops.combination import combine, learn_weights
 from models.crops.estimator import CropEstimator
 from models.crops.fits import Fitted, Job, Progress, run_all
 from models.crops.inputs import seen, take
 from models.crops.options import TrainOptions
-from models.crops.task import Task, class_table, held_sets, make_task, partners, training_of
+from models.crops.task import (
+    Task,
+    class_table,
+    held_sets,
+    known_classes,
+    make_task,
+    partners,
+    training_of,
+)
 from models.labels import SUSPECTS, find_suspects
 
 ENSEMBLE = "ensemble"
@@ -60,6 +69,19 @@ class CrossFit:
     suspects: pl.DataFrame
     tally: Tally
 
+    def only(self, parcel_ids: Sequence[str]) -> "CrossFit":
+        """Return what was found of these parcels; classes, weights and models are those of all."""
+        kept = pl.col("parcel_id").is_in(list(parcel_ids))
+        known = set(self.probabilities["parcel_id"])
+        reasons = [None if name in known else "nothing_observed" for name in parcel_ids]
+        return replace(
+            self,
+            probabilities=self.probabilities.filter(kept),
+            inner=self.inner.filter(kept),
+            suspects=self.suspects.filter(kept),
+            tally=tally("train", "parcels", reasons),
+        )
+
 
 def cross_fit(
     series: xr.Dataset,
@@ -68,6 +90,7 @@ def cross_fit(
     options: TrainOptions,
     folder: Path | None = None,
     progress: Progress | None = None,
+    start: Bundle | None = None,
 ) -> CrossFit:
     """Fit every model once a fold and predict what it did not see.
 
@@ -83,6 +106,9 @@ def cross_fit(
         Where each finished fit is kept (`<model>/fold_<k>`), so that a second call does nothing twice.
     progress
         Called with fits done and in all.
+    start
+        Models of another run, in place of those that the options name: taken as they are, or trained
+        further, as `options.transfer.use` says.
 
     Raises
     ------
@@ -91,10 +117,15 @@ def cross_fit(
     """
     labels = np.array([name or "" for name in y])
     known = seen(series)
-    table = class_table(labels, np.where(known, folds, -1), options.least_parcels)
-    task = make_task(take(series, known), labels[known], np.asarray(folds)[known], options, table)
+    usable = np.where(known, folds, -1)
+    if start is None:
+        table = class_table(labels, usable, options.least_parcels)
+    else:
+        options = options.model_copy(update={"models": start.models})
+        table = known_classes(labels, usable, start.classes)
+    task = make_task(take(series, known), labels[known], np.asarray(folds)[known], options, table, start)
     jobs = [(name, held) for name in options.models for held in held_sets(task)]
-    if options.labels.method != "keep":
+    if options.labels.method != "keep" and not task.loads:
         task.suspects.update(_suspects(task))
     fitted = run_all(task, jobs, folder, progress)
     accounts = tally("train", "parcels", [None if ok else "nothing_observed" for ok in known])
@@ -121,7 +152,7 @@ def _gather(task: Task, fitted: dict[Job, Fitted], table: pl.DataFrame, accounts
     single = {k: np.stack([_spread(fitted[name, (k,)], n) for name in names]) for k in task.fold_numbers}
     weights, inner = {}, []
     for k in task.fold_numbers:
-        weights[k] = np.full(len(names), 1 / len(names))
+        weights[k] = task.start.weights_of(k) if task.start else np.full(len(names), 1 / len(names))
         if k in pairs:
             rows = np.flatnonzero(np.isin(task.folds, pairs[k]) & (task.folds != k))
             inside = np.stack([_spread(fitted[name, pairs[k]], n)[rows] for name in names])
@@ -130,6 +161,8 @@ def _gather(task: Task, fitted: dict[Job, Fitted], table: pl.DataFrame, accounts
             inner.append(_rows(task, rows, np.full(len(rows), k), names, inside, combine(inside, weights[k])))
     outer = np.stack([_merge(task, {k: single[k][m] for k in single}) for m in range(len(names))])
     ensemble = _merge(task, {k: combine(single[k], weights[k]) for k in single})
+    if task.start and task.loads:
+        ensemble = task.start.calibrator.apply(ensemble)
     timing = [(name, held[0], *fit.seconds) for (name, held), fit in fitted.items() if len(held) == 1]
     return CrossFit(
         probabilities=_rows(task, np.arange(n), task.folds, names, outer, ensemble),

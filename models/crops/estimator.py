@@ -24,6 +24,13 @@ class EstimatorOptions(Options):
     threads: int = Field(2, ge=1, description="Threads of the fit; the result does not depend on it.")
 
 
+class TuneFurther(Options):
+    """How a fitted network is trained further."""
+
+    epochs: int = Field(10, ge=1, description="Passes over the training parcels.")
+    learning_rate_share: float = Field(0.1, gt=0, le=1, description="Of the network's peak learning rate.")
+
+
 class CropEstimator(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped
     """Base of the crop estimators; subclasses fill `_fit`, `_scores`, `_write` and `_read`.
 
@@ -36,6 +43,7 @@ class CropEstimator(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
     name: ClassVar[str]
     options_type: ClassVar[type[EstimatorOptions]]
     storable: ClassVar[bool] = True
+    tunable: ClassVar[bool] = False  # whether a fitted one can be trained further
 
     def __init__(self, options: EstimatorOptions | None = None) -> None:
         self.options = options
@@ -72,6 +80,22 @@ class CropEstimator(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             )
         self._fit(series.isel(parcel=np.flatnonzero(keep)), codes, weight[keep])
         return self
+
+    def tune_further(
+        self,
+        series: xr.Dataset,
+        y: np.ndarray,
+        sample_weight: np.ndarray | None = None,
+        options: TuneFurther | None = None,
+    ) -> Self:
+        """Go on training from the present weights on other parcels of the same classes and layout.
+
+        Raises
+        ------
+        ModelError
+            Where the estimator cannot, a class is not among those it knows, or the series does not fit.
+        """
+        raise ModelError(f"{self.name} cannot be trained further; fit it anew.")
 
     def predict_proba(self, series: xr.Dataset) -> np.ndarray:
         """Return `(n, k)` float64 probabilities in the order of `classes_`; rows sum to 1."""

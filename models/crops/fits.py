@@ -69,16 +69,33 @@ def _run(task: Task, name: str, held: tuple[int, ...], folder: Path | None) -> F
 
 def _fit(task: Task, name: str, held: tuple[int, ...]) -> Fitted:
     started = time.perf_counter()
-    model = task.options.estimator(name, held[0])
-    rng = np.random.default_rng([task.options.seed, *held])
-    training = balance(training_of(task, held), task.options.balance, rng)
-    model.fit(training.series, training.y, training.weight)
+    model = _loaded(task, name, held) if task.loads else _trained(task, name, held)
     middle = time.perf_counter()
     rows = task.rows_of(held)
     probabilities = on_classes(model.predict_proba(take(task.series, rows)), model.classes_, task.classes)
-    seconds = (middle - started, time.perf_counter() - middle)
-    log.info("%s without fold %s: fitted on %d parcels in %.1f s", name, held, len(training.y), seconds[0])
-    return Fitted(model, rows, probabilities, seconds)
+    return Fitted(model, rows, probabilities, (middle - started, time.perf_counter() - middle))
+
+
+def _loaded(task: Task, name: str, held: tuple[int, ...]) -> CropEstimator:
+    assert task.start is not None
+    return task.start.estimator(name, held[0])
+
+
+def _trained(task: Task, name: str, held: tuple[int, ...]) -> CropEstimator:
+    """Fit anew, or train another run's network further."""
+    started = time.perf_counter()
+    rng = np.random.default_rng([task.options.seed, *held])
+    training = balance(training_of(task, held), task.options.balance, rng)
+    begun = task.start is not None and estimator_type(task.options.kind(name)).tunable
+    if begun:
+        model = _loaded(task, name, held)
+        model.tune_further(training.series, training.y, training.weight, task.options.transfer.tuning)
+    else:
+        model = task.options.estimator(name, held[0])
+        model.fit(training.series, training.y, training.weight)
+    what = ("trained further" if begun else "fitted", len(training.y), time.perf_counter() - started)
+    log.info("%s without fold %s: %s on %d parcels in %.1f s", name, held, *what)
+    return model
 
 
 def _keep(task: Task, fitted: Fitted, place: Path, key: str) -> None:

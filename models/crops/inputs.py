@@ -87,7 +87,9 @@ def conform(series: xr.Dataset, layout: Layout) -> xr.Dataset:
             + ". Build the series with the model's own features and calendar, or fit the model anew."
         )
     chosen = series.sel(feature=list(layout.features), statistic=list(layout.statistics))
-    return chosen.sel(variable=list(layout.context)) if layout.context else chosen
+    if layout.context:
+        return chosen.sel(variable=list(layout.context))
+    return chosen.drop_vars(CONTEXT, errors="ignore")
 
 
 def _difference(axis: str, expected: tuple[str, ...], found: tuple[str, ...]) -> str:
@@ -138,8 +140,9 @@ def context_of(series: xr.Dataset) -> np.ndarray:
 
 
 def seen(series: xr.Dataset) -> np.ndarray:
-    """Return `(n,)` bool: whether anything at all is known of the parcel."""
-    return np.asarray(np.isfinite(series["value"].values).any((1, 2, 3)))
+    """Return `(n,)` bool: whether anything at all is known of the parcel, beside the region's weather."""
+    own = [not str(name).startswith("weather_") for name in series["feature"].values]
+    return np.asarray(np.isfinite(series["value"].values[:, :, own]).any((1, 2, 3)))
 
 
 def take(series: xr.Dataset, rows: np.ndarray) -> xr.Dataset:

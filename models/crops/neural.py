@@ -4,7 +4,7 @@ import hashlib
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import xarray as xr
@@ -15,7 +15,8 @@ from features.files import atomic_path
 from models.backend import bring_up
 from models.crops.augmentation import AugmentationOptions, augment
 from models.crops.compiled import compile_network, lent, reset
-from models.crops.estimator import CropEstimator, EstimatorOptions
+from models.crops.estimator import CropEstimator, EstimatorOptions, TuneFurther
+from models.crops.inputs import conform
 from models.crops.scaling import Scaler, Tensors
 
 WEIGHTS = "weights.npz"
@@ -41,6 +42,7 @@ class NeuralClassifier(CropEstimator):
     """Base of the networks; a subclass gives `network`, the Keras graph from inputs to logits."""
 
     options_type: ClassVar[type[NeuralOptions]]
+    tunable: ClassVar[bool] = True
 
     @classmethod
     def network(cls, options: Any, series: Any, days: tuple[int, ...], n_classes: int) -> Any:
@@ -51,31 +53,28 @@ class NeuralClassifier(CropEstimator):
         self.scaler_ = Scaler.fitted(series)
         self._train(series, codes, weight, None)
 
-    def tune_further(self, series: xr.Dataset, y: np.ndarray, learning_rate_share: float = 0.1) -> None:
-        """Go on training from the present weights on other parcels of the same classes and layout.
-
-        Parameters
-        ----------
-        learning_rate_share
-            Of the peak learning rate in the options.
-
-        Raises
-        ------
-        ModelError
-            Where a class is not among those the model knows, or the series does not fit.
-        """
-        from models.crops.inputs import conform
-
-        unknown = sorted(set(np.asarray(y, str).tolist()) - set(self.classes_.tolist()))
-        if unknown:
+    def tune_further(
+        self,
+        series: xr.Dataset,
+        y: np.ndarray,
+        sample_weight: np.ndarray | None = None,
+        options: TuneFurther | None = None,
+    ) -> Self:
+        """Go on training from the present weights; see the base."""
+        y, chosen = np.asarray(y, str), options or TuneFurther()
+        weight = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, float)
+        self._check(series, y, weight)
+        if unknown := sorted(set(y.tolist()) - set(self.classes_.tolist())):
+            known = self.classes_.tolist()
             raise ModelError(
-                f"{self.name} does not know {unknown}; fine-tune with its classes "
-                f"{self.classes_.tolist()} or "
-                "train anew."
+                f"{self.name} does not know {unknown}; fine-tune with its classes {known} or train anew."
             )
-        codes = np.searchsorted(self.classes_, np.asarray(y, str))
-        share = learning_rate_share
-        self._train(conform(series, self.layout_), codes, np.ones(len(codes)), self.weights_, share)
+        keep = np.flatnonzero(weight > 0)
+        self.options = self.settings.model_copy(update={"epochs": chosen.epochs})
+        fitting = conform(series, self.layout_).isel(parcel=keep)
+        codes = np.searchsorted(self.classes_, y[keep])
+        self._train(fitting, codes, weight[keep], self.weights_, chosen.learning_rate_share)
+        return self
 
     def _train(
         self,

@@ -1,11 +1,13 @@
 """What can be chosen about training: which models, how combined, what of rare and wrong labels."""
 
+from pathlib import Path
 from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from features.options import Options
 from models.crops.catalogue import build
+from models.crops.estimator import TuneFurther
 from models.crops.imbalance import BalanceOptions
 from models.labels import LabelOptions
 
@@ -23,6 +25,30 @@ class ExplanationOptions(Options):
     )
 
 
+class TransferOptions(Options):
+    """What is taken over from finished runs of other seasons or regions."""
+
+    runs: tuple[Path, ...] = Field(
+        (), description="Output folders of these runs; a bundle's own folder serves load and tune too."
+    )
+    use: Literal["pool", "load", "tune"] = Field(
+        "pool",
+        description="pool: their parcels are learnt from beside one's own, in the same folds; load: their "
+        "models judge as they are; tune: their networks are trained further, and trees fitted anew. With "
+        "load and tune the models are those of the bundle, and train.models has no say.",
+    )
+    sha256: str | None = Field(
+        None, pattern=r"^[0-9a-f]{64}$", description="Of bundle.json: another is refused."
+    )
+    tuning: TuneFurther = TuneFurther()
+
+    @model_validator(mode="after")
+    def _one_bundle(self) -> Self:
+        if self.use != "pool" and len(self.runs) > 1:
+            raise ValueError(f"use: {self.use} takes the models of one run; {len(self.runs)} are named")
+        return self
+
+
 class TrainOptions(Options):
     """The train stage."""
 
@@ -32,6 +58,13 @@ class TrainOptions(Options):
         description="Models by name, each with its own options where they differ from its defaults; "
         "`model` says which estimator a name of one's own stands for.",
     )
+    context: tuple[Literal["weather", "soil", "elevation"], ...] | None = Field(
+        None,
+        description="What is known beside the series that models read; null: soil and elevation where the "
+        "region has them, and weather where other seasons are taken over, for within one it tells no parcels "
+        "apart.",
+    )
+    transfer: TransferOptions = TransferOptions()
     combination: Literal["learnt", "mean"] = Field(
         "learnt", description="Weights of the ensemble: learnt inside the training folds, or all the same."
     )

@@ -10,6 +10,7 @@ import xarray as xr
 
 from features.errors import ModelError
 from features.files import fingerprint
+from models.crops.bundle import Bundle
 from models.crops.imbalance import Training
 from models.crops.inputs import CONTEXT, take
 from models.crops.options import TrainOptions
@@ -25,7 +26,13 @@ class Task:
     options: TrainOptions
     classes: tuple[str, ...]
     digest: str
+    start: Bundle | None = None  # models of another run, to judge with or to train further
     suspects: dict[tuple[int, ...], pl.DataFrame] = field(default_factory=dict)
+
+    @property
+    def loads(self) -> bool:
+        """Whether models are taken as they are, and none is trained."""
+        return self.start is not None and self.options.transfer.use == "load"
 
     @property
     def fold_numbers(self) -> list[int]:
@@ -55,15 +62,31 @@ def class_table(y: np.ndarray, folds: np.ndarray, least: int) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
+def known_classes(y: np.ndarray, folds: np.ndarray, known: Sequence[str]) -> pl.DataFrame:
+    """Say of each class, declared here or not, whether the models of another run know it."""
+    declared = class_table(y, folds, 0)
+    absent = [name for name in known if name not in set(declared["crop_class"])]
+    added = declared.clear(len(absent)).with_columns(
+        pl.Series("crop_class", absent, pl.String), parcels=pl.lit(0, pl.Int32), folds=pl.lit(0, pl.Int32)
+    )
+    in_models = pl.col("crop_class").is_in(list(known))
+    reason = pl.when(~in_models).then(pl.lit("unknown_to_the_models"))
+    return pl.concat([declared, added]).with_columns(trained=in_models, reason=reason).sort("crop_class")
+
+
 def make_task(
-    series: xr.Dataset, y: np.ndarray, folds: np.ndarray, options: TrainOptions, table: pl.DataFrame
+    series: xr.Dataset,
+    y: np.ndarray,
+    folds: np.ndarray,
+    options: TrainOptions,
+    table: pl.DataFrame,
+    start: Bundle | None = None,
 ) -> Task:
     """Return the task of the parcels that can be trained on; raises ModelError where too few are left."""
     classes = tuple(table.filter("trained")["crop_class"].to_list())
     folds = np.where(np.isin(y, classes), folds, -1)
-    task = Task(
-        series, np.where(folds >= 0, y, ""), folds, options, classes, _digest(series, y, folds, options)
-    )
+    digest = _digest(series, y, folds, options, start)
+    task = Task(series, np.where(folds >= 0, y, ""), folds, options, classes, digest, start)
     if len(classes) < 2 or len(task.fold_numbers) < 2:
         why = ", ".join(
             f"{row['crop_class']}: {row['reason']}" for row in table.rows(named=True) if row["reason"]
@@ -77,7 +100,9 @@ def make_task(
     return task
 
 
-def _digest(series: xr.Dataset, y: np.ndarray, folds: np.ndarray, options: TrainOptions) -> str:
+def _digest(
+    series: xr.Dataset, y: np.ndarray, folds: np.ndarray, options: TrainOptions, start: Bundle | None
+) -> str:
     names = [name for name in ("value", "observed", CONTEXT) if name in series]
     parts = [
         fingerprint([str(v) for v in series[axis].values])
@@ -86,7 +111,9 @@ def _digest(series: xr.Dataset, y: np.ndarray, folds: np.ndarray, options: Train
     parts += [
         hashlib.sha256(np.ascontiguousarray(series[name].values).tobytes()).hexdigest() for name in names
     ]
-    chosen = [options.balance.model_dump(), options.labels.model_dump()]
+    chosen: list[object] = [options.balance.model_dump(), options.labels.model_dump()]
+    if start is not None:
+        chosen += [start.digest, options.transfer.model_dump(mode="json", exclude={"runs"})]
     return fingerprint([*parts, y.tolist(), folds.tolist(), *chosen])
 
 
@@ -104,7 +131,8 @@ def held_sets(task: Task) -> list[tuple[int, ...]]:
 def partners(task: Task) -> dict[int, tuple[int, int]]:
     """Return for each fold the pair it is left out with; empty where no weights are to be learnt."""
     numbers = task.fold_numbers
-    if task.options.combination != "learnt" or len(task.options.models) < 2 or len(numbers) < 3:
+    learns = task.options.combination == "learnt" and not task.loads
+    if not learns or len(task.options.models) < 2 or len(numbers) < 3:
         return {}
     found = {}
     for first, second in zip(numbers[::2], numbers[1::2], strict=False):
