@@ -187,11 +187,15 @@ def _extract(declarations: gpd.GeoDataFrame, path: Path, operations: list[str]) 
     with open_raster(str(path)) as raster:
         if raster.crs is None:
             raise ConfigError(f"{path} has no coordinate system; write one into it (gdal_edit -a_srs).")
-        outlines = declarations.loc[usable, ["geometry"]].to_crs(raster.crs)
-        found = exact_extract(raster, outlines, operations) if usable.any() else []
+        outlines = (
+            declarations.loc[usable, ["geometry"]].to_crs(raster.crs).assign(row=np.flatnonzero(usable))
+        )
+        by_block = {"strategy": "raster-sequential", "include_cols": ["row"]}
+        found = exact_extract(raster, outlines, operations, **by_block) if usable.any() else []
     rows: list[dict[str, Any]] = [{} for _ in range(len(declarations))]
-    for position, feature in zip(np.flatnonzero(usable), found, strict=True):
-        rows[position] = {name: value for name, value in feature["properties"].items() if value is not None}
+    for properties in (dict(feature["properties"]) for feature in found):
+        at = properties.pop("row")
+        rows[at] = {name: value for name, value in properties.items() if value is not None}
     return rows
 
 

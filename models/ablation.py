@@ -85,8 +85,8 @@ def kind_of(name: str) -> str:
 
     Examples
     --------
-    >>> [kind_of(name) for name in ("s0vv_db_r037", "ndvi", "weather_gdd", "soil_3", "elevation")]
+    >>> [kind_of(name) for name in ("s0vv_db_r037", "ndvi", "weather_gdd", "soil_3", "slope")]
     ['s1', 's2', 'weather', 'soil', 'elevation']
     """
-    named = next((kind for kind in KINDS[2:] if name.startswith(kind)), None)
+    named = "elevation" if name == "slope" else next((k for k in KINDS[2:] if name.startswith(k)), None)
     return named or sensor_of(name)

@@ -1,4 +1,4 @@
-"""Crop typing, one choice at a time: rare classes, varied training series, and each kind of input left out.
+"""Crop typing, one choice at a time: rare classes, varied training series, members, and inputs left out.
 
 `uv run python -m tests.benchmarks.crop_choices [--sets …] [--run DIR] [--json FILE]`, on the folds and the
 scorer of the crop benchmark; finished fits are not done twice. Each subject is beside its base:
@@ -15,13 +15,12 @@ import numpy as np
 import polars as pl
 import xarray as xr
 
-from models.crops.crossfit import cross_fit
-from models.crops.inputs import CONTEXT
+from models.ablation import parts_of
+from models.crops.crossfit import ENSEMBLE, cross_fit
 from models.crops.options import TrainOptions
 from models.evaluation import macro_f1, paired_difference, score_model
-from models.explanation import sensor_of
 from tests.benchmarks.crop_sets import WorkSet, load
-from tests.benchmarks.crops import FOLDER, POINTS, codes_of, table_of
+from tests.benchmarks.crops import FOLDER, POINTS, SETTINGS, codes_of, table_of
 
 BALANCES: dict[str, dict[str, Any]] = {
     "as_it_is": {},
@@ -36,8 +35,16 @@ AUGMENTATIONS: dict[str, dict[str, float]] = {
     "dropped_dates": {"dropped_dates": 0.15},
     "scaled_reflectance": {"scaled_reflectance": 0.1},
 }
-INPUTS = ("everything", "without_weather", "without_terrain", "without_s1", "without_s2")
-Subject = tuple[str, dict[str, Any], dict[str, Any], xr.Dataset]  # model, its options, balance, series
+MEMBERS: dict[str, tuple[str, ...]] = {  # the first as conf/synthetic.yaml has them
+    "lightgbm+dense+lstm": ("lightgbm", "dense", "lstm"),
+    "lightgbm+dense": ("lightgbm", "dense"),
+    "lightgbm+dense+tempcnn": ("lightgbm", "dense", "tempcnn"),
+    "lightgbm+dense+lstm+tempcnn": ("lightgbm", "dense", "lstm", "tempcnn"),
+}
+Models = dict[str, dict[str, Any]]
+Subject = tuple[Models, dict[str, Any], xr.Dataset]  # models with their options, balance, series
+LIGHTGBM: Models = {"lightgbm": {}}
+BASE = next(iter(MEMBERS))
 NETWORK: dict[str, Any] = {"epochs": 15, "least_updates": 150}
 
 
@@ -46,43 +53,38 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sets", nargs="*", default=POINTS, choices=(*POINTS, "synthetic"))
     parser.add_argument("--run", type=Path, help="folder of a finished simulated run, for 'synthetic'")
-    parser.add_argument("--networks", action="store_true", help="compare augmentation too")
+    parser.add_argument(
+        "--networks", action="store_true", help="compare augmentation and the members of the ensemble too"
+    )
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     data = Path(os.environ.get("CROPCHECK_DATA", "../shared/data"))
     rows: list[dict[str, Any]] = []
     for name in arguments.sets:
         work = load(name, data, arguments.run)
-        rows += compared(work, "balance", {k: ("lightgbm", {}, v, work.series) for k, v in BALANCES.items()})
-        inputs = {k: ("lightgbm", {}, {}, left_with(work.series, k)) for k in INPUTS}
-        rows += compared(work, "inputs", inputs)
+        rows += compared(work, "balance", {k: (LIGHTGBM, v, work.series) for k, v in BALANCES.items()})
+        parts = parts_of(work.series)
+        rows += compared(work, "inputs", {k: (LIGHTGBM, {}, part) for k, part in parts.items()})
         if arguments.networks:
-            own = {k: {**NETWORK, "augmentation": v} for k, v in AUGMENTATIONS.items()}
-            rows += compared(work, "augmentation", {k: ("dense", v, {}, work.series) for k, v in own.items()})
+            varied = {k: {"dense": {**NETWORK, "augmentation": v}} for k, v in AUGMENTATIONS.items()}
+            rows += compared(work, "augmentation", {k: (v, {}, work.series) for k, v in varied.items()})
+            own = SETTINGS.get(name, {})
+            pools = {k: {one: own.get(one, {}) for one in names} for k, names in MEMBERS.items()}
+            rows += compared(work, "members", {k: (v, {}, work.series) for k, v in pools.items()})
+            rows += compared(work, "members_inputs", {k: (pools[BASE], {}, v) for k, v in parts.items()})
     print(table_of(rows))
     if arguments.json:
         arguments.json.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
 
 
-def left_with(series: xr.Dataset, what: str) -> xr.Dataset:
-    """Return the series without one kind of input."""
-    if what == "without_terrain":
-        return series.drop_vars([CONTEXT, "variable"])
-    kind = {"without_weather": "context", "without_s1": "s1", "without_s2": "s2"}.get(what)
-    keep = [sensor_of(str(name)) != kind for name in series["feature"].values]
-    return series.isel(feature=np.flatnonzero(keep))
-
-
 def compared(work: WorkSet, what: str, subjects: dict[str, Subject]) -> list[dict[str, Any]]:
     """Cross-fit each subject, and score it beside the first."""
     tables = {}
-    for name, (model, own, balance, series) in subjects.items():
-        options = TrainOptions.model_validate(
-            {"models": {model: own}, "balance": balance, "combination": "mean", "threads": 1}
-        )
-        folder = FOLDER / "choices" / work.name / what / name
+    for name, (models, balance, series) in subjects.items():
+        options = TrainOptions.model_validate({"models": models, "balance": balance, "threads": 1})
+        folder = FOLDER / "choices" / work.name / what / ("" if what == "members" else name)
         fit = cross_fit(series, work.y.tolist(), work.folds, options, folder)
-        tables[f"{what}:{name}"] = fit.probabilities.filter(pl.col("model") == model)
+        tables[f"{what}:{name}"] = fit.probabilities.filter(pl.col("model") == ENSEMBLE)
     return _scored(work, tables)
 
 

@@ -11,7 +11,10 @@ import xarray as xr
 from sklearn.model_selection import StratifiedKFold
 
 from features.schema import make_series
+from models.crops.options import TrainOptions
 from models.splits import plan_folds
+from pipelines.model_series import model_series
+from pipelines.workspace import Workspace
 
 NODATA = 65535
 LEAST = 10  # points of a class
@@ -178,9 +181,7 @@ def _indices(block: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 def synthetic(run: Path) -> WorkSet:
     """A finished run of the simulated region: declared classes learnt from, the hidden truth scored."""
-    from features.series import read_series
-
-    series = read_series(run / "filled.nc").load()
+    series = model_series(TrainOptions(), Workspace(run))
     where = gpd.read_parquet(run / "declarations.parquet").set_index("parcel_id", drop=False)
     where = where.loc[series["parcel"].values.astype(str)].reset_index(drop=True)
     truth = pl.read_parquet(next((run / "region").rglob("truth.parquet")))
