@@ -1,9 +1,10 @@
 """What another season lends: a season judged by its own models, by those of the season before, and by both.
 
 `uv run python -m tests.benchmarks.transfer FIRST SECOND [--config FILE] [--set KEY=VALUE] [--json FILE]`, the
-output folders of two runs of one region, the first trained, the second filled. The second is trained and judged anew: on its own parcels alone
-(`own`), by the first's models as they are (`load`), by its networks trained further (`tune`), and on the
-parcels of both (`pool`). Scored on the hidden truth of the second; intervals by bootstrap over groups.
+output folders of two runs of one region, the first trained, the second filled. The second is trained and
+judged anew: on its own parcels alone (`own`), by the first's models as they are (`load`), by its networks
+trained further (`tune`), and on the parcels of both (`pool`). Scored on the hidden truth of the second;
+intervals by bootstrap over groups.
 """
 
 import argparse
