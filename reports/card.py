@@ -1,5 +1,6 @@
 """The model card: what the model was trained on and where it is weak, from the stored figures alone."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,14 @@ class Card:
     weak: list[tuple[str, q.Share]]  # what it is worst at
     models: list[str]
     folds: int
+    lent: str  # what was taken over from other runs
+
+
+LENT = {
+    "pool": "learnt too from the parcels of {runs}",
+    "load": "models as {runs} fitted them, none trained here",
+    "tune": "networks that {runs} fitted, trained further here; trees fitted here",
+}
 
 
 def model_card(run: RunTables, quality: q.Quality) -> Card:
@@ -38,8 +47,16 @@ def model_card(run: RunTables, quality: q.Quality) -> Card:
         not_monitorable=_not_monitorable(run),
         weak=_weak(run, quality),
         models=[clean(name) for name in models],
-        folds=int(run.verdicts["fold"].n_unique()),
+        folds=int(run.verdicts.filter(pl.col("fold") >= 0)["fold"].n_unique()),
+        lent=_lent(run),
     )
+
+
+def _lent(run: RunTables) -> str:
+    """Return what was taken over from other runs; nothing where all was learnt here."""
+    facts: Mapping[str, Any] = run.lineage.get("folds") or {}
+    use = LENT.get(facts.get("transfer", ""))
+    return use.format(runs=", ".join(clean(name) for name in facts["runs"])) if use else ""
 
 
 def _not_monitorable(run: RunTables) -> list[dict[str, Any]]:

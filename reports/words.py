@@ -8,6 +8,8 @@ from reports.translation import Text
 
 _RADAR = re.compile(r"^(?P<base>s0\w*?|coh\w*?|rvi|ratio\w*?)(?:_r(?P<orbit>\d+))?$")
 
+_SOIL = re.compile(r"^soil_(?P<number>\d+)$")
+
 
 def sensor_of(feature: str) -> str:
     """Return `s1` or `s2`, or `context` for weather, soil and terrain.
@@ -30,7 +32,11 @@ def feature_words(feature: str, text: Text) -> str:
     >>> from reports.translation import translation
     >>> feature_words("s0vh_db_r037", translation("en")), feature_words("B11", translation("en"))
     ('Radar VH, orbit 37', 'Band B11')
+    >>> feature_words("soil_3", translation("en"))
+    'Soil class 3'
     """
+    if soil := _SOIL.match(feature):
+        return text("feature.soil_class", number=soil["number"])
     found = _RADAR.match(feature)
     base, orbit = (found["base"], found["orbit"]) if found else (feature, None)
     words = text("feature.band", band=base) if base in OPTICAL_BANDS else text.get(f"feature.{base}", base)

@@ -210,6 +210,14 @@ def test_nothing_judged_at_all_still_gives_pages(tmp_path: Path) -> None:
     assert len(write_reports(run, tmp_path, OPTIONS)) == 3
 
 
+def test_the_auditor_reads_what_was_taken_over(tmp_path: Path) -> None:
+    facts = {"transfer": "load", "runs": ["region_2023"]}
+    run = make_run(60, 1, lineage={"folds": facts})
+    page = write_auditor(run, tmp_path, OPTIONS).read_text()
+    assert "models as region_2023 fitted them, none trained here" in page
+    assert "Taken over" not in write_auditor(make_run(60, 1), tmp_path, OPTIONS).read_text()
+
+
 def test_drift_is_shown_when_an_earlier_run_is_given(tmp_path: Path) -> None:
     run = make_run(120, 2, previous=make_run(120, 1))
     page = write_auditor(run, tmp_path, OPTIONS).read_text()
