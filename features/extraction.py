@@ -12,6 +12,7 @@ import polars as pl
 from odc.geo.geobox import GeoBox
 
 from features.accounting import Tally, tally
+from features.blockcontext import BlockContext
 from features.extract_options import ExtractOptions
 from features.files import atomic_path, code_version, fingerprint
 from features.fills import Fill, bands_of_all, plan_fill, run_fill
@@ -36,6 +37,7 @@ def extract(
     remover: Any = None,
     progress: Progress | None = None,
     executor: Executor = one_by_one,
+    context: BlockContext | None = None,
 ) -> tuple[pl.DataFrame, Tally]:
     """Extract every acquisition over every parcel of its tile into `folder`.
 
@@ -55,6 +57,8 @@ def extract(
         Called with units done and in all.
     executor
         Where the units run; `one_by_one` runs them in this process.
+    context
+        Maps and weather that the remover is told of every block; nothing by default.
 
     Returns
     -------
@@ -72,7 +76,7 @@ def extract(
     tiles = {sensor: assign_tiles(buffered, grids) for sensor, grids in _by_sensor(work.references).items()}
     check_overlap(tiles, declarations, work.references)
     files = write_tiles(folder, work.references, buffered, declarations["parcel_id"].to_numpy(), tiles)
-    ran = _run(work, work.rows, files, options, folder, remover, progress, executor)
+    ran = _run(work, work.rows, files, options, folder, remover, progress, executor, context)
     outcomes = _with_unread(work, ran.outcomes)
     _write_index(folder, ran.units, outcomes)
     return parcel_table(declarations, buffered, tiles, ran.pixels), _account(outcomes)
@@ -94,6 +98,7 @@ def _run(
     remover: Any,
     progress: Progress | None,
     executor: Executor,
+    context: BlockContext | None = None,
 ) -> _Ran:
     """Coverage, then every unit of these rows whose tile holds parcels."""
     lost = {outcome.item_id for outcome in work.aside}
@@ -101,7 +106,8 @@ def _run(
     pixels = cover_tiles(rows, files, options, folder, executor)
     plain = [row for row in rows if remover is None or row["sensor"] != "s2"]
     units = [_unit(row, files[row["sensor"], row["tile"]], options, folder) for row in plain]
-    fills = [] if remover is None else _plan_fills(rows, files, options, folder, remover)
+    told = context or BlockContext()
+    fills = [] if remover is None else _plan_fills(rows, files, options, folder, remover, told)
     counter = _Counter(len(units) + sum(len(fill.blocks) for fill in fills if not fill.is_done), progress)
     outcomes = []
     for outcome in executor(run_unit, units):
@@ -176,6 +182,7 @@ def _plan_fills(
     options: ExtractOptions,
     folder: Path,
     remover: Any,
+    context: BlockContext,
 ) -> list[Fill]:
     """One fill per optical tile; the remover may draw on radar of the same coordinate system that nests
     in it."""
@@ -184,7 +191,8 @@ def _plan_fills(
         own = [row for row in rows if row["sensor"] == "s2" and row["tile"] == tile]
         radar = [row for row in rows if row["sensor"] == "s1" and row["epsg"] == own[0]["epsg"]]
         units = [_unit(row, files["s2", tile], options, folder) for row in own]
-        fills.append(plan_fill(tile, own, radar, units, files["s2", tile], folder, options, remover, bands))
+        parcels = files["s2", tile]
+        fills.append(plan_fill(tile, own, radar, units, parcels, folder, options, remover, bands, context))
     return fills
 
 

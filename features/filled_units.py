@@ -22,6 +22,7 @@ import polars as pl
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
+from features.blockcontext import BlockContext
 from features.coverage import Coverage
 from features.errors import ImageryError
 from features.extract_options import ExtractOptions
@@ -53,6 +54,7 @@ class BlockUnit:
     part: Path  # folder to write
     options: ExtractOptions
     remover: Any
+    context: BlockContext
 
 
 @dataclass(frozen=True)
@@ -125,7 +127,7 @@ def _read(unit: BlockUnit) -> _Held:
     failed: dict[str, ImageryError] = {}
     table = pl.DataFrame(list(unit.rows), schema=ACQUISITIONS)
     stack = read_stack(table, grid, unit.bands, unit.options.mask, unit.polarisations, failed)
-    return _Held(unit, cuts, stack, failed)
+    return _Held(unit, cuts, unit.context.laid_on(stack, grid), failed)
 
 
 def _fill(held: _Held) -> _Held:

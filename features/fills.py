@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from features.blockcontext import BlockContext
 from features.errors import CropcheckError, ImageryError
 from features.extract_options import ExtractOptions
 from features.files import fingerprint, write_json
@@ -56,6 +57,7 @@ def plan_fill(
     options: ExtractOptions,
     remover: Any,
     bands: tuple[str, ...],
+    context: BlockContext,
 ) -> Fill:
     """Plan one tile.
 
@@ -70,6 +72,8 @@ def plan_fill(
         Fitted, with `fill` and `save`; where blocks are run in other processes, small and to be pickled.
     bands
         Those the remover learnt, in its order.
+    context
+        What the remover is told of every block beside its imagery.
 
     Raises
     ------
@@ -78,14 +82,14 @@ def plan_fill(
     """
     scene = _common_scene(rows, options)
     parts, passes = [unit.part.name for unit in units], [row["item_id"] for row in radar]
-    key = fingerprint([key_of(remover), parts, passes])[:16]
+    key = fingerprint([key_of(remover), parts, passes, context.key])[:16]
     here = folder / "parts" / tile
     polarisations = tuple(p for p in POLARISATIONS if any(p in assets_by_band(row) for row in radar))
     blocks = tuple(
         BlockUnit(
             (*rows, *radar), scene, block, bands, polarisations, parcels, folder / "coverage",
             folder / "blocks" / f"{tile}-{key}" / f"{block.rows.start}-{block.columns.start}", options,
-            remover,
+            remover, context,
         )
         for block in scene.blocks(options.clear_block_px)
     )  # fmt: skip

@@ -6,6 +6,7 @@ import numpy as np
 import xarray as xr
 from scipy.ndimage import uniform_filter
 
+from features.blockcontext import WEATHER_DAYS
 from features.errors import ModelError
 from features.schema import check_stack
 
@@ -29,7 +30,7 @@ class Cube:
     backscatter, radar_days, radar_orbits
         `(radar_time, channel, y, x)` float32 with NaN where unseen, its dates and its orbit labels.
     context
-        channel name -> `(y, x)` or `(time, y, x)` float32.
+        channel name -> `(y, x)` or `(time, y, x)` float32; weather as `weather:<variable>`.
     parcels
         `(y, x)` bool, pixels inside parcels; None where unknown.
     """
@@ -185,16 +186,34 @@ def _radar(stack: xr.Dataset) -> dict[str, np.ndarray]:
 
 
 def _context(stack: xr.Dataset) -> dict[str, np.ndarray]:
-    """Return the context channels by name; daily weather is constant over the tile at each frame."""
+    """Return the context channels by name."""
     channels: dict[str, np.ndarray] = {}
-    if "context" in stack:
-        for name in stack["channel"].values:
-            channels[str(name)] = np.asarray(stack["context"].sel(channel=name).values, np.float32)
-    if "weather" in stack:
-        y, x = stack.sizes["y"], stack.sizes["x"]
-        weather = stack["weather"].rolling(day=30, min_periods=1).mean()
-        at_frames = weather.sel(day=stack["time"], method="nearest")
-        for name in stack["variable"].values:
-            values = np.asarray(at_frames.sel(variable=name).values, np.float32)
-            channels[str(name)] = np.broadcast_to(values[:, None, None], (len(values), y, x))
-    return channels
+    for variable, names in (("context", "channel"), ("dated_context", "dated_channel")):
+        if variable in stack:
+            for name in stack[names].values:
+                channels[str(name)] = np.asarray(stack[variable].sel({names: name}).values, np.float32)
+    return channels | _weather(stack) if "weather" in stack else channels
+
+
+def _weather(stack: xr.Dataset) -> dict[str, np.ndarray]:
+    """Return `weather:<variable>`, constant over the tile: at each frame the mean of its own day (UTC) and of
+    the 29 before, as far as the table goes back.
+
+    Raises
+    ------
+    ModelError
+        Where a day is left out of the table, or it does not hold a frame's own.
+    """
+    days = stack["day"].values.astype("datetime64[D]")
+    frames = stack["time"].values.astype("datetime64[D]")
+    if (np.diff(days) != DAY).any() or not np.isin(frames, days).all():
+        raise ModelError(
+            "The stack's weather must hold every day in order, from the first frame to the last."
+        )
+    means = stack["weather"].rolling(day=WEATHER_DAYS, min_periods=1).mean().transpose("day", "variable")
+    at_frames = means.values[np.searchsorted(days, frames)].astype(np.float32)
+    shape = (len(frames), stack.sizes["y"], stack.sizes["x"])
+    return {
+        f"weather:{name}": np.broadcast_to(values[:, None, None], shape)
+        for name, values in zip(stack["variable"].values, at_frames.T, strict=True)
+    }

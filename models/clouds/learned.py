@@ -215,6 +215,13 @@ class Learned(ABC):
 
     def _mark(self, windows: Windows) -> str:
         data = [
-            [float(np.nansum(c.reflectance)), int(c.clear.sum())] for c in windows.train + windows.validate
+            [float(np.nansum(c.reflectance)), int(c.clear.sum()), *_beside(c)]
+            for c in windows.train + windows.validate
         ]
         return fingerprint({"options": self.options.model_dump(mode="json"), "data": data})
+
+
+def _beside(cube: Cube) -> list[float]:
+    """Sums of what a cube holds beside imagery."""
+    parcels = [] if cube.parcels is None else [float(cube.parcels.sum())]
+    return [float(np.nansum(cube.context[name])) for name in sorted(cube.context)] + parcels

@@ -39,7 +39,8 @@ class ClearOptions(Options):
     )
     agricultural_only: bool = Field(False, description="NDVI term on pixels inside parcels only")
     context: tuple[str, ...] = Field(
-        (), description="names of extra channels of the stack: soil, elevation, weather"
+        (),
+        description="extra channels of the networks: soil, elevation, weather, names of the config's rasters",
     )
     reduce: int | None = Field(
         None,

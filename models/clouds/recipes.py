@@ -25,11 +25,9 @@ def make_recipe(cubes: list[Cube], options: ClearOptions, name: str, sources: So
     with_radar = options.inputs != "s2" and first.backscatter is not None
     if options.inputs == "s1" and not with_radar:
         raise ModelError("clear.inputs is s1 but the imagery holds no radar; choose s2 or both.")
-    absent = sorted(set(options.context) - set(first.context))
-    if absent:
-        raise ModelError(f"The stack lacks the context channels {absent}; it has {sorted(first.context)}.")
+    context = _channels(options.context, list(first.context))
     moments = tuple(
-        _moments(np.concatenate([c.context[channel].ravel() for c in cubes])) for channel in options.context
+        _moments(np.concatenate([c.context[channel].ravel() for c in cubes])) for channel in context
     )
     return Recipe(
         bands=first.bands,
@@ -37,12 +35,21 @@ def make_recipe(cubes: list[Cube], options: ClearOptions, name: str, sources: So
         neighbours=options.neighbours,
         recent=options.which == "recent",
         optical=options.inputs != "s1",
-        context=options.context,
+        context=context,
         moments=moments,
         constant=tuple(_medians(cubes).tolist()),
         trust_all=sources.trust_all,
         haze=sources.haze,
     )
+
+
+def _channels(wanted: tuple[str, ...], held: list[str]) -> tuple[str, ...]:
+    """Return the channels that names stand for; `weather` stands for all its variables."""
+    found = {name: [h for h in held if h == name or h.startswith(f"{name}:")] for name in wanted}
+    absent = sorted(name for name, channels in found.items() if not channels)
+    if absent:
+        raise ModelError(f"The stack lacks the context channels {absent}; it has {sorted(held)}.")
+    return tuple(channel for channels in found.values() for channel in channels)
 
 
 def _medians(cubes: list[Cube]) -> np.ndarray:

@@ -63,7 +63,8 @@ class Remover(ABC):
         ----------
         stack
             `reflectance (time, band, y, x)`, `clear (time, y, x)`, optional `backscatter (radar_time,
-            polarisation, y, x)` in dB, `context (channel, y, x)`, `weather (day, variable)`.
+            polarisation, y, x)` in dB, `context (channel, y, x)`, `dated_context (dated_channel, time, y,
+            x)`, `weather (day, variable)`; see `features.blockcontext`.
 
         Returns
         -------
