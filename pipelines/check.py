@@ -15,6 +15,7 @@ from features.offset_check import check_offsets
 from features.schema import OPTICAL_BANDS
 from features.schemes import read_schemes
 from models.clouds.options import LEARNED, ClearOptions
+from pipelines.clearcontext import check_rasters, clear_context, frame_times
 from pipelines.config import RunConfig
 from pipelines.model_series import check_transfer
 from pipelines.read import bounds_of, declaration_options, imagery_options
@@ -61,7 +62,7 @@ def check_inputs(config: RunConfig, workspace: Workspace) -> str:
     read_schemes(config.judge.schemes)
     check_transfer(config.train.transfer)
     if config.simulate is not None and not (workspace.region / "declarations.gpkg").is_file():
-        return _of_simulation(config)
+        return _of_simulation(config, workspace)
     declarations, parcels, checks = read_declarations(
         declaration_options(config, workspace), config.season.year
     )
@@ -69,6 +70,7 @@ def check_inputs(config: RunConfig, workspace: Workspace) -> str:
     acquisitions, items = read_acquisitions(
         imagery_options(config, workspace), bounds_of(declarations), season.start, season.end
     )
+    clear_context(config, workspace).check(frame_times(acquisitions))
     doubtful = check_offsets(acquisitions).drop_nulls("finding")
     load = load_of(config, acquisitions, len(declarations), float(declarations["area_ha"].sum()))
     return "\n".join(
@@ -76,9 +78,10 @@ def check_inputs(config: RunConfig, workspace: Workspace) -> str:
     )
 
 
-def _of_simulation(config: RunConfig) -> str:
+def _of_simulation(config: RunConfig, workspace: Workspace) -> str:
     simulate = config.simulate
     assert simulate is not None
+    check_rasters(config, workspace)
     months = simulate.last_month - simulate.first_month + 1
     optical = months * 30.4 / simulate.optical_revisit_days
     radar = months * 30.4 / simulate.radar_revisit_days * len(simulate.radar_orbits)

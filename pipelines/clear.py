@@ -13,8 +13,9 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from features.accounting import Tally
+from features.blockcontext import BlockContext, pixels_in
 from features.errors import ImageryError, ModelError
-from features.imagery import assets_by_band, grid_of, read_stack
+from features.imagery import assets_by_band, crop, grid_of, read_stack
 from features.schema import OPTICAL_BANDS
 from models.clouds.bundle import META
 from models.clouds.catalogue import build
@@ -22,6 +23,7 @@ from models.clouds.options import LEARNED
 from models.clouds.pictures import before_after, most_telling, write_png
 from models.clouds.remover import Remover
 from models.clouds.stored import Stored
+from pipelines.clearcontext import clear_context, context_files, context_paths, farmed, frame_times
 from pipelines.config import RunConfig
 from pipelines.read import read_declared
 from pipelines.stage import Outcome, Progress, Stage
@@ -39,16 +41,15 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     if remover is None or not (acquisitions["sensor"] == "s2").any():
         progress(1, 1)
         return Outcome([], [])
-    blocks = fitting_blocks(acquisitions, read_declared(workspace), config.seed)
-    stacks = read_blocks(acquisitions, blocks, config)
+    stacks, chosen = fitting_stacks(acquisitions, config, workspace, config.clear.method)
     training = workspace.cloud_model / "training"
     kept = {"checkpoint": training} if config.clear.method in LEARNED else {}
     remover.fit(stacks, progress, **kept)
     remover.save(workspace.cloud_model)
     shutil.rmtree(training, ignore_errors=True)
     write_example(remover, stacks[0], workspace.cloud_model / "example.png")
-    reasons = {"unreadable": len(blocks) - len(stacks)} if len(blocks) > len(stacks) else {}
-    return Outcome([workspace.cloud_model], [Tally("clear", "blocks", len(blocks), len(stacks), reasons)])
+    reasons = {"unreadable": chosen - len(stacks)} if chosen > len(stacks) else {}
+    return Outcome([workspace.cloud_model], [Tally("clear", "blocks", chosen, len(stacks), reasons)])
 
 
 def write_example(remover: Remover, stack: xr.Dataset, path: Path) -> None:
@@ -62,6 +63,31 @@ def fitted_remover(config: RunConfig, workspace: Workspace) -> Stored | None:
     """Return the model that the stage left, or None where clouds are not removed on pixels."""
     fitted = (workspace.cloud_model / META).is_file()
     return Stored.of(workspace.cloud_model) if config.clear.method != "none" and fitted else None
+
+
+def fitting_stacks(
+    acquisitions: pl.DataFrame, config: RunConfig, workspace: Workspace, method: str
+) -> tuple[list[xr.Dataset], int]:
+    """Read what a method is fitted on, with the channels and parcels that the config asks for.
+
+    Returns
+    -------
+    tuple
+        The stacks, and how many blocks were chosen, also those that cannot be read.
+
+    Raises
+    ------
+    ConfigError
+        Where a channel's file cannot be used.
+    ModelError
+        Where no block can be read.
+    """
+    context = clear_context(config, workspace, method)
+    context.check(frame_times(acquisitions))
+    declarations = read_declared(workspace)
+    blocks = fitting_blocks(acquisitions, declarations, config.seed)
+    shapes = farmed(config, declarations, method)
+    return read_blocks(acquisitions, blocks, config, context, shapes), len(blocks)
 
 
 def fitting_blocks(
@@ -84,7 +110,7 @@ def cut(grid: GeoBox, side: int = BLOCK_PX) -> Iterator[GeoBox]:
     rows, columns = (np.linspace(0, size, -(-size // side) + 1).astype(int).tolist() for size in grid.shape)
     for top, bottom in pairwise(rows):
         for left, right in pairwise(columns):
-            yield grid[top:bottom, left:right]
+            yield crop(grid, slice(top, bottom), slice(left, right))
 
 
 def finest_grid(rows: pl.DataFrame) -> GeoBox:
@@ -113,16 +139,26 @@ def polarisations_of(acquisitions: pl.DataFrame) -> list[str]:
 
 
 def read_blocks(
-    acquisitions: pl.DataFrame, blocks: list[tuple[str, GeoBox]], config: RunConfig
+    acquisitions: pl.DataFrame,
+    blocks: list[tuple[str, GeoBox]],
+    config: RunConfig,
+    context: BlockContext,
+    shapes: gpd.GeoSeries | None = None,
 ) -> list[xr.Dataset]:
-    """Read blocks; those that cannot be read are left out.
+    """Read blocks with their context; those that cannot be read are left out.
+
+    Parameters
+    ----------
+    shapes
+        Where given, the stacks have `parcels (y, x)`: pixels inside them.
 
     Raises
     ------
     ModelError
         Where none can.
     """
-    stacks = list(_readable(acquisitions, blocks, config))
+    found = _readable(acquisitions, blocks, config)
+    stacks = [_with_parcels(context.laid_on(stack, block), block, shapes) for block, stack in found]
     if not stacks:
         raise ModelError(
             "No block of imagery could be read to fit cloud removal on; set clear.method to none."
@@ -130,16 +166,28 @@ def read_blocks(
     return stacks
 
 
+def _with_parcels(stack: xr.Dataset, block: GeoBox, shapes: gpd.GeoSeries | None) -> xr.Dataset:
+    return stack if shapes is None else stack.assign(parcels=(("y", "x"), pixels_in(shapes, block)))
+
+
 def _readable(
     acquisitions: pl.DataFrame, blocks: list[tuple[str, GeoBox]], config: RunConfig
-) -> Iterator[xr.Dataset]:
+) -> Iterator[tuple[GeoBox, xr.Dataset]]:
     bands, polarisations = bands_of(acquisitions), polarisations_of(acquisitions)
     for tile, block in blocks:
         rows = acquisitions.filter((pl.col("tile") == tile) | (pl.col("sensor") == "s1"))
         try:
-            yield read_stack(rows, block, bands, config.extract.mask, polarisations)
+            yield block, read_stack(rows, block, bands, config.extract.mask, polarisations)
         except ImageryError:
             continue
 
 
-STAGE = Stage("clear", ("features", "models/clouds"), ("clear", "extract"), ("read",), run)
+STAGE = Stage(
+    "clear",
+    ("features", "models/clouds"),
+    ("clear", "extract"),
+    ("read",),
+    run,
+    context_files,
+    context_paths,
+)

@@ -3,7 +3,7 @@
 import difflib
 from datetime import date
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
@@ -12,6 +12,7 @@ from features.declarations import DeclarationOptions
 from features.errors import ConfigError
 from features.extraction import ExtractOptions
 from features.gapfill import FillOptions
+from features.naming import did_you_mean
 from features.options import Options
 from features.series import SeriesOptions
 from features.simulate.options import SimulationOptions
@@ -24,7 +25,9 @@ from models.tuning import TuneOptions
 from pipelines.yamlfile import parse_yaml, read_yaml
 from reports.options import PublishOptions
 
+OWN_MAPS = ("soil", "elevation", "weather")
 DATA_PATHS = ("declarations.path", "imagery.catalog", "weather", "soil", "elevation")
+RasterName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 
 
 class SeasonOptions(Options):
@@ -73,6 +76,9 @@ class RunConfig(Options):
     weather: Path | None = Field(None, description="Daily weather: date, t_min_c, t_max_c, precipitation_mm.")
     soil: Path | None = Field(None, description="Raster of soil classes.")
     elevation: Path | None = Field(None, description="Raster of elevation, metres.")
+    rasters: dict[RasterName, Path] = Field(
+        {}, description="Other maps that clear.context may name: a GeoTIFF, or a folder of dated ones."
+    )
     clear: ClearOptions = ClearOptions()
     extract: ExtractOptions = ExtractOptions()
     series: SeriesOptions = SeriesOptions()
@@ -98,8 +104,8 @@ def load_config(
     Parameters
     ----------
     data
-        Folder that the config's relative paths of parcels, imagery, weather, soil and elevation lie in,
-        where it holds them.
+        Folder that the config's relative paths of parcels, imagery, weather, soil, elevation and rasters lie
+        in, where it holds them.
 
     Raises
     ------
@@ -116,11 +122,29 @@ def load_config(
     if data is not None:
         _place(document, data)
     try:
-        return RunConfig.model_validate(document)
+        config = RunConfig.model_validate(document)
     except ValidationError as error:
         raise ConfigError(
             f"{path} cannot be used:\n" + "\n".join(_explain(item) for item in error.errors())
         ) from error
+    check_channels(config)
+    return config
+
+
+def check_channels(config: RunConfig) -> None:
+    """Raise a ConfigError where `clear.context` names what the config gives no file for."""
+    taken = sorted(set(OWN_MAPS) & set(config.rasters))
+    if taken:
+        raise ConfigError(f"rasters: {taken} are keys of their own; write the path there, or rename them.")
+    made = config.simulate is not None
+    given = [name for name in OWN_MAPS if made or getattr(config, name) is not None] + list(config.rasters)
+    unknown = [name for name in config.clear.context if name not in given]
+    if unknown:
+        near = did_you_mean(unknown[0], given)
+        raise ConfigError(
+            f"clear.context names {unknown}, for which the config gives no file; it gives {given or 'none'}."
+            f"{near} Else give the file: {', '.join(OWN_MAPS)} have keys of their own, others go under rasters."
+        )
 
 
 def _merged(below: dict[str, Any], above: Any, source: Path) -> dict[str, Any]:
@@ -148,7 +172,9 @@ def _apply(document: dict[str, Any], setting: str) -> None:
 def _place(document: dict[str, Any], data: Path) -> None:
     if not data.is_dir():
         raise ConfigError(f"--data {data} is not a folder; name the folder that the config's paths lie in.")
-    for dotted in DATA_PATHS:
+    rasters = document.get("rasters")
+    more = [f"rasters.{name}" for name in rasters] if isinstance(rasters, dict) else []
+    for dotted in (*DATA_PATHS, *more):
         *parents, last = dotted.split(".")
         section: Any = document
         for name in parents:

@@ -8,6 +8,7 @@ from features.extraction import extract
 from features.observations import read_observations
 from features.workers import one_by_one
 from pipelines.clear import fitted_remover
+from pipelines.clearcontext import clear_context, context_files, context_paths, frame_times
 from pipelines.config import RunConfig
 from pipelines.read import read_declared, write_table
 from pipelines.stage import Outcome, Progress, Stage
@@ -26,6 +27,8 @@ def stage(clears: bool, executor: Callable | None = None) -> Stage:
         ("extract", "clear"),
         ("read", "clear") if clears else ("read",),
         run_with,
+        context_files,
+        context_paths,
     )
 
 
@@ -33,14 +36,17 @@ def run(
     config: RunConfig, workspace: Workspace, progress: Progress, executor: Callable = one_by_one
 ) -> Outcome:
     """Write the parts of `observations/`, `parcels.parquet`, and what each date saw."""
+    acquisitions, context = pl.read_parquet(workspace.acquisitions), clear_context(config, workspace)
+    context.check(frame_times(acquisitions))
     parcels, tally = extract(
-        pl.read_parquet(workspace.acquisitions),
+        acquisitions,
         read_declared(workspace),
         config.extract,
         workspace.observations,
         remover=fitted_remover(config, workspace),
         progress=progress,
         executor=executor,
+        context=context,
     )
     write_table(parcels, workspace.parcels)
     write_table(dates_of(read_observations(workspace.observations)), workspace.table("dates"))

@@ -7,6 +7,7 @@ from typing import Any
 import polars as pl
 import yaml
 
+from features.blockcontext import rasters_in
 from features.crops import read_crop_table
 from features.errors import StageError
 from features.files import sha256
@@ -116,6 +117,7 @@ def input_hashes(config: RunConfig, workspace: Workspace) -> dict[str, str]:
     ]
     named += [config.weather, config.soil, config.elevation, *_local_assets(workspace)]
     named += transferred_files(config.train.transfer)
+    named += [file for path in config.rasters.values() for file in rasters_in(path)]
     files = sorted({Path(name).absolute() for name in named if name and not is_remote(str(name))})
     inside = (workspace.folder / "region").absolute()
     outside = [path for path in files if path.is_file() and not (region and path.is_relative_to(inside))]

@@ -6,11 +6,13 @@ import numpy as np
 import polars as pl
 from odc.geo.geobox import GeoBox
 
+from features.blockcontext import BlockContext
 from features.errors import ModelError, StageError
-from features.imagery import read_stack
+from features.imagery import crop, read_stack
 from models.clouds.products import ProductWriter, write_catalog
 from models.clouds.stored import Stored
 from pipelines.clear import bands_of, finest_grid, fitted_remover, polarisations_of
+from pipelines.clearcontext import clear_context, frame_times
 from pipelines.config import RunConfig
 from pipelines.stage import Progress
 from pipelines.workspace import Workspace
@@ -39,15 +41,23 @@ def write_products(config: RunConfig, workspace: Workspace, folder: Path, progre
         )
     acquisitions = pl.read_parquet(workspace.acquisitions)
     optical = acquisitions.filter(pl.col("sensor") == "s2")
+    context = clear_context(config, workspace)
+    context.check(frame_times(acquisitions))
     items = []
     for (tile,), rows in optical.group_by("tile", maintain_order=True):
         near = pl.concat([rows, acquisitions.filter(pl.col("sensor") == "s1")])
-        items += _write_tile(config, remover, str(tile), near, folder, progress)
+        items += _write_tile(config, remover, context, str(tile), near, folder, progress)
     return write_catalog(folder, items, f"{config.name}: cloud-free images of {config.season.year}")
 
 
 def _write_tile(
-    config: RunConfig, remover: Stored, tile: str, rows: pl.DataFrame, folder: Path, progress: Progress
+    config: RunConfig,
+    remover: Stored,
+    context: BlockContext,
+    tile: str,
+    rows: pl.DataFrame,
+    folder: Path,
+    progress: Progress,
 ) -> list[dict]:
     grid = finest_grid(rows.filter(pl.col("sensor") == "s2"))
     places = [
@@ -58,8 +68,9 @@ def _write_tile(
     writer = ProductWriter(folder, tile, grid, shares)
     for done, place in enumerate(places, start=1):
         wide, inner = _with_margin(place, (grid.shape[0], grid.shape[1]), remover.margin_px)
-        stack = read_stack(rows, grid[wide], bands, config.extract.mask, polarisations)
-        filled = remover.fill(stack).isel(y=inner[0], x=inner[1])
+        block = crop(grid, *wide)
+        stack = read_stack(rows, block, bands, config.extract.mask, polarisations)
+        filled = remover.fill(context.laid_on(stack, block)).isel(y=inner[0], x=inner[1])
         writer.add(*place, filled)
         progress(done, len(places))
     return writer.close()
@@ -71,7 +82,7 @@ def _clear_shares(
     """Return each frame's clear share over the tile, read block by block."""
     optical, total = rows.filter(pl.col("sensor") == "s2"), grid.shape[0] * grid.shape[1]
     counts = [
-        read_stack(optical, grid[place], (), config.extract.mask)["clear"].sum(("y", "x")).to_numpy()
+        read_stack(optical, crop(grid, *place), (), config.extract.mask)["clear"].sum(("y", "x")).to_numpy()
         for place in places
     ]
     return np.asarray(np.sum(counts, axis=0) / total)

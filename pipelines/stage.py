@@ -40,6 +40,7 @@ class Stage:
     after: tuple[str, ...]
     run: Callable[[RunConfig, Workspace, Progress], Outcome]
     external: Callable[[RunConfig, Workspace], list[Path]] = lambda config, workspace: []
+    named: Callable[[RunConfig], Any] = lambda config: None  # how those files are called, where it matters
 
 
 def run_stage(
@@ -89,6 +90,7 @@ def stage_key(stage: Stage, config: RunConfig, workspace: Workspace) -> str:
             "external": {
                 str(path): sha256(path) for path in stage.external(config, workspace) if path.is_file()
             },
+            "named": stage.named(config),
             "before": {name: needed(workspace, name, stage.name).digest for name in stage.after},
         }
     )

@@ -13,7 +13,7 @@ from models.crops.catalogue import estimator_type
 from models.registry import Tracker
 from models.splits import plan_folds
 from models.tuning import Tuned, tune, write_best
-from pipelines.clear import fitting_blocks, read_blocks
+from pipelines.clear import fitting_stacks
 from pipelines.config import RunConfig
 from pipelines.main_job import display
 from pipelines.model_series import model_series
@@ -52,8 +52,7 @@ def tune_model(config: RunConfig, workspace: Workspace, model: str, trials: int)
         }
         if model in LEARNED:
             acquisitions = pl.read_parquet(workspace.acquisitions)
-            blocks = fitting_blocks(acquisitions, read_declared(workspace), config.seed)
-            stacks = read_blocks(acquisitions, blocks, config)
+            stacks, _ = fitting_stacks(acquisitions, config, workspace, model)
             found = tune_clouds(model, stacks, config.clear, options, **kept)
         else:
             found = tune(model, *_task(config, workspace), options, **kept)
