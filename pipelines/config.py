@@ -143,7 +143,7 @@ def check_channels(config: RunConfig) -> None:
         near = did_you_mean(unknown[0], given)
         raise ConfigError(
             f"clear.context names {unknown}, for which the config gives no file; it gives {given or 'none'}."
-            f"{near} Else give the file: {', '.join(OWN_MAPS)} have keys of their own, others go under rasters."
+            f"{near} Else give its file: {', '.join(OWN_MAPS)} have their own keys, others go under rasters."
         )
 
 
