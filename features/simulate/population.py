@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
-from features.simulate.crops import CODES, CROPS, Grass
+from features.simulate.crops import CODES, CROPS
 from features.simulate.randomness import generator, sample
 from features.simulate.states import Fields
 from features.simulate.terrain import SOILS, Terrain
@@ -165,8 +165,3 @@ def make_fields(
         scatter=yearly.standard_normal(n).astype(np.float32),
         **effect,
     )
-
-
-def is_grass(name: str) -> bool:
-    """Say whether a class grows as grass does."""
-    return any(crop.name == name and isinstance(crop.growth, Grass) for crop in CROPS)
