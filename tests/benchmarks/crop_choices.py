@@ -84,7 +84,9 @@ def compared(work: WorkSet, what: str, subjects: dict[str, Subject]) -> list[dic
         options = TrainOptions.model_validate({"models": models, "balance": balance, "threads": 1})
         folder = FOLDER / "choices" / work.name / what / ("" if what == "members" else name)
         fit = cross_fit(series, work.y.tolist(), work.folds, options, folder)
-        tables[f"{what}:{name}"] = fit.probabilities.filter(pl.col("model") == ENSEMBLE)
+        told = fit.probabilities.filter(pl.col("model") == ENSEMBLE)
+        every = pl.DataFrame({"parcel_id": work.series["parcel"].values.astype(str).tolist()})
+        tables[f"{what}:{name}"] = every.join(told, on="parcel_id", how="left", maintain_order="left")
     return _scored(work, tables)
 
 
@@ -93,8 +95,9 @@ def _scored(work: WorkSet, tables: dict[str, pl.DataFrame]) -> list[dict[str, An
     rows, first = [], None
     for subject, table in tables.items():
         classes = table.columns[3:]
-        codes = codes_of(work, classes)
-        values = table.select(classes).to_numpy()
+        told = table["model"].is_not_null().to_numpy()  # without a sensor, some parcels have nothing left
+        codes = np.where(told, codes_of(work, classes), -1)
+        values = table.select(classes).fill_null(1 / len(classes)).to_numpy()
         scores = score_model(values, codes, work.groups, np.random.default_rng(0))
         found = {name: scores[name] for name in ("macro_f1", "accuracy", "ece")}
         if first is not None:
