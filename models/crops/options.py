@@ -33,10 +33,10 @@ class TransferOptions(Options):
     )
     use: Literal["pool", "load", "tune"] = Field(
         "pool",
-        description="pool: their parcels are learnt from beside one's own, in the same folds (by block, a field "
-        "of two seasons lies on one side; holdings have other keys in every run); load: their "
-        "models judge as they are; tune: their networks are trained further, and trees fitted anew. With "
-        "load and tune the models are those of the bundle, and train.models has no say.",
+        description="pool: their parcels are learnt from beside one's own, in the same folds (by block, a "
+        "field of two seasons lies on one side; holdings have other keys in every run); load: their models "
+        "judge as they are; tune: their networks are trained further, and trees fitted anew. With load and "
+        "tune the models are those of the bundle, and train.models has no say.",
     )
     sha256: str | None = Field(
         None, pattern=r"^[0-9a-f]{64}$", description="Of bundle.json: another is refused."
