@@ -95,7 +95,21 @@ class CropEstimator(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         ModelError
             Where the estimator cannot, a class is not among those it knows, or the series does not fit.
         """
-        raise ModelError(f"{self.name} cannot be trained further; fit it anew.")
+        if not self.tunable:
+            raise ModelError(f"{self.name} cannot be trained further; fit it anew.")
+        y = np.asarray(y, dtype=str)
+        weight = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, float)
+        self._check(series, y, weight)
+        if unknown := sorted(set(y.tolist()) - set(self.classes_.tolist())):
+            known = self.classes_.tolist()
+            raise ModelError(
+                f"{self.name} does not know {unknown}; fine-tune with its classes {known} or train anew."
+            )
+        keep = np.flatnonzero(weight > 0)
+        codes = np.searchsorted(self.classes_, y[keep])
+        fitting = conform(series, self.layout_).isel(parcel=keep)
+        self._tune(fitting, codes, weight[keep], options or TuneFurther())
+        return self
 
     def predict_proba(self, series: xr.Dataset) -> np.ndarray:
         """Return `(n, k)` float64 probabilities in the order of `classes_`; rows sum to 1."""
@@ -164,6 +178,9 @@ class CropEstimator(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             raise ModelError(f"{self.name} was given sample weights that are negative or not finite.")
 
     def _fit(self, series: xr.Dataset, codes: np.ndarray, weight: np.ndarray) -> None:
+        raise NotImplementedError
+
+    def _tune(self, series: xr.Dataset, codes: np.ndarray, weight: np.ndarray, options: TuneFurther) -> None:
         raise NotImplementedError
 
     def _scores(self, series: xr.Dataset) -> np.ndarray:

@@ -4,7 +4,7 @@ import hashlib
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 import xarray as xr
@@ -16,7 +16,6 @@ from models.backend import bring_up
 from models.crops.augmentation import AugmentationOptions, augment
 from models.crops.compiled import compile_network, lent, reset
 from models.crops.estimator import CropEstimator, EstimatorOptions, TuneFurther
-from models.crops.inputs import conform
 from models.crops.scaling import Scaler, Tensors
 
 WEIGHTS = "weights.npz"
@@ -53,28 +52,9 @@ class NeuralClassifier(CropEstimator):
         self.scaler_ = Scaler.fitted(series)
         self._train(series, codes, weight, None)
 
-    def tune_further(
-        self,
-        series: xr.Dataset,
-        y: np.ndarray,
-        sample_weight: np.ndarray | None = None,
-        options: TuneFurther | None = None,
-    ) -> Self:
-        """Go on training from the present weights; see the base."""
-        y, chosen = np.asarray(y, str), options or TuneFurther()
-        weight = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, float)
-        self._check(series, y, weight)
-        if unknown := sorted(set(y.tolist()) - set(self.classes_.tolist())):
-            known = self.classes_.tolist()
-            raise ModelError(
-                f"{self.name} does not know {unknown}; fine-tune with its classes {known} or train anew."
-            )
-        keep = np.flatnonzero(weight > 0)
-        self.options = self.settings.model_copy(update={"epochs": chosen.epochs})
-        fitting = conform(series, self.layout_).isel(parcel=keep)
-        codes = np.searchsorted(self.classes_, y[keep])
-        self._train(fitting, codes, weight[keep], self.weights_, chosen.learning_rate_share)
-        return self
+    def _tune(self, series: xr.Dataset, codes: np.ndarray, weight: np.ndarray, options: TuneFurther) -> None:
+        self.options = self.settings.model_copy(update={"epochs": options.epochs})
+        self._train(series, codes, weight, self.weights_, options.learning_rate_share)
 
     def _train(
         self,
