@@ -36,9 +36,10 @@ AUGMENTATIONS: dict[str, dict[str, float]] = {
     "scaled_reflectance": {"scaled_reflectance": 0.1},
 }
 MEMBERS: dict[str, tuple[str, ...]] = {  # the first as conf/synthetic.yaml has them
+    "lightgbm+dense+tempcnn": ("lightgbm", "dense", "tempcnn"),
     "lightgbm+dense+lstm": ("lightgbm", "dense", "lstm"),
     "lightgbm+dense": ("lightgbm", "dense"),
-    "lightgbm+dense+tempcnn": ("lightgbm", "dense", "tempcnn"),
+    "lightgbm+tempcnn": ("lightgbm", "tempcnn"),
     "lightgbm+dense+lstm+tempcnn": ("lightgbm", "dense", "lstm", "tempcnn"),
 }
 Models = dict[str, dict[str, Any]]

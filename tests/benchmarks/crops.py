@@ -45,6 +45,7 @@ POINTS = ("france_2022", "flanders_2021", "east_africa")
 SMALL = ("lightgbm", "extratrees", "ridge", "forest_weighted")
 BALANCE = {name: {"method": "class_weight", "power": 0.7} for name in POINTS}  # ours alone
 EXTRA: dict[str, dict[str, Any]] = {
+    "tempcnn_long": {"model": "tempcnn"},
     "forest_weighted": {"model": "forest", "summaries": True, "leaf_parcels": 2},
     "tempcnn_varied": {
         "model": "tempcnn", "epochs": 80,
@@ -52,8 +53,9 @@ EXTRA: dict[str, dict[str, Any]] = {
     },
 }  # fmt: skip
 SETTINGS: dict[str, dict[str, dict[str, Any]]] = {
-    "synthetic": {  # lightgbm as conf/synthetic.yaml has it, chosen on a region of another seed
+    "synthetic": {  # as conf/synthetic.yaml has them, chosen on a region of another seed
         "lightgbm": {"rounds": 60, "learning_rate": 0.15, "column_share": 0.05},
+        "tempcnn": {"epochs": 20, "joined_steps": 2, "learning_rate": 0.006},
     },
     "ucr_crop": {  # chosen on its first fold, which is scored too
         "tempcnn": {"epochs": 50},
@@ -66,7 +68,7 @@ ENSEMBLES: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(POINTS, SMALL),
     "ucr_crop": ("tempcnn", "tempcnn_varied", "lightgbm", "extratrees"),
 }
-POOLED = ("lightgbm", "dense", "lstm")  # as conf/synthetic.yaml has them
+POOLED = ("lightgbm", "dense", "tempcnn")  # as conf/synthetic.yaml has them
 FOLDER = Path("out/benchmarks/crops")
 
 
