@@ -8,6 +8,7 @@ scorer of the crop benchmark; finished fits are not done twice. Each subject is 
 import argparse
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,19 +64,26 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for name in arguments.sets:
         work = load(name, data, arguments.run)
-        rows += compared(work, "balance", {k: (LIGHTGBM, v, work.series) for k, v in BALANCES.items()})
-        parts = parts_of(work.series)
-        rows += compared(work, "inputs", {k: (LIGHTGBM, {}, part) for k, part in parts.items()})
-        if arguments.networks:
-            varied = {k: {"dense": {**NETWORK, "augmentation": v}} for k, v in AUGMENTATIONS.items()}
-            rows += compared(work, "augmentation", {k: (v, {}, work.series) for k, v in varied.items()})
-            own = SETTINGS.get(name, {})
-            pools = {k: {one: own.get(one, {}) for one in names} for k, names in MEMBERS.items()}
-            rows += compared(work, "members", {k: (v, {}, work.series) for k, v in pools.items()})
-            rows += compared(work, "members_inputs", {k: (pools[BASE], {}, v) for k, v in parts.items()})
+        for what, subjects in choices(work, arguments.networks):
+            rows += compared(work, what, subjects)
+            if arguments.json:
+                arguments.json.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
     print(table_of(rows))
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
+
+
+def choices(work: WorkSet, networks: bool) -> Iterator[tuple[str, dict[str, Subject]]]:
+    """Yield what is compared, by name; the first of each is the base of the others."""
+    parts = parts_of(work.series)
+    yield "balance", {k: (LIGHTGBM, v, work.series) for k, v in BALANCES.items()}
+    yield "inputs", {k: (LIGHTGBM, {}, part) for k, part in parts.items()}
+    if networks:
+        own = SETTINGS.get(work.name, {})
+        pools = {k: {one: own.get(one, {}) for one in names} for k, names in MEMBERS.items()}
+        yield "members", {k: (v, {}, work.series) for k, v in pools.items()}
+        varied = {k: {"dense": {**NETWORK, "augmentation": v}} for k, v in AUGMENTATIONS.items()}
+        yield "augmentation", {k: (v, {}, work.series) for k, v in varied.items()}
+        yield "members_balance", {k: (pools[BASE], v, work.series) for k, v in BALANCES.items()}
+        yield "members_inputs", {k: (pools[BASE], {}, v) for k, v in parts.items()}
 
 
 def compared(work: WorkSet, what: str, subjects: dict[str, Subject]) -> list[dict[str, Any]]:
