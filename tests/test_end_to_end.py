@@ -342,7 +342,7 @@ def test_models_of_a_run_judge_another_as_they_judged_their_own(tiny: Path, tmp_
     trained = pl.col("fold") >= 0
     assert_frame_equal(first.filter(single & trained), second.filter(single & trained), abs_tol=1e-6)
     inputs = json.loads((again / "manifest.json").read_text())["inputs"]
-    assert any(entry["path"].endswith("models/bundle.json") for entry in inputs)
+    assert any(path.endswith("models/bundle.json") for path in inputs)
 
 
 @pytest.mark.slow
