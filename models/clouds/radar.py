@@ -93,33 +93,55 @@ def _among_alike(power: np.ndarray, profiles: np.ndarray) -> np.ndarray:
     usual = np.median(np.square(np.diff(profiles, axis=1)).sum(axis=-1)) if profiles.shape[1] > 1 else 0.0
     scale = np.float32(1 / max(ALIKE * float(usual), 1e-9))
     values = np.ascontiguousarray(np.moveaxis(power.reshape(-1, *power.shape[2:]), 0, -1))
-    out = _weigh(values, np.ascontiguousarray(profiles), scale, ALIKE_PX // 2)
+    seen = np.isfinite(values)
+    known = np.empty((0, 0, 0), np.float32) if seen.all() else seen.astype(np.float32)
+    out = _weigh(
+        np.where(seen, values, np.float32(0)), known, np.ascontiguousarray(profiles), scale, ALIKE_PX // 2
+    )
     return np.ascontiguousarray(np.moveaxis(out, -1, 0)).reshape(power.shape)
 
 
 @njit(cache=True, nogil=True)
-def _weigh(values: np.ndarray, profiles: np.ndarray, scale: np.float32, reach: int) -> np.ndarray:
+def _weigh(
+    values: np.ndarray, known: np.ndarray, profiles: np.ndarray, scale: np.float32, reach: int
+) -> np.ndarray:
+    """Average `values (y, x, k)`, zero where `known` is; an empty `known` says that all are."""
     height, width, count = values.shape
     out = np.full(values.shape, np.nan, np.float32)
+    total, amount = np.empty(count, np.float32), np.empty(count, np.float32)
     for y in range(height):
         for x in range(width):
-            total, amount = np.zeros(count, np.float32), np.zeros(count, np.float32)
+            total[:] = 0
+            amount[:] = 0
             for j in range(max(0, y - reach), min(height, y + reach + 1)):
                 for i in range(max(0, x - reach), min(width, x + reach + 1)):
-                    apart = np.float32(0)
-                    for k in range(profiles.shape[2]):
-                        apart += (profiles[y, x, k] - profiles[j, i, k]) ** 2
-                    if apart * scale > FARTHEST:
+                    apart = _squared_distance(profiles[y, x], profiles[j, i]) * scale
+                    if apart > FARTHEST:
                         continue
-                    weight = np.exp(-apart * scale)
-                    for k in range(count):
-                        if np.isfinite(values[j, i, k]):
-                            total[k] += weight * values[j, i, k]
-                            amount[k] += weight
+                    weight = np.exp(-apart)
+                    _add_scaled(total, weight, values[j, i])
+                    if known.size > 0:
+                        _add_scaled(amount, weight, known[j, i])
+                    else:
+                        amount += weight
             for k in range(count):
                 if amount[k] > 0:
                     out[y, x, k] = total[k] / amount[k]
     return out
+
+
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})  # several terms at once
+def _squared_distance(one: np.ndarray, other: np.ndarray) -> np.float32:
+    total = np.float32(0)
+    for k in range(len(one)):
+        total += (one[k] - other[k]) ** 2
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _add_scaled(total: np.ndarray, weight: np.float32, values: np.ndarray) -> None:
+    for k in range(len(total)):
+        total[k] += weight * values[k]
 
 
 def _mean(values: np.ndarray) -> np.ndarray:
