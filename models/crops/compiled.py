@@ -44,6 +44,52 @@ def compile_network(inputs: list[Any], logits: Any, rate: float, decay: float, s
     return model
 
 
+def train(
+    model: Any, rates: np.ndarray, inputs: list[np.ndarray], targets: np.ndarray, weights: np.ndarray
+) -> None:
+    """Update a compiled network by one batch after another.
+
+    Parameters
+    ----------
+    rates
+        `(update,)`, the learning rate of each.
+    inputs, targets, weights
+        `(update, n, …)`, one batch an update.
+    """
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        if not hasattr(model, "updates"):
+            model.updates = _updates_in_one_graph(model)
+        model.updates(rates, inputs, targets, weights)
+        return
+    for update, rate in enumerate(rates):
+        model.optimizer.learning_rate = rate
+        batch = [part[update] for part in inputs]
+        model.train_on_batch(batch, targets[update], sample_weight=weights[update])
+
+
+def _updates_in_one_graph(model: Any) -> Any:
+    """Return a function of many batches: calling a small network takes as long as what it computes."""
+    import tensorflow
+
+    def of(*shape: int | None) -> Any:
+        return tensorflow.TensorSpec((None, None, *shape))
+
+    signature = [
+        tensorflow.TensorSpec((None,)), [of(*part.shape[1:]) for part in model.inputs],
+        of(model.outputs[0].shape[-1]), of(),
+    ]  # fmt: skip
+
+    @tensorflow.function(input_signature=signature)  # type: ignore[untyped-decorator]
+    def updates(rates: Any, inputs: Any, targets: Any, weights: Any) -> None:
+        for update in tensorflow.range(tensorflow.shape(rates)[0]):
+            model.optimizer.learning_rate.assign(rates[update])
+            model.train_step(([part[update] for part in inputs], targets[update], weights[update]))
+
+    return updates
+
+
 def reset(model: Any, rng: np.random.Generator, weights: list[np.ndarray] | None = None) -> None:
     """Give a compiled network a fresh optimiser and fresh weights, or `weights` where it is to go on from
     them.

@@ -2,7 +2,8 @@
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -14,12 +15,13 @@ from features.errors import ModelError
 from features.files import atomic_path
 from models.backend import bring_up
 from models.crops.augmentation import AugmentationOptions, augment
-from models.crops.compiled import compile_network, lent, reset
+from models.crops.compiled import compile_network, lent, reset, train
 from models.crops.estimator import CropEstimator, EstimatorOptions, TuneFurther
 from models.crops.scaling import Scaler, Tensors
 
 WEIGHTS = "weights.npz"
 WARM_UP = 0.1  # share of the updates in which the learning rate rises
+TOGETHER = 16  # updates in one call
 PREDICTED_AT_ONCE = 1024
 
 
@@ -69,10 +71,14 @@ class NeuralClassifier(CropEstimator):
         one_hot = np.eye(len(self.classes_), dtype=np.float32)
         with self._model() as model:
             reset(model, rng, start)
-            for rate, rows, batch in self._updates(tensors, rng):
-                model.optimizer.learning_rate = rate * share
-                model.train_on_batch(
-                    batch, one_hot[codes[rows]], sample_weight=weight[rows].astype(np.float32)
+            for updates in chunked(self._updates(tensors, rng), TOGETHER):
+                rates, rows, batches = zip(*updates, strict=True)
+                train(
+                    model,
+                    np.array(rates, np.float32) * np.float32(share),
+                    [np.stack(parts) for parts in zip(*batches, strict=True)],
+                    one_hot[codes[np.stack(rows)]],
+                    weight[np.stack(rows)].astype(np.float32),
                 )
             self.weights_ = [np.asarray(value) for value in model.get_weights()]
         if not all(np.isfinite(value).all() for value in self.weights_):
@@ -178,6 +184,13 @@ def joined(series: Any, days: tuple[int, ...], steps: int) -> tuple[Any, tuple[i
     groups = math.ceil(length / steps)
     padded = layers.ZeroPadding1D((0, groups * steps - length))(series)
     return layers.Reshape((groups, steps * width))(padded), days[::steps]
+
+
+def chunked(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+    """Yield lists of `size` items, the last one shorter."""
+    rest = iter(items)
+    while chunk := list(islice(rest, size)):
+        yield chunk
 
 
 def _inputs(values: np.ndarray, context: np.ndarray) -> list[np.ndarray]:
