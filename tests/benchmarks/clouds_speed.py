@@ -2,8 +2,9 @@
 
 uv run python -m tests.benchmarks.clouds_speed --json FILE [--subject unet] [--side 576]
 
-A simulated region's frames are repeated side by side to `--side` pixels; the second filling is timed, the
-first compiles. Memory: the peak of the process, and what filling that one tile added to it.
+A simulated region's season is repeated side by side to `--side` pixels; the second filling is timed, the
+first compiles. Memory: the peak of the process, and what filling that one tile added to it. The subject
+`default` is the network as conf/synthetic.yaml has it.
 """
 
 import argparse
@@ -13,29 +14,41 @@ import platform
 import resource
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import xarray as xr
+import yaml
 
 from models.clouds.catalogue import build
 from models.clouds.options import METHODS
 from tests.benchmarks.cloud_data import world
 from tests.benchmarks.clouds import Row, row
 
-FRAMES = 16
+DEFAULT = Path("conf/synthetic.yaml")
+SUBJECTS = (*METHODS, "default")
 
 
 def repeated(stack: xr.Dataset, side: int) -> xr.Dataset:
-    """Return the stack's first frames repeated over `side` x `side` pixels."""
-    few = stack.isel(time=slice(0, FRAMES)).drop_vars("context", errors="ignore")
-    rows = np.arange(side) % few.sizes["y"]
-    columns = np.arange(side) % few.sizes["x"]
-    return few.isel(y=rows, x=columns)
+    """Return the stack repeated over `side` x `side` pixels."""
+    whole = stack.drop_vars("context", errors="ignore")
+    rows = np.arange(side) % whole.sizes["y"]
+    columns = np.arange(side) % whole.sizes["x"]
+    return whole.isel(y=rows, x=columns)
+
+
+def settings_of(subject: str) -> tuple[str, dict[str, Any]]:
+    """Return the method that a subject stands for, and its settings."""
+    if subject != "default":
+        return subject, {}
+    settings: dict[str, Any] = yaml.safe_load(DEFAULT.read_text(encoding="utf-8"))["clear"]
+    return settings.pop("method"), settings
 
 
 def timed(subject: str, stack: xr.Dataset, side: int) -> list[Row]:
     """Fit briefly, fill twice, and return the rows of the second filling."""
-    model = build(subject, epochs=1, windows=4)
+    method, settings = settings_of(subject)
+    model = build(method, **{**settings, "epochs": 1, "windows": 4})
     assert model is not None
     model.fit([stack])
     big = repeated(stack, side)
@@ -58,14 +71,14 @@ def timed(subject: str, stack: xr.Dataset, side: int) -> list[Row]:
 def main() -> None:
     """Time each method, print and write rows."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--subject", action="append", choices=METHODS)
+    parser.add_argument("--subject", action="append", choices=SUBJECTS)
     parser.add_argument("--side", type=int, default=576)
     parser.add_argument("--worlds", type=Path, default=Path("out/cloud-worlds"))
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     stack = world(1, arguments.worlds).stack
     rows: list[Row] = []
-    for subject in arguments.subject or METHODS:
+    for subject in arguments.subject or SUBJECTS:
         rows += timed(subject, stack, arguments.side)
         print(subject, {r["metric"]: r["value"] for r in rows if r["subject"] == subject}, flush=True)
     if arguments.json:
