@@ -1,6 +1,7 @@
 """Every network, what is done to training series, and context beside them."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -8,6 +9,7 @@ import pytest
 
 from features.context import attach_context
 from features.errors import ModelError
+from models.crops import neural
 from models.crops.augmentation import AugmentationOptions, augment
 from models.crops.catalogue import build
 from models.crops.context import pool, with_weather
@@ -36,6 +38,22 @@ def test_each_network_learns_and_is_the_same_after_loading(name: str, tmp_path: 
     np.testing.assert_array_equal(
         type(model).load(tmp_path).predict_proba(series), model.predict_proba(series)
     )
+
+
+def test_updates_in_one_call_are_the_updates_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    series, y, _ = crop_world()
+
+    def one_by_one(model: Any, rates: Any, inputs: Any, targets: Any, weights: Any) -> None:
+        for update, rate in enumerate(rates):
+            model.optimizer.learning_rate = rate
+            batch = [part[update] for part in inputs]
+            model.train_on_batch(batch, targets[update], sample_weight=weights[update])
+
+    together = build("dense", epochs=1, least_updates=20, units=16).fit(series, y)  # 16 updates, then 4
+    monkeypatch.setattr(neural, "train", one_by_one)
+    apart = build("dense", epochs=1, least_updates=20, units=16).fit(series, y)
+    for one, other in zip(together.weights_, apart.weights_, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-3, atol=1e-5)
 
 
 def test_a_forest_is_refitted_never_stored(tmp_path: Path) -> None:

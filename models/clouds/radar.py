@@ -105,7 +105,7 @@ def _among_alike(power: np.ndarray, profiles: np.ndarray) -> np.ndarray:
 def _weigh(
     values: np.ndarray, known: np.ndarray, profiles: np.ndarray, scale: np.float32, reach: int
 ) -> np.ndarray:
-    """Average `values (y, x, k)`, zero where `known` is; an empty `known` says that all are."""
+    """Average `values (y, x, k)`, which are zero where `known` is 0; an empty `known`: all are known."""
     height, width, count = values.shape
     out = np.full(values.shape, np.nan, np.float32)
     total, amount = np.empty(count, np.float32), np.empty(count, np.float32)
