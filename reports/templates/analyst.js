@@ -29,8 +29,8 @@ function listCell(button) {
     make("b", {}, make("bdi", {}, confusion.classes[button.dataset.j])), `: ${all} ${all === 1 ? "parcel" : "parcels"}` + (rows.length < all ? `, the ${rows.length} least sure shown` : ""));
   $("#cell-list").hidden = false;
   $("#cell-list tbody").replaceChildren(...rows.map(([id, ha, probability, verdict, sheet]) => make("tr", {},
-    make("td", {}, sheet ? make("a", { href: "parcels/" + encodeURIComponent(sheet) }, make("bdi", {}, id)) : make("bdi", {}, id)),
-    make("td", {}, make("span", { class: "badge" }, mark(verdict), confusion.verdicts[verdict])),
+    make("td", { class: "id" }, sheet ? make("a", { href: "parcels/" + encodeURIComponent(sheet) }, make("bdi", {}, id)) : make("bdi", {}, id)),
+    make("td", { title: confusion.verdicts[verdict] }, mark(verdict), make("span", { class: "out" }, confusion.verdicts[verdict])),
     make("td", { class: "num" }, ha === null ? "–" : ha.toFixed(2)),
     make("td", { class: "num" }, probability === null ? "–" : (100 * probability).toFixed(1) + "%"))));
 }
