@@ -26,9 +26,8 @@ VERSION = 1  # of the layout below; part of the cache key
 class Coverage:
     """Pixels that parcels cover, as runs along the grid's rows, with the covered fraction of each pixel.
 
-    Parcel i owns runs `runs[i]:runs[i + 1]` and weights `offsets[i]:offsets[i + 1]`; a run is
-    `lengths[r]` pixels
-    from `(rows[r], columns[r])`. Rows, columns and lengths are of the narrowest type that holds them.
+    Parcel i owns runs `runs[i]:runs[i + 1]` and weights `offsets[i]:offsets[i + 1]`; a run is `lengths[r]`
+    pixels from `(rows[r], columns[r])`. Rows, columns and lengths are of the narrowest type that holds them.
     """
 
     parcel_ids: np.ndarray  # object (parcel,)

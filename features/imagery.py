@@ -356,10 +356,9 @@ def read_stack(
     -------
     xr.Dataset
         `reflectance (time, band, y, x)` float32, NaN where no data; `clear (time, y, x)` bool: seen,
-        cloudless
-        and with data in every band that the acquisition has; `scene_class (time, y, x)` uint8; where
-        asked for,
-        `backscatter (radar_time, polarisation, y, x)` float32 dB. Coordinates y, x are pixel centres.
+        cloudless and with data in every band that the acquisition has; `scene_class (time, y, x)` uint8;
+        where asked for, `backscatter (radar_time, polarisation, y, x)` float32 dB. Coordinates y, x are pixel
+        centres.
 
     Raises
     ------

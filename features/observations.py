@@ -75,9 +75,9 @@ def read_observations(folder: Path, features: Sequence[str] | None = None) -> pl
     Returns
     -------
     pl.DataFrame
-        `features.schema.OBSERVATIONS`, in order of time. Where two acquisitions of one orbit saw a
-        parcel in the
-        same second (both halves of a tile cut by a datastrip border), the one that saw more of it is kept.
+        `features.schema.OBSERVATIONS`, in order of time. Where two acquisitions of one orbit saw a parcel in
+        the same second (both halves of a tile cut by a datastrip border), the one that saw more of it is
+        kept.
 
     Raises
     ------

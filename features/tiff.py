@@ -1,10 +1,9 @@
 """Tiled GeoTIFFs read without GDAL: the usual Cloud-Optimised GeoTIFF, decoded by imagecodecs beside
 other threads.
 
-Only what such files are made of is understood: little-endian TIFF or BigTIFF, one sample per pixel,
-blocks that
-are not compressed or by DEFLATE or Zstandard, no predictor or horizontal differences, a north-up grid with an
-EPSG code. `read_layout` returns None for anything else, and GDAL reads that.
+Only what such files are made of is understood: little-endian TIFF or BigTIFF, one sample per pixel, blocks
+that are not compressed or by DEFLATE or Zstandard, no predictor or horizontal differences, a north-up grid
+with an EPSG code. `read_layout` returns None for anything else, and GDAL reads that.
 
 TIFF 6.0 (Adobe, 1992); BigTIFF; OGC GeoTIFF 1.1 (OGC 19-008r4); GDAL's nodata tag 42113.
 """

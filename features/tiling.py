@@ -11,9 +11,8 @@ from odc.geo.geobox import GeoBox
 def assign_tiles(geometries: gpd.GeoSeries, grids: Mapping[str, GeoBox]) -> np.ndarray:
     """Choose a tile for every parcel.
 
-    Of the tiles that hold the parcel's bounding box whole, the one where it lies farthest from the
-    tile's edge,
-    relative to the tile's size; where several do equally, the first by name. Where none holds it whole,
+    Of the tiles that hold the parcel's bounding box whole, the one where it lies farthest from the tile's
+    edge, relative to the tile's size; where several do equally, the first by name. Where none holds it whole,
     the one that holds most of the box: the rest of the parcel then counts as not seen.
 
     Parameters

@@ -1,8 +1,8 @@
 """Does the simulated region look like real ones? Decided against real fields before any classifier is scored.
 
 The comparison is between a class's median over simulated fields, month by month, and the range that real
-points of
-the same class span in that month (5th to 95th percentile). Only classes with ten real points or more count.
+points of the same class span in that month (5th to 95th percentile). Only classes with ten real points or
+more count.
 """
 
 import re

@@ -101,9 +101,8 @@ def classify_scene(
     """Return scene classes (uint8) of a grid as Sen2Cor gives them, its mistakes included.
 
     Small clouds and cloud edges are missed, thin cloud is flagged in part, near half of the shadows are
-    missed,
-    bright dry soil and roofs pass for cloud, dark ground for shadow: Sen2Cor's agreement on clouds is about
-    0.6 to 0.7 (CloudSEN12; KappaMask's published comparison).
+    missed, bright dry soil and roofs pass for cloud, dark ground for shadow: Sen2Cor's agreement on clouds is
+    about 0.6 to 0.7 (CloudSEN12; KappaMask's published comparison).
     """
     scl = _ground_classes(view, water)
     shape = water.shape

@@ -85,10 +85,9 @@ def _scatter_of(name: str) -> str:
 def coherence(states: States, fields: Fields, at: Pass, rain_mm: float) -> np.ndarray:
     """Return the true coherence of every field between two passes (field, 2): VV and VH.
 
-    It falls with what grows (wind and growth move it), with rain between the passes and with any work on
-    the field,
-    and stands high over bare or cut ground (Tamm et al. 2016, Remote Sensing 8, 802; Mestre-Quereda et al.
-    2020).
+    It falls with what grows (wind and growth move it), with rain between the passes and with any work on the
+    field, and stands high over bare or cut ground (Tamm et al. 2016, Remote Sensing 8, 802; Mestre-Quereda et
+    al. 2020).
     """
     days = slice(at.previous_day + 1, at.day + 1)
     green = states.leaf_area[:, at.day] * (1 - 0.7 * states.senescence[:, at.day])
@@ -105,8 +104,7 @@ def render_backscatter(
     products.
 
     Four exponential looks on the corners of every pixel: a gamma distribution with an equivalent number of
-    looks
-    of 4, near the 4.4 of Sentinel-1 IW GRDH, correlated over the product's 20 m resolution.
+    looks of 4, near the 4.4 of Sentinel-1 IW GRDH, correlated over the product's 20 m resolution.
     """
     pixels: np.ndarray = _speckle(mixture.label, mixture.share, power, texture_db, np.uint64(stream), _LOGS)
     return pixels

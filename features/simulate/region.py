@@ -37,8 +37,7 @@ def simulate_region(
     """Write declarations, imagery, weather, soil, elevation and the hidden truth of a simulated region.
 
     The same seed gives the same land and holdings in every season, with other weather and crops. What is
-    already
-    written is kept: a run that was stopped goes on where it was, and ends with the same bytes.
+    already written is kept: a run that was stopped goes on where it was, and ends with the same bytes.
 
     Raises
     ------

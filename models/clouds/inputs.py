@@ -1,8 +1,7 @@
 """What the networks see of one frame: clear observations of other dates, radar, and the frame's visible part.
 
 All scales are fixed numbers in physical units, so that what is stored with a model is its weights alone;
-context
-channels, whose units are the user's, are standardised with the moments learnt in fitting.
+context channels, whose units are the user's, are standardised with the moments learnt in fitting.
 """
 
 from dataclasses import dataclass, replace
@@ -26,9 +25,8 @@ SPARSE, LEAST_SEEN = 4, 8  # every fourth pixel each way, and how many of them t
 LEAST_KNOWN = np.float32(0.5)  # weight that a mean deviation needs to count in full
 CLOSE_BLOCKS = 7  # clear share within 28 pixels: rims of clouds are hazy
 DEVIATIONS = len(REACHES) + 2  # over near and wide surroundings, over alike pixels, over all of these
-FLAGS = (
-    6  # of a layer, after its bands and radar: days signed, days, nearness, clear share around, haze, seen
-)
+# Of a layer, after its bands and radar: days signed, days, nearness, clear share around, haze, seen.
+FLAGS = 6
 
 
 @dataclass(frozen=True)
@@ -191,8 +189,7 @@ class Frames:
         """Return the frame as the network sees it; zeros with a flag of zero where something is unknown.
 
         Nothing in it comes from the frame's own unseen pixels; its seen pixels speak only through their
-        deviation
-        from interpolation, averaged around.
+        deviation from interpolation, averaged around.
         """
         recipe, base = self.recipe, self.base(frame)
         layers, scene = (part[0] for part in self.blank(1)) if into is None else into

@@ -28,9 +28,8 @@ def deviations(residual: np.ndarray, seen: np.ndarray, kinds: np.ndarray) -> tup
     Returns
     -------
     tuple
-        Coarse means `(reach, band + 1, y / 4, x / 4)` and means per kind `(kind, band + 1)`; the last
-        entry is how
-        much was seen, 0 to 1.
+        Coarse means `(reach, band + 1, y / 4, x / 4)` and means per kind `(kind, band + 1)`; the last entry
+        is how much was seen, 0 to 1.
     """
     values = np.where(seen[None], residual, 0).astype(np.float32)
     sums = np.concatenate([block_sums(values), block_sums(seen[None].astype(np.float32))])

@@ -2,14 +2,11 @@
 variances.
 
 Structure as published: 1x1 convolution, MBConv encoder shared by all dates, L-TAE attention (Garnot and
-Landrieu
-2020) at a quarter of the resolution, its weights upsampled and applied to the full-resolution features,
-five MBConv,
-means by sigmoid and variances by softplus under a diagonal Gaussian. What differs: the dates are each
-pixel's clear
-observations around the gap (with their radar change) rather than whole frames; the mean's logit starts
-from linear
-interpolation; `small` has fewer channels, heads and blocks, and pools before attention with a mean.
+Landrieu 2020) at a quarter of the resolution, its weights upsampled and applied to the full-resolution
+features, five MBConv, means by sigmoid and variances by softplus under a diagonal Gaussian. What differs: the
+dates are each pixel's clear observations around the gap (with their radar change) rather than whole frames;
+the mean's logit starts from linear interpolation; `small` has fewer channels, heads and blocks, and pools
+before attention with a mean.
 """
 
 from dataclasses import dataclass
