@@ -141,7 +141,7 @@ def _block_reflectance(
 
 
 @njit(cache=True, nogil=True)
-def _refine(  # noqa: PLR0912 - one pass over the pixels, as numba wants it
+def _refine(
     reflectance: np.ndarray,
     clear: np.ndarray,
     before: np.ndarray,
@@ -158,55 +158,53 @@ def _refine(  # noqa: PLR0912 - one pass over the pixels, as numba wants it
     sigma: np.ndarray,
 ) -> None:
     bands, height, width = value.shape
-    for block in range(height // size):
-        weight = np.empty((size, width), np.float32)
-        kind = np.empty((size, width), np.int16)  # bin of the gap; -1: seen, or nothing known
-        for j in range(size):
-            y = block * size + j
+    plane = height * width
+    flat, values, sigmas = reflectance.ravel(), value.reshape(bands, plane), sigma.reshape(bands, plane)
+    at, block = np.empty(size * width, np.int64), np.empty(size * width, np.int64)
+    first, second = np.empty(size * width, np.int64), np.empty(size * width, np.int64)
+    weight, kind = np.empty(size * width), np.empty(size * width, np.int64)
+    total, count = np.empty(width // size), np.empty(width // size, np.int64)
+    for row in range(height // size):  # of blocks
+        n = 0  # pixels to fill, of which something is known
+        count[:] = 0
+        for y in range(row * size, row * size + size):
             for x in range(width):
-                p, n = before[y, x], after[y, x]
-                kind[j, x] = -1
-                if clear[y, x] or (p < 0 and n < 0):
+                p, q = before[y, x], after[y, x]
+                if clear[y, x] or (p < 0 and q < 0):
                     continue
                 to_before = days[frame] - days[p] if p >= 0 else np.inf
-                to_after = days[n] - days[frame] if n >= 0 else np.inf
-                gap = min(to_before, to_after)
-                k = 0
-                while k < len(edges) and gap >= edges[k]:
-                    k += 1
-                kind[j, x] = k
-                if p < 0:
-                    weight[j, x] = 1
-                elif n < 0:
-                    weight[j, x] = 0
-                else:
-                    total = to_before + to_after
-                    weight[j, x] = to_before / total if total > 0 else 0.5
+                to_after = days[q] - days[frame] if q >= 0 else np.inf
+                at[n], block[n] = y * width + x, x // size
+                first[n] = (p if p >= 0 else q) * bands * plane + at[n]
+                second[n] = (q if q >= 0 else p) * bands * plane + at[n]
+                weight[n], kind[n] = _later(to_before, to_after), _bin(min(to_before, to_after), edges)
+                count[block[n]] += 1
+                n += 1
         for b in range(bands):
-            for bx in range(width // size):
-                mean, count = np.float32(0), 0
-                for j in range(size):
-                    y = block * size + j
-                    for x in range(bx * size, bx * size + size):
-                        if kind[j, x] < 0:
-                            continue
-                        if len(constant):
-                            found = constant[b]
-                        else:
-                            w = weight[j, x]
-                            found = np.float32(0)
-                            if w < 1:
-                                found += (1 - w) * reflectance[before[y, x], b, y, x]
-                            if w > 0:
-                                found += w * reflectance[after[y, x], b, y, x]
-                        value[b, y, x] = found
-                        sigma[b, y, x] = spread[block, bx, b] * factor[kind[j, x], b]
-                        mean += found
-                        count += 1
-                if count == 0:
-                    continue
-                shift = low[block, bx, b] - mean / count
-                for j in range(size):
-                    for x in range(bx * size, bx * size + size):
-                        if kind[j, x] >= 0:
-                            value[b, block * size + j, x] += shift
+            total[:] = 0
+            for i in range(n):
+                found = (1 - weight[i]) * flat[first[i] + b * plane] + weight[i] * flat[second[i] + b * plane]
+                if len(constant):
+                    found = constant[b]
+                values[b, at[i]] = found
+                sigmas[b, at[i]] = spread[row, block[i], b] * factor[kind[i], b]
+                total[block[i]] += found
+            for i in range(n):
+                values[b, at[i]] += low[row, block[i], b] - total[block[i]] / count[block[i]]
+
+
+@njit(cache=True, nogil=True)
+def _later(to_before: float, to_after: float) -> np.float32:
+    """Return the later neighbour's weight, of two or of the one there is."""
+    if np.isinf(to_before) or np.isinf(to_after):
+        return np.float32(np.isinf(to_before))
+    both = to_before + to_after
+    return np.float32(to_before / both if both > 0 else 0.5)
+
+
+@njit(cache=True, nogil=True)
+def _bin(gap: float, edges: np.ndarray) -> int:
+    k = 0
+    while k < len(edges) and gap >= edges[k]:
+        k += 1
+    return k

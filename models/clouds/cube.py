@@ -4,6 +4,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import xarray as xr
+from numba import njit
 from scipy.ndimage import uniform_filter
 
 from features.blockcontext import WEATHER_DAYS
@@ -129,10 +130,11 @@ def cube_of(stack: xr.Dataset) -> Cube:
         )
     order = time_order(stack)
     stack = stack if (np.diff(order) == 1).all() else stack.isel(time=order)  # which copies
-    values = np.asarray(stack["reflectance"].values, np.float32)
-    clear = _clear(stack) & np.isfinite(values).all(axis=1)
+    values, clear = np.asarray(stack["reflectance"].values, np.float32), _clear(stack).copy()
+    reflectance = np.empty(values.shape, np.float32)
+    _mask(values, clear, reflectance)
     return Cube(
-        reflectance=np.where(clear[:, None], values, np.float32(np.nan)),
+        reflectance=reflectance,
         clear=clear,
         days=to_days(stack["time"].values),
         bands=tuple(str(band) for band in stack["band"].values),
@@ -140,6 +142,21 @@ def cube_of(stack: xr.Dataset) -> Cube:
         context=_context(stack),
         parcels=np.asarray(stack["parcels"].values, bool) if "parcels" in stack else None,
     )
+
+
+@njit(cache=True, nogil=True)
+def _mask(values: np.ndarray, clear: np.ndarray, out: np.ndarray) -> None:
+    """Copy `values (time, band, y, x)`, NaN where a pixel is not clear; it is not where a band is not
+    finite."""
+    times, bands, height, width = values.shape
+    for t in range(times):
+        for y in range(height):
+            for b in range(bands):
+                for x in range(width):
+                    clear[t, y, x] &= np.isfinite(values[t, b, y, x])
+            for b in range(bands):
+                for x in range(width):
+                    out[t, b, y, x] = values[t, b, y, x] if clear[t, y, x] else np.nan
 
 
 def time_order(stack: xr.Dataset) -> np.ndarray:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
+from itertools import cycle
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from models.clouds.haze import usable
 from models.clouds.inputs import Frames, Recipe
 from models.clouds.recipes import check_context
 
+IN_USE = 3  # inputs at a time: one with the networks, one waiting, one in the making
 MULTIPLE = 16  # sides are padded to it in the network's pixels, so that few shapes are compiled
 
 Answer = tuple[np.ndarray, np.ndarray]  # reflectance and uncalibrated sigma, `(n, y, x, band)`
@@ -51,9 +53,10 @@ def correct_frames(
 
 def _answers(frames: Frames, wanted: np.ndarray, predict: Predict) -> Iterator[Answer]:
     """Yield what the networks say of each frame; the inputs of the next are made meanwhile."""
+    spaces = cycle([frames.blank(1) for _ in range(IN_USE)])  # new ones would cost as much as to fill them
 
     def inputs(frame: int) -> list[np.ndarray]:
-        layers, scene = frames.blank(1)
+        layers, scene = next(spaces)
         frames.sample(frame, (layers[0], scene[0]))
         return [layers, scene]
 

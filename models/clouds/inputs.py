@@ -4,6 +4,7 @@ All scales are fixed numbers in physical units, so that what is stored with a mo
 context channels, whose units are the user's, are standardised with the moments learnt in fitting.
 """
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -24,6 +25,7 @@ LARGEST = 0.04  # reflectance off the frame's median: further out are missed clo
 SPARSE, LEAST_SEEN = 4, 8  # every fourth pixel each way, and how many of them tell a frame's median
 LEAST_KNOWN = np.float32(0.5)  # weight that a mean deviation needs to count in full
 CLOSE_BLOCKS = 7  # clear share within 28 pixels: rims of clouds are hazy
+ALIGNED = 64  # bytes; TensorFlow reads such arrays where they are, and copies others
 DEVIATIONS = len(REACHES) + 2  # over near and wide surroundings, over alike pixels, over all of these
 # Of a layer, after its bands and radar: days signed, days, nearness, clear share around, haze, seen.
 FLAGS = 6
@@ -136,15 +138,17 @@ class Frames:
         return pixel_kinds(self.profiles)
 
     @cached_property
+    def pixels(self) -> np.ndarray:
+        """Return reflectance `(time, y, x, band)`: a pixel's bands side by side."""
+        return np.ascontiguousarray(np.moveaxis(self.cube.reflectance, 1, -1))
+
+    @cached_property
     def radar(self) -> np.ndarray:
-        """Return radar at the frames `(time, channel, y, x)`, missing where the tile has none."""
+        """Return radar at the frames `(time, y, x, channel)`, missing where the tile has none."""
         if not self.recipe.radar or self.cube.backscatter is None:
-            return np.full(
-                (len(self.cube.days), self.recipe.radar, *self.cube.clear.shape[1:]), np.nan, np.float32
-            )
-        return radar_at(self.cube, self.cube.days, self.profiles if self.recipe.optical else None).astype(
-            np.float32
-        )
+            return np.full((*self.cube.clear.shape, self.recipe.radar), np.nan, np.float32)
+        found = radar_at(self.cube, self.cube.days, self.profiles if self.recipe.optical else None)
+        return np.ascontiguousarray(np.moveaxis(found, 1, -1), np.float32)
 
     @cached_property
     def around(self) -> np.ndarray:
@@ -182,8 +186,7 @@ class Frames:
     def blank(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Return zeros for `layers` and `scene` of so many frames, which `sample` can write into."""
         recipe, shape = self.recipe, (count, *self.cube.shape[2:])
-        layers = np.zeros((*shape, recipe.layers, recipe.features), np.float32)
-        return layers, np.zeros((*shape, recipe.scene), np.float32)
+        return _zeros((*shape, recipe.layers, recipe.features)), _zeros((*shape, recipe.scene))
 
     def sample(self, frame: int, into: tuple[np.ndarray, np.ndarray] | None = None) -> Sample:
         """Return the frame as the network sees it; zeros with a flag of zero where something is unknown.
@@ -199,7 +202,7 @@ class Frames:
             indices = self.neighbours(frame)
             cube = self.cube
             _write_layers(
-                cube.reflectance,
+                self.pixels,
                 cube.clear[frame] if self.whole is None else self.whole[frame],
                 indices,
                 cube.days,
@@ -244,13 +247,13 @@ class Frames:
     def _radar_now(self, frame: int, scene: np.ndarray, at: int) -> int:
         if not self.recipe.radar:
             return at
-        power = self.radar[frame : frame + 1]
+        flat = self.radar[frame]
         if not self.recipe.optical:
             offsets = np.array(RADAR_OFFSETS)
-            shape = (len(offsets), *power.shape[1:])
+            shape = (len(offsets), self.recipe.radar, *flat.shape[:2])
             known = self.cube.backscatter is not None
             power = radar_at(self.cube, self.cube.days[frame] + offsets) if known else np.full(shape, np.nan)
-        flat = np.moveaxis(power.reshape(-1, *power.shape[2:]), 0, -1)
+            flat = np.moveaxis(power.reshape(-1, *power.shape[2:]), 0, -1)
         seen = np.isfinite(flat)
         scene[:, :, at : at + flat.shape[2]] = np.where(seen, (flat + 15) / 5, 0)
         scene[:, :, at + flat.shape[2]] = seen.all(axis=2)
@@ -265,6 +268,14 @@ class Frames:
             scene[:, :, at + k] = np.where(np.isfinite(layer), (layer - mean) / spread, 0)
 
 
+def _zeros(shape: tuple[int, ...]) -> np.ndarray:
+    """Return float32 zeros that begin at a multiple of `ALIGNED` bytes."""
+    spare = ALIGNED // 4
+    whole = np.zeros(math.prod(shape) + spare, np.float32)
+    start = -whole.ctypes.data // 4 % spare
+    return whole[start : start + math.prod(shape)].reshape(shape)
+
+
 def _medians(residual: np.ndarray, seen: np.ndarray) -> np.ndarray:
     """Return `(band, 1, 1)` medians over a lattice of the seen pixels; zero where few are."""
     some = residual[:, ::SPARSE, ::SPARSE][:, seen[::SPARSE, ::SPARSE]]
@@ -275,7 +286,7 @@ def _medians(residual: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 @njit(cache=True, nogil=True)
 def _write_layers(
-    reflectance: np.ndarray,
+    pixels: np.ndarray,
     whole: np.ndarray,
     indices: np.ndarray,
     days: np.ndarray,
@@ -288,49 +299,57 @@ def _write_layers(
     scene: np.ndarray,
 ) -> None:
     bands, height, width = base.shape
-    count = indices.shape[0]
+    count, channels = len(indices), radar.shape[3]
+    apart = np.minimum(np.maximum((days - days[frame]) / 20, -5), 5)
+    nearness = np.exp(-2 * np.abs(apart))
+    ordered, centre = np.empty((count, bands), np.float32), np.empty(bands)
+    flags = bands + channels
     for y in range(height):
-        held = np.empty(count, np.float32)
         for x in range(width):
-            if whole[y, x] or not np.isfinite(base[0, y, x]):
-                continue  # nothing to fill, or nothing to fill it from
+            if whole[y, x] or not np.isfinite(base[0, y, x]):  # nothing to fill, or to fill it from
+                layers[y, x] = 0
+                scene[y, x, : 2 * bands] = 0
+                continue
+            n = 0
+            for k in range(count):
+                t = indices[k, y, x]
+                if t >= 0:
+                    _insert(ordered, n, pixels[t, y, x])
+                    n += 1
             for b in range(bands):
-                n = 0
-                for k in range(count):
-                    t = indices[k, y, x]
-                    if t >= 0:
-                        value = reflectance[t, b, y, x]
-                        j = n
-                        while j > 0 and held[j - 1] > value:
-                            held[j] = held[j - 1]
-                            j -= 1
-                        held[j] = value
-                        n += 1
-                centre = 0.5 * (held[(n - 1) // 2] + held[n // 2])
-                scene[y, x, b] = (base[b, y, x] - centre) * 20
-                scene[y, x, bands + b] = (centre - 0.2) * 4
-                for k in range(count + 1):
-                    t = indices[k, y, x] if k < count else frame
-                    value = base[b, y, x]
-                    if k < count and t >= 0:
-                        value = reflectance[t, b, y, x]
-                    layers[y, x, k, b] = min(max((value - centre) * 20, -5), 5)
+                centre[b] = 0.5 * (ordered[(n - 1) // 2, b] + ordered[n // 2, b])
+                scene[y, x, b] = (base[b, y, x] - centre[b]) * 20
+                scene[y, x, bands + b] = (centre[b] - 0.2) * 4
             for k in range(count + 1):
                 row = layers[y, x, k]
                 t = indices[k, y, x] if k < count else frame
+                for b in range(bands):
+                    value = pixels[t, y, x, b] if k < count and t >= 0 else base[b, y, x]
+                    row[b] = min(max((value - centre[b]) * 20, -5), 5)
                 if t < 0:
+                    row[bands:] = 0
                     continue
-                apart = min(max((days[t] - days[frame]) / 20, -5), 5)
-                c0 = bands + radar.shape[1]
-                row[c0] = apart
-                row[c0 + 1] = abs(apart)
-                row[c0 + 2] = np.exp(-2 * abs(apart)) if k < count else 0.0
-                row[c0 + 3] = around[t, y // 4, x // 4] if k < count else 0.0
-                row[c0 + 4] = min(max(haze[t, y // 4, x // 4] * 50, -5), 5) if k < count else 0.0
-                row[c0 + 5] = 1.0
-                for c in range(radar.shape[1]):
-                    change = (radar[frame, c, y, x] - radar[t, c, y, x]) / 3
+                for c in range(channels):
+                    change = (radar[frame, y, x, c] - radar[t, y, x, c]) / 3
                     row[bands + c] = change if np.isfinite(change) else 0.0
+                other = k < count
+                row[flags] = apart[t]
+                row[flags + 1] = abs(apart[t])
+                row[flags + 2] = nearness[t] if other else 0.0
+                row[flags + 3] = around[t, y // 4, x // 4] if other else 0.0
+                row[flags + 4] = min(max(haze[t, y // 4, x // 4] * 50, -5), 5) if other else 0.0
+                row[flags + 5] = 1.0
+
+
+@njit(cache=True, nogil=True)
+def _insert(ordered: np.ndarray, n: int, values: np.ndarray) -> None:
+    """Put `values (band,)` into `ordered (n, band)`, each band's in its place."""
+    for b in range(len(values)):
+        ordered[n, b] = values[b]
+    for k in range(n):
+        for b in range(len(values)):
+            low, high = min(ordered[k, b], ordered[n, b]), max(ordered[k, b], ordered[n, b])
+            ordered[k, b], ordered[n, b] = low, high
 
 
 @njit(cache=True, nogil=True)

@@ -1,8 +1,10 @@
 """Parts that the networks share; `keras.ops` only, so that they run on TensorFlow and on JAX."""
 
+from itertools import pairwise
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from models.clouds.inputs import DEVIATION_SCALE, DEVIATIONS, Recipe
@@ -85,6 +87,33 @@ class BlockMeans(keras.layers.Layer):  # type: ignore[misc]
         flat = ops.reshape(inputs, (-1, height, width, layers * channels))
         low = ops.average_pool(flat, self.size, strides=self.size)
         return ops.reshape(low, (-1, height // self.size, width // self.size, layers, channels))
+
+
+class Joined(keras.layers.Layer):  # type: ignore[misc]
+    """A dense layer with ReLU over several tensors `(…, c)` as if they were side by side.
+
+    To put them there would take as long as to multiply them.
+    """
+
+    def __init__(self, width: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.width = width
+
+    def build(self, shapes: list[tuple[Any, ...]]) -> None:
+        """Make the weights that one dense layer would have."""
+        channels = sum(shape[-1] for shape in shapes)
+        self.kernel = self.add_weight(shape=(channels, self.width), initializer="glorot_uniform")
+        self.bias = self.add_weight(shape=(self.width,), initializer="zeros")
+
+    def call(self, inputs: list[Any]) -> Any:
+        """Return `(…, width)`."""
+        edges = np.cumsum([0, *(part.shape[-1] for part in inputs)])
+        parts = [ops.matmul(x, self.kernel[a:b]) for x, (a, b) in zip(inputs, pairwise(edges), strict=True)]
+        return ops.relu(sum(parts[1:], parts[0]) + self.bias)
+
+    def compute_output_shape(self, shapes: list[tuple[Any, ...]]) -> tuple[Any, ...]:
+        """Return the first tensor's shape with `width` channels."""
+        return (*shapes[0][:-1], self.width)
 
 
 class Flatten(keras.layers.Layer):  # type: ignore[misc]

@@ -24,17 +24,15 @@ def strict_neighbours(clear: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     before = np.full((times, height, width), -1, np.int16)
     after = np.full((times, height, width), -1, np.int16)
     for y in range(height):
-        for x in range(width):
-            last = -1
-            for t in range(times):
-                before[t, y, x] = last
-                if clear[t, y, x]:
-                    last = t
-            last = -1
-            for t in range(times - 1, -1, -1):
-                after[t, y, x] = last
-                if clear[t, y, x]:
-                    last = t
+        last, coming = np.full(width, -1, np.int16), np.full(width, -1, np.int16)
+        for t in range(times):
+            for x in range(width):
+                before[t, y, x] = last[x]
+                last[x] = t if clear[t, y, x] else last[x]
+        for t in range(times - 1, -1, -1):
+            for x in range(width):
+                after[t, y, x] = coming[x]
+                coming[x] = t if clear[t, y, x] else coming[x]
     return before, after
 
 

@@ -8,6 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 import xarray as xr
+from numba import njit
 
 from features.errors import ModelError
 from models.clouds.cube import Cube, cube_of, time_order
@@ -81,31 +82,52 @@ class Remover(ABC):
         """
         cube = cube_of(stack)
         self.check_bands(cube.bands)
-        order = time_order(stack)
-        value, sigma = np.empty_like(cube.reflectance), np.empty_like(cube.reflectance)
-        value[order] = cube.reflectance
-        sigma[order] = np.where(cube.clear, np.float32(0), np.float32(np.nan))[:, None]
+        value = cube.reflectance  # what is not clear is never read, so it may be written
+        sigma = np.zeros(value.shape, np.float32)
         filled = np.zeros_like(cube.clear)
         least = darkest(cube)
+        left = np.ones(len(cube.days), bool)
         for frame, given, spread in self.frames(cube):
-            where, at = ~cube.clear[frame], order[frame]
-            np.copyto(value[at], np.maximum(given, least), where=where)
-            np.copyto(sigma[at], np.where(np.isfinite(given), spread, np.nan), where=where)
-            filled[at] = where & np.isfinite(given).all(axis=0)
+            _lay(given, spread, cube.clear[frame], least, value[frame], sigma[frame], filled[frame])
+            left[frame] = False
+        sigma[left] = np.where(cube.clear[left], np.float32(0), np.float32(np.nan))[:, None]
+        back = np.argsort(time_order(stack), kind="stable")
+        if (np.diff(back) != 1).any():
+            value, sigma, filled = value[back], sigma[back], filled[back]
         return assemble(stack, value, sigma, filled, cube)
 
 
+@njit(cache=True, nogil=True)
+def _lay(
+    given: np.ndarray, spread: np.ndarray, clear: np.ndarray, least: np.ndarray,
+    value: np.ndarray, sigma: np.ndarray, filled: np.ndarray,
+) -> None:  # fmt: skip
+    """Write what a method gives of one frame `(band, y, x)` where it was not seen."""
+    bands, height, width = given.shape
+    for y in range(height):
+        for x in range(width):
+            filled[y, x] = not clear[y, x]
+        for b in range(bands):
+            for x in range(width):
+                if clear[y, x]:
+                    continue
+                found = given[b, y, x]
+                known = np.isfinite(found)
+                value[b, y, x] = found if not found < least[b] else least[b]
+                sigma[b, y, x] = spread[b, y, x] if known else np.nan
+                filled[y, x] &= known
+
+
 def darkest(cube: Cube) -> np.ndarray:
-    """Return the darkest that each band has shown, `(band, 1, 1)`, but for one pixel in a thousand.
+    """Return the darkest that each band has shown, `(band,)`, but for one pixel in a thousand.
 
     What is filled is no darker: near zero and below, ratios of bands run away.
     """
     step = max(1, min(cube.shape[2:]) // LATTICE)
     seen = np.moveaxis(cube.reflectance[:, :, ::step, ::step], 1, -1)[cube.clear[:, ::step, ::step]]
     if not len(seen):
-        return np.full((len(cube.bands), 1, 1), -np.inf, np.float32)
-    least: np.ndarray = np.quantile(seen, RARE, axis=0, method="lower")
-    return least[:, None, None]
+        return np.full(len(cube.bands), -np.inf, np.float32)
+    return np.asarray(np.quantile(seen, RARE, axis=0, method="lower"), np.float32)
 
 
 def assemble(

@@ -12,7 +12,7 @@ from typing import Any
 import keras
 
 from models.clouds.inputs import Recipe
-from models.clouds.layers import Flatten, correct, entrances, first_guess, weigh_layers
+from models.clouds.layers import Flatten, Joined, correct, entrances, first_guess, weigh_layers
 from models.clouds.learned import Learned
 
 SMALL_WIDTH, FULL_WIDTH = 24, 64
@@ -33,20 +33,18 @@ class UNet(Learned):
         inputs = entrances(recipe)
         layers, scene = inputs
         blend, pooled = weigh_layers(layers, min(width, SCORE_WIDTH), recipe)
-        merged = keras.layers.Concatenate()([pooled, Flatten()(layers), scene])
-        features = _full(merged, width) if full else _small(merged, width)
+        seen = [pooled, Flatten()(layers), scene]
+        features = _full(keras.layers.Concatenate()(seen), width) if full else _small(seen, width)
         guess = first_guess(scene, recipe)[1] + blend
         return keras.Model(inputs, correct(guess, features, scene, recipe), name=self.name)
 
 
-def _small(scene: Any, width: int) -> Any:
-    top = keras.layers.Dense(PIXEL_WIDTHS * width, activation="relu", name="top")(scene)
+def _small(seen: list[Any], width: int) -> Any:
+    top = Joined(PIXEL_WIDTHS * width, name="top")(seen)
     half = _conv(keras.layers.AveragePooling2D(2)(top), width, "half")
     quarter = _conv(keras.layers.AveragePooling2D(2)(half), width, "quarter")
-    half = keras.layers.Concatenate()([keras.layers.UpSampling2D(2)(quarter), half])
-    half = keras.layers.Dense(width, activation="relu", name="half_up")(half)
-    merged = keras.layers.Concatenate()([keras.layers.UpSampling2D(2)(half), top])
-    return keras.layers.Dense(PIXEL_WIDTHS * width, activation="relu", name="merge")(merged)
+    half = Joined(width, name="half_up")([keras.layers.UpSampling2D(2)(quarter), half])
+    return Joined(PIXEL_WIDTHS * width, name="merge")([keras.layers.UpSampling2D(2)(half), top])
 
 
 def _full(inputs: Any, width: int) -> Any:
