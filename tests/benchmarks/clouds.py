@@ -65,6 +65,7 @@ REAL = {  # small patches: small windows, more epochs
     "flanders_20m_b": (1, 20, {"window_px": 16, "epochs": 12, "reduce": 1}),
 }
 PAIRED = ("mae_hidden", "mae_hidden_parcels", "ndvi_mae_hidden", "ndvi_mae_parcel")
+PERCENT = ("_by_percent", "_linear_percent")
 UNITS = {"seconds_per_mpix_frame": "s", "fit_seconds": "s", "peak_gib": "GiB", "psnr_hidden": "dB"}
 Row = dict[str, Any]
 
@@ -168,7 +169,7 @@ def row(work: str, seed: int | None, subject: str, metric: str, value: float, lo
         high: float | None = None, n: int = 0) -> Row:  # fmt: skip
     """Return one row of the table; `seed` is null where it is over all of them."""
     rounded = [None if v is None or not np.isfinite(v) else round(float(v), 5) for v in (value, low, high)]
-    unit = UNITS.get(metric, "percent" if metric.endswith("percent") else "")
+    unit = UNITS.get(metric, "percent" if metric.endswith(PERCENT) else "")
     names = ("work", "seed", "subject", "metric", "value", "low", "high", "n", "unit")
     return dict(zip(names, (work, seed, subject, metric, *rounded, n, unit), strict=True))
 
