@@ -121,21 +121,23 @@ def _block_reflectance(
     high, wide = height // size, width // size
     means = np.full((times, bands, high, wide), np.nan, np.float32)
     seen = np.zeros((times, high, wide), np.bool_)
+    count = np.empty(wide, np.int32)
     for t in range(times):
-        count = np.zeros((high, wide), np.int32)
-        for y in range(high * size):
-            for x in range(wide * size):
-                count[y // size, x // size] += clear[t, y, x]
-        for b in range(bands):
-            total = np.zeros((high, wide), np.float32)
-            for y in range(high * size):
-                for x in range(wide * size):
-                    if clear[t, y, x]:
-                        total[y // size, x // size] += reflectance[t, b, y, x]
-            for y in range(high):
+        for y in range(high):
+            count[:] = 0
+            for j in range(y * size, (y + 1) * size):
                 for x in range(wide):
-                    if count[y, x] > 0:
-                        means[t, b, y, x] = total[y, x] / count[y, x]
+                    for i in range(x * size, (x + 1) * size):
+                        count[x] += clear[t, j, i]
+            for b in range(bands):
+                for x in range(wide):
+                    total = np.float32(0)
+                    for j in range(y * size, (y + 1) * size):
+                        for i in range(x * size, (x + 1) * size):
+                            if clear[t, j, i]:
+                                total += reflectance[t, b, j, i]
+                    if count[x] > 0:
+                        means[t, b, y, x] = total / count[x]
                         seen[t, y, x] = True
     return means, seen
 
@@ -159,7 +161,7 @@ def _refine(
 ) -> None:
     bands, height, width = value.shape
     plane = height * width
-    flat, values, sigmas = reflectance.ravel(), value.reshape(bands, plane), sigma.reshape(bands, plane)
+    flat = reflectance.reshape(reflectance.size)
     at, block = np.empty(size * width, np.int64), np.empty(size * width, np.int64)
     first, second = np.empty(size * width, np.int64), np.empty(size * width, np.int64)
     weight, kind = np.empty(size * width), np.empty(size * width, np.int64)
@@ -182,15 +184,18 @@ def _refine(
                 n += 1
         for b in range(bands):
             total[:] = 0
+            values, sigmas = value[b].reshape(plane), sigma[b].reshape(plane)
+            own, factors, here = spread[row, :, b], factor[:, b], flat[b * plane :]
             for i in range(n):
-                found = (1 - weight[i]) * flat[first[i] + b * plane] + weight[i] * flat[second[i] + b * plane]
+                found = (1 - weight[i]) * here[first[i]] + weight[i] * here[second[i]]
                 if len(constant):
                     found = constant[b]
-                values[b, at[i]] = found
-                sigmas[b, at[i]] = spread[row, block[i], b] * factor[kind[i], b]
+                values[at[i]] = found
+                sigmas[at[i]] = own[block[i]] * factors[kind[i]]
                 total[block[i]] += found
+            shift = low[row, :, b] - total / np.maximum(count, 1)
             for i in range(n):
-                values[b, at[i]] += low[row, block[i], b] - total[block[i]] / count[block[i]]
+                values[at[i]] += shift[block[i]]
 
 
 @njit(cache=True, nogil=True)

@@ -130,9 +130,7 @@ def cube_of(stack: xr.Dataset) -> Cube:
         )
     order = time_order(stack)
     stack = stack if (np.diff(order) == 1).all() else stack.isel(time=order)  # which copies
-    values, clear = np.asarray(stack["reflectance"].values, np.float32), _clear(stack).copy()
-    reflectance = np.empty(values.shape, np.float32)
-    _mask(values, clear, reflectance)
+    reflectance, clear = _masked(np.asarray(stack["reflectance"].values, np.float32), _clear(stack))
     return Cube(
         reflectance=reflectance,
         clear=clear,
@@ -145,18 +143,20 @@ def cube_of(stack: xr.Dataset) -> Cube:
 
 
 @njit(cache=True, nogil=True)
-def _mask(values: np.ndarray, clear: np.ndarray, out: np.ndarray) -> None:
-    """Copy `values (time, band, y, x)`, NaN where a pixel is not clear; it is not where a band is not
-    finite."""
+def _masked(values: np.ndarray, clear: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return a copy of `values (time, band, y, x)` with NaN where a pixel is not clear, and what is; it is
+    not where a band is not finite."""
+    out, seen = np.empty(values.shape, np.float32), clear.copy()
     times, bands, height, width = values.shape
     for t in range(times):
         for y in range(height):
             for b in range(bands):
                 for x in range(width):
-                    clear[t, y, x] &= np.isfinite(values[t, b, y, x])
+                    seen[t, y, x] &= np.isfinite(values[t, b, y, x])
             for b in range(bands):
                 for x in range(width):
-                    out[t, b, y, x] = values[t, b, y, x] if clear[t, y, x] else np.nan
+                    out[t, b, y, x] = values[t, b, y, x] if seen[t, y, x] else np.nan
+    return out, seen
 
 
 def time_order(stack: xr.Dataset) -> np.ndarray:

@@ -241,7 +241,7 @@ class Frames:
         near, by_kind = deviations(residual, seen, self.kinds)
         scale = np.full(bands + 1, DEVIATION_SCALE, np.float32)
         scale[-1] = 1
-        _write_deviations(near * scale[:, None, None], by_kind * scale, self.kinds, scene, 2 * bands)
+        _write_deviations(near * scale, by_kind * scale, self.kinds, scene, 2 * bands)
         return 2 * bands + DEVIATIONS * (bands + 1)
 
     def _radar_now(self, frame: int, scene: np.ndarray, at: int) -> int:
@@ -254,9 +254,7 @@ class Frames:
             known = self.cube.backscatter is not None
             power = radar_at(self.cube, self.cube.days[frame] + offsets) if known else np.full(shape, np.nan)
             flat = np.moveaxis(power.reshape(-1, *power.shape[2:]), 0, -1)
-        seen = np.isfinite(flat)
-        scene[:, :, at : at + flat.shape[2]] = np.where(seen, (flat + 15) / 5, 0)
-        scene[:, :, at + flat.shape[2]] = seen.all(axis=2)
+        _write_radar(flat, scene, at)
         return at + int(flat.shape[2]) + 1
 
     def _context(self, frame: int, scene: np.ndarray, at: int) -> None:
@@ -353,11 +351,24 @@ def _insert(ordered: np.ndarray, n: int, values: np.ndarray) -> None:
 
 
 @njit(cache=True, nogil=True)
+def _write_radar(power: np.ndarray, scene: np.ndarray, at: int) -> None:
+    height, width, channels = power.shape
+    for y in range(height):
+        for x in range(width):
+            known = True
+            for c in range(channels):
+                seen = np.isfinite(power[y, x, c])
+                scene[y, x, at + c] = (power[y, x, c] + 15) / 5 if seen else 0.0
+                known &= seen
+            scene[y, x, at + channels] = known
+
+
+@njit(cache=True, nogil=True)
 def _write_deviations(
     near: np.ndarray, by_kind: np.ndarray, kinds: np.ndarray, scene: np.ndarray, at: int
 ) -> None:
     height, width = kinds.shape
-    reaches, size = near.shape[:2]
+    reaches, size = near.shape[2:]
     last = at + (reaches + 1) * size
     for y in range(height):
         for x in range(width):
@@ -366,7 +377,7 @@ def _write_deviations(
                 total = by_kind[kinds[y, x], b]
                 row[at + reaches * size + b] = total
                 for s in range(reaches):
-                    value = near[s, b, y // 4, x // 4]
+                    value = near[y // 4, x // 4, s, b]
                     row[at + s * size + b] = value
                     total += value
                 row[last + b] = total

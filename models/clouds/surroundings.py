@@ -2,6 +2,7 @@
 around."""
 
 import numpy as np
+from numba import njit
 from scipy.ndimage import uniform_filter
 
 from models.clouds.cube import Cube
@@ -28,22 +29,30 @@ def deviations(residual: np.ndarray, seen: np.ndarray, kinds: np.ndarray) -> tup
     Returns
     -------
     tuple
-        Coarse means `(reach, band + 1, y / 4, x / 4)` and means per kind `(kind, band + 1)`; the last entry
+        Coarse means `(y / 4, x / 4, reach, band + 1)` and means per kind `(kind, band + 1)`; the last entry
         is how much was seen, 0 to 1.
     """
     values = np.where(seen[None], residual, 0).astype(np.float32)
     sums = np.concatenate([block_sums(values), block_sums(seen[None].astype(np.float32))])
     near = np.stack([_shrink(uniform_filter(sums, (1, r, r), mode="constant") * r * r) for r in REACHES])
-    return near, _by_kind(values, seen, kinds)
+    return np.ascontiguousarray(np.moveaxis(near, (2, 3), (0, 1))), _by_kind(values, seen, kinds)
 
 
 def block_sums(values: np.ndarray) -> np.ndarray:
     """Sum `(channel, y, x)` over blocks of 4 x 4 pixels; edges are padded with nothing."""
     channels, height, width = values.shape
-    high, wide = -(-height // BLOCK_PX), -(-width // BLOCK_PX)
-    padded = np.zeros((channels, high * BLOCK_PX, wide * BLOCK_PX), np.float32)
-    padded[:, :height, :width] = values
-    return np.asarray(padded.reshape(channels, high, BLOCK_PX, wide, BLOCK_PX).sum(axis=(2, 4)))
+    out = np.zeros((channels, -(-height // BLOCK_PX), -(-width // BLOCK_PX)), np.float32)
+    _add_up(values, out)
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _add_up(values: np.ndarray, out: np.ndarray) -> None:
+    channels, height, width = values.shape
+    for c in range(channels):
+        for y in range(height):
+            for x in range(width):
+                out[c, y // BLOCK_PX, x // BLOCK_PX] += values[c, y, x]
 
 
 def pixel_kinds(profiles: np.ndarray, seed: int = 0) -> np.ndarray:
