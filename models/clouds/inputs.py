@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from numba import njit
 from scipy.ndimage import uniform_filter
 
+from models.clouds.channels import write_deviations, write_layers, write_radar
 from models.clouds.cube import Cube
 from models.clouds.haze import excess, usable
 from models.clouds.neighbours import distance_days, linear_weight, step_on, strict_neighbours, weighted_pair
@@ -23,7 +23,6 @@ DEVIATION_SCALE = np.float32(20.0)  # 0.05 reflectance becomes 1
 LEAST_VISIBLE = 0.25  # share of a frame: a few pixels between clouds are hazy, and say nothing of the rest
 LARGEST = 0.04  # reflectance off the frame's median: further out are missed clouds and shadows
 SPARSE, LEAST_SEEN = 4, 8  # every fourth pixel each way, and how many of them tell a frame's median
-LEAST_KNOWN = np.float32(0.5)  # weight that a mean deviation needs to count in full
 CLOSE_BLOCKS = 7  # clear share within 28 pixels: rims of clouds are hazy
 ALIGNED = 64  # bytes; TensorFlow reads such arrays where they are, and copies others
 DEVIATIONS = len(REACHES) + 2  # over near and wide surroundings, over alike pixels, over all of these
@@ -201,7 +200,7 @@ class Frames:
             around = self.around
             indices = self.neighbours(frame)
             cube = self.cube
-            _write_layers(
+            write_layers(
                 self.pixels,
                 cube.clear[frame] if self.whole is None else self.whole[frame],
                 indices,
@@ -241,7 +240,7 @@ class Frames:
         near, by_kind = deviations(residual, seen, self.kinds)
         scale = np.full(bands + 1, DEVIATION_SCALE, np.float32)
         scale[-1] = 1
-        _write_deviations(near * scale, by_kind * scale, self.kinds, scene, 2 * bands)
+        write_deviations(near * scale, by_kind * scale, self.kinds, scene, 2 * bands)
         return 2 * bands + DEVIATIONS * (bands + 1)
 
     def _radar_now(self, frame: int, scene: np.ndarray, at: int) -> int:
@@ -254,7 +253,7 @@ class Frames:
             known = self.cube.backscatter is not None
             power = radar_at(self.cube, self.cube.days[frame] + offsets) if known else np.full(shape, np.nan)
             flat = np.moveaxis(power.reshape(-1, *power.shape[2:]), 0, -1)
-        _write_radar(flat, scene, at)
+        write_radar(flat, scene, at)
         return at + int(flat.shape[2]) + 1
 
     def _context(self, frame: int, scene: np.ndarray, at: int) -> None:
@@ -280,108 +279,3 @@ def _medians(residual: np.ndarray, seen: np.ndarray) -> np.ndarray:
     if some.shape[1] < LEAST_SEEN:
         return np.zeros((len(residual), 1, 1), np.float32)
     return np.asarray(np.median(some, axis=1), np.float32)[:, None, None]
-
-
-@njit(cache=True, nogil=True)
-def _write_layers(
-    pixels: np.ndarray,
-    whole: np.ndarray,
-    indices: np.ndarray,
-    days: np.ndarray,
-    frame: int,
-    base: np.ndarray,
-    around: np.ndarray,
-    haze: np.ndarray,
-    radar: np.ndarray,
-    layers: np.ndarray,
-    scene: np.ndarray,
-) -> None:
-    bands, height, width = base.shape
-    count, channels = len(indices), radar.shape[3]
-    apart = np.minimum(np.maximum((days - days[frame]) / 20, -5), 5)
-    nearness = np.exp(-2 * np.abs(apart))
-    ordered, centre = np.empty((count, bands), np.float32), np.empty(bands)
-    flags = bands + channels
-    for y in range(height):
-        for x in range(width):
-            if whole[y, x] or not np.isfinite(base[0, y, x]):  # nothing to fill, or to fill it from
-                layers[y, x] = 0
-                scene[y, x, : 2 * bands] = 0
-                continue
-            n = 0
-            for k in range(count):
-                t = indices[k, y, x]
-                if t >= 0:
-                    _insert(ordered, n, pixels[t, y, x])
-                    n += 1
-            for b in range(bands):
-                centre[b] = 0.5 * (ordered[(n - 1) // 2, b] + ordered[n // 2, b])
-                scene[y, x, b] = (base[b, y, x] - centre[b]) * 20
-                scene[y, x, bands + b] = (centre[b] - 0.2) * 4
-            for k in range(count + 1):
-                row = layers[y, x, k]
-                t = indices[k, y, x] if k < count else frame
-                for b in range(bands):
-                    value = pixels[t, y, x, b] if k < count and t >= 0 else base[b, y, x]
-                    row[b] = min(max((value - centre[b]) * 20, -5), 5)
-                if t < 0:
-                    row[bands:] = 0
-                    continue
-                for c in range(channels):
-                    change = (radar[frame, y, x, c] - radar[t, y, x, c]) / 3
-                    row[bands + c] = change if np.isfinite(change) else 0.0
-                other = k < count
-                row[flags] = apart[t]
-                row[flags + 1] = abs(apart[t])
-                row[flags + 2] = nearness[t] if other else 0.0
-                row[flags + 3] = around[t, y // 4, x // 4] if other else 0.0
-                row[flags + 4] = min(max(haze[t, y // 4, x // 4] * 50, -5), 5) if other else 0.0
-                row[flags + 5] = 1.0
-
-
-@njit(cache=True, nogil=True)
-def _insert(ordered: np.ndarray, n: int, values: np.ndarray) -> None:
-    """Put `values (band,)` into `ordered (n, band)`, each band's in its place."""
-    for b in range(len(values)):
-        ordered[n, b] = values[b]
-    for k in range(n):
-        for b in range(len(values)):
-            low, high = min(ordered[k, b], ordered[n, b]), max(ordered[k, b], ordered[n, b])
-            ordered[k, b], ordered[n, b] = low, high
-
-
-@njit(cache=True, nogil=True)
-def _write_radar(power: np.ndarray, scene: np.ndarray, at: int) -> None:
-    height, width, channels = power.shape
-    for y in range(height):
-        for x in range(width):
-            known = True
-            for c in range(channels):
-                seen = np.isfinite(power[y, x, c])
-                scene[y, x, at + c] = (power[y, x, c] + 15) / 5 if seen else 0.0
-                known &= seen
-            scene[y, x, at + channels] = known
-
-
-@njit(cache=True, nogil=True)
-def _write_deviations(
-    near: np.ndarray, by_kind: np.ndarray, kinds: np.ndarray, scene: np.ndarray, at: int
-) -> None:
-    height, width = kinds.shape
-    reaches, size = near.shape[2:]
-    last = at + (reaches + 1) * size
-    for y in range(height):
-        for x in range(width):
-            row = scene[y, x]
-            for b in range(size):
-                total = by_kind[kinds[y, x], b]
-                row[at + reaches * size + b] = total
-                for s in range(reaches):
-                    value = near[y // 4, x // 4, s, b]
-                    row[at + s * size + b] = value
-                    total += value
-                row[last + b] = total
-            known = max(row[last + size - 1], LEAST_KNOWN)
-            for b in range(size - 1):
-                row[last + b] /= known
-            row[last + size - 1] /= reaches + 1
