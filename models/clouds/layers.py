@@ -57,14 +57,17 @@ def weigh_layers(layers: Any, width: int, recipe: Recipe, reduce: int = 1) -> tu
     score = keras.layers.Dense(1, name="score")(hidden)[..., 0]
     if recipe.optical:  # begin near the interpolation, the last layer, not at a mean of all dates
         score = score + INTERPOLATION * ops.one_hot(recipe.layers - 1, recipe.layers)
-    pooled = ops.sum(
-        _shares(score - 1e4 * ops.cast(low[..., -1] < 1e-3, low.dtype))[..., None] * hidden, axis=-2
-    )
+    pooled = _weighted(_shares(score - 1e4 * ops.cast(low[..., -1] < 1e-3, low.dtype)), hidden)
     if reduce > 1:
         score = keras.layers.UpSampling2D(reduce)(score)
     weight = _shares(score - 1e4 * (1 - seen))
     deviation = layers[..., : len(recipe.bands)] / float(DEVIATION_SCALE)
-    return ops.sum(weight[..., None] * deviation, axis=-2), pooled
+    return _weighted(weight, deviation), pooled
+
+
+def _weighted(weight: Any, values: Any) -> Any:
+    """Return the sum of `values (…, layer, c)` by `weight (…, layer)`."""
+    return ops.matmul(weight[..., None, :], values)[..., 0, :]
 
 
 def _shares(score: Any) -> Any:
