@@ -11,6 +11,7 @@ import pytest
 from features.errors import ConfigError
 from features.observations import read_observations
 from models.clouds.catalogue import build
+from models.clouds.options import METHODS
 from pipelines import clear, extract
 from pipelines.check import check_inputs
 from pipelines.clear import fitting_stacks
@@ -120,6 +121,18 @@ def test_baselines_read_no_channels(region: Path) -> None:
     config = config_of(f"rasters.flux={region}/flux", "clear.method=linear")
     assert clear_context(config, Workspace(region / "run")).files == []
     assert len(clear_context(config, Workspace(region / "run"), "unet").files) == 5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_fills_by_config(region: Path, tmp_path: Path, method: str) -> None:
+    few = ("clear.context=[]", "clear.samples=2", "clear.steps=1")
+    config, workspace = config_of(f"clear.method={method}", *few), copy(region, tmp_path)
+    run_one("clear", config, workspace)
+    run_one("extract", config, workspace)
+    filled = read_observations(workspace.observations).filter(pl.col("filled_share") > 0)
+    assert len(filled) > 0
+    assert filled["mean"].is_not_null().all()
 
 
 @pytest.mark.slow
