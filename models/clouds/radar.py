@@ -47,14 +47,26 @@ def _around(power: np.ndarray, apart: np.ndarray, spread: float) -> np.ndarray:
     weight = np.where(apart <= REACH_DAYS, np.exp(-0.5 * (apart / spread) ** 2), 0).astype(np.float32)
     seen = np.isfinite(power)
     flat = np.where(seen, power, 0).reshape(len(power), -1)
-    total = weight @ flat
+    total = _sum_near(weight, flat)
     amount = (
         np.broadcast_to(weight.sum(1)[:, None], total.shape)
         if seen.all()
-        else weight @ seen.reshape(flat.shape).astype(np.float32)
+        else _sum_near(weight, seen.reshape(flat.shape).astype(np.float32))
     )
     mean = np.divide(total, amount, out=np.full_like(total, np.nan), where=amount > LEAST_WEIGHT)
     return np.asarray(mean.reshape(len(apart), *power.shape[1:]))
+
+
+@njit(cache=True, nogil=True)
+def _sum_near(weight: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Return `weight (day, time)` times `values (time, k)`: few weigh anything, and BLAS would sum in another
+    order on another number of cores."""
+    total = np.zeros((len(weight), values.shape[1]), np.float32)
+    for day in range(len(weight)):
+        for time in range(len(values)):
+            if weight[day, time] > 0:
+                _add_scaled(total[day], weight[day, time], values[time])
+    return total
 
 
 def _over_tile(power: np.ndarray) -> np.ndarray:
