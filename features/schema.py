@@ -93,7 +93,7 @@ VERDICTS = _schema(
         "p_value": pl.Float32,
         "q_value": pl.Float32,
         "verdict": pl.String,  # one of VERDICTS_OF
-        "reason": pl.String,  # a reason code of models.reasons
+        "reason": pl.String,  # a reason code of models.verdicts.rule
         "n_observations": pl.Int32,  # clear optical dates plus radar dates, as the series saw them
         "filled_share": pl.Float32,
         "sigma": pl.Float32,

@@ -93,8 +93,8 @@ def clear(
     loaded, workspace = _open(config, out, set_, with_, data, None)
     status = run_one("clear", loaded, workspace, _executor(1, None))
     if write is not None:
+        from pipelines.commands.products import write_products
         from pipelines.main_job import display
-        from pipelines.products import write_products
 
         with display() as bars:
             bar = bars.add_task("products", total=None)
@@ -108,7 +108,7 @@ def clear(
 @app.command()
 def check(config: Config, out: Out = None, set_: Set = None, with_: With = None, data: Data = None) -> None:
     """Validate a config and its inputs; estimate time, disk and memory."""
-    from pipelines.check import check_inputs
+    from pipelines.commands.check import check_inputs
 
     loaded, workspace = _open(config, out, set_, with_, data, None)
     typer.echo(check_inputs(loaded, workspace))
@@ -122,7 +122,7 @@ def catalog(
     out: Annotated[Path, typer.Option("--out", help="Folder to write the catalog to.")] = Path("out/catalog"),
 ) -> None:
     """Index imagery one already has into a static STAC catalog."""
-    from pipelines.catalog import index
+    from pipelines.commands.catalog import index
 
     typer.echo(index(folder, out))
 
@@ -138,7 +138,7 @@ def tune(
     data: Data = None,
 ) -> None:
     """Search a model's settings with grouped folds; the best are written as a config that train reads."""
-    from pipelines.tune import tune_model
+    from pipelines.commands.tune import tune_model
 
     loaded, workspace = _open(config, out, set_, with_, data, None)
     typer.echo(tune_model(loaded, workspace, model, trials))
@@ -152,7 +152,7 @@ def assess(
     ],
 ) -> None:
     """Read field results back: commission and omission, by count and in hectares."""
-    from pipelines.assess import assess_run
+    from pipelines.commands.assess import assess_run
 
     typer.echo(assess_run(folder, reviewed))
 
@@ -165,7 +165,7 @@ def verify(
     ] = None,
 ) -> None:
     """Recompute every hash of the manifest and walk the log; name what was altered."""
-    from pipelines.manifest import verify as recompute
+    from pipelines.record.manifest import verify as recompute
 
     found = recompute(folder, expect)
     for fault in found:

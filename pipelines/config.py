@@ -7,21 +7,21 @@ from typing import Annotated, Any, get_args
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from features.catalog import ImageryOptions
-from features.declarations import DeclarationOptions
+from features.catalog.reader import ImageryOptions
+from features.declarations.reader import DeclarationOptions
 from features.errors import ConfigError
-from features.extraction import ExtractOptions
-from features.gapfill import FillOptions
-from features.naming import did_you_mean
+from features.extraction.extract import ExtractOptions
 from features.options import Options
-from features.series import SeriesOptions
+from features.series.gapfill import FillOptions
+from features.series.parcel_series import SeriesOptions
 from features.simulate.options import SimulationOptions
-from models.clouds.options import ClearOptions
-from models.crops.options import TrainOptions
-from models.judging import JudgeOptions
-from models.sampling import SampleOptions
-from models.splits import GroupBy
-from models.tuning import TuneOptions
+from features.suggestions import did_you_mean
+from models.clouds.removal.options import ClearOptions
+from models.crops.fitting.options import TrainOptions
+from models.evaluation.quality_sample import SampleOptions
+from models.folds import GroupBy
+from models.tuning.search import TuneOptions
+from models.verdicts.options import JudgeOptions
 from pipelines.yamlfile import parse_yaml, read_yaml
 from reports.options import PublishOptions
 

@@ -14,10 +14,10 @@ from rich.progress import (
 )
 
 from features.errors import StageError
-from pipelines import clear, extract, fill, judge, publish, read, synthesise, train
 from pipelines.config import RunConfig
-from pipelines.receipt import Receipt
-from pipelines.stage import Stage, run_stage
+from pipelines.record.receipt import Receipt
+from pipelines.record.stage import Stage, run_stage
+from pipelines.stages import clear, extract, fill, judge, publish, read, synthesise, train
 from pipelines.workspace import Workspace
 
 PARTIAL = 3

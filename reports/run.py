@@ -39,7 +39,7 @@ class RunTables:
     importance, contributions
         `features.schema.IMPORTANCE` and `CONTRIBUTIONS`.
     evaluation
-        Stored evaluation tables by file stem; `reports.evaluation` lists those that are drawn.
+        Stored evaluation tables by file stem; `reports.pages.evaluation` lists those that are drawn.
     metrics
         `metrics.json`: `models`, `verdicts`, `promised`; an estimate is `{value, low, high, n}`.
     rules

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from reports.options import PublishOptions
-from reports.pages import write_reports
+from reports.pages.write import write_reports
 from tests.mock_run import make_run, write_scenes
-from tests.test_reports_browser import ARGUMENTS, CHROMIUM
+from tests.reports.test_browser import ARGUMENTS, CHROMIUM
 
 PICTURES = Path(__file__).parents[1] / "reports" / "screenshots"
 LARGE = {"width": 1366, "height": 900}

@@ -17,7 +17,7 @@ import rasterio
 from polars import selectors
 from polars.testing import assert_frame_equal
 
-from features.observations import read_observations
+from features.extraction.observations import read_observations
 from pipelines.config import load_config
 
 ROOT = Path(__file__).parents[1]

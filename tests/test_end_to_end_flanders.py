@@ -7,7 +7,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from features.series import read_series
+from features.series.parcel_series import read_series
 
 ROOT = Path(__file__).parents[1]
 SECOND = (

@@ -8,8 +8,8 @@ import numpy as np
 import polars as pl
 from scipy.ndimage import uniform_filter
 
-from models.clouds.intervals import GAP_EDGES, Z50, Z90, gap_bin
-from models.clouds.neighbours import gap_to_clear
+from models.clouds.removal.intervals import GAP_EDGES, Z50, Z90, gap_bin
+from models.clouds.removal.neighbours import gap_to_clear
 
 PEAK = 1.0  # reflectance range for PSNR and SSIM, as SEN12MS-CR-TS scores it
 SSIM_PX = 7

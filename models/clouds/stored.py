@@ -8,9 +8,9 @@ from typing import Self
 import xarray as xr
 
 from features.files import sha256
-from models.clouds.bundle import META
-from models.clouds.catalogue import load
-from models.clouds.remover import Remover
+from models.clouds.methods import load
+from models.clouds.removal.bundle import META
+from models.clouds.removal.remover import Remover
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from models.crops.boosting import LightgbmClassifier, LightgbmOptions
-from models.crops.contributions import booster_of_class
+from models.crops.estimators.boosting import LightgbmClassifier, LightgbmOptions
+from models.explanation.contributions import booster_of_class
 from tests.benchmarks.crops import PEERS, table_of
 
 STEPS, FEATURES, CLASSES = 30, 20, 28

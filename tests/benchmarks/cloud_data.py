@@ -12,8 +12,8 @@ from odc.geo.geobox import GeoBox
 from rasterio.features import rasterize
 from scipy.ndimage import binary_dilation, gaussian_filter, label, zoom
 
-from features.catalog import ImageryOptions, read_acquisitions
-from features.imagery import (
+from features.catalog.reader import ImageryOptions, read_acquisitions
+from features.imagery.pixels import (
     MaskOptions,
     assets_by_band,
     disc,
@@ -24,7 +24,7 @@ from features.imagery import (
 )
 from features.schema import OPTICAL_BANDS
 from features.simulate.options import SimulationOptions
-from features.simulate.region import simulate_region
+from features.simulate.region.region import simulate_region
 
 PATCHES = ("00002806639B424A", "000028085BF08E7E")
 CLEAR = (4, 5, 6)  # vegetation, bare, water; class 7 is unclassified, often cloud edge in these patches

@@ -26,11 +26,11 @@ import numpy as np
 import xarray as xr
 from scipy.stats import t as student
 
-from models.clouds.catalogue import build
-from models.clouds.cube import Cube, cube_of
-from models.clouds.hiding import hide
-from models.clouds.options import BASELINES, METHODS
+from models.clouds.methods import build
 from models.clouds.pictures import before_after, most_telling, write_png
+from models.clouds.removal.cube import Cube, cube_of
+from models.clouds.removal.hiding import hide
+from models.clouds.removal.options import BASELINES, METHODS
 from models.clouds.scoring import Hidden, by_cloud, by_gap, collect, join, ndvi, parcel_means, score
 from tests.benchmarks.cloud_data import Scene, flanders, world
 

@@ -20,10 +20,10 @@ import xarray as xr
 from scipy.stats import t as student
 
 from features.files import atomic_path
-from models.clouds.options import METHODS
-from pipelines import clear, extract, fill, judge, read, synthesise, train
+from models.clouds.removal.options import METHODS
 from pipelines.config import load_config
-from pipelines.stage import run_stage
+from pipelines.record.stage import run_stage
+from pipelines.stages import clear, extract, fill, judge, read, synthesise, train
 from pipelines.workspace import Workspace
 from tests.benchmarks.clouds import Row, row
 

@@ -20,8 +20,8 @@ import numpy as np
 import xarray as xr
 import yaml
 
-from models.clouds.catalogue import build
-from models.clouds.options import METHODS
+from models.clouds.methods import build
+from models.clouds.removal.options import METHODS
 from tests.benchmarks.cloud_data import world
 from tests.benchmarks.clouds import Row, row
 

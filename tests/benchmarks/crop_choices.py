@@ -16,10 +16,10 @@ import numpy as np
 import polars as pl
 import xarray as xr
 
-from models.ablation import parts_of
-from models.crops.crossfit import ENSEMBLE, cross_fit
-from models.crops.options import TrainOptions
-from models.evaluation import macro_f1, paired_difference, score_model
+from models.crops.fitting.crossfit import ENSEMBLE, cross_fit
+from models.crops.fitting.options import TrainOptions
+from models.evaluation.metrics import macro_f1, paired_difference, score_model
+from models.explanation.ablation import parts_of
 from tests.benchmarks.crop_sets import WorkSet, load
 from tests.benchmarks.crops import FOLDER, POINTS, SETTINGS, codes_of, table_of
 

@@ -11,9 +11,9 @@ import xarray as xr
 from sklearn.model_selection import StratifiedKFold
 
 from features.schema import make_series
-from models.crops.options import TrainOptions
-from models.splits import plan_folds
-from pipelines.model_series import model_series
+from models.crops.fitting.options import TrainOptions
+from models.folds import plan_folds
+from pipelines.inputs.model_series import model_series
 from pipelines.workspace import Workspace
 
 NODATA = 65535

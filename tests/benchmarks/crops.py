@@ -21,10 +21,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from models.crops.catalogue import FAMILIES
-from models.crops.crossfit import ENSEMBLE, CrossFit, cross_fit
-from models.crops.options import TrainOptions
-from models.evaluation import Estimate, macro_f1, paired_difference, score_model
+from models.crops.estimators.by_name import FAMILIES
+from models.crops.fitting.crossfit import ENSEMBLE, CrossFit, cross_fit
+from models.crops.fitting.options import TrainOptions
+from models.evaluation.metrics import Estimate, macro_f1, paired_difference, score_model
 from tests.benchmarks.crop_sets import WorkSet, load
 
 SETS = ("ucr_crop", "france_2022", "flanders_2021", "east_africa", "synthetic")

@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from features.whittaker import penalty, smooth_rows, smooth_shared
+from features.series.whittaker import penalty, smooth_rows, smooth_shared
 
 STEPS, FEATURES, SEEN, SMOOTHNESS = 60, 20, 0.6, 10.0
 REPETITIONS = 7

@@ -13,8 +13,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from pipelines import judge, train
 from pipelines.config import load_config
+from pipelines.stages import judge, train
 from pipelines.workspace import Workspace
 from tests.benchmarks.clouds_downstream import CONFIG, METRICS
 

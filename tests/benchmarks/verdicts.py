@@ -26,13 +26,13 @@ import geopandas as gpd
 import numpy as np
 import polars as pl
 
-from features.crops import CropGroups
-from features.schemes import Schemes
-from models.crops.crossfit import ENSEMBLE, CrossFit, cross_fit
-from models.crops.options import TrainOptions
-from models.evaluation import Estimate, multiplicities, ratio, wilson
-from models.judging import JudgeOptions
-from models.verdict import judge
+from features.declarations.crop_codes import CropGroups
+from features.declarations.schemes import Schemes
+from models.crops.fitting.crossfit import ENSEMBLE, CrossFit, cross_fit
+from models.crops.fitting.options import TrainOptions
+from models.evaluation.metrics import Estimate, multiplicities, ratio, wilson
+from models.verdicts.judge import judge
+from models.verdicts.options import JudgeOptions
 from tests.benchmarks.crop_sets import WorkSet, ucr_crop
 from tests.benchmarks.verdicts_beyond import label_rows, thermal_pair, unknown_rows, years_rows
 

@@ -11,21 +11,28 @@ import polars as pl
 import xarray as xr
 from scipy.stats import rankdata
 
-from features.crops import CropGroups
-from features.gapfill import FillOptions, fill_series
-from features.observations import read_observations
-from features.quality import series_quality
-from features.schemes import Schemes
-from features.series import SeriesOptions, build_series, read_series
-from models.crops.catalogue import build
-from models.crops.crossfit import cross_fit
-from models.crops.options import TrainOptions
-from models.evaluation import Estimate, confusion, estimate, macro_f1, multiplicities, resampled_confusions
-from models.evidence import weigh
-from models.judging import JudgeOptions
-from models.labels import LabelOptions, find_suspects, found_at
-from models.splits import plan_folds
-from models.verdict import judge
+from features.declarations.crop_codes import CropGroups
+from features.declarations.schemes import Schemes
+from features.extraction.observations import read_observations
+from features.series.gapfill import FillOptions, fill_series
+from features.series.parcel_series import SeriesOptions, build_series, read_series
+from features.series.quality import series_quality
+from models.crops.estimators.by_name import build
+from models.crops.fitting.crossfit import cross_fit
+from models.crops.fitting.labels import LabelOptions, find_suspects, found_at
+from models.crops.fitting.options import TrainOptions
+from models.evaluation.metrics import (
+    Estimate,
+    confusion,
+    estimate,
+    macro_f1,
+    multiplicities,
+    resampled_confusions,
+)
+from models.folds import plan_folds
+from models.verdicts.evidence import weigh
+from models.verdicts.judge import judge
+from models.verdicts.options import JudgeOptions
 from tests.benchmarks.crop_sets import WorkSet
 
 FOREST = {"models": {"forest": {"trees": 60}}, "combination": "mean"}

@@ -32,15 +32,15 @@ import polars as pl
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from features.coverage import coverage_of
-from features.extract_options import ExtractOptions
-from features.extraction import extract
-from features.imagery import MaskOptions, grid_of, layout_of, read_window
-from features.observations import read_observations
-from features.partitions import extract_partitioned, write_partitions
+from features.extraction.extract import extract
+from features.extraction.observations import read_observations
+from features.extraction.options import ExtractOptions
+from features.extraction.partitions import extract_partitioned, write_partitions
+from features.extraction.units import Unit, forget_tiles, run_unit, tile_coverage
+from features.imagery.pixels import MaskOptions, grid_of, layout_of, read_window
 from features.schema import ACQUISITIONS, OPTICAL_BANDS
-from features.units import Unit, forget_tiles, run_unit, tile_coverage
-from features.zonal import summarise_bands
+from features.zonal.coverage import coverage_of
+from features.zonal.engine import summarise_bands
 from tests.benchmarks.zonal_data import LEFT, TOP, acquisition, linked, make_case, parcel_grid, texture
 from tests.benchmarks.zonal_peers import (
     exactextract_arrays,

@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 from odc.geo.geobox import GeoBox
 
-from features.coverage import Coverage
-from features.zonal import gathered, zonal
+from features.zonal.coverage import Coverage
+from features.zonal.engine import gathered, zonal
 
 PEER = {"mean": "mean", "std": "stdev", "min": "min", "max": "max", "median": "median", "count": "count"}
 

@@ -1,0 +1,1 @@
+"""STAC items turned into the acquisitions table; no pixel is read here."""

@@ -1,0 +1,78 @@
+"""Where an asset lies, and whether a catalog may send us there."""
+
+from pathlib import Path
+from urllib.parse import unquote, urljoin, urlsplit
+
+from features.errors import CatalogError
+
+_REMOTE = ("http", "https")
+
+
+def is_remote(href: str) -> bool:
+    """Whether `href` is an http(s) URL, marked for signing (see `features.catalog.signing`) or not.
+
+    Examples
+    --------
+    >>> is_remote("https://example.org/catalog.json"), is_remote("catalog/catalog.json")
+    (True, False)
+    """
+    return urlsplit(href.removeprefix("planetary_computer+")).scheme in _REMOTE
+
+
+def resolve(href: str, base: str) -> str:
+    """Return `href` as seen from the file or URL `base`.
+
+    Examples
+    --------
+    >>> resolve("./B04.tif", "/data/items/a/a.json"), resolve("../b.tif", "https://example.org/x/y.json")
+    ('/data/items/a/B04.tif', 'https://example.org/b.tif')
+    """
+    if urlsplit(href).scheme or href.startswith("/vsi"):
+        return href
+    if is_remote(base):
+        return urljoin(base, href)
+    return str(Path(base).parent.joinpath(href).absolute().resolve(strict=False))
+
+
+def admit(href: str, *, local: bool, remote: bool, object_storage: bool) -> str:
+    """Return the path or URL to open, or refuse.
+
+    Parameters
+    ----------
+    href
+        Resolved (see `resolve`).
+    local, remote, object_storage
+        Whether local files, http(s) and `s3://` or `/vsis3/` may be named: a catalog read over http never
+        names local files, a local one names http(s) only where the configuration allows it, as it must for
+        object storage.
+
+    Raises
+    ------
+    CatalogError
+        For what is not allowed: every other scheme and every other `/vsi…` path.
+
+    Examples
+    --------
+    >>> admit("s3://eodata/B04.jp2", local=False, remote=True, object_storage=True)
+    '/vsis3/eodata/B04.jp2'
+    """
+    scheme = urlsplit(href).scheme
+    if scheme == "s3" or href.startswith("/vsis3/"):
+        return _allowed(href.replace("s3://", "/vsis3/", 1), object_storage, "imagery.allow_object_storage")
+    if scheme in _REMOTE:
+        return _allowed(href, remote, "imagery.allow_remote")
+    if scheme not in {"", "file"} or href.startswith("/vsi"):
+        raise CatalogError(
+            f"{href} is neither a local file, http(s) nor s3; copy what it names to one of these."
+        )
+    if not local:
+        raise CatalogError(
+            f"{href} is a local file but its catalog is remote; such a link is never followed."
+        )
+    return unquote(urlsplit(href).path) if scheme else href
+
+
+def _allowed(href: str, allowed: bool, setting: str) -> str:
+    if not allowed:
+        raise CatalogError(f"{href} may not be opened; set {setting} to allow it.")
+    return href

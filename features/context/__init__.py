@@ -1,0 +1,1 @@
+"""Soil, elevation, weather and other maps, for parcels and for blocks of pixels."""

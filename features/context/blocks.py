@@ -1,0 +1,226 @@
+"""What is known of a block of ground beside its imagery: maps, daily weather, which pixels lie in parcels.
+
+Held as paths, so that it travels with work units; a block's own part is read with the block.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import polars as pl
+import xarray as xr
+from odc.geo.geobox import GeoBox
+from rasterio.features import rasterize
+
+from features.context.maps import check_map, read_map
+from features.context.parcels import read_weather
+from features.errors import ConfigError, ImageryError
+from features.indexing.dated_scene import read_name
+
+RASTERS = (".tif", ".tiff")
+WEATHER_DAYS = 30  # whose mean a frame is told: its own day and those before
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One quantity, as a map or as dated maps.
+
+    Attributes
+    ----------
+    name
+        As the config has it.
+    paths, days
+        GeoTIFFs; where dated, the day of each, ascending. Without days there is one path, for all times.
+    smooth
+        Whether values between the map's pixels are interpolated; false for classes.
+    """
+
+    name: str
+    paths: tuple[Path, ...]
+    days: tuple[date, ...] = ()
+    smooth: bool = True
+
+    @classmethod
+    def of(cls, name: str, path: Path, smooth: bool = True) -> "Channel":
+        """Return the channel of a GeoTIFF, or of a folder of GeoTIFFs with a date in their names.
+
+        Raises
+        ------
+        ConfigError
+            Where there is neither, a file's name holds no date, or a date comes twice.
+        """
+        path = path.absolute()
+        if path.is_file():
+            return cls(name, (path,), smooth=smooth)
+        found = rasters_in(path)
+        if not found:
+            raise ConfigError(
+                f"{name}: {path} is neither a GeoTIFF nor a folder of GeoTIFFs (.tif); correct the path."
+            )
+        days = [_day_of(name, file) for file in found]
+        repeated = next((day for day in days if days.count(day) > 1), None)
+        if repeated is not None:
+            raise ConfigError(f"{name}: {path} holds more than one map of {repeated}; merge them into one.")
+        order = np.argsort(np.array(days))
+        return cls(name, tuple(found[k] for k in order), tuple(days[k] for k in order), smooth)
+
+    def check(self) -> None:
+        """Open every header; raise a ConfigError where a map cannot be used."""
+        try:
+            for path in self.paths:
+                check_map(path)
+        except ImageryError as error:
+            raise _unusable(self.name, error) from error
+
+    def read(self, grid: GeoBox, path: Path) -> np.ndarray:
+        """Return one of the maps on a grid, `(y, x)` float32, NaN where unknown."""
+        try:
+            return read_map(path, grid, self.smooth)
+        except ImageryError as error:
+            raise _unusable(self.name, error) from error
+
+    def at_frames(self, grid: GeoBox, times: np.ndarray) -> np.ndarray:
+        """Return `(time, y, x)`: of each frame the latest map on or before its day (UTC), else the first."""
+        days = np.array(self.days, "datetime64[D]")
+        which = np.searchsorted(days, times.astype("datetime64[D]"), side="right") - 1
+        which = np.maximum(which, 0)
+        maps = {int(k): self.read(grid, self.paths[k]) for k in np.unique(which)}
+        return np.array([maps[k] for k in which.tolist()], np.float32).reshape(-1, *grid.shape)
+
+
+@dataclass(frozen=True)
+class BlockContext:
+    """Which maps, and which table of daily weather, come with every block; nothing by default."""
+
+    channels: tuple[Channel, ...] = ()
+    weather: Path | None = None
+
+    @property
+    def files(self) -> list[Path]:
+        """Every file that is read from."""
+        weather = [self.weather] if self.weather else []
+        return [path for channel in self.channels for path in channel.paths] + weather
+
+    @property
+    def key(self) -> list[Any]:
+        """What the channels depend on: names, dates, and each file's path, size and time; JSON-ready."""
+        said = [[c.name, c.smooth, [str(day) for day in c.days], len(c.paths)] for c in self.channels]
+        stats = [(path, path.stat()) for path in self.files]
+        return [said, [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in stats]]
+
+    def check(self, times: np.ndarray | None = None) -> None:
+        """Open every map's header, and see whether the weather holds all days that frames at `times` need.
+
+        Raises
+        ------
+        ConfigError
+            Naming the file and the cure.
+        """
+        for channel in self.channels:
+            channel.check()
+        if self.weather is not None and times is not None and len(times):
+            read_days(self.weather, times)
+
+    def laid_on(self, stack: xr.Dataset, grid: GeoBox) -> xr.Dataset:
+        """Return a pixel stack with what is known of its block.
+
+        Returns
+        -------
+        xr.Dataset
+            The stack with `context (channel, y, x)`, `dated_context (dated_channel, time, y, x)`, both
+            float32, NaN where unknown, and `weather (day, variable)`; each where there is any.
+
+        Raises
+        ------
+        ConfigError
+            As `check`, and where pixels cannot be decoded.
+        """
+        times = stack["time"].values
+        constant = {c.name: c.read(grid, c.paths[0]) for c in self.channels if not c.days}
+        dated = {c.name: c.at_frames(grid, times) for c in self.channels if c.days}
+        if constant:
+            values = np.stack(list(constant.values()))
+            stack = stack.assign(context=(("channel", "y", "x"), values))
+            stack = stack.assign_coords(channel=list(constant))
+        if dated:
+            values = np.stack(list(dated.values()))
+            stack = stack.assign(dated_context=(("dated_channel", "time", "y", "x"), values))
+            stack = stack.assign_coords(dated_channel=list(dated))
+        if self.weather is not None and len(times):
+            stack = stack.assign(weather=read_days(self.weather, times))
+        return stack
+
+
+def rasters_in(folder: Path) -> list[Path]:
+    """Return the GeoTIFFs of a folder by name, of a file itself, and none where there is neither."""
+    if folder.is_file():
+        return [folder]
+    here = sorted(folder.iterdir()) if folder.is_dir() else []
+    return [path for path in here if path.suffix.lower() in RASTERS and path.is_file()]
+
+
+def _day_of(name: str, file: Path) -> date:
+    said = read_name(file.name)
+    if said is None:
+        raise ConfigError(f"{name}: {file} has no date in its name; write it as 2024-05-01 or 20240501.")
+    day: date = said["taken"].date()
+    return day
+
+
+def _unusable(name: str, error: ImageryError) -> ConfigError:
+    return ConfigError(f"{name} cannot be used as a channel of cloud removal: {error}")
+
+
+def read_days(path: Path, times: np.ndarray) -> xr.DataArray:
+    """Read the daily weather that frames need.
+
+    Parameters
+    ----------
+    times
+        `datetime64 (time,)` of the frames, at least one.
+
+    Returns
+    -------
+    xr.DataArray
+        `(day, variable)` float64, in the table's units: every day from 29 before the first frame (or the
+        table's first) to the last frame's.
+
+    Raises
+    ------
+    ConfigError
+        Where the table begins after the first frame, or a day or a value of one is missing.
+    """
+    table = read_weather(path)
+    first, last = (moment.astype("datetime64[D]").item() for moment in (times.min(), times.max()))
+    begins = table["date"].min()
+    if not isinstance(begins, date) or begins > first:
+        raise ConfigError(
+            f"{path} begins on {begins!s}, after the first image of {first}; add the days before, or leave "
+            "weather out of clear.context."
+        )
+    start = max(begins, first - timedelta(days=WEATHER_DAYS - 1))
+    days = pl.DataFrame({"date": pl.date_range(start, last, eager=True)})
+    daily = days.join(table, on="date", how="left", maintain_order="left")
+    names = [name for name in table.columns if name != "date"]
+    gaps = daily.filter(pl.any_horizontal(pl.col(names).is_null()))["date"]
+    if len(gaps):
+        raise ConfigError(
+            f"{path} lacks one of {names} on {len(gaps)} days from {start} to {last}, first {gaps[0]}; "
+            "complete it, or leave weather out of clear.context."
+        )
+    coords = {"day": daily["date"].to_numpy().astype("datetime64[ns]"), "variable": names}
+    return xr.DataArray(daily.select(names).to_numpy(), dims=("day", "variable"), coords=coords)
+
+
+def pixels_in(shapes: gpd.GeoSeries, grid: GeoBox) -> np.ndarray:
+    """Return bool `(y, x)`: the pixels whose centre lies in one of the shapes, of any coordinate system."""
+    drawn = shapes[~(shapes.is_empty | shapes.isna())].to_crs(str(grid.crs))
+    here: Sequence[Any] = drawn.iloc[drawn.sindex.query(grid.extent.geom)].tolist()
+    if not here:
+        return np.zeros(grid.shape, bool)
+    drawing = rasterize(here, out_shape=grid.shape, transform=grid.affine, dtype="uint8")
+    return np.asarray(drawing, bool)

@@ -1,0 +1,222 @@
+"""What else is known of a parcel: weather before each date, elevation and soil, for the crop models."""
+
+from collections.abc import Mapping
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import polars as pl
+import xarray as xr
+
+from features.errors import ConfigError
+from features.imagery.pixels import open_raster
+from features.schema import check_columns
+
+WEATHER_COLUMNS = ("date", "t_min_c", "t_max_c", "precipitation_mm")
+# Outside these no daily minimum or maximum was ever measured in farmland: kelvin, or a fill value.
+COLDEST_C, HOTTEST_C = -70.0, 60.0
+
+
+def read_weather(path: Path) -> pl.DataFrame:
+    """Read a daily weather table: a CSV with at least `date, t_min_c, t_max_c, precipitation_mm`.
+
+    Returns
+    -------
+    polars.DataFrame
+        In order of date; numbers as Float64, null where the file has none.
+
+    Raises
+    ------
+    ConfigError
+        Where the file is missing or no such table, a date repeats, or a temperature cannot be in degrees
+        Celsius.
+    """
+    try:
+        raw = pl.read_csv(path, infer_schema=False)
+    except FileNotFoundError as error:
+        raise ConfigError(f"There is no weather file {path}; check the setting weather.") from error
+    except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is no CSV table: {error}") from error
+    check_columns(raw.columns, WEATHER_COLUMNS, f"The weather file {path}")
+    try:
+        table = raw.with_columns(pl.col("date").str.to_date("%Y-%m-%d"), pl.exclude("date").cast(pl.Float64))
+    except pl.exceptions.PolarsError as error:
+        raise ConfigError(
+            f"{path} holds a date that is not YYYY-MM-DD or text for a number: {error}"
+        ) from error
+    return _checked(table.with_columns(pl.exclude("date").fill_nan(None)).sort("date"), path)
+
+
+def _checked(table: pl.DataFrame, path: Path) -> pl.DataFrame:
+    repeated = table.filter(pl.col("date").is_duplicated() | pl.col("date").is_null())["date"]
+    if len(repeated):
+        raise ConfigError(
+            f"{path} has {len(repeated)} rows of repeated or missing date, first {repeated[0]}."
+        )
+    for column in ("t_min_c", "t_max_c"):
+        odd = table.filter((pl.col(column) < COLDEST_C) | (pl.col(column) > HOTTEST_C))
+        if odd.height:
+            first = odd.row(0, named=True)
+            raise ConfigError(
+                f"{path} has {column} = {first[column]} on {first['date']}; give Celsius, leave gaps empty."
+            )
+    return table
+
+
+def growing_degree_days(weather: pl.DataFrame, base_c: float = 0.0) -> pl.DataFrame:
+    """Return `date, gdd`: degree days cumulated from the first day to the end of each day, °C d.
+
+    The daily sum is `max((t_min + t_max) / 2 - base, 0)` (McMaster and Wilhelm 1997, method 1). From the
+    first day that is missing or has no temperature on, the sum is unknown: null.
+
+    Examples
+    --------
+    >>> dates = [date(2024, 4, 1), date(2024, 4, 2)]
+    >>> weather = pl.DataFrame({"date": dates, "t_min_c": [2.0, 4.0], "t_max_c": [8.0, 12.0]})
+    >>> growing_degree_days(weather, base_c=5)["gdd"].to_list()
+    [0.0, 3.0]
+    """
+    heat = ((pl.col("t_min_c") + pl.col("t_max_c")) / 2 - base_c).clip(lower_bound=0).alias("heat")
+    daily = _every_day(weather).select("date", heat)
+    known = pl.col("heat").is_not_null().cum_min()
+    return daily.select("date", pl.when(known).then(pl.col("heat").cum_sum()).alias("gdd"))
+
+
+def weather_before(
+    weather: pl.DataFrame, moments: np.ndarray, window_days: int = 10, base_c: float = 0.0
+) -> pl.DataFrame:
+    """Describe the weather before each moment, never that of its own day or later.
+
+    Parameters
+    ----------
+    weather
+        As `read_weather` gives it.
+    moments
+        `datetime64`, acquisitions or starts of steps.
+    window_days
+        Days before the moment that are averaged and summed.
+
+    Returns
+    -------
+    polars.DataFrame
+        One row a moment: `weather_temperature_c` (mean of the daily means), `weather_precipitation_mm` (sum),
+        `weather_gdd` (degree days since the table's first day, °C d); null where a day of the window is
+        missing.
+    """
+    daily = _every_day(weather)
+    mean = ((pl.col("t_min_c") + pl.col("t_max_c")) / 2).rolling_mean(window_days)
+    rain = pl.col("precipitation_mm").rolling_sum(window_days)
+    ended = daily.select(
+        "date",
+        mean.alias("weather_temperature_c"),
+        rain.alias("weather_precipitation_mm"),
+        growing_degree_days(weather, base_c)["gdd"].alias("weather_gdd"),
+    )
+    before = np.asarray(moments).astype("datetime64[D]") - np.timedelta64(1, "D")
+    asked = pl.DataFrame({"date": pl.Series(before.tolist(), dtype=pl.Date)})
+    return asked.join(ended, on="date", how="left", maintain_order="left").drop("date")
+
+
+def _every_day(weather: pl.DataFrame) -> pl.DataFrame:
+    """One row for every day from the first to the last, null where the table has none."""
+    first, last = weather["date"].min(), weather["date"].max()
+    if not isinstance(first, date) or not isinstance(last, date):
+        raise ConfigError("The weather table has no rows; give at least the days of the season.")
+    days = [first + timedelta(days=offset) for offset in range((last - first).days + 1)]
+    return pl.DataFrame({"date": days}).join(weather, on="date", how="left", maintain_order="left")
+
+
+def parcel_context(
+    declarations: gpd.GeoDataFrame, soil: Path | None = None, elevation: Path | None = None
+) -> pl.DataFrame:
+    """Return what maps say of each parcel.
+
+    Parameters
+    ----------
+    declarations
+        Geometry and `parcel_id`; empty geometries have no context.
+    soil
+        Raster of soil classes (whole numbers).
+    elevation
+        Raster of elevation in metres.
+
+    Returns
+    -------
+    polars.DataFrame
+        One row a parcel, in order: `parcel_id`; `elevation_m`, the mean, and `elevation_range_m`;
+        `soil_<class>`, the share of the parcel's area in each class, 0 to 1. Null where the map does not
+        reach.
+
+    Raises
+    ------
+    ImageryError
+        Where a raster cannot be read or has no coordinate system.
+    """
+    columns: dict[str, Any] = {"parcel_id": declarations["parcel_id"].to_list()}
+    if elevation is not None:
+        found = _extract(declarations, elevation, ["mean", "min", "max"])
+        columns["elevation_m"] = [row.get("mean") for row in found]
+        columns["elevation_range_m"] = [_difference(row) for row in found]
+    if soil is not None:
+        shares = [_shares(row) for row in _extract(declarations, soil, ["unique", "frac"])]
+        for kind in sorted({kind for row in shares for kind in row}):
+            columns[f"soil_{kind}"] = [row.get(kind, 0.0) if row else None for row in shares]
+    schema = {name: pl.String if name == "parcel_id" else pl.Float64 for name in columns}
+    return pl.DataFrame(columns, schema=schema).with_columns(pl.col(pl.Float64).fill_nan(None))
+
+
+def _difference(row: Mapping[str, Any]) -> float | None:
+    low, high = row.get("min"), row.get("max")
+    return None if low is None or high is None else float(high) - float(low)
+
+
+def _shares(row: Mapping[str, Any]) -> dict[int, float]:
+    kinds, shares = row.get("unique"), row.get("frac")
+    return (
+        {} if kinds is None or shares is None else dict(zip(map(int, kinds), map(float, shares), strict=True))
+    )
+
+
+def _extract(declarations: gpd.GeoDataFrame, path: Path, operations: list[str]) -> list[dict[str, Any]]:
+    """Coverage-weighted statistics of a raster per parcel; an empty dict where there is nothing."""
+    from exactextract import exact_extract
+
+    usable = np.asarray(~(declarations.geometry.is_empty | declarations.geometry.isna()))
+    with open_raster(str(path)) as raster:
+        if raster.crs is None:
+            raise ConfigError(f"{path} has no coordinate system; write one into it (gdal_edit -a_srs).")
+        outlines = (
+            declarations.loc[usable, ["geometry"]].to_crs(raster.crs).assign(row=np.flatnonzero(usable))
+        )
+        by_block = {"strategy": "raster-sequential", "include_cols": ["row"]}
+        found = exact_extract(raster, outlines, operations, **by_block) if usable.any() else []
+    rows: list[dict[str, Any]] = [{} for _ in range(len(declarations))]
+    for properties in (dict(feature["properties"]) for feature in found):
+        at = properties.pop("row")
+        rows[at] = {name: value for name, value in properties.items() if value is not None}
+    return rows
+
+
+def attach_context(series: xr.Dataset, context: pl.DataFrame) -> xr.Dataset:
+    """Return the ParcelSeries with `context (parcel, variable)`, float32, NaN where unknown.
+
+    Raises
+    ------
+    SchemaError
+        Where the table has no `parcel_id`.
+    """
+    check_columns(context.columns, ["parcel_id"], "The context table")
+    wanted = pl.DataFrame({"parcel_id": [str(parcel) for parcel in series["parcel"].values]})
+    joined = wanted.join(context, on="parcel_id", how="left", validate="m:1", maintain_order="left")
+    names = [name for name in context.columns if name != "parcel_id"]
+    values = (
+        joined.select(pl.col(names).cast(pl.Float32)).to_numpy() if names else np.empty((wanted.height, 0))
+    )
+    held = xr.DataArray(
+        values.astype(np.float32),
+        dims=("parcel", "variable"),
+        coords={"variable": np.array(names, dtype=object)},
+    )
+    return series.assign(context=held)

@@ -1,0 +1,1 @@
+"""Parcel files as agencies publish them, turned into validated declarations."""

@@ -1,0 +1,1 @@
+"""Work units: which there are, what each computes, and what became of them."""

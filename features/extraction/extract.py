@@ -1,0 +1,258 @@
+"""From acquisitions and declarations to observations: which units are run, what stands, and the account."""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import polars as pl
+from odc.geo.geobox import GeoBox
+
+from features.accounting import Tally, tally
+from features.context.blocks import BlockContext
+from features.declarations.geometry import inner_buffer
+from features.extraction.filled_tiles import Fill, bands_of_all, plan_fill, run_fill
+from features.extraction.options import ExtractOptions
+from features.extraction.tile_parcels import check_overlap, cover_tiles, parcel_table, safe_name, write_tiles
+from features.extraction.tiling import assign_tiles
+from features.extraction.units import Outcome, Unit, forget_tiles, run_unit
+from features.extraction.work_plan import Work, plan
+from features.files import atomic_path, code_version, fingerprint
+from features.workers import Executor, Progress, one_by_one
+
+__all__ = ["ExtractOptions", "extract", "read_set_aside"]
+
+log = logging.getLogger(__name__)
+ROOMS = ("features",)  # whose code the numbers depend on
+
+
+def extract(
+    acquisitions: pl.DataFrame,
+    declarations: gpd.GeoDataFrame,
+    options: ExtractOptions,
+    folder: Path,
+    remover: Any = None,
+    progress: Progress | None = None,
+    executor: Executor = one_by_one,
+    context: BlockContext | None = None,
+) -> tuple[pl.DataFrame, Tally]:
+    """Extract every acquisition over every parcel of its tile into `folder`.
+
+    Parameters
+    ----------
+    acquisitions
+        `features.schema.ACQUISITIONS`.
+    declarations
+        As `features.schema.DECLARATION_COLUMNS`; parcels with an empty geometry come out without a tile.
+    folder
+        Receives the parts (`features.extraction.observations.read_observations` reads them back), the
+        coverage cache and `set_aside.parquet`. What an earlier run has written there under the same inputs,
+        options and code is not done again.
+    remover
+        A fitted cloud remover with `fill(stack)`; with it, what clouds hid is filled before aggregation.
+    progress
+        Called with units done and in all.
+    executor
+        Where the units run; `one_by_one` runs them in this process.
+    context
+        Maps and weather that the remover is told of every block; nothing by default.
+
+    Returns
+    -------
+    tuple
+        `features.schema.PARCELS`, one row per declaration in its order; and the account of the acquisitions:
+        those that could not be read stand set aside by reason, with details in `read_set_aside(folder)`.
+
+    Raises
+    ------
+    ImageryError
+        Where no raster covers any parcel.
+    """
+    work = plan(acquisitions, options)
+    buffered = inner_buffer(declarations.geometry, options.inner_buffer_m).reset_index(drop=True)
+    tiles = {sensor: assign_tiles(buffered, grids) for sensor, grids in _by_sensor(work.references).items()}
+    check_overlap(tiles, declarations, work.references)
+    files = write_tiles(folder, work.references, buffered, declarations["parcel_id"].to_numpy(), tiles)
+    ran = _run(work, work.rows, files, options, folder, remover, progress, executor, context)
+    outcomes = _with_unread(work, ran.outcomes)
+    _write_index(folder, ran.units, outcomes)
+    return parcel_table(declarations, buffered, tiles, ran.pixels), _account(outcomes)
+
+
+@dataclass(frozen=True)
+class _Ran:
+    units: list[Unit]
+    outcomes: list[Outcome]
+    pixels: dict[str, pl.DataFrame]  # full pixels by parcel, by sensor
+
+
+def _run(
+    work: Work,
+    rows: Sequence[Mapping[str, Any]],
+    files: Mapping[tuple[str, str], Path],
+    options: ExtractOptions,
+    folder: Path,
+    remover: Any,
+    progress: Progress | None,
+    executor: Executor,
+    context: BlockContext | None = None,
+) -> _Ran:
+    """Coverage, then every unit of these rows whose tile holds parcels."""
+    lost = {outcome.item_id for outcome in work.aside}
+    rows = [row for row in rows if (row["sensor"], row["tile"]) in files and row["item_id"] not in lost]
+    pixels = cover_tiles(rows, files, options, folder, executor)
+    plain = [row for row in rows if remover is None or row["sensor"] != "s2"]
+    units = [_unit(row, files[row["sensor"], row["tile"]], options, folder) for row in plain]
+    told = context or BlockContext()
+    fills = [] if remover is None else _plan_fills(rows, files, options, folder, remover, told)
+    counter = _Counter(len(units) + sum(len(fill.blocks) for fill in fills if not fill.is_done), progress)
+    outcomes = []
+    for outcome in executor(run_unit, units):
+        outcomes.append(outcome)
+        counter.tick()
+    for fill in fills:
+        outcomes += run_fill(fill, executor, counter.tick)
+        units += fill.units
+    return _Ran(units, outcomes, pixels)
+
+
+def _with_unread(work: Work, outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """All outcomes, with those known beforehand and of tiles that no parcel is read from."""
+    known = [*work.aside, *outcomes]
+    outside = {row["item_id"] for row in work.rows} - {outcome.item_id for outcome in known}
+    detail = "no parcel is read from this tile"
+    return known + [Outcome(item, "", "no_parcel_in_tile", detail) for item in sorted(outside)]
+
+
+Tile = tuple[str, gpd.GeoDataFrame, gpd.GeoSeries, dict[str, np.ndarray]]
+
+
+def extract_tiles(
+    work: Work,
+    tiles: Iterable[Tile],
+    options: ExtractOptions,
+    folder: Path,
+    progress: Progress | None = None,
+    executor: Executor = one_by_one,
+) -> Tally:
+    """As `extract`, tile by tile, for parcels that are not to be held in memory together.
+
+    Parameters
+    ----------
+    tiles
+        Name, parcels, their buffered geometries, and by sensor the tile each is read from or None; every
+        tile's parcels are let go before the next is asked for.
+    """
+    units: list[Unit] = []
+    outcomes: list[Outcome] = []
+    for tile, parcels, buffered, chosen in tiles:
+        here = {key: grid for key, grid in work.references.items() if key[1] == tile}
+        files = write_tiles(folder, here, buffered, parcels["parcel_id"].to_numpy(), chosen)
+        rows = [row for row in work.rows if row["tile"] == tile]
+        ran = _run(work, rows, files, options, folder, None, progress, executor)
+        units += ran.units
+        outcomes += ran.outcomes
+        table = parcel_table(parcels, buffered, chosen, ran.pixels).filter(pl.col("tile").is_not_null())
+        with atomic_path(folder / "parcels" / f"{safe_name(tile)}.parquet") as partial:
+            table.write_parquet(partial)
+        forget_tiles()
+    outcomes = _with_unread(work, outcomes)
+    _write_index(folder, units, outcomes)
+    return _account(outcomes)
+
+
+class _Counter:
+    """Tells progress how many of the units are done."""
+
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self.total, self.done, self.progress = total, 0, progress
+
+    def tick(self) -> None:
+        self.done += 1
+        if self.progress is not None:
+            self.progress(self.done, self.total)
+
+
+def _plan_fills(
+    rows: Sequence[Mapping[str, Any]],
+    files: Mapping[tuple[str, str], Path],
+    options: ExtractOptions,
+    folder: Path,
+    remover: Any,
+    context: BlockContext,
+) -> list[Fill]:
+    """One fill per optical tile; the remover may draw on radar of the same coordinate system that nests
+    in it."""
+    bands, fills = bands_of_all(rows), []
+    for tile in sorted({row["tile"] for row in rows if row["sensor"] == "s2"}):
+        own = [row for row in rows if row["sensor"] == "s2" and row["tile"] == tile]
+        radar = [row for row in rows if row["sensor"] == "s1" and row["epsg"] == own[0]["epsg"]]
+        units = [_unit(row, files["s2", tile], options, folder) for row in own]
+        parcels = files["s2", tile]
+        fills.append(plan_fill(tile, own, radar, units, parcels, folder, options, remover, bands, context))
+    return fills
+
+
+def read_set_aside(folder: Path) -> pl.DataFrame:
+    """Acquisitions that the last extraction set aside: item_id, tile, reason, detail."""
+    return pl.read_parquet(folder / "set_aside.parquet")
+
+
+def _account(outcomes: Sequence[Outcome]) -> Tally:
+    account = tally("extract", "acquisitions", (outcome.reason for outcome in outcomes))
+    for outcome in outcomes:
+        if outcome.reason not in (None, "no_parcel_in_tile"):
+            log.warning("Set aside %s (%s): %s", outcome.item_id, outcome.reason, outcome.detail)
+    log.info("%s", account)
+    return account
+
+
+def _by_sensor(references: Mapping[tuple[str, str], GeoBox]) -> dict[str, dict[str, GeoBox]]:
+    grids: dict[str, dict[str, GeoBox]] = {}
+    for (sensor, tile), grid in references.items():
+        grids.setdefault(sensor, {})[tile] = grid
+    return grids
+
+
+def _unit(row: Mapping[str, Any], parcels: Path, options: ExtractOptions, folder: Path) -> Unit:
+    said = options.model_dump(exclude={"threads", "read_ahead_mb"})
+    key = fingerprint([code_version(ROOMS), parcels.name, _identity(row), said])
+    part = folder / "parts" / safe_name(row["tile"]) / f"{safe_name(row['item_id'])}-{key[:16]}.parquet"
+    return Unit(row, row["tile"], parcels, folder / "coverage", part, options)
+
+
+def _identity(row: Mapping[str, Any]) -> list[Any]:
+    """What the numbers of an acquisition depend on: its row, and size and time of its local files."""
+    stamps = []
+    for asset in row["assets"]:
+        path = Path(asset["href"])
+        stat = path.stat() if path.is_file() else None
+        stamps.append([asset["href"], stat and stat.st_size, stat and stat.st_mtime_ns])
+    return [{key: str(value) for key, value in row.items()}, stamps]
+
+
+def _write_index(folder: Path, units: Sequence[Unit], outcomes: Sequence[Outcome]) -> None:
+    """Name the parts that hold, delete those of other inputs or options, and list what was set aside."""
+    written = {outcome.item_id for outcome in outcomes if outcome.reason is None}
+    kept = [unit for unit in units if unit.row["item_id"] in written]
+    index = pl.DataFrame(
+        {
+            "item_id": [unit.row["item_id"] for unit in kept],
+            "tile": [unit.tile for unit in kept],
+            "sensor": [unit.row["sensor"] for unit in kept],
+            "datetime": pl.Series([unit.row["datetime"] for unit in kept], dtype=pl.Datetime("us")),
+            "part": [str(unit.part.relative_to(folder)) for unit in kept],
+        }
+    ).with_columns(second=pl.col("datetime").dt.truncate("1s"))
+    aside = [(o.item_id, o.tile, o.reason, o.detail) for o in outcomes if o.reason is not None]
+    schema = dict.fromkeys(("item_id", "tile", "reason", "detail"), pl.String)
+    for name, table in (("parts", index), ("set_aside", pl.DataFrame(aside, schema=schema, orient="row"))):
+        with atomic_path(folder / f"{name}.parquet") as partial:
+            table.write_parquet(partial)
+    current = {unit.part for unit in units}
+    for path in (folder / "parts").glob("*/*.parquet"):
+        if path not in current:
+            path.unlink()

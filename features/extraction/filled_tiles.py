@@ -1,0 +1,157 @@
+"""A tile's optical acquisitions with cloud removal: planned as blocks, run, joined into parts, and
+remembered."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from features.context.blocks import BlockContext
+from features.errors import CropcheckError, ImageryError
+from features.extraction.filled_units import (
+    BlockUnit,
+    drop_blocks,
+    join_blocks,
+    key_of,
+    run_block,
+    run_blocks,
+)
+from features.extraction.options import ExtractOptions
+from features.extraction.units import Outcome, Unit
+from features.files import fingerprint, write_json
+from features.imagery.pixels import assets_by_band
+from features.imagery.scenes import Scene, scene_of
+from features.schema import OPTICAL_BANDS, SCENE_CLASS
+from features.workers import one_by_one
+
+POLARISATIONS = ("vv", "vh")
+
+
+@dataclass(frozen=True)
+class Fill:
+    """One tile's work: blocks first, then a part for every acquisition that could be read in all of them."""
+
+    tile: str
+    scene: Scene
+    blocks: tuple[BlockUnit, ...]
+    units: tuple[Unit, ...]
+    note: Path  # JSON of the acquisitions set aside; written last
+
+    @property
+    def is_done(self) -> bool:
+        """Whether an earlier run has written all of it."""
+        if not self.note.exists():
+            return False
+        lost = json.loads(self.note.read_text(encoding="utf-8"))
+        return all(unit.row["item_id"] in lost or unit.part.exists() for unit in self.units)
+
+
+@dataclass(frozen=True)
+class _Joining:
+    unit: Unit
+    scene: Scene
+    blocks: tuple[Path, ...]
+
+
+def plan_fill(
+    tile: str,
+    rows: Sequence[Mapping[str, Any]],
+    radar: Sequence[Mapping[str, Any]],
+    units: Sequence[Unit],
+    parcels: Path,
+    folder: Path,
+    options: ExtractOptions,
+    remover: Any,
+    bands: tuple[str, ...],
+    context: BlockContext,
+) -> Fill:
+    """Plan one tile.
+
+    Parameters
+    ----------
+    rows, units
+        The tile's optical acquisitions and their units, whose parts' names are made here: what one date gives
+        depends on all others.
+    radar
+        Radar acquisitions that the remover may draw on.
+    remover
+        Fitted, with `fill` and `save`; where blocks are run in other processes, small and to be pickled.
+    bands
+        Those the remover learnt, in its order.
+    context
+        What the remover is told of every block beside its imagery.
+
+    Raises
+    ------
+    ImageryError
+        Where no acquisition of the tile can be opened.
+    """
+    scene = _common_scene(rows, options)
+    parts, passes = [unit.part.name for unit in units], [row["item_id"] for row in radar]
+    key = fingerprint([key_of(remover), parts, passes, context.key])[:16]
+    here = folder / "parts" / tile
+    polarisations = tuple(p for p in POLARISATIONS if any(p in assets_by_band(row) for row in radar))
+    blocks = tuple(
+        BlockUnit(
+            (*rows, *radar), scene, block, bands, polarisations, parcels, folder / "coverage",
+            folder / "blocks" / f"{tile}-{key}" / f"{block.rows.start}-{block.columns.start}", options,
+            remover, context,
+        )
+        for block in scene.blocks(options.clear_block_px)
+    )  # fmt: skip
+    named = tuple(
+        replace(unit, part=unit.part.with_name(f"{unit.part.stem}-{key}.parquet")) for unit in units
+    )
+    return Fill(tile, scene, blocks, named, here / f"fill-{key}.json")
+
+
+def _common_scene(rows: Sequence[Mapping[str, Any]], options: ExtractOptions) -> Scene:
+    for row in sorted(rows, key=lambda row: -len(row["assets"])):
+        try:
+            return scene_of(row, options.features_of("s2"), (SCENE_CLASS,))
+        except CropcheckError:
+            continue
+    raise ImageryError(f"None of {len(rows)} acquisitions can be opened; check the catalog's links.")
+
+
+def run_fill(fill: Fill, executor: Any, tick: Callable[[], None]) -> Iterator[Outcome]:
+    """Run a tile's blocks and join them; `tick` is called after every block.
+
+    Raises
+    ------
+    CropcheckError
+        Where the remover cannot be applied: that is no fault of one acquisition.
+    """
+    if not fill.is_done:
+        _run(fill, executor, tick)
+    lost = json.loads(fill.note.read_text(encoding="utf-8"))
+    for unit in fill.units:
+        item = unit.row["item_id"]
+        yield Outcome(item, fill.tile, *lost.get(item, (None, "")))
+
+
+def _run(fill: Fill, executor: Any, tick: Callable[[], None]) -> None:
+    optical = {unit.row["item_id"] for unit in fill.units}
+    lost: dict[str, Any] = {}
+    alone = executor is one_by_one
+    for outcome in run_blocks(fill.blocks) if alone else executor(run_block, fill.blocks):
+        lost |= {item: reason for item, reason in outcome.failed.items() if item in optical}
+        tick()
+    paths = tuple(block.part for block in fill.blocks)
+    jobs = [_Joining(unit, fill.scene, paths) for unit in fill.units if unit.row["item_id"] not in lost]
+    for outcome in executor(_join, jobs):
+        if outcome.reason is not None:
+            lost[outcome.item_id] = (outcome.reason, outcome.detail)
+    write_json(fill.note, lost)
+    drop_blocks(fill.blocks[0].part.parent)
+
+
+def _join(job: _Joining) -> Outcome:
+    return join_blocks(job.unit, job.scene, job.blocks)
+
+
+def bands_of_all(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """Optical bands that any acquisition has, in the order of wavelength: those a remover is fitted on."""
+    present = {asset["band"] for row in rows for asset in row["assets"]}
+    return tuple(band for band in OPTICAL_BANDS if band in present)

@@ -1,0 +1,355 @@
+"""Work units with cloud removal: a block of ground over all its dates, then one part per acquisition.
+
+A block's whole time stack is read, filled by the remover and summarised; only what its parcels gave is kept,
+in one file per block. Parcels that block borders cut are put together from those files at the end.
+
+How the remover's sigma of pixels becomes the error of a parcel is told in `features.indices.uncertainty`.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import xarray as xr
+from odc.geo.geobox import GeoBox
+
+from features.context.blocks import BlockContext
+from features.errors import ImageryError
+from features.extraction.observations import make_part, write_part
+from features.extraction.options import ExtractOptions
+from features.extraction.units import Outcome, Unit, reason_of, share_of, tile_coverage, tile_shares
+from features.files import fingerprint, sha256, write_json
+from features.imagery.pixels import crop, read_stack
+from features.imagery.scenes import Block, Scene
+from features.indices.formulas import compute, find_index
+from features.indices.uncertainty import fill_moments, propagate
+from features.schema import ACQUISITIONS
+from features.workers import one_ahead, pool_of
+from features.zonal.coverage import Coverage
+from features.zonal.engine import gathered, summarise_gathered
+from features.zonal.kernels import MOMENTS
+from features.zonal.statistics import Owned, Part, combine, finish, quantiles_of
+
+
+@dataclass(frozen=True)
+class BlockUnit:
+    """A block of one tile over all its acquisitions."""
+
+    rows: tuple[Mapping[str, Any], ...]  # optical and radar rows of the acquisitions table
+    scene: Scene  # of one acquisition that has all bands: its grids are the tile's
+    block: Block
+    bands: tuple[str, ...]
+    polarisations: tuple[str, ...]
+    parcels: Path
+    cache: Path
+    part: Path  # folder to write
+    options: ExtractOptions
+    remover: Any
+    context: BlockContext
+
+
+@dataclass(frozen=True)
+class BlockOutcome:
+    """Acquisitions that could not be read in a block, with the reason of each."""
+
+    part: Path
+    failed: Mapping[str, tuple[str, str]]
+
+
+def key_of(remover: Any) -> str:
+    """A hash of a fitted remover: of the files that it saves itself as."""
+    with tempfile.TemporaryDirectory() as folder:
+        remover.save(Path(folder))
+        files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+        return fingerprint([(str(path.relative_to(folder)), sha256(path)) for path in files])
+
+
+@dataclass(frozen=True)
+class Cut:
+    """One grid's coverage within the block, and where its pixels lie in the stack."""
+
+    coverage: Coverage
+    present: np.ndarray
+    whole: np.ndarray  # bool (present,): the parcel does not go on beyond the block
+    factor: int
+    rows: slice  # of the stack's fine pixels under the block's own pixels
+    columns: slice
+
+    @property
+    def samples(self) -> bool:
+        """Whether some parcels will be put together from several blocks."""
+        return not bool(self.whole.all())
+
+
+@dataclass(frozen=True)
+class _Held:
+    """A block in work, with its stack as read, later as filled; None where nothing is to be done."""
+
+    unit: BlockUnit
+    cuts: Mapping[int, Cut] = field(default_factory=dict)
+    stack: xr.Dataset | None = None
+    failed: Mapping[str, ImageryError] = field(default_factory=dict)
+
+    @property
+    def items(self) -> list[str]:
+        """The optical acquisitions in the stack, in its order."""
+        return [row["item_id"] for row in _optical(self.unit.rows) if row["item_id"] not in self.failed]
+
+
+def run_block(unit: BlockUnit) -> BlockOutcome:
+    """Read, fill and summarise one block over all dates, and write what its parcels gave."""
+    return _write(_fill(_read(unit)))
+
+
+def run_blocks(units: Iterable[BlockUnit]) -> Iterator[BlockOutcome]:
+    """As `run_block`, one after another; while one is filled, the next is read and the last one summarised,
+    so that memory holds up to three."""
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+        filled = map(_fill, one_ahead(reader, _read, units))
+        yield from one_ahead(writer, _write, filled)
+
+
+def _read(unit: BlockUnit) -> _Held:
+    if unit.part.exists():
+        return _Held(unit)
+    cuts, grid = _cuts(unit)
+    if not any(len(cut.present) for cut in cuts.values()):
+        return _Held(unit)
+    failed: dict[str, ImageryError] = {}
+    table = pl.DataFrame(list(unit.rows), schema=ACQUISITIONS)
+    stack = read_stack(table, grid, unit.bands, unit.options.mask, unit.polarisations, failed)
+    return _Held(unit, cuts, unit.context.laid_on(stack, grid), failed)
+
+
+def _fill(held: _Held) -> _Held:
+    if held.stack is None or not held.items:
+        return held
+    return replace(held, stack=held.unit.remover.fill(held.stack))
+
+
+def _write(held: _Held) -> BlockOutcome:
+    part = held.unit.part
+    if not part.exists():
+        _write_block(part, *_summarise(held))
+    return BlockOutcome(part, _read_notes(part)["failed"])
+
+
+def _summarise(held: _Held) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Notes (items, features by grid factor, failures) and arrays (see `_Sheet`) of a block."""
+    if held.stack is None:
+        return {"items": [], "failed": {}, "features": {}}, {}
+    scene, options, items = held.unit.scene, held.unit.options, held.items
+    arrays: dict[str, np.ndarray] = {}
+    features: dict[str, list[str]] = {}
+    for factor, cut in held.cuts.items():
+        names = [name for name in scene.features if scene.target(name).factor == factor]
+        features[str(factor)] = names
+        sheet = _Sheet(len(items), names, cut, options.statistics)
+        list(pool_of(options.threads).map(partial(_add, sheet, held.stack), range(len(items))))
+        arrays |= {f"{factor}-{kind}": array for kind, array in sheet.arrays().items()}
+    reasons = {item: [reason_of(error), str(error)] for item, error in held.failed.items()}
+    return {"items": items, "failed": reasons, "features": features}, arrays
+
+
+def _add(sheet: "_Sheet", filled: xr.Dataset, t: int) -> None:
+    sheet.add(t, _lines(filled.isel(time=t), sheet.features, sheet.cut))
+
+
+def _optical(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return sorted(
+        (row for row in rows if row["sensor"] == "s2"), key=lambda row: (row["datetime"], row["item_id"])
+    )
+
+
+def _cuts(unit: BlockUnit) -> tuple[dict[int, Cut], GeoBox]:
+    """Coverage of the block on each grid that statistics are taken on, and the stack's grid: the block
+    and its margin."""
+    scene, block = unit.scene, unit.block
+    layers = {scene.target(name).factor: scene.target(name) for name in scene.features}
+    margin = max(int(getattr(unit.remover, "margin_px", 0)), *layers)
+    size = scene.grid.shape
+    wide = [
+        slice(max(p.start - margin, 0), min(p.stop + margin, n))
+        for p, n in zip((block.rows, block.columns), size, strict=True)
+    ]
+    cuts = {}
+    for factor, layer in layers.items():
+        coverage = tile_coverage(unit.parcels, layer.grid, unit.cache)
+        own = block.own(layer)
+        part, present = coverage.window(*own)
+        whole = np.diff(part.offsets) == np.diff(coverage.offsets)[present]
+        fine = [
+            slice(p.start * factor - shift - w.start, p.stop * factor - shift - w.start)
+            for p, shift, w in zip(own, (layer.top, layer.left), wide, strict=True)
+        ]
+        cuts[factor] = Cut(part, present, whole, factor, *fine)
+    return cuts, crop(scene.grid, *wide)
+
+
+def _on(cut: Cut, values: np.ndarray) -> np.ndarray:
+    """Fine pixels (y, x) of the stack on the cut's own pixels: the mean of those known, NaN where none is."""
+    rows, columns = cut.rows, cut.columns
+    height, width = cut.coverage.shape
+    out = np.full((height * cut.factor, width * cut.factor), np.nan, np.float32)
+    top, left = max(rows.start, 0), max(columns.start, 0)
+    found = values[top : rows.stop, left : columns.stop]
+    out[top - rows.start :, left - columns.start :][: found.shape[0], : found.shape[1]] = found
+    if cut.factor == 1:
+        return out
+    parts = out.reshape(height, cut.factor, width, cut.factor)
+    known = np.isfinite(parts)
+    total, number = np.where(known, parts, 0).sum(axis=(1, 3)), known.sum(axis=(1, 3))
+    unknown = np.full((height, width), np.nan, np.float32)
+    return np.asarray(np.divide(total, number, out=unknown, where=number > 0))
+
+
+def _lines(filled: xr.Dataset, names: Sequence[str], cut: Cut) -> dict[str, tuple[np.ndarray, ...]]:
+    """Value, sigma and whether filled of every covered pixel, by feature."""
+    bands = [str(name) for name in filled["band"].values]
+    needed = sorted({band for name in names for band in find_index(name).bands})
+    lines = {
+        kind: {
+            band: gathered(_on(cut, filled[kind].values[bands.index(band)]), cut.coverage) for band in needed
+        }
+        for kind in ("reflectance", "sigma")
+    }
+    share = gathered(_on(cut, filled["filled"].values.astype(np.float32)), cut.coverage)
+    share = (share > 0).astype(np.float32)
+    found: dict[str, tuple[np.ndarray, ...]] = {}
+    for name in names:
+        operands, sigmas = ({band: lines[k][band] for band in find_index(name).bands} for k in lines)
+        found[name] = (compute(name, operands), propagate(name, operands, sigmas, share), share)
+    return found
+
+
+class _Sheet:
+    """What one block gives of its parcels on one grid, date by date and feature by feature.
+
+    `moments (date, feature, parcel, MOMENTS)`, `answers (…, quantile)`, `made (…, 3)`: filled weight, and
+    mean and weight of sigma; and for parcels cut by the block's border, where quantiles are wanted, their
+    pixels `samples (date, feature, pixel)`.
+    """
+
+    def __init__(self, dates: int, features: Sequence[str], cut: Cut, statistics: Sequence[str]) -> None:
+        quantiles = len(quantiles_of(statistics)[0])
+        shape = (dates, len(features), len(cut.present))
+        self.cut, self.statistics, self.features = cut, statistics, list(features)
+        self.kept = np.zeros(len(cut.coverage.weights), bool)
+        if cut.samples and quantiles:
+            self.kept = np.repeat(~cut.whole, np.diff(cut.coverage.offsets))
+        self.moments, self.answers = np.empty((*shape, MOMENTS)), np.empty((*shape, quantiles))
+        self.made = np.empty((*shape, 3))
+        self.samples = np.empty((*shape[:2], int(self.kept.sum())), np.float32)
+
+    def add(self, t: int, lines: Mapping[str, tuple[np.ndarray, ...]]) -> None:
+        offsets, weights = self.cut.coverage.offsets, self.cut.coverage.weights
+        for k, name in enumerate(self.features):
+            value, spread, made = lines[name]
+            part = summarise_gathered(value, offsets, weights, self.statistics)
+            self.moments[t, k], self.answers[t, k] = part.moments, part.answers
+            self.made[t, k] = fill_moments(value, spread, made, weights, offsets)
+            self.samples[t, k] = value[self.kept]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        sizes = np.where(self.cut.whole | (not self.kept.any()), 0, np.diff(self.cut.coverage.offsets))
+        return {
+            "owners": self.cut.present,
+            "offsets": np.concatenate([[0], np.cumsum(sizes)]),
+            "weights": self.cut.coverage.weights[self.kept],
+            "moments": self.moments,
+            "answers": self.answers,
+            "made": self.made,
+            "samples": self.samples,
+        }
+
+
+def _write_block(path: Path, notes: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Write a folder of .npy files, which can be read date by date; it appears whole or not at all."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True)
+    for name, array in arrays.items():
+        np.save(draft / f"{name}.npy", array, allow_pickle=False)
+    write_json(draft / "notes.json", notes)
+    if path.exists():  # another worker was first
+        shutil.rmtree(draft)
+    else:
+        draft.rename(path)
+
+
+def _read_notes(path: Path) -> dict[str, Any]:
+    notes: dict[str, Any] = json.loads((path / "notes.json").read_text(encoding="utf-8"))
+    return notes
+
+
+def _read_date(path: Path, item: str) -> dict[str, tuple[Owned, np.ndarray]]:
+    """What a block gave of one acquisition: by feature its part, and filled weight, mean sigma and its
+    weight."""
+    notes = _read_notes(path)
+    if item not in notes["items"]:
+        return {}
+    t = notes["items"].index(item)
+    found = {}
+    for factor, names in notes["features"].items():
+        kinds = ("owners", "offsets", "weights", "moments", "answers", "made", "samples")
+        held = {
+            kind: np.load(path / f"{factor}-{kind}.npy", mmap_mode="r", allow_pickle=False) for kind in kinds
+        }
+        fixed = [np.array(held[kind]) for kind in ("weights", "offsets")]
+        for k, name in enumerate(names):
+            moments, answers, samples = (
+                np.array(held[kind][t, k]) for kind in ("moments", "answers", "samples")
+            )
+            part = Part(moments, answers, samples, *fixed)
+            found[name] = ((np.array(held["owners"]), part), np.array(held["made"][t, k]))
+    return found
+
+
+def join_blocks(unit: Unit, scene: Scene, blocks: Sequence[Path]) -> Outcome:
+    """Write one acquisition's part from what all blocks of its tile gave."""
+    row = unit.row
+    if not unit.part.exists():
+        found: dict[str, list[tuple[Owned, np.ndarray]]] = {}
+        for path in blocks:
+            for name, gave in _read_date(path, row["item_id"]).items():
+                found.setdefault(name, []).append(gave)
+        write_part(unit.part, _join(unit, scene, found))
+    return Outcome(row["item_id"], unit.tile)
+
+
+def _join(unit: Unit, scene: Scene, found: Mapping[str, list[tuple[Owned, np.ndarray]]]) -> pl.DataFrame:
+    layers = {name: scene.target(name) for name in scene.features}
+    totals = {layer.factor: tile_shares(unit.parcels, layer.grid, unit.cache) for layer in layers.values()}
+    ids = tile_coverage(unit.parcels, next(iter(layers.values())).grid, unit.cache).parcel_ids
+    statistics = unit.options.statistics
+    values, counts, valid, filled, sigma = ({} for _ in range(5))
+    for name, layer in layers.items():
+        gave = found.get(name, [])
+        part = combine([owned for owned, _ in gave], statistics, len(ids))
+        values[name], counts[name] = finish(part, statistics), part.weight
+        valid[name] = share_of(part.weight, totals[layer.factor])
+        weight, error = np.zeros(len(ids)), np.zeros(len(ids))
+        for (owners, _), made in gave:
+            weight[owners] += made[:, 0]
+            error[owners] += np.nan_to_num(made[:, 1]) * made[:, 2]
+        filled[name] = share_of(weight, totals[layer.factor])
+        sigma[name] = np.divide(error, part.weight, out=np.zeros(len(ids)), where=part.weight > 0)
+    row = unit.row
+    orbit = row["relative_orbit"]
+    return make_part(
+        ids, row["datetime"], row["sensor"], orbit, values, statistics, counts, valid, filled, sigma
+    )
+
+
+def drop_blocks(folder: Path) -> None:
+    """Delete the block folders of a tile whose parts have all been written."""
+    shutil.rmtree(folder, ignore_errors=True)

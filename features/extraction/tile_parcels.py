@@ -1,0 +1,140 @@
+"""The parcels of a tile: written once for its units, covered ahead of them, and what is left of each."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import polars as pl
+from odc.geo.geobox import GeoBox
+
+from features.errors import CropcheckError, ImageryError
+from features.extraction.options import ExtractOptions
+from features.extraction.units import tile_coverage
+from features.files import atomic_path
+from features.imagery.scenes import scene_of
+from features.schema import PARCELS
+from features.workers import Executor
+from features.zonal.coverage import coverage_key
+
+
+@dataclass(frozen=True)
+class TileJob:
+    """Coverage to be computed ahead of a tile's units."""
+
+    name: str
+    parcels: Path
+    grids: tuple[GeoBox, ...]  # the finest first
+    cache: Path
+
+
+def check_overlap(
+    tiles: Mapping[str, np.ndarray],
+    declarations: gpd.GeoDataFrame,
+    references: Mapping[tuple[str, str], GeoBox],
+) -> None:
+    """Raise an ImageryError where no parcel lies on any tile."""
+    if not any((chosen != None).any() for chosen in tiles.values()):  # noqa: E711 - elementwise
+        names = sorted({tile for _, tile in references})
+        raise ImageryError(
+            f"None of {len(declarations)} parcels lies on the imagery (tiles {names[:5]}); "
+            "check the CRS of the declarations and the region of the catalog."
+        )
+
+
+def write_tiles(
+    folder: Path,
+    references: Mapping[tuple[str, str], GeoBox],
+    buffered: gpd.GeoSeries,
+    ids: np.ndarray,
+    tiles: Mapping[str, np.ndarray],
+) -> dict[tuple[str, str], Path]:
+    """Write each tile's parcels in its CRS, under a name that says what is in it; tiles without any are
+    left out."""
+    files = {}
+    for (sensor, tile), grid in references.items():
+        chosen = tiles[sensor] == tile
+        if not chosen.any():
+            continue
+        shapes = buffered[chosen].to_crs(str(grid.crs))
+        order = np.argsort(
+            -shapes.bounds["maxy"].fillna(0).to_numpy(), kind="stable"
+        )  # as the raster's rows come
+        shapes, names = shapes.iloc[order], ids[chosen][order]
+        key = coverage_key(np.asarray(shapes.array, dtype=object), names, grid)[:16]
+        path = files[sensor, tile] = folder / "tiles" / f"{sensor}-{safe_name(tile)}-{key}.parquet"
+        if not path.exists():
+            with atomic_path(path) as partial:
+                frame = gpd.GeoDataFrame({"parcel_id": names}, geometry=shapes.to_numpy(), crs=shapes.crs)
+                frame.to_parquet(partial)
+    return files
+
+
+def run_tile(job: TileJob) -> tuple[str, np.ndarray, np.ndarray]:
+    """Compute and cache coverage; return the tile's name, its parcels and their full pixels on the
+    finest grid."""
+    finest = tile_coverage(job.parcels, job.grids[0], job.cache)
+    for grid in job.grids[1:]:
+        tile_coverage(job.parcels, grid, job.cache)
+    return job.name, finest.parcel_ids, finest.full_pixels()
+
+
+def cover_tiles(
+    rows: Sequence[Mapping[str, Any]],
+    files: Mapping[tuple[str, str], Path],
+    options: ExtractOptions,
+    folder: Path,
+    executor: Executor,
+) -> dict[str, pl.DataFrame]:
+    """Coverage of every tile's grids ahead of its units; full pixels of the parcels, by sensor."""
+    jobs = {}
+    for row in rows:
+        key = (row["sensor"], row["tile"])
+        if key in jobs:
+            continue
+        try:
+            scene = scene_of(row, options.features_of(row["sensor"]))
+        except CropcheckError:
+            continue
+        targets = {scene.target(name).factor: scene.target(name).grid for name in scene.features}
+        grids = tuple(targets[factor] for factor in sorted(targets))
+        jobs[key] = TileJob(row["sensor"], files[key], grids, folder / "coverage")
+    found: dict[str, list[pl.DataFrame]] = {}
+    for sensor, ids, full in executor(run_tile, jobs.values()):
+        found.setdefault(sensor, []).append(pl.DataFrame({"parcel_id": ids, "full_pixels": full}))
+    return {sensor: pl.concat(tables) for sensor, tables in found.items()}
+
+
+def parcel_table(
+    declarations: gpd.GeoDataFrame,
+    buffered: gpd.GeoSeries,
+    tiles: Mapping[str, np.ndarray],
+    pixels: Mapping[str, pl.DataFrame],
+) -> pl.DataFrame:
+    """What geometry and grid leave of every parcel; by Sentinel-2's tiles, or Sentinel-1's where there
+    are no others."""
+    sensor = "s2" if "s2" in tiles else "s1"
+    area = np.nan_to_num(declarations.geometry.area.to_numpy()) / 1e4
+    kept = np.nan_to_num(buffered.area.to_numpy()) / 1e4
+    loss = 1 - np.divide(kept, area, out=np.zeros(len(area)), where=area > 0)
+    table = pl.DataFrame(
+        {
+            "parcel_id": declarations["parcel_id"].to_numpy(),
+            "tile": pl.Series(tiles[sensor].tolist(), dtype=pl.String),
+            "area_ha": area,
+            "buffered_area_ha": kept,
+            "buffer_loss": loss,
+        }
+    )
+    empty = pl.DataFrame(schema={"parcel_id": pl.String, "full_pixels": pl.Int64})
+    joined = table.join(pixels.get(sensor, empty), on="parcel_id", how="left", maintain_order="left")
+    return joined.with_columns(pl.col("full_pixels").fill_null(0)).select(
+        pl.col(name).cast(kind) for name, kind in PARCELS.items()
+    )
+
+
+def safe_name(name: str) -> str:
+    """A name fit for a file."""
+    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[:120]

@@ -1,0 +1,96 @@
+"""Which acquisitions can be used at all, and the grid that each sensor's tile is read on."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import polars as pl
+from odc.geo.geobox import GeoBox
+
+from features.errors import CropcheckError, ImageryError
+from features.extraction.options import ExtractOptions
+from features.extraction.units import Outcome, reason_of
+from features.imagery.pixels import assets_by_band, grid_of
+from features.indices.formulas import bands_of
+
+
+@dataclass(frozen=True)
+class Work:
+    """The acquisitions in order of time, the grid of every sensor's tile, and what cannot be used at all."""
+
+    rows: list[dict[str, Any]]
+    references: dict[tuple[str, str], GeoBox]
+    aside: list[Outcome]
+
+
+def plan(acquisitions: pl.DataFrame, options: ExtractOptions) -> Work:
+    """Open one header of every acquisition, and settle the grid of every sensor's tile."""
+    rows = acquisitions.sort("datetime", "item_id").to_dicts()
+    headers, aside = _read_headers(rows, options)
+    references, shifted = _reference_grids(rows, headers)
+    return Work(rows, references, aside + shifted)
+
+
+def _needed(row: Mapping[str, Any], options: ExtractOptions) -> list[str]:
+    assets = assets_by_band(row)
+    return [band for band in bands_of(options.features_of(row["sensor"])) if band in assets]
+
+
+def _read_headers(
+    rows: Sequence[Mapping[str, Any]], options: ExtractOptions
+) -> tuple[dict[str, GeoBox], list[Outcome]]:
+    """The grid of one asset of every acquisition; those that cannot be opened, or lack a band others have."""
+    headers: dict[str, GeoBox] = {}
+    aside = []
+    bands: dict[tuple[str, str], set[str]] = {}
+    for row in rows:
+        bands.setdefault((row["sensor"], row["tile"]), set()).update(_needed(row, options))
+    for row in rows:
+        needed = _needed(row, options)
+        missing = sorted(bands[row["sensor"], row["tile"]] - set(needed))
+        try:
+            if missing and (row["sensor"] == "s2" or not needed):
+                lacks = f"{row['item_id']} lacks {missing}, which others of its tile hold"
+                raise ImageryError(f"{lacks}: none of the features is made of it.")
+            headers[row["item_id"]] = grid_of(assets_by_band(row)[needed[0]]["href"])
+        except (CropcheckError, IndexError) as error:
+            known = (
+                error
+                if isinstance(error, CropcheckError)
+                else ImageryError(f"{row['item_id']}: none of the features")
+            )
+            aside.append(Outcome(row["item_id"], row["tile"], reason_of(known), str(known)))
+    return headers, aside
+
+
+def _lattice(grid: GeoBox) -> tuple[Any, ...]:
+    """What grids share whose pixels lie on each other: CRS, pixel size and the place of a corner within
+    a pixel."""
+    a = grid.affine
+    size = round(abs(a.a), 6)
+    return str(grid.crs), size, round(a.c / size % 1, 3) % 1, round(a.f / size % 1, 3) % 1
+
+
+def _reference_grids(
+    rows: Sequence[Mapping[str, Any]], headers: Mapping[str, GeoBox]
+) -> tuple[dict[tuple[str, str], GeoBox], list[Outcome]]:
+    """The grid of each sensor and tile that most of its acquisitions have; those that lie off it."""
+    members: dict[tuple[str, str], list[str]] = {}
+    for row in rows:
+        if row["item_id"] in headers:
+            members.setdefault((row["sensor"], row["tile"]), []).append(row["item_id"])
+    references, aside = {}, []
+    for (sensor, tile), items in members.items():
+        lattices = Counter(_lattice(headers[item]) for item in items)
+        common = lattices.most_common(1)[0][0]
+        same = [headers[item] for item in items if _lattice(headers[item]) == common]
+        references[sensor, tile] = max(same, key=lambda grid: grid.shape[0] * grid.shape[1])
+        for item in items:
+            found = _lattice(headers[item])
+            if found != common:
+                reason = "other_crs" if found[0] != common[0] else "shifted_grid"
+                aside.append(
+                    Outcome(item, tile, reason, f"grid {found} where most of tile {tile} has {common}")
+                )
+    return references, aside

@@ -1,0 +1,1 @@
+"""An acquisition and a grid turned into blocks of pixels."""

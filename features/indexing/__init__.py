@@ -1,0 +1,1 @@
+"""Folders of imagery that people have, indexed into a static STAC catalog."""

@@ -1,0 +1,209 @@
+"""NetCDF cubes as openEO writes them: imagery by date, daily weather, declared crops."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyproj
+import xarray as xr
+from affine import Affine
+
+from features.catalog.bands import band_of
+from features.errors import ImageryError
+from features.indexing.dated_scene import Layer, Scene, describe_values, sensor_of_bands
+
+TIMES = ("t", "time", "timestamp")
+KELVIN = 273.15
+READ_AT_ONCE = 256 * 2**20
+# AgERA5's names, and what they become: unit change as physical = value * factor + shift.
+WEATHER = {
+    "temperature_min": ("t_min_c", 1.0, -KELVIN),
+    "temperature_max": ("t_max_c", 1.0, -KELVIN),
+    "precipitation_flux": ("precipitation_mm", 1.0, 0.0),
+    "solar_radiation_flux": ("radiation_mj", 1e-6, 0.0),
+}
+_ANGLES = ("viewAzimuthMean",)
+CROP_VARIABLES = ("CT", "crop_type", "croptype")
+
+
+@contextmanager
+def open_cube(path: Path) -> Iterator[xr.Dataset]:
+    """Open a NetCDF file with its raw values: a fill value on whole numbers must not turn them into floats.
+
+    Raises
+    ------
+    ImageryError
+        Where it is no NetCDF file.
+    """
+    try:
+        with xr.open_dataset(path, engine="h5netcdf", mask_and_scale=False) as cube:
+            yield cube
+    except (OSError, ValueError, KeyError) as error:
+        raise ImageryError(f"{path} cannot be read as NetCDF ({error}); download it again.") from error
+
+
+def kind_of(cube: xr.Dataset) -> str | None:
+    """What a cube holds: `imagery`, `weather`, `crops`, or None.
+
+    Examples
+    --------
+    >>> kind_of(xr.Dataset({"CT": (("y", "x"), np.ones((2, 2)))}))
+    'crops'
+    """
+    dated = _time_of(cube) is not None
+    names = [str(name) for name in cube.data_vars]
+    if dated and any(_weather_name(name) for name in names):
+        return "weather"
+    if dated and any(_is_band(cube, name) for name in names):
+        return "imagery"
+    return "crops" if not dated and any(name in CROP_VARIABLES for name in names) else None
+
+
+def _time_of(cube: xr.Dataset) -> str | None:
+    return next((name for name in TIMES if name in cube.dims and name in cube.coords), None)
+
+
+def _is_band(cube: xr.Dataset, name: str) -> bool:
+    return band_of(name) is not None and {"x", "y"} <= set(cube[name].dims)
+
+
+def _weather_name(name: str) -> str | None:
+    plain = name.lower().replace("-", "_")
+    return plain if plain in WEATHER else None
+
+
+def read_scenes(cube: xr.Dataset, path: Path) -> Iterator[Scene | str]:
+    """Yield one scene a date, or the reason why a date is set aside.
+
+    Raises
+    ------
+    ImageryError
+        Where the cube has no CRS or no regular grid.
+    """
+    time, names = str(_time_of(cube)), _bands(cube)
+    crs, transform, stated = crs_of(cube, path), transform_of(cube, path), _stated(cube, path)
+    for moment, date in _dates(cube, time, [*names.values(), *_ANGLES]):
+        layers = [_layer(date[name], band, crs, transform) for band, name in names.items()]
+        usable = tuple(layer for layer in layers if isinstance(layer, Layer))
+        if usable:
+            sensor = sensor_of_bands([layer.band for layer in usable])
+            yield Scene(moment, sensor, usable, stated, _azimuth(date))
+        else:
+            yield next(layer for layer in layers if isinstance(layer, str))
+
+
+def _bands(cube: xr.Dataset) -> dict[str, str]:
+    """Variable names by our band name."""
+    held = {str(name): band_of(str(name)) for name in cube.data_vars if _is_band(cube, str(name))}
+    return {band[0]: name for name, band in held.items() if band}
+
+
+def _dates(cube: xr.Dataset, time: str, names: list[str]) -> Iterator[tuple[datetime, xr.Dataset]]:
+    """Yield each date of some variables; many dates are read at once, as far as memory is bounded."""
+    held = cube[[name for name in names if name in cube.data_vars]]
+    moments = np.asarray(cube[time].values).astype("datetime64[us]").tolist()
+    step = max(1, int(READ_AT_ONCE * len(moments) / max(held.nbytes, 1)))
+    for start in range(0, len(moments), step):
+        block = held.isel({time: slice(start, start + step)}).load()
+        for position, moment in enumerate(moments[start : start + step]):
+            yield moment, block.isel({time: position})
+
+
+def _azimuth(date: xr.Dataset) -> float | None:
+    value = float(date["viewAzimuthMean"].mean()) if "viewAzimuthMean" in date else np.nan
+    return value if np.isfinite(value) else None
+
+
+def _stated(cube: xr.Dataset, path: Path) -> dict[str, Any]:
+    """What the cube's attributes and file name say of all its dates."""
+    tile = re.fullmatch(r"\d{2}[A-Z]{3}", str(cube.attrs.get("tile", "")))
+    state = re.search(r"(ascending|descending)", path.name, re.IGNORECASE)
+    stated = {
+        "grid:code": f"MGRS-{tile[0]}" if tile else None,
+        "sat:orbit_state": state[1].lower() if state else None,
+    }
+    return {name: value for name, value in stated.items() if value is not None}
+
+
+def _layer(values: xr.DataArray, band: str, crs: str, transform: Affine) -> Layer | str:
+    raw = north_up(values)
+    fill = values.attrs.get("_FillValue", values.encoding.get("_FillValue"))
+    nodata = None if fill is None or not np.isfinite(float(fill)) else float(fill)
+    said = describe_values(band, raw, nodata)
+    if isinstance(said, str):
+        return said
+    if "scale_factor" in values.attrs:
+        shift = float(values.attrs.get("add_offset", 0))
+        said |= {"scale": float(values.attrs["scale_factor"]), "offset": shift}
+    return Layer(band, transform, crs, raw.shape, values=raw, nodata=nodata, **said)
+
+
+def north_up(values: xr.DataArray) -> np.ndarray:
+    """Return the raw values (y, x), the first row northernmost."""
+    ordered, y = values.transpose("y", "x").values, values["y"].values
+    return np.asarray(ordered if y[0] >= y[-1] else ordered[::-1])
+
+
+def transform_of(cube: xr.Dataset, path: Path) -> Affine:
+    """Return the affine transform of a cube's pixels, north up, from the centres in its coordinates."""
+    x, y = np.asarray(cube["x"].values, float), np.sort(np.asarray(cube["y"].values, float))[::-1]
+    if min(len(x), len(y)) < 2:
+        raise ImageryError(f"{path} has fewer than 2 x 2 pixels; its resolution cannot be told.")
+    dx, dy = np.diff(x), np.diff(y)
+    if not (np.allclose(dx, dx[0]) and np.allclose(dy, dy[0]) and dx[0] > 0):
+        raise ImageryError(f"{path} has no regular grid: its steps differ; resample it first.")
+    return Affine(dx[0], 0, x[0] - dx[0] / 2, 0, dy[0], y[0] - dy[0] / 2)
+
+
+def crs_of(cube: xr.Dataset, path: Path) -> str:
+    """Return a cube's CRS as `EPSG:…` where it has such a code, else as WKT.
+
+    Raises
+    ------
+    ImageryError
+        Where no variable or attribute states one.
+    """
+    for attributes in (*(cube[name].attrs for name in cube.variables), cube.attrs):
+        for name in ("crs_wkt", "spatial_ref", "epsg", "crs"):
+            if crs := _parsed(attributes.get(name)):
+                code = crs.to_epsg()
+                return f"EPSG:{code}" if code else str(crs.to_wkt())
+    raise ImageryError(f"{path} states no coordinate system; write a crs_wkt attribute into it.")
+
+
+def _parsed(text: object) -> pyproj.CRS | None:
+    plain = str(text or "").removeprefix("+init=")
+    try:
+        return pyproj.CRS.from_user_input(int(plain) if plain.isdigit() else plain) if plain else None
+    except pyproj.exceptions.CRSError:
+        return None
+
+
+def read_weather(cube: xr.Dataset) -> pl.DataFrame:
+    """Return daily weather, the mean over the cube's pixels.
+
+    Columns date, t_min_c, t_max_c, precipitation_mm, radiation_mj, as far as the cube has them; fill values
+    are nulls and temperatures above 150 kelvin.
+    """
+    time = _time_of(cube)
+    days = np.asarray(cube[time].values).astype("datetime64[D]")
+    columns: dict[str, Any] = {"date": pl.Series(days.tolist(), dtype=pl.Date)}
+    for name in cube.data_vars:
+        if plain := _weather_name(str(name)):
+            column, factor, shift = WEATHER[plain]
+            daily = _daily_mean(cube[name])
+            cool = shift and np.nanmedian(daily) < 150
+            columns[column] = daily * factor + (0.0 if cool else shift)
+    return pl.DataFrame(columns).with_columns(pl.col(pl.Float64).fill_nan(None)).sort("date")
+
+
+def _daily_mean(values: xr.DataArray) -> np.ndarray:
+    fill = values.attrs.get("_FillValue", values.encoding.get("_FillValue"))
+    masked = values.astype("float64")
+    masked = masked.where(values != fill) if fill is not None else masked
+    return np.asarray(masked.mean([dim for dim in values.dims if dim in {"x", "y"}], skipna=True).values)

@@ -1,0 +1,1 @@
+"""Spectral and radar indices, and their derivatives."""

@@ -1,0 +1,1 @@
+"""Observations turned into a ParcelSeries on a calendar, with gaps filled and marked."""

@@ -1,0 +1,211 @@
+"""Gap filling of a ParcelSeries: what was observed is kept, what is filled carries its sigma."""
+
+from collections.abc import Iterator
+from typing import Literal
+
+import numba as nb
+import numpy as np
+import xarray as xr
+from pydantic import Field
+
+from features.options import Options
+from features.schema import check_series
+from features.series.whittaker import penalty, posterior_variance, smooth_shared
+
+DAYS_A_UNIT = 10.0  # positions in dekads, so that the smoothness does not depend on the calendar
+
+
+class FillOptions(Options):
+    """How gaps in a ParcelSeries are filled."""
+
+    method: Literal["none", "linear", "whittaker"] = Field("linear", description="none leaves gaps missing")
+    smoothness: float = Field(
+        3.0, gt=0, description="Whittaker's lambda over divided differences, positions in units of ten days"
+    )
+
+
+def fill_series(series: xr.Dataset, options: FillOptions) -> xr.Dataset:
+    """Fill what was not observed; only `value` and `sigma` change, and only there.
+
+    `linear` fills missing steps between the nearest ones with a value, and holds the first and last value
+    outwards; values that cloud removal filled are kept. `whittaker` smooths observed and pixel-filled values
+    together, the latter weighing less, and replaces whatever was not observed. A feature with no value at all
+    (an absent orbit) stays missing.
+
+    `sigma` of a filled step is the standard error of the mean statistic, in the feature's unit: for `linear`
+    that of a Brownian bridge between its neighbours, for `whittaker` that of the smoother's posterior
+    (Hutchinson and de Hoog 1985), both with a noise level pooled over the parcels.
+
+    Returns
+    -------
+    xr.Dataset
+        A new ParcelSeries; the one given is untouched.
+    """
+    check_series(series)
+    filled = series.copy(deep=True)
+    if options.method != "none" and filled["value"].size:
+        fill = _fill_linear if options.method == "linear" else _fill_whittaker
+        fill(filled, positions(series), options)
+    return filled.assign_attrs(filling=options.method)
+
+
+def positions(series: xr.Dataset) -> np.ndarray:
+    """Start of each step in dekads (ten days) since the first."""
+    time = series["time"].to_numpy()
+    return np.asarray((time - time[0]) / np.timedelta64(1, "D") / DAYS_A_UNIT)
+
+
+def weights_of(series: xr.Dataset, noise: np.ndarray) -> np.ndarray:
+    """Weight of each step in the smoother, `(parcel, time, feature)`, 0 where there is no value.
+
+    `(1 - filled_share) / (1 + (sigma / noise)^2)`: the inverse variance of a value whose filled pixels add
+    sigma to the feature's own noise, and count for nothing in themselves where all are filled and nothing is
+    known of sigma.
+    """
+    seen = 1 - series["filled_share"].to_numpy() * (series["sigma"].to_numpy() <= 0)
+    ratio = series["sigma"].to_numpy() / noise.astype(np.float32)
+    known = np.isfinite(series["value"].to_numpy()).any(-1)
+    weights: np.ndarray = np.where(known, np.maximum(seen, 0.01) / (1 + ratio**2), 0)
+    return weights
+
+
+def increment_variance(value: np.ndarray, observed: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Mean squared change of a feature over one unit of position, pooled over parcels, `(feature)`.
+
+    The variance rate of the Brownian motion that successive observed values suggest; drift counts as
+    variance, so gaps are not thought better known than they are.
+    """
+    total, count = np.zeros(value.shape[2]), np.zeros(value.shape[2])
+    _increments(np.ascontiguousarray(value), observed, x, total, count)
+    return np.divide(total, count, out=np.zeros_like(total), where=count > 0)
+
+
+def _mean_index(series: xr.Dataset) -> int:
+    names = list(series["statistic"].to_numpy())
+    return names.index("mean") if "mean" in names else 0
+
+
+def _fill_linear(series: xr.Dataset, x: np.ndarray, options: FillOptions) -> None:
+    value, observed, sigma = series["value"].values, series["observed"].values, series["sigma"].values
+    mean = _mean_index(series)
+    rate = increment_variance(value[..., mean], observed, x)
+    known = np.isfinite(value[..., mean])
+    variance = np.zeros(sigma.shape, np.float32)
+    for index in range(value.shape[3]):
+        _interpolate(value[..., index], x, rate, variance, index == mean)
+    gained = ~known & np.isfinite(value[..., mean])
+    sigma[gained] = np.sqrt(variance[gained])
+
+
+def _fill_whittaker(series: xr.Dataset, x: np.ndarray, options: FillOptions) -> None:
+    if len(x) >= 3:
+        value, observed = series["value"].values, series["observed"].values
+        mean, bands = _mean_index(series), penalty(x, options.smoothness)
+        scale = np.sqrt(np.maximum(increment_variance(value[..., mean], observed, x), 1e-12))
+        weights, spread = weights_of(series, scale), np.zeros(observed.shape, np.float32)
+        residual, freedom = np.zeros(observed.shape[2]), np.zeros(observed.shape[2])
+        for parcels, features in _sharing(weights):
+            cells = np.ix_(parcels, np.arange(len(x)), features)
+            shared = weights[parcels, :, features[0]]
+            own = value[cells].reshape(*shared.shape, -1)  # a copy, smoothed in place
+            curve = smooth_shared(own, shared, bands, own).reshape(*shared.shape, len(features), -1)
+            variance = posterior_variance(shared, bands)
+            residual[features] += _squares(value[cells][..., mean] - curve[..., mean], shared)
+            freedom[features] += np.nansum((shared > 0) - shared * variance)
+            _replace(value, observed, cells, _hold_edges(curve, shared), series["statistic"].to_numpy())
+            spread[cells] = variance[..., None]
+        noise = np.divide(residual, freedom, out=np.zeros_like(residual), where=freedom > 0)
+        gained = ~observed & np.isfinite(value[..., mean]) & np.isfinite(spread)
+        series["sigma"].values[gained] = np.sqrt(spread * noise.astype(np.float32))[gained]
+    _fill_linear(series, x, options)  # what defines no curve: a single value, two steps
+
+
+def _sharing(weights: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Parcels and features that share one set of weights within each parcel: one factor serves them all."""
+    parcels = np.arange(weights.shape[0])
+    for features in _like(weights):
+        alike = (weights[:, :, features] == weights[:, :, features[:1]]).all((1, 2))
+        for chunk in _chunks(parcels[alike]):
+            yield chunk, features
+        for feature in features:
+            for chunk in _chunks(parcels[~alike]):
+                yield chunk, np.array([feature])
+
+
+def _like(weights: np.ndarray) -> list[np.ndarray]:
+    """Features whose weights agree in most of a sample of parcels: those of one sensor and orbit."""
+    sample = weights[:: max(len(weights) // 64, 1)]
+    left, groups = list(range(weights.shape[2])), []
+    while left:
+        agree = (sample[:, :, left] == sample[:, :, left[:1]]).all(1).mean(0) > 0.5
+        agree[0] = True
+        groups.append(np.array(left)[agree])
+        left = [feature for feature, together in zip(left, agree, strict=True) if not together]
+    return groups
+
+
+def _chunks(parcels: np.ndarray, size: int = 4096) -> Iterator[np.ndarray]:
+    return (parcels[start : start + size] for start in range(0, len(parcels), size))
+
+
+def _squares(residual: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    known = (weights[..., None] > 0) & np.isfinite(residual)
+    return np.asarray(np.where(known, weights[..., None] * residual.astype(float) ** 2, 0).sum((0, 1)))
+
+
+def _hold_edges(curve: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Hold the curve outside the first and last value: a line drawn on would leave the possible range."""
+    known = weights > 0
+    first, last = known.argmax(1), known.shape[1] - 1 - known[:, ::-1].argmax(1)
+    step = np.clip(np.arange(known.shape[1])[None], first[:, None], last[:, None])
+    return np.take_along_axis(curve, step[:, :, None, None], 1)
+
+
+def _replace(
+    value: np.ndarray, observed: np.ndarray, cells: tuple, curve: np.ndarray, statistics: np.ndarray
+) -> None:
+    curve[..., statistics == "std"] = np.maximum(curve[..., statistics == "std"], 0)
+    keep = observed[cells][..., None] | ~np.isfinite(curve)
+    value[cells] = np.where(keep, value[cells], curve)
+
+
+@nb.njit(cache=True)
+def _increments(
+    value: np.ndarray, observed: np.ndarray, x: np.ndarray, total: np.ndarray, count: np.ndarray
+) -> None:
+    for p in range(value.shape[0]):
+        for f in range(value.shape[2]):
+            last = -1
+            for t in range(value.shape[1]):
+                if observed[p, t, f] and np.isfinite(value[p, t, f]):
+                    if last >= 0:
+                        total[f] += (value[p, t, f] - value[p, last, f]) ** 2 / (x[t] - x[last])
+                        count[f] += 1
+                    last = t
+
+
+@nb.njit(cache=True)
+def _interpolate(
+    value: np.ndarray, x: np.ndarray, rate: np.ndarray, variance: np.ndarray, wants_variance: bool
+) -> None:
+    """Fill NaN along time in place, `(parcel, time, feature)`; variance of a Brownian bridge where filled."""
+    for p in range(value.shape[0]):
+        for f in range(value.shape[2]):
+            last = -1
+            for t in range(value.shape[1] + 1):
+                if t < value.shape[1] and not np.isfinite(value[p, t, f]):
+                    continue
+                if last < 0 and t == value.shape[1]:
+                    break  # never seen: stays missing
+                for g in range(last + 1, t):
+                    if last < 0:
+                        value[p, g, f], spread = value[p, t, f], x[t] - x[g]
+                    elif t == value.shape[1]:
+                        value[p, g, f], spread = value[p, last, f], x[g] - x[last]
+                    else:
+                        share = (x[g] - x[last]) / (x[t] - x[last])
+                        value[p, g, f] = value[p, last, f] + share * (value[p, t, f] - value[p, last, f])
+                        spread = share * (x[t] - x[g])
+                    if wants_variance:
+                        variance[p, g, f] = rate[f] * spread
+                last = t

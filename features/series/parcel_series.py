@@ -1,0 +1,310 @@
+"""Observations to a ParcelSeries: ragged dates onto a calendar, the seen kept apart from the filled."""
+
+import logging
+from collections.abc import Callable, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import polars as pl
+import xarray as xr
+from pydantic import Field
+
+from features.errors import ConfigError, StageError
+from features.files import atomic_path
+from features.options import Options
+from features.schema import check_columns, check_series, make_series
+from features.series.calendar import Calendar, CalendarName, make_calendar
+
+log = logging.getLogger(__name__)
+
+KEYS = ("feature", "sensor", "relative_orbit")
+CARRIED = ("pixel_count", "valid_share", "filled_share", "sigma")
+PARCELS_A_CHUNK = 512
+
+
+class SeriesOptions(Options):
+    """How observations become a ParcelSeries."""
+
+    calendar: CalendarName = Field(
+        "dekad", description="dekad, month, or thermal (equal bins of growing-degree days)"
+    )
+    composite: Literal["mean", "median", "least_cloudy"] = Field(
+        "mean",
+        description="several acquisitions in one step: mean weighted by pixels, median, or the least cloudy",
+    )
+    statistics: tuple[str, ...] = Field(
+        ("mean", "std"), min_length=1, description="of the parcel's pixels, kept in the series"
+    )
+    features: tuple[str, ...] | None = Field(
+        None, description="kept in the series, named without the orbit; null: all"
+    )
+    min_share: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="of a parcel's pixels: seen makes a step observed; seen or filled gives it a value",
+    )
+    thermal_steps: int = Field(24, ge=2, description="bins of the thermal calendar")
+    base_temperature_c: float = Field(0.0, description="growing-degree days count above this")
+
+
+def build_series(
+    observations: pl.DataFrame | pl.LazyFrame,
+    parcel_ids: Sequence[str],
+    options: SeriesOptions,
+    start: date,
+    end: date,
+    *,
+    weather: pl.DataFrame | None = None,
+    until: date | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> xr.Dataset:
+    """Bring the observations of a season onto the steps of a calendar.
+
+    A step is `observed` when at least `min_share` of the parcel's pixels were seen on one of its dates; then
+    only such dates enter it. Else the dates enter whose pixels were seen or filled to that share: the step
+    has a value but is not observed. Every relative orbit of a radar feature is a feature of its own, and an
+    orbit that never saw a parcel stays missing. A lazy table is read one feature at a time.
+
+    Parameters
+    ----------
+    observations
+        Schema OBSERVATIONS. Parcels not in `parcel_ids` and dates outside the season are left out.
+    parcel_ids
+        All parcels, in the order of the result; those never observed are rows of missing values.
+    weather
+        `date, t_min_c, t_max_c`: needed by the thermal calendar; else gives the steps their growing-degree
+        days.
+    until
+        Use nothing later than this day; the calendar then ends with the step in progress.
+
+    Returns
+    -------
+    xr.Dataset
+        A ParcelSeries with, besides its own variables, `dates` (parcel, time, feature): acquisitions in each
+        step; and coordinates `sensor (feature)`, `unit (feature)` and `degree_days (time)`, °C d, where
+        weather is known.
+    """
+    calendar = make_calendar(
+        options.calendar,
+        start,
+        end,
+        weather,
+        thermal_steps=options.thermal_steps,
+        base_temperature_c=options.base_temperature_c,
+    )
+    last = end if until is None else min(until, end)
+    calendar = calendar if until is None else calendar.until(last)
+    table = observations.lazy()
+    check_columns(
+        table.collect_schema().names(),
+        {*KEYS, *CARRIED, *options.statistics, "parcel_id", "datetime"},
+        "The observations table",
+    )
+    parcels = pl.DataFrame({"parcel_id": list(parcel_ids)}, schema={"parcel_id": pl.String}).with_row_index(
+        "parcel"
+    )
+    table = table.filter(pl.col("datetime").dt.date().is_between(start, last))
+    names = _features(table, options)
+    series = _empty(list(parcel_ids), calendar, names, options)
+    for done, key in enumerate(names.iter_rows(), 1):
+        rows = _rows_of(table, key, parcels, options)
+        _scatter(series, done - 1, rows, calendar, options)
+        if progress is not None:
+            progress(done, len(names))
+    log.info("series: %d parcels, %d steps, %d features", *series["observed"].shape)
+    return series
+
+
+def unit_of(feature: str) -> str:
+    """Unit of a feature, read from its name.
+
+    Examples
+    --------
+    >>> unit_of("s0vh_db_r037"), unit_of("B04"), unit_of("ndvi")
+    ('dB', 'reflectance', '1')
+    """
+    stem = feature.rsplit("_r", 1)[0]
+    if stem.endswith("_db"):
+        return "dB"
+    return "reflectance" if stem[:1] == "B" and stem[1:2].isdigit() else "1"
+
+
+def _features(table: pl.LazyFrame, options: SeriesOptions) -> pl.DataFrame:
+    """One row for each feature of the series: feature, sensor, relative_orbit, name."""
+    orbit = pl.when(pl.col("sensor") == "s1").then(pl.col("relative_orbit"))
+    keys = table.select(pl.col("feature", "sensor"), orbit.alias("relative_orbit")).unique()
+    if options.features is not None:
+        keys = keys.filter(pl.col("feature").is_in(list(options.features)))
+    suffix = pl.format("_r{}", pl.col("relative_orbit").cast(pl.String).str.zfill(3)).fill_null("")
+    found = (
+        keys.with_columns((pl.col("feature") + suffix).alias("name"))
+        .sort("sensor", "name", descending=[True, False])
+        .collect()
+    )
+    absent = sorted(set(options.features or ()) - set(found["feature"]))
+    if absent:
+        have = table.select(pl.col("feature").unique().sort()).collect()["feature"].to_list()
+        raise ConfigError(
+            f"The season has no observation of {absent}; it has {have}. "
+            "Change series.features or extract.features."
+        )
+    if found["name"].is_duplicated().any():
+        raise StageError("Two sensors give features of one name; name the features apart in the extraction.")
+    return found
+
+
+def _empty(
+    parcel_ids: list[str], calendar: Calendar, names: pl.DataFrame, options: SeriesOptions
+) -> xr.Dataset:
+    features = names["name"].to_list()
+    series = make_series(parcel_ids, calendar.starts, features, options.statistics)
+    series["dates"] = series["observed"].astype(np.uint8)
+    coords: dict = {
+        "sensor": ("feature", names["sensor"].to_numpy()),
+        "unit": ("feature", np.array([unit_of(f) for f in features], object)),
+    }
+    if calendar.degree_days is not None:
+        coords["degree_days"] = ("time", calendar.degree_days)
+    return series.assign_coords(coords).assign_attrs(calendar=calendar.name, end=str(calendar.edges[-1])[:10])
+
+
+def _rows_of(table: pl.LazyFrame, key: tuple, parcels: pl.DataFrame, options: SeriesOptions) -> pl.DataFrame:
+    """Observations of one feature that have enough pixels, with their parcel's index, in a fixed order."""
+    feature, sensor, orbit, _ = key
+    mine = (pl.col("feature") == feature) & (pl.col("sensor") == sensor)
+    if sensor == "s1":
+        mine &= pl.col("relative_orbit").eq_missing(pl.lit(orbit, pl.Int32))
+    kept = table.filter(mine & (pl.col("valid_share") >= options.min_share))
+    columns = ["parcel_id", "datetime", *CARRIED, *options.statistics]
+    return (
+        kept.select(columns).collect().join(parcels, on="parcel_id").sort("parcel", "datetime", *columns[2:])
+    )
+
+
+def _scatter(
+    series: xr.Dataset, feature: int, rows: pl.DataFrame, calendar: Calendar, options: SeriesOptions
+) -> None:
+    """Compose the rows of one feature into its steps, in place."""
+    step = calendar.step_of(rows["datetime"].to_numpy())
+    share = rows["valid_share"].to_numpy() - rows["filled_share"].fill_null(0).to_numpy()
+    seen = share >= options.min_share - 1e-6
+    cell = rows["parcel"].to_numpy().astype(np.int64) * len(calendar) + step
+    keep = _entering(cell, step >= 0, seen, share, options.composite)
+    cell, seen, rows = cell[keep], seen[keep], rows.filter(keep)
+    if not len(cell):
+        return
+    cells, first = np.unique(cell, return_index=True)
+    parcel, step = np.divmod(cells, len(calendar))
+    weight = np.maximum(rows["pixel_count"].fill_null(0).to_numpy().astype(float), 1e-6)
+    for index, statistic in enumerate(options.statistics):
+        values = rows[statistic].cast(pl.Float64).fill_null(np.nan).to_numpy()
+        series["value"].values[parcel, step, feature, index] = _compose(
+            values, weight, cell, first, options.composite
+        )
+    series["observed"].values[parcel, step, feature] = seen[first]
+    series["dates"].values[parcel, step, feature] = np.minimum(np.diff(np.append(first, len(cell))), 255)
+    for name in ("filled_share", "sigma"):
+        values = rows[name].cast(pl.Float64).fill_null(0).fill_nan(0).to_numpy()
+        series[name].values[parcel, step, feature] = _compose(values, weight, cell, first, "mean")
+
+
+def _entering(
+    cell: np.ndarray, inside: np.ndarray, seen: np.ndarray, share: np.ndarray, composite: str
+) -> np.ndarray:
+    """Which rows enter their step: the seen ones where there are any, else all; one for `least_cloudy`."""
+    if not len(cell):
+        return inside
+    _, number = np.unique(cell, return_inverse=True)
+    any_seen = np.zeros(number.max() + 1, bool)
+    any_seen[number[seen & inside]] = True
+    keep = inside & (seen | ~any_seen[number])
+    if composite != "least_cloudy":
+        return keep
+    order = np.lexsort((-share, ~keep, number))
+    best = order[np.unique(number[order], return_index=True)[1]]
+    return keep & np.isin(np.arange(len(cell)), best)
+
+
+def _compose(
+    values: np.ndarray, weight: np.ndarray, cell: np.ndarray, first: np.ndarray, composite: str
+) -> np.ndarray:
+    """One value for each cell; rows lie sorted by cell, `first` is where each cell begins."""
+    if composite == "median":
+        return _median(values, cell, first)
+    known = np.isfinite(values)
+    total = np.add.reduceat(np.where(known, values * weight, 0), first)
+    share = np.add.reduceat(np.where(known, weight, 0), first)
+    return np.divide(total, share, out=np.full_like(total, np.nan), where=share > 0)
+
+
+def _median(values: np.ndarray, cell: np.ndarray, first: np.ndarray) -> np.ndarray:
+    ordered = values[np.lexsort((values, cell))]
+    count = np.add.reduceat(np.isfinite(values).astype(np.int64), first)
+    low, high = first + np.maximum(count - 1, 0) // 2, first + count // 2
+    high = np.minimum(high, np.append(first[1:], len(values)) - 1)
+    return np.where(count > 0, (ordered[low] + ordered[high]) / 2, np.nan)
+
+
+def write_series(series: xr.Dataset, path: Path) -> Path:
+    """Write a ParcelSeries as one NetCDF-4 file, atomically; equal series give equal bytes."""
+    check_series(series)
+    chunks = {"parcel": min(PARCELS_A_CHUNK, max(series.sizes["parcel"], 1))}
+    encoding = {
+        str(name): {
+            "zlib": True,
+            "complevel": 1,
+            "shuffle": True,
+            "chunksizes": tuple(
+                chunks.get(str(dim), max(size, 1))
+                for dim, size in zip(variable.dims, variable.shape, strict=True)
+            ),
+        }
+        for name, variable in series.data_vars.items()
+        if variable.size
+    }
+    with atomic_path(path) as partial:
+        _create_without_times(partial)
+        series.to_netcdf(partial, mode="a", engine="h5netcdf", encoding=encoding)
+    return path
+
+
+def _create_without_times(path: Path) -> None:
+    """Create an HDF5 file whose root group, unlike h5py's default, does not record when it was made."""
+    import h5py
+
+    creation = h5py.h5p.create(h5py.h5p.FILE_CREATE)
+    creation.set_obj_track_times(False)
+    tracked = h5py.h5p.CRT_ORDER_TRACKED | h5py.h5p.CRT_ORDER_INDEXED
+    creation.set_link_creation_order(tracked)  # as the netCDF-4 library expects
+    creation.set_attr_creation_order(tracked)
+    h5py.h5f.create(str(path).encode(), h5py.h5f.ACC_TRUNC, fcpl=creation).close()
+
+
+def read_series(path: Path) -> xr.Dataset:
+    """Read a ParcelSeries back.
+
+    Raises
+    ------
+    StageError
+        Where the file is absent or is not a whole ParcelSeries.
+    """
+    if not path.is_file():
+        raise StageError(
+            f"There is no series at {path}; run the stage that writes it first (cropcheck fill)."
+        )
+    try:
+        with xr.open_dataset(path, engine="h5netcdf") as opened:
+            return check_series(_plain(opened.load()))
+    except (OSError, ValueError, KeyError) as error:
+        raise StageError(
+            f"The series at {path} cannot be read ({error}); delete it and run cropcheck fill again."
+        ) from error
+
+
+def _plain(series: xr.Dataset) -> xr.Dataset:
+    """As it was before it was written: no encodings, text as objects."""
+    text = {name: coord.astype(object) for name, coord in series.coords.items() if coord.dtype.kind in "OUT"}
+    return series.assign_coords(text).drop_encoding()

@@ -1,0 +1,1 @@
+"""What grows on the fields of a simulated region, day by day."""

@@ -1,0 +1,167 @@
+"""A region from nothing, written as the agencies publish real ones."""
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import polars as pl
+import pyogrio
+
+from features.accounting import Tally
+from features.errors import StageError
+from features.files import atomic_path, fingerprint
+from features.simulate.land.crops import CODES
+from features.simulate.options import SimulationOptions
+from features.simulate.randomness import generator
+from features.simulate.region.cog import write_cog
+from features.simulate.region.scenes import render_scene
+from features.simulate.region.schedule import Scene, plan_scenes
+from features.simulate.region.stac import write_catalog
+from features.simulate.region.studio import Studio
+from features.simulate.region.world import World, make_canvas, make_world
+
+log = logging.getLogger(__name__)
+GENERATOR = 1  # raised when the same seed would give another region
+
+
+def simulate_region(
+    options: SimulationOptions,
+    season: int,
+    seed: int,
+    folder: Path,
+    progress: Callable[[int, int], None] | None = None,
+) -> Tally:
+    """Write declarations, imagery, weather, soil, elevation and the hidden truth of a simulated region.
+
+    The same seed gives the same land and holdings in every season, with other weather and crops. What is
+    already written is kept: a run that was stopped goes on where it was, and ends with the same bytes.
+
+    Raises
+    ------
+    StageError
+        Where the folder holds a region of other settings.
+    """
+    _claim(folder, options, season, seed)
+    for leftover in folder.rglob(".*.partial*"):
+        leftover.unlink()
+    world = make_world(options, season, seed)
+    scenes, lost = plan_scenes(options, season, seed, world.grid.tile)
+    _write_tables(world, seed, folder)
+    catalog = folder / "catalog"
+    missing = [scene for scene in scenes if not (catalog / scene.item_path).exists()]
+    if missing:
+        studio = Studio(world, make_canvas(world, seed), options, season, seed, folder)
+        _render(studio, missing, len(scenes), progress)
+    write_catalog(catalog, world.grid, scenes)
+    tally = Tally(
+        "synthesise", "passes", len(scenes) + lost, len(scenes), {"not_published": lost} if lost else {}
+    )
+    log.info("%s", tally)
+    return tally
+
+
+def _render(
+    studio: Studio, missing: list[Scene], total: int, progress: Callable[[int, int], None] | None
+) -> None:
+    """Render the scenes that are missing, some at a time; the first fault stops the rest."""
+    done = total - len(missing)
+    with ThreadPoolExecutor(studio.options.threads) as pool:
+        waiting = [pool.submit(render_scene, scene, studio) for scene in missing]
+        try:
+            for future in as_completed(waiting):
+                future.result()
+                done += 1
+                if progress:
+                    progress(done, total)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _claim(folder: Path, options: SimulationOptions, season: int, seed: int) -> None:
+    """Note what the folder holds, or refuse it where it holds something else."""
+    settings = options.model_dump(mode="json", exclude={"threads"})
+    mark = fingerprint({"generator": GENERATOR, "options": settings, "season": season, "seed": seed})
+    note = folder / "region.sha256"
+    if note.exists() and note.read_text(encoding="utf-8").strip() != mark:
+        raise StageError(
+            f"{folder} holds a region of other settings, season or seed; delete it or choose another folder."
+        )
+    if not note.exists():
+        with atomic_path(note) as partial:
+            partial.write_text(mark + "\n", encoding="utf-8")
+
+
+def _write_tables(world: World, seed: int, folder: Path) -> None:
+    """Write everything but the imagery, each file only where it is missing."""
+    files: dict[str, Callable[[Path], object]] = {
+        "crops.csv": _write_codes,
+        "weather.csv": lambda path: world.weather.table().write_csv(path),
+        "declarations.gpkg": lambda path: _write_declarations(world, seed, path),
+        "truth/truth.parquet": lambda path: _truth(world).write_parquet(path),
+    }
+    for name, write in files.items():
+        if not (folder / name).exists():
+            with atomic_path(folder / name) as partial:
+                write(partial)
+    rasters = {"soil.tif": (world.terrain.soil, 0), "elevation.tif": (world.terrain.elevation, -9999)}
+    for name, (values, nodata) in rasters.items():
+        if not (folder / name).exists():
+            write_cog(folder / name, values, world.grid.transform, world.grid.epsg, nodata)
+
+
+def _ids(world: World) -> list[str]:
+    return [f"{number:06d}" for number in range(1, len(world.parcels) + 1)]
+
+
+def _write_codes(path: Path) -> None:
+    """Write the national code table; a code that is not monitored has no class."""
+    rows = [(c.code, c.name, c.hcat_code, c.crop) for c in CODES]
+    pl.DataFrame(rows, schema=["code", "name", "hcat_code", "crop_class"], orient="row").write_csv(path)
+
+
+def _truth(world: World) -> pl.DataFrame:
+    """Return what truly grows: only evaluation may read it."""
+    crop = [name or None for name in world.population.crop.tolist()]
+    return pl.DataFrame(
+        {
+            "parcel_id": _ids(world),
+            "true_code": world.population.code.tolist(),
+            "true_class": pl.Series(crop, dtype=pl.String),
+            "misdeclared": world.declared.wrong,
+        }
+    )
+
+
+def _write_declarations(world: World, seed: int, path: Path) -> None:
+    """Write the declarations as an agency's GeoPackage; areas are claimed from memory, some too high."""
+    rng = generator(seed, "claims")
+    area = np.array([parcel.area for parcel in world.parcels]) / 1e4
+    claimed = area * (
+        1
+        + np.where(
+            rng.random(len(area)) < 0.03, rng.uniform(0.03, 0.12, len(area)), rng.normal(0, 0.004, len(area))
+        )
+    )
+    table = gpd.GeoDataFrame(
+        {
+            "parcel_id": _ids(world),
+            "holding": world.holding,
+            "crop_code": world.declared.code,
+            "crop_code_2": [code or None for code in world.second_code.tolist()],
+            "intervention": world.declared.intervention,
+            "region": world.population.region,
+            "claimed_ha": claimed.round(4),
+        },
+        geometry=list(world.parcels),
+        crs=world.grid.epsg,
+    )
+    # GeoPackage notes when it was written; a fixed day keeps equal regions equal to the byte
+    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": "2000-01-01T00:00:00.000Z"})
+    try:
+        table.to_file(path, driver="GPKG", layer="declarations", engine="pyogrio")
+    finally:
+        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})

@@ -1,0 +1,202 @@
+"""Everything about a region and season that no scene changes: land, people, fields, weather."""
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import shapely
+from shapely import affinity
+
+from features.simulate.grid import PIXEL, Grid
+from features.simulate.growth.grassland import grow_grass
+from features.simulate.growth.phenology import grow_annual
+from features.simulate.land.crops import Annual, crop_named
+from features.simulate.land.declare import Declared, declare, pseudonyms
+from features.simulate.land.landscape import make_landscape
+from features.simulate.land.outlines import read_outlines
+from features.simulate.land.population import Population, choose_crops, make_fields, settle
+from features.simulate.land.states import Fields, States
+from features.simulate.land.terrain import Terrain, make_terrain
+from features.simulate.land.weather import Season, Weather, make_weather, top_soil_moisture
+from features.simulate.options import SimulationOptions
+from features.simulate.randomness import generator, smooth_field
+from features.simulate.sensors.mixing import FINE, Mixture, draw_labels, mixtures
+
+ORIGIN = (620_000.0, 5_640_000.0)  # lower left corner in the middle of a tile of zone 31N
+SECOND_CROP = 0.02  # share of parcels of which a part grows something else
+
+
+@dataclass(frozen=True)
+class World:
+    """A region in a season.
+
+    Labels of pixels: 0 is verge, then the fields (parcels first, parts of parcels after), then `cover_kinds`.
+    """
+
+    grid: Grid
+    parcels: list[shapely.Geometry]
+    parts: list[shapely.Geometry]
+    covers: list[shapely.Geometry]
+    cover_kinds: list[str]
+    population: Population
+    declared: Declared
+    second_code: np.ndarray  # declared beside the main crop, "" where none is
+    holding: np.ndarray
+    terrain: Terrain
+    weather: Weather
+    fields: Fields
+    states: States
+    january: int
+    wetness: np.ndarray
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """What rendering needs on the pixel grids of 10 m and of 20 m."""
+
+    fine: Mixture
+    coarse: Mixture
+    vigour: tuple[np.ndarray, np.ndarray]
+    pattern: tuple[np.ndarray, np.ndarray]
+    texture_db: np.ndarray
+    water: np.ndarray  # on 20 m
+
+
+def make_world(options: SimulationOptions, season: int, seed: int) -> World:
+    """Make the region: the same seed gives the same land and people in every season."""
+    grid, parcels, covers, kinds = _land(options, seed)
+    centres = np.array([shapely.point_on_surface(parcel).coords[0] for parcel in parcels])
+    pixels = (centres - [grid.left, grid.top]) / [PIXEL, -PIXEL]
+    terrain = make_terrain(grid.shape, PIXEL, seed)
+    height = terrain.elevation[tuple(np.clip(pixels[:, ::-1].astype(int), 0, np.array(grid.shape) - 1).T)]
+    soil = terrain.soil[tuple(np.clip(pixels[:, ::-1].astype(int), 0, np.array(grid.shape) - 1).T)]
+    holding, region = settle(centres, height, options.parcels_per_holding, seed)
+    crop, code = choose_crops(holding, soil.astype(float), seed, season)
+    population = Population(holding, region, code, crop)
+    declared = declare(population, centres, options.misdeclared_share, seed, season)
+    parts, owner, part_crop, part_code, second = _parts(parcels, population, seed, season)
+    everyone = Population(
+        np.concatenate([holding, holding[owner]]),
+        np.concatenate([region, region[owner]]),
+        np.concatenate([code, part_code]),
+        np.concatenate([crop, part_crop]),
+    )
+    fields = make_fields(everyone, np.concatenate([pixels, pixels[owner]]), terrain, seed, season)
+    weather = make_weather(season, seed)
+    january = weather.index(date(season, 1, 1))
+    states = _grow(fields, Season(weather, january, options.spread), season, seed)
+    return World(
+        grid,
+        parcels,
+        parts,
+        covers,
+        kinds,
+        population,
+        declared,
+        second,
+        pseudonyms(holding, seed),
+        terrain,
+        weather,
+        fields,
+        states,
+        january,
+        top_soil_moisture(weather),
+    )
+
+
+def _land(
+    options: SimulationOptions, seed: int
+) -> tuple[Grid, list[shapely.Geometry], list[shapely.Geometry], list[str]]:
+    """Return the grid, the parcels and what is not farmed, in the options' CRS."""
+    if options.parcels_path is not None:
+        return read_outlines(options.parcels_path, options.epsg)
+    land = make_landscape(options.n_parcels, options.median_ha, options.farmland_share, seed)
+    grid = Grid(
+        options.epsg, ORIGIN[0], ORIGIN[1] + land.height, (int(land.height / PIXEL), int(land.width / PIXEL))
+    )
+    parcels, covers = (
+        [affinity.translate(shape, *ORIGIN) for shape in shapes] for shapes in (land.parcels, land.covers)
+    )
+    return grid, parcels, covers, land.cover_kinds
+
+
+def _parts(
+    parcels: list[shapely.Geometry], population: Population, seed: int, season: int
+) -> tuple[list[shapely.Geometry], np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Let a part of some parcels grow another parcel's crop; every other of them declares it as a second
+    crop.
+    """
+    rng = generator(seed, "parts", season)
+    n = len(parcels)
+    grown = np.flatnonzero(population.crop != "")
+    owner = np.sort(rng.choice(grown, round(SECOND_CROP * n), replace=False))
+    source = rng.choice(grown, len(owner))
+    second = np.full(n, "", object)
+    shapes, kept = [], []
+    for i, (mine, other) in enumerate(zip(owner, source, strict=True)):
+        left, bottom, right, top = parcels[mine].bounds
+        cut = rng.uniform(0.3, 0.6)
+        half = shapely.box(left, bottom, left + cut * (right - left), top)
+        if right - left < top - bottom:
+            half = shapely.box(left, bottom, right, bottom + cut * (top - bottom))
+        part = parcels[mine].intersection(half)
+        if population.crop[mine] != population.crop[other] and part.area > 0:
+            shapes.append(part)
+            kept.append(i)
+            if i % 2:
+                second[mine] = population.code[other]
+    return (
+        shapes,
+        owner[kept],
+        population.crop[source[kept]],
+        population.code[source[kept]],
+        second.astype(str),
+    )
+
+
+def _grow(fields: Fields, season: Season, year: int, seed: int) -> States:
+    """Grow every field through the year; what is not monitored looks like rough grass."""
+    states = States.empty(len(fields), season.days)
+    for name in sorted(set(fields.crop)):
+        rows = np.flatnonzero(fields.crop == name)
+        growth = crop_named(name or "fallow").growth
+        rng = generator(seed, "growth", year, name)
+        some = fields.take(rows)
+        grown = (
+            grow_annual(growth, some, season, rng)
+            if isinstance(growth, Annual)
+            else grow_grass(growth, some, season, rng)
+        )
+        states.put(rows, grown)
+    return states
+
+
+def make_canvas(world: World, seed: int) -> Canvas:
+    """Draw the labels finely and blur them to what pixels see; draw the pattern within fields."""
+    first_cover = 1 + len(world.fields)
+    shapes = [(shape, k + 1) for k, shape in enumerate([*world.parcels, *world.parts])]
+    shapes += [(shape, first_cover + k) for k, shape in enumerate(world.covers)]
+    labels = draw_labels(shapes, world.grid.transform, world.grid.shape)
+    fine, coarse = mixtures(labels, FINE, 0.35 * FINE), mixtures(labels, 2 * FINE, 0.35 * 2 * FINE)
+    shape = world.grid.shape
+    own = smooth_field(shape, 70 / PIXEL, generator(seed, "vigour"), slope=1.2)
+    streaks = smooth_field(shape, 22 / PIXEL, generator(seed, "streaks"))
+    vigour = (0.55 * world.terrain.pattern + 0.65 * own + 0.4 * streaks).astype(np.float32)
+    pattern = (
+        0.85 * world.terrain.pattern + 0.5 * smooth_field(shape, 40 / PIXEL, generator(seed, "clods"))
+    ).astype(np.float32)
+    texture_db = 0.35 * smooth_field(shape, 60 / PIXEL, generator(seed, "radar texture"), slope=1.0)
+    kinds = np.array(["verge", *["field"] * len(world.fields), *world.cover_kinds])
+    water = kinds[coarse.label[..., 0]] == "water"
+    return Canvas(fine, coarse, (vigour, halve(vigour)), (pattern, halve(pattern)), texture_db, water)
+
+
+def halve(values: np.ndarray) -> np.ndarray:
+    """Return the mean of every two by two pixels (y, x)."""
+    paired = values.reshape(values.shape[0] // 2, 2, values.shape[1] // 2, 2)
+    return np.asarray(paired.mean(axis=(1, 3), dtype=np.float32))
+
+
+def double(values: np.ndarray) -> np.ndarray:
+    """Repeat every pixel two by two (…, y, x)."""
+    return values.repeat(2, axis=-2).repeat(2, axis=-1)

@@ -1,0 +1,1 @@
+"""Coverage of a grid by parcels, and statistics of pixel blocks per parcel."""

@@ -1,0 +1,1 @@
+"""Cloud removal: what every method is, and the methods that need no learning."""

@@ -1,0 +1,1 @@
+"""What the cloud-removal networks read: windows, channels, radar and haze."""

@@ -1,0 +1,72 @@
+"""Which channels a network takes, from the options and from what the training windows hold."""
+
+import numpy as np
+
+from features.errors import ModelError
+from models.clouds.removal.cube import Cube
+from models.clouds.removal.inputs.channels import Recipe
+from models.clouds.removal.inputs.radar import VIEWS
+from models.clouds.removal.inputs.sources import Sources
+from models.clouds.removal.options import ClearOptions
+from models.clouds.removal.remover import check_same_bands
+
+
+def make_recipe(cubes: list[Cube], options: ClearOptions, name: str, sources: Sources) -> Recipe:
+    """Return the channels that the options ask for and the cubes have.
+
+    Raises
+    ------
+    ModelError
+        Where the cubes' bands differ, or radar or a context channel that is asked for is absent.
+    """
+    first = cubes[0]
+    for cube in cubes:
+        check_same_bands(cube.bands, first.bands, name)
+    with_radar = options.inputs != "s2" and first.backscatter is not None
+    if options.inputs == "s1" and not with_radar:
+        raise ModelError("clear.inputs is s1 but the imagery holds no radar; choose s2 or both.")
+    context = _channels(options.context, list(first.context))
+    moments = tuple(
+        _moments(np.concatenate([c.context[channel].ravel() for c in cubes])) for channel in context
+    )
+    return Recipe(
+        bands=first.bands,
+        radar=VIEWS * first.backscatter.shape[1] if with_radar and first.backscatter is not None else 0,
+        neighbours=options.neighbours,
+        recent=options.which == "recent",
+        optical=options.inputs != "s1",
+        context=context,
+        moments=moments,
+        constant=tuple(_medians(cubes).tolist()),
+        trust_all=sources.trust_all,
+        haze=sources.haze,
+    )
+
+
+def _channels(wanted: tuple[str, ...], held: list[str]) -> tuple[str, ...]:
+    """Return the channels that names stand for; `weather` stands for all its variables."""
+    found = {name: [h for h in held if h == name or h.startswith(f"{name}:")] for name in wanted}
+    absent = sorted(name for name, channels in found.items() if not channels)
+    if absent:
+        raise ModelError(f"The stack lacks the context channels {absent}; it has {sorted(held)}.")
+    return tuple(channel for channels in found.values() for channel in channels)
+
+
+def _medians(cubes: list[Cube]) -> np.ndarray:
+    """Return each band's median over the clear pixels of some windows: the base where no optics are seen."""
+    clear = [np.moveaxis(c.reflectance, 1, -1)[c.clear][:20_000] for c in cubes]
+    return np.asarray(np.median(np.concatenate(clear), axis=0), np.float64)
+
+
+def _moments(values: np.ndarray) -> tuple[float, float]:
+    known = values[np.isfinite(values)]
+    return (float(known.mean()), max(float(known.std()), 1e-6)) if len(known) else (0.0, 1.0)
+
+
+def check_context(cube: Cube, recipe: Recipe) -> None:
+    """Raise where a context channel that was learnt is absent."""
+    absent = sorted(set(recipe.context) - set(cube.context))
+    if absent:
+        raise ModelError(
+            f"The stack lacks the context channels {absent} the model learnt; it has {sorted(cube.context)}."
+        )

@@ -1,0 +1,245 @@
+"""Training windows: drawn from the imagery, split by block and by date, hidden anew each epoch."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from features.errors import ModelError
+from models.clouds.removal.cube import Cube, cube_of, trusted
+from models.clouds.removal.hiding import hide
+from models.clouds.removal.inputs.channels import Frames, Recipe
+from models.clouds.removal.inputs.coarse import coarsen
+from models.clouds.removal.inputs.sources import Sources, choose_sources
+from models.clouds.removal.options import ClearOptions
+
+FRAMES_A_WINDOW = 6  # of those hidden at once; enough to vary, few enough to keep an epoch short
+SAMPLES = 96  # of an epoch at least: a frame's haze is common to its pixels, so frames must be many
+LEAST_HIDDEN = 0.02  # share of a window that must be hidden in a frame to learn from it
+LEAST_DATES = 6  # clear dates below which none is held out: every one is needed to learn from
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Small cubes to learn from, and others, of other blocks, to validate and calibrate on.
+
+    Attributes
+    ----------
+    train, validate
+        At the network's resolution.
+    fine_train, fine_validate
+        The same at the imagery's own: what sigma is calibrated on.
+    held
+        Days on which nothing is learnt: haze is of its date, so an error on a date that was learnt from says
+        too little about others.
+    sources
+        What is filled from; the windows hold nothing else.
+    """
+
+    train: list[Cube]
+    validate: list[Cube]
+    fine_train: list[Cube]
+    fine_validate: list[Cube]
+    held: np.ndarray = field(default_factory=lambda: np.empty(0))
+    sources: Sources = field(default_factory=Sources)
+
+    def learning(self) -> list[tuple[Cube, np.ndarray]]:
+        """Return the windows to learn from, with the frames that may be hidden in each."""
+        return [(cube, np.flatnonzero(~np.isin(cube.days, self.held))) for cube in self.train]
+
+    def validation(self) -> list[tuple[Cube, np.ndarray]]:
+        """Return what was not learnt from, at the network's resolution: other windows on all dates, and the
+        same ones on held dates.
+
+        Either alone is too little: held windows are few, and so are held dates, whose errors are common.
+        """
+        return self._unlearnt(self.train, self.validate)
+
+    def calibration(self) -> list[tuple[Cube, np.ndarray]]:
+        """Return the same at the imagery's own resolution."""
+        return self._unlearnt(self.fine_train, self.fine_validate)
+
+    def _unlearnt(self, train: list[Cube], validate: list[Cube]) -> list[tuple[Cube, np.ndarray]]:
+        places = [(cube, np.arange(len(cube.days))) for cube in validate]
+        held = [(cube, np.flatnonzero(np.isin(cube.days, self.held))) for cube in train]
+        dates = [(cube, frames) for cube, frames in held if len(frames)]
+        return places + dates or [(cube, np.arange(len(cube.days))) for cube in train]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Samples stacked: `layers (n, y, x, layer, feature)`, `scene`, packed `truth (n, y, x, band + 2)`."""
+
+    layers: np.ndarray
+    scene: np.ndarray
+    truth: np.ndarray
+    base: np.ndarray  # (n, y, x, band)
+
+    @property
+    def inputs(self) -> list[np.ndarray]:
+        """Return what a network is called with."""
+        return [self.layers, self.scene]
+
+    def __len__(self) -> int:
+        return len(self.truth)
+
+    def part(self, index: np.ndarray | slice) -> "Batch":
+        """Return some of the samples."""
+        return Batch(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
+
+    def turned(self, quarter: int, mirrored: bool) -> "Batch":
+        """Return the samples turned by quarters and mirrored: fields lie in any direction."""
+        turned = (np.rot90(getattr(self, name), quarter, axes=(1, 2)) for name in self.__dataclass_fields__)
+        return Batch(*(np.ascontiguousarray(a[:, ::-1] if mirrored else a) for a in turned))
+
+
+@dataclass(frozen=True)
+class Pool:
+    """All windows that can be learnt from, and all their clear days, each in random order.
+
+    Every network of a committee is dealt its share: other windows and other days held out, so that together
+    they learn from everything and each still has what it never saw.
+    """
+
+    windows: list[Cube]
+    days: np.ndarray
+    sources: Sources
+    options: ClearOptions
+
+    def deal(self, member: int = 0) -> Windows:
+        """Return one network's windows: to learn from, and held out."""
+        options = self.options
+        train, validate = self.split(member)
+        if not self.sources.trust_all:
+            train, validate = ([trusted(cube) for cube in side] for side in (train, validate))
+        low, held_low = ([coarsen(cube, options.reduction) for cube in side] for side in (train, validate))
+        return Windows(low, held_low, train, validate, self.held_days(member), self.sources)
+
+    def split(self, member: int) -> tuple[list[Cube], list[Cube]]:
+        """Return the windows of the side to learn from and of the one held out, on their seasons."""
+        options = self.options
+        dealt = _dealt(self.windows, member, options)[: options.windows]
+        held = min(len(dealt) - 1, max(1, round(options.validation_share * len(dealt))))
+        # one small tile: validation hides other parts and dates of it, and says nothing of places
+        return _season(dealt[held:], options, False), _season(dealt[:held], options, True)
+
+    def held_days(self, member: int) -> np.ndarray:
+        """Return the days that only validate; none where clear ones are few, or where years are split."""
+        options = self.options
+        if options.validation_years or len(self.days) < LEAST_DATES:
+            return np.empty(0)
+        count = max(1, round(options.validation_share * len(self.days)))
+        return np.sort(_dealt(self.days.tolist(), member, options)[:count])
+
+
+def _dealt(deck: list[Any], member: int, options: ClearOptions) -> list[Any]:
+    """Return the deck cut where a member's share begins."""
+    start = member * len(deck) // options.members
+    return deck[start:] + deck[:start]
+
+
+def draw_windows(stacks: Iterable[xr.Dataset], options: ClearOptions, rng: np.random.Generator) -> Pool:
+    """Cut windows from stacks and shuffle them and their days.
+
+    Stacks are read one at a time, and only windows are kept: memory is bounded by their number.
+
+    Raises
+    ------
+    ModelError
+        Where there is no stack, or none with two clear frames.
+    """
+    cut = [window for stack in stacks for window in _cut(cube_of(stack), options)]
+    seen = [cube for cube in cut if cube.clear.any(axis=(1, 2)).sum() >= 2]
+    if not seen:
+        raise ModelError(
+            "No part of the imagery is clear on two dates; cloud removal has nothing to learn from."
+        )
+    windows = [seen[k] for k in rng.permutation(len(seen))]
+    days = np.unique(np.concatenate([cube.days[cube.clear.any(axis=(1, 2))] for cube in windows]))
+    pool = Pool(windows, rng.permutation(days), Sources(), options)
+    train, validate = pool.split(0)
+    return replace(pool, sources=choose_sources(train + validate, options))
+
+
+def make_batch(
+    windows: Windows, validate: bool, recipe: Recipe, options: ClearOptions, rng: np.random.Generator
+) -> Batch:
+    """Hide parts of every window of one side and gather samples of the hidden frames, in random order.
+
+    Raises
+    ------
+    ModelError
+        Where nothing could be hidden in any window.
+    """
+    windows_and_frames = windows.validation() if validate else windows.learning()
+    draws = max(1, -(-SAMPLES // (FRAMES_A_WINDOW * len(windows_and_frames))))
+    parts = [
+        part
+        for _ in range(draws)
+        for cube, frames in windows_and_frames
+        for part in _samples(cube, frames, recipe, options, rng)
+    ]
+    if not parts:
+        raise ModelError(
+            "No clear frame of the training windows could be hidden; widen the season or add imagery."
+        )
+    order = rng.permutation(len(parts))
+    return Batch(*(np.stack([parts[k][name] for k in order]) for name in range(4)))
+
+
+def _samples(
+    cube: Cube, allowed: np.ndarray, recipe: Recipe, options: ClearOptions, rng: np.random.Generator
+) -> Iterator[tuple[np.ndarray, ...]]:
+    hidden = hide(cube.clear, rng, options.hidden_share, allowed)
+    frames = Frames(cube.without(hidden), recipe)
+    chosen = np.flatnonzero(hidden.mean(axis=(1, 2)) > LEAST_HIDDEN)
+    for frame in rng.permutation(chosen)[:FRAMES_A_WINDOW].tolist():
+        sample = frames.sample(frame)
+        known = hidden[frame] & np.isfinite(sample.base).all(axis=0)
+        if not known.any():
+            continue
+        truth = np.where(known, cube.reflectance[frame], 0)
+        farmed = known & cube.parcels if options.agricultural_only and cube.parcels is not None else known
+        packed = np.concatenate([truth, known[None], farmed[None]]).astype(np.float32)
+        base = np.nan_to_num(np.moveaxis(sample.base, 0, -1))
+        yield sample.layers, sample.scene, np.moveaxis(packed, 0, -1), base
+
+
+def _cut(cube: Cube, options: ClearOptions) -> Iterator[Cube]:
+    _, _, height, width = cube.shape
+    side = options.window_px * options.reduction
+    for rows in _cuts(height, side):
+        for columns in _cuts(width, side):
+            window = cube.window(rows, columns)
+            yield window.padded(side - window.shape[2], side - window.shape[3])
+
+
+def _cuts(length: int, side: int) -> list[slice]:
+    """Return even parts of at most `side` pixels, which never overlap."""
+    edges = np.linspace(0, length, -(-length // side) + 1).astype(int).tolist()
+    return [slice(start, stop) for start, stop in pairwise(edges)]
+
+
+def _season(cubes: list[Cube], options: ClearOptions, validate: bool) -> list[Cube]:
+    """Keep the frames of the configured months and, where years are split, of the side's years."""
+    return [
+        cube.frames(keep) if not (keep := _wanted(cube.days, options, validate)).all() else cube
+        for cube in cubes
+    ]
+
+
+def _wanted(days: np.ndarray, options: ClearOptions, validate: bool) -> np.ndarray:
+    dates = np.datetime64(0, "D") + np.floor(days).astype(int)
+    keep = np.ones(len(days), bool)
+    if options.months:
+        keep &= np.isin(dates.astype("datetime64[M]").astype(int) % 12 + 1, options.months)
+    if options.validation_years:
+        years = dates.astype("datetime64[Y]").astype(int) + 1970
+        keep &= np.isin(years, options.validation_years) == validate
+    if not keep.any():
+        side = "validation" if validate else "training"
+        raise ModelError(f"No frame is left for {side}; mend clear.months and clear.validation_years.")
+    return keep

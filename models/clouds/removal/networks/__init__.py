@@ -1,0 +1,1 @@
+"""The cloud-removal networks, their training and their ensemble."""

@@ -1,0 +1,155 @@
+"""Several networks of one kind, each kept from other parts of the imagery; what they say on average fills.
+
+A network's answer depends on the dates it happened not to learn from, which are few. Together the members
+learn from everything, yet each has blocks and dates it never saw, on which sigma is calibrated: by the
+members' own errors, which are no smaller than those of their mean (as in cross-conformal prediction,
+Vovk 2015).
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from functools import partial
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import xarray as xr
+
+from features.errors import ModelError
+from models.clouds.removal.bundle import read_bundle, write_bundle
+from models.clouds.removal.cube import Cube, trusted
+from models.clouds.removal.inputs.recipes import make_recipe
+from models.clouds.removal.inputs.windows import Windows, draw_windows
+from models.clouds.removal.intervals import factors
+from models.clouds.removal.networks.by_name import network_of
+from models.clouds.removal.networks.frames import Filled, correct_frames
+from models.clouds.removal.options import ClearOptions
+from models.clouds.removal.remover import Progress, Remover, check_same_bands
+
+if TYPE_CHECKING:
+    from models.clouds.removal.networks.training import OnEpoch
+
+
+class Committee(Remover):
+    """See the module.
+
+    Attributes
+    ----------
+    members
+        Networks with one recipe and seeds of their own.
+    """
+
+    def __init__(self, options: ClearOptions) -> None:
+        kind = network_of(options.method)
+        self.name, self.margin_px = kind.name, kind.margin_px
+        self.options = options
+        self.members = [
+            kind(options.model_copy(update={"seed": options.seed + k})) for k in range(options.members)
+        ]
+        self.factor: np.ndarray = np.empty(0)  # (gap bin, band), on sigma
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """Return one row an epoch and member, as `Learned.history` has them, with `member` beside."""
+        return [{"member": float(k), **row} for k, m in enumerate(self.members) for row in m.history]
+
+    def fit(
+        self,
+        stacks: Iterable[xr.Dataset],
+        progress: Progress | None = None,
+        checkpoint: Path | None = None,
+        on_epoch: "OnEpoch | None" = None,
+    ) -> Self:
+        """Let each member learn, as many beside each other as there are processors.
+
+        Parameters
+        ----------
+        checkpoint
+            A folder, in which each member has its own.
+        on_epoch
+            Called with the first member's epochs and figures.
+        """
+        pool = draw_windows(stacks, self.options, np.random.default_rng(self.options.seed))
+        hands = [pool.deal(k) for k in range(len(self.members))]
+        recipe = make_recipe(hands[0].train, self.options, self.name, pool.sources)
+        for member in self.members:
+            member.begin(recipe)
+        self._learn(hands, progress, checkpoint, on_epoch)
+        self.factor = factors([m.residuals(hand) for m, hand in zip(self.members, hands, strict=True)])
+        return self
+
+    def _learn(
+        self, hands: list[Windows], progress: Progress | None, folder: Path | None, on_epoch: "OnEpoch | None"
+    ) -> None:
+        stop = Event()
+        done = [0] * len(hands)
+
+        def ended(number: int, epoch: int, figures: dict[str, float]) -> None:
+            if on_epoch and number == 0:
+                on_epoch(epoch, figures)
+            if stop.is_set():
+                raise InterruptedError
+
+        def tell(number: int, epochs: int, most: int) -> None:
+            done[number] = epochs
+            if progress:
+                progress(sum(done), most * len(done))
+
+        with ThreadPoolExecutor(min(len(hands), os.cpu_count() or 1)) as threads:
+            futures = [
+                threads.submit(
+                    member.learn, hand, partial(tell, k), folder and folder / str(k), partial(ended, k)
+                )
+                for k, (member, hand) in enumerate(zip(self.members, hands, strict=True))
+            ]
+            try:
+                for future in as_completed(futures):
+                    future.result()
+            except BaseException:
+                stop.set()
+                threads.shutdown(cancel_futures=True)
+                raise
+
+    def check_bands(self, bands: tuple[str, ...]) -> None:
+        """Raise where the method is not fitted, or learnt other bands."""
+        recipe = self.members[0].recipe
+        if recipe is None:
+            raise ModelError(f"{self.name} is not fitted; call fit first, or load a fitted model.")
+        check_same_bands(bands, recipe.bands, self.name)
+
+    def frames(self, cube: Cube) -> Iterator[Filled]:
+        """Yield each frame with anything missing, filled."""
+        wanted = np.flatnonzero(~cube.clear.all(axis=(1, 2)))
+        recipe = self.members[0].recipe
+        assert recipe is not None
+        cube = cube if recipe.trust_all else trusted(cube)
+        return correct_frames(cube, wanted, recipe, self.options.reduction, self.predict, self.factor)
+
+    def predict(self, inputs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+        """Return the members' mean reflectance and mean sigma, `(n, y, x, band)` each."""
+        values, spreads = zip(*(member.predict(inputs) for member in self.members), strict=True)
+        return np.mean(values, axis=0), np.mean(spreads, axis=0)
+
+    def save(self, folder: Path) -> Path:
+        """Write all members in one bundle."""
+        metas = [member.meta() for member in self.members]
+        weights = {
+            f"member{k}.weight{j}": weight
+            for k, member in enumerate(self.members)
+            for j, weight in enumerate(member.weights())
+        }
+        meta = {"name": self.name, "options": self.options.model_dump(mode="json"), "members": metas}
+        return write_bundle(folder, meta, {**weights, "factor": self.factor})
+
+    @classmethod
+    def load(cls, folder: Path, sha256: str | None = None) -> Self:
+        """Read what `save` wrote."""
+        meta, arrays = read_bundle(folder, sha256)
+        model = cls(ClearOptions(**meta["options"]))
+        model.factor = arrays["factor"]
+        for k, (member, described) in enumerate(zip(model.members, meta["members"], strict=True)):
+            own = {n.partition(".")[2]: a for n, a in arrays.items() if n.startswith(f"member{k}.")}
+            model.members[k] = member.rebuilt(described, own)
+        return model

@@ -1,0 +1,69 @@
+"""Frames through networks: block means corrected, then laid over the detail of interpolation in time."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
+from itertools import cycle
+
+import numpy as np
+
+from features.workers import one_ahead
+from models.clouds.removal.cube import Cube
+from models.clouds.removal.inputs.channels import Frames, Recipe
+from models.clouds.removal.inputs.coarse import Detail, coarsen, whole_blocks
+from models.clouds.removal.inputs.haze import usable
+from models.clouds.removal.inputs.recipes import check_context
+
+IN_USE = 3  # inputs at a time: one with the networks, one waiting, one in the making
+MULTIPLE = 16  # sides are padded to it in the network's pixels, so that few shapes are compiled
+
+Answer = tuple[np.ndarray, np.ndarray]  # reflectance and uncalibrated sigma, `(n, y, x, band)`
+Predict = Callable[[list[np.ndarray]], Answer]
+Filled = tuple[int, np.ndarray, np.ndarray]  # frame, value and sigma `(band, y, x)`
+
+
+def correct_frames(
+    cube: Cube, wanted: np.ndarray, recipe: Recipe, size: int, predict: Predict, factor: np.ndarray
+) -> Iterator[Filled]:
+    """Yield the wanted frames, filled; memory is that of a few frames' channels.
+
+    Inputs, the networks' answers and the way back to pixels are made beside each other, each a frame ahead.
+
+    Parameters
+    ----------
+    size
+        Pixels on a side that the networks see as one.
+    predict
+        Takes `layers` and `scene` of some frames.
+    factor
+        `(gap bin, band)` on sigma.
+    """
+    check_context(cube, recipe)
+    if not cube.clear.any():
+        return
+    _, _, height, width = cube.shape
+    cube = cube.padded(-height % (MULTIPLE * size), -width % (MULTIPLE * size))
+    frames = Frames(coarsen(cube, size), recipe, whole_blocks(cube.clear, size))
+    constant = None if recipe.optical else np.array(recipe.constant)
+    detail = Detail.of(cube, size, recipe.recent, constant, usable(cube, frames.haze[1], size))
+    for frame, (low, spread) in zip(wanted.tolist(), _answers(frames, wanted, predict), strict=True):
+        value, sigma = detail.refine(frame, low[0], spread[0], factor)
+        yield frame, value[:, :height, :width], sigma[:, :height, :width]
+
+
+def _answers(frames: Frames, wanted: np.ndarray, predict: Predict) -> Iterator[Answer]:
+    """Yield what the networks say of each frame; the inputs of the next are made meanwhile."""
+    spaces = cycle([frames.blank(1) for _ in range(IN_USE)])  # new ones would cost as much as to fill them
+
+    def inputs(frame: int) -> list[np.ndarray]:
+        layers, scene = next(spaces)
+        frames.sample(frame, (layers[0], scene[0]))
+        return [layers, scene]
+
+    return one_ahead(_thread("networks"), predict, one_ahead(_thread("inputs"), inputs, wanted.tolist()))
+
+
+@lru_cache
+def _thread(name: str) -> ThreadPoolExecutor:
+    """A thread that is kept: a new one would bring a heap of its own each time."""
+    return ThreadPoolExecutor(1, name)

@@ -1,0 +1,166 @@
+"""Training a Keras network in epochs that can be watched, stopped early, killed and resumed."""
+
+import json
+import logging
+import time
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from features.files import atomic_path, sha256, write_json
+from models.clouds.removal.remover import Progress
+
+log = logging.getLogger(__name__)
+OnEpoch = Callable[[int, dict[str, float]], None]
+STATE = "checkpoint.npz"
+EPOCHS_JUDGED = 5  # an epoch counts by its mean validation error with those before it
+
+
+@dataclass
+class State:
+    """Where training stands: enough to go on as if it had never stopped."""
+
+    epoch: int = 0
+    best: float = float("inf")
+    best_epoch: int = -1
+    history: list[dict[str, float]] = field(default_factory=list)
+    best_weights: list[np.ndarray] = field(default_factory=list)
+
+
+@dataclass
+class Plan:
+    """How long to train, how to stop, and where to keep checkpoints.
+
+    Attributes
+    ----------
+    fingerprint
+        Of options and data: a checkpoint of another run is not resumed.
+    """
+
+    epochs: int
+    patience: int
+    seconds: float | None = None
+    folder: Path | None = None
+    fingerprint: str = ""
+
+
+def train(
+    model: Any,
+    epoch_of: Callable[[int], float],
+    validate: Callable[[], dict[str, float]],
+    plan: Plan,
+    progress: Progress | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> State:
+    """Run epochs until none is left, time is up, or the validation error has not improved for `patience`
+    of them.
+
+    Parameters
+    ----------
+    epoch_of
+        Trains one epoch, given its number, and returns its loss. It must draw by that number alone, so that a
+        resumed run sees what an uninterrupted one would.
+    validate
+        Returns figures; `validation_mae` decides, an epoch's by its mean over the last few: it is of few
+        dates, and by chance alone an early epoch would often seem the best.
+
+    Returns
+    -------
+    State
+        The best weights are those the model holds on return.
+    """
+    state = _resume(model, plan)
+    started = time.monotonic()
+    while state.epoch < plan.epochs and not _stale(state, plan):
+        before = time.monotonic()
+        if plan.seconds is not None and before - started > plan.seconds:
+            log.info("Training stopped after %d epochs: its time is up.", state.epoch)
+            break
+        figures = {"loss": epoch_of(state.epoch), **validate()}
+        figures["seconds"] = time.monotonic() - before
+        _note(model, state, figures)
+        if plan.folder is not None:
+            _write(model, state, plan)
+        if on_epoch:
+            on_epoch(state.epoch - 1, figures)
+        if progress:
+            progress(state.epoch, plan.epochs)
+    if state.best_weights:
+        model.set_weights(state.best_weights)
+    if progress:
+        progress(plan.epochs, plan.epochs)
+    return state
+
+
+def compile_network(model: Any, loss: Any, learning_rate: float, steps: int) -> None:
+    """Compile with AdamW on a cosine schedule; XLA stays off on TensorFlow, where it slows small networks."""
+    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, max(1, steps), alpha=0.02)
+    optimizer = keras.optimizers.AdamW(schedule, weight_decay=1e-3, clipnorm=1.0)
+    jit = "auto" if keras.backend.backend() == "jax" else False
+    model.compile(optimizer, loss=loss, jit_compile=jit)
+
+
+def _stale(state: State, plan: Plan) -> bool:
+    return state.best_epoch >= 0 and state.epoch - 1 - state.best_epoch >= plan.patience
+
+
+def _note(model: Any, state: State, figures: dict[str, float]) -> None:
+    before = [row["validation_mae"] for row in state.history[1 - EPOCHS_JUDGED :]]
+    judged = float(np.mean([*before, figures["validation_mae"]]))
+    state.history.append({"epoch": float(state.epoch), **figures, "judged_mae": judged})
+    if judged < state.best:
+        state.best, state.best_epoch = judged, state.epoch
+        state.best_weights = model.get_weights()
+    state.epoch += 1
+
+
+def _write(model: Any, state: State, plan: Plan) -> None:
+    assert plan.folder is not None
+    arrays = {f"weight{k}": w for k, w in enumerate(model.get_weights())}
+    arrays |= {f"best{k}": w for k, w in enumerate(state.best_weights)}
+    arrays |= {f"optimizer{k}": np.asarray(v) for k, v in enumerate(model.optimizer.variables)}
+    notes = {
+        "fingerprint": plan.fingerprint,
+        "epoch": state.epoch,
+        "best": state.best if np.isfinite(state.best) else None,
+        "best_epoch": state.best_epoch,
+        "history": state.history,
+    }
+    arrays["notes"] = np.frombuffer(json.dumps(notes).encode(), np.uint8)
+    path = plan.folder / STATE
+    with atomic_path(path) as partial:
+        np.savez(partial, **arrays)
+    write_json(plan.folder / "checkpoint.json", {"sha256": sha256(path)})
+
+
+def _resume(model: Any, plan: Plan) -> State:
+    path = None if plan.folder is None else plan.folder / STATE
+    if path is None or not path.is_file():
+        return State()
+    try:
+        with path.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
+            arrays = {name: stored[name] for name in stored.files}
+        notes = json.loads(arrays.pop("notes").tobytes().decode())
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        log.warning("The checkpoint %s cannot be read (%s); training starts anew.", path, error)
+        return State()
+    if notes["fingerprint"] != plan.fingerprint:
+        log.info("The checkpoint %s is of other options or data; training starts anew.", path)
+        return State()
+    model.set_weights(_listed(arrays, "weight"))
+    model.optimizer.build(model.trainable_variables)
+    for variable, value in zip(model.optimizer.variables, _listed(arrays, "optimizer"), strict=True):
+        variable.assign(value)
+    best = float("inf") if notes["best"] is None else notes["best"]
+    log.info("Training goes on after %d epochs.", notes["epoch"])
+    return State(notes["epoch"], best, notes["best_epoch"], notes["history"], _listed(arrays, "best"))
+
+
+def _listed(arrays: dict[str, np.ndarray], prefix: str) -> list[np.ndarray]:
+    count = sum(name.startswith(prefix) for name in arrays)
+    return [arrays[f"{prefix}{k}"] for k in range(count)]

@@ -1,0 +1,1 @@
+"""The crop models, one scikit-learn estimator a file."""

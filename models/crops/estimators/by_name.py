@@ -1,0 +1,93 @@
+"""The crop estimators by name; an estimator's module, and what it imports, is loaded when it is asked for."""
+
+import difflib
+from importlib import import_module
+from typing import Any
+
+from pydantic import ValidationError
+
+from features.errors import ModelError
+from models.crops.estimators.estimator import CropEstimator
+
+WHERE = {
+    "lightgbm": ("boosting", "LightgbmClassifier"),
+    "dense": ("dense", "DenseClassifier"),
+    "lstm": ("recurrent", "LstmClassifier"),
+    "bilstm": ("recurrent", "BilstmClassifier"),
+    "tempcnn": ("convolution", "TempcnnClassifier"),
+    "resnet": ("convolution", "ResnetClassifier"),
+    "ltae": ("attention", "LtaeClassifier"),
+    "ridge": ("ridge", "RidgeClassifier"),
+    "rocket": ("ridge", "RocketClassifier"),
+    "extratrees": ("forest", "ExtraTreesClassifier"),
+    "forest": ("forest", "ForestClassifier"),
+}
+NAMES = tuple(WHERE)
+FAMILIES = {  # every other model is a network
+    "lightgbm": "trees", "forest": "trees", "extratrees": "trees", "ridge": "linear", "rocket": "linear",
+}  # fmt: skip
+
+
+def libraries_of(name: str) -> tuple[str, ...]:
+    """Return the libraries that an estimator's files are loaded with, besides NumPy.
+
+    Examples
+    --------
+    >>> libraries_of("lightgbm"), libraries_of("lstm")
+    (('lightgbm',), ('keras', 'tensorflow'))
+    """
+    if name == "lightgbm":
+        return ("lightgbm",)
+    return ("scikit-learn",) if name in FAMILIES else ("keras", "tensorflow")
+
+
+def estimator_type(name: str) -> type[CropEstimator]:
+    """Return the estimator's class; raises ModelError, with the nearest name, where there is none.
+
+    Examples
+    --------
+    >>> estimator_type("lightgbn")
+    Traceback (most recent call last):
+        ...
+    features.errors.ModelError: There is no crop model 'lightgbn'; did you mean 'lightgbm'? ...
+    """
+    if name not in WHERE:
+        near = difflib.get_close_matches(name, NAMES, 1, 0)
+        raise ModelError(
+            f"There is no crop model {name!r}; did you mean {near[0]!r}? The models are {', '.join(NAMES)}."
+        )
+    module, kind = WHERE[name]
+    chosen: type[CropEstimator] = getattr(import_module(f"models.crops.estimators.{module}"), kind)
+    return chosen
+
+
+def build(name: str, **options: Any) -> CropEstimator:
+    """Return an unfitted estimator.
+
+    Parameters
+    ----------
+    name
+        One of NAMES.
+    options
+        The estimator's own options; those not given have its defaults.
+
+    Raises
+    ------
+    ModelError
+        For a model, an option or a value that does not exist: the message names the nearest that does.
+    """
+    kind = estimator_type(name)
+    try:
+        return kind(kind.options_type.model_validate(options))
+    except ValidationError as error:
+        raise ModelError(f"{name}: {_explained(error, list(kind.options_type.model_fields))}") from error
+
+
+def _explained(error: ValidationError, known: list[str]) -> str:
+    lines = []
+    for problem in error.errors():
+        where = ".".join(map(str, problem["loc"]))
+        near = difflib.get_close_matches(where, known, 1, 0.5)
+        hint = f"; did you mean {near[0]!r}?" if problem["type"] == "extra_forbidden" and near else ""
+        lines.append(f"{where}: {problem['msg']} (given {problem['input']!r}){hint}")
+    return "; ".join(lines)

@@ -1,0 +1,75 @@
+"""Convolutions along the season: TempCNN and a residual network."""
+
+from typing import Any
+
+from pydantic import Field
+
+from models.crops.estimators.neural import NeuralClassifier, NeuralOptions
+
+
+class TempcnnOptions(NeuralOptions):
+    """TempCNN (Pelletier, Webb and Petitjean, 2019): three convolutions, then a dense layer."""
+
+    filters: int = Field(64, ge=2, description="Filters of each convolution.")
+    width: int = Field(5, ge=1, description="Steps that a filter sees.")
+    units: int = Field(128, ge=2, description="Units of the dense layer.")
+    dropout: float = Field(0.3, ge=0, lt=1, description="Share of units dropped while training.")
+
+
+class TempcnnClassifier(NeuralClassifier):
+    """Local patterns, wherever each stands in the season."""
+
+    name = "tempcnn"
+    options_type = TempcnnOptions
+
+    @classmethod
+    def network(cls, options: TempcnnOptions, series: Any, days: tuple[int, ...], n_classes: int) -> Any:
+        """Return the last hidden state; see NeuralClassifier.network."""
+        from keras import layers
+
+        x = series
+        for _ in range(3):
+            x = layers.Conv1D(options.filters, options.width, padding="same", use_bias=False)(x)
+            x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+            x = layers.Dropout(options.dropout)(x)
+        x = layers.Dense(options.units, use_bias=False)(layers.Flatten()(x))
+        x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
+        return layers.Dropout(options.dropout)(x)
+
+
+class ResnetOptions(NeuralOptions):
+    """One-dimensional ResNet (Wang, Yan and Oates, 2017): residual blocks, then the season's mean."""
+
+    filters: int = Field(48, ge=2, description="Filters of the first block; the others have twice as many.")
+    widths: tuple[int, ...] = Field((7, 5, 3), min_length=1, description="Steps that a block's filters see.")
+
+
+class ResnetClassifier(NeuralClassifier):
+    """Local patterns whose place in the season does not matter, unless the masks or edges show it."""
+
+    name = "resnet"
+    options_type = ResnetOptions
+
+    @classmethod
+    def network(cls, options: ResnetOptions, series: Any, days: tuple[int, ...], n_classes: int) -> Any:
+        """Return the last hidden state; see NeuralClassifier.network."""
+        from keras import layers
+
+        x = series
+        for filters in (options.filters, 2 * options.filters, 2 * options.filters):
+            x = cls._block(x, filters, options.widths)
+        pooled = [layers.GlobalAveragePooling1D()(x), layers.GlobalMaxPooling1D()(x)]
+        return layers.Dropout(options.dropout)(layers.Concatenate()(pooled))
+
+    @staticmethod
+    def _block(x: Any, filters: int, widths: tuple[int, ...]) -> Any:
+        from keras import layers
+
+        short = x
+        for position, width in enumerate(widths):
+            x = layers.Conv1D(filters, width, padding="same", use_bias=False)(x)
+            x = layers.BatchNormalization(momentum=0.9)(x)
+            x = layers.ReLU()(x) if position < len(widths) - 1 else x
+        if short.shape[-1] != filters:
+            short = layers.BatchNormalization(momentum=0.9)(layers.Conv1D(filters, 1, use_bias=False)(short))
+        return layers.ReLU()(layers.Add()([x, short]))

@@ -1,0 +1,97 @@
+"""Forests on the wide table, gaps filled with the training median: the baseline, and a more random one."""
+
+from pathlib import Path
+from typing import Any, NoReturn, Self
+
+import numpy as np
+import xarray as xr
+from pydantic import Field
+
+from features.errors import ModelError
+from models.crops.estimators.estimator import CropEstimator, EstimatorOptions
+from models.crops.inputs.table import wide_table
+
+
+class ForestOptions(EstimatorOptions):
+    """Random forest (Breiman, 2001)."""
+
+    trees: int = Field(300, ge=1, description="Trees.")
+    leaf_parcels: int = Field(1, ge=1, description="Parcels in a leaf at least.")
+    column_share: float | None = Field(
+        None, gt=0, le=1, description="Share of the columns that a split looks at; their square root if none."
+    )
+    summaries: bool = Field(False, description="Add whole-season summaries.")
+
+
+class ExtraTreesOptions(ForestOptions):
+    """Extremely randomised trees (Geurts, Ernst and Wehenkel, 2006): split points drawn, not searched."""
+
+    leaf_parcels: int = Field(2, ge=1, description="Parcels in a leaf at least.")
+    column_share: float | None = Field(
+        0.2, gt=0, le=1, description="Share of the columns that a split looks at; their square root if none."
+    )
+    summaries: bool = Field(True, description="Add whole-season summaries.")
+
+
+class ForestClassifier(CropEstimator):
+    """scikit-learn's forest; it has no format without pickle, so it is refitted, never stored."""
+
+    name = "forest"
+    options_type = ForestOptions
+    storable = False
+
+    def _fit(self, series: xr.Dataset, codes: np.ndarray, weight: np.ndarray) -> None:
+        table = wide_table(series, self.settings.summaries)
+        known = np.isfinite(table)
+        self.median_ = np.array(
+            [np.median(c[k]) if k.any() else 0.0 for c, k in zip(table.T, known.T, strict=True)]
+        )
+        self.forest_ = self._grower()(
+            self.settings.trees,
+            min_samples_leaf=self.settings.leaf_parcels,
+            max_features=self.settings.column_share or "sqrt",
+            n_jobs=self.settings.threads,
+            random_state=self.settings.seed,
+        )
+        self.forest_.fit(self._filled(table), codes, weight)
+
+    def _grower(self) -> Any:
+        from sklearn.ensemble import RandomForestClassifier
+
+        return RandomForestClassifier
+
+    def _filled(self, table: np.ndarray) -> np.ndarray:
+        return np.where(np.isfinite(table), table, self.median_.astype(np.float32))
+
+    def _scores(self, series: xr.Dataset) -> np.ndarray:
+        return np.asarray(
+            self.forest_.predict_proba(self._filled(wide_table(series, self.settings.summaries)))
+        )
+
+    def _write(self, folder: Path) -> list[Path]:
+        return []
+
+    @classmethod
+    def load(cls, folder: Path, expected: str | None = None) -> Self:
+        """Refuse: a forest is refitted from its recipe, never stored."""
+        raise ModelError(
+            f"{folder} holds the recipe of a forest, which is refitted and never stored; train it anew."
+        )
+
+    def _read(self, folder: Path, state: dict[str, Any]) -> NoReturn:
+        raise NotImplementedError
+
+    def _weights_digest(self) -> str:
+        return f"seed {self.settings.seed}"
+
+
+class ExtraTreesClassifier(ForestClassifier):
+    """The same with split points drawn at random: smoother, and less taken in by wrong labels."""
+
+    name = "extratrees"
+    options_type = ExtraTreesOptions
+
+    def _grower(self) -> Any:
+        from sklearn.ensemble import ExtraTreesClassifier
+
+        return ExtraTreesClassifier

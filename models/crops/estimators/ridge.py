@@ -1,0 +1,110 @@
+"""A ridge on the standardised season: as it stands, or seen through random convolutions."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from pydantic import Field
+
+from features.files import atomic_path
+from models.crops.estimators.estimator import CropEstimator, EstimatorOptions
+from models.crops.estimators.kernels import Kernels
+from models.crops.estimators.leave_one_out import RidgeFit, fit_ridge
+from models.crops.inputs.arrays import season_days, values_of
+from models.crops.inputs.scaling import Scaler
+from models.crops.inputs.table import summarise
+
+WEIGHTS = "ridge.npz"
+LARGEST = 6.0  # standard deviations
+
+
+class RidgeOptions(EstimatorOptions):
+    """Linear scores of values, masks and season summaries; nothing to tune, for few parcels."""
+
+    kernels: int = Field(0, ge=0, description="Random convolutions; 0: none.")
+    levels: int = Field(3, ge=1, description="Levels that a convolution's output is held against.")
+    summaries: bool = Field(True, description="Add whole-season summaries.")
+
+
+class RocketOptions(RidgeOptions):
+    """The same with random convolutions, as MiniRocket and MultiRocket have them."""
+
+    kernels: int = Field(400, ge=0, description="Random convolutions; 0: none.")
+
+
+class RidgeClassifier(CropEstimator):
+    """Linear, with its penalty and temperature by leave-one-out."""
+
+    name = "ridge"
+    options_type = RidgeOptions
+
+    def _fit(self, series: xr.Dataset, codes: np.ndarray, weight: np.ndarray) -> None:
+        options: RidgeOptions = self.settings
+        self.scaler_ = Scaler.fitted(series)
+        values = self._values(series)
+        rng = np.random.default_rng(options.seed)
+        self.kernels_ = Kernels.drawn(values, options.kernels, options.levels, rng)
+        table = self._raw(series)
+        self.mean_ = np.nan_to_num(np.nanmean(np.where(np.isfinite(table).any(0), table, 0), axis=0))
+        deviation = np.nan_to_num(np.sqrt(np.nanmean((table - self.mean_) ** 2, axis=0)))
+        self.scale_ = np.where(deviation > 1e-6, 1 / np.maximum(deviation, 1e-6), 0).astype(np.float32)
+        self.ridge_ = fit_ridge(self._standard(table), codes, len(self.classes_), weight)
+
+    def _values(self, series: xr.Dataset) -> np.ndarray:
+        return self.scaler_.assemble(self.scaler_.tensors(series))
+
+    def _raw(self, series: xr.Dataset) -> np.ndarray:
+        """Return `(n, column)`, NaN where unknown: the season, its convolutions, its summaries, context."""
+        values = self._values(series)
+        parts = [values.reshape(len(values), -1), self.kernels_.transform(values)]
+        if self.settings.summaries:
+            found = summarise(values_of(series), season_days(series["time"].values))
+            parts.append(found[..., list(self.scaler_.channels)].reshape(len(values), -1))
+        return np.concatenate([*parts, self.scaler_.tensors(series).context], axis=1)
+
+    def _standard(self, table: np.ndarray) -> np.ndarray:
+        scaled = (table - self.mean_) * self.scale_
+        return np.clip(np.where(np.isfinite(scaled), scaled, 0), -LARGEST, LARGEST).astype(np.float32)
+
+    def _scores(self, series: xr.Dataset) -> np.ndarray:
+        return self.ridge_.probabilities(self._standard(self._raw(series)))
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        return {
+            "mean": self.mean_,
+            "scale": self.scale_,
+            "coefficients": self.ridge_.coefficients,
+            "intercept": self.ridge_.intercept,
+            "fit": np.array([self.ridge_.temperature, self.ridge_.penalty]),
+        }
+
+    def _write(self, folder: Path) -> list[Path]:
+        arrays: dict[str, Any] = self._arrays()
+        with atomic_path(folder / WEIGHTS) as partial:
+            np.savez(partial, **arrays)
+        return [folder / WEIGHTS]
+
+    def _state(self) -> dict[str, Any]:
+        return {"scaler": self.scaler_.as_json(), "kernels": self.kernels_.as_json()}
+
+    def _read(self, folder: Path, state: dict[str, Any]) -> None:
+        self.scaler_ = Scaler.from_json(state["scaler"])
+        self.kernels_ = Kernels.from_json(state["kernels"])
+        with np.load(folder / WEIGHTS, allow_pickle=False) as found:
+            self.mean_, self.scale_ = found["mean"], found["scale"]
+            self.ridge_ = RidgeFit(found["coefficients"], found["intercept"], *map(float, found["fit"]))
+
+    def _weights_digest(self) -> str:
+        digest = hashlib.sha256(repr((self.scaler_, self.kernels_)).encode())
+        for value in self._arrays().values():
+            digest.update(np.ascontiguousarray(value).tobytes())
+        return digest.hexdigest()
+
+
+class RocketClassifier(RidgeClassifier):
+    """Shapes through the season by many random convolutions."""
+
+    name = "rocket"
+    options_type = RocketOptions

@@ -1,0 +1,1 @@
+"""Cross-fitting: folds, wrong labels, combination of models, and the bundle that is kept."""

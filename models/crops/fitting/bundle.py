@@ -1,0 +1,184 @@
+"""A run's fitted models as one thing that another season or region loads, judges with, or trains further."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from features.errors import ModelError
+from features.files import fingerprint, sha256, write_json
+from models.crops.estimators.by_name import estimator_type
+from models.crops.estimators.estimator import RECIPE, CropEstimator
+from models.crops.fitting.combination import combine
+from models.crops.fitting.options import TrainOptions
+from models.probability.calibration import Calibrator, calibrator_from, fit_calibrator
+
+BUNDLE = "bundle.json"
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """What `write_bundle` wrote.
+
+    Attributes
+    ----------
+    folder
+        Holds `bundle.json` and each model's own folder, `<model>/fold_<k>`.
+    classes
+        Names that the models know, in order.
+    models
+        Options of each model by its name, as `TrainOptions.models` has them.
+    recipes
+        SHA-256 of each model's recipe, by name and fold.
+    weights
+        Of the ensemble, by fold and name.
+    calibrator
+        Of the ensemble's probabilities, fitted out of fold.
+    digest
+        Hash of the above: equal for equal bundles.
+    """
+
+    folder: Path
+    classes: tuple[str, ...]
+    models: dict[str, dict[str, Any]]
+    recipes: dict[str, dict[int, str]]
+    weights: dict[int, dict[str, float]]
+    calibrator: Calibrator
+    digest: str
+
+    def estimator(self, name: str, fold: int) -> CropEstimator:
+        """Load the model that was fitted without `fold`; folds beyond those of the bundle begin anew."""
+        folds = sorted(self.recipes[name])
+        chosen = folds[fold % len(folds)]
+        kind = estimator_type(str(self.models[name].get("model", name)))
+        return kind.load(self.folder / name / f"fold_{chosen}", self.recipes[name][chosen])
+
+    def weights_of(self, fold: int) -> np.ndarray:
+        """Return `(model,)` the ensemble's weights for a fold, in the order of `models`."""
+        folds = sorted(self.weights)
+        return np.array([self.weights[folds[fold % len(folds)]][name] for name in self.models])
+
+
+def write_bundle(
+    folder: Path,
+    options: TrainOptions,
+    models: Mapping[str, Iterable[int]],
+    weights: pl.DataFrame,
+    probabilities: pl.DataFrame,
+    declared: pl.DataFrame,
+) -> Path | None:
+    """Write `bundle.json` beside the models that a cross-fitting kept in `folder`; return its path.
+
+    Parameters
+    ----------
+    models
+        Folds by name of the fitted models.
+    weights, probabilities
+        As `models.crops.fitting.crossfit.CrossFit` has them.
+    declared
+        `parcel_id, crop_class`, for the calibration.
+
+    Returns
+    -------
+    Path or None
+        None where no model can be stored (forests cannot).
+    """
+    names = [name for name in models if estimator_type(options.kind(name)).storable]
+    if not names:
+        return None
+    of_fold = {
+        int(fold): _shared(rows, names) for (fold,), rows in weights.group_by("fold", maintain_order=True)
+    }
+    document = {
+        "classes": probabilities.columns[3:],
+        "models": [{"name": name, "options": options.models[name]} for name in names],
+        "config": options.model_dump(mode="json", exclude={"models", "transfer"}),
+        "recipes": {
+            name: {str(k): sha256(folder / name / f"fold_{k}" / RECIPE) for k in models[name]}
+            for name in names
+        },
+        "weights": {str(fold): of for fold, of in of_fold.items()},
+        "calibration": _calibration(names, of_fold, probabilities, declared).to_dict(),
+    }
+    return write_json(folder / BUNDLE, document)
+
+
+def bundle_file(folder: Path) -> Path:
+    """Return where a run's folder, or the folder of its models, has its bundle."""
+    inside = folder / "models" / BUNDLE
+    return inside if inside.is_file() else folder / BUNDLE
+
+
+def read_bundle(folder: Path, expected: str | None = None) -> Bundle:
+    """Read a bundle from a run's folder, or from the folder of its models.
+
+    Parameters
+    ----------
+    expected
+        SHA-256 of `bundle.json`, where it was noted; checked before the file is parsed.
+
+    Raises
+    ------
+    ModelError
+        Where there is none, its hash differs, or it cannot be read.
+    """
+    path = bundle_file(folder)
+    if not path.is_file():
+        raise ModelError(
+            f"{folder} holds no trained models: it has no {BUNDLE}. Give the output folder of a finished run."
+        )
+    if expected is not None and (found := sha256(path)) != expected:
+        raise ModelError(
+            f"{path} has SHA-256 {found[:12]}…, where {expected[:12]}… was expected; it is not loaded. "
+            "Copy the bundle anew, or note its hash anew if it was trained again."
+        )
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        return Bundle(
+            folder=path.parent,
+            classes=tuple(stored["classes"]),
+            models={model["name"]: model["options"] for model in stored["models"]},
+            recipes={name: {int(k): h for k, h in of.items()} for name, of in stored["recipes"].items()},
+            weights={int(k): of for k, of in stored["weights"].items()},
+            calibrator=calibrator_from(stored["calibration"]),
+            digest=fingerprint(stored),
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path} cannot be read as a bundle ({error!r}); copy it anew.") from error
+
+
+def _shared(rows: pl.DataFrame, names: Sequence[str]) -> dict[str, float]:
+    """Return the weights of the models that are stored, raised to the sum of all."""
+    of = dict(rows.select("model", "weight").iter_rows())
+    kept, total = sum(of[name] for name in names), sum(of.values())
+    if kept <= 0:
+        return {name: 1 / len(names) for name in names}
+    return {name: float(of[name] * total / kept) for name in names}
+
+
+def _calibration(
+    names: Sequence[str],
+    weights: Mapping[int, Mapping[str, float]],
+    probabilities: pl.DataFrame,
+    declared: pl.DataFrame,
+) -> Calibrator:
+    """Fit on what the stored models together said of the parcels that they did not see."""
+    table = probabilities.filter(pl.col("fold") >= 0)
+    classes = table.columns[3:]
+    keys = table.filter(pl.col("model") == names[0]).join(
+        declared, on="parcel_id", how="left", maintain_order="left"
+    )
+    fold = keys["fold"].to_numpy()
+    single = np.stack([table.filter(pl.col("model") == name).select(classes).to_numpy() for name in names])
+    together = np.empty(single.shape[1:])
+    for k in np.unique(fold):
+        mine = fold == k
+        together[mine] = combine(single[:, mine], np.array([weights[int(k)][name] for name in names]))
+    place = {name: index for index, name in enumerate(classes)}
+    labels = np.array([place.get(name, -1) for name in keys["crop_class"].to_list()], dtype=int)
+    known = labels >= 0
+    return fit_calibrator("choose", together[known], labels[known], fold[known])

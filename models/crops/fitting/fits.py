@@ -1,0 +1,123 @@
+"""One fit of a cross-fitting: run, kept on disk, and not done twice."""
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from features.files import atomic_path, code_version, fingerprint, sha256, write_json
+from models.crops.estimators.by_name import FAMILIES, estimator_type
+from models.crops.estimators.estimator import RECIPE, CropEstimator
+from models.crops.fitting.task import Task, on_classes, training_of
+from models.crops.inputs.arrays import take
+from models.crops.inputs.imbalance import balance
+
+JOB = "job.json"
+HELD_OUT = "held_out.parquet"
+ROOMS = ("features", "models")  # whose code a fit depends on
+Progress = Callable[[int, int], None]
+Job = tuple[str, tuple[int, ...]]  # a model and the folds it is fitted without
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """One finished job."""
+
+    model: CropEstimator | None
+    rows: np.ndarray
+    probabilities: np.ndarray  # (rows, class of the task)
+    seconds: tuple[float, float]
+
+
+def run_all(task: Task, jobs: list[Job], folder: Path | None, progress: Progress | None) -> dict[Job, Fitted]:
+    """Run the jobs side by side, a thread each; trees first, for their threads and networks' would spin."""
+    fitted: dict[Job, Fitted] = {}
+    for trees in (True, False):
+        phase = [job for job in jobs if (task.options.kind(job[0]) in FAMILIES) == trees]
+        with ThreadPoolExecutor(task.options.threads) as pool:
+            futures = {pool.submit(_run, task, *job, folder): job for job in phase}
+            try:
+                for future in as_completed(futures):
+                    fitted[futures[future]] = future.result()
+                    if progress:
+                        progress(len(fitted), len(jobs))
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+    return {job: fitted[job] for job in jobs}
+
+
+def _run(task: Task, name: str, held: tuple[int, ...], folder: Path | None) -> Fitted:
+    place = folder / name / ("fold_" + "_".join(map(str, held))) if folder else None
+    settings = task.options.estimator(name, held[0]).settings.model_dump(mode="json")
+    key = fingerprint([code_version(ROOMS), task.digest, name, held, settings])
+    if place and (before := _resumed(task, name, held, place, key)):
+        return before
+    fitted = _fit(task, name, held)
+    if place and fitted.model:
+        _keep(task, fitted, place, key)
+    return fitted
+
+
+def _fit(task: Task, name: str, held: tuple[int, ...]) -> Fitted:
+    started = time.perf_counter()
+    model = _loaded(task, name, held) if task.loads else _trained(task, name, held)
+    middle = time.perf_counter()
+    rows = task.rows_of(held)
+    probabilities = on_classes(model.predict_proba(take(task.series, rows)), model.classes_, task.classes)
+    return Fitted(model, rows, probabilities, (middle - started, time.perf_counter() - middle))
+
+
+def _loaded(task: Task, name: str, held: tuple[int, ...]) -> CropEstimator:
+    assert task.start is not None
+    return task.start.estimator(name, held[0])
+
+
+def _trained(task: Task, name: str, held: tuple[int, ...]) -> CropEstimator:
+    """Fit anew, or train another run's network further."""
+    started = time.perf_counter()
+    rng = np.random.default_rng([task.options.seed, *held])
+    training = balance(training_of(task, held), task.options.balance, rng)
+    begun = task.start is not None and estimator_type(task.options.kind(name)).tunable
+    if begun:
+        model = _loaded(task, name, held)
+        model.tune_further(training.series, training.y, training.weight, task.options.transfer.tuning)
+    else:
+        model = task.options.estimator(name, held[0])
+        model.fit(training.series, training.y, training.weight)
+    what = ("trained further" if begun else "fitted", len(training.y), time.perf_counter() - started)
+    log.info("%s without fold %s: %s on %d parcels in %.1f s", name, held, *what)
+    return model
+
+
+def _keep(task: Task, fitted: Fitted, place: Path, key: str) -> None:
+    assert fitted.model is not None
+    place.mkdir(parents=True, exist_ok=True)
+    recipe = fitted.model.save(place)
+    columns = dict(zip(task.classes, fitted.probabilities.T, strict=True))
+    with atomic_path(place / HELD_OUT) as partial:
+        pl.DataFrame({"row": fitted.rows, **columns}).write_parquet(partial)
+    hashes = {RECIPE: sha256(recipe), HELD_OUT: sha256(place / HELD_OUT)}
+    write_json(place / JOB, {"key": key, "sha256": hashes, "seconds": list(fitted.seconds)})
+
+
+def _resumed(task: Task, name: str, held: tuple[int, ...], place: Path, key: str) -> Fitted | None:
+    """Return a fit that an earlier call finished on the same inputs, if there is one."""
+    if not (place / JOB).is_file():
+        return None
+    job: dict[str, Any] = json.loads((place / JOB).read_text(encoding="utf-8"))
+    if job["key"] != key or sha256(place / HELD_OUT) != job["sha256"][HELD_OUT]:
+        return None
+    table = pl.read_parquet(place / HELD_OUT)
+    kind = estimator_type(task.options.kind(name))
+    model = kind.load(place, job["sha256"][RECIPE]) if kind.storable else None
+    seconds = (float(job["seconds"][0]), float(job["seconds"][1]))
+    return Fitted(model, table["row"].to_numpy(), table.select(task.classes).to_numpy(), seconds)

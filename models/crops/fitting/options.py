@@ -1,0 +1,98 @@
+"""What can be chosen about training: which models, how combined, what of rare and wrong labels."""
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from features.options import Options
+from models.crops.estimators.by_name import build
+from models.crops.estimators.estimator import TuneFurther
+from models.crops.fitting.labels import LabelOptions
+from models.crops.inputs.imbalance import BalanceOptions
+
+
+class ExplanationOptions(Options):
+    """How much of the models is explained."""
+
+    parcels: int = Field(400, ge=1, description="Parcels that importance is measured on.")
+    permutation: bool = Field(
+        True, description="Measure too what is lost out of fold when a feature, or a date, is shuffled."
+    )
+    forest_trees: int = Field(40, ge=0, description="Trees of the forest whose impurity is drawn; 0: none.")
+    background: int = Field(
+        32, ge=1, description="Training parcels that a network's expected gradients start from."
+    )
+
+
+class TransferOptions(Options):
+    """What is taken over from finished runs of other seasons or regions."""
+
+    runs: tuple[Path, ...] = Field(
+        (), description="Output folders of these runs; a bundle's own folder serves load and tune too."
+    )
+    use: Literal["pool", "load", "tune"] = Field(
+        "pool",
+        description="pool: their parcels are learnt from beside one's own, in the same folds (by block, a "
+        "field of two seasons lies on one side; holdings have other keys in every run); load: their models "
+        "judge as they are; tune: their networks are trained further, and trees fitted anew. With load and "
+        "tune the models are those of the bundle, and train.models has no say.",
+    )
+    sha256: str | None = Field(
+        None, pattern=r"^[0-9a-f]{64}$", description="Of bundle.json: another is refused."
+    )
+    tuning: TuneFurther = TuneFurther()
+
+    @model_validator(mode="after")
+    def _one_bundle(self) -> Self:
+        if self.use != "pool" and len(self.runs) > 1:
+            raise ValueError(f"use: {self.use} takes the models of one run; {len(self.runs)} are named")
+        return self
+
+
+class TrainOptions(Options):
+    """The train stage."""
+
+    models: dict[str, dict[str, Any]] = Field(
+        default={"lightgbm": {}, "dense": {}, "lstm": {}},
+        min_length=1,
+        description="Models by name, each with its own options where they differ from its defaults; "
+        "`model` says which estimator a name of one's own stands for.",
+    )
+    context: tuple[Literal["weather", "soil", "elevation"], ...] | None = Field(
+        None,
+        description="What is known beside the series that models read; null: soil and elevation where the "
+        "region has them, and weather where other seasons are taken over, for within one it tells no parcels "
+        "apart.",
+    )
+    transfer: TransferOptions = TransferOptions()
+    combination: Literal["learnt", "mean"] = Field(
+        "learnt", description="Weights of the ensemble: learnt inside the training folds, or all the same."
+    )
+    least_parcels: int = Field(10, ge=2, description="A class with fewer parcels is not trained on.")
+    balance: BalanceOptions = BalanceOptions()
+    labels: LabelOptions = LabelOptions()
+    explanation: ExplanationOptions = ExplanationOptions()
+    ablation: bool = Field(
+        False, description="Fit the first model without each kind of input too, to show what each adds."
+    )
+    seed: int = Field(0, ge=0, description="Seed of everything random in the fits.")
+    threads: int = Field(
+        2, ge=1, description="Fits side by side, one thread each; the results do not depend on it."
+    )
+
+    @model_validator(mode="after")
+    def _models_exist(self) -> Self:
+        for name in self.models:
+            self.estimator(name, fold=0)
+        return self
+
+    def kind(self, name: str) -> str:
+        """Return the estimator that `name` stands for: its own `model`, or the name itself."""
+        return str(self.models[name].get("model", name))
+
+    def estimator(self, name: str, fold: int) -> Any:
+        """Return the unfitted estimator `name` for one fold: its own options over the common seed."""
+        common = {"seed": self.seed * 1000 + fold, "threads": 1}
+        own = {key: value for key, value in self.models[name].items() if key != "model"}
+        return build(self.kind(name), **{**common, **own})

@@ -1,0 +1,157 @@
+"""What the fits of a cross-fitting share: parcels, classes, folds, and who may be trained on."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import polars as pl
+import xarray as xr
+
+from features.errors import ModelError
+from features.files import fingerprint
+from models.crops.fitting.bundle import Bundle
+from models.crops.fitting.options import TrainOptions
+from models.crops.inputs.arrays import CONTEXT, take
+from models.crops.inputs.imbalance import Training
+
+
+@dataclass(frozen=True)
+class Task:
+    """What all jobs share: the parcels, their classes and folds, and which may be trained on."""
+
+    series: xr.Dataset
+    y: np.ndarray  # (n,) str; "" where there is none to train on
+    folds: np.ndarray  # (n,) int; -1 where the parcel is not trained on
+    options: TrainOptions
+    classes: tuple[str, ...]
+    digest: str
+    start: Bundle | None = None  # models of another run, to judge with or to train further
+    suspects: dict[tuple[int, ...], pl.DataFrame] = field(default_factory=dict)
+
+    @property
+    def loads(self) -> bool:
+        """Whether models are taken as they are, and none is trained."""
+        return self.start is not None and self.options.transfer.use == "load"
+
+    @property
+    def fold_numbers(self) -> list[int]:
+        """The folds in use."""
+        return [int(k) for k in np.unique(self.folds) if k >= 0]
+
+    def rows_of(self, held: Sequence[int]) -> np.ndarray:
+        """Return the parcels that a job without the folds `held` did not train on."""
+        return np.flatnonzero(np.isin(self.folds, [*held, -1]))
+
+
+def class_table(y: np.ndarray, folds: np.ndarray, least: int) -> pl.DataFrame:
+    """Say of each class whether it can be trained on: enough parcels, and in more than one fold."""
+    rows = []
+    for name in sorted(set(y.tolist()) - {""}):
+        member = (y == name) & (folds >= 0)
+        count, spread = int(member.sum()), len(np.unique(folds[member]))
+        reason = "too_few_parcels" if count < least else "in_one_fold_only" if spread < 2 else None
+        rows.append((name, count, spread, reason is None, reason))
+    schema = {
+        "crop_class": pl.String,
+        "parcels": pl.Int32,
+        "folds": pl.Int32,
+        "trained": pl.Boolean,
+        "reason": pl.String,
+    }
+    return pl.DataFrame(rows, schema=schema, orient="row")
+
+
+def known_classes(y: np.ndarray, folds: np.ndarray, known: Sequence[str]) -> pl.DataFrame:
+    """Say of each class, declared here or not, whether the models of another run know it."""
+    declared = class_table(y, folds, 0)
+    absent = [name for name in known if name not in set(declared["crop_class"])]
+    added = declared.clear(len(absent)).with_columns(
+        pl.Series("crop_class", absent, pl.String), parcels=pl.lit(0, pl.Int32), folds=pl.lit(0, pl.Int32)
+    )
+    in_models = pl.col("crop_class").is_in(list(known))
+    reason = pl.when(~in_models).then(pl.lit("unknown_to_the_models"))
+    return pl.concat([declared, added]).with_columns(trained=in_models, reason=reason).sort("crop_class")
+
+
+def make_task(
+    series: xr.Dataset,
+    y: np.ndarray,
+    folds: np.ndarray,
+    options: TrainOptions,
+    table: pl.DataFrame,
+    start: Bundle | None = None,
+) -> Task:
+    """Return the task of the parcels that can be trained on; raises ModelError where too few are left."""
+    classes = tuple(table.filter("trained")["crop_class"].to_list())
+    folds = np.where(np.isin(y, classes), folds, -1)
+    digest = _digest(series, y, folds, options, start)
+    task = Task(series, np.where(folds >= 0, y, ""), folds, options, classes, digest, start)
+    if len(classes) < 2 or len(task.fold_numbers) < 2:
+        why = ", ".join(
+            f"{row['crop_class']}: {row['reason']}" for row in table.rows(named=True) if row["reason"]
+        )
+        raise ModelError(
+            f"Training needs two classes and two folds; {len(classes)} classes in "
+            f"{len(task.fold_numbers)} folds are "
+            f"left ({why or 'no parcel has a class'}). Give more parcels, coarser classes "
+            "or a lower least_parcels."
+        )
+    return task
+
+
+def _digest(
+    series: xr.Dataset, y: np.ndarray, folds: np.ndarray, options: TrainOptions, start: Bundle | None
+) -> str:
+    names = [name for name in ("value", "observed", CONTEXT) if name in series]
+    parts = [
+        fingerprint([str(v) for v in series[axis].values])
+        for axis in ("parcel", "time", "feature", "statistic")
+    ]
+    parts += [
+        hashlib.sha256(np.ascontiguousarray(series[name].values).tobytes()).hexdigest() for name in names
+    ]
+    chosen: list[object] = [options.balance.model_dump(), options.labels.model_dump()]
+    if start is not None:
+        chosen += [start.digest, options.transfer.model_dump(mode="json", exclude={"runs"})]
+    return fingerprint([*parts, y.tolist(), folds.tolist(), *chosen])
+
+
+def held_sets(task: Task) -> list[tuple[int, ...]]:
+    """Return the folds each job leaves out: one a fold, and pairs where the ensemble's weights are learnt.
+
+    The weights for fold k are learnt on its partner's predictions by a model that saw neither: three extra
+    fits for five folds.
+    """
+    numbers = task.fold_numbers
+    singles: list[tuple[int, ...]] = [(k,) for k in numbers]
+    return singles + sorted(set(partners(task).values()))
+
+
+def partners(task: Task) -> dict[int, tuple[int, int]]:
+    """Return for each fold the pair it is left out with; empty where no weights are to be learnt."""
+    numbers = task.fold_numbers
+    learns = task.options.combination == "learnt" and not task.loads
+    if not learns or len(task.options.models) < 2 or len(numbers) < 3:
+        return {}
+    found = {}
+    for first, second in zip(numbers[::2], numbers[1::2], strict=False):
+        found[first] = found[second] = (first, second)
+    if len(numbers) % 2:
+        found[numbers[-1]] = (numbers[0], numbers[-1])
+    return found
+
+
+def training_of(task: Task, held: Sequence[int]) -> Training:
+    """Return what a job without the folds `held` may see."""
+    rows = np.flatnonzero((task.folds >= 0) & ~np.isin(task.folds, held))
+    suspects = task.suspects.get(tuple(held))
+    weight = np.ones(len(rows)) if suspects is None else suspects["weight"].to_numpy()
+    return Training(take(task.series, rows), task.y[rows], weight)
+
+
+def on_classes(probabilities: np.ndarray, found: np.ndarray, classes: Sequence[str]) -> np.ndarray:
+    """Return the columns in the order of `classes`; a class that the model never saw has probability 0."""
+    full = np.zeros((len(probabilities), len(classes)))
+    full[:, np.searchsorted(classes, found)] = probabilities
+    return full

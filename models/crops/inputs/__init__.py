@@ -1,0 +1,1 @@
+"""A ParcelSeries turned into the arrays and tables that crop models read."""

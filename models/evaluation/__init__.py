@@ -1,0 +1,1 @@
+"""Metrics with n and interval, the quality sample and field results."""

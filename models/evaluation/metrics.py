@@ -1,0 +1,304 @@
+"""How good models and verdicts are, each figure with its n and a 95% interval by bootstrap over groups."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from scipy.sparse import csr_array
+from scipy.stats import norm
+
+from models.probability.calibration import expected_calibration_error
+
+REPLICATES = 1_000
+LEVEL = 0.95
+Metric = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A figure, its 95% interval, and how many things it rests on; NaN where n leaves it undefined."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+    def to_dict(self) -> dict[str, float | int | None]:
+        """Return what JSON can hold: null for NaN."""
+        return {"value": _json(self.value), "low": _json(self.low), "high": _json(self.high), "n": self.n}
+
+
+def _json(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def wilson(hits: int, n: int, level: float = LEVEL) -> Estimate:
+    """Share of independent things with its Wilson (1927, JASA 22) interval.
+
+    Examples
+    --------
+    >>> share = wilson(5, 100)
+    >>> round(share.low, 3), round(share.high, 3)
+    (0.022, 0.112)
+    """
+    if n == 0:
+        return Estimate(np.nan, np.nan, np.nan, 0)
+    z = norm.ppf(0.5 + level / 2)
+    share = hits / n
+    middle, scale = share + z**2 / (2 * n), 1 + z**2 / n
+    half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    low, high = max(float((middle - half) / scale), 0.0), min(float((middle + half) / scale), 1.0)
+    return Estimate(share, min(low, share), max(high, share), n)
+
+
+def multiplicities(groups: np.ndarray, rng: np.random.Generator, replicates: int = REPLICATES) -> np.ndarray:
+    """How often each group is drawn in each replicate, `(replicate, group)`; groups as `np.unique` sorts."""
+    count = len(np.unique(groups))
+    drawn: np.ndarray = rng.multinomial(count, np.full(count, 1 / count), size=replicates)
+    return drawn
+
+
+def confusion(
+    truth: np.ndarray, predicted: np.ndarray, n_classes: int, weights: np.ndarray | None = None
+) -> np.ndarray:
+    """Confusion matrix, truth in rows, `(class, class)`; counts, or sums of weights such as hectares."""
+    cells = np.bincount(truth * n_classes + predicted, weights, minlength=n_classes**2)
+    return cells.reshape(n_classes, n_classes).astype(float)
+
+
+def accuracy(matrix: np.ndarray) -> np.ndarray:
+    """Share on the diagonal; matrices `(..., class, class)`."""
+    return _divide(np.trace(matrix, axis1=-2, axis2=-1), matrix.sum((-2, -1)))
+
+
+def f1_scores(matrix: np.ndarray) -> np.ndarray:
+    """F1 of each class, `(..., class)`: `2 TP / (truth + predicted)`; NaN for a class without truth."""
+    hits = np.diagonal(matrix, axis1=-2, axis2=-1)
+    truth = matrix.sum(-1)
+    return np.where(truth > 0, _divide(2 * hits, truth + matrix.sum(-2)), np.nan)
+
+
+def macro_f1(matrix: np.ndarray) -> np.ndarray:
+    """Mean F1 of the classes that have truth."""
+    scores = f1_scores(matrix)
+    known = np.isfinite(scores)
+    return _divide(np.where(known, scores, 0).sum(-1), known.sum(-1))
+
+
+def weighted_f1(matrix: np.ndarray) -> np.ndarray:
+    """F1 of the classes, weighted by their truth."""
+    truth = matrix.sum(-1)
+    return _divide((np.nan_to_num(f1_scores(matrix)) * truth).sum(-1), truth.sum(-1))
+
+
+def kappa(matrix: np.ndarray) -> np.ndarray:
+    """Cohen's kappa (1960, Educational and Psychological Measurement 20)."""
+    total = matrix.sum((-2, -1))
+    chance = _divide((matrix.sum(-1) * matrix.sum(-2)).sum(-1), total**2)
+    return _divide(accuracy(matrix) - chance, 1 - chance)
+
+
+METRICS: dict[str, Metric] = {
+    "macro_f1": macro_f1,
+    "accuracy": accuracy,
+    "weighted_f1": weighted_f1,
+    "kappa": kappa,
+}
+
+
+def score_model(
+    probabilities: np.ndarray,
+    truth: np.ndarray,
+    groups: np.ndarray,
+    rng: np.random.Generator,
+    replicates: int = REPLICATES,
+) -> dict[str, Estimate]:
+    """Macro-F1, accuracy, weighted F1, kappa and ECE of out-of-fold probabilities.
+
+    Parameters
+    ----------
+    probabilities
+        `(parcel, class)`.
+    truth
+        `(parcel)` class index; -1 (a class that is not modelled, or unknown) is left out.
+    groups
+        `(parcel)` holding or block: drawn with replacement for the intervals.
+    """
+    known = truth >= 0
+    probabilities, truth, groups = probabilities[known], truth[known], groups[known]
+    n = int(known.sum())
+    if n == 0:
+        return dict.fromkeys([*METRICS, "ece"], Estimate(np.nan, np.nan, np.nan, 0))
+    drawn = multiplicities(groups, rng, replicates)
+    predicted, k = probabilities.argmax(1), probabilities.shape[1]
+    whole, resampled = (
+        confusion(truth, predicted, k),
+        resampled_confusions(truth, predicted, groups, k, drawn),
+    )
+    found = {name: estimate(float(metric(whole)), metric(resampled), n) for name, metric in METRICS.items()}
+    return found | {"ece": _ece_estimate(probabilities, truth, groups, drawn)}
+
+
+def resampled_confusions(
+    truth: np.ndarray, predicted: np.ndarray, groups: np.ndarray, n_classes: int, drawn: np.ndarray
+) -> np.ndarray:
+    """Confusion matrix of every replicate, `(replicate, class, class)`."""
+    _, group = np.unique(groups, return_inverse=True)
+    cells = csr_array(
+        (np.ones(len(truth)), (group, truth * n_classes + predicted)), shape=(drawn.shape[1], n_classes**2)
+    )
+    return np.asarray((cells.T @ drawn.T.astype(float)).T.reshape(len(drawn), n_classes, n_classes))
+
+
+def paired_difference(
+    ours: np.ndarray,
+    theirs: np.ndarray,
+    truth: np.ndarray,
+    groups: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    metric: Metric = macro_f1,
+) -> Estimate:
+    """Difference of a metric between two predictions (class indices) of the same parcels."""
+    known = truth >= 0
+    ours, theirs, truth, groups = ours[known], theirs[known], truth[known], groups[known]
+    k = int(max(ours.max(), theirs.max(), truth.max())) + 1
+    drawn = multiplicities(groups, rng)
+    value = metric(confusion(truth, ours, k)) - metric(confusion(truth, theirs, k))
+    resampled = [
+        metric(resampled_confusions(truth, predicted, groups, k, drawn)) for predicted in (ours, theirs)
+    ]
+    return estimate(float(value), resampled[0] - resampled[1], int(known.sum()))
+
+
+def ratio(hits: np.ndarray, weights: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> Estimate:
+    """Weighted share of hits with a bootstrap interval over groups.
+
+    Parameters
+    ----------
+    hits, weights
+        `(thing)`: whether it counts, and how much it weighs (1, or hectares).
+
+    Returns
+    -------
+    Estimate
+        Where no group or every group is a hit the bootstrap knows no spread; Wilson's interval over the
+        groups stands in.
+    """
+    hits = hits.astype(bool)
+    if not len(hits) or weights.sum() <= 0:
+        return Estimate(np.nan, np.nan, np.nan, len(hits))
+    _, group = np.unique(groups, return_inverse=True)
+    parts = np.stack([np.bincount(group, weights * hits), np.bincount(group, weights)])
+    value = float(parts[0].sum() / parts[1].sum())
+    if hits.all() or not hits.any():
+        bound = wilson(parts.shape[1] if hits.all() else 0, parts.shape[1])
+        return Estimate(value, bound.low, bound.high, len(hits))
+    drawn = multiplicities(groups, rng)
+    return estimate(value, _divide(drawn @ parts[0], drawn @ parts[1]), len(hits))
+
+
+def class_scores(
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    groups: np.ndarray,
+    classes: Sequence[str],
+    rng: np.random.Generator,
+) -> pl.DataFrame:
+    """Precision, recall and F1 of each class, schema CLASS_SCORES; n counts the truth."""
+    k = len(classes)
+    drawn = multiplicities(groups, rng)
+    whole, resampled = (
+        confusion(truth, predicted, k),
+        resampled_confusions(truth, predicted, groups, k, drawn),
+    )
+    rows = []
+    for name, metric in {"precision": precisions, "recall": recalls, "f1": f1_scores}.items():
+        values, spread = metric(whole), metric(resampled)
+        for index, crop_class in enumerate(classes):
+            found = estimate(float(values[index]), spread[:, index], int(whole[index].sum()))
+            rows.append({"crop_class": crop_class, "metric": name, **found.to_dict()})
+    return pl.DataFrame(rows, schema=CLASS_SCORES)
+
+
+CLASS_SCORES = pl.Schema(
+    {
+        "crop_class": pl.String,
+        "metric": pl.String,
+        "value": pl.Float64,
+        "low": pl.Float64,
+        "high": pl.Float64,
+        "n": pl.Int64,
+    }
+)
+
+
+def precisions(matrix: np.ndarray) -> np.ndarray:
+    """Share of what is predicted as a class that is of it, `(..., class)`; NaN where nothing is."""
+    return _divide(np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(-2))
+
+
+def recalls(matrix: np.ndarray) -> np.ndarray:
+    """Share of a class that is predicted as it, `(..., class)`; NaN where there is none of it."""
+    return _divide(np.diagonal(matrix, axis1=-2, axis2=-1), matrix.sum(-1))
+
+
+def confusion_table(
+    truth: np.ndarray, predicted: np.ndarray, area_ha: np.ndarray, classes: Sequence[str]
+) -> pl.DataFrame:
+    """Confusion by count and hectares: `truth, predicted, parcels, hectares`, every pair of classes."""
+    k = len(classes)
+    count, area = confusion(truth, predicted, k), confusion(truth, predicted, k, area_ha)
+    names = np.array(classes, dtype=object)
+    return pl.DataFrame(
+        {
+            "truth": np.repeat(names, k).tolist(),
+            "predicted": np.tile(names, k).tolist(),
+            "parcels": count.ravel().astype(np.int64),
+            "hectares": area.ravel(),
+        },
+        schema={"truth": pl.String, "predicted": pl.String, "parcels": pl.Int64, "hectares": pl.Float64},
+    )
+
+
+def _ece_estimate(
+    probabilities: np.ndarray, truth: np.ndarray, groups: np.ndarray, drawn: np.ndarray, bins: int = 15
+) -> Estimate:
+    """ECE; its interval is centred on the estimate, for resampling adds to the gaps it measures."""
+    confidence, hit = probabilities.max(1), probabilities.argmax(1) == truth
+    which = np.minimum((confidence * bins).astype(int), bins - 1)
+    _, group = np.unique(groups, return_inverse=True)
+    shape = (drawn.shape[1], bins)
+    gap = csr_array((confidence - hit, (group, which)), shape=shape)
+    errors = np.abs((gap.T @ drawn.T.astype(float)).T).sum(1) / np.maximum(drawn @ np.bincount(group), 1)
+    value = expected_calibration_error(probabilities, truth, bins)
+    low, high = np.quantile(errors - np.median(errors), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Estimate(value, max(value + low, 0.0), value + high, len(truth))
+
+
+def estimate(value: float, resampled: np.ndarray, n: int) -> Estimate:
+    """A figure with the interval of its replicates."""
+    known = resampled[np.isfinite(resampled)]
+    if not np.isfinite(value) or not len(known):
+        return Estimate(value, np.nan, np.nan, n)
+    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return Estimate(value, float(min(low, value)), float(max(high, value)), n)
+
+
+def _divide(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
+    top, bottom = np.asarray(top, float), np.asarray(bottom, float)
+    undefined = np.full(np.broadcast_shapes(top.shape, bottom.shape), np.nan)
+    return np.asarray(np.divide(top, bottom, out=undefined, where=bottom > 0))
+
+
+def calibration_error(
+    probabilities: np.ndarray, truth: np.ndarray, groups: np.ndarray, rng: np.random.Generator
+) -> Estimate:
+    """ECE with its interval; parameters as `score_model` takes them."""
+    known = truth >= 0
+    if not known.any():
+        return Estimate(np.nan, np.nan, np.nan, 0)
+    return _ece_estimate(
+        probabilities[known], truth[known], groups[known], multiplicities(groups[known], rng)
+    )

@@ -1,0 +1,1 @@
+"""What the models looked at: contributions, permutation and ablation."""

@@ -1,0 +1,79 @@
+"""What each value adds to a class's score: LightGBM's own contributions, from one class's trees alone."""
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from models.crops.estimators.boosting import LightgbmClassifier
+from models.crops.inputs.arrays import conform
+from models.crops.inputs.table import Column, columns_of, wide_table
+
+TREE = re.compile(r"(?=^Tree=\d+$)", re.MULTILINE)
+
+
+def booster_of_class(model: LightgbmClassifier, crop_class: str) -> Any:
+    """Return a booster of one class's trees: the same contributions at a k-th of the cost."""
+    import lightgbm
+
+    position = int(np.searchsorted(model.classes_, crop_class))
+    return lightgbm.Booster(model_str=_text_of_class(model.text(), position, len(model.classes_)))
+
+
+def _text_of_class(text: str, position: int, k: int) -> str:
+    """Keep every k-th tree of LightGBM's text, renumbered; the header then says one class and their sizes."""
+    head, trees, tail = _parts(text)
+    kept = [re.sub(r"^Tree=\d+", f"Tree={i}", tree) for i, tree in enumerate(trees[position::k])]
+    sizes = " ".join(str(len(tree.encode())) for tree in kept)
+    for pattern, value in (
+        (r"^num_class=.*$", "num_class=1"),
+        (r"^num_tree_per_iteration=.*$", "num_tree_per_iteration=1"),
+        (r"^objective=.*$", "objective=regression"),
+        (r"^tree_sizes=.*$", f"tree_sizes={sizes}"),
+    ):
+        head = re.sub(pattern, value, head, flags=re.MULTILINE)
+    return head + "".join(kept) + tail
+
+
+@lru_cache(maxsize=8)  # a fold's model is asked for one class after another
+def _parts(text: str) -> tuple[str, list[str], str]:
+    """Header, trees, and what follows them."""
+    head, *trees = TREE.split(text)
+    trees[-1], end, tail = trees[-1].partition("end of trees")
+    return head, trees, end + tail
+
+
+def tree_contributions(
+    model: LightgbmClassifier, series: xr.Dataset, crop_class: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return contributions to a class's raw score, `(n, column)`, and the `(n,)` base they add up with."""
+    table = wide_table(conform(series, model.layout_), model.settings.summaries)
+    found = booster_of_class(model, crop_class).predict(
+        table, pred_contrib=True, num_threads=model.settings.threads
+    )
+    return np.asarray(found)[:, :-1], np.asarray(found)[:, -1]
+
+
+def columns(model: LightgbmClassifier) -> list[Column]:
+    """Return what the columns of `tree_contributions` stand for."""
+    return columns_of(model.layout_, model.settings.summaries)
+
+
+def sums_by(contributions: np.ndarray, keys: Iterable[object]) -> tuple[list[Any], np.ndarray]:
+    """Sum signed columns that share a key: `(n, column)` to keys and `(n, key)`.
+
+    Examples
+    --------
+    >>> keys, sums = sums_by(np.array([[1.0, -3.0, 2.0]]), ["a", "b", "a"])
+    >>> keys, sums.tolist()
+    (['a', 'b'], [[3.0, -3.0]])
+    """
+    every = list(keys)
+    unique = list(dict.fromkeys(every))
+    place = {key: i for i, key in enumerate(unique)}
+    chooser = np.zeros((len(every), len(unique)))
+    chooser[np.arange(len(every)), [place[key] for key in every]] = 1
+    return unique, contributions @ chooser

@@ -1,0 +1,1 @@
+"""Calibration, conformal p-values and sets, and the chance that a label is wrong."""

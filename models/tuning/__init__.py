@@ -1,0 +1,1 @@
+"""The search for good settings of crop models and cloud-removal networks."""

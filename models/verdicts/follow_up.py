@@ -1,0 +1,29 @@
+"""The follow-up list: which declarations to look at first, and how far down the list still pays.
+
+Model-based: it rests on `models.probability.mislabel` being right about how many of the likeliest wrong ones
+are wrong, and is to be checked on field results. Benjamini-Hochberg over class-conditional p-values, which
+would need no model, lists nothing at these class sizes: its p-values end at 1 / (n + 1).
+"""
+
+import numpy as np
+
+
+def follow_up_q(right: np.ndarray) -> np.ndarray:
+    """Smallest q at which each parcel is on the list: the mean of `right` over it and all before it.
+
+    The list at q is the longest prefix, least likely to be right first, whose mean probability of being right
+    stays at or below q: so many of its entries are expected to be in order. Ties stand together. NaN is not
+    listed.
+
+    Examples
+    --------
+    >>> follow_up_q(np.array([0.3, 0.0, 0.9, np.nan]))
+    array([0.15, 0.  , 0.4 ,  nan])
+    """
+    q = np.full(len(right), np.nan)
+    known = np.flatnonzero(np.isfinite(right))
+    order = known[np.argsort(right[known], kind="stable")]
+    ranked = right[order]
+    means = np.cumsum(ranked) / np.arange(1, len(order) + 1)
+    q[order] = means[np.searchsorted(ranked, ranked, side="right") - 1]
+    return q

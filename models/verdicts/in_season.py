@@ -1,0 +1,210 @@
+"""In season: how well crops can be told apart, and how much can be decided, by each date.
+
+A light model stands in for the run's own, whose fits would cost minutes a date: linear discriminants of the
+principal components of what was observed until then (Fisher 1936), cross-fitted on the run's folds. Nothing
+is filled, for a filled value knows of later dates; a step not observed takes its mean over all parcels.
+"""
+
+import warnings
+from collections.abc import Callable, Sequence
+from datetime import date
+
+import numpy as np
+import polars as pl
+import xarray as xr
+
+from models.evaluation.metrics import (
+    confusion,
+    estimate,
+    f1_scores,
+    macro_f1,
+    multiplicities,
+    ratio,
+    resampled_confusions,
+)
+from models.probability.conformal import class_p_values, margins, prediction_sets
+from models.verdicts.options import JudgeOptions
+
+COMPONENTS = 60  # principal components that crops are told apart by
+CURVE = pl.Schema(
+    {
+        "until": pl.Date,
+        "metric": pl.String,  # macro_f1, decided_rate
+        "value": pl.Float64,
+        "low": pl.Float64,
+        "high": pl.Float64,
+        "n": pl.Int64,
+    }
+)
+DECIDABLE = pl.Schema({"crop_class": pl.String, "until": pl.Date, "f1": pl.Float64, "n": pl.Int64})
+DECIDABLE_F1 = 0.8
+Typing = Callable[[xr.Dataset], np.ndarray]
+
+
+def seen_until(series: xr.Dataset, until: date) -> xr.Dataset:
+    """Cut a ParcelSeries to the steps begun by `until`, and to what was observed: the rest is NaN.
+
+    The step in progress counts with all its dates: end at the eve of a step to leave it out.
+    """
+    cut = series.sel(time=slice(None, np.datetime64(until, "ns")))
+    return cut.assign(value=cut["value"].where(cut["observed"]))
+
+
+def dates_of(series: xr.Dataset, every: int = 3, first: int = 3) -> list[date]:
+    """Last days of every so many steps, from the end of the first few to the end of the season."""
+    days = series["time"].to_numpy().astype("datetime64[D]").astype(object).tolist()
+    return [days[index] for index in range(first - 1, len(days) - 1, every)] + [days[-1]]
+
+
+def discriminate(series: xr.Dataset, declared: np.ndarray, folds: np.ndarray, n_classes: int) -> np.ndarray:
+    """Return out-of-fold probabilities `(parcel, class)` by linear discriminants; the prior where unknown.
+
+    Parameters
+    ----------
+    declared
+        `(parcel)` class index; -1 is not trained on.
+    folds
+        `(parcel)`; -1 is not trained on, and told by the model without the first fold.
+    """
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    points = components(series)
+    trained = (declared >= 0) & (folds >= 0)
+    counts = np.bincount(declared[trained], minlength=n_classes) + 1.0
+    told = np.tile(counts / counts.sum(), (len(declared), 1))
+    for fold in np.unique(folds[trained]):
+        rest = trained & (folds != fold)
+        mine = (folds == fold) | ((folds < 0) & (fold == folds[trained].min()))
+        if len(np.unique(declared[rest])) < 2 or not points.shape[1]:
+            continue
+        with warnings.catch_warnings():  # classes of one parcel; components that are nearly alike
+            warnings.simplefilter("ignore")
+            fitted = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(
+                points[rest], declared[rest]
+            )
+            told[mine] = 0
+            told[np.ix_(mine, fitted.classes_)] = fitted.predict_proba(points[mine])
+    return told
+
+
+def components(series: xr.Dataset) -> np.ndarray:
+    """Return principal components of the standardised season, `(parcel, component)`; no label is used."""
+    from sklearn.decomposition import PCA
+
+    value = series["value"].transpose("parcel", "time", "feature", "statistic").values
+    table = value.reshape(len(value), -1).astype(float)
+    known = np.isfinite(table)
+    count = np.maximum(known.sum(0), 1)
+    centred = np.where(known, table - np.where(known, table, 0).sum(0) / count, 0)
+    deviation = np.sqrt((centred**2).sum(0) / count)
+    scaled = centred[:, deviation > 0] / deviation[deviation > 0]
+    width = min(COMPONENTS, *scaled.shape)
+    if not width:
+        return np.empty((len(value), 0))
+    return np.asarray(PCA(width, random_state=0, svd_solver="randomized").fit_transform(scaled))
+
+
+def season_curve(
+    series: xr.Dataset,
+    untils: Sequence[date],
+    typing: Typing,
+    *,
+    truth: np.ndarray,
+    declared: np.ndarray,
+    folds: np.ndarray,
+    groups: np.ndarray,
+    classes: Sequence[str],
+    options: JudgeOptions,
+    rng: np.random.Generator,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Type the crops anew with what was seen by each date.
+
+    Parameters
+    ----------
+    series
+        ParcelSeries.
+    typing
+        From a cut ParcelSeries to out-of-fold probabilities `(parcel, class)`; one cross-fit a date.
+    truth, declared
+        `(parcel)` index of the class to score against, and of the class declared; -1 is left out.
+    groups
+        `(parcel)`: redrawn for the intervals.
+
+    Returns
+    -------
+    tuple
+        Macro-F1 and share decided by date, schema CURVE, and `earliest_dates` of every class, schema
+        DECIDABLE.
+    """
+    known = truth >= 0
+    drawn = multiplicities(groups[known], rng)
+    rows, scores = [], []
+    for until in untils:
+        told = typing(seen_until(series, until))
+        predicted = told.argmax(1)[known]
+        whole = confusion(truth[known], predicted, len(classes))
+        spread = macro_f1(resampled_confusions(truth[known], predicted, groups[known], len(classes), drawn))
+        decided = decided_by(told, declared, folds, options)
+        found = {
+            "macro_f1": estimate(float(macro_f1(whole)), spread, int(known.sum())),
+            "decided_rate": ratio(decided, np.ones(len(decided)), groups, rng),
+        }
+        rows += [{"until": until, "metric": name, **value.to_dict()} for name, value in found.items()]
+        scores.append(f1_scores(whole))
+    counts = np.bincount(truth[known], minlength=len(classes))
+    return pl.DataFrame(rows, schema=CURVE), earliest_dates(untils, np.array(scores), counts, classes)
+
+
+def decided_by(
+    told: np.ndarray, declared: np.ndarray, folds: np.ndarray, options: JudgeOptions
+) -> np.ndarray:
+    """Return whether probabilities alone would confirm or contradict each declaration, `(parcel)` bool.
+
+    The rule less what does not turn on the date: schemes, sizes, and the doubt that is learnt; parcels are
+    compared with their class by the margin.
+    """
+    p_values = class_p_values(margins(told), declared, folds)
+    own = np.where(declared >= 0, p_values[np.arange(len(declared)), declared], np.nan)
+    same = told.argmax(1) == declared
+    narrow = prediction_sets(p_values, 1 - options.set_level).sum(1) <= options.max_set_size
+    return np.asarray(np.where(same, (own > options.alpha) & narrow, own <= options.alpha))
+
+
+def earliest_dates(
+    untils: Sequence[date],
+    scores: np.ndarray,
+    counts: np.ndarray,
+    classes: Sequence[str],
+    least: float = DECIDABLE_F1,
+) -> pl.DataFrame:
+    """First date from which a class's F1 stays at `least` or above; null where it never does.
+
+    Parameters
+    ----------
+    scores
+        F1 `(date, class)`, NaN where undefined.
+    counts
+        Parcels of each class.
+
+    Examples
+    --------
+    >>> days = [date(2022, 5, 1), date(2022, 6, 1), date(2022, 7, 1)]
+    >>> f1 = np.array([[0.9, 0.2], [0.7, 0.3], [0.9, 0.4]])
+    >>> earliest_dates(days, f1, np.array([20, 30]), ["maize", "rye"])["until"].to_list()
+    [datetime.date(2022, 7, 1), None]
+    """
+    stays = np.logical_and.accumulate((scores >= least)[::-1], axis=0)[::-1]
+    rows = []
+    for index, name in enumerate(classes):
+        reached = bool(stays[:, index].any())
+        first = int(stays[:, index].argmax())
+        score = float(scores[first if reached else -1, index])
+        rows.append(
+            {
+                "crop_class": name,
+                "until": untils[first] if reached else None,
+                "f1": score,
+                "n": int(counts[index]),
+            }
+        )
+    return pl.DataFrame(rows, schema=DECIDABLE)

@@ -1,0 +1,1 @@
+"""What stages read beside the tables of the stage before."""

@@ -1,0 +1,131 @@
+"""What crop models read: the filled series, what else is known, and what other runs lend."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas as gpd
+import pandas as pd
+import polars as pl
+import xarray as xr
+
+from features.context.parcels import attach_context
+from features.errors import ConfigError, StageError
+from features.series.parcel_series import read_series
+from models.crops.fitting.bundle import Bundle, bundle_file, read_bundle
+from models.crops.fitting.options import TrainOptions, TransferOptions
+from models.crops.inputs.context import pool, with_weather
+from pipelines.tables import read_declared
+from pipelines.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class LearningSet:
+    """Parcels to learn from, in one order: `own` come first, those of other runs follow.
+
+    `declarations` has `parcel_id, holding_id, crop_class, region, season` and geometry.
+    """
+
+    series: xr.Dataset
+    declarations: gpd.GeoDataFrame
+    own: int
+
+
+def learning_set(options: TrainOptions, workspace: Workspace) -> LearningSet:
+    """Read this run's parcels, and those of the runs that are pooled with it.
+
+    Raises
+    ------
+    CropcheckError
+        Where a run has no filled series, or its series do not fit this run's; the message names it.
+    """
+    series, declarations = model_series(options, workspace), read_declared(workspace)
+    lent = lenders(options.transfer) if options.transfer.use == "pool" else {}
+    if not lent:
+        return LearningSet(series, declarations, len(declarations))
+    wanted = wanted_context(options, workspace)
+    others = {label: _with_context(run, wanted) for label, run in lent.items()}
+    tables = [declarations]
+    for label, run in lent.items():
+        table = read_declared(run).to_crs(declarations.crs)
+        tables.append(table.assign(parcel_id=f"{label}/" + table["parcel_id"].astype(str)))
+    together = gpd.GeoDataFrame(pd.concat(tables, ignore_index=True), crs=declarations.crs)
+    return LearningSet(pool(series, others), together, len(declarations))
+
+
+def model_series(options: TrainOptions, workspace: Workspace) -> xr.Dataset:
+    """Return this run's filled series with the context that the options want."""
+    return _with_context(workspace, wanted_context(options, workspace))
+
+
+def wanted_context(options: TrainOptions, workspace: Workspace) -> tuple[str, ...]:
+    """Return which of weather, soil and elevation models read beside the series.
+
+    Raises
+    ------
+    ConfigError
+        Where the config names one that the region does not have.
+    """
+    there = _available(workspace)
+    if options.context is None:
+        return tuple(name for name in there if name != "weather" or options.transfer.runs)
+    if absent := [name for name in options.context if name not in there]:
+        raise ConfigError(
+            f"train.context names {', '.join(absent)}, which the run has nothing of (it has "
+            f"{', '.join(there) or 'none'}); give the file under {absent[0]}:, or leave it out."
+        )
+    return options.context
+
+
+def lenders(transfer: TransferOptions) -> dict[str, Workspace]:
+    """Return the runs that something is taken over from, by a label: the folder's name where it is alone."""
+    names = [run.name for run in transfer.runs]
+    return {
+        run.name if names.count(run.name) == 1 else run.as_posix(): Workspace(run) for run in transfer.runs
+    }
+
+
+def starting_bundle(transfer: TransferOptions) -> Bundle | None:
+    """Return the models that are loaded or trained further; None where all are fitted here."""
+    if not transfer.runs or transfer.use == "pool":
+        return None
+    return read_bundle(transfer.runs[0], transfer.sha256)
+
+
+def transferred_files(transfer: TransferOptions) -> list[Path]:
+    """Return the files of other runs that training reads."""
+    if transfer.use != "pool":
+        return [bundle_file(run) for run in transfer.runs]
+    runs = lenders(transfer).values()
+    return [path for run in runs for path in (run.filled, run.declarations, run.context, run.weather)]
+
+
+def check_transfer(transfer: TransferOptions) -> None:
+    """Raise where a run that something is to be taken over from lacks it."""
+    starting_bundle(transfer)
+    for label, run in lenders(transfer).items() if transfer.use == "pool" else ():
+        if absent := [path.name for path in (run.filled, run.declarations) if not path.is_file()]:
+            raise StageError(
+                f"train.transfer.runs names {label}, which lacks {' and '.join(absent)}; give the output "
+                "folder of a run whose fill stage has ended."
+            )
+
+
+def _available(workspace: Workspace) -> list[str]:
+    """Return which of weather, soil and elevation `fill` found, in this order."""
+    maps = pl.read_parquet_schema(workspace.context) if workspace.context.is_file() else {}
+    found = [name for name in ("soil", "elevation") if any(column.startswith(name) for column in maps)]
+    return ["weather", *found] if workspace.weather.is_file() else found
+
+
+def _with_context(workspace: Workspace, wanted: Collection[str]) -> xr.Dataset:
+    series = read_series(workspace.filled)
+    maps = tuple(name for name in wanted if name != "weather")
+    if maps and workspace.context.is_file():
+        table = pl.read_parquet(workspace.context)
+        series = attach_context(
+            series, table.select("parcel_id", *(c for c in table.columns if c.startswith(maps)))
+        )
+    if "weather" in wanted and workspace.weather.is_file():
+        series = with_weather(series, pl.read_parquet(workspace.weather))
+    return series

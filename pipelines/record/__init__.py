@@ -1,0 +1,1 @@
+"""The record of a run: what a stage stands on, receipts, manifest and log."""

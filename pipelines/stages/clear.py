@@ -1,0 +1,193 @@
+"""A cloud-removal model is fitted on the region's own imagery."""
+
+import shutil
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import polars as pl
+import shapely
+import xarray as xr
+from odc.geo.geobox import GeoBox
+
+from features.accounting import Tally
+from features.context.blocks import BlockContext, pixels_in
+from features.errors import ImageryError, ModelError
+from features.imagery.pixels import assets_by_band, crop, grid_of, read_stack
+from features.schema import OPTICAL_BANDS
+from models.clouds.methods import build
+from models.clouds.pictures import before_after, most_telling, write_png
+from models.clouds.removal.bundle import META
+from models.clouds.removal.options import LEARNED
+from models.clouds.removal.remover import Remover
+from models.clouds.stored import Stored
+from pipelines.config import RunConfig
+from pipelines.inputs.clear_context import clear_context, context_files, context_paths, farmed, frame_times
+from pipelines.record.stage import Outcome, Progress, Stage
+from pipelines.tables import read_declared
+from pipelines.workspace import Workspace
+
+BLOCK_PX = 256
+EXAMPLE_PX = 128
+MOST_BLOCKS = 6  # of the imagery a model is fitted on: 0.4 million pixels, over all dates
+
+
+def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
+    """Fit the configured method and write it to `clear/`; `none` writes nothing."""
+    remover = build(config.clear.method, **config.clear.model_dump(exclude={"method"}))
+    acquisitions = pl.read_parquet(workspace.acquisitions)
+    if remover is None or not (acquisitions["sensor"] == "s2").any():
+        progress(1, 1)
+        return Outcome([], [])
+    stacks, chosen = fitting_stacks(acquisitions, config, workspace, config.clear.method)
+    training = workspace.cloud_model / "training"
+    kept = {"checkpoint": training} if config.clear.method in LEARNED else {}
+    remover.fit(stacks, progress, **kept)
+    remover.save(workspace.cloud_model)
+    shutil.rmtree(training, ignore_errors=True)
+    write_example(remover, stacks[0], workspace.cloud_model / "example.png")
+    reasons = {"unreadable": chosen - len(stacks)} if chosen > len(stacks) else {}
+    return Outcome([workspace.cloud_model], [Tally("clear", "blocks", chosen, len(stacks), reasons)])
+
+
+def write_example(remover: Remover, stack: xr.Dataset, path: Path) -> None:
+    """Picture a part of a block before and after filling."""
+    part = stack.isel(y=slice(0, EXAMPLE_PX), x=slice(0, EXAMPLE_PX))
+    frames = most_telling(part)
+    write_png(before_after(part, remover.fill(part), frames), path)
+
+
+def fitted_remover(config: RunConfig, workspace: Workspace) -> Stored | None:
+    """Return the model that the stage left, or None where clouds are not removed on pixels."""
+    fitted = (workspace.cloud_model / META).is_file()
+    return Stored.of(workspace.cloud_model) if config.clear.method != "none" and fitted else None
+
+
+def fitting_stacks(
+    acquisitions: pl.DataFrame, config: RunConfig, workspace: Workspace, method: str
+) -> tuple[list[xr.Dataset], int]:
+    """Read what a method is fitted on, with the channels and parcels that the config asks for.
+
+    Returns
+    -------
+    tuple
+        The stacks, and how many blocks were chosen, also those that cannot be read.
+
+    Raises
+    ------
+    ConfigError
+        Where a channel's file cannot be used.
+    ModelError
+        Where no block can be read.
+    """
+    context = clear_context(config, workspace, method)
+    context.check(frame_times(acquisitions))
+    declarations = read_declared(workspace)
+    blocks = fitting_blocks(acquisitions, declarations, config.seed)
+    shapes = farmed(config, declarations, method)
+    return read_blocks(acquisitions, blocks, config, context, shapes), len(blocks)
+
+
+def fitting_blocks(
+    acquisitions: pl.DataFrame, declarations: gpd.GeoDataFrame, seed: int
+) -> list[tuple[str, GeoBox]]:
+    """Choose blocks that hold parcels, spread by chance over the tiles: `(tile, grid)`."""
+    found = []
+    optical = acquisitions.filter(pl.col("sensor") == "s2")
+    for tile, rows in optical.group_by("tile", maintain_order=True):
+        grid = finest_grid(rows)
+        shapes = declarations.geometry[~declarations.geometry.is_empty].to_crs(grid.crs)
+        tree = shapely.STRtree(shapes.to_numpy())
+        found += [(str(tile[0]), block) for block in cut(grid) if len(tree.query(block.extent.geom))]
+    chosen = np.random.default_rng(seed).permutation(len(found))[:MOST_BLOCKS]
+    return [found[index] for index in sorted(chosen)]
+
+
+def cut(grid: GeoBox, side: int = BLOCK_PX) -> Iterator[GeoBox]:
+    """Cut a grid into even blocks of at most `side` pixels."""
+    rows, columns = (np.linspace(0, size, -(-size // side) + 1).astype(int).tolist() for size in grid.shape)
+    for top, bottom in pairwise(rows):
+        for left, right in pairwise(columns):
+            yield crop(grid, slice(top, bottom), slice(left, right))
+
+
+def finest_grid(rows: pl.DataFrame) -> GeoBox:
+    """Return the finest grid of the first readable acquisition's optical bands."""
+    for row in rows.to_dicts():
+        assets = assets_by_band(row)
+        try:
+            grids = [grid_of(assets[band]["href"]) for band in OPTICAL_BANDS if band in assets]
+        except ImageryError:
+            continue
+        if grids:
+            return min(grids, key=lambda grid: abs(grid.affine.a))
+    raise ImageryError("None of the optical acquisitions can be opened; check the catalog's links.")
+
+
+def bands_of(acquisitions: pl.DataFrame) -> list[str]:
+    """Return the optical bands that any acquisition has, in the order of wavelength."""
+    present = set(acquisitions["assets"].explode().struct.field("band"))
+    return [band for band in OPTICAL_BANDS if band in present]
+
+
+def polarisations_of(acquisitions: pl.DataFrame) -> list[str]:
+    """Return the polarisations that any acquisition has."""
+    present = set(acquisitions["assets"].explode().struct.field("band"))
+    return [name for name in ("vv", "vh") if name in present]
+
+
+def read_blocks(
+    acquisitions: pl.DataFrame,
+    blocks: list[tuple[str, GeoBox]],
+    config: RunConfig,
+    context: BlockContext,
+    shapes: gpd.GeoSeries | None = None,
+) -> list[xr.Dataset]:
+    """Read blocks with their context; those that cannot be read are left out.
+
+    Parameters
+    ----------
+    shapes
+        Where given, the stacks have `parcels (y, x)`: pixels inside them.
+
+    Raises
+    ------
+    ModelError
+        Where none can.
+    """
+    found = _readable(acquisitions, blocks, config)
+    stacks = [_with_parcels(context.laid_on(stack, block), block, shapes) for block, stack in found]
+    if not stacks:
+        raise ModelError(
+            "No block of imagery could be read to fit cloud removal on; set clear.method to none."
+        )
+    return stacks
+
+
+def _with_parcels(stack: xr.Dataset, block: GeoBox, shapes: gpd.GeoSeries | None) -> xr.Dataset:
+    return stack if shapes is None else stack.assign(parcels=(("y", "x"), pixels_in(shapes, block)))
+
+
+def _readable(
+    acquisitions: pl.DataFrame, blocks: list[tuple[str, GeoBox]], config: RunConfig
+) -> Iterator[tuple[GeoBox, xr.Dataset]]:
+    bands, polarisations = bands_of(acquisitions), polarisations_of(acquisitions)
+    for tile, block in blocks:
+        rows = acquisitions.filter((pl.col("tile") == tile) | (pl.col("sensor") == "s1"))
+        try:
+            yield block, read_stack(rows, block, bands, config.extract.mask, polarisations)
+        except ImageryError:
+            continue
+
+
+STAGE = Stage(
+    "clear",
+    ("features", "models/clouds"),
+    ("clear", "extract"),
+    ("read",),
+    run,
+    context_files,
+    context_paths,
+)

@@ -1,0 +1,239 @@
+"""How good a run is: against the hidden truth of a simulated region, else against the declarations."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from features.declarations.crop_codes import read_crop_table
+from models.evaluation.field_results import corrected_rates
+from models.evaluation.metrics import (
+    METRICS,
+    calibration_error,
+    class_scores,
+    confusion,
+    confusion_table,
+    macro_f1,
+    paired_difference,
+    score_model,
+    wilson,
+)
+from models.evaluation.verdict_scores import PROMISE_NAMES, RATE_NAMES, kept_promises, verdict_rates
+from models.probability.calibration import reliability
+from pipelines.config import RunConfig
+from pipelines.stages.read import declaration_options
+from pipelines.workspace import Workspace
+
+ENSEMBLE = "ensemble"
+FOLLOW_UP_RATES = (0.05, 0.1, 0.2, 0.3)
+FOLLOW_UP_PROMISED = 0.2  # the rate at which the list is broken down
+BREAKDOWNS = ("crop_class", "size_bin", "observations")
+Tables = dict[str, pl.DataFrame]
+
+
+def evaluate(
+    config: RunConfig, workspace: Workspace, verdicts: pl.DataFrame, calibrated: pl.DataFrame
+) -> tuple[dict[str, Any], Tables]:
+    """Return what `metrics.json` holds, and the evaluation tables by name.
+
+    `calibrated` are the ensemble's probabilities after calibration: `parcel_id, fold`, a column a class.
+    """
+    probabilities = pl.read_parquet(workspace.probabilities)
+    folds = pl.read_parquet(workspace.table("folds"))
+    truth = read_truth(config, workspace)
+    reference = _reference(verdicts, truth, folds)
+    models, model_tables = _score_models(probabilities, reference, config.seed)
+    metrics: dict[str, Any] = {
+        "reference": "truth" if truth is not None else "declared",
+        "models": models,
+        "calibration": _calibration(probabilities, calibrated, reference, config.seed),
+        "promised": _promised(config, workspace),
+        "verdicts": {"by_verdict": _by_verdict(verdicts)},
+    }
+    tables = model_tables
+    if truth is not None:
+        rates, tables["verdict_rates"] = _rates(verdicts, truth, folds, config.seed)
+        metrics["verdicts"].update(rates)
+        metrics["rates"] = dict(RATE_NAMES)
+        metrics["follow_up"] = _follow_up(verdicts, truth)
+        tables["kept_promises"] = _kept(config, verdicts, truth, folds)
+        metrics["kept"] = tables["kept_promises"].filter(pl.col("by") == "all").drop("by", "level").to_dicts()
+        metrics["promises"] = dict(PROMISE_NAMES)
+    return metrics, tables
+
+
+def _calibration(
+    probabilities: pl.DataFrame, calibrated: pl.DataFrame, reference: pl.DataFrame, seed: int
+) -> dict[str, Any]:
+    """Return the ensemble's expected calibration error before and after, on the same parcels."""
+    classes = [name for name in probabilities.columns if name not in ("parcel_id", "model", "fold")]
+    codes = {name: index for index, name in enumerate(classes)}
+    code = pl.col("reference").replace_strict(codes, default=-1, return_dtype=pl.Int64).alias("code")
+    found = {}
+    raw = probabilities.filter(pl.col("model") == ENSEMBLE)
+    for name, table in {"ece_before": raw, "ece_after": calibrated}.items():
+        joined = table.select("parcel_id", *classes).sort("parcel_id").join(reference, on="parcel_id")
+        values, truth, group = _arrays(joined.with_columns(code), classes)
+        found[name] = calibration_error(values, truth, group, np.random.default_rng(seed)).to_dict()
+    return found
+
+
+def _kept(
+    config: RunConfig, verdicts: pl.DataFrame, truth: pl.DataFrame, folds: pl.DataFrame
+) -> pl.DataFrame:
+    alpha = config.judge.alpha
+    promised = {"p_value": alpha, "false_alarm_rate": alpha, "prediction_set": config.judge.set_level}
+    return kept_promises(
+        verdicts,
+        truth.select("parcel_id", "misdeclared"),
+        folds.select("parcel_id", "group"),
+        np.random.default_rng(config.seed),
+        promised={**promised, "follow_up": FOLLOW_UP_PROMISED},
+        by=BREAKDOWNS,
+    )
+
+
+def _promised(config: RunConfig, workspace: Workspace) -> dict[str, Any]:
+    """Return the promised rates, and what field results make of them where there are enough."""
+    promised: dict[str, Any] = {"false_alarm_rate": config.judge.alpha}
+    if workspace.assessment.is_file():
+        promised["corrected"] = corrected_rates(promised, pl.read_parquet(workspace.assessment))
+    return promised
+
+
+def read_truth(config: RunConfig, workspace: Workspace) -> pl.DataFrame | None:
+    """Return `parcel_id, true_class, misdeclared` of a simulated region; None where nobody knows."""
+    if config.simulate is None or not workspace.truth.is_file():
+        return None
+    truth = pl.read_parquet(workspace.truth)
+    crops = read_crop_table(declaration_options(config, workspace).crops)
+    classes = dict(crops.select("code", "crop_class").iter_rows())
+    own = pl.col("true_code").replace_strict(classes, default=None, return_dtype=pl.String)
+    return truth.select("parcel_id", own.alias("true_class"), "misdeclared")
+
+
+def _reference(verdicts: pl.DataFrame, truth: pl.DataFrame | None, folds: pl.DataFrame) -> pl.DataFrame:
+    """Return `parcel_id, reference, area_ha, group`: the class each parcel is scored against."""
+    table = verdicts.select("parcel_id", "crop_class", pl.col("area_ha").cast(pl.Float64))
+    table = table.join(folds.select("parcel_id", "group"), on="parcel_id", how="left", validate="1:1")
+    if truth is None:
+        return table.rename({"crop_class": "reference"})
+    known = truth.select("parcel_id", reference="true_class")
+    return table.drop("crop_class").join(known, on="parcel_id", how="left", validate="1:1")
+
+
+def _score_models(
+    probabilities: pl.DataFrame, reference: pl.DataFrame, seed: int
+) -> tuple[dict[str, dict[str, Any]], Tables]:
+    classes = [name for name in probabilities.columns if name not in ("parcel_id", "model", "fold")]
+    joined = probabilities.join(reference, on="parcel_id", how="left", maintain_order="left")
+    codes = {name: index for index, name in enumerate(classes)}
+    joined = joined.with_columns(
+        code=pl.col("reference").replace_strict(codes, default=-1, return_dtype=pl.Int64)
+    )
+    scored = {str(name[0]): part for name, part in joined.group_by("model", maintain_order=True)}
+    arrays = {name: _arrays(part, classes) for name, part in scored.items()}
+    models, differences, reliabilities, scores = {}, [], [], []
+    best = arrays[ENSEMBLE]
+    for name, (values, truth, group) in arrays.items():
+        rng = np.random.default_rng(seed)
+        models[name] = {
+            metric: estimate.to_dict() for metric, estimate in score_model(values, truth, group, rng).items()
+        }
+        known = truth >= 0
+        scores.append(
+            class_scores(truth[known], values[known].argmax(1), group[known], classes, rng).with_columns(
+                model=pl.lit(name)
+            )
+        )
+        reliabilities.append(_reliability_table(values[known], truth[known], name))
+        if name != ENSEMBLE:
+            difference = paired_difference(
+                best[0].argmax(1), values.argmax(1), truth, group, rng, metric=macro_f1
+            )
+            differences.append(
+                {"model": name, "against": ENSEMBLE, "metric": "macro_f1", **difference.to_dict()}
+            )
+    fold_scores = [_fold_scores(name, part, classes) for name, part in scored.items()]
+    values, truth, _ = best
+    known = truth >= 0
+    area = scored[ENSEMBLE]["area_ha"].to_numpy()
+    tables = {
+        "class_scores": pl.concat(scores),
+        "fold_scores": pl.concat(fold_scores),
+        "reliability": pl.concat(reliabilities),
+        "confusion": confusion_table(
+            truth[known], values[known].argmax(1), np.nan_to_num(area[known]), classes
+        ),
+        "model_differences": pl.DataFrame(differences),
+    }
+    return models, tables
+
+
+def _arrays(part: pl.DataFrame, classes: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return probabilities, truth and group of one model's rows; a parcel without a group stands alone."""
+    group = part["group"].fill_null(-1).to_numpy().astype(int)
+    alone = group < 0
+    group[alone] = group.max() + 1 + np.arange(alone.sum())
+    return part.select(classes).to_numpy(), part["code"].to_numpy(), group
+
+
+def _fold_scores(name: str, part: pl.DataFrame, classes: list[str]) -> pl.DataFrame:
+    rows = []
+    for (fold,), block in sorted(
+        part.filter((pl.col("code") >= 0) & (pl.col("fold") >= 0)).group_by("fold"), key=str
+    ):
+        matrix = confusion(block["code"].to_numpy(), block.select(classes).to_numpy().argmax(1), len(classes))
+        rows += [(name, fold, metric, float(score(matrix)), len(block)) for metric, score in METRICS.items()]
+    columns = {"model": pl.String, "fold": pl.Int32, "metric": pl.String, "value": pl.Float64, "n": pl.Int64}
+    return pl.DataFrame(rows, schema=columns, orient="row")
+
+
+def _reliability_table(values: np.ndarray, truth: np.ndarray, name: str) -> pl.DataFrame:
+    table = reliability(values, truth)
+    columns = {"parcels": table[:, 0].astype(int), "confidence": table[:, 1], "accuracy": table[:, 2]}
+    return pl.DataFrame({"model": [name] * len(table), "bin": np.arange(len(table)), **columns})
+
+
+def _rates(
+    verdicts: pl.DataFrame, truth: pl.DataFrame, folds: pl.DataFrame, seed: int
+) -> tuple[dict[str, dict[str, Any]], pl.DataFrame]:
+    groups = folds.select("parcel_id", "group")
+    wrong = truth.select("parcel_id", "misdeclared")
+    rng = np.random.default_rng(seed)
+    tables = [verdict_rates(verdicts, wrong, groups, rng, by) for by in (None, *BREAKDOWNS)]
+    overall: dict[str, dict[str, Any]] = {}
+    for row in tables[0].iter_rows(named=True):
+        overall.setdefault(row["metric"], {})[row["unit"]] = {
+            name: row[name] for name in ("value", "low", "high", "n")
+        }
+    return overall, pl.concat(tables)
+
+
+def _follow_up(verdicts: pl.DataFrame, truth: pl.DataFrame) -> dict[str, dict[str, Any]]:
+    """Return how the list keeps its rate: by q, the share in order on it, and of the wrong ones found."""
+    table = verdicts.join(truth.select("parcel_id", "misdeclared"), on="parcel_id", validate="1:1")
+    wrong = int(table["misdeclared"].sum())
+    found = {}
+    for q in FOLLOW_UP_RATES:
+        listed = table.filter(pl.col("q_value") <= q)["misdeclared"]
+        hits = int(listed.sum())
+        rates = {
+            "false_discovery_rate": wilson(len(listed) - hits, len(listed)),
+            "recall": wilson(hits, wrong),
+        }
+        found[f"{q:g}"] = {name: rate.to_dict() for name, rate in rates.items()}
+    return found
+
+
+def _by_verdict(verdicts: pl.DataFrame) -> dict[str, Mapping[str, float]]:
+    counted = (
+        verdicts.group_by("verdict")
+        .agg(pl.len().alias("parcels"), pl.col("area_ha").cast(pl.Float64).sum())
+        .sort("verdict")
+    )
+    return {
+        row["verdict"]: {"parcels": row["parcels"], "hectares": round(row["area_ha"], 4)}
+        for row in counted.iter_rows(named=True)
+    }

@@ -1,0 +1,78 @@
+"""Declarations and imagery become observations, work unit by work unit."""
+
+from collections.abc import Callable
+
+import polars as pl
+
+from features.extraction.extract import extract
+from features.extraction.observations import read_observations
+from features.workers import one_by_one
+from pipelines.config import RunConfig
+from pipelines.inputs.clear_context import clear_context, context_files, context_paths, frame_times
+from pipelines.record.stage import Outcome, Progress, Stage
+from pipelines.stages.clear import fitted_remover
+from pipelines.tables import read_declared, write_table
+from pipelines.workspace import Workspace
+
+
+def stage(clears: bool, executor: Callable | None = None) -> Stage:
+    """Return the stage; it waits for `clear` where clouds are removed, and may run anywhere."""
+
+    def run_with(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
+        return run(config, workspace, progress, executor or one_by_one)
+
+    return Stage(
+        "extract",
+        ("features", "models/clouds"),
+        ("extract", "clear"),
+        ("read", "clear") if clears else ("read",),
+        run_with,
+        context_files,
+        context_paths,
+    )
+
+
+def run(
+    config: RunConfig, workspace: Workspace, progress: Progress, executor: Callable = one_by_one
+) -> Outcome:
+    """Write the parts of `observations/`, `parcels.parquet`, and what each date saw."""
+    acquisitions, context = pl.read_parquet(workspace.acquisitions), clear_context(config, workspace)
+    context.check(frame_times(acquisitions))
+    parcels, tally = extract(
+        acquisitions,
+        read_declared(workspace),
+        config.extract,
+        workspace.observations,
+        remover=fitted_remover(config, workspace),
+        progress=progress,
+        executor=executor,
+        context=context,
+    )
+    write_table(parcels, workspace.parcels)
+    write_table(dates_of(read_observations(workspace.observations)), workspace.table("dates"))
+    outputs = [workspace.parcels, workspace.table("dates"), workspace.observations / "parts"]
+    outputs += [workspace.observations / name for name in ("parts.parquet", "set_aside.parquet")]
+    return Outcome(outputs, [tally], {"buffer": buffer_cost(parcels)})
+
+
+def dates_of(observations: pl.DataFrame) -> pl.DataFrame:
+    """Sum observations up, one row an acquisition: parcels seen and the mean share of them that was seen."""
+    one = observations.group_by("datetime", "sensor", "relative_orbit", "parcel_id").agg(
+        pl.col("valid_share").max()
+    )
+    seen = pl.col("valid_share").gt(0).sum().cast(pl.Int32).alias("parcels")
+    keys = ("datetime", "sensor", "relative_orbit")
+    return one.group_by(keys).agg(seen, pl.col("valid_share").mean()).sort(keys)
+
+
+def buffer_cost(parcels: pl.DataFrame) -> dict[str, float]:
+    """Return what the inner buffer costs: parcels and hectares that it leaves nothing of, and area in all."""
+    gone = parcels.filter(pl.col("buffered_area_ha") <= 0)
+    total, kept = (float(parcels[name].to_numpy().sum()) for name in ("area_ha", "buffered_area_ha"))
+    return {
+        "parcels": float(len(parcels)),
+        "parcels_lost": float(len(gone)),
+        "hectares": total,
+        "hectares_lost_whole": float(gone["area_ha"].sum()),
+        "area_share_lost": 1 - kept / total if total else 0.0,
+    }

@@ -1,0 +1,92 @@
+"""Observations become series on a calendar, gaps filled and marked; beside them what else is known."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Literal
+
+import geopandas as gpd
+import polars as pl
+import xarray as xr
+
+from features.accounting import tally
+from features.context.parcels import parcel_context, read_weather, weather_before
+from features.extraction.observations import read_observations
+from features.series.gapfill import fill_series
+from features.series.parcel_series import build_series, write_series
+from pipelines.config import RunConfig
+from pipelines.inputs.context_files import context_file
+from pipelines.record.stage import Outcome, Progress, Stage
+from pipelines.tables import read_declared, write_table
+from pipelines.workspace import Workspace
+
+MAPS: tuple[Literal["soil", "elevation"], ...] = ("soil", "elevation")
+WEATHER_DAYS = 10  # before a step, that are averaged and summed
+
+
+def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
+    """Write `series.nc` (as observed) and `filled.nc`, and what maps and weather say, where there are any."""
+    declarations, weather = read_declared(workspace), weather_of(config, workspace)
+    parcel_ids = declarations["parcel_id"].tolist()
+    observations = read_observations(workspace.observations)
+    season = config.season
+    series = build_series(
+        observations,
+        parcel_ids,
+        config.series,
+        season.start,
+        season.end,
+        weather=weather,
+        until=season.until,
+    )
+    progress(1, 4)
+    filled = fill_series(series, config.fill)
+    progress(2, 4)
+    write_series(series, workspace.series)
+    write_series(filled, workspace.filled)
+    progress(3, 4)
+    beside = _maps(config, workspace, declarations) + _weather(config, workspace, weather, filled)
+    progress(4, 4)
+    seen = series["observed"].any(("time", "feature")).to_numpy()
+    reasons = [None if ok else "never_observed" for ok in seen]
+    return Outcome([workspace.series, workspace.filled, *beside], [tally("fill", "parcels", reasons)])
+
+
+def weather_of(config: RunConfig, workspace: Workspace) -> pl.DataFrame | None:
+    """Return the region's daily weather where it has any."""
+    path = context_file(config, workspace, "weather")
+    return read_weather(path) if path else None
+
+
+def _maps(config: RunConfig, workspace: Workspace, declarations: gpd.GeoDataFrame) -> list[Path]:
+    """Write what the maps of soil and elevation say of each parcel."""
+    soil, elevation = (context_file(config, workspace, name) for name in MAPS)
+    workspace.context.unlink(missing_ok=True)
+    if not (soil or elevation):
+        return []
+    return [write_table(parcel_context(declarations, soil, elevation), workspace.context)]
+
+
+def _weather(
+    config: RunConfig, workspace: Workspace, weather: pl.DataFrame | None, series: xr.Dataset
+) -> list[Path]:
+    """Write the weather before each step; degree days count from the season's start."""
+    workspace.weather.unlink(missing_ok=True)
+    if weather is None:
+        return []
+    since = weather.filter(pl.col("date") >= config.season.start - timedelta(days=WEATHER_DAYS))
+    before = weather_before(since, series["time"].values, WEATHER_DAYS)
+    return [write_table(before, workspace.weather)]
+
+
+def _external(config: RunConfig, workspace: Workspace) -> list[Path]:
+    return [path for path in (config.weather, config.soil, config.elevation) if path]
+
+
+STAGE = Stage(
+    "fill",
+    ("features",),
+    ("season", "series", "fill", "weather", "soil", "elevation"),
+    ("read", "extract"),
+    run,
+    _external,
+)

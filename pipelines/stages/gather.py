@@ -1,0 +1,151 @@
+"""What the reports draw from: the stored tables of a run, read once."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import yaml
+
+from features.catalog.hrefs import is_remote
+from features.context.blocks import rasters_in
+from features.declarations.crop_codes import read_crop_table
+from features.declarations.schemes import read_schemes
+from features.errors import StageError
+from features.files import sha256
+from features.series.parcel_series import read_series
+from pipelines.config import RunConfig
+from pipelines.inputs.model_series import transferred_files
+from pipelines.record.manifest import UNSEALED, git_commit, versions
+from pipelines.record.receipt import Receipt, read_receipt
+from pipelines.stages.read import declaration_options
+from pipelines.tables import read_declared
+from pipelines.workspace import Workspace
+from reports.run import RunTables
+
+BEFORE = ("synthesise", "read", "clear", "extract", "fill", "train", "judge")
+
+
+def gather(
+    config: RunConfig, workspace: Workspace, receipts: list[Receipt], inputs: dict[str, str]
+) -> RunTables:
+    """Read a run's tables into what the pages draw from."""
+    crops = read_crop_table(declaration_options(config, workspace).crops)
+    verdicts = pl.read_parquet(workspace.verdicts)
+    names = {code: name for code, name in crops.select("code", "name").iter_rows() if name}
+    return RunTables(
+        name=config.name,
+        season=config.season.year,
+        declarations=read_declared(workspace),
+        verdicts=verdicts,
+        parcels=pl.read_parquet(workspace.parcels),
+        acquisitions=pl.read_parquet(workspace.acquisitions),
+        dates=pl.read_parquet(workspace.table("dates")),
+        series=read_series(workspace.series),
+        filled=read_series(workspace.filled),
+        probabilities=pl.read_parquet(workspace.probabilities),
+        importance=pl.read_parquet(workspace.importance),
+        contributions=pl.read_parquet(workspace.contributions),
+        evaluation={
+            path.stem: pl.read_parquet(path) for path in sorted(workspace.evaluation.glob("*.parquet"))
+        },
+        metrics=_read_json(workspace.metrics),
+        rules=_rules(config),
+        lineage=lineage(config, verdicts, receipts, inputs),
+        crop_names=names,
+        quality_sample=pl.read_parquet(workspace.sample),
+        assessment=pl.read_parquet(workspace.assessment) if workspace.assessment.is_file() else None,
+        previous=_previous(config),
+    )
+
+
+def _previous(config: RunConfig) -> RunTables | None:
+    """Return what drift is measured against: last season's run, where the config names one."""
+    if config.previous is None:
+        return None
+    before = Workspace(config.previous)
+    if not before.manifest.is_file():
+        raise StageError(f"previous: {config.previous} holds no finished run; name its output folder.")
+    manifest = _read_json(before.manifest)
+    return RunTables(
+        name=manifest["name"],
+        season=manifest["config"]["season"]["year"],
+        declarations=read_declared(before),
+        verdicts=pl.read_parquet(before.verdicts),
+        parcels=pl.read_parquet(before.parcels),
+        series=read_series(before.series),
+        metrics=_read_json(before.metrics),
+    )
+
+
+def lineage(
+    config: RunConfig, verdicts: pl.DataFrame, receipts: list[Receipt], inputs: dict[str, str]
+) -> dict[str, Any]:
+    """Return where the verdicts come from: config, code, inputs, models and what each stage accounted for."""
+    models = {
+        name: digest for receipt in receipts for name, digest in receipt.outputs.items() if _is_model(name)
+    }
+    resolved = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return {
+        "config": resolved,
+        "seed": config.seed,
+        "versions": versions(),
+        "git_commit": git_commit(),
+        "model_id": verdicts["model_id"][0] if len(verdicts) else None,
+        "inputs": [{"path": name, "sha256": digest} for name, digest in inputs.items()],
+        "models": [{"path": name, "sha256": digest} for name, digest in models.items()],
+        "stages": [
+            {**vars(tally), "set_aside": dict(tally.set_aside)}
+            for receipt in receipts
+            for tally in receipt.tallies
+        ],
+        "folds": next((receipt.facts for receipt in receipts if receipt.stage == "train"), {}),
+        "manifest_sha256": UNSEALED,
+    }
+
+
+def input_hashes(config: RunConfig, workspace: Workspace) -> dict[str, str]:
+    """Return path -> SHA-256 of everything that was read; files behind a URL are not hashed."""
+    made = read_receipt(workspace, "synthesise") if config.simulate is not None else None
+    region = dict(made.outputs) if made else {}
+    options = declaration_options(config, workspace)
+    named: list[str | Path | None] = [
+        options.path,
+        *options.crops.tables,
+        options.crops.groups,
+        config.judge.schemes,
+        config.imagery.catalog,
+    ]
+    named += [config.weather, config.soil, config.elevation, *_local_assets(workspace)]
+    named += transferred_files(config.train.transfer)
+    named += [file for path in config.rasters.values() for file in rasters_in(path)]
+    files = sorted({Path(name).absolute() for name in named if name and not is_remote(str(name))})
+    inside = (workspace.folder / "region").absolute()
+    outside = [path for path in files if path.is_file() and not (region and path.is_relative_to(inside))]
+    return {**region, **{_named(path): sha256(path) for path in outside}}
+
+
+def _named(path: Path) -> str:
+    """Return a path as it is named in the manifest: relative to the working folder where it lies below it."""
+    here = Path.cwd()
+    return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.as_posix()
+
+
+def _local_assets(workspace: Workspace) -> list[str]:
+    hrefs = pl.read_parquet(workspace.acquisitions)["assets"].explode().struct.field("href").unique().sort()
+    return [href for href in hrefs if not is_remote(href) and not href.startswith(("s3://", "/vsi"))]
+
+
+def _rules(config: RunConfig) -> dict[str, Any]:
+    return {
+        **config.judge.model_dump(mode="json"),
+        "schemes": read_schemes(config.judge.schemes).model_dump(mode="json"),
+    }
+
+
+def _is_model(name: str) -> bool:
+    return name.startswith(("models/", "clear/"))
+
+
+def _read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))

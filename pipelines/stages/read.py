@@ -1,0 +1,85 @@
+"""Declarations and catalog become two tables, before any pixel is read."""
+
+from pathlib import Path
+
+import geopandas as gpd
+import shapely
+
+from features.catalog.reader import ImageryOptions, read_acquisitions
+from features.declarations.pseudonym import holding_key
+from features.declarations.reader import DeclarationOptions, read_declarations
+from features.errors import DeclarationError
+from features.files import atomic_path
+from pipelines.config import RunConfig
+from pipelines.record.stage import Outcome, Progress, Stage
+from pipelines.tables import write_table
+from pipelines.workspace import Workspace
+
+HOLDING_KEY = ".holding_key"
+Bounds = tuple[float, float, float, float]
+
+
+def stage(simulated: bool) -> Stage:
+    """Return the stage; where the region is simulated it follows `synthesise`."""
+    return Stage(
+        "read", ("features",), ("declarations", "imagery"), ("synthesise",) if simulated else (), run, _inputs
+    )
+
+
+def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
+    """Write `declarations.parquet`, the geometry checks and `acquisitions.parquet`."""
+    options = declaration_options(config, workspace)
+    declarations, parcels, checks = read_declarations(
+        options, config.season.year, holding_key(workspace.folder / HOLDING_KEY)
+    )
+    progress(1, 2)
+    imagery = imagery_options(config, workspace)
+    acquisitions, items = read_acquisitions(
+        imagery, bounds_of(declarations), config.season.start, config.season.end
+    )
+    with atomic_path(workspace.declarations) as partial:
+        declarations.to_parquet(partial)
+    write_table(checks, workspace.table("geometry_checks"))
+    write_table(acquisitions, workspace.acquisitions)
+    progress(2, 2)
+    outputs = [workspace.declarations, workspace.table("geometry_checks"), workspace.acquisitions]
+    return Outcome(outputs, [parcels, items])
+
+
+def declaration_options(config: RunConfig, workspace: Workspace) -> DeclarationOptions:
+    """Return where the declarations are: a simulated region's lie in the run's own folder."""
+    options = config.declarations
+    if config.simulate is None:
+        return options
+    crops = options.crops.model_copy(update={"tables": (workspace.region / "crops.csv",)})
+    return options.model_copy(update={"path": str(workspace.region / "declarations.gpkg"), "crops": crops})
+
+
+def imagery_options(config: RunConfig, workspace: Workspace) -> ImageryOptions:
+    """Return where the imagery is: a simulated region's lies in the run's own folder."""
+    if config.simulate is None:
+        return config.imagery
+    return config.imagery.model_copy(update={"catalog": str(workspace.region / "catalog" / "catalog.json")})
+
+
+def _inputs(config: RunConfig, workspace: Workspace) -> list[Path]:
+    crops = config.declarations.crops
+    named: list[str | Path] = [config.declarations.path, config.imagery.catalog, *crops.tables, crops.groups]
+    return [Path(name) for name in named if name]
+
+
+def bounds_of(declarations: gpd.GeoDataFrame) -> Bounds:
+    """Return west, south, east, north of all usable parcels, degrees.
+
+    Raises
+    ------
+    DeclarationError
+        Where no parcel has a usable geometry.
+    """
+    usable = declarations[~declarations.geometry.is_empty]
+    if usable.empty:
+        raise DeclarationError("No parcel has a usable geometry; check the file and its coordinate system.")
+    west, south, east, north = (
+        gpd.GeoSeries([shapely.box(*usable.total_bounds)], crs=usable.crs).to_crs(4326).total_bounds
+    )
+    return float(west), float(south), float(east), float(north)

@@ -1,0 +1,98 @@
+"""Series and declarations become out-of-fold probabilities, models and explanations."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from models.crops.fitting.options import TrainOptions
+from pipelines.config import RunConfig
+from pipelines.record.stage import Outcome, Progress, Stage
+from pipelines.tables import write_table
+from pipelines.workspace import Workspace
+
+FOLDS = "folds"
+
+
+def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
+    """Write probabilities, models and their bundle, importance and contributions."""
+    from models.crops.fitting.bundle import write_bundle
+    from models.crops.fitting.crossfit import cross_fit
+    from models.explanation.explain import explain
+    from models.folds import plan_folds
+    from pipelines.inputs.model_series import learning_set, starting_bundle
+
+    start = starting_bundle(config.train.transfer)
+    options = config.train if start is None else config.train.model_copy(update={"models": start.models})
+    _bring_up(options)
+    learnt, folds = learning_set(options, workspace), config.folds
+    plan = plan_folds(learnt.declarations, folds.count, config.seed, folds.by, folds.block_metres)
+    classes = learnt.declarations["crop_class"]
+    every = classes.astype(object).where(classes.notna(), None).tolist()
+    together = cross_fit(learnt.series, every, plan.fold, options, workspace.models, progress, start)
+    own = slice(0, learnt.own)
+    series, y = learnt.series.isel(parcel=own), every[own]
+    parcel_ids = learnt.declarations["parcel_id"].tolist()[own]
+    fitted = together.only(parcel_ids)
+    importance, contributions = explain(fitted, series, y, options.explanation, threads=options.threads)
+    declared = pl.DataFrame(
+        {"parcel_id": learnt.declarations["parcel_id"].tolist(), "crop_class": every},
+        schema={"parcel_id": pl.String, "crop_class": pl.String},
+    )
+    write_bundle(
+        workspace.models, options, together.models, together.weights, together.probabilities, declared
+    )
+    tables = {
+        workspace.probabilities: fitted.probabilities,
+        workspace.inner: fitted.inner,
+        workspace.importance: importance,
+        workspace.contributions: contributions,
+        workspace.table("ensemble_weights"): fitted.weights,
+        workspace.table("classes"): fitted.classes,
+        workspace.table("timing"): fitted.timing,
+        workspace.table("suspects"): fitted.suspects,
+        workspace.table(FOLDS): _folds_table(parcel_ids, plan.fold[own], plan.group[own]),
+    }
+    if options.ablation:
+        from models.explanation.ablation import ablation
+
+        tables[workspace.table("ablation")] = ablation(series, y, plan.fold[own], plan.group[own], options)
+    for path, table in tables.items():
+        write_table(table, path)
+    facts: dict[str, Any] = {
+        "folds_by": plan.by,
+        "block_metres": plan.block_metres,
+        "folds_note": plan.note,
+        "groups": plan.n_groups,
+    }
+    if config.train.transfer.runs:
+        facts |= {
+            "learnt_from": len(learnt.declarations),
+            "transfer": config.train.transfer.use,
+            "runs": [run.name for run in config.train.transfer.runs],
+        }
+    return Outcome([*tables, workspace.models], [fitted.tally], facts)
+
+
+def _bring_up(options: TrainOptions) -> None:
+    from models.backend import bring_up
+    from models.crops.estimators.by_name import FAMILIES
+
+    if any(options.kind(name) not in FAMILIES for name in options.models):
+        bring_up()
+
+
+def _folds_table(parcel_ids: list[str], fold: np.ndarray, group: np.ndarray) -> pl.DataFrame:
+    return pl.DataFrame(
+        {"parcel_id": parcel_ids, "fold": fold.astype(np.int32), "group": group.astype(np.int32)}
+    )
+
+
+def _external(config: RunConfig, workspace: Workspace) -> list[Path]:
+    from pipelines.inputs.model_series import transferred_files
+
+    return transferred_files(config.train.transfer)
+
+
+STAGE = Stage("train", ("features", "models"), ("folds", "train"), ("read", "fill"), run, _external)

@@ -1,0 +1,200 @@
+"""Verdicts for other programs: GeoPackage, GeoParquet (fiboa's names too), CSV and the European tables."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import geopandas as gpd
+import polars as pl
+import pyogrio
+
+from features.files import atomic_path
+from features.schema import VERDICTS, check_table
+from models.evaluation.field_results import FIELD_COLUMNS
+from reports.exports.neutral import neutral_table
+
+# a GeoPackage stores when it was written: a fixed date keeps equal runs equal to the byte
+FIXED_DATE = "2000-01-01T00:00:00.000Z"
+LIST_SEPARATOR = "; "
+FIBOA = {
+    "fiboa_version": "0.2.0",
+    "fiboa_extensions": [
+        "https://fiboa.github.io/crop-extension/v0.1.0/schema.yaml",
+        "https://fiboa.github.io/hcat-extension/v0.2.0/schema.yaml",
+    ],
+}
+UNKNOWN_CODE_LIST = "https://example.org/unpublished-code-list"
+
+
+def write_exports(
+    verdicts: pl.DataFrame,
+    declarations: gpd.GeoDataFrame,
+    folder: Path,
+    *,
+    crop_names: Mapping[str, str] | None = None,
+    code_list: str = UNKNOWN_CODE_LIST,
+    agency: str = "",
+) -> list[Path]:
+    """Write every export, each atomically; equal runs give equal bytes.
+
+    Parameters
+    ----------
+    verdicts
+        Schema `VERDICTS`.
+    declarations
+        `DECLARATION_COLUMNS`; one row for each verdict.
+    crop_names
+        National code to the agency's name.
+    code_list
+        URI of the national code list, which fiboa's crop extension asks for.
+    agency
+        Code of the paying agency in the European tables (`gsa_code`).
+
+    Returns
+    -------
+    list[Path]
+        `verdicts.gpkg`, `verdicts.csv`, and under `exports/` `verdicts.geoparquet`, `fields_fiboa.parquet`,
+        `gsa_population.gpkg`, `gsa_ua_claimed.csv`.
+    """
+    verdicts = check_table(verdicts, VERDICTS, "The verdicts")
+    parcels = _joined(_flat(verdicts), declarations)
+    more = folder / "exports"
+    return [
+        _write(folder / "verdicts.gpkg", lambda path: _geopackage(parcels, path, "verdicts")),
+        _write(folder / "verdicts.csv", lambda path: _csv(_plain(parcels), path)),
+        _write(more / "verdicts.geoparquet", lambda path: _geoparquet(parcels, path)),
+        _write(
+            more / "fields_fiboa.parquet", lambda path: _fiboa(parcels, path, crop_names or {}, code_list)
+        ),
+        _write(
+            more / "gsa_population.gpkg",
+            lambda path: _geopackage(_population(declarations, agency), path, "gsa_population"),
+        ),
+        _write(more / "gsa_ua_claimed.csv", lambda path: _csv(_claimed(declarations, agency), path)),
+    ]
+
+
+def _write(path: Path, write: Callable[[Path], None]) -> Path:
+    with atomic_path(path) as partial:
+        write(partial)
+    return path
+
+
+def _flat(verdicts: pl.DataFrame) -> pl.DataFrame:
+    """Turn the lists into text: `winter_wheat 0.81; winter_rye 0.12`."""
+    share = pl.element().struct.field("probability").cast(pl.Float64).round(3).cast(pl.String)
+    ranked = pl.concat_str(pl.element().struct.field("crop_class"), pl.lit(" "), share)
+    return verdicts.with_columns(
+        top3=pl.col("top3").list.eval(ranked).list.join(LIST_SEPARATOR),
+        prediction_set=pl.col("prediction_set").list.join(LIST_SEPARATOR),
+    )
+
+
+def _joined(verdicts: pl.DataFrame, declarations: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Add geometry and what the officer filters by; holdings stay out."""
+    kept = declarations[["parcel_id", "declared_second", "hcat_code", "intervention", "region", "geometry"]]
+    table = verdicts.to_pandas().merge(kept, on="parcel_id", how="left", validate="1:1")
+    frame = gpd.GeoDataFrame(table, geometry="geometry", crs=declarations.crs)
+    texts = [name for name in frame.columns if frame[name].dtype == object and name != "geometry"]
+    return frame.astype(dict.fromkeys(texts, "string"))
+
+
+def _plain(parcels: gpd.GeoDataFrame) -> pl.DataFrame:
+    table: pl.DataFrame = pl.from_pandas(parcels.drop(columns="geometry"))
+    return table
+
+
+def _csv(table: pl.DataFrame, path: Path) -> None:
+    neutral_table(table).write_csv(path, float_precision=6)
+
+
+def _geopackage(frame: gpd.GeoDataFrame, path: Path, layer: str) -> None:
+    with _fixed_date():
+        frame.to_file(path, driver="GPKG", layer=layer, engine="pyogrio", promote_to_multi=True)
+
+
+@contextmanager
+def _fixed_date() -> Iterator[None]:
+    before = pyogrio.get_gdal_config_option("OGR_CURRENT_DATE")
+    pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": FIXED_DATE})
+    try:
+        yield
+    finally:
+        pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": before})
+
+
+def _geoparquet(frame: gpd.GeoDataFrame, path: Path) -> None:
+    frame.to_parquet(path, index=False, compression="zstd", write_covering_bbox=True)
+
+
+def _fiboa(parcels: gpd.GeoDataFrame, path: Path, crop_names: Mapping[str, str], code_list: str) -> None:
+    """Write the fields that fiboa's core, crop and HCAT extensions name; `area` in hectares.
+
+    fiboa wants a geometry and a code: parcels without one are in the other exports.
+    """
+    from pyarrow import parquet
+
+    whole = parcels[~parcels.geometry.is_empty & parcels["declared"].notna()]
+    fields = gpd.GeoDataFrame(
+        {
+            "id": whole["parcel_id"],
+            "area": whole["area_ha"],
+            "crop:code_list": code_list,
+            "crop:code": whole["declared"],
+            "crop:name": whole["declared"].map(crop_names).astype("string"),
+            "hcat:code": whole["hcat_code"].astype("Int64").astype("UInt32"),
+            "cropcheck:verdict": whole["verdict"],
+            "cropcheck:reason": whole["reason"],
+            "cropcheck:probability": whole["probability"],
+        },
+        geometry=whole.geometry,
+    )
+    _geoparquet(fields, path)
+    table = parquet.read_table(path)
+    collection = json.dumps(FIBOA, sort_keys=True)
+    parquet.write_table(
+        table.replace_schema_metadata({**table.schema.metadata, b"fiboa": collection.encode()}),
+        path,
+        compression="zstd",
+    )
+
+
+def _population(declarations: gpd.GeoDataFrame, agency: str) -> gpd.GeoDataFrame:
+    """Return `gsa_population` of the IACS quality assessment data exchange (JRC, November 2023)."""
+    frame = gpd.GeoDataFrame(
+        {
+            "gsa_code": agency,
+            "gsa_par_id": declarations["parcel_id"],
+            "gsa_hol_id": declarations["holding_id"],
+            "gsa_col_id": None,
+            "main_crop": declarations["declared"],
+            "catch_crop": declarations["declared_second"],
+            "organic": None,
+        },
+        geometry=declarations.geometry,
+    )
+    texts = [name for name in frame.columns if name != "geometry"]
+    return frame.astype(dict.fromkeys(texts, "string")).to_crs("EPSG:4326")
+
+
+def _claimed(declarations: gpd.GeoDataFrame, agency: str) -> pl.DataFrame:
+    """Return `gsa_ua_claimed` of the same exchange: parcels with an intervention and a claimed area."""
+    table = pl.DataFrame(
+        {
+            "gsa_code": [agency] * len(declarations),
+            "gsa_par_id": declarations["parcel_id"].to_list(),
+            "ua": declarations["intervention"].to_list(),
+            "claim_area": declarations["claimed_area_ha"].to_numpy(),
+        },
+        schema_overrides={"gsa_par_id": pl.String, "ua": pl.String},
+    )
+    return table.filter(pl.col("ua").is_not_null() & pl.col("claim_area").is_not_nan())
+
+
+def write_sample(sample: pl.DataFrame, path: Path) -> Path:
+    """Write the quality sample (`models.evaluation.quality_sample.SAMPLE`) with empty columns for the field
+    result.
+    """
+    empty = [pl.lit(None, pl.String).alias(name) for name in FIELD_COLUMNS]
+    return _write(path, lambda partial: _csv(sample.with_columns(empty), partial))

@@ -1,0 +1,1 @@
+"""The three pages: officer, analyst and auditor."""

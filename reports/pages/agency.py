@@ -1,0 +1,200 @@
+"""The officer's page: what was found, where, and which parcels to follow up."""
+
+import math
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import polars as pl
+
+from features.files import write_text
+from features.schema import VERDICTS_OF
+from reports.embed import clean, embed_json, render, rounded
+from reports.maps import encode_outlines, tiles
+from reports.options import PublishOptions
+from reports.page import frame
+from reports.pages.summary import Row, group, split
+from reports.run import RunTables
+from reports.translation import Text, translation
+
+EXPORTS = (
+    "verdicts.gpkg",
+    "verdicts.csv",
+    "quality_sample.csv",
+    "exports/verdicts.geoparquet",
+    "exports/fields_fiboa.parquet",
+    "exports/gsa_population.gpkg",
+    "exports/gsa_ua_claimed.csv",
+    "exports/quality_sample.csv",
+)
+SCRIPTS = ["common.js", "map.js", "agency.js"]
+
+
+def write_agency(run: RunTables, out: Path, options: PublishOptions, listed: pl.DataFrame) -> list[Path]:
+    """Write `agency.html`, and its map's parts where one file would grow beyond its limit.
+
+    Parameters
+    ----------
+    listed
+        The follow-up list of `reports.pages.follow_up.candidates`.
+    """
+    text = translation(options.language)
+    table = run.table.join(listed.select("parcel_id", "sheet"), on="parcel_id", how="left").sort("parcel_id")
+    data = _data(run, table, options, text)
+    parts = math.ceil(len(embed_json(data)) / (options.page_limit_mb * 1e6 * 0.9))
+    context = _context(run, out, options, text)
+    if parts <= 1:
+        data["list"] = _list(listed, table)
+        return [_write(out / "agency.html", context, data)]
+    inside = table.filter(pl.col("parcel_id").is_in(listed["parcel_id"].implode()))
+    shares = _parts(run, table, parts)
+    written = []
+    for number, part in enumerate(shares):
+        part_data = _data(run, part, options, text)
+        written.append(_write_part(out / part_name(number), part_data, number, len(shares), context))
+    data = {
+        **_data(run, inside, options, text),
+        "list": _list(listed, inside),
+        "parts": _frames(run, shares),
+    }
+    return [_write(out / "agency.html", context, data), *written]
+
+
+def part_name(number: int) -> str:
+    """Return the file name of a part of the map, counted from 0."""
+    return f"agency-map-{number + 1:02d}.html"
+
+
+def _write(path: Path, context: Mapping[str, Any], data: Mapping[str, Any]) -> Path:
+    return write_text(
+        path,
+        render(
+            "agency.html.j2", SCRIPTS, {**context, "data": embed_json(data), "parts": data.get("parts", [])}
+        ),
+    )
+
+
+def _write_part(
+    path: Path, data: Mapping[str, Any], number: int, of: int, context: Mapping[str, Any]
+) -> Path:
+    names = [part_name(k) for k in range(of)]
+    values = {**context, "data": embed_json(data), "number": number + 1, "of": of, "names": names}
+    return write_text(path, render("agency_part.html.j2", SCRIPTS, values))
+
+
+def _parts(run: RunTables, table: pl.DataFrame, count: int) -> list[pl.DataFrame]:
+    labels = tiles(_geometry(run, table), count)
+    return [table.filter(pl.Series(labels == label)) for label in range(labels.max() + 1)]
+
+
+def _frames(run: RunTables, parts: list[pl.DataFrame]) -> list[dict[str, Any]]:
+    """Return name, bounds and number of parcels of every part."""
+    boxes = [_geometry(run, part).total_bounds for part in parts]
+    return [
+        {"file": part_name(k), "box": [rounded(v, 1) for v in box], "parcels": len(part)}
+        for k, (box, part) in enumerate(zip(boxes, parts, strict=True))
+    ]
+
+
+def _geometry(run: RunTables, table: pl.DataFrame) -> gpd.GeoSeries:
+    return run.declarations.set_index("parcel_id").geometry.loc[table["parcel_id"].to_list()]
+
+
+def _context(run: RunTables, out: Path, options: PublishOptions, text: Text) -> dict[str, Any]:
+    table, absent = run.table, text("agency.absent")
+    groups = {
+        "reason": group(table, "reason", lambda code: text.get(f"reason.{code}", clean(code)), absent),
+        "crop": group(table, "declared", lambda code: clean(run.crop(code)), absent),
+        "intervention": group(table, "intervention", clean, absent),
+        "region": group(table, "region", clean, absent),
+    }
+    return {
+        **frame(run, options, "agency.html", text),
+        "total": split(table),
+        "groups": groups,
+        "default_rate": options.list_rate,
+        "rate_limit": options.list_rate_limit,
+        "sample": _sample(run),
+        "assessment": [] if run.assessment is None else run.assessment.to_dicts(),
+        "exports": _exports(run, out, text),
+        "parts": [],
+    }
+
+
+def _exports(run: RunTables, out: Path, text: Text) -> list[dict[str, str]]:
+    """Return the files beside the reports for the officer: those of the lineage, else those found."""
+    named = run.lineage.get("exports")
+    if named is not None:
+        return [{key: clean(value) for key, value in export.items()} for export in named]
+    files = [(path, path.rsplit("/", 1)[-1].replace(".", "_")) for path in EXPORTS]
+    return [
+        {"path": path, "title": text(f"file.{key}")} for path, key in files if (out.parent / path).is_file()
+    ]
+
+
+def _sample(run: RunTables) -> list[Row]:
+    """Return the quality sample by stratum."""
+    if run.quality_sample is None or not len(run.quality_sample):
+        return []
+    strata = run.quality_sample.select("parcel_id", "stratum")
+    return group(run.table.join(strata, on="parcel_id", how="inner"), "stratum", clean, "–")
+
+
+def _codes(values: Iterable[str | None], names: list[str]) -> list[int]:
+    """Return each value's place in `names`, which grows; -1 for a missing value."""
+    places = {name: k for k, name in enumerate(names)}
+    found = []
+    for value in values:
+        if value is not None and value not in places:
+            places[value] = len(names)
+            names.append(value)
+        found.append(-1 if value is None else places[value])
+    return found
+
+
+def _data(run: RunTables, table: pl.DataFrame, options: PublishOptions, text: Text) -> dict[str, Any]:
+    """Return what the map and the list need of `table`'s parcels, as columns."""
+    names: dict[str, list[str]] = {"v": [*VERDICTS_OF], **{key: [] for key in "rcpgi"}}
+    outlines = encode_outlines(_geometry(run, table), options.map_tolerance_m)
+    columns: dict[str, list[Any]] = {
+        "id": [clean(value) for value in table["parcel_id"]],
+        "v": _codes(table["verdict"], names["v"]),
+        "r": _codes(table["reason"], names["r"]),
+        "c": _codes(table["declared"], names["c"]),
+        "p": _codes(table["predicted"], names["p"]),
+        "g": _codes(table["region"], names["g"]),
+        "i": _codes(table["intervention"], names["i"]),
+        "f": _scaled(table["probability"], 10_000),
+        "a": _scaled(table["area_ha"], 100),
+    }
+    if options.show_holdings:
+        columns["h"] = [None if value is None else clean(value) for value in table["holding_id"]]
+    return {
+        "names": {
+            "v": names["v"],
+            "verdict": [text(f"verdict.{name}") for name in names["v"]],
+            "r": [text.get(f"reason.{name}", clean(name)) for name in names["r"]],
+            "c": [clean(run.crop(name)) for name in names["c"]],
+            "p": [clean(run.class_name(name)) for name in names["p"]],
+            "g": [clean(name) for name in names["g"]],
+            "i": [clean(name) for name in names["i"]],
+        },
+        "grid": [outlines.x, outlines.y, outlines.step],
+        "outlines": outlines.code,
+        "parcels": columns,
+        "sheets": {str(k): name for k, name in enumerate(table["sheet"]) if name is not None},
+    }
+
+
+def _scaled(values: pl.Series, factor: int) -> list[int]:
+    """Return values times `factor` as whole numbers, -1 where unknown (never shown so)."""
+    return [-1 if value is None or math.isnan(value) else round(value * factor) for value in values.to_list()]
+
+
+def _list(listed: pl.DataFrame, table: pl.DataFrame) -> dict[str, list[Any]]:
+    places = {parcel_id: k for k, parcel_id in enumerate(table["parcel_id"])}
+    return {
+        "at": [places[name] for name in listed["parcel_id"]],
+        "q": [rounded(value) for value in listed["q_value"]],
+    }

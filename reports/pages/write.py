@@ -1,0 +1,53 @@
+"""The three pages and the parcel sheets of a run, written from its stored tables."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from reports.options import PublishOptions
+from reports.pages.agency import write_agency
+from reports.pages.analyst import write_analyst
+from reports.pages.auditor import write_auditor
+from reports.pages.follow_up import candidates
+from reports.run import RunTables
+from reports.sheet.sheets import write_sheets
+
+log = logging.getLogger(__name__)
+PAGES = 3
+Progress = Callable[[int, int], None]
+
+
+def write_reports(
+    run: RunTables, out: Path, options: PublishOptions, progress: Progress | None = None
+) -> list[Path]:
+    """Write `agency.html`, `analyst.html`, `auditor.html` and `parcels/<id>.html` under `out`.
+
+    The same run and options give the same bytes.
+
+    Parameters
+    ----------
+    progress
+        Called with (files written, files to write).
+
+    Returns
+    -------
+    list[Path]
+        Every file written, in order.
+    """
+    listed = candidates(run, options)
+    total = int(listed["sheet"].is_not_null().sum()) + PAGES
+    report = progress or (lambda done, of: None)
+    sheets = write_sheets(run, out, options, listed, lambda done, of: report(done, total))
+    pages = write_agency(run, out, options, listed)
+    pages += [write_analyst(run, out, options, listed), write_auditor(run, out, options)]
+    report(total, total)
+    _sweep(out, {*pages, *sheets})
+    log.info("%d pages and %d parcel sheets in %s", len(pages), len(sheets), out)
+    return [*pages, *sheets]
+
+
+def _sweep(out: Path, written: set[Path]) -> None:
+    """Remove sheets and map parts that an earlier run left and this one did not write."""
+    for path in [*out.glob("parcels/*.html"), *out.glob("agency-map-*.html")]:
+        if path not in written:
+            path.unlink()

@@ -1,0 +1,1 @@
+"""The sheet of a parcel: pictures, season, reasons."""

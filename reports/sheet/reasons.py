@@ -1,0 +1,105 @@
+"""The (feature, date) groups that weighed most for a parcel, in plain words and as a small chart."""
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import polars as pl
+from markupsafe import Markup
+
+from reports.run import RunTables
+from reports.sheet.season import Season
+from reports.svg import Plot
+from reports.translation import Text
+from reports.words import feature_words, step_words
+
+MOST = 5
+
+
+@dataclass(frozen=True)
+class Weight:
+    """One group: how far it pushes towards the predicted class (positive) or the declared one (negative)."""
+
+    feature: str
+    day: date | None
+    push: float
+
+
+@dataclass(frozen=True)
+class Crop:
+    """A declared crop: its modelling class, and the name to print."""
+
+    crop_class: str | None
+    name: str
+
+
+def weights_of(run: RunTables) -> dict[str, list[Weight]]:
+    """Return every parcel's groups by size of their push: to the predicted class less to the declared one."""
+    if run.contributions is None or not len(run.contributions):
+        return {}
+    classes = run.verdicts.select("parcel_id", declared="crop_class", predicted="predicted")
+    rows = run.contributions.join(classes, on="parcel_id", how="inner")
+    sign = (pl.col("crop_class") == pl.col("predicted")).cast(pl.Float64) - (
+        (pl.col("crop_class") == pl.col("declared")) & (pl.col("declared") != pl.col("predicted"))
+    ).cast(pl.Float64)
+    pushes = rows.group_by("parcel_id", "feature", "time", maintain_order=True).agg(
+        push=(sign * pl.col("contribution")).sum()
+    )
+    pushes = pushes.sort(
+        [pl.col("parcel_id"), pl.col("push").abs(), pl.col("feature"), pl.col("time")],
+        descending=[False, True, False, False],
+    )
+    found: dict[str, list[Weight]] = {}
+    for parcel, feature, day, push in pushes.select("parcel_id", "feature", "time", "push").iter_rows():
+        found.setdefault(parcel, []).append(Weight(feature, day, push))
+    return found
+
+
+def in_words(weight: Weight, season: Season, place: int | None, crop: Crop, text: Text) -> tuple[str, str]:
+    """Return what a group is (`Greenness (NDVI), 11–20 May`) and how the parcel differs there from its crop.
+
+    Parameters
+    ----------
+    place
+        The parcel's place in the series; None where it has none.
+    """
+    name = feature_words(weight.feature, text)
+    if weight.day is None:
+        return name, ""
+    days = step_words(weight.day, _following(season, weight.day), text)
+    return text("sheet.group", feature=name, days=days), _against_usual(weight, season, place, crop, text)
+
+
+def _following(season: Season, day: date) -> date | None:
+    later = [other for other in (season.days if season.series is not None else []) if other > day]
+    return later[0] if later else None
+
+
+def _against_usual(weight: Weight, season: Season, place: int | None, crop: Crop, text: Text) -> str:
+    if (
+        place is None
+        or season.series is None
+        or weight.feature not in season.features
+        or weight.day not in season.days
+    ):
+        return ""
+    k, step = season.features.index(weight.feature), season.days.index(weight.day)
+    usual, value = season.range_of(crop.crop_class, weight.feature), season.value[place, step, k]
+    if usual is None or not np.isfinite(value) or not np.isfinite(usual[:, step]).all():
+        return ""
+    where = "lower" if value < usual[0, step] else "higher" if value > usual[2, step] else "usual"
+    seen = "" if season.observed[place, step, k] else f" ({text('sheet.filled')})"
+    return text(f"sheet.{where}", crop=crop.name) + seen
+
+
+def bars(weights: list[Weight], text: Text) -> list[Markup]:
+    """Return a bar a push: to the right for the predicted class, to the left for the declared one."""
+    most = max((abs(weight.push) for weight in weights), default=1.0) or 1.0
+    return [_bar(weight.push / most, text) for weight in weights]
+
+
+def _bar(push: float, text: Text) -> Markup:
+    title = text("sheet.towards_likely" if push > 0 else "sheet.towards_declared")
+    plot = Plot(84, 14, (-1, 1), (-1, 1), title, left=1, right=1, top=0, bottom=0)
+    plot.box(min(0, push), max(0, push), -0.55, 0.55, "bar-predicted" if push > 0 else "bar-declared")
+    return plot.line([0, 0], [-1, 1], "axis").markup()

@@ -1,0 +1,239 @@
+"""The sheet of a parcel: one page to print, put in the file and show to the farmer."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from features.files import write_text
+from reports.embed import clean, render
+from reports.options import PublishOptions
+from reports.page import frame
+from reports.run import RunTables
+from reports.sheet import reasons
+from reports.sheet.pictures import Picture, read_pictures
+from reports.sheet.season import KINDS, Season
+from reports.translation import Text, translation
+from reports.words import sensor_of
+
+Progress = Callable[[int, int], None]
+SCENES_LISTED = 6
+
+
+@dataclass(frozen=True)
+class Materials:
+    """What all sheets of a run draw from, computed once."""
+
+    run: RunTables
+    options: PublishOptions
+    text: Text
+    season: Season
+    weights: Mapping[str, list[reasons.Weight]]
+    pictures: Mapping[str, list[Picture]]
+    names: Mapping[str, str]  # class to the national names of its crops
+
+
+def write_sheets(
+    run: RunTables, out: Path, options: PublishOptions, listed: pl.DataFrame, progress: Progress | None = None
+) -> list[Path]:
+    """Write `parcels/<id>.html` for every parcel of the follow-up list that has a `sheet` name.
+
+    Parameters
+    ----------
+    listed
+        The list of `reports.pages.follow_up.candidates`.
+    """
+    rows = listed.filter(pl.col("sheet").is_not_null()).to_dicts()
+    season, weights = Season(run), reasons.weights_of(run)
+    wanted = {
+        row["parcel_id"]: _dates(row["parcel_id"], season, weights, options.picture_dates) for row in rows
+    }
+    pictures = read_pictures(run, wanted, options.picture_margin_m) if options.pictures else {}
+    materials = Materials(
+        run, options, translation(options.language), season, weights, pictures, national_names(run)
+    )
+    written = []
+    for done, row in enumerate(rows):
+        page = render("sheet.html.j2", [], _context(row, materials))
+        written.append(write_text(out / "parcels" / row["sheet"], page))
+        if progress:
+            progress(done + 1, len(rows))
+    return written
+
+
+def national_names(run: RunTables) -> dict[str, str]:
+    """Return, per modelling class, the agency's names of its two commonest crops."""
+    known = run.verdicts.filter(pl.col("crop_class").is_not_null())
+    counts = (
+        known.group_by("crop_class", "declared")
+        .len()
+        .sort(["crop_class", "len", "declared"], descending=[False, True, False])
+    )
+    names: dict[str, list[str]] = {}
+    for crop_class, code in counts.select("crop_class", "declared").iter_rows():
+        names.setdefault(crop_class, []).append(clean(run.crop(code)))
+    return {
+        name: " / ".join(dict.fromkeys(crops[:2])) + (" …" if len(crops) > 2 else "")
+        for name, crops in names.items()
+    }
+
+
+def _dates(
+    parcel_id: str, season: Season, weights: Mapping[str, list[reasons.Weight]], count: int
+) -> list[date]:
+    """Return the steps to show: those whose optical groups weighed most, then others spread out."""
+    heavy = [
+        weight.day
+        for weight in weights.get(parcel_id, [])
+        if weight.day and sensor_of(weight.feature) == "s2"
+    ]
+    chosen: list[date] = []
+    for day in heavy:
+        if len(chosen) < count - 1 and all(abs((day - other).days) >= 15 for other in chosen):
+            chosen.append(day)
+    days = season.days if season.series is not None else []
+    far = sorted(
+        _spread(days, count), key=lambda day: -min((abs((day - other).days) for other in chosen), default=0)
+    )
+    return sorted((chosen + [day for day in far if day not in chosen])[:count])
+
+
+def _spread(days: list[date], count: int) -> list[date]:
+    places = np.linspace(0.15, 0.85, count) * (len(days) - 1)
+    return [days[round(place)] for place in places] if days else []
+
+
+def _context(row: Mapping[str, Any], materials: Materials) -> dict[str, Any]:
+    run, text, season = materials.run, materials.text, materials.season
+    place = season.parcels.get(row["parcel_id"]) if season.series is not None else None
+    declared = clean(run.crop(row["declared"])) or text("agency.absent")
+    context = {
+        **frame(run, materials.options, "", text, "../"),
+        "row": row,
+        "id": clean(row["parcel_id"]),
+        "declared": declared,
+        "predicted": _name(row["predicted"], materials),
+        "top3": [
+            (_name(top["crop_class"], materials), top["probability"], top["crop_class"] == row["crop_class"])
+            for top in row["top3"] or []
+        ],
+        "p_sentence": p_sentence(row["p_value"], declared, text),
+        "charts": _charts(row, place, materials),
+        "ranges": _ranges(row, declared, materials),
+        "pictures": materials.pictures.get(row["parcel_id"], []),
+        "seen_word": lambda picture: _seen(picture, text),
+        "advice": text.get(f"advice.{row['reason']}", text(f"advice.{row['verdict']}")),
+        "reason": text.get(f"reason.{row['reason']}", clean(row["reason"])),
+        "facts": _facts(row, materials),
+        "scenes": _scenes(run, materials.pictures.get(row["parcel_id"], [])),
+        "manifest": clean(run.lineage.get("manifest_sha256") or text("sheet.manifest_later")),
+    }
+    return {**context, **_weights(row, place, declared, materials)}
+
+
+def _name(crop_class: str | None, materials: Materials) -> str:
+    """Return the national names of a class; the class's own where nobody declared it."""
+    return materials.names.get(crop_class or "") or clean(materials.run.class_name(crop_class)) or "–"
+
+
+def p_sentence(p_value: float | None, crop: str, text: Text) -> str:
+    """Return what the p-value means in one plain sentence.
+
+    Examples
+    --------
+    >>> print(p_sentence(0.021, "maize", translation("en")))
+    Of 1,000 parcels that really grow what was declared (maize), about 21 look at least this unusual.
+    """
+    if p_value is None or not np.isfinite(p_value):
+        return text("sheet.p_none")
+    if p_value < 0.0015:
+        return text("sheet.p_rare", crop=crop)
+    of, n = (1000, round(1000 * p_value)) if p_value < 0.05 else (100, round(100 * p_value))
+    return text("sheet.p", of=text.number(of), n=text.number(n), crop=crop)
+
+
+def _charts(row: Mapping[str, Any], place: int | None, materials: Materials) -> list[tuple[str, Any]]:
+    """Return (title, figure or None) for NDVI, VH and coherence."""
+    text, season = materials.text, materials.season
+    found = []
+    for kind in KINDS:
+        feature = season.feature_of(kind, place) if place is not None else None
+        drawn = (
+            season.chart(place, feature, row["crop_class"], row["predicted"], text)
+            if feature and place is not None
+            else None
+        )
+        orbit = feature.rsplit("_r", 1)[1].lstrip("0") if feature and "_r" in feature else None
+        title = text(f"chart.{kind}") + (f", {text('chart.orbit', orbit=orbit)}" if orbit else "")
+        found.append((title, drawn))
+    return found
+
+
+def _ranges(row: Mapping[str, Any], declared: str, materials: Materials) -> list[tuple[str, str, bool]]:
+    """Return (kind, crop, whether it has a usual range) of the declared and the predicted class."""
+    season = materials.season
+    pairs = [
+        ("declared", declared, row["crop_class"]),
+        ("predicted", _name(row["predicted"], materials), row["predicted"]),
+    ]
+    pairs = pairs[:1] if row["predicted"] in (None, row["crop_class"]) else pairs
+    if season.series is None:
+        return []
+    return [
+        (kind, crop, any(season.range_of(name, f) is not None for f in season.features))
+        for kind, crop, name in pairs
+    ]
+
+
+def _seen(picture: Picture, text: Text) -> str:
+    """Return how much of the parcel the picture saw, and for which date it stands."""
+    if picture.stands_for is not None:
+        share = text.percent(picture.clear_share, 0)
+        return text("sheet.seen_instead", share=share, day=text.day(picture.stands_for))
+    if not np.isfinite(picture.clear_share):
+        return text("sheet.seen_unknown")
+    key = (
+        "sheet.seen_clear"
+        if picture.clear_share >= 0.9
+        else "sheet.seen_part"
+        if picture.clear_share >= 0.1
+        else "sheet.seen_not"
+    )
+    return text(key, share=text.percent(picture.clear_share, 0))
+
+
+def _facts(row: Mapping[str, Any], materials: Materials) -> list[tuple[str, str]]:
+    text, options = materials.text, materials.options
+    facts = [
+        ("area", f"{text.number(row['area_ha'], 2)} ha"),
+        ("region", clean(row["region"] or "–")),
+        ("intervention", clean(row["intervention"] or "–")),
+        ("observations", text.number(row["n_observations"])),
+        ("filled_share", text.percent(row["filled_share"], 0)),
+        ("pixels", text.number(row["full_pixels"])),
+        ("lost", text.percent(row["buffer_loss"], 0)),
+        ("rate", text.percent(row["q_value"])),
+    ]
+    if options.show_holdings:
+        facts.insert(1, ("holding", clean(row["holding_id"] or "–")))
+    return [(text(f"fact.{name}"), value) for name, value in facts]
+
+
+def _weights(
+    row: Mapping[str, Any], place: int | None, declared: str, materials: Materials
+) -> dict[str, Any]:
+    weights = materials.weights.get(row["parcel_id"], [])[: reasons.MOST]
+    crop = reasons.Crop(row["crop_class"], declared)
+    words = [reasons.in_words(weight, materials.season, place, crop, materials.text) for weight in weights]
+    bars = reasons.bars(weights, materials.text)
+    return {"weights": [(*word, bar) for word, bar in zip(words, bars, strict=True)]}
+
+
+def _scenes(run: RunTables, pictures: list[Picture]) -> tuple[list[str], int]:
+    """Return the scenes pictured and how many further ones the verdict rests on."""
+    shown = [clean(picture.item_id) for picture in pictures][:SCENES_LISTED]
+    return shown, max(0, len(run.acquisitions) - len(shown))

@@ -1,0 +1,155 @@
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import shapely
+
+from features.accounting import Tally
+from features.errors import ImageryError
+from features.extraction.extract import extract, read_set_aside
+from features.extraction.observations import read_observations
+from features.extraction.options import ExtractOptions
+from features.imagery.pixels import MaskOptions
+from features.schema import OBSERVATIONS, PARCELS, STATISTICS
+from tests.small_imagery import SIDE, all_clear, field, optical, parcels, radar, scene, table, write_tif
+
+OPTIONS = ExtractOptions(
+    optical=("B04", "B05", "ndvi"), radar=("s0vv_db", "ratio_db"), inner_buffer_m=0.0,
+    mask=MaskOptions(dilation_m=0.0),
+)  # fmt: skip
+
+
+def row(observations: pl.DataFrame, parcel: str, feature: str) -> dict[str, float]:
+    (found,) = observations.filter(pl.col("parcel_id") == parcel, pl.col("feature") == feature).to_dicts()
+    return found
+
+
+def test_bands_indices_and_masks_on_their_own_grids(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    bands, classes = scene(rng), all_clear()
+    classes[0:2, 0:3] = 9  # 40 m x 60 m of cloud in the corner
+    fields = parcels(field(0, 0, 100, 80), field(120, 40, 200, 200))
+    found, account = extract(
+        table(optical(tmp_path / "i", 0, bands, classes)), fields, OPTIONS, tmp_path / "o"
+    )
+    assert account == Tally("extract", "acquisitions", 1, 1, {})
+    observations = read_observations(tmp_path / "o")
+    assert observations.schema == OBSERVATIONS
+    assert found.schema == PARCELS
+    assert found["full_pixels"].to_list() == [80, 400]
+    red, nir = (bands[name] * 1e-4 - 0.1 for name in ("B04", "B08"))
+    seen = np.ones((8, 10), bool)
+    seen[:4, :6] = False
+    first = row(observations, "000000", "B04")
+    assert first["mean"] == pytest.approx(red[:8, :10][seen].mean(), rel=1e-6)
+    assert (first["pixel_count"], first["valid_share"]) == (56, pytest.approx(0.7))
+    second = row(observations, "000001", "ndvi")
+    ndvi = ((nir - red) / (nir + red))[4:24, 12:32]
+    assert second["mean"] == pytest.approx(ndvi.mean(), rel=1e-5)
+    assert [second[q] for q in ("p25", "median", "p75")] == pytest.approx(
+        np.quantile(ndvi, [0.25, 0.5, 0.75]), rel=1e-5
+    )
+    coarse = row(observations, "000001", "B05")
+    assert coarse["mean"] == pytest.approx((bands["B05"] * 1e-4 - 0.1)[2:12, 6:16].mean(), rel=1e-6)
+    assert coarse["pixel_count"] == 100
+
+
+def test_means_of_backscatter_are_taken_of_power(tmp_path: Path) -> None:
+    rng = np.random.default_rng(2)
+    power = {name: rng.gamma(4, 0.02, (SIDE, SIDE)).astype(np.float32) for name in ("vv", "vh")}
+    extract(table(radar(tmp_path / "i", 0, power)), parcels(field(0, 0, 300, 300)), OPTIONS, tmp_path / "o")
+    observations = read_observations(tmp_path / "o")
+    means = {name: power[name][:30, :30].mean() for name in power}
+    assert row(observations, "000000", "s0vv_db")["mean"] == pytest.approx(
+        10 * np.log10(means["vv"]), rel=1e-5
+    )
+    assert row(observations, "000000", "ratio_db")["mean"] == pytest.approx(
+        10 * np.log10(means["vh"] / means["vv"]), rel=1e-4
+    )
+    decibels = 10 * np.log10(power["vv"][:30, :30])
+    assert row(observations, "000000", "s0vv_db")["median"] == pytest.approx(np.median(decibels), rel=1e-5)
+
+
+def test_blocks_give_what_the_whole_gives(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    classes = np.where(rng.random((30, 30)) < 0.3, 9, 4).astype(np.uint8)
+    row_of = optical(tmp_path / "i", 0, scene(rng), classes)
+    fields = parcels(
+        *(shapely.Point(500_000 + x, 5_000_000 - y).buffer(70) for x in (90, 250, 420) for y in (80, 333))
+    )
+    tables = []
+    for side, ahead in ((2048, 512), (32, 512), (32, 0)):
+        changed = {"block_px": side, "read_ahead_mb": ahead, "mask": MaskOptions()}
+        out = tmp_path / f"{side}-{ahead}"
+        extract(table(row_of), fields, OPTIONS.model_copy(update=changed), out)
+        tables.append(read_observations(out))
+    assert tables[1].equals(tables[2]), "reading ahead must change nothing"
+    for name in (*STATISTICS, "pixel_count", "valid_share"):
+        np.testing.assert_allclose(
+            tables[1][name].to_numpy(), tables[0][name].to_numpy(), rtol=1e-6, err_msg=name
+        )
+
+
+def test_second_run_writes_nothing_and_other_options_write_anew(tmp_path: Path) -> None:
+    rows = table(optical(tmp_path / "i", 0, scene(np.random.default_rng(4)), all_clear()))
+    fields = parcels(field(0, 0, 200, 200))
+    extract(rows, fields, OPTIONS, tmp_path / "o")
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "o" / "parts").rglob("*.parquet")}
+    extract(rows, fields, OPTIONS, tmp_path / "o")
+    assert before == {path: path.stat().st_mtime_ns for path in (tmp_path / "o" / "parts").rglob("*.parquet")}
+    extract(rows, fields, OPTIONS.model_copy(update={"statistics": ("mean",)}), tmp_path / "o")
+    after = list((tmp_path / "o" / "parts").rglob("*.parquet"))
+    assert len(after) == 1
+    assert after[0] not in before
+
+
+def test_bad_acquisitions_are_set_aside_by_reason_and_the_run_goes_on(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    folder = tmp_path / "i"
+    rows = [optical(folder, day, scene(rng), all_clear()) for day in range(8)]
+    cut = Path(rows[1]["assets"][0]["href"])
+    cut.write_bytes(cut.read_bytes()[:-2500])
+    Path(rows[2]["assets"][1]["href"]).unlink()
+    rows[3]["assets"] = rows[3]["assets"][1:]
+    href = rows[4]["assets"][0]["href"]
+    Path(href).write_text('<VRTDataset rasterXSize="60" rasterYSize="60"><SRS>EPSG:32635</SRS></VRTDataset>')
+    rows[5] = optical(folder, 5, scene(rng), all_clear(), corner=(500_003.0, 5_000_000.0))
+    rows[6] = optical(folder, 6, scene(rng), all_clear(), epsg=32634)
+    rows[7]["assets"] = [a for a in rows[7]["assets"] if a["band"] != "scl"]
+    _, account = extract(table(*rows), parcels(field(0, 0, 200, 200)), OPTIONS, tmp_path / "o")
+    assert (account.came_in, account.went_out) == (8, 1)
+    assert account.set_aside == {
+        "unreadable": 2, "missing_file": 1, "missing_band": 1,
+        "shifted_grid": 1, "other_crs": 1, "no_scene_class": 1,
+    }  # fmt: skip
+    assert set(read_set_aside(tmp_path / "o")["item_id"]) == {f"S2_35VLF_{day:03d}" for day in range(1, 8)}
+
+
+def test_parcels_elsewhere_are_a_clear_error(tmp_path: Path) -> None:
+    rows = table(optical(tmp_path / "i", 0, scene(np.random.default_rng(6)), all_clear()))
+    with pytest.raises(ImageryError, match="None of 1 parcels lies on the imagery"):
+        extract(rows, parcels(field(90_000, 0, 200, 200)), OPTIONS, tmp_path / "o")
+
+
+def test_a_shifted_band_within_one_acquisition_is_set_aside(tmp_path: Path) -> None:
+    rng = np.random.default_rng(7)
+    rows = [optical(tmp_path / "i", day, scene(rng), all_clear()) for day in range(2)]
+    values = rng.integers(1200, 6000, (SIDE, SIDE)).astype(np.uint16)
+    write_tif(Path(rows[1]["assets"][1]["href"]), values, corner=(500_004.0, 5_000_000.0))
+    _, account = extract(table(*rows), parcels(field(0, 0, 200, 200)), OPTIONS, tmp_path / "o")
+    assert account.set_aside == {"shifted_grid": 1}
+
+
+def test_parcels_outside_on_nodata_and_within_a_pixel_each_have_a_row(tmp_path: Path) -> None:
+    bands = scene(np.random.default_rng(8))
+    bands["B04"][:20, :20] = 0  # nodata
+    rows = table(optical(tmp_path / "i", 0, bands, all_clear()))
+    fields = parcels(field(90_000, 0, 200, 200), field(10, 10, 100, 100), field(303, 303, 4, 4))
+    found, _ = extract(rows, fields, OPTIONS, tmp_path / "o")
+    assert found["tile"].to_list() == [None, "35VLF", "35VLF"]
+    assert found["full_pixels"].to_list() == [0, 100, 0]
+    seen = read_observations(tmp_path / "o").filter(pl.col("feature") == "B04").sort("parcel_id")
+    assert seen["parcel_id"].to_list() == found["parcel_id"].to_list()[1:]
+    assert seen["pixel_count"].to_list() == pytest.approx([0, 0.16])
+    assert seen["mean"].is_null().to_list() == [True, False]

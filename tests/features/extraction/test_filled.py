@@ -1,0 +1,120 @@
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+import xarray as xr
+
+from features.extraction.extract import extract
+from features.extraction.observations import read_observations
+from features.extraction.options import ExtractOptions
+from features.imagery.pixels import MaskOptions
+from features.indices.uncertainty import fill_moments, propagate
+from features.schema import STATISTICS
+from tests.small_imagery import field, optical, parcels, scene, table
+
+OPTIONS = ExtractOptions(
+    optical=("B04", "B05", "ndvi"),
+    radar=(),
+    inner_buffer_m=0.0,
+    mask=MaskOptions(dilation_m=0.0),
+    clear_block_px=16,
+)
+
+
+class Constant:
+    """Fills with one reflectance and one sigma; remembers the largest stack it was given."""
+
+    def __init__(self, value: float = 0.3, sigma: float = 0.02, margin_px: int = 0) -> None:
+        self.value, self.sigma, self.margin_px = value, sigma, margin_px
+        self.calls: list[dict[str, int]] = []
+
+    def fill(self, stack: xr.Dataset) -> xr.Dataset:
+        self.calls.append(dict(stack.sizes))
+        hidden = ~stack["clear"]
+        out = stack[["reflectance"]].copy()
+        out["reflectance"] = stack["reflectance"].where(~hidden, np.float32(self.value))
+        out["sigma"] = xr.full_like(stack["reflectance"], self.sigma).where(hidden, 0)
+        out["filled"] = hidden
+        return out
+
+    def save(self, folder: Path) -> Path:
+        (folder / "model.json").write_text(f"{self.value} {self.sigma}")
+        return folder
+
+
+def season(folder: Path, cover: float) -> list[dict]:
+    rng = np.random.default_rng(11)
+    masks = [np.where(rng.random((30, 30)) < cover, 9, 4).astype(np.uint8) for _ in range(3)]
+    return [optical(folder, day, scene(rng), mask) for day, mask in enumerate(masks)]
+
+
+FIELDS = parcels(field(3, 5, 210, 190), field(220, 30, 301, 222), field(0, 300, 50, 50))
+
+
+def test_without_clouds_filling_changes_nothing_and_blocks_combine_exactly(tmp_path: Path) -> None:
+    rows = table(*season(tmp_path / "i", 0))
+    extract(rows, FIELDS, OPTIONS, tmp_path / "plain")
+    extract(rows, FIELDS, OPTIONS, tmp_path / "filled", remover=Constant())
+    plain, filled = (read_observations(tmp_path / name) for name in ("plain", "filled"))
+    assert plain.select("parcel_id", "datetime", "feature").equals(
+        filled.select("parcel_id", "datetime", "feature")
+    )
+    for name in (*STATISTICS, "pixel_count", "valid_share", "filled_share", "sigma"):
+        np.testing.assert_allclose(filled[name], plain[name], rtol=2e-6, atol=1e-8, err_msg=name)
+
+
+def test_filled_pixels_count_and_carry_their_share_and_sigma(tmp_path: Path) -> None:
+    rows = season(tmp_path / "i", 0.4)
+    extract(table(*rows), FIELDS, OPTIONS, tmp_path / "o", remover=Constant(0.3, 0.02))
+    seen_only = tmp_path / "plain"
+    extract(table(*rows), FIELDS, OPTIONS, seen_only)
+    filled, plain = read_observations(tmp_path / "o"), read_observations(seen_only)
+    assert filled["valid_share"].to_numpy() == pytest.approx(1)
+    seen = filled["valid_share"] - filled["filled_share"]
+    np.testing.assert_allclose(seen, plain["valid_share"], atol=1e-6)
+    red = (pl.col("feature") == "B04") & (pl.col("parcel_id") == "000001")
+    for one, two in zip(filled.filter(red).to_dicts(), plain.filter(red).to_dicts(), strict=True):
+        share = one["filled_share"]
+        assert one["mean"] == pytest.approx(share * 0.3 + (1 - share) * two["mean"], rel=1e-5)
+        assert one["sigma"] == pytest.approx(0.02 * share, rel=1e-4)
+
+
+def test_margins_are_given_and_cut_away_again(tmp_path: Path) -> None:
+    rows = table(*season(tmp_path / "i", 0.4))
+    remover = Constant(margin_px=6)
+    extract(rows, FIELDS, OPTIONS, tmp_path / "o", remover=remover)
+    extract(rows, FIELDS, OPTIONS, tmp_path / "p", remover=Constant())
+    assert max(call["y"] for call in remover.calls) == 16 + 2 * 6
+    assert read_observations(tmp_path / "o").equals(read_observations(tmp_path / "p"))
+
+
+def test_resumes_and_sets_a_broken_acquisition_aside(tmp_path: Path) -> None:
+    rows = season(tmp_path / "i", 0.4)
+    href = Path(rows[1]["assets"][1]["href"])
+    href.write_bytes(href.read_bytes()[:-1500])
+    remover = Constant()
+    _, first = extract(table(*rows), FIELDS, OPTIONS, tmp_path / "o", remover=remover)
+    calls = len(remover.calls)
+    _, second = extract(table(*rows), FIELDS, OPTIONS, tmp_path / "o", remover=remover)
+    assert first == second
+    assert (first.went_out, first.set_aside) == (2, {"unreadable": 1})
+    assert len(remover.calls) == calls
+    assert not list((tmp_path / "o" / "blocks").iterdir())
+    extract(table(*rows), FIELDS, OPTIONS, tmp_path / "o", remover=Constant(0.2))
+    assert len(list((tmp_path / "o" / "parts").rglob("*.parquet"))) == 2
+
+
+def test_sigma_of_an_index_is_its_first_order_propagation() -> None:
+    red, nir = np.float32([0.1, 0.1]), np.float32([0.4, 0.4])
+    sigma = {"B04": np.float32([0.01, 0.01]), "B08": np.float32([0.03, 0.03])}
+    found = propagate("ndvi", {"B04": red, "B08": nir}, sigma, np.float32([1, 0]))
+    expected = np.sqrt((2 * 0.4 / 0.25 * 0.01) ** 2 + (2 * 0.1 / 0.25 * 0.03) ** 2)
+    assert found.tolist() == [pytest.approx(expected, rel=1e-3), 0]
+
+
+def test_filled_weight_and_mean_sigma_are_sums_over_the_pixels_that_have_a_value() -> None:
+    value = np.float32([1, 1, np.nan, 1])
+    sigma, filled = np.float32([0.0, 0.2, 0.9, 0.4]), np.float32([0, 1, 1, 1])
+    found = fill_moments(value, sigma, filled, np.float32([1, 1, 1, 0.5]), np.array([0, 3, 4]))
+    np.testing.assert_allclose(found, [[1, 0.1, 2], [0.5, 0.4, 0.5]], rtol=1e-6)

@@ -1,0 +1,295 @@
+"""What a simulated region leaves on disk, and that it leaves the same whatever happens on the way."""
+
+import ast
+import json
+import multiprocessing
+import os
+import re
+import signal
+import time
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import polars as pl
+import pystac
+import pytest
+import rasterio
+import shapely
+
+from features.errors import DeclarationError, StageError
+from features.files import sha256
+from features.simulate.options import SimulationOptions
+from features.simulate.region.region import simulate_region
+
+SEASON, SEED = 2024, 3
+SMALL = SimulationOptions(
+    n_parcels=60, optical_revisit_days=20, radar_revisit_days=24, first_month=4, last_month=9
+)
+CODE_FOLDERS = ("features", "models", "reports", "pipelines")
+
+
+@pytest.fixture(scope="module")
+def region(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("region")
+    tally = simulate_region(SMALL.model_copy(update={"keep_truth_rasters": True}), SEASON, SEED, folder)
+    assert tally.went_out == len(items(folder))
+    return folder
+
+
+def items(folder: Path, sensor: str = "") -> list[pystac.Item]:
+    catalog = pystac.Catalog.from_file(str(folder / "catalog" / "catalog.json"))
+    return [item for item in catalog.get_items(recursive=True) if sensor in item.collection_id]
+
+
+def read(item: pystac.Item, asset: str) -> np.ndarray:
+    with rasterio.open(item.assets[asset].get_absolute_href()) as raster:
+        return raster.read(1)
+
+
+def contents(folder: Path) -> dict[str, str]:
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {str(path.relative_to(folder)): sha256(path) for path in files}
+
+
+def test_declarations_are_as_an_agency_publishes_them(region: Path) -> None:
+    declared = gpd.read_file(region / "declarations.gpkg")
+    assert len(declared) == SMALL.n_parcels
+    assert declared["parcel_id"].is_unique
+    assert declared["parcel_id"].iloc[0] == "000001"
+    assert declared.crs.to_epsg() == SMALL.epsg
+    assert declared.geometry.is_valid.all()
+    codes = pl.read_csv(region / "crops.csv", infer_schema=False)
+    assert set(declared["crop_code"]) <= set(codes["code"])
+    assert {"001", "011"} <= set(codes["code"])
+    assert "true_code" not in declared.columns
+
+
+def test_parcels_do_not_overlap(region: Path) -> None:
+    parcels = gpd.read_file(region / "declarations.gpkg").geometry.to_numpy()
+    overlap = parcels[:, None] != parcels[None, :]
+    area = shapely.area(shapely.intersection(parcels[:, None], parcels[None, :]))[overlap]
+    assert area.max() < 1.0  # square metres
+
+
+def test_catalog_is_a_valid_static_one(region: Path) -> None:
+    found = items(region)
+    assert len({item.id for item in found}) == len(found)
+    for item in found:
+        assert pystac.Item.from_dict(item.to_dict()).id == item.id
+        assert item.properties["proj:code"] == "EPSG:32631"
+        assert item.properties["grid:code"] == "MGRS-31UFS"
+        for asset in item.assets.values():
+            assert Path(asset.get_absolute_href()).is_file()
+            assert "scale" in asset.extra_fields["raster:bands"][0] or asset.href.endswith("SCL.tif")
+
+
+def test_every_scene_lies_on_one_grid_of_ten_metres(region: Path) -> None:
+    seen = set()
+    for item in items(region):
+        for asset in item.assets.values():
+            with rasterio.open(asset.get_absolute_href()) as raster:
+                seen.add((raster.crs.to_epsg(), raster.transform, raster.shape))
+                assert raster.profile["tiled"]
+                assert item.properties["proj:transform"] == list(raster.transform)[:6]
+    assert len(seen) == 1
+
+
+def test_reflectance_is_published_with_the_offset_of_its_baseline(region: Path) -> None:
+    for item in items(region, "sentinel-2"):
+        assert item.properties["s2:processing_baseline"] >= "04.00"
+        encoding = item.assets["B04"].extra_fields["raster:bands"][0]
+        assert (encoding["scale"], encoding["offset"], encoding["nodata"]) == (0.0001, -0.1, 0)
+        numbers, scl = read(item, "B8A"), read(item, "SCL")
+        assert ((numbers == 0) == (scl == 0)).all()
+        clear = np.isin(scl, (4, 5))
+        if clear.any():
+            assert 0.02 < np.median(numbers[clear]) * 1e-4 - 0.1 < 0.7
+
+
+def test_old_seasons_have_no_offset(tmp_path: Path) -> None:
+    options = SMALL.model_copy(update={"n_parcels": 20, "last_month": 4, "radar_orbits": ()})
+    simulate_region(options, 2019, SEED, tmp_path)
+    item = items(tmp_path)[0]
+    assert item.properties["s2:processing_baseline"] < "04.00"
+    assert item.assets["B04"].extra_fields["raster:bands"][0]["offset"] == 0
+
+
+def test_backscatter_and_coherence_are_in_their_physical_ranges(region: Path) -> None:
+    radar = items(region, "sentinel-1")
+    assert {item.properties["sat:relative_orbit"] for item in radar} == set(SMALL.radar_orbits)
+    for item in radar:
+        vv, vh = (read(item, name) * 0.02 for name in ("vv", "vh"))
+        assert -16 < np.median(vv) < -4 and 4 < np.median(vv - vh) < 11
+        coherence = read(item, "cohvv") * 0.004
+        assert coherence.min() >= 0 and coherence.max() <= 1
+
+
+def test_truth_rasters_agree_with_the_scene_where_it_is_clear(region: Path) -> None:
+    item = min(items(region, "sentinel-2"), key=lambda item: item.properties["eo:cloud_cover"])
+    truth = region / "truth" / "reflectance" / f"{item.id}_B08.tif"
+    with rasterio.open(truth) as raster:
+        ground = raster.read(1).astype(float)
+    clear = np.isin(read(item, "SCL"), (4, 5))
+    difference = read(item, "B08")[clear] - ground[clear]
+    assert np.median(np.abs(difference)) < 150  # digital numbers: noise, haze and the odd missed shadow
+
+
+def test_cloud_hides_more_than_half_of_a_season(tmp_path: Path) -> None:
+    options = SMALL.model_copy(update={"optical_revisit_days": 5, "radar_orbits": (), "n_parcels": 30})
+    simulate_region(options, SEASON, SEED, tmp_path)
+    cover = np.array([item.properties["eo:cloud_cover"] for item in items(tmp_path)])
+    assert 45 < cover.mean() < 80
+    assert (cover < 25).sum() >= 2, "some scenes are nearly clear"
+    assert (cover > 90).sum() >= 2, "overcast scenes stay in the catalog"
+    assert ((cover > 25) & (cover < 90)).sum() >= 5, "many are partly cloudy"
+
+
+def test_a_second_call_changes_nothing_and_renders_nothing(region: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in region.rglob("*.tif")}
+    steps: list[tuple[int, int]] = []
+    options = SMALL.model_copy(update={"keep_truth_rasters": True})
+    simulate_region(options, SEASON, SEED, region, lambda done, total: steps.append((done, total)))
+    assert steps == []
+    assert {path: path.stat().st_mtime_ns for path in region.rglob("*.tif")} == before
+
+
+def test_the_same_seed_gives_the_same_bytes_with_any_number_of_threads(tmp_path: Path) -> None:
+    options = SMALL.model_copy(update={"n_parcels": 20, "last_month": 5})
+    for name, threads in (("one", 1), ("three", 3)):
+        simulate_region(options.model_copy(update={"threads": threads}), SEASON, SEED, tmp_path / name)
+    assert contents(tmp_path / "one") == contents(tmp_path / "three")
+
+
+def test_another_season_keeps_the_land_and_changes_crops_and_weather(tmp_path: Path) -> None:
+    options = SMALL.model_copy(update={"last_month": 4, "radar_orbits": (), "optical_revisit_days": 30})
+    for season in (2023, 2024):
+        simulate_region(options, season, SEED, tmp_path / str(season))
+    first, second = (gpd.read_file(tmp_path / str(season) / "declarations.gpkg") for season in (2023, 2024))
+    assert first.geometry.geom_equals(second.geometry).all()
+    assert (first["holding"] == second["holding"]).all()
+    assert 0.2 < (first["crop_code"] != second["crop_code"]).mean() < 0.95
+    assert sha256(tmp_path / "2023" / "soil.tif") == sha256(tmp_path / "2024" / "soil.tif")
+    assert sha256(tmp_path / "2023" / "weather.csv") != sha256(tmp_path / "2024" / "weather.csv")
+
+
+def test_a_run_killed_while_writing_ends_with_the_same_bytes(tmp_path: Path) -> None:
+    options = SMALL.model_copy(update={"n_parcels": 20, "last_month": 6})
+    simulate_region(options, SEASON, SEED, tmp_path / "whole")
+    broken = tmp_path / "broken"
+    writer = multiprocessing.get_context("spawn").Process(
+        target=simulate_region, args=(options, SEASON, SEED, broken)
+    )
+    writer.start()
+    deadline = time.monotonic() + 60
+    while len(list(broken.rglob("S*.json"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.001)
+    assert writer.pid is not None
+    os.kill(writer.pid, signal.SIGKILL)
+    writer.join()
+    assert not (broken / "catalog" / "catalog.json").exists(), "it was killed before it was done"
+    simulate_region(options, SEASON, SEED, broken)
+    assert contents(broken) == contents(tmp_path / "whole")
+
+
+def test_a_folder_of_another_region_is_refused(region: Path) -> None:
+    with pytest.raises(StageError, match="another folder"):
+        simulate_region(SMALL, SEASON, SEED + 1, region)
+
+
+CHANGES = {
+    "n_parcels": 24,
+    "median_ha": 3.0,
+    "farmland_share": 0.6,
+    "parcels_per_holding": 4.0,
+    "epsg": 32632,
+    "first_month": 5,
+    "last_month": 5,
+    "optical_revisit_days": 9,
+    "optical_loss": 0.7,
+    "cloud_cover": 0.1,
+    "radar_orbits": (37,),
+    "radar_revisit_days": 12,
+    "coherence": False,
+    "spread": 0.2,
+    "misdeclared_share": 0.2,
+    "keep_truth_rasters": True,
+}
+
+
+def test_every_setting_changes_the_region(tmp_path: Path) -> None:
+    """`threads` must not, and `parcels_path` has its own test."""
+    assert set(CHANGES) | {"threads", "parcels_path"} == set(SimulationOptions.model_fields)
+    base = SMALL.model_copy(update={"n_parcels": 20, "last_month": 4, "optical_revisit_days": 15})
+    simulate_region(base, SEASON, SEED, tmp_path / "base")
+    expected = contents(tmp_path / "base")
+    for name, value in CHANGES.items():
+        simulate_region(base.model_copy(update={name: value}), SEASON, SEED, tmp_path / name)
+        found = contents(tmp_path / name)
+        del found["region.sha256"]
+        assert found != {path: digest for path, digest in expected.items() if path in found} or (
+            len(found) < len(expected) - 1
+        ), name
+
+
+def test_a_real_parcel_file_can_lend_its_outlines(tmp_path: Path) -> None:
+    corners = [(5.0 + 0.003 * k, 50.9) for k in range(20)]
+    fields = gpd.GeoDataFrame(
+        {"id": range(20)}, geometry=[shapely.box(x, y, x + 0.0025, y + 0.002) for x, y in corners], crs=4326
+    )
+    fields.to_file(tmp_path / "fields.gpkg", driver="GPKG")
+    options = SMALL.model_copy(
+        update={"parcels_path": str(tmp_path / "fields.gpkg"), "last_month": 4, "radar_orbits": ()}
+    )
+    simulate_region(options, SEASON, SEED, tmp_path / "region")
+    declared = gpd.read_file(tmp_path / "region" / "declarations.gpkg")
+    assert len(declared) == 20
+    expected = fields.to_crs(32631).area.to_numpy()
+    np.testing.assert_allclose(declared.area, expected, rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    "path", ["/vsicurl/http://example.org/a.gpkg", "https://example.org/a.gpkg", "absent.gpkg"]
+)
+def test_outlines_come_from_local_files_only(tmp_path: Path, path: str) -> None:
+    with pytest.raises(DeclarationError):
+        simulate_region(SMALL.model_copy(update={"parcels_path": path}), SEASON, SEED, tmp_path)
+
+
+# made, named, scored
+TRUTH_BELONGS_TO = ("features/simulate/", "pipelines/workspace.py", "pipelines/stages/evaluate.py")
+DOORS = {"SimulationOptions", "simulate_region"}
+
+
+def reaches_for_truth(node: ast.AST) -> bool:
+    """A path such as `folder / "truth"` or "truth/truth.parquet", `workspace.truth`, or a generator's
+    insides.
+    """
+    match node:
+        case ast.Constant(value=str(text)):
+            return re.search(r"truth(/|\.parquet)", text) is not None
+        case ast.BinOp(op=ast.Div(), right=ast.Constant(value="truth")):
+            return True
+        case ast.Attribute(value=ast.Name(id="workspace"), attr="truth"):
+            return True
+        case ast.ImportFrom(module=str(module), names=names):
+            return module.startswith("features.simulate") and not {alias.name for alias in names} <= DOORS
+    return False
+
+
+def test_nothing_but_evaluation_reads_the_hidden_truth() -> None:
+    root = Path(__file__).parents[3]
+    files = sorted(path for folder in CODE_FOLDERS for path in (root / folder).rglob("*.py"))
+    others = [file for file in files if not file.relative_to(root).as_posix().startswith(TRUTH_BELONGS_TO)]
+    readers = [
+        file.name
+        for file in others
+        if any(map(reaches_for_truth, ast.walk(ast.parse(file.read_text(encoding="utf-8")))))
+    ]
+    assert readers == []
+
+
+def test_item_json_says_nothing_of_what_grows(region: Path) -> None:
+    for item in items(region):
+        text = json.dumps(item.to_dict())
+        assert "wheat" not in text and "truth" not in text

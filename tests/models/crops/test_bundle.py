@@ -1,0 +1,163 @@
+"""A run's models, taken over by another season: as they are, or trained further."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from pydantic import ValidationError
+
+from features.errors import ModelError
+from features.files import sha256
+from models.crops.fitting.bundle import BUNDLE, read_bundle, write_bundle
+from models.crops.fitting.crossfit import CrossFit, cross_fit
+from models.crops.fitting.options import TrainOptions, TransferOptions
+from tests.crop_worlds import crop_world
+
+MODELS = {"lightgbm": {"rounds": 10}, "dense": {"units": 16, "epochs": 3, "least_updates": 60}}
+OPTIONS = TrainOptions(models=MODELS, least_parcels=4, threads=1)
+
+
+def declared(series: object, y: np.ndarray) -> pl.DataFrame:
+    return pl.DataFrame({"parcel_id": series["parcel"].values.astype(str), "crop_class": y.tolist()})  # type: ignore[index]
+
+
+def fitted_in(folder: Path, options: TrainOptions = OPTIONS) -> CrossFit:
+    series, y, folds = crop_world()
+    found = cross_fit(series, y.tolist(), folds, options, folder)
+    write_bundle(folder, options, found.models, found.weights, found.probabilities, declared(series, y))
+    return found
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = tmp_path_factory.mktemp("run") / "models"
+    fitted_in(made)
+    return made
+
+
+def using(use: str) -> TrainOptions:
+    return TrainOptions(
+        transfer={"runs": ["elsewhere"], "use": use, "tuning": {"epochs": 2}}, least_parcels=4, threads=1
+    )
+
+
+def of(found: CrossFit, name: str) -> np.ndarray:
+    return found.probabilities.filter(pl.col("model") == name)[:, 3:].to_numpy()
+
+
+def test_a_bundle_says_all_that_is_needed_to_judge_with_it(folder: Path) -> None:
+    bundle = read_bundle(folder)
+    assert bundle.classes == ("barley", "grass", "maize", "wheat")
+    assert bundle.models == MODELS
+    assert sorted(bundle.recipes["dense"]) == sorted(bundle.weights) == [0, 1, 2, 3]
+    assert bundle.weights_of(5).tolist() == bundle.weights_of(1).tolist()
+    assert read_bundle(folder.parent).digest == bundle.digest
+
+
+def test_loaded_models_type_another_season_whatever_is_declared_there(folder: Path) -> None:
+    series, y, folds = crop_world(seed=5, start="2025-03-01")
+    bundle = read_bundle(folder)
+    found = cross_fit(series, y.tolist(), folds, using("load"), start=bundle)
+    predicted = np.array(found.probabilities.columns[3:])[of(found, "ensemble").argmax(1)]
+    assert (predicted == y).mean() > 0.8
+    other = cross_fit(series, np.roll(y, 1).tolist(), folds, using("load"), start=bundle)
+    for name in ("lightgbm", "dense", "ensemble"):
+        np.testing.assert_array_equal(of(found, name), of(other, name))
+    assert found.inner.is_empty()
+
+
+def test_each_fold_is_typed_by_the_models_of_that_fold(folder: Path) -> None:
+    series, y, folds = crop_world(seed=5, start="2025-03-01")
+    found = cross_fit(series, y.tolist(), folds, using("load"), start=read_bundle(folder))
+    second = read_bundle(folder).estimator("dense", 1).predict_proba(series.isel(parcel=folds == 1))
+    np.testing.assert_allclose(of(found, "dense")[folds == 1], second, atol=1e-6)
+
+
+def test_networks_are_trained_further_and_trees_anew(folder: Path) -> None:
+    series, y, folds = crop_world(seed=5, start="2025-03-01")
+    bundle = read_bundle(folder)
+    found = cross_fit(series, y.tolist(), folds, using("tune"), start=bundle)
+    assert found.models["dense"][0].settings.epochs == 2
+    assert found.models["dense"][0].scaler_ == bundle.estimator("dense", 0).scaler_  # type: ignore[attr-defined]
+    anew = cross_fit(series, y.tolist(), folds, OPTIONS)
+    np.testing.assert_array_equal(of(found, "lightgbm"), of(anew, "lightgbm"))
+    assert not np.array_equal(of(found, "dense"), of(anew, "dense"))
+
+
+def test_a_held_out_label_changes_nothing_of_its_parcel_when_tuned(folder: Path) -> None:
+    series, y, folds = crop_world(n=80, seed=5, start="2025-03-01")
+    swapped = y.copy()
+    swapped[0] = next(name for name in y if name != y[0])
+    bundle = read_bundle(folder)
+    one, other = (
+        cross_fit(series, names.tolist(), folds, using("tune"), start=bundle) for names in (y, swapped)
+    )
+    np.testing.assert_array_equal(of(one, "dense")[0], of(other, "dense")[0])
+
+
+def test_a_class_that_the_models_do_not_know_is_said_and_not_learnt(folder: Path) -> None:
+    series, y, folds = crop_world(n=80, seed=5, start="2025-03-01")
+    y = np.where(y == "barley", "hemp", y)
+    for use in ("load", "tune"):
+        found = cross_fit(series, y.tolist(), folds, using(use), start=read_bundle(folder))
+        said = dict(found.classes.select("crop_class", "reason").iter_rows())
+        assert said == {
+            "barley": None,
+            "grass": None,
+            "hemp": "unknown_to_the_models",
+            "maize": None,
+            "wheat": None,
+        }
+        assert found.probabilities.columns[3:] == ["barley", "grass", "maize", "wheat"]
+        assert found.classes.filter(crop_class="barley")["parcels"].item() == 0
+
+
+def test_what_was_changed_is_not_loaded(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"has SHA-256 .* where 000000000000… was expected"):
+        read_bundle(folder, "0" * 64)
+    assert read_bundle(folder, sha256(folder / BUNDLE)).classes
+    with pytest.raises(ModelError, match=r"holds no trained models: it has no bundle.json"):
+        read_bundle(tmp_path)
+    (tmp_path / BUNDLE).write_text('{"classes": ["a"]}')
+    with pytest.raises(ModelError, match="cannot be read as a bundle"):
+        read_bundle(tmp_path)
+    bundle = read_bundle(folder)
+    recipe = replace(bundle, recipes={"dense": {0: "1" * 64}})
+    with pytest.raises(ModelError, match=r"recipe\.json has SHA-256"):
+        recipe.estimator("dense", 0)
+
+
+def test_forests_are_left_out_and_the_others_weigh_as_much_together(tmp_path: Path) -> None:
+    options = TrainOptions(
+        models={"lightgbm": {"rounds": 10}, "forest": {"trees": 10}},
+        least_parcels=4,
+        threads=1,
+        combination="mean",
+    )
+    fitted_in(tmp_path, options)
+    bundle = read_bundle(tmp_path)
+    assert list(bundle.models) == ["lightgbm"]
+    assert bundle.weights_of(0).tolist() == [1.0]
+    alone = TrainOptions(models={"forest": {"trees": 10}}, least_parcels=4, threads=1)
+    series, y, folds = crop_world(n=80)
+    found = cross_fit(series, y.tolist(), folds, alone)
+    rest = (found.models, found.weights, found.probabilities, declared(series, y))
+    assert write_bundle(tmp_path, alone, *rest) is None
+
+
+def test_only_ones_own_parcels_are_kept_of_a_pooled_fit() -> None:
+    series, y, folds = crop_world(n=80)
+    options = TrainOptions(models={"lightgbm": {"rounds": 5}}, least_parcels=4, threads=1)
+    found = cross_fit(series, y.tolist(), folds, options)
+    own = series["parcel"].values.astype(str)[:20].tolist()
+    kept = found.only(own)
+    assert kept.probabilities["parcel_id"].unique().sort().to_list() == own
+    assert (kept.tally.came_in, kept.tally.went_out) == (20, 20)
+
+
+def test_models_come_from_one_run_and_parcels_from_several() -> None:
+    assert len(TransferOptions(runs=("a", "b")).runs) == 2
+    with pytest.raises(ValidationError, match="takes the models of one run; 2 are named"):
+        TransferOptions(runs=("a", "b"), use="load")

@@ -1,0 +1,110 @@
+"""Doubt of declarations, learnt from claims known to be false, on made-up data whose truth is known."""
+
+import numpy as np
+import pytest
+
+from models.probability.conformal import class_p_values
+from models.probability.mislabel import CrossDoubt, cross_doubt, learn_doubt, signs_of
+from models.verdicts.follow_up import follow_up_q
+
+CLASSES = 6
+OWN = np.arange(CLASSES)
+
+
+def world(share: float, trees: int | None, n: int = 3000) -> tuple[np.ndarray, ...]:
+    """Return views `(1, parcel, class)`, declared, whether wrong, and folds.
+
+    Classes stand on a line, so that neighbours are alike and taken for one another; with `trees` the
+    probabilities are the votes of so few, zero for most classes.
+    """
+    rng = np.random.default_rng(4)
+    true = rng.integers(0, CLASSES, n)
+    where = true[:, None] + rng.normal(0, 0.35, (n, 1))
+    right = np.exp(-((where - OWN) ** 2) / (2 * 0.35**2)) + 1e-12
+    right /= right.sum(1, keepdims=True)
+    stated = right if trees is None else rng.multinomial(trees, right) / trees
+    wrong = rng.random(n) < share
+    step = np.where(rng.random(n) < 0.5, 1, -1) * np.where(rng.random(n) < 0.7, 1, 2)
+    declared = np.where(wrong, np.clip(true + step, 0, CLASSES - 1), true)
+    return stated[None], declared, declared != true, rng.integers(0, 4, n)
+
+
+def own_scores(views: np.ndarray, declared: np.ndarray, folds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return ranking scores and the probability that each declaration is right."""
+    doubt = cross_doubt(views, declared, folds, 0.04)
+    scores, odds = doubt.score(np.arange(len(declared)), declared, declared[:, None] == OWN)
+    return scores, 1 / (1 + np.exp(odds))
+
+
+@pytest.mark.parametrize("trees", [None, 20])
+def test_the_list_is_as_wrong_as_it_says_and_the_promise_is_used_up(trees: int | None) -> None:
+    views, declared, wrong, folds = world(0.04, trees)
+    scores, right = own_scores(views, declared, folds)
+    listed = follow_up_q(right) <= 0.2
+    assert listed.sum() > wrong.sum() / 4
+    assert (~wrong[listed]).mean() == pytest.approx(0.2, abs=0.1)
+    assert (1 - right).sum() == pytest.approx(wrong.sum(), rel=0.25)
+    claims = np.repeat(-scores[:, None], CLASSES, 1)
+    p_value = class_p_values(claims, declared, folds, right)[np.arange(len(declared)), declared]
+    assert (p_value[~wrong] <= 0.05).mean() == pytest.approx(0.05, abs=0.015)
+
+
+def test_where_none_is_wrong_the_assumed_rate_gives_way() -> None:
+    views, declared, wrong, folds = world(0, 50)
+    _, right = own_scores(views, declared, folds)
+    assert not wrong.any()
+    assert (1 - right).sum() < 0.02 * len(declared)  # of 4% assumed
+    assert (follow_up_q(right) <= 0.1).mean() < 0.01  # odd but right: no series tells them apart
+
+
+def test_no_vote_for_the_claim_is_no_proof_where_the_votes_are_split() -> None:
+    views, declared, *_ = world(0.04, 20)
+    doubt = learn_doubt(views, declared, 0.04)
+    split, sure = np.zeros((2, CLASSES))
+    split[:3], sure[0] = [0.4, 0.35, 0.25], 1
+    claim = np.full((2, CLASSES), OWN == 3)
+    _, scores = doubt.score(np.stack([split, sure])[None], np.array([3, 3]), claim)
+    assert np.isfinite(scores).all()
+    assert scores[0] < scores[1]
+
+
+def test_a_small_region_is_less_sure() -> None:
+    views, declared, *_ = world(0.04, None)
+    claim = (np.array([0]), OWN[None] == 0)
+    sure = np.eye(CLASSES)[None, [2]]
+    small, large = (learn_doubt(views[:, :n], declared[:n], 0.04).score(sure, *claim)[1] for n in (400, 3000))
+    assert 0 < small[0] < large[0]
+
+
+def test_labels_of_the_own_fold_change_nothing() -> None:
+    views, declared, _, folds = world(0.04, None, n=400)
+    swapped = declared.copy()
+    swapped[folds == 2] = (declared[folds == 2] + 1) % CLASSES
+    rows = np.flatnonzero(folds == 2)
+    which, accepted = declared[rows], declared[rows, None] == OWN
+    first, second = (
+        cross_doubt(views, labels, folds, 0.04).score(rows, which, accepted)[1]
+        for labels in (declared, swapped)
+    )
+    np.testing.assert_array_equal(first, second)
+
+
+def test_where_nothing_can_be_learnt_the_margin_ranks_and_says_so() -> None:
+    views, _, _, folds = world(0, None, n=40)
+    doubt = cross_doubt(views, np.zeros(40, int), folds, 0.04)
+    assert isinstance(doubt, CrossDoubt)
+    assert not doubt.known.any()
+    scores, odds = doubt.score(np.arange(40), np.zeros(40, int), np.tile(OWN == 0, (40, 1)))
+    assert np.corrcoef(scores, views[0, :, 0])[0, 1] < 0
+    assert (odds == -np.inf).all()
+
+
+def test_signs_take_all_that_is_accepted_as_one_claim() -> None:
+    views = np.array([[[0.3, 0.3, 0.4]], [[0.2, 0.5, 0.3]]])
+    usual = np.full((3, 3), 1 / 3)
+    alone = signs_of(views, np.array([0]), np.array([[True, False, False]]), usual)
+    group = signs_of(views, np.array([0]), np.array([[True, True, False]]), usual)
+    assert alone.shape == (1, 11)  # 4 floors, 3 of the rival, 3 of the second view, how usual the rival is
+    np.testing.assert_allclose(group[0, 3], -np.log(0.6 + 0.1))
+    np.testing.assert_allclose(group[0, 9], -np.log(1.01 - 0.3))
+    assert (group[0, :4] < alone[0, :4]).all()

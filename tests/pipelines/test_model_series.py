@@ -1,0 +1,108 @@
+"""What crop models read: context where the region has it, parcels of other runs behind one's own."""
+
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import polars as pl
+import pytest
+import shapely
+
+from features.errors import ConfigError, ModelError, StageError
+from features.series.parcel_series import write_series
+from models.crops.fitting.options import TrainOptions, TransferOptions
+from models.folds import plan_folds
+from pipelines.inputs.model_series import (
+    check_transfer,
+    learning_set,
+    lenders,
+    model_series,
+    transferred_files,
+    wanted_context,
+)
+from pipelines.workspace import Workspace
+from tests.crop_worlds import crop_world
+
+MAPS = ("elevation_m", "soil_1", "soil_2")
+
+
+def run_in(folder: Path, *, start: str = "2024-03-01", known: bool = True, east: float = 0) -> Workspace:
+    """A run whose fill stage has ended: 40 parcels in a row, 200 m apart."""
+    workspace = Workspace(folder)
+    folder.mkdir(parents=True)
+    series, y, _ = crop_world(n=40, start=start)
+    write_series(series, workspace.filled)
+    places = [shapely.box(east + 200 * i, 0, east + 200 * i + 100, 100) for i in range(40)]
+    ids = series["parcel"].values.astype(str)
+    table = {"parcel_id": ids, "crop_class": y, "holding_id": None, "region": "r", "season": int(start[:4])}
+    gpd.GeoDataFrame(table, geometry=places, crs=32631).to_parquet(workspace.declarations)
+    if known:
+        pl.DataFrame({"parcel_id": ids} | {name: np.arange(40.0) for name in MAPS}).write_parquet(
+            workspace.context
+        )
+        pl.DataFrame({"weather_gdd": np.arange(12.0)}).write_parquet(workspace.weather)
+    return workspace
+
+
+def names(workspace: Workspace, **options: object) -> tuple[list[str], list[str]]:
+    series = model_series(TrainOptions.model_validate(options), workspace)
+    maps = series["variable"].values.tolist() if "context" in series else []
+    return maps, [name for name in series["feature"].values.tolist() if name.startswith("weather")]
+
+
+def test_soil_and_elevation_are_read_where_the_region_has_them(tmp_path: Path) -> None:
+    rich, poor = run_in(tmp_path / "rich"), run_in(tmp_path / "poor", known=False)
+    assert names(rich) == (list(MAPS), [])
+    assert names(rich, context=["elevation"]) == (["elevation_m"], [])
+    assert names(rich, context=[]) == ([], [])
+    assert names(rich, context=["weather", "soil"]) == (["soil_1", "soil_2"], ["weather_gdd"])
+    assert names(poor) == ([], [])
+
+
+def test_weather_counts_where_seasons_meet(tmp_path: Path) -> None:
+    rich = run_in(tmp_path / "rich")
+    options = TrainOptions(transfer=TransferOptions(runs=(tmp_path / "other",)))
+    assert wanted_context(options, rich) == ("weather", "soil", "elevation")
+
+
+def test_what_the_region_lacks_is_named(tmp_path: Path) -> None:
+    poor = run_in(tmp_path / "poor", known=False)
+    with pytest.raises(
+        ConfigError, match=r"names soil, which the run has nothing of .* give the file under soil:"
+    ):
+        model_series(TrainOptions(context=("soil",)), poor)
+
+
+def test_pooled_parcels_share_folds_by_place_and_own_come_first(tmp_path: Path) -> None:
+    own, last = run_in(tmp_path / "now"), run_in(tmp_path / "last", start="2023-03-01")
+    options = TrainOptions(transfer=TransferOptions(runs=(last.folder,)))
+    learnt = learning_set(options, own)
+    assert learnt.own == 40
+    assert learnt.series["parcel"].values.tolist() == learnt.declarations["parcel_id"].tolist()
+    assert learnt.declarations["parcel_id"].tolist()[40] == "last/000000"
+    fold = plan_folds(learnt.declarations, 3, 0, "block", 400).fold
+    np.testing.assert_array_equal(fold[:40], fold[40:])  # the same field lies on one side in both seasons
+
+
+def test_runs_of_one_name_are_told_apart_and_an_unfinished_one_is_refused(tmp_path: Path) -> None:
+    for folder in ("a/run", "b/run"):
+        run_in(tmp_path / folder)
+    both = TransferOptions(runs=(tmp_path / "a/run", tmp_path / "b/run"))
+    assert list(lenders(both)) == [(tmp_path / "a/run").as_posix(), (tmp_path / "b/run").as_posix()]
+    check_transfer(both)
+    with pytest.raises(StageError, match=r"names c, which lacks filled\.nc and declarations\.parquet"):
+        check_transfer(TransferOptions(runs=(tmp_path / "c",)))
+    with pytest.raises(ModelError, match="holds no trained models"):
+        check_transfer(TransferOptions(runs=(tmp_path / "a/run",), use="load"))
+
+
+def test_what_training_reads_of_other_runs_is_accounted_for(tmp_path: Path) -> None:
+    pooled = transferred_files(TransferOptions(runs=(tmp_path,)))
+    assert {path.name for path in pooled} == {
+        "filled.nc",
+        "declarations.parquet",
+        "context.parquet",
+        "weather.parquet",
+    }
+    assert transferred_files(TransferOptions(runs=(tmp_path,), use="load")) == [tmp_path / "bundle.json"]
+    assert transferred_files(TransferOptions()) == []

@@ -1,0 +1,132 @@
+import csv
+from pathlib import Path
+
+import geopandas as gpd
+import polars as pl
+import pytest
+import shapely
+from hypothesis import given
+from hypothesis import strategies as st
+
+from features.files import sha256
+from features.schema import VERDICTS, SchemaError
+from reports.exports.neutral import neutral
+from reports.exports.tables import write_exports
+from tests.mock_run import make_run
+
+RUN = make_run(60)
+HOSTILE = ["=HYPERLINK('x')", "+cmd|' /C calc'!A0", "-2+3", "@SUM(A1)", "\t=1", "<script>", r"$\frac{$", "-5"]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("exports")
+    paths = write_exports(RUN.verdicts, RUN.declarations, folder, crop_names=RUN.crop_names, agency="BE")
+    assert all(path.is_file() for path in paths)
+    assert [path.name for path in folder.rglob("*.partial*")] == []
+    return folder
+
+
+def test_the_geopackage_holds_every_verdict_with_its_parcel(written: Path) -> None:
+    frame = gpd.read_file(written / "verdicts.gpkg", layer="verdicts")
+    assert list(frame["parcel_id"]) == RUN.verdicts["parcel_id"].to_list()
+    assert list(frame["verdict"]) == RUN.verdicts["verdict"].to_list()
+    assert frame.crs == RUN.declarations.crs
+    assert (frame.area / 1e4).to_numpy() == pytest.approx(RUN.declarations["area_ha"].to_numpy())
+    assert "holding_id" not in frame
+
+
+def test_the_csv_keeps_zeros_and_numbers(written: Path) -> None:
+    with (written / "verdicts.csv").open(encoding="utf-8") as handle:
+        rows = list(csv.DictReader(handle))
+    assert [row["parcel_id"] for row in rows] == RUN.verdicts["parcel_id"].to_list()
+    assert rows[0]["declared"] == RUN.verdicts["declared"][0]
+    assert float(rows[0]["area_ha"]) == pytest.approx(RUN.verdicts["area_ha"][0], abs=1e-5)
+    assert rows[0]["top3"].startswith(RUN.verdicts["top3"][0][0]["crop_class"])
+
+
+def test_geoparquet_and_fiboa_names(written: Path) -> None:
+    assert len(gpd.read_parquet(written / "exports" / "verdicts.geoparquet")) == 60
+    fields = gpd.read_parquet(written / "exports" / "fields_fiboa.parquet")
+    declared = RUN.declarations.set_index("parcel_id")["declared"]
+    assert list(fields["crop:code"]) == [declared[number] for number in fields["id"]]
+    assert list(fields["crop:name"]) == [RUN.crop_names[code] for code in fields["crop:code"]]
+    assert fields["hcat:code"].dtype == "UInt32"
+    assert (fields["area"] > 0).all()
+
+
+def test_the_european_tables(written: Path) -> None:
+    population = gpd.read_file(written / "exports" / "gsa_population.gpkg")
+    names = [
+        "gsa_code",
+        "gsa_par_id",
+        "gsa_hol_id",
+        "gsa_col_id",
+        "main_crop",
+        "catch_crop",
+        "organic",
+        "geometry",
+    ]
+    assert list(population.columns) == names
+    assert (len(population), population.crs.to_epsg(), set(population["gsa_code"])) == (60, 4326, {"BE"})
+    claimed = pl.read_csv(written / "exports" / "gsa_ua_claimed.csv", infer_schema=False)
+    assert claimed.columns == ["gsa_code", "gsa_par_id", "ua", "claim_area"]
+    assert claimed.height == RUN.declarations["claimed_area_ha"].notna().sum()
+
+
+def test_equal_runs_give_equal_bytes_and_others_do_not(written: Path, tmp_path: Path) -> None:
+    again = write_exports(RUN.verdicts, RUN.declarations, tmp_path, crop_names=RUN.crop_names, agency="BE")
+    assert [sha256(path) for path in again] == [
+        sha256(written / path.relative_to(tmp_path)) for path in again
+    ]
+    other = make_run(60, seed=2)
+    changed = write_exports(other.verdicts, other.declarations, tmp_path)
+    assert all(sha256(path) != sha256(written / path.relative_to(tmp_path)) for path in changed)
+
+
+def test_hostile_text_runs_nowhere(tmp_path: Path) -> None:
+    declarations = RUN.declarations.head(len(HOSTILE)).copy()
+    ids = [f"{text} {number}" for number, text in enumerate(HOSTILE[:-1])] + ["-5"]
+    declarations["parcel_id"], declarations["region"], declarations["intervention"] = ids, HOSTILE, HOSTILE
+    verdicts = RUN.verdicts.head(len(HOSTILE)).with_columns(
+        parcel_id=pl.Series(ids), declared=pl.Series(HOSTILE)
+    )
+    write_exports(verdicts, declarations, tmp_path)
+    for path in (tmp_path / "verdicts.csv", tmp_path / "exports" / "gsa_ua_claimed.csv"):
+        with path.open(encoding="utf-8") as handle:
+            cells = [cell for row in csv.reader(handle) for cell in row]
+        assert [cell for cell in cells if cell[:1] in ("=", "+", "@", "\t") or cell.startswith("-2")] == []
+        assert "-5" in cells
+    assert list(gpd.read_file(tmp_path / "verdicts.gpkg")["region"]) == HOSTILE
+
+
+def test_no_verdict_no_geometry_and_no_code_still_export(tmp_path: Path) -> None:
+    declarations = RUN.declarations.head(2).copy()
+    declarations["declared"], declarations["hcat_code"] = [None, "1"], None
+    declarations["geometry"] = [declarations.geometry.iloc[0], shapely.Polygon()]
+    verdicts = RUN.verdicts.head(2).with_columns(declared=pl.Series([None, "1"]), q_value=None, top3=None)
+    write_exports(verdicts, declarations, tmp_path)
+    assert len(gpd.read_file(tmp_path / "verdicts.gpkg")) == 2
+    assert len(gpd.read_parquet(tmp_path / "exports" / "fields_fiboa.parquet")) == 0
+    write_exports(RUN.verdicts.head(0), RUN.declarations.head(0), tmp_path)
+    assert len(gpd.read_file(tmp_path / "verdicts.gpkg")) == 0
+
+
+def test_a_table_that_is_no_verdict_table_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SchemaError, match="The verdicts lacks the columns"):
+        write_exports(RUN.verdicts.drop("verdict"), RUN.declarations, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert RUN.verdicts.schema == VERDICTS
+
+
+@given(st.text(max_size=12))
+def test_no_cell_begins_like_a_formula_and_nothing_else_changes(text: str) -> None:
+    safe = neutral(text)
+    assert safe in (text, f"'{text}")
+    if safe == text and text.lstrip(" ")[:1] in ("=", "+", "-", "@"):
+        float(text.replace(",", "."))
+
+
+@given(st.one_of(st.integers().map(str), st.floats(allow_nan=False, allow_infinity=False).map(str)))
+def test_numbers_are_untouched(number: str) -> None:
+    assert neutral(number) == number

@@ -1,0 +1,306 @@
+"""The pages as files: their figures are the tables', their bytes repeat, what is missing is said."""
+
+import html
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import polars as pl
+import pytest
+import shapely
+
+from features.files import sha256
+from models.verdicts.rule import REASONS
+from reports.options import PublishOptions
+from reports.pages.agency import write_agency
+from reports.pages.analyst import write_analyst
+from reports.pages.auditor import write_auditor
+from reports.pages.follow_up import candidates
+from reports.pages.quality import per_class, quality_of
+from reports.pages.write import write_reports
+from reports.run import RunTables
+from reports.translation import translation
+from tests.mock_run import make_run, write_scenes
+
+OPTIONS = PublishOptions()
+
+
+@pytest.fixture(scope="module")
+def run() -> RunTables:
+    return make_run(300, 1)
+
+
+@pytest.fixture(scope="module")
+def pages(run: RunTables, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("reports")
+    write_reports(run, out, OPTIONS)
+    return out
+
+
+def data(page: str, name: str) -> Any:
+    found = re.search(rf'<script type="application/json" id="{name}">(.*?)</script>', page, re.DOTALL)
+    assert found
+    return json.loads(found[1])
+
+
+def tiles(page: str) -> dict[str, str]:
+    return dict(re.findall(r'data-verdict="(\w+)".*?<b>([\d,]+)</b>', page))
+
+
+def test_counts_are_those_of_the_verdict_table(run: RunTables, pages: Path) -> None:
+    page = (pages / "agency.html").read_text()
+    counts = dict(run.verdicts["verdict"].value_counts().iter_rows())
+    assert {name: int(value) for name, value in tiles(page).items()} == counts
+    hectares = run.verdicts.filter(pl.col("verdict") == "contradicted")["area_ha"].cast(pl.Float64).sum()
+    assert f"{hectares:,.1f} ha" in page
+
+
+def test_the_list_is_ordered_by_the_stored_rate(run: RunTables, pages: Path) -> None:
+    found = data((pages / "agency.html").read_text(), "run")
+    listed = [found["parcels"]["id"][k] for k in found["list"]["at"]]
+    stored = run.verdicts.filter(pl.col("q_value") <= OPTIONS.list_rate_limit).sort("q_value")
+    assert set(stored["parcel_id"]) <= set(listed)
+    rates = [rate for rate in found["list"]["q"] if rate is not None]
+    assert rates == sorted(rates)
+
+
+def test_the_confusion_matrix_is_that_of_the_verdict_table(run: RunTables, pages: Path) -> None:
+    found = data((pages / "analyst.html").read_text(), "confusion-data")
+    judged = run.verdicts.filter(pl.col("predicted").is_not_null())
+    right = judged.filter(pl.col("predicted") == pl.col("crop_class"))
+    assert sum(sum(row) for row in found["count"]) == len(judged)
+    assert sum(found["count"][k][k] for k in range(len(found["classes"]))) == len(right)
+    assert sum(map(sum, found["hectares"])) == pytest.approx(judged["area_ha"].cast(pl.Float64).sum(), abs=1)
+
+
+def test_metrics_by_class_are_recomputed(run: RunTables) -> None:
+    rows = {row["f1"].name: row for row in per_class(quality_of(run))}
+    judged = run.verdicts.filter(pl.col("predicted").is_not_null())
+    maize = judged.filter(pl.col("crop_class") == "maize")
+    hits = maize.filter(pl.col("predicted") == "maize")
+    assert rows["maize"]["recall"].value == pytest.approx(len(hits) / len(maize))
+    assert rows["maize"]["recall"].n == len(maize)
+    assert rows["maize"]["recall"].low <= rows["maize"]["recall"].value <= rows["maize"]["recall"].high
+
+
+def test_another_run_gives_other_figures(run: RunTables, pages: Path, tmp_path: Path) -> None:
+    other = make_run(300, 2)
+    write_reports(other, tmp_path, PublishOptions(max_sheets=0))
+    here, there = ((folder / "agency.html").read_text() for folder in (pages, tmp_path))
+    assert tiles(here) != tiles(there)
+    for name, key in (("analyst.html", "confusion-data"),):
+        assert (
+            data((pages / name).read_text(), key)["count"]
+            != data((tmp_path / name).read_text(), key)["count"]
+        )
+    for name in ("analyst.html", "auditor.html"):
+        figures = [
+            set(re.findall(r'class="num[^>]*>([\d.,]+)<', (folder / name).read_text()))
+            for folder in (pages, tmp_path)
+        ]
+        assert len(figures[0] - figures[1]) > 10
+
+
+def test_the_same_run_gives_the_same_bytes(run: RunTables, pages: Path, tmp_path: Path) -> None:
+    again = write_reports(make_run(300, 1), tmp_path, OPTIONS)
+    assert len(again) > 3
+    for path in again:
+        assert path.read_bytes() == (pages / path.relative_to(tmp_path)).read_bytes(), path.name
+
+
+def test_every_file_keeps_its_size(tmp_path: Path) -> None:
+    run = make_run(5_000, 3)
+    written = write_reports(run, tmp_path, PublishOptions(max_sheets=20))
+    for path in written:
+        assert path.stat().st_size < (400_000 if path.parent.name == "parcels" else 5_000_000), path
+
+
+def test_every_page_forbids_what_it_does_not_bring(pages: Path) -> None:
+    for path in pages.rglob("*.html"):
+        text = path.read_text()
+        assert "default-src 'none'" in html.unescape(text)
+        assert not re.search(r"""(src|href)=["']?(https?:)?//""", text)
+        assert not re.search(
+            r"<[^>]+\sstyle=|\son\w+=", re.sub(r"<script.*?</script>", "", text, flags=re.DOTALL)
+        )
+
+
+def test_a_large_map_splits_by_area(tmp_path: Path) -> None:
+    run = make_run(3_000, 3, light=True, contributions=None)
+    options = PublishOptions(page_limit_mb=0.12)
+    written = write_agency(run, tmp_path, options, candidates(run, options))
+    parts = [path for path in written if "map" in path.name]
+    ids = [name for path in parts for name in data(path.read_text(), "run")["parcels"]["id"]]
+    assert len(parts) > 1
+    assert sorted(ids) == sorted(run.verdicts["parcel_id"])
+    assert all(path.name in written[0].read_text() for path in parts)
+
+
+def test_a_second_run_leaves_no_sheet_of_the_first(tmp_path: Path) -> None:
+    write_reports(make_run(200, 1), tmp_path, OPTIONS)
+    second = write_reports(make_run(200, 2), tmp_path, PublishOptions(max_sheets=2))
+    assert set(tmp_path.rglob("*.html")) == set(second)
+
+
+def test_progress_ends_where_it_said(tmp_path: Path) -> None:
+    seen: list[tuple[int, int]] = []
+    write_reports(make_run(80, 1), tmp_path, OPTIONS, lambda done, total: seen.append((done, total)))
+    assert seen[-1][0] == seen[-1][1]
+    assert [done for done, _ in seen] == sorted(done for done, _ in seen)
+
+
+def test_a_run_without_doubts_says_so(tmp_path: Path) -> None:
+    verdicts = make_run(60, 1).verdicts.with_columns(
+        verdict=pl.lit("confirmed"), q_value=pl.lit(None, pl.Float32), predicted=pl.col("crop_class")
+    )
+    written = write_reports(make_run(60, 1, verdicts=verdicts), tmp_path, OPTIONS)
+    assert len(written) == 3
+    assert data(written[0].read_text(), "run")["list"] == {"at": [], "q": []}
+
+
+def test_one_class_alone_and_no_groups_are_said(tmp_path: Path) -> None:
+    base = make_run(30, 1)
+    same = {"crop_class": pl.lit("maize"), "predicted": pl.lit("maize")}
+    declarations = base.declarations.assign(holding_id=None, geometry=[shapely.box(0, 0, 100, 100)] * 30)
+    run = make_run(
+        30,
+        1,
+        verdicts=base.verdicts.with_columns(**same),
+        declarations=gpd.GeoDataFrame(declarations, crs=32631),
+    )
+    page = write_analyst(run, tmp_path, OPTIONS, candidates(run, OPTIONS)).read_text()
+    assert "Only one class stands in this run" in page
+    assert "No intervals on this page" in page
+
+
+def test_missing_tables_are_said(tmp_path: Path) -> None:
+    run = make_run(
+        60,
+        1,
+        light=True,
+        importance=None,
+        contributions=None,
+        probabilities=None,
+        evaluation={},
+        metrics={},
+        rules={},
+        lineage={},
+        dates=None,
+    )
+    write_reports(run, tmp_path, PublishOptions(list_rate_limit=1.0))
+    text = {path.name: path.read_text() for path in tmp_path.rglob("*.html")}
+    assert "No SHAP table was stored" in text["auditor.html"]
+    assert "No earlier run was given" in text["auditor.html"]
+    assert "No in-season curve" in text["analyst.html"]
+    sheet = next(page for name, page in text.items() if name[0].isdigit())
+    assert "No pictures" in sheet
+    assert "Not explained" in sheet
+    assert "Radar coherence: not in this run" in sheet
+
+
+def test_nothing_judged_at_all_still_gives_pages(tmp_path: Path) -> None:
+    empty = {
+        name: pl.lit(None) for name in ("predicted", "probability", "p_value", "q_value", "prediction_set")
+    }
+    base = make_run(20, 1).verdicts
+    none = base.with_columns(verdict=pl.lit("no_data"), **empty).cast(dict(base.schema))
+    run = make_run(20, 1, verdicts=none.with_columns(top3=pl.lit([], base.schema["top3"])))
+    assert len(write_reports(run, tmp_path, OPTIONS)) == 3
+
+
+def test_the_auditor_reads_what_was_taken_over(tmp_path: Path) -> None:
+    facts = {"transfer": "load", "runs": ["region_2023"]}
+    run = make_run(60, 1, lineage={"folds": facts})
+    page = write_auditor(run, tmp_path, OPTIONS).read_text()
+    assert "models as region_2023 fitted them, none trained here" in page
+    assert "Taken over" not in write_auditor(make_run(60, 1), tmp_path, OPTIONS).read_text()
+
+
+def test_drift_is_shown_when_an_earlier_run_is_given(tmp_path: Path) -> None:
+    run = make_run(120, 2, previous=make_run(120, 1))
+    page = write_auditor(run, tmp_path, OPTIONS).read_text()
+    assert "Stability index of class shares" in page
+    assert "No earlier run was given" not in page
+
+
+def test_pictures_are_cut_from_the_scenes(tmp_path: Path) -> None:
+    run = make_run(40, 4, acquisitions=write_scenes(tmp_path / "scenes"))
+    written = write_reports(
+        run, tmp_path / "out", PublishOptions(list_rate_limit=1.0, max_sheets=2, picture_dates=3)
+    )
+    sheets = [path.read_text() for path in written if path.parent.name == "parcels"]
+    assert [sheet.count("data:image/png;base64,") for sheet in sheets] == [6, 6]
+    assert "seen, 100% clear" in sheets[0]
+
+
+def test_a_corrupt_scene_costs_its_pictures_only(tmp_path: Path) -> None:
+    acquisitions = write_scenes(tmp_path / "scenes")
+    (tmp_path / "scenes" / "B03.tif").write_bytes(b"not a raster")
+    run = make_run(40, 4, acquisitions=acquisitions)
+    written = write_reports(run, tmp_path / "out", PublishOptions(list_rate_limit=1.0, max_sheets=1))
+    assert "No pictures" in written[-1].read_text()
+
+
+def test_the_catalogs_say_the_same_things() -> None:
+    english, german = translation("en").phrases, translation("de").phrases
+    assert english.keys() == german.keys()
+    for key, phrase in english.items():
+        assert set(re.findall(r"{(\w+)}", phrase)) == set(re.findall(r"{(\w+)}", german[key])), key
+
+
+def test_every_reason_has_words() -> None:
+    assert {f"reason.{name}" for name in REASONS} <= translation("en").phrases.keys()
+
+
+def test_the_german_pages_speak_german(tmp_path: Path) -> None:
+    write_reports(make_run(80, 1), tmp_path, PublishOptions(language="de", max_sheets=1))
+    assert '<html lang="de"' in (tmp_path / "agency.html").read_text()
+    sheet = next((tmp_path / "parcels").glob("*.html")).read_text()
+    english = [
+        value
+        for key, value in translation("en").phrases.items()
+        if key.startswith(("sheet.", "fact.")) and "{" not in value
+    ]
+    german = set(translation("de").phrases.values())
+    assert not [phrase for phrase in english if f">{phrase}<" in sheet and phrase not in german]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"language": "de"},
+        {"title": "Elsewhere"},
+        {"list_rate": 0.2},
+        {"list_rate_limit": 0.05},
+        {"max_sheets": 1},
+        {"pictures": False},
+        {"picture_dates": 2},
+        {"picture_margin_m": 60},
+        {"map_tolerance_m": 90},
+        {"cell_parcels": 10},
+        {"show_holdings": True},
+    ],
+    ids=lambda change: next(iter(change)),
+)
+def test_every_option_changes_the_files(
+    change: dict[str, Any], scenic: tuple[RunTables, dict[str, str]], tmp_path: Path
+) -> None:
+    run, plain = scenic
+    assert digests(run, tmp_path, {**FEW, **change}) != plain
+
+
+FEW = {"max_sheets": 2}
+
+
+def digests(run: RunTables, folder: Path, options: dict[str, Any]) -> dict[str, str]:
+    written = write_reports(run, folder, PublishOptions(**options))
+    return {path.relative_to(folder).as_posix(): sha256(path) for path in written}
+
+
+@pytest.fixture(scope="module")
+def scenic(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunTables, dict[str, str]]:
+    folder = tmp_path_factory.mktemp("scenic")
+    run = make_run(400, 4, light=True, acquisitions=write_scenes(folder / "scenes"))
+    return run, digests(run, folder / "out", FEW)
