@@ -1,4 +1,4 @@
-"""Where work units run, as seen from the units: any function that maps another over them."""
+"""Types of the executors and of progress reports, and helpers for threads."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-Progress = Callable[[int, int], None]  # told how many units are done, and how many there are
+Progress = Callable[[int, int], None]  # called with the number of units done and the number of all units
 
 
 class Executor(Protocol):

@@ -3,7 +3,6 @@
 import logging
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +11,7 @@ import typer
 from features.errors import CropcheckError
 
 if TYPE_CHECKING:
+    from features.workers import Executor
     from pipelines.config import RunConfig
     from pipelines.workspace import Workspace
 
@@ -194,7 +194,7 @@ def _open(
     return loaded, Workspace(folder)
 
 
-def _executor(workers: int, dask: str | None) -> Callable:
+def _executor(workers: int, dask: str | None) -> "Executor":
     from pipelines.executor import executor_for
 
     return executor_for(workers=workers, dask=dask)

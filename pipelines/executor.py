@@ -1,8 +1,7 @@
 """Where work units run: in this process, in local processes, or on a Dask cluster; the results are the same.
 
-Units are small, independent and write whatever they make atomically under a name that says what it was made
-from. So a unit can be run twice without harm, and a worker that dies costs no more than running its unit
-again.
+A unit is small and independent, and writes its result atomically under a name made from its inputs. It can
+therefore be run twice without harm: when a worker dies, its unit is run again.
 """
 
 import logging
@@ -14,7 +13,7 @@ from multiprocessing import get_context
 from typing import Any
 
 from features.errors import ConfigError, StageError
-from features.workers import Item, Result, one_by_one
+from features.workers import Executor, Item, Result, one_by_one
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +21,7 @@ AHEAD = 4  # units handed out per worker: enough to keep it busy, few enough for
 LOSSES = 3  # times that workers may die in a row without any unit ending in between
 
 
-def executor_for(workers: int = 1, dask: str | None = None) -> Callable[..., Iterator[Any]]:
+def executor_for(workers: int = 1, dask: str | None = None) -> Executor:
     """Choose where units run.
 
     Parameters
@@ -30,11 +29,11 @@ def executor_for(workers: int = 1, dask: str | None = None) -> Callable[..., Ite
     workers
         Local processes; 1 runs units one after another in this process.
     dask
-        Address of a Dask scheduler (`tcp://host:8786`), which then decides alone.
+        Address of a Dask scheduler (`tcp://host:8786`); `workers` is then not used.
 
     Returns
     -------
-    Callable
+    Executor
         `executor(function, items)` yields one result per item, in any order.
 
     Raises
@@ -45,7 +44,7 @@ def executor_for(workers: int = 1, dask: str | None = None) -> Callable[..., Ite
     if dask is not None:
         return OnDask(dask)
     if workers < 1:
-        raise ConfigError(f"--workers {workers} leaves nobody to work; give 1 or more.")
+        raise ConfigError(f"--workers {workers} cannot run anything; give 1 or more.")
     return one_by_one if workers == 1 else InProcesses(workers)
 
 

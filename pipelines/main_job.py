@@ -1,6 +1,6 @@
 """All stages in order, with one progress display."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -14,6 +14,7 @@ from rich.progress import (
 )
 
 from features.errors import StageError
+from features.workers import Executor
 from pipelines.config import RunConfig
 from pipelines.record.receipt import Receipt
 from pipelines.record.stage import Stage, run_stage
@@ -24,7 +25,7 @@ PARTIAL = 3
 console = Console(stderr=True)
 
 
-def stages(config: RunConfig, executor: Callable | None = None) -> list[Stage]:
+def stages(config: RunConfig, executor: Executor | None = None) -> list[Stage]:
     """Return the stages of a run in order; a real region has nothing to synthesise."""
     simulated = config.simulate is not None
     first = [synthesise.STAGE] if simulated else []
@@ -40,7 +41,7 @@ def stages(config: RunConfig, executor: Callable | None = None) -> list[Stage]:
     ]
 
 
-def run_all(config: RunConfig, workspace: Workspace, executor: Callable | None = None) -> int:
+def run_all(config: RunConfig, workspace: Workspace, executor: Executor | None = None) -> int:
     """Run all stages; return the exit code: 0, or 3 where some acquisitions had to be set aside."""
     with display() as bars:
         receipts = [_run(stage, config, workspace, bars) for stage in stages(config, executor)]
@@ -48,7 +49,7 @@ def run_all(config: RunConfig, workspace: Workspace, executor: Callable | None =
     return _exit_code(receipts)
 
 
-def run_one(name: str, config: RunConfig, workspace: Workspace, executor: Callable | None = None) -> int:
+def run_one(name: str, config: RunConfig, workspace: Workspace, executor: Executor | None = None) -> int:
     """Run one stage from what the one before left; inputs are read with the stages that need them."""
     by_name = {stage.name: stage for stage in stages(config, executor)}
     if name not in by_name:

@@ -23,7 +23,7 @@ from features.files import fingerprint, write_json
 from features.imagery.pixels import assets_by_band
 from features.imagery.scenes import Scene, scene_of
 from features.schema import OPTICAL_BANDS, SCENE_CLASS
-from features.workers import one_by_one
+from features.workers import Executor, one_by_one
 
 POLARISATIONS = ("vv", "vh")
 
@@ -115,7 +115,7 @@ def _common_scene(rows: Sequence[Mapping[str, Any]], options: ExtractOptions) ->
     raise ImageryError(f"None of {len(rows)} acquisitions can be opened; check the catalog's links.")
 
 
-def run_fill(fill: Fill, executor: Any, tick: Callable[[], None]) -> Iterator[Outcome]:
+def run_fill(fill: Fill, executor: Executor, tick: Callable[[], None]) -> Iterator[Outcome]:
     """Run a tile's blocks and join them; `tick` is called after every block.
 
     Raises
@@ -131,7 +131,7 @@ def run_fill(fill: Fill, executor: Any, tick: Callable[[], None]) -> Iterator[Ou
         yield Outcome(item, fill.tile, *lost.get(item, (None, "")))
 
 
-def _run(fill: Fill, executor: Any, tick: Callable[[], None]) -> None:
+def _run(fill: Fill, executor: Executor, tick: Callable[[], None]) -> None:
     optical = {unit.row["item_id"] for unit in fill.units}
     lost: dict[str, Any] = {}
     alone = executor is one_by_one
@@ -140,9 +140,9 @@ def _run(fill: Fill, executor: Any, tick: Callable[[], None]) -> None:
         tick()
     paths = tuple(block.part for block in fill.blocks)
     jobs = [_Joining(unit, fill.scene, paths) for unit in fill.units if unit.row["item_id"] not in lost]
-    for outcome in executor(_join, jobs):
-        if outcome.reason is not None:
-            lost[outcome.item_id] = (outcome.reason, outcome.detail)
+    for joined in executor(_join, jobs):
+        if joined.reason is not None:
+            lost[joined.item_id] = (joined.reason, joined.detail)
     write_json(fill.note, lost)
     drop_blocks(fill.blocks[0].part.parent)
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,10 +17,10 @@ from features.indexing.dated_scene import Layer, Scene, infer_orbits
 from features.indexing.field_raster import parcels_from_raster
 from features.indexing.netcdf_cube import kind_of, open_cube, read_scenes, read_weather
 from features.indexing.stac_writer import bounds_wgs84, write_catalog, write_cog, write_items
+from features.workers import Progress
 
 log = logging.getLogger(__name__)
 
-Progress = Callable[[int, int], None]
 CUBES, RASTERS = (".nc", ".nc4"), (".tif", ".tiff")
 
 

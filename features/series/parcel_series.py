@@ -1,7 +1,7 @@
 """Observations to a ParcelSeries: ragged dates onto a calendar, the seen kept apart from the filled."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 from typing import Literal
@@ -16,6 +16,7 @@ from features.files import atomic_path
 from features.options import Options
 from features.schema import check_columns, check_series, make_series
 from features.series.calendar import Calendar, CalendarName, make_calendar
+from features.workers import Progress
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +60,7 @@ def build_series(
     *,
     weather: pl.DataFrame | None = None,
     until: date | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> xr.Dataset:
     """Bring the observations of a season onto the steps of a calendar.
 

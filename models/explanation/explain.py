@@ -11,6 +11,7 @@ import xarray as xr
 
 from features.errors import ModelError
 from features.schema import CONTRIBUTIONS, IMPORTANCE, check_table
+from features.workers import Progress
 from models.crops.estimators.by_name import build
 from models.crops.estimators.estimator import CropEstimator
 from models.crops.fitting.crossfit import ENSEMBLE, CrossFit
@@ -19,7 +20,6 @@ from models.crops.inputs.arrays import take
 from models.crops.inputs.table import SUMMARIES, Column, columns_of
 from models.explanation.contributions import columns, sums_by, tree_contributions
 
-Progress = Callable[[int, int], None]
 log = logging.getLogger(__name__)
 ALL = "all"
 GROUPINGS: Mapping[str, Callable[[Column], tuple[str, int | None]]] = {

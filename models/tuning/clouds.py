@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 from features.errors import ModelError
+from features.workers import Progress
 from models.clouds.removal.inputs.recipes import make_recipe
 from models.clouds.removal.inputs.windows import draw_windows
 from models.clouds.removal.networks.by_name import network_of
@@ -42,7 +43,7 @@ def tune_clouds(
     *,
     journal: Path,
     on_trial: Callable[[dict[str, Any]], None] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Tuned:
     """Search for a network's options.
 

@@ -16,6 +16,7 @@ from pydantic import Field
 from features.errors import ModelError
 from features.files import write_text
 from features.options import Options
+from features.workers import Progress
 from models.crops.estimators.by_name import build, estimator_type
 from models.crops.fitting.task import on_classes
 from models.crops.inputs.arrays import take
@@ -112,7 +113,7 @@ def tune(
     journal: Path,
     fixed: Mapping[str, Any] | None = None,
     on_trial: Callable[[dict[str, Any]], None] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Tuned:
     """Search for a crop model's options.
 
@@ -150,7 +151,7 @@ def search(
     *,
     journal: Path,
     on_trial: Callable[[dict[str, Any]], None] | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Tuned:
     """Maximise the mean of `scores`, pruning by its running mean; whatever can be scored by fold.
 

@@ -9,11 +9,11 @@ from odc.geo.geobox import GeoBox
 from features.context.blocks import BlockContext
 from features.errors import ModelError, StageError
 from features.imagery.pixels import crop, read_stack
+from features.workers import Progress
 from models.clouds.products import ProductWriter, write_catalog
 from models.clouds.stored import Stored
 from pipelines.config import RunConfig
 from pipelines.inputs.clear_context import clear_context, frame_times
-from pipelines.record.stage import Progress
 from pipelines.stages.clear import bands_of, finest_grid, fitted_remover, polarisations_of
 from pipelines.workspace import Workspace
 

@@ -7,6 +7,7 @@ from typing import Any, TypedDict
 import numpy as np
 import polars as pl
 
+from features.workers import Progress
 from models.clouds.removal.options import LEARNED
 from models.crops.estimators.by_name import estimator_type
 from models.folds import plan_folds
@@ -27,7 +28,7 @@ class Kept(TypedDict):
 
     journal: Path
     on_trial: Callable[[dict[str, Any]], None]
-    progress: Callable[[int, int], None]
+    progress: Progress
 
 
 def tune_model(config: RunConfig, workspace: Workspace, model: str, trials: int) -> str:

@@ -12,13 +12,13 @@ from pydantic import BaseModel
 from features.accounting import Tally
 from features.errors import StageError
 from features.files import code_version, fingerprint, sha256
+from features.workers import Progress
 from pipelines.config import RunConfig
 from pipelines.record import audit
 from pipelines.record.receipt import Receipt, hash_outputs, read_receipt, still_holds, write_receipt
 from pipelines.workspace import Workspace
 
 log = logging.getLogger(__name__)
-Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from features.context.blocks import BlockContext, pixels_in
 from features.errors import ImageryError, ModelError
 from features.imagery.pixels import assets_by_band, crop, grid_of, read_stack
 from features.schema import OPTICAL_BANDS
+from features.workers import Progress
 from models.clouds.methods import build
 from models.clouds.pictures import before_after, most_telling, write_png
 from models.clouds.removal.bundle import META
@@ -25,7 +26,7 @@ from models.clouds.removal.remover import Remover
 from models.clouds.stored import Stored
 from pipelines.config import RunConfig
 from pipelines.inputs.clear_context import clear_context, context_files, context_paths, farmed, frame_times
-from pipelines.record.stage import Outcome, Progress, Stage
+from pipelines.record.stage import Outcome, Stage
 from pipelines.tables import read_declared
 from pipelines.workspace import Workspace
 

@@ -1,21 +1,19 @@
 """Declarations and imagery become observations, work unit by work unit."""
 
-from collections.abc import Callable
-
 import polars as pl
 
 from features.extraction.extract import extract
 from features.extraction.observations import read_observations
-from features.workers import one_by_one
+from features.workers import Executor, Progress, one_by_one
 from pipelines.config import RunConfig
 from pipelines.inputs.clear_context import clear_context, context_files, context_paths, frame_times
-from pipelines.record.stage import Outcome, Progress, Stage
+from pipelines.record.stage import Outcome, Stage
 from pipelines.stages.clear import fitted_remover
 from pipelines.tables import read_declared, write_table
 from pipelines.workspace import Workspace
 
 
-def stage(clears: bool, executor: Callable | None = None) -> Stage:
+def stage(clears: bool, executor: Executor | None = None) -> Stage:
     """Return the stage; it waits for `clear` where clouds are removed, and may run anywhere."""
 
     def run_with(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
@@ -33,7 +31,7 @@ def stage(clears: bool, executor: Callable | None = None) -> Stage:
 
 
 def run(
-    config: RunConfig, workspace: Workspace, progress: Progress, executor: Callable = one_by_one
+    config: RunConfig, workspace: Workspace, progress: Progress, executor: Executor = one_by_one
 ) -> Outcome:
     """Write the parts of `observations/`, `parcels.parquet`, and what each date saw."""
     acquisitions, context = pl.read_parquet(workspace.acquisitions), clear_context(config, workspace)

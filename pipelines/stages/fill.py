@@ -13,9 +13,10 @@ from features.context.parcels import parcel_context, read_weather, weather_befor
 from features.extraction.observations import read_observations
 from features.series.gapfill import fill_series
 from features.series.parcel_series import build_series, write_series
+from features.workers import Progress
 from pipelines.config import RunConfig
 from pipelines.inputs.context_files import context_file
-from pipelines.record.stage import Outcome, Progress, Stage
+from pipelines.record.stage import Outcome, Stage
 from pipelines.tables import read_declared, write_table
 from pipelines.workspace import Workspace
 

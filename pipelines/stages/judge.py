@@ -8,13 +8,14 @@ import polars as pl
 from features.files import code_version, fingerprint, sha256, write_json
 from features.series.parcel_series import read_series
 from features.series.quality import series_quality
+from features.workers import Progress
 from models.evaluation.field_results import corrected_rates, settle
 from models.evaluation.quality_sample import draw_sample
 from models.verdicts.judge import judge, verdict_tally
 from models.verdicts.options import JudgeOptions
 from pipelines.config import RunConfig
 from pipelines.record.receipt import read_receipt
-from pipelines.record.stage import Outcome, Progress, Stage
+from pipelines.record.stage import Outcome, Stage
 from pipelines.stages.evaluate import evaluate
 from pipelines.stages.in_season import in_season
 from pipelines.tables import read_declared, write_table

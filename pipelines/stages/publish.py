@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from features.workers import Progress
 from models.clouds.removal.options import LEARNED
 from models.crops.estimators.by_name import libraries_of
 from models.registry import ModelRecord, RunRecord, Tracker
@@ -14,7 +15,7 @@ from pipelines.inputs.model_series import starting_bundle
 from pipelines.record import audit
 from pipelines.record.manifest import git_commit, page_hash, versions, write_manifest
 from pipelines.record.receipt import read_receipt
-from pipelines.record.stage import Outcome, Progress, Stage
+from pipelines.record.stage import Outcome, Stage
 from pipelines.stages.gather import BEFORE, gather, input_hashes
 from pipelines.workspace import Workspace
 from reports.exports.tables import write_exports, write_sample

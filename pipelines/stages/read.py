@@ -10,8 +10,9 @@ from features.declarations.pseudonym import holding_key
 from features.declarations.reader import DeclarationOptions, read_declarations
 from features.errors import DeclarationError
 from features.files import atomic_path
+from features.workers import Progress
 from pipelines.config import RunConfig
-from pipelines.record.stage import Outcome, Progress, Stage
+from pipelines.record.stage import Outcome, Stage
 from pipelines.tables import write_table
 from pipelines.workspace import Workspace
 

@@ -2,8 +2,9 @@
 
 from features.errors import StageError
 from features.simulate.region.region import simulate_region
+from features.workers import Progress
 from pipelines.config import RunConfig
-from pipelines.record.stage import Outcome, Progress, Stage
+from pipelines.record.stage import Outcome, Stage
 from pipelines.workspace import Workspace
 
 

@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from features.workers import Progress
 from models.crops.fitting.options import TrainOptions
 from pipelines.config import RunConfig
-from pipelines.record.stage import Outcome, Progress, Stage
+from pipelines.record.stage import Outcome, Stage
 from pipelines.tables import write_table
 from pipelines.workspace import Workspace
 

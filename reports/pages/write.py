@@ -1,9 +1,9 @@
 """The three pages and the parcel sheets of a run, written from its stored tables."""
 
 import logging
-from collections.abc import Callable
 from pathlib import Path
 
+from features.workers import Progress
 from reports.options import PublishOptions
 from reports.pages.agency import write_agency
 from reports.pages.analyst import write_analyst
@@ -14,7 +14,6 @@ from reports.sheet.sheets import write_sheets
 
 log = logging.getLogger(__name__)
 PAGES = 3
-Progress = Callable[[int, int], None]
 
 
 def write_reports(

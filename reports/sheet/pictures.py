@@ -5,7 +5,7 @@ import logging
 import struct
 import zlib
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -20,10 +20,10 @@ from rasterio.windows import Window
 
 from features.errors import CropcheckError
 from features.imagery.pixels import MaskOptions, assets_by_band, clear_mask, grid_of, open_raster, to_physical
+from features.workers import Progress
 from reports.run import RunTables
 
 log = logging.getLogger(__name__)
-Progress = Callable[[int, int], None]
 NEAR_INFRARED = ("B08", "B8A")
 # reflectance shown as black and white, per colour: true (red, green, blue), false (near infrared, red, green)
 STRETCH = {"true": ((0.0, 0.26), (0.0, 0.22), (0.0, 0.18)), "false": ((0.0, 0.55), (0.0, 0.24), (0.0, 0.22))}

@@ -1,6 +1,6 @@
 """The sheet of a parcel: one page to print, put in the file and show to the farmer."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from features.files import write_text
+from features.workers import Progress
 from reports.embed import clean, render
 from reports.options import PublishOptions
 from reports.page import frame
@@ -20,7 +21,6 @@ from reports.sheet.season import KINDS, Season
 from reports.translation import Text, translation
 from reports.words import sensor_of
 
-Progress = Callable[[int, int], None]
 SCENES_LISTED = 6
 
 

@@ -29,7 +29,7 @@ def test_serial_is_plain_map() -> None:
 
 
 def test_no_workers_is_refused() -> None:
-    with pytest.raises(ConfigError, match="nobody to work"):
+    with pytest.raises(ConfigError, match="--workers 0 cannot run anything"):
         executor_for(0)
 
 

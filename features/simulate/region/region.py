@@ -22,6 +22,7 @@ from features.simulate.region.schedule import Scene, plan_scenes
 from features.simulate.region.stac import write_catalog
 from features.simulate.region.studio import Studio
 from features.simulate.region.world import World, make_canvas, make_world
+from features.workers import Progress
 
 log = logging.getLogger(__name__)
 GENERATOR = 1  # raised when the same seed would give another region
@@ -32,7 +33,7 @@ def simulate_region(
     season: int,
     seed: int,
     folder: Path,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Tally:
     """Write declarations, imagery, weather, soil, elevation and the hidden truth of a simulated region.
 
@@ -63,9 +64,7 @@ def simulate_region(
     return tally
 
 
-def _render(
-    studio: Studio, missing: list[Scene], total: int, progress: Callable[[int, int], None] | None
-) -> None:
+def _render(studio: Studio, missing: list[Scene], total: int, progress: Progress | None) -> None:
     """Render the scenes that are missing, some at a time; the first fault stops the rest."""
     done = total - len(missing)
     with ThreadPoolExecutor(studio.options.threads) as pool:

@@ -9,12 +9,13 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import xarray as xr
 
+from features.workers import Progress
 from models.clouds.removal.bundle import read_bundle, write_bundle
 from models.clouds.removal.cube import Cube, cube_of, trusted
 from models.clouds.removal.hiding import hide
 from models.clouds.removal.intervals import GapSigma, fit_gap_sigma
 from models.clouds.removal.neighbours import distance_days, linear_weight, strict_neighbours, weighted_pair
-from models.clouds.removal.remover import Progress, Remover, check_same_bands, describe
+from models.clouds.removal.remover import Remover, check_same_bands, describe
 from models.clouds.removal.whittaker import penalty_bands, smooth_pixels
 
 CROP_PX = 128  # residuals of a part of each tile are enough for a table of sigma

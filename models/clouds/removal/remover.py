@@ -2,7 +2,7 @@
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,11 +11,11 @@ import xarray as xr
 from numba import njit
 
 from features.errors import ModelError
+from features.workers import Progress
 from models.clouds.removal.cube import Cube, cube_of, time_order
 
 RARE = 0.001
 LATTICE = 128  # pixels a side, of all dates, tell what a band has shown
-Progress = Callable[[int, int], None]
 log = logging.getLogger(__name__)
 
 

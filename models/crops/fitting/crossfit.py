@@ -11,10 +11,11 @@ import polars as pl
 import xarray as xr
 
 from features.accounting import Tally, tally
+from features.workers import Progress
 from models.crops.estimators.estimator import CropEstimator
 from models.crops.fitting.bundle import Bundle
 from models.crops.fitting.combination import combine, learn_weights
-from models.crops.fitting.fits import Fitted, Job, Progress, run_all
+from models.crops.fitting.fits import Fitted, Job, run_all
 from models.crops.fitting.labels import SUSPECTS, find_suspects
 from models.crops.fitting.options import TrainOptions
 from models.crops.fitting.task import (

@@ -3,7 +3,6 @@
 import json
 import logging
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from features.files import atomic_path, code_version, fingerprint, sha256, write_json
+from features.workers import Progress
 from models.crops.estimators.by_name import FAMILIES, estimator_type
 from models.crops.estimators.estimator import RECIPE, CropEstimator
 from models.crops.fitting.task import Task, on_classes, training_of
@@ -22,7 +22,6 @@ from models.crops.inputs.imbalance import balance
 JOB = "job.json"
 HELD_OUT = "held_out.parquet"
 ROOMS = ("features", "models")  # whose code a fit depends on
-Progress = Callable[[int, int], None]
 Job = tuple[str, tuple[int, ...]]  # a model and the folds it is fitted without
 log = logging.getLogger(__name__)
 

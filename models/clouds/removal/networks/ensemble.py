@@ -18,6 +18,7 @@ import numpy as np
 import xarray as xr
 
 from features.errors import ModelError
+from features.workers import Progress
 from models.clouds.removal.bundle import read_bundle, write_bundle
 from models.clouds.removal.cube import Cube, trusted
 from models.clouds.removal.inputs.recipes import make_recipe
@@ -26,7 +27,7 @@ from models.clouds.removal.intervals import factors
 from models.clouds.removal.networks.by_name import network_of
 from models.clouds.removal.networks.frames import Filled, correct_frames
 from models.clouds.removal.options import ClearOptions
-from models.clouds.removal.remover import Progress, Remover, check_same_bands
+from models.clouds.removal.remover import Remover, check_same_bands
 
 if TYPE_CHECKING:
     from models.clouds.removal.networks.training import OnEpoch

@@ -10,7 +10,7 @@ import numpy as np
 
 from features.errors import ModelError
 from features.files import fingerprint
-from features.workers import next_ahead
+from features.workers import Progress, next_ahead
 from models.clouds.removal.cube import Cube
 from models.clouds.removal.error_units import UNIT
 from models.clouds.removal.hiding import hide
@@ -22,7 +22,7 @@ from models.clouds.removal.networks.frames import correct_frames
 from models.clouds.removal.networks.layers import make_loss
 from models.clouds.removal.networks.training import OnEpoch, Plan, State, compile_network, train
 from models.clouds.removal.options import ClearOptions
-from models.clouds.removal.remover import Progress, describe
+from models.clouds.removal.remover import describe
 
 CALIBRATION_WINDOWS = 80  # at least so many are hidden anew, some more than once where they are few
 

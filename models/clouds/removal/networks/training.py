@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from features.files import atomic_path, sha256, write_json
-from models.clouds.removal.remover import Progress
+from features.workers import Progress
 
 log = logging.getLogger(__name__)
 OnEpoch = Callable[[int, dict[str, float]], None]
