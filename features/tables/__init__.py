@@ -1,0 +1,1 @@
+"""Tables of series that others extracted, read as observations."""

@@ -1,0 +1,284 @@
+"""Tables of series that others extracted, as observations: every value taken in is kept or set aside."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import polars as pl
+
+from features.accounting import Tally
+from features.errors import ConfigError
+from features.indices.formulas import compute, find_index, sensor_of
+from features.schema import OBSERVATIONS, OPTICAL_BANDS, STATISTICS
+from features.tables.files import id_text, need, open_table
+from features.tables.options import TableOptions
+from features.tables.shapes import long_form
+
+log = logging.getLogger(__name__)
+
+HUGE = 1e20  # fill values of several writers; nothing that is measured comes near
+RADAR = ("s0vv_db", "s0vh_db", "ratio_db", "rvi", "cohvv", "cohvh", "vv", "vh")
+CELL = ["parcel_id", "datetime", "feature"]
+# What the middle half of a feature's values must lie in; else it is in another unit.
+PLAUSIBLE = {"reflectance": (-0.1, 1.5), "dB": (-45.0, 0.0), "ratio": (-1.001, 1.001)}
+# What any single value must lie in: beyond it, it was not measured (a resampled fill value, say).
+POSSIBLE = {"reflectance": (-0.2, 2.0), "dB": (-80.0, 40.0), "ratio": (-1.001, 1.001)}
+RATIOS = ("ndvi", "gndvi", "ndre", "ndwi", "ndmi", "nbr", "cohvv", "cohvh")
+
+
+@dataclass(frozen=True)
+class Understood:
+    """What was made of the tables.
+
+    `features` has one row a feature: `feature, dates, values, missing_share, low, high` (low and high are its
+    1st and 99th percentiles). `context` has one row a parcel and one column a name of `TableOptions.context`.
+    """
+
+    observations: pl.DataFrame
+    features: pl.DataFrame
+    context: pl.DataFrame
+    tally: Tally
+
+
+def read_tables(
+    tables: Sequence[TableOptions], parcel_ids: Sequence[str], start: date, end: date
+) -> Understood:
+    """Read the season's values of the declared parcels.
+
+    Parameters
+    ----------
+    parcel_ids
+        The declared parcels; values of others are set aside.
+    start, end
+        First and last day of the season, both included.
+
+    Returns
+    -------
+    Understood
+        Its observations have the schema OBSERVATIONS, with null for what a table cannot say: pixel counts,
+        shares and sigma. Only the statistic `mean` is given.
+
+    Raises
+    ------
+    ConfigError
+        Where a table cannot be read as its options say, no parcel is found in it, values repeat that differ,
+        or a feature lies outside what its unit allows.
+    """
+    known = pl.LazyFrame({"parcel_id": list(parcel_ids)}, schema={"parcel_id": pl.String}).with_columns(
+        declared=pl.lit(True)
+    )
+    parts = [_read(options, known, start, end) for options in tables]
+    rows = pl.concat([part[0] for part in parts])
+    set_aside: dict[str, int] = {}
+    for _, counts in parts:
+        for reason, count in counts.items():
+            set_aside[reason] = set_aside.get(reason, 0) + count
+    _refuse_nothing_left(rows, set_aside, tables)
+    _refuse_units(rows)
+    rows, impossible = _possible(rows)
+    set_aside |= {"impossible": impossible} if impossible else {}
+    lost = sum(set_aside.values())
+    account = Tally("tabulate", "values", rows.height + lost, rows.height, set_aside)
+    derived = [_derived(rows, options.derive) for options in tables if options.derive]
+    observations = _observations(pl.concat([rows, *derived]) if derived else rows)
+    log.info("%s", account)
+    return Understood(observations, _summary(observations, len(parcel_ids)), _context(tables, known), account)
+
+
+def _read(
+    options: TableOptions, known: pl.LazyFrame, start: date, end: date
+) -> tuple[pl.DataFrame, dict[str, int]]:
+    """Return one table's values (`parcel_id, datetime, feature, value`) and what was set aside, by reason."""
+    table = long_form(open_table(options.path), options)
+    names = pl.LazyFrame(
+        [(column, to.name, to.scale, to.convert, to.offset) for column, to in options.columns.items()],
+        schema={"column": pl.String, "feature": pl.String, "scale": pl.Float64, "convert": pl.String,
+                "offset": pl.Float64},
+        orient="row",
+    )  # fmt: skip
+    rows = table.join(names, on="column", how="left").join(known, on="parcel_id", how="left")
+    if not options.columns:
+        rows = rows.with_columns(feature="column", scale=1.0, convert=pl.lit("none"), offset=0.0)
+    raw = pl.col("raw")
+    value = _converted(pl.col("convert"), raw * pl.col("scale")) + pl.col("offset")
+    reason = (
+        pl.when(pl.col("declared").is_null()).then(pl.lit("unknown_parcel"))
+        .when(pl.col("feature").is_null()).then(pl.lit("unknown_feature"))
+        .when(pl.col("datetime").is_null()).then(pl.lit("no_date"))
+        .when(~pl.col("datetime").dt.date().is_between(start, end)).then(pl.lit("outside_season"))
+        .when(~pl.col("kept")).then(pl.lit("masked"))
+        .when(raw.is_null()).then(pl.lit("empty"))
+        .when(raw.is_nan()).then(pl.lit("not_a_number"))
+        .when(raw.is_in(list(options.nodata)) | (raw.abs() >= HUGE)).then(pl.lit("nodata"))
+        .when(~pl.col("value").is_finite()).then(pl.lit("not_finite"))
+    )  # fmt: skip
+    judged = rows.with_columns(value=value).with_columns(reason=reason)
+    counts = judged.group_by("reason").agg(pl.len()).collect(engine="streaming")
+    set_aside = {str(name): int(n) for name, n in counts.iter_rows() if name is not None}
+    kept = judged.filter(pl.col("reason").is_null()).select(*CELL, "value").collect(engine="streaming")
+    unique, repeats = _once(kept, options)
+    return unique, set_aside | ({"repeated": repeats} if repeats else {})
+
+
+def _converted(convert: pl.Expr, number: pl.Expr) -> pl.Expr:
+    positive = pl.when(number > 0).then(number)
+    return (
+        pl.when(convert == "db_of_power").then(10 * positive.log10())
+        .when(convert == "db_of_amplitude").then(20 * positive.log10())
+        .otherwise(number).fill_null(float("nan"))
+    )  # fmt: skip
+
+
+def _once(rows: pl.DataFrame, options: TableOptions) -> tuple[pl.DataFrame, int]:
+    """Return one value a parcel, date and feature, and how many more there were."""
+    if not rows.select(pl.struct(CELL).is_duplicated().any()).item():
+        return rows.sort(CELL), 0
+    chosen = {
+        "mean": pl.col("value").mean(),
+        "first": pl.col("value").first(),
+        "last": pl.col("value").last(),
+    }
+    if options.repeated == "refuse":
+        spread = rows.group_by(CELL).agg(low=pl.col("value").min(), high=pl.col("value").max(), n=pl.len())
+        differ = spread.filter(pl.col("low") != pl.col("high")).sort(CELL)
+        if differ.height:
+            parcel, when, feature, low, high, _ = differ.row(0)
+            raise ConfigError(
+                f"series.tables: {options.path} has {differ.height} cells with several values, first parcel "
+                f"{parcel}, {when:%Y-%m-%d}, {feature}: {low:g} and {high:g}. Say which to take with "
+                "`repeated: mean`, `first` or `last`."
+            )
+    value = chosen.get(options.repeated, chosen["first"])
+    one = rows.group_by(CELL, maintain_order=True).agg(value).sort(CELL)
+    return one, rows.height - one.height
+
+
+def _refuse_nothing_left(rows: pl.DataFrame, aside: dict[str, int], tables: Sequence[TableOptions]) -> None:
+    if rows.height:
+        return
+    reasons = (
+        ", ".join(f"{reason} {count}" for reason, count in sorted(aside.items())) or "the tables are empty"
+    )
+    paths = ", ".join(options.path for options in tables)
+    cure = (
+        " No parcel id of the tables is declared: check `parcel`, and leading zeros."
+        if set(aside) == {"unknown_parcel"}
+        else " Check the season's dates, `nodata` and `keep`."
+    )
+    raise ConfigError(f"series.tables: no value of {paths} can be used ({reasons}).{cure}")
+
+
+def _refuse_units(rows: pl.DataFrame) -> None:
+    """Raise a ConfigError where the middle half of a feature's values cannot be in the unit of its name."""
+    ranges = rows.group_by("feature").agg(
+        low=pl.col("value").quantile(0.25, "higher"), high=pl.col("value").quantile(0.75, "lower")
+    )
+    for feature, low, high in ranges.sort("feature").iter_rows():
+        limits = PLAUSIBLE.get(_kind(feature))
+        if limits is not None and (low < limits[0] or high > limits[1]):
+            raise ConfigError(
+                f"series.tables: half of the values of {feature} lie from {low:.4g} to {high:.4g}; "
+                f"as {_kind(feature)} they would lie within {limits[0]:g} and {limits[1]:g}. Give its "
+                "`scale`, `convert` and `offset` under `columns` (reflectance is a number from 0 to 1, "
+                "not percent; backscatter is in dB, below 0 over fields)."
+            )
+
+
+def _possible(rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:
+    """Return the values that can have been measured, and how many cannot."""
+    limits = {
+        name: POSSIBLE.get(_kind(name), (-np.inf, np.inf)) for name in rows["feature"].unique().to_list()
+    }
+    low, high = (
+        pl.col("feature").replace_strict(
+            {name: pair[end] for name, pair in limits.items()}, return_dtype=pl.Float64
+        )
+        for end in (0, 1)
+    )
+    kept = rows.filter(pl.col("value").is_between(low, high))
+    return kept, rows.height - kept.height
+
+
+def _kind(feature: str) -> str:
+    if feature in OPTICAL_BANDS:
+        return "reflectance"
+    if feature in RATIOS:
+        return "ratio"
+    return "dB" if feature.startswith("s0") and feature.endswith("_db") else "other"
+
+
+def _derived(rows: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
+    """Indices of the tables' own values, where every band of theirs is known on that date."""
+    found = []
+    for name in names:
+        operands = {
+            band: {"vv": "s0vv_db", "vh": "s0vh_db"}.get(band, band) for band in find_index(name).bands
+        }
+        absent = sorted(set(operands.values()) - set(rows["feature"].unique()))
+        if absent:
+            raise ConfigError(
+                f"series.tables: derive names {name}, which needs {absent}; the tables lack them."
+            )
+        bands = rows.filter(pl.col("feature").is_in(list(operands.values())))
+        wide = bands.pivot("feature", index=["parcel_id", "datetime"], values="value")
+        arrays = {band: wide[column].fill_null(np.nan).to_numpy().astype(np.float32)
+                  for band, column in operands.items()}  # fmt: skip
+        value = pl.Series("value", compute(name, arrays).astype(float), nan_to_null=True)
+        table = wide.select("parcel_id", "datetime").with_columns(pl.lit(name).alias("feature"), value)
+        found.append(table.drop_nulls("value"))
+    return pl.concat(found)
+
+
+def _observations(rows: pl.DataFrame) -> pl.DataFrame:
+    """Put the values into the schema OBSERVATIONS, in order of time."""
+    sensors = {feature: _sensor(feature) for feature in rows["feature"].unique().to_list()}
+    columns = {
+        "sensor": pl.col("feature").replace_strict(sensors, return_dtype=pl.String),
+        "relative_orbit": pl.lit(None),
+        **{name: pl.lit(None) for name in STATISTICS},
+        "mean": pl.col("value"),
+        **{name: pl.lit(None) for name in ("pixel_count", "valid_share", "filled_share", "sigma")},
+    }
+    table = rows.with_columns(**columns)
+    ordered = table.select(pl.col(name).cast(kind) for name, kind in OBSERVATIONS.items())
+    return ordered.sort("datetime", "sensor", "feature", "parcel_id")
+
+
+def _sensor(feature: str) -> str:
+    """Return s1 or s2 for what they measure, `other` for everything else (weather, products of others)."""
+    if feature in RADAR:
+        return "s1"
+    try:
+        return sensor_of(feature)
+    except ConfigError:
+        return "other"
+
+
+def _summary(observations: pl.DataFrame, parcels: int) -> pl.DataFrame:
+    dates = observations.group_by("feature").agg(dates=pl.col("datetime").n_unique())
+    stats = observations.group_by("feature").agg(
+        values=pl.len(), low=pl.col("mean").quantile(0.01), high=pl.col("mean").quantile(0.99)
+    )
+    share = (1 - pl.col("values") / (pl.col("dates") * max(parcels, 1))).alias("missing_share")
+    joined = stats.join(dates, on="feature").with_columns(share)
+    return joined.select("feature", "dates", "values", "missing_share", "low", "high").sort("feature")
+
+
+def _context(tables: Sequence[TableOptions], known: pl.LazyFrame) -> pl.DataFrame:
+    """Numbers that each parcel has once, by `TableOptions.context`: the first known value of each."""
+    found = known.select("parcel_id").collect()
+    for options in tables:
+        if not options.context:
+            continue
+        table = open_table(options.path)
+        names = table.collect_schema().names()
+        numbers = []
+        for column, name in options.context.items():
+            raw = pl.col(need(names, column, "series.tables.context")).cast(pl.Float64, strict=False)
+            usable = ~raw.is_in(list(options.nodata)) & raw.is_finite()
+            numbers.append(raw.filter(usable.fill_null(False)).first().alias(name))
+        once = table.group_by(id_text(table, options.parcel).alias("parcel_id")).agg(numbers).collect()
+        found = found.join(once, on="parcel_id", how="left", maintain_order="left")
+    return found
