@@ -6,7 +6,7 @@ from typing import Any
 
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -242,6 +242,7 @@ def test_what_the_usual_programs_write(tmp_path: Path, template: str, text: str)
     assert values(found) == {("0", "05-01", "B04"): 0.04, ("0", "05-01", "B08"): 0.3}
 
 
+@settings(max_examples=25)
 @given(
     st.lists(
         st.tuples(st.sampled_from("12"), st.integers(1, 28), st.floats(-1, 1, width=32)),
