@@ -60,8 +60,9 @@ ACQUISITIONS = _schema(
         "relative_orbit": pl.Int32,
         "platform": pl.String,
         "processing_baseline": pl.String,
-        "tile": pl.String,  # MGRS tile or grid code; the work unit is tile x acquisition
+        "tile": pl.String,  # MGRS tile, grid code or name of the place; the work unit is tile x acquisition
         "epsg": pl.Int32,
+        "footprint": pl.String,  # WKT in degrees of what was seen; null where the item states none
         "assets": pl.List(ASSET),
     }
 )

@@ -4,22 +4,29 @@ import logging
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
+
+import shapely
 
 from features.catalog import radiometry
 from features.catalog.bands import pick_assets
 from features.catalog.hrefs import admit, is_remote, resolve
+from features.catalog.mission import mission_of, whole_number
 from features.catalog.options import ImageryOptions, RadarOptions
-from features.catalog.stac import Bounds, Item, Query
+from features.catalog.place import Bounds, flat_box, footprint_of, overlaps
+from features.catalog.stac import Item, Query
 from features.errors import CatalogError
 from features.schema import OPTICAL_BANDS, RADAR_BANDS, SCENE_CLASS
 
 log = logging.getLogger(__name__)
 
-UNTILED = "untiled"
 LARGEST = 9999
-_ORBIT = re.compile(r"S2[A-D]_MSIL2A_\w*_R(\d{3})_")
+DAY = timedelta(days=1)
+# Start of a datastrip's sensing, in its name and in a granule's.
+_DATASTRIP = re.compile(r"_S(\d{8}T\d{6})_")
+_TILE_IN_NAME = re.compile(r"^S2[A-D]_(?:\w+_)?T?(\d{1,2}[C-X][A-Z]{2})_")
+_RADAR_KEYS = frozenset(RADAR_BANDS)
 
 # What the items of these collections do not say of themselves: quantity and unit of backscatter.
 _PRODUCTS = {"sentinel-1-rtc": ("gamma0", "linear")}
@@ -44,41 +51,61 @@ def row_of(item: Item, location: str, options: ImageryOptions, query: Query) -> 
     Returns
     -------
     dict or str
-        The columns of `features.schema.ACQUISITIONS`, and `bbox`, `quantity` and `coherence_days` beside
-        them.
+        The columns of `features.schema.ACQUISITIONS`, with `tile` None where the item states none; beside
+        them what tells duplicates and products apart: `collection`, `bbox`, `ground` (footprint, shapely,
+        degrees), `datastrip` (start of sensing), `processed`, `quantity` and `coherence_days`.
     """
     properties, assets = _mapping(item.get("properties")), _mapping(item.get("assets"))
     known = {key: asset for key, asset in assets.items() if isinstance(asset, Mapping)}
     item = {**item, "properties": properties, "assets": known}
-    taken, bbox = _moment(properties), _flat(item.get("bbox"))
-    if not item.get("id"):
-        return "no_id"
-    if taken is None:
-        return "no_datetime"
-    if reason := _outside(properties, taken, bbox, options, query):
-        return reason
+    bbox, ground = flat_box(item.get("bbox")), footprint_of(item.get("geometry"))
+    place = bbox or (ground.bounds if ground is not None else None)
+    taken = _admitted(item, place, options, query)
+    if isinstance(taken, str):
+        return taken
+    keys = pick_assets(known, options.bands)
+    mission = mission_of(item, keys) if keys else "no_known_band"
+    if isinstance(mission, str):
+        return mission
     quantity, days = _quantity(item), _coherence_days(properties)
-    keys = _wanted(pick_assets(known, options.bands), options.radar, quantity, days)
-    if isinstance(keys, str):
-        return keys
-    usable = _assets(item, keys, location, options)
-    if isinstance(usable, str):
-        return usable
+    chosen = _wanted(_of_sensor(keys, mission.sensor), options.radar, quantity, days)
+    usable = chosen if isinstance(chosen, str) else _assets(item, chosen, location, options)
+    if isinstance(chosen, str) or isinstance(usable, str):
+        return str(usable)
     return {
         "item_id": str(item.get("id")),
         "datetime": taken,
-        "sensor": "s1" if {asset["band"] for asset in usable} <= set(RADAR_BANDS) else "s2",
-        "orbit_state": _text(properties.get("sat:orbit_state")),
-        "relative_orbit": _orbit(item),
-        "platform": _text(properties.get("platform")),
+        "sensor": mission.sensor,
+        "orbit_state": mission.orbit_state,
+        "relative_orbit": mission.relative_orbit,
+        "platform": mission.platform,
         "processing_baseline": radiometry.baseline_of(item),
-        "tile": _tile(properties),
-        "epsg": _epsg(item, keys.values()),
+        "tile": _tile(item),
+        "epsg": _epsg(item, chosen.values()),
+        "footprint": None if ground is None else shapely.to_wkt(ground, rounding_precision=6),
         "assets": usable,
-        "bbox": bbox,
-        "quantity": quantity if {"vv", "vh"} & keys.keys() else None,
-        "coherence_days": days if {"cohvv", "cohvh"} & keys.keys() else None,
+        "collection": _text(item.get("collection")),
+        "bbox": place,
+        "ground": ground,
+        "datastrip": _datastrip(properties),
+        "processed": _processed(properties),
+        "quantity": quantity if {"vv", "vh"} & chosen.keys() else None,
+        "coherence_days": days if {"cohvv", "cohvh"} & chosen.keys() else None,
     }
+
+
+def _of_sensor(keys: dict[str, str], sensor: str) -> dict[str, str]:
+    return {band: key for band, key in keys.items() if (band in _RADAR_KEYS) == (sensor == "s1")}
+
+
+def _datastrip(properties: Mapping[str, Any]) -> datetime | None:
+    found = _DATASTRIP.search(str(properties.get("s2:datastrip_id") or ""))
+    return _instant(found[1]) if found else None
+
+
+def _processed(properties: Mapping[str, Any]) -> str:
+    names = ("s2:generation_time", "processing:datetime", "created", "updated")
+    return next((str(properties[name]) for name in names if properties.get(name)), "")
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -89,15 +116,26 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _outside(
-    properties: Mapping[str, Any], taken: datetime, bbox: Bounds | None, options: ImageryOptions, query: Query
-) -> str | None:
-    if not query.start <= taken.date() <= query.end:
-        return "outside_season"
-    if bbox is not None and not _overlap(bbox, query.bounds):
-        return "outside_region"
+def _admitted(item: Item, bbox: Bounds | None, options: ImageryOptions, query: Query) -> datetime | str:
+    """When an item was taken, or why it is set aside before its assets are looked at."""
+    properties = item["properties"]
+    taken = _moment(properties)
     cloud_cover = radiometry.number(properties.get("eo:cloud_cover"))
-    return "too_cloudy" if cloud_cover is not None and cloud_cover > options.max_cloud_cover else None
+    if not item.get("id"):
+        return "no_id"
+    if taken is None:
+        return "no_datetime"
+    if not query.start <= taken.date() <= query.end or _ends_later(properties, taken, query):
+        return "outside_season"
+    if bbox is not None and not overlaps(bbox, query.bounds):
+        return "outside_region"
+    return "too_cloudy" if cloud_cover is not None and cloud_cover > options.max_cloud_cover else taken
+
+
+def _ends_later(properties: Mapping[str, Any], taken: datetime, query: Query) -> bool:
+    """Whether a composite of several days holds images of after the last day that may be looked at."""
+    end = _instant(properties.get("end_datetime"))
+    return end is not None and end - taken >= DAY and (end - timedelta(microseconds=1)).date() > query.end
 
 
 def _wanted(
@@ -115,7 +153,10 @@ def _wanted(
 
 def _moment(properties: Mapping[str, Any]) -> datetime | None:
     """Time of sensing in UTC, without zone."""
-    text = properties.get("datetime") or properties.get("start_datetime")
+    return _instant(properties.get("datetime") or properties.get("start_datetime"))
+
+
+def _instant(text: Any) -> datetime | None:
     try:
         moment = datetime.fromisoformat(str(text))
         return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
@@ -123,44 +164,24 @@ def _moment(properties: Mapping[str, Any]) -> datetime | None:
         return None
 
 
-def _flat(bbox: Any) -> Bounds | None:
-    corners = [radiometry.number(value) for value in bbox] if isinstance(bbox, list | tuple) else []
-    numbers = [value for value in corners if value is not None]
-    half = len(corners) // 2
-    if len(corners) not in {4, 6} or len(numbers) != len(corners):
-        return None
-    return (numbers[0], numbers[1], numbers[half], numbers[half + 1])
-
-
-def _overlap(one: Bounds, other: Bounds) -> bool:
-    return one[0] <= other[2] and other[0] <= one[2] and one[1] <= other[3] and other[1] <= one[3]
-
-
-def _whole(value: Any) -> int | None:
-    """A whole number that an orbit or an interval of days may be, also where it is written as text."""
-    number = radiometry.number(int(value) if isinstance(value, str) and value.isdecimal() else value)
-    return int(number) if number is not None and 0 <= number <= LARGEST and number == int(number) else None
-
-
-def _orbit(item: Item) -> int | None:
-    """Relative orbit as stated, else as a Sentinel-2 product's name has it."""
+def _tile(item: Item) -> str | None:
+    """MGRS tile or other grid code; None where a product has none (Sentinel-1 slices, chips)."""
     properties = item["properties"]
-    stated = _whole(properties.get("sat:relative_orbit"))
-    names = [str(value) for value in (item.get("id"), properties.get("s2:product_uri"))]
-    named = next((found for name in names if (found := _ORBIT.search(name))), None)
-    return int(named[1]) if stated is None and named else stated
-
-
-def _tile(properties: Mapping[str, Any]) -> str:
-    """MGRS tile or other grid code; `untiled` where a product has none (Sentinel-1 slices)."""
     code = properties.get("grid:code") or properties.get("s2:mgrs_tile") or _mgrs(properties)
-    return str(code).removeprefix("MGRS-") if code else UNTILED
+    if code:
+        return str(code).removeprefix("MGRS-")
+    names = (str(item.get("id")), str(properties.get("s2:product_uri")))
+    return next((found[1].zfill(5) for name in names if (found := _TILE_IN_NAME.search(name))), None)
 
 
 def _mgrs(properties: Mapping[str, Any]) -> str | None:
-    zone = _whole(properties.get("mgrs:utm_zone"))
-    band, square = (_text(properties.get(f"mgrs:{name}")) for name in ("latitude_band", "grid_square"))
-    return None if zone is None or band is None or square is None else f"{zone:02d}{band}{square}"
+    for prefix in ("mgrs", "sentinel"):
+        zone = whole_number(properties.get(f"{prefix}:utm_zone"))
+        band = _text(properties.get(f"{prefix}:latitude_band"))
+        square = _text(properties.get(f"{prefix}:grid_square"))
+        if zone is not None and band is not None and square is not None:
+            return f"{zone:02d}{band}{square}"
+    return None
 
 
 def _epsg(item: Item, keys: Iterable[str]) -> int | None:
@@ -265,6 +286,6 @@ def _quantity(item: Item) -> str | None:
 
 def _coherence_days(properties: Mapping[str, Any]) -> int | None:
     for name in ("coherence_days", "sar:coherence_days", "temporal_baseline_days"):
-        if (days := _whole(properties.get(name))) is not None:
+        if (days := whole_number(properties.get(name), LARGEST)) is not None:
             return days
     return None

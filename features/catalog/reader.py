@@ -1,7 +1,6 @@
 """STAC items to the acquisitions table: everything known of the imagery before any pixel is read."""
 
 import logging
-from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
@@ -9,14 +8,16 @@ import polars as pl
 
 from features.accounting import Tally, tally
 from features.catalog.acquisition import row_of
+from features.catalog.duplicates import distinct_ids, find_duplicates
 from features.catalog.options import CATALOGS, ImageryOptions, RadarOptions
-from features.catalog.radiometry import baseline_rank
+from features.catalog.orbits import infer_radar_orbits
+from features.catalog.place import UNTILED, Bounds, name_places
 from features.catalog.signing import mark
-from features.catalog.stac import Bounds, Query, describe, fetch_items
+from features.catalog.stac import Query, describe, fetch_items
 from features.errors import CatalogError
 from features.schema import ACQUISITIONS
 
-__all__ = ["CATALOGS", "ImageryOptions", "RadarOptions", "deduplicate", "read_acquisitions"]
+__all__ = ["CATALOGS", "ImageryOptions", "RadarOptions", "read_acquisitions"]
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +29,8 @@ CURES = {
     "refused_href": "allow its links with imagery.allow_remote or imagery.allow_object_storage",
     "other_radar_product": "set imagery.radar to the product that the catalog has",
     "too_cloudy": "raise imagery.max_cloud_cover",
+    "other_satellite": "name a collection of Sentinel-1 or Sentinel-2 in imagery.collections",
+    "other_level": "name a collection of surface reflectance (L2A) or terrain-corrected radar",
     "no_id": "mend the items that have no id",
     "no_href": "mend the items whose assets have no href",
     "no_datetime": "mend the items whose properties have no datetime",
@@ -42,7 +45,7 @@ def read_acquisitions(
     Parameters
     ----------
     bounds_wgs84
-        West, south, east, north of the region, degrees.
+        West, south, east, north of the region, degrees; west beyond east where it crosses the antimeridian.
     start, end
         First and last day of the season, both included.
 
@@ -60,54 +63,46 @@ def read_acquisitions(
     query = Query(bounds_wgs84, start, end, options.collections_wanted, options.page_size)
     outcomes = [row_of(item, where, options, query) for item, where in fetch_items(options.address, query)]
     rows = [outcome for outcome in outcomes if isinstance(outcome, dict)]
-    found = tally("catalog", "items", (outcome if isinstance(outcome, str) else None for outcome in outcomes))
+    reasons = [outcome for outcome in outcomes if isinstance(outcome, str)]
     if not rows:
-        raise CatalogError(_nothing_found(options, query, found))
+        raise CatalogError(_nothing_found(options, query, tally("catalog", "items", reasons)))
     _refuse_mixtures(rows)
-    for row in rows:
+    kept = _settle(rows, options)
+    found = tally("catalog", "items", [*reasons, *(row["reason"] for row in rows)])
+    log.info("%s", found)
+    table = pl.DataFrame([{name: row[name] for name in ACQUISITIONS} for row in kept], schema=ACQUISITIONS)
+    return table.sort("datetime", "item_id"), found
+
+
+def _settle(rows: list[dict[str, Any]], options: ImageryOptions) -> list[dict[str, Any]]:
+    """Name places, tell duplicates, number orbits that no item states and make ids unique; return what is
+    kept. Each row's `reason` says why it is not.
+    """
+    _place(rows)
+    for row, reason in zip(rows, find_duplicates(rows), strict=True):
+        row["reason"] = reason
+        if reason:
+            log.info("%s (%s) is set aside: %s.", row["item_id"], row["processing_baseline"], reason)
+    kept = [row for row in rows if row["reason"] is None]
+    orbits, ids = infer_radar_orbits(kept), distinct_ids(kept)
+    for row, orbit, item_id in zip(kept, orbits, ids, strict=True):
+        row |= {"relative_orbit": orbit, "item_id": item_id}
         row["assets"] = [
             {**asset, "href": mark(asset["href"], options.signing_wanted)} for asset in row["assets"]
         ]
-    table = pl.DataFrame([{name: row[name] for name in ACQUISITIONS} for row in rows], schema=ACQUISITIONS)
-    kept, duplicates = deduplicate(table, {row["item_id"]: row["bbox"] for row in rows})
-    total = Tally("catalog", "items", found.came_in, kept.height, {**found.set_aside, **duplicates.set_aside})
-    log.info("%s", total)
-    return kept, total
+    return kept
 
 
-def deduplicate(
-    acquisitions: pl.DataFrame, footprints: Mapping[str, Bounds | None] | None = None
-) -> tuple[pl.DataFrame, Tally]:
-    """Keep one of each acquisition that a catalog lists more than once.
-
-    Two rows are the same acquisition where sensor, platform, tile and second of sensing agree and, as far as
-    footprints are given, so do these: the two halves of a tile that a datastrip border cuts are both kept. Of
-    the same acquisition the highest processing baseline wins (99.99, which names no baseline of ESA's, ranks
-    below all), then the last item id: both ESA's product names and Earth Search's counters grow with the time
-    of processing.
-
-    Returns
-    -------
-    tuple
-        The rows kept, in order of time and item id, and the count of duplicates set aside.
+def _place(rows: list[dict[str, Any]]) -> None:
+    """Give a tile's name to rows without one: to optical chips by their place. The borders of radar slices
+    differ from pass to pass: these are told apart by their grids when they are read.
     """
-    rows = list(enumerate(acquisitions.iter_rows(named=True)))
-    rows.sort(key=lambda row: (baseline_rank(row[1]["processing_baseline"]), row[1]["item_id"]), reverse=True)
-    seen: set[tuple[Any, ...]] = set()
-    reasons: dict[int, str | None] = {}
-    for position, row in rows:
-        key = _identity(row, (footprints or {}).get(row["item_id"]))
-        reasons[position] = "duplicate" if key in seen else None
-        seen.add(key)
-    kept = sorted(position for position, reason in reasons.items() if reason is None)
-    ordered = acquisitions[kept].sort("datetime", "item_id")
-    return ordered, tally("deduplicate", "acquisitions", reasons.values())
-
-
-def _identity(row: Mapping[str, Any], footprint: Bounds | None) -> tuple[Any, ...]:
-    """What two listings of one acquisition share; footprints to about 2 km."""
-    corners = tuple(round(value * 50) for value in footprint) if footprint else None
-    return (row["sensor"], row["platform"], row["tile"], row["datetime"].replace(microsecond=0), corners)
+    untiled = [row for row in rows if row["tile"] is None]
+    chips = [row for row in untiled if row["sensor"] == "s2"]
+    for row in untiled:
+        row["tile"] = UNTILED
+    for row, name in zip(chips, name_places([row["bbox"] for row in chips]), strict=True):
+        row["tile"] = name
 
 
 def _refuse_mixtures(rows: list[dict[str, Any]]) -> None:

@@ -1,6 +1,5 @@
 """Where STAC items come from: a static catalog on disk or over http, an item collection, or a STAC API."""
 
-import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,20 +9,26 @@ from pathlib import Path
 from typing import Any
 
 from features.catalog.hrefs import is_remote, resolve
+from features.catalog.item_files import parse_stac
+from features.catalog.place import Bounds, boxes_of
 from features.errors import CatalogError
 
 log = logging.getLogger(__name__)
 
 Item = dict[str, Any]
-Bounds = tuple[float, float, float, float]
 
 TIMEOUT_SECONDS = 60.0
 DEEPEST = 12
+# What a folder that is named as a catalog is read from, the first that it holds.
+ROOTS = ("catalog.json", "collection.json", "items.json", "items.ndjson", "items.parquet")
 
 
 @dataclass(frozen=True)
 class Query:
-    """What is asked of a catalog: bounds west, south, east, north in degrees, both dates included."""
+    """What is asked of a catalog: bounds west, south, east, north in degrees, both dates included.
+
+    West lies beyond east where the region crosses the antimeridian: a STAC API is then asked for two boxes.
+    """
 
     bounds: Bounds
     start: date
@@ -79,48 +84,42 @@ def _union(boxes: list[list[float]]) -> list[float]:
 def _location(catalog: str) -> str:
     if is_remote(catalog):
         return catalog
-    path = Path(catalog)
-    return str((path / "catalog.json" if path.is_dir() else path).absolute())
+    path = Path(catalog).expanduser()
+    if path.is_dir():
+        inside = (path / name for name in ROOTS)
+        path = next((file for file in inside if file.is_file()), path / ROOTS[0])
+    return str(path.absolute())
 
 
 def read_json(location: str) -> dict[str, Any]:
-    """Read a JSON object from a path or URL.
+    """Read a STAC object from a path or URL; see `features.catalog.item_files.parse_stac`.
 
     Raises
     ------
     CatalogError
-        Where there is nothing, or something else than a JSON object.
+        Where there is nothing, or something else than STAC.
     """
     try:
-        text = _read_remote(location) if is_remote(location) else Path(location).read_text(encoding="utf-8")
-        value = json.loads(text)
+        content = _read_remote(location) if is_remote(location) else Path(location).read_bytes()
     except FileNotFoundError as error:
         raise CatalogError(
             f"There is no catalog file {location}; check imagery.catalog and the links to it."
         ) from error
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise CatalogError(
             f"{location} cannot be read: {error}. Check the address and your access to it."
         ) from error
-    except json.JSONDecodeError as error:
-        raise CatalogError(
-            f"{location} is not JSON ({error}); name a STAC catalog or API in imagery.catalog."
-        ) from error
-    if not isinstance(value, dict):
-        raise CatalogError(
-            f"{location} is JSON but no object; name a STAC catalog or API in imagery.catalog."
-        )
-    return value
+    return parse_stac(content, location)
 
 
-def _read_remote(location: str) -> str:
+def _read_remote(location: str) -> bytes:
     import requests
 
     answer = requests.get(
         location, timeout=TIMEOUT_SECONDS, headers={"Accept": "application/json, application/geo+json"}
     )
     answer.raise_for_status()
-    return answer.text
+    return bytes(answer.content)
 
 
 def _is_api(root: Mapping[str, Any]) -> bool:
@@ -162,15 +161,21 @@ def _walk(
 
 
 def _search(location: str, query: Query) -> Iterator[tuple[Item, str]]:
+    seen: set[tuple[Any, Any]] = set()
     with _answered(location):
-        found = _client(location).search(
-            collections=list(query.collections) or None,
-            bbox=query.bounds,
-            datetime=f"{query.start}T00:00:00Z/{query.end}T23:59:59Z",
-            limit=query.page_size,
-        )
-        for item in found.items_as_dicts():
-            yield item, location
+        client = _client(location)
+        for box in boxes_of(query.bounds):
+            found = client.search(
+                collections=list(query.collections) or None,
+                bbox=box,
+                datetime=f"{query.start}T00:00:00Z/{query.end}T23:59:59Z",
+                limit=query.page_size,
+            )
+            for item in found.items_as_dicts():
+                key = (item.get("collection"), item.get("id"))
+                if len(boxes_of(query.bounds)) == 1 or key not in seen:
+                    seen.add(key)
+                    yield item, location
 
 
 def _describe_api(location: str, query: Query) -> str:
@@ -178,7 +183,8 @@ def _describe_api(location: str, query: Query) -> str:
         client = _client(location)
         names = sorted(collection.id for collection in client.get_collections())
         known = [name for name in query.collections if name in names]
-        anywhen = client.search(collections=known or None, bbox=query.bounds, limit=20, max_items=20)
+        box = boxes_of(query.bounds)[0]
+        anywhen = client.search(collections=known or None, bbox=box, limit=20, max_items=20)
         items = list(anywhen.items_as_dicts())
     there = (
         f"; at these bounds, among others, {_describe_items(items)}" if items else "; nothing at these bounds"

@@ -3,8 +3,10 @@
 from pathlib import Path
 
 import geopandas as gpd
-import shapely
+import numpy as np
+import pyproj
 
+from features.catalog.place import Bounds, bounds_of_points
 from features.catalog.reader import ImageryOptions, read_acquisitions
 from features.declarations.pseudonym import holding_key
 from features.declarations.reader import DeclarationOptions, read_declarations
@@ -17,7 +19,6 @@ from pipelines.tables import write_table
 from pipelines.workspace import Workspace
 
 HOLDING_KEY = ".holding_key"
-Bounds = tuple[float, float, float, float]
 
 
 def stage(simulated: bool) -> Stage:
@@ -70,7 +71,11 @@ def _inputs(config: RunConfig, workspace: Workspace) -> list[Path]:
 
 
 def bounds_of(declarations: gpd.GeoDataFrame) -> Bounds:
-    """Return west, south, east, north of all usable parcels, degrees.
+    """Return west, south, east, north of all usable parcels, degrees; west beyond east where they lie on both
+    sides of the antimeridian.
+
+    The corners of every parcel's own box count: a straight border of a wide region bulges north or south of
+    its ends in degrees.
 
     Raises
     ------
@@ -80,7 +85,7 @@ def bounds_of(declarations: gpd.GeoDataFrame) -> Bounds:
     usable = declarations[~declarations.geometry.is_empty]
     if usable.empty:
         raise DeclarationError("No parcel has a usable geometry; check the file and its coordinate system.")
-    west, south, east, north = (
-        gpd.GeoSeries([shapely.box(*usable.total_bounds)], crs=usable.crs).to_crs(4326).total_bounds
-    )
-    return float(west), float(south), float(east), float(north)
+    left, bottom, right, top = usable.geometry.bounds.to_numpy().T
+    x, y = np.concatenate([left, right, right, left]), np.concatenate([bottom, bottom, top, top])
+    to_degrees = pyproj.Transformer.from_crs(usable.crs, 4326, always_xy=True)
+    return bounds_of_points(*(np.asarray(axis) for axis in to_degrees.transform(x, y)))

@@ -1,0 +1,174 @@
+"""Which satellite, processing level and orbit an item is of, as the item itself says."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from features.schema import RADAR_BANDS
+
+Properties = Mapping[str, Any]
+
+ORBITS = 175  # relative orbits of Sentinel-1 in a repeat cycle of 12 days
+# Relative orbit = (absolute orbit - shift) mod 175 + 1. SentiWiki, "S1 Products", SAR naming convention
+# (https://sentiwiki.copernicus.eu/web/s1-products); Sentinel-1C flies another phase since its manoeuvre of
+# June 2026, whose first absolute orbit is 8019 (isce-framework/isce2, pull request 28130).
+ORBIT_SHIFT = {"sentinel-1a": 73, "sentinel-1b": 27, "sentinel-1c": 172, "sentinel-1d": 42}
+S1C_MOVED, S1C_MOVED_SHIFT = 8018, 99
+
+_SENTINEL = re.compile(
+    r"(?<![a-z0-9])s(?:entinel)?[-_ ]?(?P<number>[123456])[-_ ]?(?P<unit>[a-d])?(?![a-z0-9])"
+)
+_VAGUE = {"", "unknown", "none", "null", "n/a", "various", "multiple", "composite", "simulated", "sentinel"}
+_OTHER_INSTRUMENTS = {"oli", "tirs", "etm", "etm+", "tm", "mss", "modis", "viirs", "olci", "slstr", "palsar"}
+_OTHERS = re.compile(
+    r"landsat|(?<![a-z0-9])l[cetmo]0[4-9](?![0-9])|hls[._]?l30|modis|(?<![a-z])m[oy]d(?:09|13|11)|viirs|vnp\d\d"
+    r"|sentinel[-_ ]?[356]|(?<![a-z0-9])s[356][abp]_"
+)
+_NAMED = re.compile(r"(?<![a-z0-9])s(?P<number>[12])(?P<unit>[a-d])_|sentinel[-_]?(?P<long>[12])")
+_ABSOLUTE = re.compile(r"S1[A-D]_\w{2}_\w{4}_\w{4}_\d{8}T\d{6}_\d{8}T\d{6}_(\d{6})_")
+_RELATIVE = re.compile(r"S2[A-D]_MSIL\d\w_\w*_R(\d{3})_")
+_LEVEL_1 = re.compile(r"(?:^|[^a-z0-9])(?:level[-_ ]?|l)[01][abc]?(?![a-z0-9])|msil?1[abc]", re.IGNORECASE)
+
+_PRODUCT_NAMES = ("s2:product_uri", "sentinel:product_id", "s1:product_identifier", "title")
+_LEVELS = ("processing:level", "s2:product_type", "product:type", "s2:processing_level")
+_STATES = ("sat:orbit_state", "orbit_state", "orbitProperties_pass", "s1:orbit_direction")
+
+
+@dataclass(frozen=True)
+class Mission:
+    """What made an item's pixels: `sensor` is s1 or s2."""
+
+    sensor: str
+    platform: str | None
+    orbit_state: str | None
+    relative_orbit: int | None
+
+
+def sensor_of_bands(bands: Iterable[str]) -> str:
+    """`s1` where all bands are radar's, else `s2`.
+
+    Examples
+    --------
+    >>> sensor_of_bands(["vv", "vh"]), sensor_of_bands(["B04", "scl"])
+    ('s1', 's2')
+    """
+    return "s1" if set(bands) <= set(RADAR_BANDS) else "s2"
+
+
+def mission_of(item: Mapping[str, Any], bands: Iterable[str]) -> Mission | str:
+    """Return what an item was made by, or why it is set aside: `other_satellite` or `other_level`.
+
+    What the item states of platform, constellation and instruments decides; where it states nothing, the
+    names of its collection, product and id do; then its bands. Top-of-atmosphere reflectance (level 1C) and
+    radar before its projection to the ground (SLC, RAW) are other levels than those that are compared.
+
+    Examples
+    --------
+    >>> mission_of({"id": "x", "properties": {"platform": "landsat-8"}}, ["B04"])
+    'other_satellite'
+    >>> mission_of({"id": "a", "properties": {"platform": "S1A", "sat:absolute_orbit": 8018}}, ["vv"])
+    Mission(sensor='s1', platform='sentinel-1a', orbit_state=None, relative_orbit=71)
+    """
+    properties = item.get("properties") or {}
+    names = [str(value) for value in (item.get("id"), *(properties.get(n) for n in _PRODUCT_NAMES)) if value]
+    found = _satellite(properties, [*names, str(item.get("collection") or "")])
+    if found == "other":
+        return "other_satellite"
+    sensor, platform = (found[:2], found) if found else (sensor_of_bands(bands), "")
+    if _is_other_level(sensor, item, names):
+        return "other_level"
+    named = f"sentinel-{platform[1:]}" if len(platform) == 3 else _text(properties.get("platform"))
+    orbit = relative_orbit_of(named, properties, names)
+    return Mission(sensor, named, _orbit_state(properties), orbit)
+
+
+def _satellite(properties: Properties, names: list[str]) -> str | None:
+    """`s1`, `s2`, with the unit where known (`s2a`); `other`; or None where nothing says."""
+    stated = [_text(properties.get(name)) or "" for name in ("platform", "constellation", "mission")]
+    instruments = properties.get("instruments")
+    instruments = [str(name).lower() for name in instruments] if isinstance(instruments, list) else []
+    if _OTHER_INSTRUMENTS & set(instruments):
+        return "other"
+    said = [text.strip().lower() for text in stated if text.strip().lower() not in _VAGUE]
+    found = [match for text in said if (match := _SENTINEL.search(text))]
+    if said and (not found or any(match["number"] not in "12" for match in found)):
+        return "other"
+    whole = " ".join(names).lower()
+    if found:
+        known = f"s{found[0]['number']}"
+        units = {match["unit"] for match in found if match["unit"]}
+        named = _NAMED.search(whole)
+        unit = units.pop() if len(units) == 1 else named["unit"] if named and not units else None
+        return known + (unit or "")
+    if _OTHERS.search(whole):
+        return "other"
+    named = _NAMED.search(whole)
+    return f"s{named['number'] or named['long']}{named['unit'] or ''}" if named else None
+
+
+def _is_other_level(sensor: str, item: Mapping[str, Any], names: list[str]) -> bool:
+    properties = item.get("properties") or {}
+    if sensor == "s1":
+        return str(properties.get("sar:product_type")).upper() in {"SLC", "RAW", "OCN"}
+    stated = " ".join(str(properties[name]) for name in _LEVELS if properties.get(name))
+    if stated:
+        return bool(_LEVEL_1.search(stated))
+    return bool(_LEVEL_1.search(" ".join([*names, str(item.get("collection") or "")]).replace("_", " ")))
+
+
+def _orbit_state(properties: Properties) -> str | None:
+    for name in _STATES:
+        state = str(properties.get(name) or "").lower()
+        if state in {"ascending", "descending"}:
+            return state
+        if state in {"asc", "desc"}:
+            return f"{state}ending"
+    return None
+
+
+def relative_orbit_of(platform: str | None, properties: Properties, names: Iterable[str]) -> int | None:
+    """Return the relative orbit: as stated, as a Sentinel-2 product's name has it, or as Sentinel-1's
+    absolute orbit, stated or in the product's name, gives it.
+    """
+    stated = whole_number(properties.get("sat:relative_orbit"))
+    if stated is not None:
+        return stated
+    absolute = whole_number(properties.get("sat:absolute_orbit"))
+    for name in names:
+        if found := _RELATIVE.search(name):
+            return int(found[1])
+        if absolute is None and (found := _ABSOLUTE.search(name)):
+            absolute = int(found[1])
+    return relative_orbit(platform, absolute)
+
+
+def relative_orbit(platform: str | None, absolute: int | None) -> int | None:
+    """Return the relative orbit, 1 to 175, of an absolute orbit of a Sentinel-1 satellite; None for others.
+
+    Examples
+    --------
+    >>> relative_orbit("sentinel-1a", 18302), relative_orbit("sentinel-1b", 7231)
+    (30, 30)
+    >>> relative_orbit("sentinel-1c", 8018), relative_orbit("sentinel-1c", 8019)
+    (147, 46)
+    """
+    shift = ORBIT_SHIFT.get(platform or "")
+    if shift is None or absolute is None:
+        return None
+    if platform == "sentinel-1c" and absolute > S1C_MOVED:
+        shift = S1C_MOVED_SHIFT
+    return (absolute - shift) % ORBITS + 1
+
+
+def whole_number(value: Any, largest: int = 999_999) -> int | None:
+    """A whole number that an orbit or an interval of days may be, also where it is written as text."""
+    if isinstance(value, str):
+        value = int(value) if value.isdecimal() and len(value) <= 6 else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= largest:
+        return None
+    return int(value) if value == int(value) else None
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) else None

@@ -1,0 +1,88 @@
+"""Items in the files that people have instead of a catalog."""
+
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+import rustac
+
+from features.catalog.reader import ImageryOptions
+from features.errors import CatalogError
+from tests.features.catalog.test_reader import assets_of, optical, radar, read
+
+
+def items() -> list[dict]:
+    ring = [[4.05, 50.05], [4.15, 50.05], [4.15, 50.15], [4.05, 50.15], [4.05, 50.05]]
+    return [{**item, "geometry": {"type": "Polygon", "coordinates": [ring]}} for item in (optical(), radar())]
+
+
+def encoded() -> dict[str, bytes]:
+    text = [json.dumps(item) for item in items()]
+    collection = json.dumps({"type": "FeatureCollection", "features": items()})
+    return {
+        "lines.ndjson": "\n".join(text).encode(),
+        "lines-with-gaps.jsonl": ("\r\n\r\n".join(text) + "\n").encode(),
+        "list.json": f"[{','.join(text)}]".encode(),
+        "packed.json.gz": gzip.compress(collection.encode()),
+        "packed-without-its-ending.json": gzip.compress(collection.encode()),
+        "marked.json": collection.encode("utf-8-sig"),
+        "wide.json": collection.encode("utf-16"),
+        "wider.json": collection.encode("utf-32"),
+    }
+
+
+@pytest.mark.parametrize("name", encoded())
+def test_items_in_any_file_are_read(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_bytes(encoded()[name])
+    table, tally = read(ImageryOptions(catalog=str(tmp_path / name)))
+    assert (table["sensor"].to_list(), tally.came_in) == (["s2", "s1"], 2)
+
+
+async def _write(path: Path) -> None:
+    await rustac.write(str(path), items())
+
+
+def test_stac_geoparquet_reads_as_the_items_it_was_written_from(tmp_path: Path) -> None:
+    import asyncio
+
+    asyncio.run(_write(tmp_path / "items.parquet"))
+    (tmp_path / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": items()}))
+    table, _ = read(ImageryOptions(catalog=str(tmp_path / "items.parquet")))
+    expected, _ = read(ImageryOptions(catalog=str(tmp_path / "items.json")))
+    assert table.drop("assets").equals(expected.drop("assets"))
+    for row in (0, 1):
+        assert assets_of(table, row) == assets_of(expected, row)
+
+
+def test_a_folder_is_read_by_its_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "items.ndjson").write_bytes(encoded()["lines.ndjson"])
+    assert read(ImageryOptions(catalog=str(tmp_path)))[0].height == 2
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert read(ImageryOptions(catalog="~/items.ndjson"))[0].height == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"PAR1" + bytes(range(256)), "cannot be read as Parquet"),
+        (gzip.compress(b"{}")[:-6], "packed with gzip but damaged"),
+        (b"\xff\xfe{\x00}", "no text in utf-16"),
+        (b"\x80\x81\x82", "no text in utf-8"),
+        (b'{"type": "Feature"}\nno more', "is not JSON"),
+        (b"", "is not JSON"),
+        (b"[" * 100_000, "is not JSON"),
+    ],
+)
+def test_what_is_no_stac_is_refused_in_a_sentence(content: bytes, message: str, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(content)
+    with pytest.raises(CatalogError, match=message):
+        read(ImageryOptions(catalog=str(tmp_path / "x")))
+
+
+def test_parquet_of_something_else_says_what_it_lacks(tmp_path: Path) -> None:
+    import polars as pl
+
+    pl.DataFrame({"id": ["a"]}).write_parquet(tmp_path / "x.parquet")
+    with pytest.raises(CatalogError, match="it lacks assets, geometry"):
+        read(ImageryOptions(catalog=str(tmp_path / "x.parquet")))

@@ -1,0 +1,150 @@
+"""Satellite, level and orbit of an item, from what it states."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from features.catalog.mission import mission_of, relative_orbit
+from features.catalog.orbits import infer_radar_orbits
+from tests.features.catalog.test_reader import assets_of, optical, radar, read, write_catalog
+
+
+@pytest.mark.parametrize(
+    ("item_id", "collection", "properties"),
+    [
+        ("LC08_L2SP_199025_20240501_02_T1", None, {}),
+        ("a", "landsat-c2-l2", {}),
+        ("a", None, {"platform": "landsat-8"}),
+        ("a", None, {"constellation": "Landsat", "instruments": ["oli", "tirs"]}),
+        ("MOD09GA.A2024122.h18v03.061", None, {}),
+        ("a", "modis-09A1-061", {}),
+        ("a", None, {"platform": "terra", "instruments": ["modis"]}),
+        ("HLS.L30.T31UFS.2024122T104031.v2.0", None, {}),
+        ("S3A_SY_2_SYN____20240501T095555", None, {}),
+        ("a", None, {"platform": "Sentinel-3A"}),
+        ("a", None, {"platform": "EnMAP"}),
+    ],
+)
+def test_other_satellites_are_set_aside(
+    item_id: str, collection: str | None, properties: dict[str, Any]
+) -> None:
+    item = {"id": item_id, "collection": collection, "properties": properties}
+    assert mission_of(item, ["B04", "B8A"]) == "other_satellite"
+
+
+@pytest.mark.parametrize(
+    ("item_id", "collection", "properties", "bands"),
+    [
+        ("S2A_MSIL1C_20240501T105031_N0510_R051_T31UFS_20240501T150000", None, {}, ["B04"]),
+        ("a", "sentinel-2-l1c", {"platform": "sentinel-2a"}, ["B04"]),
+        ("a", None, {"platform": "sentinel-2a", "processing:level": "L1C"}, ["B04"]),
+        ("a", None, {"platform": "sentinel-2a", "s2:product_type": "S2MSI1C"}, ["B04"]),
+        ("a", None, {"platform": "sentinel-1a", "sar:product_type": "SLC"}, ["vv"]),
+    ],
+)
+def test_other_levels_are_set_aside(
+    item_id: str, collection: str | None, properties: dict[str, Any], bands: list[str]
+) -> None:
+    item = {"id": item_id, "collection": collection, "properties": properties}
+    assert mission_of(item, bands) == "other_level"
+
+
+@pytest.mark.parametrize(
+    ("properties", "bands", "sensor", "platform"),
+    [
+        ({"platform": "Sentinel-2B", "processing:level": "L2A"}, ["B04"], "s2", "sentinel-2b"),
+        ({"platform": "SENTINEL-1A", "constellation": "Sentinel-1"}, ["vv"], "s1", "sentinel-1a"),
+        ({"constellation": "sentinel-2", "s2:product_type": "S2MSI2A"}, ["B04"], "s2", None),
+        ({"platform": "simulated"}, ["vv"], "s1", "simulated"),
+        ({}, ["B04", "scl"], "s2", None),
+    ],
+)
+def test_sentinels_in_every_spelling(
+    properties: dict[str, Any], bands: list[str], sensor: str, platform: str | None
+) -> None:
+    found = mission_of({"id": "a", "properties": properties}, bands)
+    assert not isinstance(found, str)
+    assert (found.sensor, found.platform) == (sensor, platform)
+
+
+def test_what_an_item_states_wins_over_the_name_of_its_collection() -> None:
+    item = {"id": "a", "collection": "landsat-and-sentinel", "properties": {"platform": "sentinel-2a"}}
+    found = mission_of(item, ["B04"])
+    assert not isinstance(found, str)
+    assert found.sensor == "s2"
+
+
+@pytest.mark.parametrize(
+    ("platform", "absolute", "relative"),
+    [
+        ("sentinel-1a", 18302, 30),  # both products of relative orbit 30, step.esa.int topic 7042
+        ("sentinel-1b", 7231, 30),
+        ("sentinel-1c", 1681, 110),  # scottstanie/sentineleof, test_s1c
+        ("sentinel-1c", 8018, 147),
+        ("sentinel-1c", 8019, 46),
+        ("sentinel-1d", 2389, 73),  # isce-framework/s1-reader, pull request 151
+        ("sentinel-1a", 73, 1),
+        ("sentinel-1a", 72, 175),
+        ("sentinel-2a", 100, None),
+    ],
+)
+def test_the_relative_orbit_follows_from_the_absolute_one(
+    platform: str, absolute: int, relative: int | None
+) -> None:
+    assert relative_orbit(platform, absolute) == relative
+
+
+def test_the_absolute_orbit_may_stand_in_the_name_of_the_product_only(tmp_path: Path) -> None:
+    name = "S1B_IW_GRDH_1SDV_20170903T175659_20170903T175724_007231_00CBEF_874B"
+    item = radar(name, **{"sat:relative_orbit": None, "platform": None})
+    table, _ = read(write_catalog(tmp_path, item))
+    assert (table["relative_orbit"].item(), table["platform"].item()) == (30, "sentinel-1b")
+
+
+def test_radar_without_any_orbit_is_kept_apart_by_direction_and_time_of_day(tmp_path: Path) -> None:
+    passes = (("ascending", "17:32:10"), ("ascending", "17:40:20"), ("descending", "05:50:00"))
+    items = [
+        radar(
+            f"{state}-{day}-{time[:5]}",
+            datetime=f"2024-05-{day:02d}T{time}Z",
+            **{"sat:orbit_state": state.upper(), "sat:relative_orbit": None},
+        )
+        for day in (1, 13)
+        for state, time in passes
+    ]
+    table, _ = read(write_catalog(tmp_path, *items))
+    found = table.group_by("orbit_state", table["datetime"].dt.minute(), "relative_orbit").len()
+    assert sorted(found.select("orbit_state", "relative_orbit", "len").rows()) == [
+        ("ascending", 901, 2), ("ascending", 902, 2), ("descending", 931, 2),
+    ]  # fmt: skip
+
+
+def test_composites_dated_by_day_only_are_kept_apart_by_direction(tmp_path: Path) -> None:
+    states = ("ascending", "descending")
+    items = [
+        radar(
+            state, datetime="2024-05-06T00:00:00Z", **{"sat:orbit_state": state, "sat:relative_orbit": None}
+        )
+        for state in states
+    ]
+    table, tally = read(write_catalog(tmp_path, *items))
+    assert table.select("orbit_state", "relative_orbit").rows() == [("ascending", 901), ("descending", 931)]
+    assert not tally.set_aside
+
+
+def test_radar_of_which_nothing_is_known_keeps_no_orbit() -> None:
+    from datetime import datetime
+
+    row = {"sensor": "s1", "relative_orbit": None, "orbit_state": None, "datetime": datetime(2024, 5, 1)}
+    assert infer_radar_orbits([row]) == [None]
+
+
+def test_an_items_other_satellite_takes_nothing_from_a_catalog_of_several(tmp_path: Path) -> None:
+    landsat = optical("LC08_L2SP_199025_20240501_02_T1", platform="landsat-8", **{"grid:code": None})
+    level1 = optical("S2A_x", **{"processing:level": "L1C"})
+    table, tally = read(write_catalog(tmp_path, optical(), landsat, level1))
+    assert tally.set_aside == {"other_satellite": 1, "other_level": 1}
+    assert (table["tile"].to_list(), list(assets_of(table))) == (
+        ["31UFS"], ["B02", "B04", "B08", "B8A", "scl"],
+    )  # fmt: skip
