@@ -12,11 +12,11 @@ from features.declarations.reader import DeclarationOptions
 from features.errors import ConfigError
 from features.extraction.extract import ExtractOptions
 from features.options import Options
-from features.series.gapfill import FillOptions
+from features.series.gapfill import GapfillOptions
 from features.series.parcel_series import SeriesOptions
 from features.simulate.options import SimulationOptions
 from features.suggestions import did_you_mean
-from models.clouds.removal.options import ClearOptions
+from models.clouds.removal.options import CloudRemovalOptions
 from models.crops.fitting.options import TrainOptions
 from models.evaluation.quality_sample import SampleOptions
 from models.folds import GroupBy
@@ -79,10 +79,10 @@ class RunConfig(Options):
     rasters: dict[RasterName, Path] = Field(
         {}, description="Other maps that clear.context may name: a GeoTIFF, or a folder of dated ones."
     )
-    clear: ClearOptions = ClearOptions()
+    clear: CloudRemovalOptions = CloudRemovalOptions()
     extract: ExtractOptions = ExtractOptions()
     series: SeriesOptions = SeriesOptions()
-    fill: FillOptions = FillOptions()
+    fill: GapfillOptions = GapfillOptions()
     folds: FoldOptions = FoldOptions()
     train: TrainOptions = TrainOptions()
     judge: JudgeOptions = JudgeOptions()

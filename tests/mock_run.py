@@ -384,7 +384,7 @@ def _evaluation(rng: np.random.Generator) -> dict[str, pl.DataFrame]:
                 "parcel_id": [f"{k:06d}" for k in range(1, 7)],
                 "crop_class": "maize",
                 "suggested": "potatoes",
-                "doubt": rng.random(6),
+                "mislabel_score": rng.random(6),
                 "weight": 0.25,
             }
         ),

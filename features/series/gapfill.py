@@ -12,10 +12,10 @@ from features.options import Options
 from features.schema import check_series
 from features.series.whittaker import penalty, posterior_variance, smooth_shared
 
-DAYS_A_UNIT = 10.0  # positions in dekads, so that the smoothness does not depend on the calendar
+DAYS_PER_UNIT = 10.0  # positions in dekads, so that the smoothness does not depend on the calendar
 
 
-class FillOptions(Options):
+class GapfillOptions(Options):
     """How gaps in a ParcelSeries are filled."""
 
     method: Literal["none", "linear", "whittaker"] = Field("linear", description="none leaves gaps missing")
@@ -24,7 +24,7 @@ class FillOptions(Options):
     )
 
 
-def fill_series(series: xr.Dataset, options: FillOptions) -> xr.Dataset:
+def gapfill_series(series: xr.Dataset, options: GapfillOptions) -> xr.Dataset:
     """Fill what was not observed; only `value` and `sigma` change, and only there.
 
     `linear` fills missing steps between the nearest ones with a value, and holds the first and last value
@@ -52,7 +52,7 @@ def fill_series(series: xr.Dataset, options: FillOptions) -> xr.Dataset:
 def positions(series: xr.Dataset) -> np.ndarray:
     """Start of each step in dekads (ten days) since the first."""
     time = series["time"].to_numpy()
-    return np.asarray((time - time[0]) / np.timedelta64(1, "D") / DAYS_A_UNIT)
+    return np.asarray((time - time[0]) / np.timedelta64(1, "D") / DAYS_PER_UNIT)
 
 
 def weights_of(series: xr.Dataset, noise: np.ndarray) -> np.ndarray:
@@ -85,7 +85,7 @@ def _mean_index(series: xr.Dataset) -> int:
     return names.index("mean") if "mean" in names else 0
 
 
-def _fill_linear(series: xr.Dataset, x: np.ndarray, options: FillOptions) -> None:
+def _fill_linear(series: xr.Dataset, x: np.ndarray, options: GapfillOptions) -> None:
     value, observed, sigma = series["value"].values, series["observed"].values, series["sigma"].values
     mean = _mean_index(series)
     rate = increment_variance(value[..., mean], observed, x)
@@ -97,7 +97,7 @@ def _fill_linear(series: xr.Dataset, x: np.ndarray, options: FillOptions) -> Non
     sigma[gained] = np.sqrt(variance[gained])
 
 
-def _fill_whittaker(series: xr.Dataset, x: np.ndarray, options: FillOptions) -> None:
+def _fill_whittaker(series: xr.Dataset, x: np.ndarray, options: GapfillOptions) -> None:
     if len(x) >= 3:
         value, observed = series["value"].values, series["observed"].values
         mean, bands = _mean_index(series), penalty(x, options.smoothness)

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 KEYS = ("feature", "sensor", "relative_orbit")
 CARRIED = ("pixel_count", "valid_share", "filled_share", "sigma")
-PARCELS_A_CHUNK = 512
+PARCELS_PER_CHUNK = 512
 
 
 class SeriesOptions(Options):
@@ -252,7 +252,7 @@ def _median(values: np.ndarray, cell: np.ndarray, first: np.ndarray) -> np.ndarr
 def write_series(series: xr.Dataset, path: Path) -> Path:
     """Write a ParcelSeries as one NetCDF-4 file, atomically; equal series give equal bytes."""
     check_series(series)
-    chunks = {"parcel": min(PARCELS_A_CHUNK, max(series.sizes["parcel"], 1))}
+    chunks = {"parcel": min(PARCELS_PER_CHUNK, max(series.sizes["parcel"], 1))}
     encoding = {
         str(name): {
             "zlib": True,

@@ -16,7 +16,7 @@ from features.errors import CropcheckError
 from features.series.pentadiagonal import smooth_lines, smooth_parcels, variance_lines
 from features.zonal.vectors import LANES
 
-PARCELS_A_TASK = 1_024  # small enough that threads end together
+PARCELS_PER_TASK = 1_024  # small enough that threads end together
 
 
 def penalty(positions: np.ndarray, smoothness: float) -> np.ndarray:
@@ -120,8 +120,8 @@ def _in_threads(
     kernel: Callable[..., None], values: np.ndarray, weights: np.ndarray, bands: np.ndarray, out: np.ndarray
 ) -> None:
     """Run a kernel over parts of the parcels; parcels do not touch each other, so threads change nothing."""
-    starts = range(0, len(weights), PARCELS_A_TASK)
-    parts = [slice(start, start + PARCELS_A_TASK) for start in starts]
+    starts = range(0, len(weights), PARCELS_PER_TASK)
+    parts = [slice(start, start + PARCELS_PER_TASK) for start in starts]
     if len(parts) < 2:
         kernel(values, weights, bands, out)
         return

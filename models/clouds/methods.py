@@ -6,8 +6,8 @@ from typing import Any
 from features.errors import ModelError
 from models.clouds.removal.baselines import Baseline, Closest, Last, Linear, Mosaic, Whittaker
 from models.clouds.removal.bundle import read_bundle
-from models.clouds.removal.networks.ensemble import Committee
-from models.clouds.removal.options import BASELINES, METHODS, ClearOptions
+from models.clouds.removal.networks.ensemble import NetworkEnsemble
+from models.clouds.removal.options import BASELINES, METHODS, CloudRemovalOptions
 from models.clouds.removal.remover import Remover
 
 SIMPLE: dict[str, type[Baseline]] = {"last": Last, "mosaic": Mosaic, "closest": Closest, "linear": Linear}
@@ -21,7 +21,7 @@ def build(name: str, **options: Any) -> Remover | None:
     name
         One of `METHODS`, or `none`.
     **options
-        Fields of `ClearOptions`; those a method does not use change nothing in it.
+        Fields of `CloudRemovalOptions`; those a method does not use change nothing in it.
 
     Raises
     ------
@@ -37,12 +37,12 @@ def build(name: str, **options: Any) -> Remover | None:
         return None
     if name not in METHODS:
         raise ModelError(f"No cloud-removal method is called {name!r}; choose one of {['none', *METHODS]}.")
-    settings = ClearOptions(**{**options, "method": name})
+    settings = CloudRemovalOptions(**{**options, "method": name})
     if name in SIMPLE:
         return SIMPLE[name](seed=settings.seed, trust_all=settings.trusts_all)
     if name == "whittaker":
         return Whittaker(settings.smoothness_days, settings.seed, settings.trusts_all)
-    return Committee(settings)
+    return NetworkEnsemble(settings)
 
 
 def load(folder: Path, sha256: str | None = None) -> Remover:
@@ -50,4 +50,4 @@ def load(folder: Path, sha256: str | None = None) -> Remover:
     name = str(read_bundle(folder, sha256)[0]["name"])
     if name in BASELINES:
         return (SIMPLE | {"whittaker": Whittaker})[name].load(folder, sha256)
-    return Committee.load(folder, sha256)
+    return NetworkEnsemble.load(folder, sha256)

@@ -40,7 +40,7 @@ def before_after(
     return _joined(rows, axis=0)
 
 
-def most_telling(stack: xr.Dataset, count: int = 3) -> list[int]:
+def half_clear_frames(stack: xr.Dataset, count: int = 3) -> list[int]:
     """Return the frames whose clear share is nearest to a half: something is seen, something is filled."""
     share = np.asarray(stack["clear"].values, bool).mean(axis=(1, 2))
     return sorted(np.argsort(np.abs(share - 0.5), kind="stable")[:count].tolist())

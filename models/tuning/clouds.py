@@ -9,10 +9,10 @@ import xarray as xr
 
 from features.errors import ModelError
 from features.workers import Progress
-from models.clouds.removal.inputs.recipes import make_recipe
+from models.clouds.removal.inputs.channel_selection import choose_channels
 from models.clouds.removal.inputs.windows import draw_windows
 from models.clouds.removal.networks.by_name import network_of
-from models.clouds.removal.options import LEARNED, ClearOptions
+from models.clouds.removal.options import LEARNED, CloudRemovalOptions
 from models.tuning.search import Fold, Range, Tuned, TuneOptions, search
 
 METRIC = "share of linear interpolation's error that is saved"
@@ -38,7 +38,7 @@ SPACES: Mapping[str, Mapping[str, Range]] = {
 def tune_clouds(
     name: str,
     stacks: Iterable[xr.Dataset],
-    clear: ClearOptions,
+    clear: CloudRemovalOptions,
     options: TuneOptions,
     *,
     journal: Path,
@@ -75,15 +75,15 @@ def tune_clouds(
     )
 
 
-def _scores(name: str, stacks: list[xr.Dataset], clear: ClearOptions, options: TuneOptions) -> Fold:
+def _scores(name: str, stacks: list[xr.Dataset], clear: CloudRemovalOptions, options: TuneOptions) -> Fold:
     def scores(chosen: Mapping[str, Any]) -> Iterator[float]:
         base = {**clear.model_dump(), **chosen, "method": name, "members": options.folds}
-        settings = ClearOptions(**{**base, "seed": options.seed})
+        settings = CloudRemovalOptions(**{**base, "seed": options.seed})
         pool = draw_windows(stacks, settings, np.random.default_rng(settings.seed))
         for fold in range(options.folds):
-            windows = pool.deal(fold)
+            windows = pool.windows_of(fold)
             network = network_of(name)(settings)
-            network.begin(make_recipe(windows.train, settings, name, windows.sources))
+            network.begin(choose_channels(windows.train, settings, name, windows.sources))
             network.learn(windows)
             kept = min(network.history, key=lambda row: row["judged_mae"])
             yield 1 - kept["judged_mae"] / kept["linear_mae"]

@@ -1,4 +1,4 @@
-"""What the rule weighs of each parcel: calibrated probabilities, p-values, sets, and how much is in doubt."""
+"""The input of the decision rule: calibrated probabilities, p-values, prediction sets, mislabel scores."""
 
 from dataclasses import dataclass
 
@@ -18,38 +18,40 @@ from models.probability.conformal import (
     prediction_sets,
     rank_p_values,
 )
-from models.probability.mislabel import CrossDoubt, cross_doubt
+from models.probability.mislabel import CrossFittedMislabel, cross_fit_mislabel
 from models.verdicts.options import JudgeOptions
 
 ENSEMBLE = "ensemble"
-ROWS_TO_CALIBRATE = 10  # inner rows a class, at least
+ROWS_TO_CALIBRATE = 10  # least number of inner rows per class
 KEYS = ("parcel_id", "model", "fold")
-RESOLUTION = 1e-4  # below it a probability says no more
+RESOLUTION = 1e-4  # smaller differences of probability carry no information
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """What the rule weighs, one row a parcel with probabilities; `at` is its row in the declarations."""
+    """What the decision rule reads, one row per parcel that has probabilities."""
 
-    at: np.ndarray
-    probabilities: np.ndarray  # calibrated
-    classes: np.ndarray
-    declared: np.ndarray  # index, -1 where the class is not modelled
-    fold: np.ndarray
-    accepted: np.ndarray  # bool (parcel, class): what the scheme accepts
-    p_value: np.ndarray  # that what the scheme requires holds
-    sets: np.ndarray  # bool (parcel, class)
-    typical: np.ndarray  # p-value of the likeliest class by its own probability: low where no class fits
-    promised: np.ndarray  # whether the class has parcels enough for alpha
-    right: np.ndarray  # probability that what the scheme requires holds; NaN where nothing could be learnt
+    at: np.ndarray  # (parcel,): row in the declarations
+    probabilities: np.ndarray  # (parcel, class), calibrated
+    classes: np.ndarray  # (class,) names
+    declared: np.ndarray  # (parcel,) class index, -1 where the class is not modelled
+    fold: np.ndarray  # (parcel,)
+    accepted: np.ndarray  # (parcel, class) bool: classes that satisfy the scheme
+    p_value: np.ndarray  # (parcel,): of the hypothesis that the scheme's requirement is met
+    sets: np.ndarray  # (parcel, class) bool: prediction sets
+    typical: np.ndarray  # (parcel,): largest p-value of any class by its own probability: low where none fits
+    promised: np.ndarray  # (parcel,) bool: the class has enough parcels to promise alpha
+    right: (
+        np.ndarray
+    )  # (parcel,): probability that the requirement is met; NaN where no model could be fitted
 
     @property
     def predicted(self) -> np.ndarray:
-        """Index of the class of highest probability."""
+        """Return `(parcel,)`: the index of the most probable class."""
         return np.asarray(self.probabilities.argmax(1))
 
 
-def weigh(
+def score_parcels(
     probabilities: pl.DataFrame,
     table: pl.DataFrame,
     options: JudgeOptions,
@@ -58,14 +60,19 @@ def weigh(
     *,
     inner: pl.DataFrame | None = None,
 ) -> Evidence:
-    """Calibrate, learn doubt, compare each parcel with its class, and form prediction sets.
+    """Compute the evidence on every parcel: calibration, mislabel scores, p-values, prediction sets.
 
     Parameters
     ----------
     probabilities, inner
         As `models.verdicts.judge.judge` takes them.
     table
-        `parcel_id, crop_class, intervention`, at least, one row a parcel.
+        At least `parcel_id, crop_class, intervention`, one row per parcel.
+
+    Raises
+    ------
+    StageError
+        Where the probabilities hold no rows of the ensemble.
     """
     classes = np.array([name for name in probabilities.columns if name not in KEYS], dtype=object)
     rows = ensemble_of(probabilities).join(
@@ -77,9 +84,9 @@ def weigh(
     accepted = _accepted(rows, classes, schemes, groups)
     views = _views(calibrated, probabilities, rows, classes)
     with threadpool_limits(1, "blas"):  # sums in one order: the same verdicts on any number of cores
-        doubt = cross_doubt(views, declared, fold, options.noise_rate)
-        p_value, right = _required(doubt, declared, accepted)
-        scores, chance = _scores(doubt, declared)
+        mislabel = cross_fit_mislabel(views, declared, fold, options.noise_rate)
+        p_value, right = _required(mislabel, declared, accepted)
+        scores, chance = _scores(mislabel, declared)
     own = class_p_values(np.log(calibrated + RESOLUTION), declared, fold, chance)
     counts = calibration_counts(declared, fold, len(classes))[np.arange(len(rows)), np.maximum(declared, 0)]
     return Evidence(
@@ -119,7 +126,7 @@ def _calibrate(
     options: JudgeOptions,
     inner: pl.DataFrame | None,
 ) -> np.ndarray:
-    """Calibrated probabilities: each fold by its inner rows where these suffice, else by the others."""
+    """Calibrate each fold on its inner rows, or on the other folds where these are too few."""
     raw, fold = rows.select(classes.tolist()).to_numpy(), rows["fold"].to_numpy()
     if inner is None or not len(inner):
         return cross_calibrate(raw, declared, fold, options.calibration)[0]
@@ -166,29 +173,31 @@ def _accepted(rows: pl.DataFrame, classes: np.ndarray, schemes: Schemes, groups:
     return accepted
 
 
-def _required(doubt: CrossDoubt, declared: np.ndarray, accepted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """p-value and probability that what the scheme requires holds: all accepted classes make one claim."""
+def _required(
+    mislabel: CrossFittedMislabel, declared: np.ndarray, accepted: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return p-value and probability, `(parcel,)` each, that the requirement is met by any accepted class."""
     p_value, right = np.full((2, len(declared)), np.nan)
     for number in np.unique(declared[declared >= 0]):
         member = np.flatnonzero(declared == number)
         for allowed in np.unique(accepted[member], axis=0):
             mine = (accepted[member] == allowed).all(1)
             claims = np.broadcast_to(allowed, accepted[member].shape)
-            scores, odds = doubt.score(member, declared[member], claims)
+            scores, odds = mislabel.score(member, declared[member], claims)
             chance = expit(-odds)
-            folds, calibrates = doubt.folds[member], doubt.folds[member] >= 0
+            folds, calibrates = mislabel.folds[member], mislabel.folds[member] >= 0
             p_value[member[mine]] = rank_p_values(-scores, calibrates, folds, chance)[mine]
-            right[member[mine]] = np.where(doubt.known[member], chance, np.nan)[mine]
+            right[member[mine]] = np.where(mislabel.known[member], chance, np.nan)[mine]
     return p_value, right
 
 
-def _scores(doubt: CrossDoubt, declared: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Doubt of every class for every parcel, and the probability that its own declaration is right."""
-    classes = doubt.views.shape[2]
+def _scores(mislabel: CrossFittedMislabel, declared: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """MislabelModel of every class for every parcel, and the probability that its own declaration is right."""
+    classes = mislabel.views.shape[2]
     rows, scores = np.arange(len(declared)), np.empty((len(declared), classes))
     for number in range(classes):
         which = np.full(len(rows), number)
-        scores[:, number], _ = doubt.score(rows, which, np.arange(classes) == which[:, None])
+        scores[:, number], _ = mislabel.score(rows, which, np.arange(classes) == which[:, None])
     own = np.maximum(declared, 0)
-    _, odds = doubt.score(rows, own, np.arange(classes) == own[:, None])
+    _, odds = mislabel.score(rows, own, np.arange(classes) == own[:, None])
     return scores, expit(-odds)

@@ -1,4 +1,4 @@
-"""In season: how well crops can be told apart, and how much can be decided, by each date.
+"""In season: how well crops can be probabilities apart, and how much can be decided, by each date.
 
 A light model stands in for the run's own, whose fits would cost minutes a date: linear discriminants of the
 principal components of what was observed until then (Fisher 1936), cross-fitted on the run's folds. Nothing
@@ -25,7 +25,7 @@ from models.evaluation.metrics import (
 from models.probability.conformal import class_p_values, margins, prediction_sets
 from models.verdicts.options import JudgeOptions
 
-COMPONENTS = 60  # principal components that crops are told apart by
+COMPONENTS = 60  # principal components that crops are probabilities apart by
 CURVE = pl.Schema(
     {
         "until": pl.Date,
@@ -38,7 +38,7 @@ CURVE = pl.Schema(
 )
 DECIDABLE = pl.Schema({"crop_class": pl.String, "until": pl.Date, "f1": pl.Float64, "n": pl.Int64})
 DECIDABLE_F1 = 0.8
-Typing = Callable[[xr.Dataset], np.ndarray]
+Classify = Callable[[xr.Dataset], np.ndarray]
 
 
 def seen_until(series: xr.Dataset, until: date) -> xr.Dataset:
@@ -64,14 +64,14 @@ def discriminate(series: xr.Dataset, declared: np.ndarray, folds: np.ndarray, n_
     declared
         `(parcel)` class index; -1 is not trained on.
     folds
-        `(parcel)`; -1 is not trained on, and told by the model without the first fold.
+        `(parcel)`; -1 is not trained on, and probabilities by the model without the first fold.
     """
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
     points = components(series)
     trained = (declared >= 0) & (folds >= 0)
     counts = np.bincount(declared[trained], minlength=n_classes) + 1.0
-    told = np.tile(counts / counts.sum(), (len(declared), 1))
+    probabilities = np.tile(counts / counts.sum(), (len(declared), 1))
     for fold in np.unique(folds[trained]):
         rest = trained & (folds != fold)
         mine = (folds == fold) | ((folds < 0) & (fold == folds[trained].min()))
@@ -82,9 +82,9 @@ def discriminate(series: xr.Dataset, declared: np.ndarray, folds: np.ndarray, n_
             fitted = LinearDiscriminantAnalysis(solver="lsqr", shrinkage="auto").fit(
                 points[rest], declared[rest]
             )
-            told[mine] = 0
-            told[np.ix_(mine, fitted.classes_)] = fitted.predict_proba(points[mine])
-    return told
+            probabilities[mine] = 0
+            probabilities[np.ix_(mine, fitted.classes_)] = fitted.predict_proba(points[mine])
+    return probabilities
 
 
 def components(series: xr.Dataset) -> np.ndarray:
@@ -107,7 +107,7 @@ def components(series: xr.Dataset) -> np.ndarray:
 def season_curve(
     series: xr.Dataset,
     untils: Sequence[date],
-    typing: Typing,
+    classify: Classify,
     *,
     truth: np.ndarray,
     declared: np.ndarray,
@@ -123,7 +123,7 @@ def season_curve(
     ----------
     series
         ParcelSeries.
-    typing
+    classify
         From a cut ParcelSeries to out-of-fold probabilities `(parcel, class)`; one cross-fit a date.
     truth, declared
         `(parcel)` index of the class to score against, and of the class declared; -1 is left out.
@@ -140,11 +140,11 @@ def season_curve(
     drawn = multiplicities(groups[known], rng)
     rows, scores = [], []
     for until in untils:
-        told = typing(seen_until(series, until))
-        predicted = told.argmax(1)[known]
+        probabilities = classify(seen_until(series, until))
+        predicted = probabilities.argmax(1)[known]
         whole = confusion(truth[known], predicted, len(classes))
         spread = macro_f1(resampled_confusions(truth[known], predicted, groups[known], len(classes), drawn))
-        decided = decided_by(told, declared, folds, options)
+        decided = decided_by(probabilities, declared, folds, options)
         found = {
             "macro_f1": estimate(float(macro_f1(whole)), spread, int(known.sum())),
             "decided_rate": ratio(decided, np.ones(len(decided)), groups, rng),
@@ -156,16 +156,16 @@ def season_curve(
 
 
 def decided_by(
-    told: np.ndarray, declared: np.ndarray, folds: np.ndarray, options: JudgeOptions
+    probabilities: np.ndarray, declared: np.ndarray, folds: np.ndarray, options: JudgeOptions
 ) -> np.ndarray:
     """Return whether probabilities alone would confirm or contradict each declaration, `(parcel)` bool.
 
     The rule less what does not turn on the date: schemes, sizes, and the doubt that is learnt; parcels are
     compared with their class by the margin.
     """
-    p_values = class_p_values(margins(told), declared, folds)
+    p_values = class_p_values(margins(probabilities), declared, folds)
     own = np.where(declared >= 0, p_values[np.arange(len(declared)), declared], np.nan)
-    same = told.argmax(1) == declared
+    same = probabilities.argmax(1) == declared
     narrow = prediction_sets(p_values, 1 - options.set_level).sum(1) <= options.max_set_size
     return np.asarray(np.where(same, (own > options.alpha) & narrow, own <= options.alpha))
 

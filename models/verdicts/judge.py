@@ -11,7 +11,7 @@ from features.declarations.crop_codes import CropGroups, read_crop_groups
 from features.declarations.schemes import Schemes, read_schemes
 from features.schema import PARCELS, VERDICTS, check_columns, check_table
 from features.series.quality import QUALITY
-from models.verdicts.evidence import Evidence, weigh
+from models.verdicts.evidence import Evidence, score_parcels
 from models.verdicts.follow_up import follow_up_q
 from models.verdicts.options import JudgeOptions
 from models.verdicts.rule import REASONS, decide
@@ -78,7 +78,7 @@ def judge(
     )
     table = _facts(declarations, parcels, quality)
     rules = schemes or read_schemes(options.schemes), groups or read_crop_groups(options.groups)
-    evidence = weigh(probabilities, table, options, *rules, inner=inner)
+    evidence = score_parcels(probabilities, table, options, *rules, inner=inner)
     verdicts = _assemble(table, evidence, decide(table, evidence, options), options, model_id)
     log.info("%s", verdict_tally(verdicts))
     keys = {"parcel_id": table["parcel_id"].gather(evidence.at), "fold": evidence.fold}

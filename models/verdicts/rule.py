@@ -63,14 +63,14 @@ def _asked_of_parcels(table: pl.DataFrame, options: JudgeOptions) -> dict[str, n
 
 def _asked_of_evidence(n: int, evidence: Evidence, options: JudgeOptions) -> dict[str, np.ndarray]:
     meets = evidence.accepted[np.arange(len(evidence.at)), evidence.predicted]
-    doubted = evidence.p_value <= options.alpha
+    rejected = evidence.p_value <= options.alpha
     rivals = (evidence.sets & ~evidence.accepted).sum(1)
     asked = {
         "class_not_modelled": evidence.declared < 0,
         "class_too_small": ~evidence.promised,
-        "not_recognised": doubted & ~meets & (evidence.typical <= options.alpha),
-        "other_crop": doubted & ~meets,
-        "atypical": doubted & meets,
+        "not_recognised": rejected & ~meets & (evidence.typical <= options.alpha),
+        "other_crop": rejected & ~meets,
+        "atypical": rejected & meets,
         "not_excluded": ~meets,
         "set_too_wide": 1 + rivals > options.max_set_size,
         "within_scheme": evidence.predicted != evidence.declared,

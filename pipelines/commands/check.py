@@ -14,7 +14,7 @@ from features.files import fingerprint
 from features.imagery.offset_check import check_offsets
 from features.imagery.pixels import assets_by_band
 from features.schema import OPTICAL_BANDS
-from models.clouds.removal.options import LEARNED, ClearOptions
+from models.clouds.removal.options import LEARNED, CloudRemovalOptions
 from pipelines.config import RunConfig
 from pipelines.inputs.clear_context import check_rasters, clear_context, frame_times
 from pipelines.inputs.model_series import check_transfer
@@ -22,14 +22,17 @@ from pipelines.stages.read import bounds_of, declaration_options, imagery_option
 from pipelines.workspace import Workspace
 
 # measured on two cores by `python -m tests.benchmarks.zonal` and on the embedded default
-SECONDS_A_MEGAPIXEL_BAND = 0.004  # reading and aggregating, local deflate COGs
-SECONDS_A_MEGAPIXEL_SCENE = 0.3  # making a simulated acquisition
-SECONDS_A_MEGAPIXEL_HIDDEN = 0.35  # hiding and filling pixels, to learn how far filled ones are off
-SECONDS_A_MEGAPIXEL_FILLED = {"classical": 1.5, "learned": 3.0}  # filling and aggregating a frame of 10 bands
-SECONDS_A_WINDOW_PASS = 0.2  # training a small network for one pass over one window: 0.1 to 0.3
-SECONDS_A_MILLION_ROWS = 0.6  # writing and reading back observations, and putting them onto a calendar
-BYTES_A_ROW = 22.0  # of the observations on disk
-SECONDS_A_FIT_AND_THOUSAND_PARCELS = 1.2
+SECONDS_PER_MEGAPIXEL_BAND = 0.004  # reading and aggregating, local deflate COGs
+SECONDS_PER_MEGAPIXEL_SCENE = 0.3  # making a simulated acquisition
+SECONDS_PER_MEGAPIXEL_HIDDEN = 0.35  # hiding and filling pixels, to learn how far filled ones are off
+SECONDS_PER_MEGAPIXEL_FILLED = {
+    "classical": 1.5,
+    "learned": 3.0,
+}  # filling and aggregating a frame of 10 bands
+SECONDS_PER_WINDOW_PASS = 0.2  # training a small network for one pass over one window: 0.1 to 0.3
+SECONDS_PER_MILLION_ROWS = 0.6  # writing and reading back observations, and putting them onto a calendar
+BYTES_PER_ROW = 22.0  # of the observations on disk
+SECONDS_PER_FIT_AND_THOUSAND_PARCELS = 1.2
 MARGIN_PX = 32  # around a block that is filled
 MEMORY_GIB = 2.0  # libraries, one block of pixels, one tile's coverage
 MEMORY_GIB_A_MILLION_SERIES_VALUES = 0.012
@@ -123,12 +126,12 @@ def estimate(config: RunConfig, load: Load) -> list[str]:
     rows = load.parcels * load.features
     fits = len(config.train.models) * config.folds.count * 1.6
     fitting, filling = _clearing(config.clear, megapixels * load.frames)
-    reading = megapixels * load.bands * SECONDS_A_MEGAPIXEL_BAND
+    reading = megapixels * load.bands * SECONDS_PER_MEGAPIXEL_BAND
     seconds = {
-        "synthesise": megapixels * load.simulated * SECONDS_A_MEGAPIXEL_SCENE,
+        "synthesise": megapixels * load.simulated * SECONDS_PER_MEGAPIXEL_SCENE,
         "clear": fitting,
-        "extract": reading + filling + rows / 1e6 * SECONDS_A_MILLION_ROWS,
-        "train": 12 + fits * load.parcels / 1e3 * SECONDS_A_FIT_AND_THOUSAND_PARCELS,
+        "extract": reading + filling + rows / 1e6 * SECONDS_PER_MILLION_ROWS,
+        "train": 12 + fits * load.parcels / 1e3 * SECONDS_PER_FIT_AND_THOUSAND_PARCELS,
         "judge": 3 + load.parcels / 1e3 * 2,
         "publish": 15 + load.parcels / 1e3 * 2,
     }
@@ -140,20 +143,20 @@ def estimate(config: RunConfig, load: Load) -> list[str]:
     each = ", ".join(f"{name} {_duration(value)}" for name, value in seconds.items())
     return [
         f"Time: about {_duration(sum(seconds.values()))} on two cores ({each}); here are {os.cpu_count()}.",
-        f"Disk: about {rows * BYTES_A_ROW / 2**30:.1f} GiB of observations.",
+        f"Disk: about {rows * BYTES_PER_ROW / 2**30:.1f} GiB of observations.",
         f"Memory: about {memory:.1f} GiB at the peak.",
         f"Config {fingerprint(config.model_dump(mode='json'))[:12]}.",
     ]
 
 
-def _clearing(options: ClearOptions, frames: float) -> tuple[float, float]:
+def _clearing(options: CloudRemovalOptions, frames: float) -> tuple[float, float]:
     """Seconds of fitting a remover, and of filling `frames` megapixels with it."""
     if options.method == "none":
         return 0.0, 0.0
     if options.method in LEARNED:
-        training = options.windows * options.epochs * SECONDS_A_WINDOW_PASS
-        return training, frames * SECONDS_A_MEGAPIXEL_FILLED["learned"]
-    return frames * SECONDS_A_MEGAPIXEL_HIDDEN, frames * SECONDS_A_MEGAPIXEL_FILLED["classical"]
+        training = options.windows * options.epochs * SECONDS_PER_WINDOW_PASS
+        return training, frames * SECONDS_PER_MEGAPIXEL_FILLED["learned"]
+    return frames * SECONDS_PER_MEGAPIXEL_HIDDEN, frames * SECONDS_PER_MEGAPIXEL_FILLED["classical"]
 
 
 def _stacks_gib(config: RunConfig, frames: int) -> float:

@@ -19,7 +19,7 @@ from features.imagery.pixels import assets_by_band, crop, grid_of, read_stack
 from features.schema import OPTICAL_BANDS
 from features.workers import Progress
 from models.clouds.methods import build
-from models.clouds.pictures import before_after, most_telling, write_png
+from models.clouds.pictures import before_after, half_clear_frames, write_png
 from models.clouds.removal.bundle import META
 from models.clouds.removal.options import LEARNED
 from models.clouds.removal.remover import Remover
@@ -56,7 +56,7 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
 def write_example(remover: Remover, stack: xr.Dataset, path: Path) -> None:
     """Picture a part of a block before and after filling."""
     part = stack.isel(y=slice(0, EXAMPLE_PX), x=slice(0, EXAMPLE_PX))
-    frames = most_telling(part)
+    frames = half_clear_frames(part)
     write_png(before_after(part, remover.fill(part), frames), path)
 
 

@@ -11,7 +11,7 @@ import xarray as xr
 from features.accounting import tally
 from features.context.parcels import parcel_context, read_weather, weather_before
 from features.extraction.observations import read_observations
-from features.series.gapfill import fill_series
+from features.series.gapfill import gapfill_series
 from features.series.parcel_series import build_series, write_series
 from features.workers import Progress
 from pipelines.config import RunConfig
@@ -40,7 +40,7 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
         until=season.until,
     )
     progress(1, 4)
-    filled = fill_series(series, config.fill)
+    filled = gapfill_series(series, config.fill)
     progress(2, 4)
     write_series(series, workspace.series)
     write_series(filled, workspace.filled)

@@ -69,7 +69,7 @@ def _suspects(run: RunTables) -> pl.DataFrame | None:
     less = table.filter(pl.col("weight") < 1)
     if not len(less):
         return None
-    return less.sort("doubt", descending=True) if "doubt" in less.columns else less
+    return less.sort("mislabel_score", descending=True) if "mislabel_score" in less.columns else less
 
 
 def _truth_scores(run: RunTables) -> list[dict[str, Any]]:

@@ -23,10 +23,10 @@ class Card:
     weak: list[tuple[str, q.Share]]  # what it is worst at
     models: list[str]
     folds: int
-    lent: str  # what was taken over from other runs
+    transfer: str  # what was taken over from other runs
 
 
-LENT = {
+TRANSFER_PHRASES = {
     "pool": "learnt too from the parcels of {runs}",
     "load": "models as {runs} fitted them, none trained here",
     "tune": "networks that {runs} fitted, trained further here; trees fitted here",
@@ -48,14 +48,14 @@ def model_card(run: RunTables, quality: q.Quality) -> Card:
         weak=_weak(run, quality),
         models=[clean(name) for name in models],
         folds=int(run.verdicts.filter(pl.col("fold") >= 0)["fold"].n_unique()),
-        lent=_lent(run),
+        transfer=_transfer(run),
     )
 
 
-def _lent(run: RunTables) -> str:
+def _transfer(run: RunTables) -> str:
     """Return what was taken over from other runs; nothing where all was learnt here."""
     facts: Mapping[str, Any] = run.lineage.get("folds") or {}
-    use = LENT.get(facts.get("transfer", ""))
+    use = TRANSFER_PHRASES.get(facts.get("transfer", ""))
     return use.format(runs=", ".join(clean(name) for name in facts["runs"])) if use else ""
 
 

@@ -27,7 +27,7 @@ import xarray as xr
 from scipy.stats import t as student
 
 from models.clouds.methods import build
-from models.clouds.pictures import before_after, most_telling, write_png
+from models.clouds.pictures import before_after, half_clear_frames, write_png
 from models.clouds.removal.cube import Cube, cube_of
 from models.clouds.removal.hiding import hide
 from models.clouds.removal.options import BASELINES, METHODS
@@ -162,7 +162,7 @@ def draw(trial: Trial, out: xr.Dataset, path: Path) -> None:
     """Picture a corner of a trial: what was given, what was filled, the truth."""
     part, done = (s.isel(y=slice(0, PICTURE_PX), x=slice(0, PICTURE_PX)) for s in (trial.given, out))
     truth = trial.truth[:, :, :PICTURE_PX, :PICTURE_PX]
-    write_png(before_after(part, done, most_telling(part), truth), path)
+    write_png(before_after(part, done, half_clear_frames(part), truth), path)
 
 
 def row(work: str, seed: int | None, subject: str, metric: str, value: float, low: float | None = None,

@@ -14,12 +14,12 @@ from scipy.stats import rankdata
 from features.declarations.crop_codes import CropGroups
 from features.declarations.schemes import Schemes
 from features.extraction.observations import read_observations
-from features.series.gapfill import FillOptions, fill_series
+from features.series.gapfill import GapfillOptions, gapfill_series
 from features.series.parcel_series import SeriesOptions, build_series, read_series
 from features.series.quality import series_quality
 from models.crops.estimators.by_name import build
 from models.crops.fitting.crossfit import cross_fit
-from models.crops.fitting.labels import LabelOptions, find_suspects, found_at
+from models.crops.fitting.labels import LabelOptions, find_suspects, recall_precision_at
 from models.crops.fitting.options import TrainOptions
 from models.evaluation.metrics import (
     Estimate,
@@ -30,7 +30,7 @@ from models.evaluation.metrics import (
     resampled_confusions,
 )
 from models.folds import plan_folds
-from models.verdicts.evidence import weigh
+from models.verdicts.evidence import score_parcels
 from models.verdicts.judge import judge
 from models.verdicts.options import JudgeOptions
 from tests.benchmarks.crop_sets import WorkSet
@@ -53,7 +53,7 @@ def unknown_rows(work: WorkSet, left_out: Sequence[str]) -> Rows:
         table = pl.DataFrame({"parcel_id": work.series["parcel"].values.tolist(), "crop_class": y})
         table = table.with_columns(intervention=pl.lit(None, pl.String))
         rules = Schemes(), CropGroups({}, {}, frozenset())
-        evidence = weigh(fit.probabilities, table, JudgeOptions(), *rules, inner=fit.inner)
+        evidence = score_parcels(fit.probabilities, table, JudgeOptions(), *rules, inner=fit.inner)
         unknown = (work.truth == name)[evidence.at]
         told = {"cropcheck": -evidence.typical, "max_probability": -evidence.probabilities.max(1)}
         for subject, score in told.items():
@@ -96,7 +96,7 @@ def label_rows(work: WorkSet, declared: dict[float, np.ndarray]) -> Rows:
         table = find_suspects(work.series, labels, work.folds, LabelOptions(method="drop"), 0)
         injected = int(wrong.sum())
         for part, k in (("as_many", injected), ("half_as_many", injected // 2)):
-            found = found_at(table["doubt"].to_numpy(), wrong, k)
+            found = recall_precision_at(table["mislabel_score"].to_numpy(), wrong, k)
             for metric, value in zip(("recall", "precision"), found, strict=True):
                 name = f"label_errors_{share:g}_{metric}_{part}"
                 rows.append(row(work.name, "cropcheck", name, Estimate(value, np.nan, np.nan, injected)))
@@ -139,7 +139,7 @@ def thermal_pair(first: Path, second: Path) -> tuple[xr.Dataset, xr.Dataset]:
             days[-1] + timedelta(days=10),
             weather=pl.read_csv(folder / "region" / "weather.csv", try_parse_dates=True),
         )
-        pair.append(fill_series(series, FillOptions()).load())
+        pair.append(gapfill_series(series, GapfillOptions()).load())
     return pair[0], pair[1]
 
 

@@ -139,9 +139,9 @@ def test_every_method_fills_by_config(region: Path, tmp_path: Path, method: str)
 def test_channels_by_config_reach_fitting_filling_and_products(region: Path, tmp_path: Path) -> None:
     config, workspace = config_of(f"rasters.flux={region}/flux"), copy(region, tmp_path)
     run_one("clear", config, workspace)
-    recipe = json.loads((workspace.cloud_model / "model.json").read_text())["members"][0]["recipe"]
+    channels = json.loads((workspace.cloud_model / "model.json").read_text())["members"][0]["channels"]
     weather = ["weather:t_min_c", "weather:t_max_c", "weather:precipitation_mm", "weather:radiation_mj"]
-    assert recipe["context"] == ["soil", "elevation", *weather, "flux"]
+    assert channels["context"] == ["soil", "elevation", *weather, "flux"]
     run_one("extract", config, workspace)
     one = read_observations(workspace.observations)
     assert one["filled_share"].max() > 0

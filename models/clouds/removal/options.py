@@ -11,7 +11,7 @@ BASELINES = METHODS[:5]
 LEARNED = METHODS[5:]
 
 
-class ClearOptions(Options):
+class CloudRemovalOptions(Options):
     """Which method fills clouded pixels before the zonal step, and how it is trained."""
 
     method: Literal[

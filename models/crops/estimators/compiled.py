@@ -1,4 +1,4 @@
-"""Compiled networks, lent to one fit at a time: folds share a graph and bring their own weights."""
+"""Compiled networks, borrowed to one fit at a time: folds share a graph and bring their own weights."""
 
 import math
 import threading
@@ -14,7 +14,7 @@ _lock = threading.Lock()
 
 
 @contextmanager
-def lent(key: Any, make: Any) -> Iterator[Any]:
+def borrowed(key: Any, make: Any) -> Iterator[Any]:
     """Yield a compiled model for `key`, made by `make()` where none is free; nobody else has it meanwhile."""
     with _lock:
         models = _free.pop(key, [])

@@ -14,7 +14,7 @@ from pydantic import Field
 from features.errors import ModelError
 from features.files import atomic_path
 from models.backend import bring_up
-from models.crops.estimators.compiled import compile_network, lent, reset, train
+from models.crops.estimators.compiled import borrowed, compile_network, reset, train
 from models.crops.estimators.estimator import CropEstimator, EstimatorOptions, TuneFurther
 from models.crops.inputs.augmentation import AugmentationOptions, augment
 from models.crops.inputs.scaling import Scaler, Tensors
@@ -138,7 +138,7 @@ class NeuralClassifier(CropEstimator):
             context,
             len(self.classes_),
         )
-        return lent(key, lambda: self._make(options, context))
+        return borrowed(key, lambda: self._make(options, context))
 
     def _make(self, options: NeuralOptions, context: int) -> Any:
         import keras

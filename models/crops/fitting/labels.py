@@ -1,7 +1,7 @@
 """Declarations that may be wrong: found out of fold, recorded parcel by parcel, weighed down or left out of
 training.
 
-Two signs are looked for. Confident learning (Northcutt, Jiang and Chuang, 2021, JAIR 70): another class is
+Two signals are looked for. Confident learning (Northcutt, Jiang and Chuang, 2021, JAIR 70): another class is
 predicted with more probability than its own members have on average. Cluster outliers: the series lies far
 from every cluster of its class and nearer to one of another. Both see a parcel only through models of the
 other folds.
@@ -26,7 +26,7 @@ SUSPECTS = pl.Schema(
         "crop_class": pl.String,  # declared
         "suggested": pl.String,  # most probable other class
         "confidence": pl.Float64,  # probability of the declared class, out of fold
-        "doubt": pl.Float64,  # rank by this: higher is more doubtful
+        "mislabel_score": pl.Float64,  # rank by this: higher is more doubtful
         "mislabelled": pl.Boolean,  # by confident learning
         "outlier": pl.Boolean,  # by clusters
         "weight": pl.Float64,  # that training gives the parcel
@@ -38,7 +38,7 @@ FAR = 3.0  # robust standard deviations from the nearest cluster of one's own cl
 
 
 # The model that looks for suspects: small and quick, whatever the crop model's own settings are.
-LOOKER: dict[str, Any] = {
+SUSPECT_MODEL: dict[str, Any] = {
     "learning_rate": 0.15, "leaves": 8, "column_share": 0.2, "least_columns": 1, "summaries": False,
 }  # fmt: skip
 
@@ -58,7 +58,7 @@ class LabelOptions(Options):
 
 
 @dataclass(frozen=True)
-class Signs:
+class Signals:
     """What was seen of `n` parcels, out of fold."""
 
     probabilities: np.ndarray  # (n, k)
@@ -81,15 +81,17 @@ def find_suspects(
         Schema SUSPECTS, one row a parcel in the order of the series.
     """
     classes, codes = np.unique(np.asarray(y, str), return_inverse=True)
-    signs = _signs(series, classes, codes, folds, options, seed)
-    own = signs.probabilities[np.arange(len(codes)), codes]
-    others = signs.probabilities.copy()
+    signals = _signals(series, classes, codes, folds, options, seed)
+    own = signals.probabilities[np.arange(len(codes)), codes]
+    others = signals.probabilities.copy()
     others[np.arange(len(codes)), codes] = -1
-    doubt = others.max(1) - own + signs.outlier
+    mislabel_score = others.max(1) - own + signals.outlier
     mislabelled = (
-        confident_errors(signs.probabilities, codes) if len(np.unique(folds)) > 1 else np.zeros(len(y), bool)
+        confident_errors(signals.probabilities, codes)
+        if len(np.unique(folds)) > 1
+        else np.zeros(len(y), bool)
     )
-    suspect = _capped(mislabelled | signs.outlier, doubt, codes, options.most)
+    suspect = _capped(mislabelled | signals.outlier, mislabel_score, codes, options.most)
     weight = {"keep": 1.0, "weigh": options.weight, "drop": 0.0}[options.method]
     return pl.DataFrame(
         {
@@ -97,9 +99,9 @@ def find_suspects(
             "crop_class": classes[codes],
             "suggested": classes[others.argmax(1)],
             "confidence": own,
-            "doubt": doubt,
+            "mislabel_score": mislabel_score,
             "mislabelled": mislabelled,
-            "outlier": signs.outlier,
+            "outlier": signals.outlier,
             "weight": np.where(suspect, weight, 1.0),
         },
         schema=SUSPECTS,
@@ -111,7 +113,7 @@ def confident_errors(probabilities: np.ndarray, codes: np.ndarray) -> np.ndarray
     1 and 2).
 
     A parcel is counted to the most probable of those classes whose probability reaches the mean that the
-    class's declared members have; where that is not the declared one, the label is in doubt.
+    class's declared members have; where that is not the declared one, the label is in mislabel_score.
 
     Examples
     --------
@@ -127,24 +129,24 @@ def confident_errors(probabilities: np.ndarray, codes: np.ndarray) -> np.ndarray
     return np.asarray((reached.max(1) >= 0) & (reached.argmax(1) != codes))
 
 
-def _capped(suspect: np.ndarray, doubt: np.ndarray, codes: np.ndarray, most: float) -> np.ndarray:
+def _capped(suspect: np.ndarray, mislabel_score: np.ndarray, codes: np.ndarray, most: float) -> np.ndarray:
     """Keep at most the share `most` of each class, the most doubtful first."""
     kept = np.zeros_like(suspect)
     for code in np.unique(codes):
         members = np.flatnonzero(suspect & (codes == code))
         allowed = int(most * (codes == code).sum())
-        kept[members[np.argsort(-doubt[members], kind="stable")[:allowed]]] = True
+        kept[members[np.argsort(-mislabel_score[members], kind="stable")[:allowed]]] = True
     return kept
 
 
-def _signs(
+def _signals(
     series: xr.Dataset,
     classes: np.ndarray,
     codes: np.ndarray,
     folds: np.ndarray,
     options: LabelOptions,
     seed: int,
-) -> Signs:
+) -> Signals:
     probabilities = np.full((len(codes), len(classes)), 1 / len(classes))
     outlier = np.zeros(len(codes), bool)
     points = _components(wide_table(series, summaries=False), seed)
@@ -152,7 +154,7 @@ def _signs(
         held, rest = np.flatnonzero(folds == fold), np.flatnonzero(folds != fold)
         if len(np.unique(codes[rest])) < 2:
             continue
-        model = build("lightgbm", rounds=options.rounds, **LOOKER, threads=1, seed=seed)
+        model = build("lightgbm", rounds=options.rounds, **SUSPECT_MODEL, threads=1, seed=seed)
         model.fit(take(series, rest), classes[codes[rest]])
         probabilities[held] = 0
         probabilities[np.ix_(held, np.searchsorted(classes, model.classes_))] = model.predict_proba(
@@ -160,7 +162,7 @@ def _signs(
         )
         if options.outliers:
             outlier[held] = _outliers(points, codes, rest, held, seed)
-    return Signs(probabilities, outlier)
+    return Signals(probabilities, outlier)
 
 
 def _components(table: np.ndarray, seed: int) -> np.ndarray:
@@ -197,14 +199,14 @@ def _outliers(
     return np.asarray((own > limit[codes[held]]) & (near.argmin(1) != codes[held]))
 
 
-def found_at(doubt: np.ndarray, wrong: np.ndarray, k: int) -> tuple[float, float]:
+def recall_precision_at(mislabel_score: np.ndarray, wrong: np.ndarray, k: int) -> tuple[float, float]:
     """Return recall and precision of the `k` most doubtful against the truly wrong.
 
     Examples
     --------
-    >>> found_at(np.array([0.9, 0.1, 0.8, 0.2]), np.array([True, True, False, False]), 2)
+    >>> recall_precision_at(np.array([0.9, 0.1, 0.8, 0.2]), np.array([True, True, False, False]), 2)
     (0.5, 0.5)
     """
-    top = np.argsort(-doubt, kind="stable")[:k]
+    top = np.argsort(-mislabel_score, kind="stable")[:k]
     hits = int(wrong[top].sum())
     return hits / max(int(wrong.sum()), 1), hits / max(k, 1)

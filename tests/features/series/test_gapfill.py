@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from features.errors import CropcheckError
 from features.schema import make_series
-from features.series.gapfill import FillOptions, fill_series
+from features.series.gapfill import GapfillOptions, gapfill_series
 from features.series.whittaker import penalty, posterior_variance, smooth_rows, smooth_shared
 
 METHODS = ("linear", "whittaker")
@@ -37,7 +37,7 @@ def test_observed_values_are_kept_and_only_value_and_sigma_change(
 ) -> None:
     series = made(seed, seen)
     before = series.copy(deep=True)
-    filled = fill_series(series, FillOptions(method=method))
+    filled = gapfill_series(series, GapfillOptions(method=method))
     xr.testing.assert_identical(series, before)
     observed = series["observed"].values
     np.testing.assert_array_equal(filled["value"].values[observed], series["value"].values[observed])
@@ -50,7 +50,7 @@ def test_observed_values_are_kept_and_only_value_and_sigma_change(
 @given(st.integers(0, 10_000), st.floats(0, 1), st.sampled_from(METHODS))
 def test_a_series_is_filled_wholly_or_was_never_seen(seed: int, seen: float, method: str) -> None:
     series = made(seed, seen)
-    filled = fill_series(series, FillOptions(method=method))
+    filled = gapfill_series(series, GapfillOptions(method=method))
     some = np.isfinite(series["value"].values).any(1, keepdims=True)
     missing = np.isnan(filled["value"].values)
     np.testing.assert_array_equal(missing, np.broadcast_to(~some, missing.shape))
@@ -62,14 +62,16 @@ def three(values: list[float]) -> xr.Dataset:
 
 
 def test_linear_by_hand() -> None:
-    filled = fill_series(three([np.nan, 1.0, np.nan, 3.0, np.nan]), FillOptions(method="linear"))
+    filled = gapfill_series(three([np.nan, 1.0, np.nan, 3.0, np.nan]), GapfillOptions(method="linear"))
     assert filled["value"].values.ravel().tolist() == [1, 1, 2, 3, 3]
     # the one increment, 2 over two dekads, gives a variance of 2 a dekad: sqrt(2 * 1 * 1 / 2) in the middle
     np.testing.assert_allclose(filled["sigma"].values.ravel(), [np.sqrt(2), 0, 1, 0, np.sqrt(2)], rtol=1e-6)
 
 
 def test_whittaker_runs_straight_through_a_straight_line_and_holds_its_ends() -> None:
-    filled = fill_series(three([np.nan, 1.0, 2.0, np.nan, 4.0, np.nan]), FillOptions(method="whittaker"))
+    filled = gapfill_series(
+        three([np.nan, 1.0, 2.0, np.nan, 4.0, np.nan]), GapfillOptions(method="whittaker")
+    )
     np.testing.assert_allclose(filled["value"].values.ravel(), [1, 1, 2, 3, 4, 4], atol=1e-6)
 
 
@@ -77,17 +79,17 @@ def test_an_uncertain_value_weighs_less() -> None:
     series = three([0.0, 0.0, 1.0, 0.0, 0.0, 1.0, 0.0])
     series["observed"].values[0, 2] = False
     series["filled_share"].values[0, 2] = 1.0
-    fill = FillOptions(method="whittaker")
+    fill = GapfillOptions(method="whittaker")
     series["sigma"].values[0, 2] = 0.01
-    trusted = fill_series(series, fill)["value"].values[0, 2, 0, 0]
+    trusted = gapfill_series(series, fill)["value"].values[0, 2, 0, 0]
     series["sigma"].values[0, 2] = 5.0
-    doubted = fill_series(series, fill)["value"].values[0, 2, 0, 0]
+    doubted = gapfill_series(series, fill)["value"].values[0, 2, 0, 0]
     assert doubted < trusted - 0.1
 
 
 def test_none_changes_nothing() -> None:
     series = made(1, 0.5)
-    xr.testing.assert_equal(fill_series(series, FillOptions(method="none")), series)
+    xr.testing.assert_equal(gapfill_series(series, GapfillOptions(method="none")), series)
 
 
 def dense(weights: np.ndarray, positions: np.ndarray, smoothness: float) -> np.ndarray:

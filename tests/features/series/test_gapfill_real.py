@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from features.schema import make_series
-from features.series.gapfill import FillOptions, fill_series
+from features.series.gapfill import GapfillOptions, gapfill_series
 
 COLUMNS = {"t": pl.String, "NDVI": pl.Float64, "EVI2": pl.Float64}
 
@@ -39,7 +39,7 @@ def test_hidden_values_lie_within_the_stated_error(real_data: Path, method: str)
         ["ndvi"],
         value=left[..., None, None],
     )
-    filled = fill_series(series, FillOptions(method=method))
+    filled = gapfill_series(series, GapfillOptions(method=method))
     error = np.abs(filled["value"].values[:, :, 0, 0] - values)[hidden]
     sigma = filled["sigma"].values[:, :, 0][hidden]
     assert error.mean() < 0.07

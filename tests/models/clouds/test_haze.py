@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from models.clouds.removal.cube import Cube
-from models.clouds.removal.inputs.channels import Frames, Recipe
+from models.clouds.removal.inputs.channels import Frames, InputChannels
 from models.clouds.removal.inputs.haze import LEVELS, excess, usable
 from models.clouds.removal.inputs.sources import Sources, choose_sources
-from models.clouds.removal.options import ClearOptions
+from models.clouds.removal.options import CloudRemovalOptions
 
 DAYS = np.array([0.0, 5.0, 10.0, 15.0])
 
@@ -66,23 +66,23 @@ def clean() -> Cube:
 
 
 def test_nothing_is_left_out_where_nothing_is_hazy(clean: Cube) -> None:
-    assert choose_sources([clean], ClearOptions(method="unet", reduce=1)).haze == LEVELS[0]
+    assert choose_sources([clean], CloudRemovalOptions(method="unet", reduce=1)).haze == LEVELS[0]
 
 
 def test_hazy_dates_are_left_out_where_there_are_some(clean: Cube) -> None:
     haze = np.where(np.arange(12) % 3 == 1, np.float32(0.025), np.float32(0))[:, None, None, None]
     hazy = replace(clean, reflectance=clean.reflectance + haze)
-    assert choose_sources([hazy], ClearOptions(method="unet", reduce=1)).haze < 0.025
+    assert choose_sources([hazy], CloudRemovalOptions(method="unet", reduce=1)).haze < 0.025
 
 
 def test_what_the_options_settle_is_not_chosen(clean: Cube) -> None:
-    asked = ClearOptions(method="unet", reduce=1, trust_all=True, which="recent")
+    asked = CloudRemovalOptions(method="unet", reduce=1, trust_all=True, which="recent")
     assert choose_sources([clean], asked) == Sources(True, LEVELS[0])
 
 
 def test_on_the_day_itself_later_dates_do_not_tell_what_is_hazy() -> None:
     cube = scene([0.05, 0.10, 0.05, 0.05], [0.05, 0.10, 0.05, 0.05])
-    recent = Frames(cube, Recipe(cube.bands, 0, 2, recent=True, optical=True, haze=0.03))
-    both = Frames(cube, Recipe(cube.bands, 0, 2, recent=False, optical=True, haze=0.03))
+    recent = Frames(cube, InputChannels(cube.bands, 0, 2, recent=True, optical=True, haze=0.03))
+    both = Frames(cube, InputChannels(cube.bands, 0, 2, recent=False, optical=True, haze=0.03))
     assert recent.haze[1].all()
     assert not both.haze[1].all()

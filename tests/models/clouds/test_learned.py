@@ -12,9 +12,9 @@ from features.errors import ModelError
 from models.clouds.methods import build, load
 from models.clouds.removal.cube import cube_of
 from models.clouds.removal.hiding import hide
-from models.clouds.removal.inputs.channels import Frames, Recipe
+from models.clouds.removal.inputs.channel_selection import choose_channels
+from models.clouds.removal.inputs.channels import Frames, InputChannels
 from models.clouds.removal.inputs.coarse import coarsen
-from models.clouds.removal.inputs.recipes import make_recipe
 from models.clouds.removal.inputs.windows import draw_windows, make_batch
 from models.clouds.removal.networks.training import compile_network
 from models.clouds.removal.options import LEARNED
@@ -72,11 +72,11 @@ def test_a_saved_model_fills_as_before(fitted, stack: xr.Dataset, method: str, t
 def test_hidden_values_never_reach_the_inputs(stack: xr.Dataset) -> None:
     cube = cube_of(stack)
     hidden = hide(cube.clear, np.random.default_rng(0))
-    recipe = Recipe(cube.bands, radar=6, neighbours=2, recent=False, optical=True)
+    channels = InputChannels(cube.bands, radar=6, neighbours=2, recent=False, optical=True)
     poisoned = np.where(hidden[:, None], np.float32(77), cube.reflectance)
     changed = cube_of(stack.assign(reflectance=(stack["reflectance"].dims, poisoned)))
     for frame in np.flatnonzero(hidden.any(axis=(1, 2)))[:4].tolist():
-        a, b = (Frames(c.without(hidden), recipe).sample(frame) for c in (cube, changed))
+        a, b = (Frames(c.without(hidden), channels).sample(frame) for c in (cube, changed))
         for name in ("layers", "scene", "base"):
             np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
 
@@ -87,9 +87,9 @@ def test_a_network_overfits_one_tiny_patch() -> None:
     options = {**BRIEF, "batch_size": 8, "width": 32, "learning_rate": 0.01}
     (model,) = build("unet", **options).members
     rng = np.random.default_rng(0)
-    windows = draw_windows([scene.stack], model.options, rng).deal()
-    model.begin(make_recipe(windows.train, model.options, "unet", windows.sources))
-    batch = make_batch(windows, False, model.recipe, model.options, rng).part(slice(0, 8))
+    windows = draw_windows([scene.stack], model.options, rng).windows_of()
+    model.begin(choose_channels(windows.train, model.options, "unet", windows.sources))
+    batch = make_batch(windows, False, model.channels, model.options, rng).part(slice(0, 8))
     known = batch.truth[..., -2] > 0
 
     def error() -> float:
@@ -225,7 +225,7 @@ def test_nothing_that_validates_was_learnt_from() -> None:
     """Windows that are held out validate on all dates, the others on held dates, which are not learnt."""
     windows = draw_windows(
         [made_up(0, size=48, dates=16).stack], build("unet", **BRIEF).options, np.random.default_rng(0)
-    ).deal()
+    ).windows_of()
     learnt, validated = ({(id(cube), frame) for cube, frames in side for frame in frames.tolist()}
         for side in (windows.learning(), windows.validation()))  # fmt: skip
     held = [cube.days[frame] for cube, frames in windows.learning() for frame in frames.tolist()]
@@ -236,7 +236,9 @@ def test_nothing_that_validates_was_learnt_from() -> None:
 
 def test_a_single_window_is_validated_on_dates_held_from_it() -> None:
     options = build("unet", **{**BRIEF, "reduce": 1}).options
-    windows = draw_windows([made_up(0, size=12, dates=16).stack], options, np.random.default_rng(0)).deal()
+    windows = draw_windows(
+        [made_up(0, size=12, dates=16).stack], options, np.random.default_rng(0)
+    ).windows_of()
     ((cube, frames),) = windows.validation()
     np.testing.assert_array_equal(np.unique(cube.days[frames]), windows.held)
 
@@ -244,7 +246,7 @@ def test_a_single_window_is_validated_on_dates_held_from_it() -> None:
 def test_members_hold_out_other_windows_and_other_dates_and_see_all_together() -> None:
     options = build("unet", **{**BRIEF, "members": 3, "windows": 9}).options
     pool = draw_windows([made_up(0, size=96, dates=24).stack], options, np.random.default_rng(0))
-    hands = [pool.deal(k) for k in range(3)]
+    hands = [pool.windows_of(k) for k in range(3)]
     held = [set(hand.held.tolist()) for hand in hands]
     assert all(held) and not set.intersection(*held)
     places = [{cube.reflectance.tobytes() for cube in hand.validate} for hand in hands]
@@ -255,11 +257,11 @@ def test_members_hold_out_other_windows_and_other_dates_and_see_all_together() -
 
 def test_a_committee_answers_with_the_mean_and_is_kept_whole(stack: xr.Dataset, tmp_path: Path) -> None:
     model = build("unet", **{**BRIEF, "members": 2}).fit([stack])
-    recipe = model.members[0].recipe
+    channels = model.members[0].channels
     rng = np.random.default_rng(0)
     inputs = [
-        rng.normal(size=(1, 16, 16, recipe.layers, recipe.features)).astype(np.float32),
-        rng.normal(size=(1, 16, 16, recipe.scene)).astype(np.float32),
+        rng.normal(size=(1, 16, 16, channels.layers, channels.features)).astype(np.float32),
+        rng.normal(size=(1, 16, 16, channels.scene)).astype(np.float32),
     ]
     each = [member.predict(inputs) for member in model.members]
     assert np.abs(each[0][0] - each[1][0]).max() > 0

@@ -7,7 +7,7 @@ import xarray as xr
 from matplotlib.image import imread
 
 from models.clouds.methods import build
-from models.clouds.pictures import GAP_PX, HIDDEN, ZOOM, before_after, most_telling, write_png
+from models.clouds.pictures import GAP_PX, HIDDEN, ZOOM, before_after, half_clear_frames, write_png
 
 
 def test_a_hidden_pixel_is_grey_before_and_coloured_after(tmp_path: Path) -> None:
@@ -24,7 +24,7 @@ def test_a_hidden_pixel_is_grey_before_and_coloured_after(tmp_path: Path) -> Non
         },
     )
     filled = build("closest").fill(stack)
-    assert most_telling(stack, 1) == [1]
+    assert half_clear_frames(stack, 1) == [1]
     picture = before_after(stack, filled, [1])
     assert picture.shape == (2, 2 + GAP_PX + 2, 3)
     np.testing.assert_array_equal(picture[0, 0], HIDDEN)

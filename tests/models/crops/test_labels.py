@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from models.crops.fitting.labels import LabelOptions, confident_errors, find_suspects, found_at
+from models.crops.fitting.labels import LabelOptions, confident_errors, find_suspects, recall_precision_at
 from tests.crop_worlds import CLASSES, crop_world
 
 
@@ -19,7 +19,7 @@ def injected(share: float, n: int = 200) -> tuple[object, np.ndarray, np.ndarray
 def test_injected_errors_lead_the_list(share: float) -> None:
     series, y, folds, wrong = injected(share)
     table = find_suspects(series, y, folds, LabelOptions(rounds=15, outliers=False), 0)
-    recall, precision = found_at(table["doubt"].to_numpy(), wrong, int(wrong.sum()))
+    recall, precision = recall_precision_at(table["mislabel_score"].to_numpy(), wrong, int(wrong.sum()))
     assert recall > 0.5
     assert precision == recall  # as many are listed as are wrong
 

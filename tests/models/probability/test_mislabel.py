@@ -1,10 +1,10 @@
-"""Doubt of declarations, learnt from claims known to be false, on made-up data whose truth is known."""
+"""The chance of a wrong label, learned from false claims, on made-up data whose truth is known."""
 
 import numpy as np
 import pytest
 
 from models.probability.conformal import class_p_values
-from models.probability.mislabel import CrossDoubt, cross_doubt, learn_doubt, signs_of
+from models.probability.mislabel import CrossFittedMislabel, cross_fit_mislabel, fit_mislabel, signals_of
 from models.verdicts.follow_up import follow_up_q
 
 CLASSES = 6
@@ -31,8 +31,8 @@ def world(share: float, trees: int | None, n: int = 3000) -> tuple[np.ndarray, .
 
 def own_scores(views: np.ndarray, declared: np.ndarray, folds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return ranking scores and the probability that each declaration is right."""
-    doubt = cross_doubt(views, declared, folds, 0.04)
-    scores, odds = doubt.score(np.arange(len(declared)), declared, declared[:, None] == OWN)
+    mislabel = cross_fit_mislabel(views, declared, folds, 0.04)
+    scores, odds = mislabel.score(np.arange(len(declared)), declared, declared[:, None] == OWN)
     return scores, 1 / (1 + np.exp(odds))
 
 
@@ -59,11 +59,11 @@ def test_where_none_is_wrong_the_assumed_rate_gives_way() -> None:
 
 def test_no_vote_for_the_claim_is_no_proof_where_the_votes_are_split() -> None:
     views, declared, *_ = world(0.04, 20)
-    doubt = learn_doubt(views, declared, 0.04)
+    mislabel = fit_mislabel(views, declared, 0.04)
     split, sure = np.zeros((2, CLASSES))
     split[:3], sure[0] = [0.4, 0.35, 0.25], 1
     claim = np.full((2, CLASSES), OWN == 3)
-    _, scores = doubt.score(np.stack([split, sure])[None], np.array([3, 3]), claim)
+    _, scores = mislabel.score(np.stack([split, sure])[None], np.array([3, 3]), claim)
     assert np.isfinite(scores).all()
     assert scores[0] < scores[1]
 
@@ -72,7 +72,9 @@ def test_a_small_region_is_less_sure() -> None:
     views, declared, *_ = world(0.04, None)
     claim = (np.array([0]), OWN[None] == 0)
     sure = np.eye(CLASSES)[None, [2]]
-    small, large = (learn_doubt(views[:, :n], declared[:n], 0.04).score(sure, *claim)[1] for n in (400, 3000))
+    small, large = (
+        fit_mislabel(views[:, :n], declared[:n], 0.04).score(sure, *claim)[1] for n in (400, 3000)
+    )
     assert 0 < small[0] < large[0]
 
 
@@ -83,7 +85,7 @@ def test_labels_of_the_own_fold_change_nothing() -> None:
     rows = np.flatnonzero(folds == 2)
     which, accepted = declared[rows], declared[rows, None] == OWN
     first, second = (
-        cross_doubt(views, labels, folds, 0.04).score(rows, which, accepted)[1]
+        cross_fit_mislabel(views, labels, folds, 0.04).score(rows, which, accepted)[1]
         for labels in (declared, swapped)
     )
     np.testing.assert_array_equal(first, second)
@@ -91,10 +93,10 @@ def test_labels_of_the_own_fold_change_nothing() -> None:
 
 def test_where_nothing_can_be_learnt_the_margin_ranks_and_says_so() -> None:
     views, _, _, folds = world(0, None, n=40)
-    doubt = cross_doubt(views, np.zeros(40, int), folds, 0.04)
-    assert isinstance(doubt, CrossDoubt)
-    assert not doubt.known.any()
-    scores, odds = doubt.score(np.arange(40), np.zeros(40, int), np.tile(OWN == 0, (40, 1)))
+    mislabel = cross_fit_mislabel(views, np.zeros(40, int), folds, 0.04)
+    assert isinstance(mislabel, CrossFittedMislabel)
+    assert not mislabel.known.any()
+    scores, odds = mislabel.score(np.arange(40), np.zeros(40, int), np.tile(OWN == 0, (40, 1)))
     assert np.corrcoef(scores, views[0, :, 0])[0, 1] < 0
     assert (odds == -np.inf).all()
 
@@ -102,8 +104,8 @@ def test_where_nothing_can_be_learnt_the_margin_ranks_and_says_so() -> None:
 def test_signs_take_all_that_is_accepted_as_one_claim() -> None:
     views = np.array([[[0.3, 0.3, 0.4]], [[0.2, 0.5, 0.3]]])
     usual = np.full((3, 3), 1 / 3)
-    alone = signs_of(views, np.array([0]), np.array([[True, False, False]]), usual)
-    group = signs_of(views, np.array([0]), np.array([[True, True, False]]), usual)
+    alone = signals_of(views, np.array([0]), np.array([[True, False, False]]), usual)
+    group = signals_of(views, np.array([0]), np.array([[True, True, False]]), usual)
     assert alone.shape == (1, 11)  # 4 floors, 3 of the rival, 3 of the second view, how usual the rival is
     np.testing.assert_allclose(group[0, 3], -np.log(0.6 + 0.1))
     np.testing.assert_allclose(group[0, 9], -np.log(1.01 - 0.3))

@@ -8,7 +8,7 @@ import yaml
 
 from features.errors import ModelError
 from features.schema import check_columns
-from models.clouds.removal.options import ClearOptions
+from models.clouds.removal.options import CloudRemovalOptions
 from models.crops.estimators.by_name import NAMES, build
 from models.crops.fitting.options import TrainOptions
 from models.tuning.clouds import tune_clouds
@@ -76,14 +76,14 @@ def test_every_model_has_a_space_of_its_own_options() -> None:
 
 
 def test_a_network_of_cloud_removal_is_tuned_on_held_blocks_and_dates(tmp_path: Path) -> None:
-    clear = ClearOptions(epochs=1, windows=3, window_px=16, reduce=1)
+    clear = CloudRemovalOptions(epochs=1, windows=3, window_px=16, reduce=1)
     stack = made_up(0, size=48, dates=16).stack
     told: list[dict] = []
     found = tune_clouds("unet", [stack], clear, TuneOptions(trials=2, folds=2),
                         journal=tmp_path / "j.log", on_trial=told.append)  # fmt: skip
     assert found.trials.height == len(told) == 2
     written = yaml.safe_load(write_best(winning(found), tmp_path / "best.yaml").read_text())
-    best = ClearOptions.model_validate(written["clear"])
+    best = CloudRemovalOptions.model_validate(written["clear"])
     assert (best.method, best.width) == ("unet", found.best["width"])
     with pytest.raises(ModelError, match="no network of cloud removal"):
         tune_clouds("linear", [stack], clear, TuneOptions(), journal=tmp_path / "j.log")

@@ -44,7 +44,7 @@ FLAGS = 6
 
 
 @dataclass(frozen=True)
-class Recipe:
+class InputChannels:
     """Which channels a network takes.
 
     Attributes
@@ -74,8 +74,8 @@ class Recipe:
     trust_all: bool = True
     haze: float = 1.0
 
-    def filled_from(self, trust_all: bool, haze: float) -> "Recipe":
-        """Return the recipe with other observations to fill from."""
+    def filled_from(self, trust_all: bool, haze: float) -> "InputChannels":
+        """Return the channels with other observations to fill from."""
         return replace(self, trust_all=trust_all, haze=haze)
 
     @property
@@ -121,14 +121,14 @@ class Frames:
     """
 
     cube: Cube
-    recipe: Recipe
+    channels: InputChannels
     whole: np.ndarray | None = None
 
     @cached_property
     def both(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the frames before and after, `(time, y, x)` each."""
         before, after = strict_neighbours(usable(self.cube, self.haze[1]))
-        return (before, np.full_like(after, -1)) if self.recipe.recent else (before, after)
+        return (before, np.full_like(after, -1)) if self.channels.recent else (before, after)
 
     @cached_property
     def haze(self) -> tuple[np.ndarray, np.ndarray]:
@@ -136,8 +136,8 @@ class Frames:
 
         Nothing is hazy where only earlier dates may be used: later ones would tell.
         """
-        more, used = excess(self.cube, self.recipe.haze)
-        return (np.zeros_like(more), np.ones_like(used)) if self.recipe.recent else (more, used)
+        more, used = excess(self.cube, self.channels.haze)
+        return (np.zeros_like(more), np.ones_like(used)) if self.channels.recent else (more, used)
 
     @cached_property
     def profiles(self) -> np.ndarray:
@@ -157,9 +157,9 @@ class Frames:
     @cached_property
     def radar(self) -> np.ndarray:
         """Return radar at the frames `(time, y, x, channel)`, missing where the tile has none."""
-        if not self.recipe.radar or self.cube.backscatter is None:
-            return np.full((*self.cube.clear.shape, self.recipe.radar), np.nan, np.float32)
-        found = radar_at(self.cube, self.cube.days, self.profiles if self.recipe.optical else None)
+        if not self.channels.radar or self.cube.backscatter is None:
+            return np.full((*self.cube.clear.shape, self.channels.radar), np.nan, np.float32)
+        found = radar_at(self.cube, self.cube.days, self.profiles if self.channels.optical else None)
         return np.ascontiguousarray(np.moveaxis(found, 1, -1), np.float32)
 
     @cached_property
@@ -171,10 +171,10 @@ class Frames:
     def neighbours(self, frame: int) -> np.ndarray:
         """Return int16 `(layer, y, x)`: before (nearest first), then after; -1 where there is none."""
         sides = []
-        for side in self.both[: 1 if self.recipe.recent else 2]:
+        for side in self.both[: 1 if self.channels.recent else 2]:
             step = side[frame]
             sides.append(step)
-            for _ in range(self.recipe.neighbours - 1):
+            for _ in range(self.channels.neighbours - 1):
                 step = step_on(side, step)
                 sides.append(step)
         return np.stack(sides)
@@ -187,9 +187,9 @@ class Frames:
     def base(self, frame: int) -> np.ndarray:
         """Return `(band, y, x)`: linear in time (the last value, where only that may be used), or a
         constant."""
-        if not self.recipe.optical:
+        if not self.channels.optical:
             shape = self.cube.reflectance.shape[1:]
-            constant = np.array(self.recipe.constant, np.float32)
+            constant = np.array(self.channels.constant, np.float32)
             return np.broadcast_to(constant[:, None, None], shape).copy()
         days, (before, after) = self.cube.days, self.both
         weight = linear_weight(*(distance_days(days, frame, side[frame]) for side in self.both))
@@ -197,8 +197,8 @@ class Frames:
 
     def blank(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """Return zeros for `layers` and `scene` of so many frames, which `sample` can write into."""
-        recipe, shape = self.recipe, (count, *self.cube.shape[2:])
-        return _zeros((*shape, recipe.layers, recipe.features)), _zeros((*shape, recipe.scene))
+        channels, shape = self.channels, (count, *self.cube.shape[2:])
+        return _zeros((*shape, channels.layers, channels.features)), _zeros((*shape, channels.scene))
 
     def sample(self, frame: int, into: tuple[np.ndarray, np.ndarray] | None = None) -> Sample:
         """Return the frame as the network sees it; zeros with a flag of zero where something is unknown.
@@ -206,10 +206,10 @@ class Frames:
         Nothing in it comes from the frame's own unseen pixels; its seen pixels speak only through their
         deviation from interpolation, averaged around.
         """
-        recipe, base = self.recipe, self.base(frame)
+        channels, base = self.channels, self.base(frame)
         layers, scene = (part[0] for part in self.blank(1)) if into is None else into
         at = 0
-        if recipe.optical:
+        if channels.optical:
             around = self.around
             indices = self.neighbours(frame)
             cube = self.cube
@@ -236,7 +236,7 @@ class Frames:
     def guess(self, frame: int) -> np.ndarray:
         """Return `(band, y, x)`: interpolation, and on it the deviation of the frame's visible part."""
         base = self.base(frame)
-        scene = np.zeros((*base.shape[1:], self.recipe.scene), np.float32)
+        scene = np.zeros((*base.shape[1:], self.channels.scene), np.float32)
         self._deviations(frame, base, scene)
         bands = len(base)
         at = 2 * bands + (DEVIATIONS - 1) * (bands + 1)
@@ -257,12 +257,12 @@ class Frames:
         return 2 * bands + DEVIATIONS * (bands + 1)
 
     def _radar_now(self, frame: int, scene: np.ndarray, at: int) -> int:
-        if not self.recipe.radar:
+        if not self.channels.radar:
             return at
         flat = self.radar[frame]
-        if not self.recipe.optical:
+        if not self.channels.optical:
             offsets = np.array(RADAR_OFFSETS)
-            shape = (len(offsets), self.recipe.radar, *flat.shape[:2])
+            shape = (len(offsets), self.channels.radar, *flat.shape[:2])
             known = self.cube.backscatter is not None
             power = radar_at(self.cube, self.cube.days[frame] + offsets) if known else np.full(shape, np.nan)
             flat = np.moveaxis(power.reshape(-1, *power.shape[2:]), 0, -1)
@@ -271,7 +271,7 @@ class Frames:
 
     def _context(self, frame: int, scene: np.ndarray, at: int) -> None:
         for k, (name, (mean, spread)) in enumerate(
-            zip(self.recipe.context, self.recipe.moments, strict=True)
+            zip(self.channels.context, self.channels.moments, strict=True)
         ):
             channel = self.cube.context[name]
             layer = channel[frame] if channel.ndim == 3 else channel

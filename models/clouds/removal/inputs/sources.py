@@ -14,13 +14,13 @@ import numpy as np
 from models.clouds.removal.cube import Cube, trusted
 from models.clouds.removal.error_units import NDVI_FLOOR, NDVI_UNIT, UNIT
 from models.clouds.removal.hiding import hide
-from models.clouds.removal.inputs.channels import Frames, Recipe
+from models.clouds.removal.inputs.channels import Frames, InputChannels
 from models.clouds.removal.inputs.coarse import coarsen
 from models.clouds.removal.inputs.haze import LEVELS
-from models.clouds.removal.options import ClearOptions
+from models.clouds.removal.options import CloudRemovalOptions
 
 TRIALS = 16  # windows hidden, some more than once where they are few
-FRAMES_A_TRIAL = 6
+FRAMES_PER_TRIAL = 6
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Sources:
     haze: float = LEVELS[0]
 
 
-def choose_sources(windows: Sequence[Cube], options: ClearOptions) -> Sources:
+def choose_sources(windows: Sequence[Cube], options: CloudRemovalOptions) -> Sources:
     """Try the ways that the options leave open on hidden parts of some windows.
 
     Every way is scored on the same pixels, those that no cloud surrounds, by what networks are trained on,
@@ -59,15 +59,15 @@ def choose_sources(windows: Sequence[Cube], options: ClearOptions) -> Sources:
 
 
 def _errors(
-    window: Cube, ways: Sequence[Sources], options: ClearOptions, rng: np.random.Generator
+    window: Cube, ways: Sequence[Sources], options: CloudRemovalOptions, rng: np.random.Generator
 ) -> Iterator[float]:
     whole, safe = (coarsen(cube, options.reduction) for cube in (window, trusted(window)))
     hidden = hide(whole.clear, rng, options.hidden_share)
-    frames = rng.permutation(np.flatnonzero(hidden.any(axis=(1, 2))))[:FRAMES_A_TRIAL].tolist()
-    recipe = Recipe(whole.bands, 0, options.neighbours, options.which == "recent", True)
+    frames = rng.permutation(np.flatnonzero(hidden.any(axis=(1, 2))))[:FRAMES_PER_TRIAL].tolist()
+    channels = InputChannels(whole.bands, 0, options.neighbours, options.which == "recent", True)
     for way in ways:
         kept = (whole if way.trust_all else safe).without(hidden)
-        made = Frames(kept, recipe.filled_from(way.trust_all, way.haze))
+        made = Frames(kept, channels.filled_from(way.trust_all, way.haze))
         scored = hidden & safe.clear
         pairs = [(made.guess(k)[:, scored[k]], whole.reflectance[k][:, scored[k]]) for k in frames]
         yield sum(_loss(guess, truth, whole.bands, options.ndvi_weight) for guess, truth in pairs)

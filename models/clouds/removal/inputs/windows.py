@@ -11,12 +11,12 @@ import xarray as xr
 from features.errors import ModelError
 from models.clouds.removal.cube import Cube, cube_of, trusted
 from models.clouds.removal.hiding import hide
-from models.clouds.removal.inputs.channels import Frames, Recipe
+from models.clouds.removal.inputs.channels import Frames, InputChannels
 from models.clouds.removal.inputs.coarse import coarsen
 from models.clouds.removal.inputs.sources import Sources, choose_sources
-from models.clouds.removal.options import ClearOptions
+from models.clouds.removal.options import CloudRemovalOptions
 
-FRAMES_A_WINDOW = 6  # of those hidden at once; enough to vary, few enough to keep an epoch short
+FRAMES_PER_WINDOW = 6  # of those hidden at once; enough to vary, few enough to keep an epoch short
 SAMPLES = 96  # of an epoch at least: a frame's haze is common to its pixels, so frames must be many
 LEAST_HIDDEN = 0.02  # share of a window that must be hidden in a frame to learn from it
 LEAST_DATES = 6  # clear dates below which none is held out: every one is needed to learn from
@@ -100,16 +100,16 @@ class Batch:
 class Pool:
     """All windows that can be learnt from, and all their clear days, each in random order.
 
-    Every network of a committee is dealt its share: other windows and other days held out, so that together
+    Every network of a committee is rotated its share: other windows and other days held out, so that together
     they learn from everything and each still has what it never saw.
     """
 
     windows: list[Cube]
     days: np.ndarray
     sources: Sources
-    options: ClearOptions
+    options: CloudRemovalOptions
 
-    def deal(self, member: int = 0) -> Windows:
+    def windows_of(self, member: int = 0) -> Windows:
         """Return one network's windows: to learn from, and held out."""
         options = self.options
         train, validate = self.split(member)
@@ -121,10 +121,10 @@ class Pool:
     def split(self, member: int) -> tuple[list[Cube], list[Cube]]:
         """Return the windows of the side to learn from and of the one held out, on their seasons."""
         options = self.options
-        dealt = _dealt(self.windows, member, options)[: options.windows]
-        held = min(len(dealt) - 1, max(1, round(options.validation_share * len(dealt))))
+        rotated = _rotated(self.windows, member, options)[: options.windows]
+        held = min(len(rotated) - 1, max(1, round(options.validation_share * len(rotated))))
         # one small tile: validation hides other parts and dates of it, and says nothing of places
-        return _season(dealt[held:], options, False), _season(dealt[:held], options, True)
+        return _season(rotated[held:], options, False), _season(rotated[:held], options, True)
 
     def held_days(self, member: int) -> np.ndarray:
         """Return the days that only validate; none where clear ones are few, or where years are split."""
@@ -132,16 +132,18 @@ class Pool:
         if options.validation_years or len(self.days) < LEAST_DATES:
             return np.empty(0)
         count = max(1, round(options.validation_share * len(self.days)))
-        return np.sort(_dealt(self.days.tolist(), member, options)[:count])
+        return np.sort(_rotated(self.days.tolist(), member, options)[:count])
 
 
-def _dealt(deck: list[Any], member: int, options: ClearOptions) -> list[Any]:
-    """Return the deck cut where a member's share begins."""
-    start = member * len(deck) // options.members
-    return deck[start:] + deck[:start]
+def _rotated(items: list[Any], member: int, options: CloudRemovalOptions) -> list[Any]:
+    """Return the items cut where a member's share begins."""
+    start = member * len(items) // options.members
+    return items[start:] + items[:start]
 
 
-def draw_windows(stacks: Iterable[xr.Dataset], options: ClearOptions, rng: np.random.Generator) -> Pool:
+def draw_windows(
+    stacks: Iterable[xr.Dataset], options: CloudRemovalOptions, rng: np.random.Generator
+) -> Pool:
     """Cut windows from stacks and shuffle them and their days.
 
     Stacks are read one at a time, and only windows are kept: memory is bounded by their number.
@@ -165,7 +167,11 @@ def draw_windows(stacks: Iterable[xr.Dataset], options: ClearOptions, rng: np.ra
 
 
 def make_batch(
-    windows: Windows, validate: bool, recipe: Recipe, options: ClearOptions, rng: np.random.Generator
+    windows: Windows,
+    validate: bool,
+    channels: InputChannels,
+    options: CloudRemovalOptions,
+    rng: np.random.Generator,
 ) -> Batch:
     """Hide parts of every window of one side and gather samples of the hidden frames, in random order.
 
@@ -175,12 +181,12 @@ def make_batch(
         Where nothing could be hidden in any window.
     """
     windows_and_frames = windows.validation() if validate else windows.learning()
-    draws = max(1, -(-SAMPLES // (FRAMES_A_WINDOW * len(windows_and_frames))))
+    draws = max(1, -(-SAMPLES // (FRAMES_PER_WINDOW * len(windows_and_frames))))
     parts = [
         part
         for _ in range(draws)
         for cube, frames in windows_and_frames
-        for part in _samples(cube, frames, recipe, options, rng)
+        for part in _samples(cube, frames, channels, options, rng)
     ]
     if not parts:
         raise ModelError(
@@ -191,12 +197,16 @@ def make_batch(
 
 
 def _samples(
-    cube: Cube, allowed: np.ndarray, recipe: Recipe, options: ClearOptions, rng: np.random.Generator
+    cube: Cube,
+    allowed: np.ndarray,
+    channels: InputChannels,
+    options: CloudRemovalOptions,
+    rng: np.random.Generator,
 ) -> Iterator[tuple[np.ndarray, ...]]:
     hidden = hide(cube.clear, rng, options.hidden_share, allowed)
-    frames = Frames(cube.without(hidden), recipe)
+    frames = Frames(cube.without(hidden), channels)
     chosen = np.flatnonzero(hidden.mean(axis=(1, 2)) > LEAST_HIDDEN)
-    for frame in rng.permutation(chosen)[:FRAMES_A_WINDOW].tolist():
+    for frame in rng.permutation(chosen)[:FRAMES_PER_WINDOW].tolist():
         sample = frames.sample(frame)
         known = hidden[frame] & np.isfinite(sample.base).all(axis=0)
         if not known.any():
@@ -208,7 +218,7 @@ def _samples(
         yield sample.layers, sample.scene, np.moveaxis(packed, 0, -1), base
 
 
-def _cut(cube: Cube, options: ClearOptions) -> Iterator[Cube]:
+def _cut(cube: Cube, options: CloudRemovalOptions) -> Iterator[Cube]:
     _, _, height, width = cube.shape
     side = options.window_px * options.reduction
     for rows in _cuts(height, side):
@@ -223,7 +233,7 @@ def _cuts(length: int, side: int) -> list[slice]:
     return [slice(start, stop) for start, stop in pairwise(edges)]
 
 
-def _season(cubes: list[Cube], options: ClearOptions, validate: bool) -> list[Cube]:
+def _season(cubes: list[Cube], options: CloudRemovalOptions, validate: bool) -> list[Cube]:
     """Keep the frames of the configured months and, where years are split, of the side's years."""
     return [
         cube.frames(keep) if not (keep := _wanted(cube.days, options, validate)).all() else cube
@@ -231,7 +241,7 @@ def _season(cubes: list[Cube], options: ClearOptions, validate: bool) -> list[Cu
     ]
 
 
-def _wanted(days: np.ndarray, options: ClearOptions, validate: bool) -> np.ndarray:
+def _wanted(days: np.ndarray, options: CloudRemovalOptions, validate: bool) -> np.ndarray:
     dates = np.datetime64(0, "D") + np.floor(days).astype(int)
     keep = np.ones(len(days), bool)
     if options.months:

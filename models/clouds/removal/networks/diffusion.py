@@ -16,8 +16,8 @@ import numpy as np
 from keras import ops
 
 from models.clouds.removal.error_units import UNIT
-from models.clouds.removal.inputs.channels import Recipe
-from models.clouds.removal.inputs.windows import FRAMES_A_WINDOW, SAMPLES, Batch, Windows, make_batch
+from models.clouds.removal.inputs.channels import InputChannels
+from models.clouds.removal.inputs.windows import FRAMES_PER_WINDOW, SAMPLES, Batch, Windows, make_batch
 from models.clouds.removal.networks.layers import BlockMeans, entrances, first_guess, weigh_layers
 from models.clouds.removal.networks.learned import Learned
 from models.clouds.removal.networks.training import compile_network
@@ -36,15 +36,15 @@ class Diffusion(Learned):
     name = "diffusion"
     margin_px = 32
 
-    def network(self, recipe: Recipe) -> Any:
+    def network(self, channels: InputChannels) -> Any:
         """Return one Keras model that holds all parts, so that its weights are stored together."""
         full = self.options.size == "full"
         width = self.options.width or (FULL_WIDTH if full else SMALL_WIDTH)
         self.latent = LATENT_FULL if full else LATENT_SMALL
-        bands = len(recipe.bands)
+        bands = len(channels.bands)
         self.encoder, self.decoder = _encoder(bands, self.latent, width), _decoder(bands, self.latent, width)
         self.codec = keras.Model(self.encoder.inputs, self.decoder(self.encoder.outputs[0]), name="codec")
-        return _denoiser(recipe, self.latent, width, blocks=6 if full else 2)
+        return _denoiser(channels, self.latent, width, blocks=6 if full else 2)
 
     def weights(self) -> list[np.ndarray]:
         """Return the weights of denoiser and autoencoder."""
@@ -58,13 +58,13 @@ class Diffusion(Learned):
 
     def prepare(self, windows: Windows) -> None:
         """Train the autoencoder on frames with their gaps interpolated, then keep it."""
-        assert self.recipe is not None
+        assert self.channels is not None
         loss = keras.losses.MeanAbsoluteError()
-        steps = -(-max(SAMPLES, FRAMES_A_WINDOW * len(windows.train)) // self.options.batch_size)
+        steps = -(-max(SAMPLES, FRAMES_PER_WINDOW * len(windows.train)) // self.options.batch_size)
         compile_network(self.codec, loss, self.options.learning_rate, CODE_EPOCHS * steps)
         for number in range(min(CODE_EPOCHS, self.options.epochs)):
             rng = np.random.default_rng([self.options.seed, 4, number])
-            batch = make_batch(windows, False, self.recipe, self.options, rng)
+            batch = make_batch(windows, False, self.channels, self.options, rng)
             frames = _completed(batch)
             for start in range(0, len(frames), self.options.batch_size):
                 part = frames[np.arange(start, start + self.options.batch_size) % len(frames)]
@@ -113,8 +113,8 @@ class Diffusion(Learned):
         return np.asarray(start + CHANGE_SCALE * z)
 
     def _base(self, scene: np.ndarray) -> np.ndarray:
-        assert self.recipe is not None
-        return np.asarray(first_guess(scene, self.recipe)[0])
+        assert self.channels is not None
+        return np.asarray(first_guess(scene, self.channels)[0])
 
     def _encode(self, frames: np.ndarray) -> np.ndarray:
         return np.asarray(self.encoder.predict_on_batch(np.ascontiguousarray(frames)))
@@ -150,14 +150,14 @@ def _decoder(bands: int, latent: int, width: int) -> Any:
     return keras.Model(code, keras.layers.Dense(bands)(x), name="decoder")
 
 
-def _denoiser(recipe: Recipe, latent: int, width: int, blocks: int) -> Any:
-    inputs = entrances(recipe)
+def _denoiser(channels: InputChannels, latent: int, width: int, blocks: int) -> Any:
+    inputs = entrances(channels)
     layers, scene = inputs
     noisy = keras.Input((None, None, latent), name="noisy")
     moment = keras.Input((None, None, 2 * TIME_FEATURES), name="moment")
     wide = keras.layers.AveragePooling2D(REDUCE)(scene)
-    blend, pooled = weigh_layers(BlockMeans(REDUCE)(layers), max(8, min(width, 32)), recipe)
-    base, centre = first_guess(wide, recipe)
+    blend, pooled = weigh_layers(BlockMeans(REDUCE)(layers), max(8, min(width, 32)), channels)
+    base, centre = first_guess(wide, channels)
     x = keras.layers.Concatenate()([noisy, moment, 10 * (centre + blend - base), pooled, wide])
     x = keras.layers.Dense(width, activation="gelu")(x)
     for _ in range(blocks):

@@ -21,28 +21,28 @@ from features.errors import ModelError
 from features.workers import Progress
 from models.clouds.removal.bundle import read_bundle, write_bundle
 from models.clouds.removal.cube import Cube, trusted
-from models.clouds.removal.inputs.recipes import make_recipe
+from models.clouds.removal.inputs.channel_selection import choose_channels
 from models.clouds.removal.inputs.windows import Windows, draw_windows
 from models.clouds.removal.intervals import factors
 from models.clouds.removal.networks.by_name import network_of
 from models.clouds.removal.networks.frames import Filled, correct_frames
-from models.clouds.removal.options import ClearOptions
+from models.clouds.removal.options import CloudRemovalOptions
 from models.clouds.removal.remover import Remover, check_same_bands
 
 if TYPE_CHECKING:
     from models.clouds.removal.networks.training import OnEpoch
 
 
-class Committee(Remover):
+class NetworkEnsemble(Remover):
     """See the module.
 
     Attributes
     ----------
     members
-        Networks with one recipe and seeds of their own.
+        Networks with one channels and seeds of their own.
     """
 
-    def __init__(self, options: ClearOptions) -> None:
+    def __init__(self, options: CloudRemovalOptions) -> None:
         kind = network_of(options.method)
         self.name, self.margin_px = kind.name, kind.margin_px
         self.options = options
@@ -73,19 +73,23 @@ class Committee(Remover):
             Called with the first member's epochs and figures.
         """
         pool = draw_windows(stacks, self.options, np.random.default_rng(self.options.seed))
-        hands = [pool.deal(k) for k in range(len(self.members))]
-        recipe = make_recipe(hands[0].train, self.options, self.name, pool.sources)
+        splits = [pool.windows_of(k) for k in range(len(self.members))]
+        channels = choose_channels(splits[0].train, self.options, self.name, pool.sources)
         for member in self.members:
-            member.begin(recipe)
-        self._learn(hands, progress, checkpoint, on_epoch)
-        self.factor = factors([m.residuals(hand) for m, hand in zip(self.members, hands, strict=True)])
+            member.begin(channels)
+        self._learn(splits, progress, checkpoint, on_epoch)
+        self.factor = factors([m.residuals(split) for m, split in zip(self.members, splits, strict=True)])
         return self
 
     def _learn(
-        self, hands: list[Windows], progress: Progress | None, folder: Path | None, on_epoch: "OnEpoch | None"
+        self,
+        splits: list[Windows],
+        progress: Progress | None,
+        folder: Path | None,
+        on_epoch: "OnEpoch | None",
     ) -> None:
         stop = Event()
-        done = [0] * len(hands)
+        done = [0] * len(splits)
 
         def ended(number: int, epoch: int, figures: dict[str, float]) -> None:
             if on_epoch and number == 0:
@@ -98,12 +102,12 @@ class Committee(Remover):
             if progress:
                 progress(sum(done), most * len(done))
 
-        with ThreadPoolExecutor(min(len(hands), os.cpu_count() or 1)) as threads:
+        with ThreadPoolExecutor(min(len(splits), os.cpu_count() or 1)) as threads:
             futures = [
                 threads.submit(
-                    member.learn, hand, partial(tell, k), folder and folder / str(k), partial(ended, k)
+                    member.learn, split, partial(tell, k), folder and folder / str(k), partial(ended, k)
                 )
-                for k, (member, hand) in enumerate(zip(self.members, hands, strict=True))
+                for k, (member, split) in enumerate(zip(self.members, splits, strict=True))
             ]
             try:
                 for future in as_completed(futures):
@@ -115,18 +119,18 @@ class Committee(Remover):
 
     def check_bands(self, bands: tuple[str, ...]) -> None:
         """Raise where the method is not fitted, or learnt other bands."""
-        recipe = self.members[0].recipe
-        if recipe is None:
+        channels = self.members[0].channels
+        if channels is None:
             raise ModelError(f"{self.name} is not fitted; call fit first, or load a fitted model.")
-        check_same_bands(bands, recipe.bands, self.name)
+        check_same_bands(bands, channels.bands, self.name)
 
     def frames(self, cube: Cube) -> Iterator[Filled]:
         """Yield each frame with anything missing, filled."""
         wanted = np.flatnonzero(~cube.clear.all(axis=(1, 2)))
-        recipe = self.members[0].recipe
-        assert recipe is not None
-        cube = cube if recipe.trust_all else trusted(cube)
-        return correct_frames(cube, wanted, recipe, self.options.reduction, self.predict, self.factor)
+        channels = self.members[0].channels
+        assert channels is not None
+        cube = cube if channels.trust_all else trusted(cube)
+        return correct_frames(cube, wanted, channels, self.options.reduction, self.predict, self.factor)
 
     def predict(self, inputs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Return the members' mean reflectance and mean sigma, `(n, y, x, band)` each."""
@@ -148,7 +152,7 @@ class Committee(Remover):
     def load(cls, folder: Path, sha256: str | None = None) -> Self:
         """Read what `save` wrote."""
         meta, arrays = read_bundle(folder, sha256)
-        model = cls(ClearOptions(**meta["options"]))
+        model = cls(CloudRemovalOptions(**meta["options"]))
         model.factor = arrays["factor"]
         for k, (member, described) in enumerate(zip(model.members, meta["members"], strict=True)):
             own = {n.partition(".")[2]: a for n, a in arrays.items() if n.startswith(f"member{k}.")}

@@ -9,10 +9,10 @@ import numpy as np
 
 from features.workers import one_ahead
 from models.clouds.removal.cube import Cube
-from models.clouds.removal.inputs.channels import Frames, Recipe
+from models.clouds.removal.inputs.channel_selection import check_context
+from models.clouds.removal.inputs.channels import Frames, InputChannels
 from models.clouds.removal.inputs.coarse import Detail, coarsen, whole_blocks
 from models.clouds.removal.inputs.haze import usable
-from models.clouds.removal.inputs.recipes import check_context
 
 IN_USE = 3  # inputs at a time: one with the networks, one waiting, one in the making
 MULTIPLE = 16  # sides are padded to it in the network's pixels, so that few shapes are compiled
@@ -23,7 +23,7 @@ Filled = tuple[int, np.ndarray, np.ndarray]  # frame, value and sigma `(band, y,
 
 
 def correct_frames(
-    cube: Cube, wanted: np.ndarray, recipe: Recipe, size: int, predict: Predict, factor: np.ndarray
+    cube: Cube, wanted: np.ndarray, channels: InputChannels, size: int, predict: Predict, factor: np.ndarray
 ) -> Iterator[Filled]:
     """Yield the wanted frames, filled; memory is that of a few frames' channels.
 
@@ -38,14 +38,14 @@ def correct_frames(
     factor
         `(gap bin, band)` on sigma.
     """
-    check_context(cube, recipe)
+    check_context(cube, channels)
     if not cube.clear.any():
         return
     _, _, height, width = cube.shape
     cube = cube.padded(-height % (MULTIPLE * size), -width % (MULTIPLE * size))
-    frames = Frames(coarsen(cube, size), recipe, whole_blocks(cube.clear, size))
-    constant = None if recipe.optical else np.array(recipe.constant)
-    detail = Detail.of(cube, size, recipe.recent, constant, usable(cube, frames.haze[1], size))
+    frames = Frames(coarsen(cube, size), channels, whole_blocks(cube.clear, size))
+    constant = None if channels.optical else np.array(channels.constant)
+    detail = Detail.of(cube, size, channels.recent, constant, usable(cube, frames.haze[1], size))
     for frame, (low, spread) in zip(wanted.tolist(), _answers(frames, wanted, predict), strict=True):
         value, sigma = detail.refine(frame, low[0], spread[0], factor)
         yield frame, value[:, :height, :width], sigma[:, :height, :width]

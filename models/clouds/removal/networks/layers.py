@@ -8,7 +8,7 @@ import numpy as np
 from keras import ops
 
 from models.clouds.removal.error_units import NDVI_FLOOR, NDVI_UNIT, UNIT
-from models.clouds.removal.inputs.channels import DEVIATION_SCALE, DEVIATIONS, Recipe
+from models.clouds.removal.inputs.channels import DEVIATION_SCALE, DEVIATIONS, InputChannels
 
 LOG_LIMIT = 4.0
 INTERPOLATION = 2.0
@@ -16,25 +16,25 @@ RESERVE = 3.0
 MOST_RESIDUAL = 7.5  # units: what the network may add on its own, so that a strange frame cannot run away
 
 
-def entrances(recipe: Recipe) -> list[Any]:
+def entrances(channels: InputChannels) -> list[Any]:
     """Return the input tensors `layers` and `scene`, of any height and width."""
     return [
-        keras.Input((None, None, recipe.layers, recipe.features), name="layers"),
-        keras.Input((None, None, recipe.scene), name="scene"),
+        keras.Input((None, None, channels.layers, channels.features), name="layers"),
+        keras.Input((None, None, channels.scene), name="scene"),
     ]
 
 
-def first_guess(scene: Any, recipe: Recipe) -> tuple[Any, Any]:
+def first_guess(scene: Any, channels: InputChannels) -> tuple[Any, Any]:
     """Return the interpolation in time, and the centre from which layers deviate, `(…, band)` each."""
-    bands = len(recipe.bands)
-    if not recipe.optical:
-        constant = ops.zeros_like(scene[..., :1]) + ops.convert_to_tensor(recipe.constant, "float32")
+    bands = len(channels.bands)
+    if not channels.optical:
+        constant = ops.zeros_like(scene[..., :1]) + ops.convert_to_tensor(channels.constant, "float32")
         return constant, constant
     centre = scene[..., bands : 2 * bands] / 4 + 0.2
     return centre + scene[..., :bands] / float(DEVIATION_SCALE), centre
 
 
-def weigh_layers(layers: Any, width: int, recipe: Recipe, reduce: int = 1) -> tuple[Any, Any]:
+def weigh_layers(layers: Any, width: int, channels: InputChannels, reduce: int = 1) -> tuple[Any, Any]:
     """Weigh the observations of other dates, each scored by the same small network beside their mean.
 
     Parameters
@@ -55,13 +55,13 @@ def weigh_layers(layers: Any, width: int, recipe: Recipe, reduce: int = 1) -> tu
     shared = keras.layers.Dense(width, name="score_mean")(ops.mean(hidden, axis=-2, keepdims=True))
     hidden = ops.relu(keras.layers.Dense(width, name="score_2")(hidden) + shared)
     score = keras.layers.Dense(1, name="score")(hidden)[..., 0]
-    if recipe.optical:  # begin near the interpolation, the last layer, not at a mean of all dates
-        score = score + INTERPOLATION * ops.one_hot(recipe.layers - 1, recipe.layers)
+    if channels.optical:  # begin near the interpolation, the last layer, not at a mean of all dates
+        score = score + INTERPOLATION * ops.one_hot(channels.layers - 1, channels.layers)
     pooled = _weighted(_shares(score - 1e4 * ops.cast(low[..., -1] < 1e-3, low.dtype)), hidden)
     if reduce > 1:
         score = keras.layers.UpSampling2D(reduce)(score)
     weight = _shares(score - 1e4 * (1 - seen))
-    deviation = layers[..., : len(recipe.bands)] / float(DEVIATION_SCALE)
+    deviation = layers[..., : len(channels.bands)] / float(DEVIATION_SCALE)
     return _weighted(weight, deviation), pooled
 
 
@@ -128,7 +128,7 @@ class Flatten(keras.layers.Layer):  # type: ignore[misc]
         return ops.reshape(inputs, (-1, height, width, layers * channels))
 
 
-def correct(blend: Any, features: Any, scene: Any, recipe: Recipe) -> Any:
+def correct(blend: Any, features: Any, scene: Any, channels: InputChannels) -> Any:
     """Add to a first guess what the frame's visible part says, gated, and a residual; sigma beside it.
 
     Returns
@@ -136,9 +136,9 @@ def correct(blend: Any, features: Any, scene: Any, recipe: Recipe) -> Any:
     Any
         `(…, 2 * band)`: reflectance, then log sigma in units of 0.02.
     """
-    bands = len(recipe.bands)
+    bands = len(channels.bands)
     value = blend
-    if recipe.optical:
+    if channels.optical:
         gates = keras.layers.Dense(DEVIATIONS + 1, kernel_initializer="zeros", name="gates")(features)
         start = keras.utils.to_categorical(DEVIATIONS - 1, DEVIATIONS + 1) * RESERVE  # with the mean of all
         start[-1] = RESERVE - 2  # the last: none of them

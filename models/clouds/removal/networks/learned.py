@@ -14,14 +14,14 @@ from features.workers import Progress, next_ahead
 from models.clouds.removal.cube import Cube
 from models.clouds.removal.error_units import UNIT
 from models.clouds.removal.hiding import hide
-from models.clouds.removal.inputs.channels import Recipe
-from models.clouds.removal.inputs.windows import FRAMES_A_WINDOW, SAMPLES, Batch, Windows, make_batch
+from models.clouds.removal.inputs.channels import InputChannels
+from models.clouds.removal.inputs.windows import FRAMES_PER_WINDOW, SAMPLES, Batch, Windows, make_batch
 from models.clouds.removal.intervals import GAP_EDGES, Residuals
 from models.clouds.removal.neighbours import gap_to_clear
 from models.clouds.removal.networks.frames import correct_frames
 from models.clouds.removal.networks.layers import make_loss
 from models.clouds.removal.networks.training import OnEpoch, Plan, State, compile_network, train
-from models.clouds.removal.options import ClearOptions
+from models.clouds.removal.options import CloudRemovalOptions
 from models.clouds.removal.remover import describe
 
 CALIBRATION_WINDOWS = 80  # at least so many are hidden anew, some more than once where they are few
@@ -39,21 +39,21 @@ class Learned(ABC):
     name: str
     margin_px: int = 0
 
-    def __init__(self, options: ClearOptions) -> None:
+    def __init__(self, options: CloudRemovalOptions) -> None:
         self.options = options
-        self.recipe: Recipe | None = None
+        self.channels: InputChannels | None = None
         self.model: Any = None
         self.history: list[dict[str, float]] = []
 
     @abstractmethod
-    def network(self, recipe: Recipe) -> Any:
+    def network(self, channels: InputChannels) -> Any:
         """Return the Keras model for these channels."""
 
-    def begin(self, recipe: Recipe) -> None:
+    def begin(self, channels: InputChannels) -> None:
         """Make the network, with the weights of the seed."""
-        self.recipe = recipe
+        self.channels = channels
         keras.utils.set_random_seed(self.options.seed)
-        self.model = self.network(recipe)
+        self.model = self.network(channels)
 
     def learn(
         self,
@@ -67,7 +67,7 @@ class Learned(ABC):
 
     def predict(self, inputs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Return reflectance and uncalibrated sigma, `(n, y, x, band)` each, at the network's resolution."""
-        bands = len(self.recipe.bands)  # type: ignore[union-attr]
+        bands = len(self.channels.bands)  # type: ignore[union-attr]
         out = np.asarray(self.model.predict_on_batch(inputs))
         return out[..., :bands], np.exp(out[..., bands:]) * UNIT
 
@@ -79,25 +79,25 @@ class Learned(ABC):
         ModelError
             Where the method is not fitted.
         """
-        if self.recipe is None:
+        if self.channels is None:
             raise ModelError(f"{self.name} is not fitted; there is nothing to save.")
         return {
             "name": self.name,
             "options": self.options.model_dump(mode="json"),
-            "recipe": describe(vars(self.recipe)),
+            "channels": describe(vars(self.channels)),
             "history": [{name: row[name] for name in row if name != "seconds"} for row in self.history],
         }
 
     @classmethod
     def rebuilt(cls, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> Self:
         """Return what `meta` and the arrays `weight0, weight1, …` describe."""
-        model = cls(ClearOptions(**meta["options"]))
-        stored = meta["recipe"]
+        model = cls(CloudRemovalOptions(**meta["options"]))
+        stored = meta["channels"]
         listed = {name: tuple(stored[name]) for name in ("bands", "context", "constant")}
         moments = tuple((float(mean), float(spread)) for mean, spread in stored["moments"])
-        model.recipe = Recipe(**{**stored, **listed, "moments": moments})
+        model.channels = InputChannels(**{**stored, **listed, "moments": moments})
         model.history = meta["history"]
-        model.model = model.network(model.recipe)
+        model.model = model.network(model.channels)
         model.restore([arrays[f"weight{k}"] for k in range(sum(n.startswith("weight") for n in arrays))])
         return model
 
@@ -122,16 +122,16 @@ class Learned(ABC):
     def _train(
         self, windows: Windows, folder: Path | None, progress: Progress | None, on_epoch: OnEpoch | None
     ) -> State:
-        options, recipe = self.options, self.recipe
-        assert recipe is not None
-        held = make_batch(windows, True, recipe, options, np.random.default_rng([options.seed, 1]))
-        steps = -(-max(SAMPLES, FRAMES_A_WINDOW * len(windows.train)) // options.batch_size)
+        options, channels = self.options, self.channels
+        assert channels is not None
+        held = make_batch(windows, True, channels, options, np.random.default_rng([options.seed, 1]))
+        steps = -(-max(SAMPLES, FRAMES_PER_WINDOW * len(windows.train)) // options.batch_size)
         self.prepare(windows)
         compile_network(self.model, self.loss(), options.learning_rate, options.epochs * steps)
 
         def draw(number: int) -> tuple[Batch, np.random.Generator]:
             rng = np.random.default_rng([options.seed, 2, number])
-            return make_batch(windows, False, recipe, options, rng), rng
+            return make_batch(windows, False, channels, options, rng), rng
 
         plan = Plan(options.epochs, options.patience, options.seconds, folder, self._mark(windows))
         with next_ahead(draw, options.epochs) as drawn:
@@ -143,8 +143,8 @@ class Learned(ABC):
 
     def loss(self) -> Any:
         """Return the training loss."""
-        assert self.recipe is not None
-        return make_loss(self.recipe.bands, self.options.loss, self.options.ndvi_weight)
+        assert self.channels is not None
+        return make_loss(self.channels.bands, self.options.loss, self.options.ndvi_weight)
 
     def epoch(self, batch: Batch, rng: np.random.Generator) -> float:
         """Train on each sample once; returns the mean loss."""
@@ -206,9 +206,9 @@ class Learned(ABC):
         ones = np.ones((len(GAP_EDGES) + 1, len(cube.bands)))
         gaps = gap_to_clear(kept.clear, kept.days)
         wanted = np.flatnonzero(hidden.any(axis=(1, 2)))
-        assert self.recipe is not None
+        assert self.channels is not None
         reduction = self.options.reduction
-        for frame, value, sigma in correct_frames(kept, wanted, self.recipe, reduction, self.predict, ones):
+        for frame, value, sigma in correct_frames(kept, wanted, self.channels, reduction, self.predict, ones):
             known = hidden[frame] & np.isfinite(value).all(axis=0)
             residual = value - cube.reflectance[frame]
             yield residual[:, known].T, sigma[:, known].T, gaps[frame][known]

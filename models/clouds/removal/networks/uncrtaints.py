@@ -15,7 +15,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from models.clouds.removal.inputs.channels import Recipe
+from models.clouds.removal.inputs.channels import InputChannels
 from models.clouds.removal.networks.layers import LOG_LIMIT, entrances, first_guess
 from models.clouds.removal.networks.learned import Learned
 
@@ -44,20 +44,20 @@ class UnCRtainTS(Learned):
     name = "uncrtaints"
     margin_px = 32
 
-    def network(self, recipe: Recipe) -> Any:
+    def network(self, channels: InputChannels) -> Any:
         """Return the Keras model for these channels."""
         size = FULL if self.options.size == "full" else SMALL
         width = self.options.width or size.width
-        inputs = entrances(recipe)
+        inputs = entrances(channels)
         layers, scene = inputs
-        bands = len(recipe.bands)
+        bands = len(channels.bands)
         entered = keras.layers.Dense(width)(layers) + keras.layers.Dense(width)(scene)[..., None, :]
         dates = Encoder(width, size.before, name="encoder")(entered)
         seen = layers[..., -1]
         x = TemporalAttention(size, width, name="ltae")(dates, seen)
         for k in range(size.after):
             x = MBConv(width, name=f"decoder{k}")(x)
-        start = ops.clip(first_guess(scene, recipe)[0], 0.002, 0.998)
+        start = ops.clip(first_guess(scene, channels)[0], 0.002, 0.998)
         shift = keras.layers.Dense(bands, kernel_initializer="zeros", name="mean")(x)
         mean = ops.sigmoid(ops.log(start / (1 - start)) + shift)
         variance = ops.softplus(keras.layers.Dense(bands, kernel_initializer="zeros", name="variance")(x))

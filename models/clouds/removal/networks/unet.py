@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from models.clouds.removal.inputs.channels import Recipe
+from models.clouds.removal.inputs.channels import InputChannels
 from models.clouds.removal.networks.layers import (
     Flatten,
     Joined,
@@ -33,17 +33,17 @@ class UNet(Learned):
     name = "unet"
     margin_px = 32
 
-    def network(self, recipe: Recipe) -> Any:
+    def network(self, channels: InputChannels) -> Any:
         """Return the Keras model for these channels."""
         full = self.options.size == "full"
         width = self.options.width or (FULL_WIDTH if full else SMALL_WIDTH)
-        inputs = entrances(recipe)
+        inputs = entrances(channels)
         layers, scene = inputs
-        blend, pooled = weigh_layers(layers, min(width, SCORE_WIDTH), recipe)
+        blend, pooled = weigh_layers(layers, min(width, SCORE_WIDTH), channels)
         seen = [pooled, Flatten()(layers), scene]
         features = _full(keras.layers.Concatenate()(seen), width) if full else _small(seen, width)
-        guess = first_guess(scene, recipe)[1] + blend
-        return keras.Model(inputs, correct(guess, features, scene, recipe), name=self.name)
+        guess = first_guess(scene, channels)[1] + blend
+        return keras.Model(inputs, correct(guess, features, scene, channels), name=self.name)
 
 
 def _small(seen: list[Any], width: int) -> Any:

@@ -4,14 +4,16 @@ import numpy as np
 
 from features.errors import ModelError
 from models.clouds.removal.cube import Cube
-from models.clouds.removal.inputs.channels import Recipe
+from models.clouds.removal.inputs.channels import InputChannels
 from models.clouds.removal.inputs.radar import VIEWS
 from models.clouds.removal.inputs.sources import Sources
-from models.clouds.removal.options import ClearOptions
+from models.clouds.removal.options import CloudRemovalOptions
 from models.clouds.removal.remover import check_same_bands
 
 
-def make_recipe(cubes: list[Cube], options: ClearOptions, name: str, sources: Sources) -> Recipe:
+def choose_channels(
+    cubes: list[Cube], options: CloudRemovalOptions, name: str, sources: Sources
+) -> InputChannels:
     """Return the channels that the options ask for and the cubes have.
 
     Raises
@@ -29,7 +31,7 @@ def make_recipe(cubes: list[Cube], options: ClearOptions, name: str, sources: So
     moments = tuple(
         _moments(np.concatenate([c.context[channel].ravel() for c in cubes])) for channel in context
     )
-    return Recipe(
+    return InputChannels(
         bands=first.bands,
         radar=VIEWS * first.backscatter.shape[1] if with_radar and first.backscatter is not None else 0,
         neighbours=options.neighbours,
@@ -63,9 +65,9 @@ def _moments(values: np.ndarray) -> tuple[float, float]:
     return (float(known.mean()), max(float(known.std()), 1e-6)) if len(known) else (0.0, 1.0)
 
 
-def check_context(cube: Cube, recipe: Recipe) -> None:
+def check_context(cube: Cube, channels: InputChannels) -> None:
     """Raise where a context channel that was learnt is absent."""
-    absent = sorted(set(recipe.context) - set(cube.context))
+    absent = sorted(set(channels.context) - set(cube.context))
     if absent:
         raise ModelError(
             f"The stack lacks the context channels {absent} the model learnt; it has {sorted(cube.context)}."
