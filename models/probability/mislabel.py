@@ -105,7 +105,7 @@ class Mixture:
         return np.repeat([0.0, 1.0], [len(self.declared), len(self.claims)])
 
     def weights(self, noise: np.ndarray) -> np.ndarray:
-        """Return `(n + m,)` weights: 1 for a declared parcel, its rate in `noise (true, claimed)` for a claim."""
+        """Return `(n + m,)`: 1 for a declared parcel, its rate in `noise (true, claimed)` for a claim."""
         return np.concatenate([np.ones(len(self.declared)), noise[self.true, self.claims] * self.thinned])
 
 

@@ -192,7 +192,7 @@ def _required(
 
 
 def _scores(mislabel: CrossFittedMislabel, declared: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """MislabelModel of every class for every parcel, and the probability that its own declaration is right."""
+    """Return mislabel scores `(parcel, class)`, and `(parcel,)` the chance that a declaration is right."""
     classes = mislabel.views.shape[2]
     rows, scores = np.arange(len(declared)), np.empty((len(declared), classes))
     for number in range(classes):
