@@ -2,7 +2,25 @@
 
 
 class CropcheckError(Exception):
-    """Base of every error a user can mend; the command line prints it without a traceback."""
+    """Base of every error a user can mend; the command line prints it without a traceback.
+
+    Attributes
+    ----------
+    reason
+        A code of what happened, for tallies and tables: nobody reads the sentence to find out.
+
+    Examples
+    --------
+    >>> ImageryError("b04.tif does not exist; download it again.", reason="missing_file").reason
+    'missing_file'
+    """
+
+    reason = "error"
+
+    def __init__(self, message: str = "", *, reason: str | None = None) -> None:
+        super().__init__(message)
+        if reason is not None:
+            self.reason = reason
 
 
 class ConfigError(CropcheckError):
@@ -19,6 +37,8 @@ class CatalogError(CropcheckError):
 
 class ImageryError(CropcheckError):
     """A raster that cannot be read or does not fit; one acquisition is set aside, the run goes on."""
+
+    reason = "unreadable"
 
 
 class ModelError(CropcheckError):

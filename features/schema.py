@@ -1,7 +1,8 @@
 """Names, units, dimensions and ranges of everything that crosses a boundary, and the checks of them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, TypedDict, cast
 
 import geopandas as gpd
 import numpy as np
@@ -49,6 +50,7 @@ ASSET = pl.Struct(
         "offset": pl.Float64,
         "nodata": pl.Float64,  # null: no nodata value
         "unit": pl.String,  # reflectance, class, linear, db, coherence
+        "assumed": pl.List(pl.String),  # which of nodata, scale, offset the item is silent on
     }
 )
 ACQUISITIONS = _schema(
@@ -66,6 +68,45 @@ ACQUISITIONS = _schema(
         "assets": pl.List(ASSET),
     }
 )
+
+
+class Asset(TypedDict, total=False):
+    """One band of an acquisition, as `ASSET`."""
+
+    band: str
+    href: str
+    scale: float
+    offset: float
+    nodata: float | None
+    unit: str
+    assumed: list[str] | None
+
+
+class Acquisition(TypedDict):
+    """One row of the acquisitions table, as `ACQUISITIONS`."""
+
+    item_id: str
+    datetime: datetime
+    sensor: str
+    orbit_state: str | None
+    relative_orbit: int | None
+    platform: str | None
+    processing_baseline: str | None
+    tile: str
+    epsg: int | None
+    assets: list[Asset]
+
+
+def acquisition_rows(acquisitions: pl.DataFrame) -> list[Acquisition]:
+    """The rows of an acquisitions table."""
+    return cast(list[Acquisition], acquisitions.to_dicts())
+
+
+def assets_by_band(row: Acquisition) -> dict[str, Asset]:
+    """The assets of one row of the acquisitions table, by band."""
+    return {asset["band"]: asset for asset in row["assets"]}
+
+
 OBSERVATIONS = _schema(
     {
         "parcel_id": pl.String,

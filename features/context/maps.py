@@ -3,7 +3,6 @@ counted."""
 
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from affine import Affine
@@ -11,7 +10,10 @@ from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 
 from features.errors import ImageryError
-from features.imagery.pixels import grid_of, open_raster, read_window, to_physical
+from features.imagery.grids import grid_of
+from features.imagery.opening import open_raster
+from features.imagery.physical import Encoding
+from features.imagery.windows import read_window
 
 DIGITS = 6  # of a pixel: grids that lie on each other are told so exactly
 
@@ -25,7 +27,7 @@ def check_map(path: Path) -> None:
         Where it cannot be read, has no coordinate system, or more than one band.
     """
     grid_of(str(path))
-    _scaling(path, path.stat().st_mtime_ns)
+    _encoding(path, path.stat().st_mtime_ns)
 
 
 def read_map(path: Path, grid: GeoBox, smooth: bool) -> np.ndarray:
@@ -57,18 +59,18 @@ def read_map(path: Path, grid: GeoBox, smooth: bool) -> np.ndarray:
         top, bottom = _span(rows, own.shape[0])
         left, right = _span(columns, own.shape[1])
         raw = read_window(str(path), slice(top, bottom), slice(left, right))
-        pixels = to_physical(raw, _scaling(path, path.stat().st_mtime_ns))
+        pixels = _encoding(path, path.stat().st_mtime_ns).physical(raw)
         value[inside] = (_between if smooth else _at)(pixels, rows - top, columns - left)
     return value
 
 
 @lru_cache(maxsize=1024)
-def _scaling(path: Path, _stamp: int) -> dict[str, Any]:
+def _encoding(path: Path, _stamp: int) -> Encoding:
     with open_raster(str(path)) as raster:
         if raster.count != 1:
             raise ImageryError(f"{path} has {raster.count} bands; give each as a file of its own.")
         scale, offset, nodata = raster.scales[0], raster.offsets[0], raster.nodata
-        return {"scale": scale, "offset": offset, "nodata": nodata, "unit": "number"}
+        return Encoding(scale, offset, "number", () if nodata is None else (float(nodata),))
 
 
 def _positions(own: GeoBox, grid: GeoBox) -> tuple[np.ndarray, np.ndarray]:

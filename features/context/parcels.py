@@ -11,7 +11,7 @@ import polars as pl
 import xarray as xr
 
 from features.errors import ConfigError
-from features.imagery.pixels import open_raster
+from features.imagery.opening import open_raster
 from features.schema import check_columns
 
 WEATHER_COLUMNS = ("date", "t_min_c", "t_max_c", "precipitation_mm")

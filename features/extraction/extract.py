@@ -16,11 +16,13 @@ from features.context.blocks import BlockContext
 from features.declarations.geometry import inner_buffer
 from features.extraction.filled_tiles import Fill, bands_of_all, plan_fill, run_fill
 from features.extraction.options import ExtractOptions
+from features.extraction.remover import Remover
 from features.extraction.tile_parcels import check_overlap, cover_tiles, parcel_table, safe_name, write_tiles
 from features.extraction.tiling import assign_tiles
 from features.extraction.units import Outcome, Unit, forget_tiles, run_unit
 from features.extraction.work_plan import Work, plan
 from features.files import atomic_path, code_version, fingerprint
+from features.schema import Acquisition
 from features.workers import Executor, Progress, one_by_one
 
 __all__ = ["ExtractOptions", "extract", "read_set_aside"]
@@ -34,7 +36,7 @@ def extract(
     declarations: gpd.GeoDataFrame,
     options: ExtractOptions,
     folder: Path,
-    remover: Any = None,
+    remover: Remover | None = None,
     progress: Progress | None = None,
     executor: Executor = one_by_one,
     context: BlockContext | None = None,
@@ -91,11 +93,11 @@ class _Ran:
 
 def _run(
     work: Work,
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[Acquisition],
     files: Mapping[tuple[str, str], Path],
     options: ExtractOptions,
     folder: Path,
-    remover: Any,
+    remover: Remover | None,
     progress: Progress | None,
     executor: Executor,
     context: BlockContext | None = None,
@@ -177,11 +179,11 @@ class _Counter:
 
 
 def _plan_fills(
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[Acquisition],
     files: Mapping[tuple[str, str], Path],
     options: ExtractOptions,
     folder: Path,
-    remover: Any,
+    remover: Remover,
     context: BlockContext,
 ) -> list[Fill]:
     """One fill per optical tile; the remover may draw on radar of the same coordinate system that nests
@@ -217,14 +219,14 @@ def _by_sensor(references: Mapping[tuple[str, str], GeoBox]) -> dict[str, dict[s
     return grids
 
 
-def _unit(row: Mapping[str, Any], parcels: Path, options: ExtractOptions, folder: Path) -> Unit:
+def _unit(row: Acquisition, parcels: Path, options: ExtractOptions, folder: Path) -> Unit:
     said = options.model_dump(exclude={"threads", "read_ahead_mb"})
     key = fingerprint([code_version(ROOMS), parcels.name, _identity(row), said])
     part = folder / "parts" / safe_name(row["tile"]) / f"{safe_name(row['item_id'])}-{key[:16]}.parquet"
     return Unit(row, row["tile"], parcels, folder / "coverage", part, options)
 
 
-def _identity(row: Mapping[str, Any]) -> list[Any]:
+def _identity(row: Acquisition) -> list[Any]:
     """What the numbers of an acquisition depend on: its row, and size and time of its local files."""
     stamps = []
     for asset in row["assets"]:

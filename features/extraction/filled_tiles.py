@@ -2,7 +2,7 @@
 remembered."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,11 @@ from features.extraction.filled_units import (
     run_blocks,
 )
 from features.extraction.options import ExtractOptions
+from features.extraction.remover import Remover
 from features.extraction.units import Outcome, Unit
 from features.files import fingerprint, write_json
-from features.imagery.pixels import assets_by_band
 from features.imagery.scenes import Scene, scene_of
-from features.schema import OPTICAL_BANDS, SCENE_CLASS
+from features.schema import OPTICAL_BANDS, SCENE_CLASS, Acquisition, assets_by_band
 from features.workers import Executor, one_by_one
 
 POLARISATIONS = ("vv", "vh")
@@ -56,13 +56,13 @@ class _Joining:
 
 def plan_fill(
     tile: str,
-    rows: Sequence[Mapping[str, Any]],
-    radar: Sequence[Mapping[str, Any]],
+    rows: Sequence[Acquisition],
+    radar: Sequence[Acquisition],
     units: Sequence[Unit],
     parcels: Path,
     folder: Path,
     options: ExtractOptions,
-    remover: Any,
+    remover: Remover,
     bands: tuple[str, ...],
     context: BlockContext,
 ) -> Fill:
@@ -106,7 +106,7 @@ def plan_fill(
     return Fill(tile, scene, blocks, named, here / f"fill-{key}.json")
 
 
-def _common_scene(rows: Sequence[Mapping[str, Any]], options: ExtractOptions) -> Scene:
+def _common_scene(rows: Sequence[Acquisition], options: ExtractOptions) -> Scene:
     for row in sorted(rows, key=lambda row: -len(row["assets"])):
         try:
             return scene_of(row, options.features_of("s2"), (SCENE_CLASS,))
@@ -151,7 +151,7 @@ def _join(job: _Joining) -> Outcome:
     return join_blocks(job.unit, job.scene, job.blocks)
 
 
-def bands_of_all(rows: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+def bands_of_all(rows: Sequence[Acquisition]) -> tuple[str, ...]:
     """Optical bands that any acquisition has, in the order of wavelength: those a remover is fitted on."""
     present = {asset["band"] for row in rows for asset in row["assets"]}
     return tuple(band for band in OPTICAL_BANDS if band in present)

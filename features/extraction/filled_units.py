@@ -26,13 +26,16 @@ from features.context.blocks import BlockContext
 from features.errors import ImageryError
 from features.extraction.observations import make_part, write_part
 from features.extraction.options import ExtractOptions
-from features.extraction.units import Outcome, Unit, reason_of, share_of, tile_coverage, tile_shares
+from features.extraction.remover import Remover
+from features.extraction.units import Outcome, Unit, share_of, tile_coverage, tile_shares
 from features.files import fingerprint, sha256, write_json
-from features.imagery.pixels import crop, read_stack
-from features.imagery.scenes import Block, Scene
+from features.imagery.blocks import Block
+from features.imagery.grids import crop
+from features.imagery.scenes import Scene
+from features.imagery.stacks import read_stack
 from features.indices.formulas import compute, find_index
 from features.indices.uncertainty import fill_moments, propagate
-from features.schema import ACQUISITIONS
+from features.schema import ACQUISITIONS, Acquisition
 from features.workers import one_ahead, pool_of
 from features.zonal.coverage import Coverage
 from features.zonal.engine import gathered, summarise_gathered
@@ -44,7 +47,7 @@ from features.zonal.statistics import Owned, Part, combine, finish, quantiles_of
 class BlockUnit:
     """A block of one tile over all its acquisitions."""
 
-    rows: tuple[Mapping[str, Any], ...]  # optical and radar rows of the acquisitions table
+    rows: tuple[Acquisition, ...]  # optical and radar rows of the acquisitions table
     scene: Scene  # of one acquisition that has all bands: its grids are the tile's
     block: Block
     bands: tuple[str, ...]
@@ -53,7 +56,7 @@ class BlockUnit:
     cache: Path
     part: Path  # folder to write
     options: ExtractOptions
-    remover: Any
+    remover: Remover
     context: BlockContext
 
 
@@ -65,7 +68,7 @@ class BlockOutcome:
     failed: Mapping[str, tuple[str, str]]
 
 
-def key_of(remover: Any) -> str:
+def key_of(remover: Remover) -> str:
     """A hash of a fitted remover: of the files that it saves itself as."""
     with tempfile.TemporaryDirectory() as folder:
         remover.save(Path(folder))
@@ -156,7 +159,7 @@ def _summarise(held: _Held) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         sheet = _Sheet(len(items), names, cut, options.statistics)
         list(pool_of(options.threads).map(partial(_add, sheet, held.stack), range(len(items))))
         arrays |= {f"{factor}-{kind}": array for kind, array in sheet.arrays().items()}
-    reasons = {item: [reason_of(error), str(error)] for item, error in held.failed.items()}
+    reasons = {item: [error.reason, str(error)] for item, error in held.failed.items()}
     return {"items": items, "failed": reasons, "features": features}, arrays
 
 
@@ -164,7 +167,7 @@ def _add(sheet: "_Sheet", filled: xr.Dataset, t: int) -> None:
     sheet.add(t, _lines(filled.isel(time=t), sheet.features, sheet.cut))
 
 
-def _optical(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+def _optical(rows: Sequence[Acquisition]) -> list[Acquisition]:
     return sorted(
         (row for row in rows if row["sensor"] == "s2"), key=lambda row: (row["datetime"], row["item_id"])
     )
@@ -175,24 +178,19 @@ def _cuts(unit: BlockUnit) -> tuple[dict[int, Cut], GeoBox]:
     and its margin."""
     scene, block = unit.scene, unit.block
     layers = {scene.target(name).factor: scene.target(name) for name in scene.features}
-    margin = max(int(getattr(unit.remover, "margin_px", 0)), *layers)
-    size = scene.grid.shape
-    wide = [
-        slice(max(p.start - margin, 0), min(p.stop + margin, n))
-        for p, n in zip((block.rows, block.columns), size, strict=True)
-    ]
+    wide = block.widened(max(unit.remover.margin_px, *layers), scene.grid.shape)
     cuts = {}
     for factor, layer in layers.items():
         coverage = tile_coverage(unit.parcels, layer.grid, unit.cache)
-        own = block.own(layer)
-        part, present = coverage.window(*own)
+        own = layer.own(block)
+        part, present = coverage.window(*own.slices)
         whole = np.diff(part.offsets) == np.diff(coverage.offsets)[present]
         fine = [
             slice(p.start * factor - shift - w.start, p.stop * factor - shift - w.start)
-            for p, shift, w in zip(own, (layer.top, layer.left), wide, strict=True)
+            for p, shift, w in zip(own.slices, (layer.top, layer.left), wide.slices, strict=True)
         ]
         cuts[factor] = Cut(part, present, whole, factor, *fine)
-    return cuts, crop(scene.grid, *wide)
+    return cuts, crop(scene.grid, wide)
 
 
 def _on(cut: Cut, values: np.ndarray) -> np.ndarray:

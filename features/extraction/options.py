@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from features.imagery.pixels import MaskOptions
+from features.imagery.masks import MaskOptions
 from features.indices.formulas import find_index
 from features.options import Options
 from features.schema import OPTICAL_BANDS

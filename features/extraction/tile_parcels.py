@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -15,7 +14,7 @@ from features.extraction.options import ExtractOptions
 from features.extraction.units import tile_coverage
 from features.files import atomic_path
 from features.imagery.scenes import scene_of
-from features.schema import PARCELS
+from features.schema import PARCELS, Acquisition
 from features.workers import Executor
 from features.zonal.coverage import coverage_key
 
@@ -82,7 +81,7 @@ def run_tile(job: TileJob) -> tuple[str, np.ndarray, np.ndarray]:
 
 
 def cover_tiles(
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[Acquisition],
     files: Mapping[tuple[str, str], Path],
     options: ExtractOptions,
     folder: Path,

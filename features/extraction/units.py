@@ -6,7 +6,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -17,10 +16,11 @@ from features.errors import CropcheckError, ImageryError
 from features.extraction.observations import make_part, write_part
 from features.extraction.options import ExtractOptions
 from features.extraction.seen import read_seen, seen_weights
-from features.imagery.pixels import HUGE, layout_of
-from features.imagery.scenes import Block, Layer, Scene, finer, hull, read_layer, scene_of
+from features.imagery.blocks import Block
+from features.imagery.header import layout_of
+from features.imagery.scenes import Layer, Scene, finer, read_layer, scene_of
 from features.indices.formulas import compute, find_index, to_db
-from features.schema import SCENE_CLASS
+from features.schema import SCENE_CLASS, Acquisition
 from features.workers import pool_of
 from features.zonal.coverage import Coverage, coverage_of
 from features.zonal.engine import gathered, summarise, summarise_gathered
@@ -33,7 +33,7 @@ POWER = "power of "  # a hidden feature: the band's linear power, for means that
 class Unit:
     """All that a worker needs: small, so that a scheduler can hold millions."""
 
-    row: Mapping[str, Any]  # of the acquisitions table
+    row: Acquisition
     tile: str
     parcels: Path  # GeoParquet of the tile's parcels, buffered, in the tile's CRS
     cache: Path  # folder of coverages
@@ -58,25 +58,8 @@ def run_unit(unit: Unit) -> Outcome:
     try:
         write_part(unit.part, extract_unit(unit))
     except CropcheckError as error:
-        return Outcome(unit.row["item_id"], unit.tile, reason_of(error), str(error))
+        return Outcome(unit.row["item_id"], unit.tile, error.reason, str(error))
     return Outcome(unit.row["item_id"], unit.tile)
-
-
-def reason_of(error: CropcheckError) -> str:
-    """A short name for why a unit was set aside."""
-    text = str(error)
-    known = {
-        "does not exist": "missing_file",
-        "cannot be read": "unreadable",
-        "is damaged": "unreadable",
-        "another coordinate system": "other_crs",
-        "do not nest": "shifted_grid",
-        "rotated": "rotated_grid",
-        "no coordinate system": "no_crs",
-        "scene classification": "no_scene_class",
-        "none of the features": "missing_band",
-    }
-    return next((reason for words, reason in known.items() if words in text), type(error).__name__)
 
 
 def _touched(unit: Unit, layer: Layer) -> np.ndarray | None:
@@ -157,7 +140,8 @@ def extract_unit(unit: Unit) -> pl.DataFrame:
     scene = scene_of(row, options.features_of(row["sensor"]), (SCENE_CLASS,) if optical else ())
     if optical and SCENE_CLASS not in scene.layers:
         raise ImageryError(
-            f"{row['item_id']} has no scene classification; clouds cannot be masked without one."
+            f"{row['item_id']} has no scene classification; clouds cannot be masked without one.",
+            reason="no_scene_class",
         )
     found: Found = {}
     ahead: deque[_Running] = deque()
@@ -207,10 +191,10 @@ def _nbytes(scene: Scene, block: Block) -> int:
     }
     total = 0
     for band, layer in scene.layers.items():
-        rows, columns = hull(layer, block)
+        height, width = layer.hull(block).shape
         layout = layout_of(layer.asset["href"])
         each = (4 if layout is None else layout.dtype.itemsize) + 4 * (band in gathered_bands)
-        total += (rows.stop - rows.start) * (columns.stop - columns.start) * each
+        total += height * width * each
     return total
 
 
@@ -228,7 +212,7 @@ def _end_block(unit: Unit, scene: Scene, running: _Running, pool: ThreadPoolExec
 
 
 def _window(unit: Unit, layer: Layer, block: Block) -> Window:
-    rows, columns = ((edge.start, edge.stop) for edge in block.own(layer))
+    rows, columns = ((edge.start, edge.stop) for edge in layer.own(block).slices)
     return windows_of(unit.parcels, layer.grid, unit.cache, rows, columns)
 
 
@@ -251,8 +235,8 @@ def _is_raw(scene: Scene, name: str) -> bool:
     """Whether a feature is a band as stored, up to scale and offset: its statistics come from the raw
     pixels."""
     index = find_index(name)
-    asset = scene.layers[index.bands[0]].asset
-    return index.formula in index.bands and asset["unit"] not in ("linear", "db") and asset["scale"] > 0
+    encoding = scene.layers[index.bands[0]].encoding
+    return index.formula in index.bands and encoding.unit not in ("linear", "db") and encoding.scale > 0
 
 
 def _run_band(
@@ -260,8 +244,8 @@ def _run_band(
 ) -> tuple[dict[str, Owned], Lines]:
     """Read one band's block; summarise the features it is, gather it for the indices it is part of."""
     layer = scene.layers[band]
-    rows, columns = hull(layer, block)
-    raw = read_layer(layer, rows, columns, _touched(unit, layer))
+    read = layer.hull(block)
+    raw = read_layer(layer, read, _touched(unit, layer))
     grids = seen.result()
     parts: dict[str, Owned] = {}
     lines: Lines = {}
@@ -270,32 +254,16 @@ def _run_band(
         grid = grids[target.factor]
         if not _is_raw(scene, name):
             if (band, target.factor) not in lines:
-                pixels = np.ascontiguousarray(finer(raw, rows, columns, layer, target, block))
-                lines[(band, target.factor)] = to_line(gathered(pixels, grid.window.coverage), layer.asset)
+                pixels = np.ascontiguousarray(finer(raw, read, layer, target, block))
+                line = gathered(pixels, grid.window.coverage)
+                lines[(band, target.factor)] = layer.encoding.physical(line, reuse=True)
         else:
-            own = raw[
-                tuple(
-                    slice(o.start - h.start, o.stop - h.start)
-                    for o, h in zip(block.own(layer), (rows, columns), strict=True)
-                )
-            ]
-            parts[name] = _summarise(own, grid, unit.options.statistics, layer.asset["nodata"])
-    if layer.asset["unit"] in ("linear", "db"):
+            own, nodata = layer.encoding.with_one_nodata(raw[layer.own(block).within(read).slices])
+            parts[name] = _summarise(own, grid, unit.options.statistics, nodata)
+    if layer.encoding.unit in ("linear", "db"):
         power = np.power(np.float32(10), lines[(band, layer.factor)] / np.float32(10))
         parts[POWER + band] = _summarise_line(power, grids[layer.factor], ("mean",))
     return parts, lines
-
-
-def to_line(raw: np.ndarray, asset: Mapping[str, Any]) -> np.ndarray:
-    """Physical values of gathered raw ones (float32): as `features.imagery.pixels.to_physical`, in place."""
-    with np.errstate(invalid="ignore"):
-        bad = ~(np.abs(raw) < HUGE)
-    if asset["nodata"] is not None:
-        bad |= raw == np.float32(asset["nodata"])
-    raw *= np.float32(asset["scale"])
-    raw += np.float32(asset["offset"])
-    raw[bad] = np.nan
-    return to_db(raw) if asset["unit"] == "linear" else raw
 
 
 def _run_index(
@@ -335,8 +303,8 @@ def _finish_unit(unit: Unit, scene: Scene, found: Found) -> pl.DataFrame:
     parts = {name: combine(found.get(name, []), kinds, len(ids)) for name, kinds in wanted.items()}
     values, counts, shares = {}, {}, {}
     for name in scene.features:
-        asset = scene.layers[find_index(name).bands[0]].asset
-        scaling = (asset["scale"], asset["offset"]) if _is_raw(scene, name) else (1.0, 0.0)
+        encoding = scene.layers[find_index(name).bands[0]].encoding
+        scaling = (encoding.scale, encoding.offset) if _is_raw(scene, name) else (1.0, 0.0)
         values[name] = finish(parts[name], statistics, *scaling)
         counts[name] = parts[name].weight
         total = tile_shares(unit.parcels, scene.target(name).grid, unit.cache)

@@ -10,35 +10,36 @@ from odc.geo.geobox import GeoBox
 
 from features.errors import CropcheckError, ImageryError
 from features.extraction.options import ExtractOptions
-from features.extraction.units import Outcome, reason_of
-from features.imagery.pixels import assets_by_band, grid_of
+from features.extraction.units import Outcome
+from features.imagery.grids import grid_of
 from features.indices.formulas import bands_of
+from features.schema import Acquisition, acquisition_rows, assets_by_band
 
 
 @dataclass(frozen=True)
 class Work:
     """The acquisitions in order of time, the grid of every sensor's tile, and what cannot be used at all."""
 
-    rows: list[dict[str, Any]]
+    rows: list[Acquisition]
     references: dict[tuple[str, str], GeoBox]
     aside: list[Outcome]
 
 
 def plan(acquisitions: pl.DataFrame, options: ExtractOptions) -> Work:
     """Open one header of every acquisition, and settle the grid of every sensor's tile."""
-    rows = acquisitions.sort("datetime", "item_id").to_dicts()
+    rows = acquisition_rows(acquisitions.sort("datetime", "item_id"))
     headers, aside = _read_headers(rows, options)
     references, shifted = _reference_grids(rows, headers)
     return Work(rows, references, aside + shifted)
 
 
-def _needed(row: Mapping[str, Any], options: ExtractOptions) -> list[str]:
+def _needed(row: Acquisition, options: ExtractOptions) -> list[str]:
     assets = assets_by_band(row)
     return [band for band in bands_of(options.features_of(row["sensor"])) if band in assets]
 
 
 def _read_headers(
-    rows: Sequence[Mapping[str, Any]], options: ExtractOptions
+    rows: Sequence[Acquisition], options: ExtractOptions
 ) -> tuple[dict[str, GeoBox], list[Outcome]]:
     """The grid of one asset of every acquisition; those that cannot be opened, or lack a band others have."""
     headers: dict[str, GeoBox] = {}
@@ -50,17 +51,12 @@ def _read_headers(
         needed = _needed(row, options)
         missing = sorted(bands[row["sensor"], row["tile"]] - set(needed))
         try:
-            if missing and (row["sensor"] == "s2" or not needed):
-                lacks = f"{row['item_id']} lacks {missing}, which others of its tile hold"
-                raise ImageryError(f"{lacks}: none of the features is made of it.")
+            if not needed or (missing and row["sensor"] == "s2"):
+                lacks = f" and lacks {missing}, which others of its tile hold" if missing else ""
+                raise ImageryError(f"{row['item_id']} has bands {needed}{lacks}.", reason="missing_band")
             headers[row["item_id"]] = grid_of(assets_by_band(row)[needed[0]]["href"])
-        except (CropcheckError, IndexError) as error:
-            known = (
-                error
-                if isinstance(error, CropcheckError)
-                else ImageryError(f"{row['item_id']}: none of the features")
-            )
-            aside.append(Outcome(row["item_id"], row["tile"], reason_of(known), str(known)))
+        except CropcheckError as error:
+            aside.append(Outcome(row["item_id"], row["tile"], error.reason, str(error)))
     return headers, aside
 
 
@@ -73,7 +69,7 @@ def _lattice(grid: GeoBox) -> tuple[Any, ...]:
 
 
 def _reference_grids(
-    rows: Sequence[Mapping[str, Any]], headers: Mapping[str, GeoBox]
+    rows: Sequence[Acquisition], headers: Mapping[str, GeoBox]
 ) -> tuple[dict[tuple[str, str], GeoBox], list[Outcome]]:
     """The grid of each sensor and tile that most of its acquisitions have; those that lie off it."""
     members: dict[tuple[str, str], list[str]] = {}

@@ -9,7 +9,7 @@ import polars as pl
 
 from features.catalog.radiometry import Scaling, check_offset
 from features.errors import ImageryError
-from features.imagery.pixels import open_raster
+from features.imagery.opening import open_raster
 
 log = logging.getLogger(__name__)
 

@@ -2,47 +2,52 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from odc.geo.geobox import GeoBox
 
 from features.errors import ImageryError
-from features.imagery.pixels import assets_by_band, grid_of, placed, read_window
+from features.imagery.blocks import Block, cut
+from features.imagery.grids import grid_of, placed
+from features.imagery.physical import Encoding, encoding_of
+from features.imagery.windows import read_window
 from features.indices.formulas import find_index
+from features.schema import Acquisition, Asset, assets_by_band
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One asset: its grid, and where that lies on the scene's finest grid (see
-    `features.imagery.pixels.placed`).
+    """One asset: how its numbers are read, its grid, and where that lies on the scene's finest grid (see
+    `features.imagery.grids.placed`).
     """
 
     band: str
-    asset: Mapping[str, Any]
+    asset: Asset
+    encoding: Encoding
     grid: GeoBox
     factor: int
     top: int
     left: int
 
-
-@dataclass(frozen=True)
-class Block:
-    """Rows and columns of the finest grid."""
-
-    rows: slice
-    columns: slice
-
-    def own(self, layer: Layer) -> tuple[slice, slice]:
-        """The layer's own pixels that belong to this block: blocks share none and together hold all."""
-        return tuple(
-            slice(
-                *(min(max(-(-(edge + shift) // layer.factor), 0), size) for edge in (part.start, part.stop))
+    def own(self, block: Block) -> Block:
+        """The layer's own pixels that belong to a block of the finest grid: blocks share none and together
+        hold all."""
+        parts = zip(block.slices, (self.top, self.left), self.grid.shape, strict=True)
+        return Block(
+            *(
+                slice(*(min(max(-(-(edge + shift) // self.factor), 0), size) for edge in (p.start, p.stop)))
+                for p, shift, size in parts
             )
-            for part, shift, size in zip(
-                (self.rows, self.columns), (layer.top, layer.left), layer.grid.shape, strict=True
-            )
-        )  # type: ignore[return-value]
+        )
+
+    def hull(self, block: Block) -> Block:
+        """The layer's rows and columns that a block of the finest grid touches at all, for reading; a
+        superset of `own`."""
+        parts = []
+        for part, shift, size in zip(block.slices, (self.top, self.left), self.grid.shape, strict=True):
+            first, last = (part.start + shift) // self.factor, -(-(part.stop + shift) // self.factor)
+            parts.append(slice(max(first, 0), min(last, size)))
+        return Block(*parts)
 
 
 @dataclass(frozen=True)
@@ -61,14 +66,17 @@ class Scene:
     def blocks(self, side: int) -> Iterator[Block]:
         """Square blocks, row by row; their borders fall on borders of the coarser pixels where grids
         share a corner."""
-        side = max(side - side % int(np.lcm.reduce([layer.factor for layer in self.layers.values()])), 1)
-        height, width = self.grid.shape
-        for row in range(0, height, side):
-            for column in range(0, width, side):
-                yield Block(slice(row, min(row + side, height)), slice(column, min(column + side, width)))
+        multiple = int(np.lcm.reduce([layer.factor for layer in self.layers.values()]))
+        return cut(self.grid.shape, side, multiple)
+
+    @property
+    def notes(self) -> dict[str, tuple[str, ...]]:
+        """What item and file say differently, by band."""
+        found = {band: layer.encoding.notes for band, layer in self.layers.items()}
+        return {band: notes for band, notes in found.items() if notes}
 
 
-def scene_of(row: Mapping[str, Any], features: Sequence[str], extra: Sequence[str] = ()) -> Scene:
+def scene_of(row: Acquisition, features: Sequence[str], extra: Sequence[str] = ()) -> Scene:
     """Open the headers of the assets that the features and `extra` bands need.
 
     Raises
@@ -80,7 +88,8 @@ def scene_of(row: Mapping[str, Any], features: Sequence[str], extra: Sequence[st
     possible = tuple(name for name in features if set(find_index(name).bands) <= assets.keys())
     if not possible:
         raise ImageryError(
-            f"{row['item_id']} holds {sorted(assets)}, of which none of the features can be made."
+            f"{row['item_id']} holds {sorted(assets)}, of which none of the features can be made.",
+            reason="missing_band",
         )
     bands = sorted(
         {band for name in possible for band in find_index(name).bands} | {b for b in extra if b in assets}
@@ -88,25 +97,29 @@ def scene_of(row: Mapping[str, Any], features: Sequence[str], extra: Sequence[st
     grids = {band: grid_of(assets[band]["href"]) for band in bands}
     finest = min(grids.values(), key=lambda grid: abs(grid.affine.a))
     places = {band: placed(finest, grid, assets[band]["href"]) for band, grid in grids.items()}
-    layers = {band: Layer(band, assets[band], grids[band], *places[band]) for band in bands}
+    layers = {
+        band: Layer(band, assets[band], encoding_of(assets[band]), grids[band], *places[band])
+        for band in bands
+    }
     return Scene(row["item_id"], finest, layers, possible)
 
 
-def read_layer(layer: Layer, rows: slice, columns: slice, touched: np.ndarray | None = None) -> np.ndarray:
+def read_layer(layer: Layer, own: Block, touched: np.ndarray | None = None) -> np.ndarray:
     """Raw pixels `(y, x)` of a layer's own rows and columns; blocks of the file not `touched` may be zero."""
-    return read_window(layer.asset["href"], rows, columns, touched)
+    return read_window(layer.asset["href"], own.rows, own.columns, touched)
 
 
-def finer(
-    pixels: np.ndarray, rows: slice, columns: slice, layer: Layer, target: Layer, block: Block
-) -> np.ndarray:
+def finer(pixels: np.ndarray, read: Block, layer: Layer, target: Layer, block: Block) -> np.ndarray:
     """Repeat a layer's pixels onto the target's pixels of a block; NaN (False for a mask) where it has none.
 
-    `pixels` are the layer's own `rows` and `columns`, which hold at least all those under the target's.
+    Parameters
+    ----------
+    pixels
+        `(y, x)`: the layer's own pixels in `read`, which holds at least all those under the target's.
     """
     chosen, inside = [], []
     for part, first, size, mine, theirs in zip(
-        block.own(target), (rows.start, columns.start), pixels.shape,
+        target.own(block).slices, (read.rows.start, read.columns.start), pixels.shape,
         (layer.top, layer.left), (target.top, target.left), strict=True,
     ):  # fmt: skip
         fine = np.arange(part.start, part.stop) * target.factor - theirs
@@ -118,14 +131,3 @@ def finer(
         return pixels[np.ix_(*chosen)]
     unknown = False if pixels.dtype == bool else np.float32(np.nan)
     return np.where(there, pixels[np.ix_(*chosen)], unknown) if pixels.size else np.full(there.shape, unknown)
-
-
-def hull(layer: Layer, block: Block) -> tuple[slice, slice]:
-    """The layer's rows and columns that a block touches at all, for reading; a superset of `Block.own`."""
-    parts = []
-    for part, shift, size in zip(
-        (block.rows, block.columns), (layer.top, layer.left), layer.grid.shape, strict=True
-    ):
-        first, last = (part.start + shift) // layer.factor, -(-(part.stop + shift) // layer.factor)
-        parts.append(slice(max(first, 0), min(last, size)))
-    return parts[0], parts[1]

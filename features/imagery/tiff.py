@@ -1,152 +1,278 @@
 """Tiled GeoTIFFs read without GDAL: the usual Cloud-Optimised GeoTIFF, decoded by imagecodecs beside
 other threads.
 
-Only what such files are made of is understood: little-endian TIFF or BigTIFF, one sample per pixel, blocks
-that are not compressed or by DEFLATE or Zstandard, no predictor or horizontal differences, a north-up grid
-with an EPSG code. `read_layout` returns None for anything else, and GDAL reads that.
+Only what is known exactly is decoded here: little-endian TIFF or BigTIFF, one sample per pixel, tiles that
+are not compressed or by DEFLATE or Zstandard, no predictor or horizontal differences, no mask, every tag of
+the type and count that the specification gives, every block within the file. `read_layout` returns None for
+anything else, and GDAL reads that, or says why it cannot. Tags are parsed by tifffile.
 
-TIFF 6.0 (Adobe, 1992); BigTIFF; OGC GeoTIFF 1.1 (OGC 19-008r4); GDAL's nodata tag 42113.
+TIFF 6.0 (Adobe, 1992); BigTIFF; OGC GeoTIFF 1.1 (OGC 19-008r4); GDAL's tags 42112 (metadata) and 42113
+(nodata).
 """
 
+import logging
+import math
 import os
+import re
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import tifffile
 from affine import Affine
 from numba import njit
 from odc.geo.geobox import GeoBox
+from pyproj import CRS
 
 from features.errors import ImageryError
+from features.imagery.opening import LARGEST_BLOCK
+
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it doubts is left to GDAL, which says why
 
 PLAIN, DEFLATE, OLD_DEFLATE, ZSTD = 1, 8, 32946, 50000
-LARGEST_HEADER = 1 << 24  # bytes of one tag's values; a million blocks take 8 MB
-LARGEST_BLOCK = 1 << 28  # bytes of one decoded block
-_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 11: 4, 12: 8, 13: 4, 16: 8}
-_CODES = {1: "u1", 2: "u1", 3: "<u2", 4: "<u4", 11: "<f4", 12: "<f8", 13: "<u4", 16: "<u8"}
-_KINDS = {1: "u", 2: "i", 3: "f"}
+ROOM = 65_536  # bytes by which a compressed block may exceed twice its pixels
+MOST_PAGES = 64  # overviews and masks of one file
+MASK_PAGE = 4  # bit of NewSubfileType
+TILE_MULTIPLE = 16
+SHORT, LONG, DOUBLE, ASCII, LONG8 = 3, 4, 12, 2, 16
+KINDS = {1: "u", 2: "i", 3: "f"}
+TYPES = ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8")
+DIFFERENCED = ("u1", "i1", "u2", "i2", "u4", "i4")
+# Scalar tags, the value that stands for an absent one, and the values known here; None: any.
+SCALARS: Mapping[int, tuple[int | None, tuple[int, ...] | None]] = {
+    254: (0, (0,)),  # NewSubfileType: the image itself
+    256: (None, None),  # ImageWidth
+    257: (None, None),  # ImageLength
+    258: (1, None),  # BitsPerSample
+    259: (PLAIN, (PLAIN, DEFLATE, OLD_DEFLATE, ZSTD)),  # Compression
+    262: (None, (1, 3)),  # PhotometricInterpretation: black is zero, or a palette
+    266: (1, (1,)),  # FillOrder
+    274: (1, (1,)),  # Orientation
+    277: (1, (1,)),  # SamplesPerPixel
+    284: (1, (1, 2)),  # PlanarConfiguration: alike for one sample
+    317: (1, (1, 2)),  # Predictor
+    322: (None, None),  # TileWidth
+    323: (None, None),  # TileLength
+    339: (1, tuple(KINDS)),  # SampleFormat
+}
+BLOCK_TABLES = (324, 325)  # TileOffsets, TileByteCounts
+# Tags that change nothing of the pixels: names, dates, resolution, colours, statistics, geography.
+HARMLESS = {269, 270, 271, 272, 280, 281, 282, 283, 296, 305, 306, 315, 316, 320, 340, 341, 33432,
+            33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113, 50844, 50909}  # fmt: skip
+NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
+METRE, DEGREE = 9001, 9102
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where the blocks of a raster's full-resolution image lie, and how to decode them."""
+    """Where the blocks of a raster's full-resolution image lie, and how to decode them.
+
+    Attributes
+    ----------
+    grid
+        Where a north-up grid is tied at its corner and named by a projected EPSG code; else None: GDAL knows.
+    nodata
+        As the file states it.
+    plain
+        Whether the file states nothing more of its values: no scale, offset or unit.
+    sparse_value
+        Of pixels in blocks that the file leaves out.
+    """
 
     path: str
-    grid: GeoBox
+    shape: tuple[int, int]
+    grid: GeoBox | None
     dtype: np.dtype
     block: tuple[int, int]
     offsets: np.ndarray  # int64, row by row of blocks
     counts: np.ndarray
     compression: int
     differences: bool
-    sparse_value: float  # of blocks that the file leaves out
+    nodata: float | None
+    plain: bool
+    sparse_value: float
 
 
-@lru_cache(maxsize=4096)
-def read_layout(path: str, _stamp: int = 0) -> Layout | None:
-    """Parse the header of a local file; None where GDAL should read it.
-
-    Raises
-    ------
-    ImageryError
-        Where it is cut short within its header.
-    """
+def read_layout(path: str) -> Layout | None:
+    """Parse the header of a local file; None where GDAL should read it."""
     try:
-        with Path(path).open("rb") as file:
-            tags = _first_directory(file)
-            layout = None if tags is None else _layout(path, tags)
-    except (struct.error, ValueError, OverflowError, KeyError) as error:
-        raise ImageryError(f"{path} is damaged in its header ({error}); download it again.") from error
-    if layout is not None and (layout.offsets + layout.counts).max(initial=0) > Path(path).stat().st_size:
-        raise ImageryError(f"{path} is damaged: it ends before its last block; download it again.")
-    return layout
-
-
-def _first_directory(file) -> dict[int, np.ndarray] | None:  # type: ignore[no-untyped-def]
-    head = file.read(16)
-    if head[:4] == b"II*\0":
-        at, big = struct.unpack("<I", head[4:8])[0], False
-    elif head[:4] == b"II+\0":
-        at, big = struct.unpack("<Q", head[8:16])[0], True
-    else:
+        with tifffile.TiffFile(path) as tiff:
+            tags = _tags(tiff)
+        return None if tags is None else _layout(path, tags)
+    except Exception:  # a damaged file brings out any: what is not known exactly is left to GDAL
         return None
-    count_code, entry_code, inline = ("<Q", "<HHQ8s", 8) if big else ("<H", "<HHI4s", 4)
-    file.seek(at)
-    (number,) = struct.unpack(count_code, file.read(struct.calcsize(count_code)))
-    size = struct.calcsize(entry_code)
-    raw = file.read(number * size) if number < 4096 else b""
-    if len(raw) != number * size:
-        raise ValueError("the directory is cut short")
-    tags = {}
-    for tag, kind, count, value in struct.iter_unpack(entry_code, raw):
-        if kind in _CODES:
-            tags[tag] = _values(file, kind, count, value, inline)
-    return tags
 
 
-def _values(file, kind: int, count: int, value: bytes, inline: int) -> np.ndarray:  # type: ignore[no-untyped-def]
-    nbytes = count * _SIZES[kind]
-    if nbytes > LARGEST_HEADER:
-        raise ValueError(f"a tag of {nbytes} bytes")
-    if nbytes > inline:
-        file.seek(int.from_bytes(value, "little"))
-        value = file.read(nbytes)
-    if len(value) < nbytes:
-        raise ValueError("a tag is cut short")
-    return np.frombuffer(value[:nbytes], _CODES[kind])
+Tags = Mapping[int, tuple[int, int, Any]]  # type, count and value by code
 
 
-def _layout(path: str, tags: dict[int, np.ndarray]) -> Layout | None:
-    def one(tag: int, default: int | None = None) -> int | None:
-        return int(tags[tag][0]) if tag in tags and len(tags[tag]) else default
-
-    grid = _grid(tags)
-    tiled = 322 in tags and 323 in tags and 324 in tags and 325 in tags
-    compression, predictor = one(259, PLAIN), one(317, 1)
-    bits, kind = one(258, 1), one(339, 1)
-    known = compression in (PLAIN, DEFLATE, OLD_DEFLATE, ZSTD) and bits in (8, 16, 32, 64) and kind in _KINDS
-    if grid is None or not tiled or not known or one(277, 1) != 1 or one(266, 1) != 1 or 347 in tags:
+def _tags(tiff: tifffile.TiffFile) -> Tags | None:
+    """The tags of the first page, where each comes once and is whole, and no page is a mask."""
+    page = tiff.pages[0]
+    if tiff.byteorder != "<" or tiff.is_ndpi or tiff.is_lsm or not isinstance(page, tifffile.TiffPage):
         return None
-    dtype = np.dtype(f"<{_KINDS[kind or 1]}{(bits or 8) // 8}")
-    if predictor not in (1, 2) or (predictor == 2 and dtype.kind == "f") or dtype.str in ("<f1", "<f2"):
+    for number in range(1, MOST_PAGES + 1):
+        try:
+            other = tiff.pages[number]
+        except IndexError:
+            break
+        mask = not isinstance(other, tifffile.TiffPage) or int(other.subfiletype) & MASK_PAGE
+        if mask or number == MOST_PAGES:
+            return None
+    tiff.filehandle.seek(page.offset)
+    size = tiff.tiff.tagnosize
+    (declared,) = struct.unpack(tiff.tiff.tagnoformat, tiff.filehandle.read(size))
+    tags = {tag.code: (int(tag.dtype), tag.count, tag.value) for tag in page.tags}
+    return tags if len(tags) == len(page.tags) == declared else None
+
+
+def _layout(path: str, tags: Tags) -> Layout | None:
+    known = {code: _scalar(tags, code) for code in SCALARS}
+    unknown = tags.keys() - SCALARS.keys() - set(BLOCK_TABLES) - HARMLESS
+    if unknown or any(value is None for value in known.values()):
         return None
-    block = (int(tags[323][0]), int(tags[322][0]))
-    number = -(-grid.shape[0] // block[0]) * -(-grid.shape[1] // block[1]) if min(block) > 0 else -1
-    if (
-        len(tags[324]) != number
-        or len(tags[325]) != number
-        or block[0] * block[1] * dtype.itemsize > LARGEST_BLOCK
+    number = {code: value for code, value in known.items() if value is not None}
+    name = f"{KINDS[number[339]]}{number[258] // 8}"
+    if number[258] % 8 or name not in TYPES or (number[317] == 2 and name not in DIFFERENCED):
+        return None
+    if number[317] == 2 and number[259] == PLAIN:  # which libtiff does not undo
+        return None
+    dtype, shape, block = np.dtype(f"<{name}"), (number[257], number[256]), (number[323], number[322])
+    tables = _tables(path, tags, shape, block, dtype)
+    said = _values(tags)
+    if tables is None or said is None:
+        return None
+    nodata, plain = said
+    sparse, stored = not tables[1].all(), {0, math.prod(block) * dtype.itemsize}
+    if (number[259] == PLAIN and not set(tables[1].tolist()) <= stored) or (
+        sparse and not _exact(nodata or 0.0, dtype)
     ):
-        raise ValueError("the table of blocks does not fit the image")
-    offsets, counts = (tags[tag].astype(np.int64) for tag in (324, 325))
+        return None
+    place = _grid(tags, shape)
+    differences = number[317] == 2
     return Layout(
-        path, grid, dtype, block, offsets, counts, compression or 1, predictor == 2, _nodata(tags) or 0.0
+        path, shape, place, dtype, block, *tables, number[259], differences, nodata, plain, nodata or 0.0
     )
 
 
-def _nodata(tags: dict[int, np.ndarray]) -> float | None:
-    try:
-        return float(tags[42113].tobytes().rstrip(b"\0 ").decode("ascii")) if 42113 in tags else None
-    except ValueError:
+def _values(tags: Tags) -> tuple[float | None, bool] | None:
+    """The nodata value, and whether nothing more is said of the values; None where a text is not known."""
+    nodata, metadata = _text(tags, 42113), _text(tags, 42112)
+    if nodata is None or metadata is None:
         return None
+    stated = _number(nodata) if nodata else None
+    plain = not re.search("scale|offset|unittype|nbits", metadata, re.IGNORECASE)
+    return None if nodata and stated is None else (stated, plain)
 
 
-def _grid(tags: dict[int, np.ndarray]) -> GeoBox | None:
-    """The grid, where it is north-up, tied at its corner, and named by a projected EPSG code."""
-    scale, tie, keys = tags.get(33550), tags.get(33922), tags.get(34735)
-    if scale is None or tie is None or keys is None or 34264 in tags or len(tie) != 6 or len(keys) % 4:
+def _scalar(tags: Tags, code: int) -> int | None:
+    """The value of a tag of one whole number, or what an absent one means; None where it is not known."""
+    default, values = SCALARS[code]
+    if code not in tags:
+        return default
+    kind, count, value = tags[code]
+    if count != 1 or kind not in (SHORT, LONG) or (values is not None and int(value) not in values):
         return None
-    entries = {int(key): int(value) for key, place, _, value in keys.reshape(-1, 4)[1:] if place == 0}
-    epsg = entries.get(3072, 32767)
-    if entries.get(1024) != 1 or entries.get(1025, 1) != 1 or epsg >= 32767 or tie[0] or tie[1]:
+    return int(value)
+
+
+def _text(tags: Tags, code: int) -> str | None:
+    """The text of a tag, empty where it is absent; None where it is no text."""
+    if code not in tags:
+        return ""
+    kind, _, value = tags[code]
+    return value.rstrip("\0 ") if kind == ASCII and isinstance(value, str) and value.isascii() else None
+
+
+def _number(text: str) -> float | None:
+    if text.strip().lower() == "nan":
+        return math.nan
+    return float(text) if NUMBER.fullmatch(text) else None
+
+
+def _exact(value: float, dtype: np.dtype) -> bool:
+    """Whether a type holds a value as it is: GDAL rounds and clamps others, each version in its way."""
+    if dtype.kind == "f":
+        with np.errstate(over="ignore"):
+            return math.isnan(value) or float(dtype.type(value)) == value
+    limits = np.iinfo(dtype)
+    return math.isfinite(value) and value == int(value) and limits.min <= value <= limits.max
+
+
+def _tables(
+    path: str, tags: Tags, shape: tuple[int, int], block: tuple[int, int], dtype: np.dtype
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Offsets and byte counts of the blocks, where all lie within the file."""
+    size = block[0] * block[1] * dtype.itemsize
+    if (
+        min(*shape, *block) <= 0
+        or block[0] % TILE_MULTIPLE
+        or block[1] % TILE_MULTIPLE
+        or size > LARGEST_BLOCK
+    ):
         return None
-    shape = (int(tags[257][0]), int(tags[256][0]))
-    return GeoBox(
-        shape, Affine(float(scale[0]), 0, float(tie[3]), 0, -float(scale[1]), float(tie[4])), f"EPSG:{epsg}"
-    )
+    number = -(-shape[0] // block[0]) * -(-shape[1] // block[1])
+    found = []
+    for code in BLOCK_TABLES:
+        kind, count, value = tags.get(code, (0, 0, ()))
+        if kind not in (SHORT, LONG, LONG8) or count != number:
+            return None
+        found.append(np.asarray(value, np.uint64).reshape(-1))
+    offsets, counts = found
+    end = Path(path).stat().st_size
+    absent = (offsets == 0) & (counts == 0)
+    whole = (offsets >= 8) & (offsets < end) & (counts > 0) & (counts < 2 * size + ROOM)
+    whole &= counts <= end - np.minimum(offsets, end)
+    if not (absent | whole).all():
+        return None
+    return offsets.astype(np.int64), counts.astype(np.int64)
+
+
+def _grid(tags: Tags, shape: tuple[int, int]) -> GeoBox | None:
+    """The grid, where it is north-up, tied at its corner, and named by a projected EPSG code in metres."""
+    scale, tie = (_doubles(tags, code, count) for code, count in ((33550, 3), (33922, 6)))
+    epsg = _epsg(tags)
+    if scale is None or tie is None or epsg is None or 34264 in tags or tie[0] or tie[1]:
+        return None
+    if not (scale[0] > 0 and scale[1] > 0):
+        return None
+    return GeoBox(shape, Affine(scale[0], 0, tie[3], 0, -scale[1], tie[4]), f"EPSG:{epsg}")
+
+
+def _doubles(tags: Tags, code: int, count: int) -> tuple[float, ...] | None:
+    kind, found, value = tags.get(code, (0, 0, ()))
+    if kind != DOUBLE or found != count or not all(math.isfinite(number) for number in value):
+        return None
+    return tuple(value)
+
+
+def _epsg(tags: Tags) -> int | None:
+    """EPSG code of a projected system that the geographic keys name, and nothing beside it."""
+    kind, count, value = tags.get(34735, (0, 0, ()))
+    keys = np.asarray(value, np.int64).reshape(-1)
+    if kind != SHORT or count < 4 or count % 4 or keys[0] != 1 or keys[1] != 1 or keys[3] != count // 4 - 1:
+        return None
+    named = {int(key): (int(place), int(number)) for key, place, _, number in keys.reshape(-1, 4)[1:]}
+    texts = {key for key, (place, _) in named.items() if place == 34737}
+    numbers = {key: number for key, (place, number) in named.items() if place == 0}
+    expected = {1024: 1, 1025: 1, 2054: DEGREE, 3076: METRE}
+    if len(texts) + len(numbers) != count // 4 - 1 or not texts <= {1026, 2049, 3073}:
+        return None
+    if "ESRI" in str(tags.get(34737, (0, 0, ""))[2]) or 1024 not in numbers or 3072 not in numbers:
+        return None
+    if any(numbers[key] != expected.get(key) for key in numbers if key != 3072):
+        return None
+    return _projected(numbers[3072])
+
+
+@cache
+def _projected(code: int) -> int | None:
+    crs = CRS.from_epsg(code)
+    return code if crs.is_projected and not crs.is_compound and len(crs.axis_info) == 2 else None
 
 
 def read_blocks(
@@ -170,7 +296,7 @@ def read_blocks(
         Where a block cannot be read whole or decoded.
     """
     height, width = layout.block
-    across = -(-layout.grid.shape[1] // width)
+    across = -(-layout.shape[1] // width)
     if out is None:
         out = np.zeros((rows.stop - rows.start, columns.stop - columns.start), layout.dtype)
     handle = os.open(layout.path, os.O_RDONLY)

@@ -17,6 +17,7 @@ from rasterio.windows import Window
 
 from features.errors import ModelError
 from features.files import atomic_path, write_json
+from features.imagery.blocks import Block
 from models.clouds.composites import Picture, pictures
 
 SCALE = 1e-4  # stored integers times this are reflectance or NDVI
@@ -54,7 +55,7 @@ class ProductWriter:
     clear_share: np.ndarray
     found: dict[str, Picture] = field(default_factory=dict)
 
-    def add(self, rows: slice, columns: slice, filled: xr.Dataset) -> None:
+    def add(self, place: Block, filled: xr.Dataset) -> None:
         """Write one block, its margin already cut off.
 
         Raises
@@ -63,12 +64,9 @@ class ProductWriter:
             Where the block's size differs from its place.
         """
         height, width = filled["reflectance"].shape[2:]
-        place = (rows.stop - rows.start, columns.stop - columns.start)
-        if (height, width) != place:
-            raise ModelError(
-                f"A block of {height} x {width} pixels does not fit its place of {place[0]} x {place[1]}."
-            )
-        window = Window(columns.start, rows.start, width, height)
+        if (height, width) != place.shape:
+            raise ModelError(f"A block of {height} x {width} pixels does not fit its place of {place.shape}.")
+        window = Window.from_slices(*place.slices)
         for picture in pictures(filled, self.clear_share):
             self.found[picture.name] = picture
             for kind, raw in encode(picture).items():

@@ -12,8 +12,7 @@ from features.declarations.reader import read_declarations
 from features.declarations.schemes import read_schemes
 from features.files import fingerprint
 from features.imagery.offset_check import check_offsets
-from features.imagery.pixels import assets_by_band
-from features.schema import OPTICAL_BANDS
+from features.schema import OPTICAL_BANDS, acquisition_rows, assets_by_band
 from models.clouds.removal.options import LEARNED, CloudRemovalOptions
 from pipelines.config import RunConfig
 from pipelines.inputs.clear_context import check_rasters, clear_context, frame_times
@@ -105,7 +104,7 @@ def _of_simulation(config: RunConfig, workspace: Workspace) -> str:
 
 def load_of(config: RunConfig, acquisitions: pl.DataFrame, parcels: int, hectares: float) -> Load:
     """Return how much work a table of acquisitions means."""
-    rows = acquisitions.to_dicts()
+    rows = acquisition_rows(acquisitions)
     days = (config.season.end - config.season.start).days
     return Load(
         parcels=parcels,

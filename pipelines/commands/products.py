@@ -8,7 +8,9 @@ from odc.geo.geobox import GeoBox
 
 from features.context.blocks import BlockContext
 from features.errors import ModelError, StageError
-from features.imagery.pixels import crop, read_stack
+from features.imagery.blocks import Block, cut
+from features.imagery.grids import crop
+from features.imagery.stacks import read_stack
 from features.workers import Progress
 from models.clouds.products import ProductWriter, write_catalog
 from models.clouds.stored import Stored
@@ -60,45 +62,25 @@ def _write_tile(
     progress: Progress,
 ) -> list[dict]:
     grid = finest_grid(rows.filter(pl.col("sensor") == "s2"))
-    places = [
-        (slice(*row), slice(*column)) for row in _cuts(grid.shape[0]) for column in _cuts(grid.shape[1])
-    ]
+    places = list(cut(grid.shape, BLOCK_PX))
     bands, polarisations = bands_of(rows), polarisations_of(rows)
     shares = _clear_shares(config, rows, grid, places)
     writer = ProductWriter(folder, tile, grid, shares)
     for done, place in enumerate(places, start=1):
-        wide, inner = _with_margin(place, (grid.shape[0], grid.shape[1]), remover.margin_px)
-        block = crop(grid, *wide)
+        wide = place.widened(remover.margin_px, grid.shape)
+        inner, block = place.within(wide), crop(grid, wide)
         stack = read_stack(rows, block, bands, config.extract.mask, polarisations)
-        filled = remover.fill(context.laid_on(stack, block)).isel(y=inner[0], x=inner[1])
-        writer.add(*place, filled)
+        filled = remover.fill(context.laid_on(stack, block)).isel(y=inner.rows, x=inner.columns)
+        writer.add(place, filled)
         progress(done, len(places))
     return writer.close()
 
 
-def _clear_shares(
-    config: RunConfig, rows: pl.DataFrame, grid: GeoBox, places: list[tuple[slice, slice]]
-) -> np.ndarray:
+def _clear_shares(config: RunConfig, rows: pl.DataFrame, grid: GeoBox, places: list[Block]) -> np.ndarray:
     """Return each frame's clear share over the tile, read block by block."""
     optical, total = rows.filter(pl.col("sensor") == "s2"), grid.shape[0] * grid.shape[1]
     counts = [
-        read_stack(optical, crop(grid, *place), (), config.extract.mask)["clear"].sum(("y", "x")).to_numpy()
+        read_stack(optical, crop(grid, place), (), config.extract.mask)["clear"].sum(("y", "x")).to_numpy()
         for place in places
     ]
     return np.asarray(np.sum(counts, axis=0) / total)
-
-
-def _cuts(size: int) -> list[tuple[int, int]]:
-    return [(start, min(start + BLOCK_PX, size)) for start in range(0, size, BLOCK_PX)]
-
-
-def _with_margin(
-    place: tuple[slice, slice], shape: tuple[int, int], margin: int
-) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Widen a block by the pixels that influence its filling; return it and where the block lies in it."""
-    wide = [
-        slice(max(p.start - margin, 0), min(p.stop + margin, size))
-        for p, size in zip(place, shape, strict=True)
-    ]
-    inner = [slice(p.start - w.start, p.stop - w.start) for p, w in zip(place, wide, strict=True)]
-    return (wide[0], wide[1]), (inner[0], inner[1])

@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
 import geopandas as gpd
@@ -15,8 +14,10 @@ from odc.geo.geobox import GeoBox
 from features.accounting import Tally
 from features.context.blocks import BlockContext, pixels_in
 from features.errors import ImageryError, ModelError
-from features.imagery.pixels import assets_by_band, crop, grid_of, read_stack
-from features.schema import OPTICAL_BANDS
+from features.imagery.blocks import cut
+from features.imagery.grids import crop, grid_of
+from features.imagery.stacks import read_stack
+from features.schema import OPTICAL_BANDS, acquisition_rows, assets_by_band
 from features.workers import Progress
 from models.clouds.methods import build
 from models.clouds.pictures import before_after, half_clear_frames, write_png
@@ -101,22 +102,19 @@ def fitting_blocks(
         grid = finest_grid(rows)
         shapes = declarations.geometry[~declarations.geometry.is_empty].to_crs(grid.crs)
         tree = shapely.STRtree(shapes.to_numpy())
-        found += [(str(tile[0]), block) for block in cut(grid) if len(tree.query(block.extent.geom))]
+        found += [(str(tile[0]), block) for block in blocks_of(grid) if len(tree.query(block.extent.geom))]
     chosen = np.random.default_rng(seed).permutation(len(found))[:MOST_BLOCKS]
     return [found[index] for index in sorted(chosen)]
 
 
-def cut(grid: GeoBox, side: int = BLOCK_PX) -> Iterator[GeoBox]:
-    """Cut a grid into even blocks of at most `side` pixels."""
-    rows, columns = (np.linspace(0, size, -(-size // side) + 1).astype(int).tolist() for size in grid.shape)
-    for top, bottom in pairwise(rows):
-        for left, right in pairwise(columns):
-            yield crop(grid, slice(top, bottom), slice(left, right))
+def blocks_of(grid: GeoBox) -> Iterator[GeoBox]:
+    """Cut a grid into even blocks of at most `BLOCK_PX` pixels."""
+    return (crop(grid, block) for block in cut(grid.shape, BLOCK_PX, even=True))
 
 
 def finest_grid(rows: pl.DataFrame) -> GeoBox:
     """Return the finest grid of the first readable acquisition's optical bands."""
-    for row in rows.to_dicts():
+    for row in acquisition_rows(rows):
         assets = assets_by_band(row)
         try:
             grids = [grid_of(assets[band]["href"]) for band in OPTICAL_BANDS if band in assets]

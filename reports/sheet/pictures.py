@@ -19,7 +19,11 @@ from affine import Affine
 from rasterio.windows import Window
 
 from features.errors import CropcheckError
-from features.imagery.pixels import MaskOptions, assets_by_band, clear_mask, grid_of, open_raster, to_physical
+from features.imagery.grids import grid_of, pixel_metres
+from features.imagery.masks import MaskOptions, clear_mask
+from features.imagery.opening import open_raster
+from features.imagery.physical import encoding_of
+from features.schema import acquisition_rows, assets_by_band
 from features.workers import Progress
 from reports.run import RunTables
 
@@ -96,8 +100,8 @@ def read_pictures(
 
 def _items(run: RunTables) -> list[dict[str, Any]]:
     """Return the optical acquisitions that have the bands of a picture, with assets by band and `grid`."""
-    rows = run.acquisitions.filter(pl.col("sensor") == "s2").sort("datetime", "item_id").iter_rows(named=True)
-    items = [{**row, "assets": assets_by_band(row)} for row in rows]
+    rows = acquisition_rows(run.acquisitions.filter(pl.col("sensor") == "s2").sort("datetime", "item_id"))
+    items: list[dict[str, Any]] = [{**row, "assets": assets_by_band(row)} for row in rows]
     coloured = [item for item in items if {"B02", "B03", "B04"} <= item["assets"].keys() and _infrared(item)]
     found, faults = [], []
     for item in coloured:
@@ -169,7 +173,7 @@ def _clear_shares(items: list[dict[str, Any]], views: list[_View]) -> dict[tuple
         for view, block in zip(members, blocks, strict=True):
             if block is not None:
                 inside = _mask(view, block.shape)
-                clear = clear_mask(block, MaskOptions(), 10.0)
+                clear = clear_mask(block, MaskOptions(), pixel_metres(items[number]["grid"]))
                 found[(view.parcel_id, number)] = float(clear[inside].mean()) if inside.any() else 0.0
     return found
 
@@ -253,7 +257,9 @@ def _read_item(
         if any(block is None for block in raw.values()):
             continue
         light = {
-            band: to_physical(block, item["assets"][band]) for band, block in raw.items() if block is not None
+            band: encoding_of(item["assets"][band]).physical(block)
+            for band, block in raw.items()
+            if block is not None
         }
         height, width = light["B04"].shape
         found[view.parcel_id].append(

@@ -13,16 +13,11 @@ from rasterio.features import rasterize
 from scipy.ndimage import binary_dilation, gaussian_filter, label, zoom
 
 from features.catalog.reader import ImageryOptions, read_acquisitions
-from features.imagery.pixels import (
-    MaskOptions,
-    assets_by_band,
-    disc,
-    grid_of,
-    physical_on_grid,
-    read_on_grid,
-    read_stack,
-)
-from features.schema import OPTICAL_BANDS
+from features.imagery.grids import grid_of
+from features.imagery.masks import MaskOptions, disc
+from features.imagery.stacks import read_stack
+from features.imagery.windows import physical_on_grid, read_on_grid
+from features.schema import OPTICAL_BANDS, assets_by_band
 from features.simulate.options import SimulationOptions
 from features.simulate.region.region import simulate_region
 

@@ -37,7 +37,10 @@ from features.extraction.observations import read_observations
 from features.extraction.options import ExtractOptions
 from features.extraction.partitions import extract_partitioned, write_partitions
 from features.extraction.units import Unit, forget_tiles, run_unit, tile_coverage
-from features.imagery.pixels import MaskOptions, grid_of, layout_of, read_window
+from features.imagery.grids import grid_of
+from features.imagery.header import layout_of
+from features.imagery.masks import MaskOptions
+from features.imagery.windows import read_window
 from features.schema import ACQUISITIONS, OPTICAL_BANDS
 from features.zonal.coverage import coverage_of
 from features.zonal.engine import summarise_bands
@@ -194,7 +197,7 @@ def _decode(unit: Unit) -> None:
     def one(item: dict[str, Any]) -> None:
         layout = layout_of(item["href"])
         assert layout is not None
-        coverage = tile_coverage(unit.parcels, layout.grid, unit.cache)
+        coverage = tile_coverage(unit.parcels, grid_of(item["href"]), unit.cache)
         read_window(item["href"], touched=coverage.touched(layout.block))
 
     with ThreadPoolExecutor(unit.options.threads) as pool:

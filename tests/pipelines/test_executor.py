@@ -11,7 +11,7 @@ from features.errors import ConfigError, StageError
 from features.extraction.extract import extract
 from features.extraction.observations import read_observations
 from features.extraction.options import ExtractOptions
-from features.imagery.pixels import read_stack
+from features.imagery.stacks import read_stack
 from features.workers import one_by_one
 from models.clouds.methods import build
 from models.clouds.stored import Stored

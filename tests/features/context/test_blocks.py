@@ -13,7 +13,7 @@ from odc.geo.geobox import GeoBox
 from features.context.blocks import BlockContext, Channel, pixels_in, read_days
 from features.context.maps import read_map
 from features.errors import ConfigError
-from features.imagery.pixels import read_on_grid
+from features.imagery.windows import read_on_grid
 from models.clouds.removal.cube import cube_of
 from tests.small_imagery import LEFT, TOP, field, write_tif
 

@@ -10,7 +10,7 @@ from features.errors import ImageryError
 from features.extraction.extract import extract, read_set_aside
 from features.extraction.observations import read_observations
 from features.extraction.options import ExtractOptions
-from features.imagery.pixels import MaskOptions
+from features.imagery.masks import MaskOptions
 from features.schema import OBSERVATIONS, PARCELS, STATISTICS
 from tests.small_imagery import SIDE, all_clear, field, optical, parcels, radar, scene, table, write_tif
 

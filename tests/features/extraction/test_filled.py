@@ -8,7 +8,7 @@ import xarray as xr
 from features.extraction.extract import extract
 from features.extraction.observations import read_observations
 from features.extraction.options import ExtractOptions
-from features.imagery.pixels import MaskOptions
+from features.imagery.masks import MaskOptions
 from features.indices.uncertainty import fill_moments, propagate
 from features.schema import STATISTICS
 from tests.small_imagery import field, optical, parcels, scene, table

@@ -15,7 +15,7 @@ from features.errors import ImageryError
 from features.extraction.extract import extract
 from features.extraction.observations import read_observations
 from features.extraction.options import ExtractOptions
-from features.imagery.pixels import grid_of
+from features.imagery.grids import grid_of
 from tests.small_imagery import all_clear, field, optical, parcels, scene, table
 
 HOST = "127.0.0.1:5179"

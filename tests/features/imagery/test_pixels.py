@@ -6,20 +6,14 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from features.errors import ImageryError
-from features.imagery.pixels import (
-    MaskOptions,
-    clear_mask,
-    crop,
-    grid_of,
-    nearest_on_grid,
-    physical_on_grid,
-    placed,
-    read_stack,
-    read_window,
-    source_of,
-    to_physical,
-)
+from features.imagery.blocks import Block
+from features.imagery.grids import crop, grid_of, placed
+from features.imagery.masks import MaskOptions, clear_mask
+from features.imagery.opening import source_of
+from features.imagery.physical import Encoding
+from features.imagery.stacks import read_stack
 from features.imagery.tiff import read_blocks, read_layout
+from features.imagery.windows import nearest_on_grid, physical_on_grid, read_window
 from tests.small_imagery import LEFT, SIDE, TOP, all_clear, asset, optical, radar, scene, table, write_tif
 
 RNG = np.random.default_rng(3)
@@ -103,11 +97,10 @@ def test_a_vrt_in_a_tif_is_refused_and_a_file_without_crs_too(tmp_path: Path) ->
 
 
 def test_physical_values_are_scaled_and_unknown_ones_missing() -> None:
-    item = {"scale": 1e-4, "offset": -0.1, "nodata": 0.0, "unit": "reflectance"}
-    found = to_physical(np.uint16([[0, 1000, 6000]]), item)[0]
+    found = Encoding(1e-4, -0.1, "reflectance", (0.0,)).physical(np.uint16([[0, 1000, 6000]]))[0]
     assert found == pytest.approx([np.nan, 0, 0.5], abs=1e-7, nan_ok=True)
     wild = np.float32([np.inf, -np.inf, 1e20, np.nan, 0.01])
-    found = to_physical(wild, {"scale": 1.0, "offset": 0.0, "nodata": None, "unit": "linear"})
+    found = Encoding(1.0, 0.0, "linear").physical(wild)
     assert np.isnan(found[:4]).all()
     assert found[4] == pytest.approx(-20)
 
@@ -115,10 +108,10 @@ def test_physical_values_are_scaled_and_unknown_ones_missing() -> None:
 def test_clear_mask_grows_clouds_and_refuses_unknown_classes() -> None:
     classes = np.full((7, 7), 4.0)
     classes[3, 3], classes[0, 0], classes[6, 6], classes[0, 6] = 9, 1e20, np.nan, 6
-    clear = clear_mask(classes, MaskOptions(dilation_m=20), 20)
+    clear = clear_mask(classes, MaskOptions(dilation_m=20), (20, 20))
     hidden = {(3, 3), (2, 3), (4, 3), (3, 2), (3, 4), (0, 0), (6, 6)}
     assert {tuple(at) for at in np.argwhere(~clear)} == hidden
-    assert clear_mask(classes, MaskOptions(masked_classes=(), dilation_m=0), 20).sum() == 47
+    assert clear_mask(classes, MaskOptions(masked_classes=(), dilation_m=0), (20, 20)).sum() == 47
 
 
 def test_nested_grids_are_placed_and_others_refused() -> None:
@@ -153,7 +146,7 @@ def test_stack_holds_bands_masks_and_backscatter_on_one_grid(tmp_path: Path) -> 
     )
     full = grid_of(rows["assets"][0][1]["href"])
     assert full.shape == (SIDE, SIDE)
-    grid = crop(full, slice(4, 24), slice(2, 32))
+    grid = crop(full, Block(slice(4, 24), slice(2, 32)))
     stack = read_stack(rows, grid, ["B04", "B05"], MaskOptions(dilation_m=0), ["vv"])
     assert stack["reflectance"].dims == ("time", "band", "y", "x")
     assert stack["reflectance"].sel(band="B04")[0].values == pytest.approx(

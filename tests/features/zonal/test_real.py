@@ -8,7 +8,8 @@ import shapely
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
-from features.imagery.pixels import MaskOptions, clear_mask, read_window
+from features.imagery.masks import MaskOptions, clear_mask
+from features.imagery.windows import read_window
 from features.zonal.coverage import coverage_of
 from features.zonal.engine import zonal
 

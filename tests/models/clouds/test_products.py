@@ -11,6 +11,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from features.errors import ModelError
+from features.imagery.blocks import Block
 from models.clouds.composites import pictures
 from models.clouds.products import ProductWriter, write_catalog
 
@@ -38,7 +39,7 @@ def filled() -> xr.Dataset:
 def write(folder: Path, filled: xr.Dataset) -> Path:
     writer = ProductWriter(folder, "31UDS", GRID, np.array([0.9, 0.0, 0.5]))
     for columns in (slice(0, 32), slice(32, 60)):
-        writer.add(slice(0, 40), columns, filled.isel(x=columns))
+        writer.add(Block(slice(0, 40), columns), filled.isel(x=columns))
     return write_catalog(folder, writer.close(), "test")
 
 
@@ -90,4 +91,4 @@ def test_composites_and_ndvi_are_what_paper_and_pencil_give(filled: xr.Dataset) 
 def test_a_block_that_does_not_fit_its_place_is_an_error(tmp_path: Path, filled: xr.Dataset) -> None:
     writer = ProductWriter(tmp_path, "31UDS", GRID, np.array([0.9, 0.0, 0.5]))
     with pytest.raises(ModelError, match="does not fit its place"):
-        writer.add(slice(0, 40), slice(0, 32), filled)
+        writer.add(Block(slice(0, 40), slice(0, 32)), filled)

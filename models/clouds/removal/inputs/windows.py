@@ -2,13 +2,13 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from features.errors import ModelError
+from features.imagery.blocks import cut
 from models.clouds.removal.cube import Cube, cube_of, trusted
 from models.clouds.removal.hiding import hide
 from models.clouds.removal.inputs.channels import Frames, InputChannels
@@ -221,16 +221,8 @@ def _samples(
 def _cut(cube: Cube, options: CloudRemovalOptions) -> Iterator[Cube]:
     _, _, height, width = cube.shape
     side = options.window_px * options.reduction
-    for rows in _cuts(height, side):
-        for columns in _cuts(width, side):
-            window = cube.window(rows, columns)
-            yield window.padded(side - window.shape[2], side - window.shape[3])
-
-
-def _cuts(length: int, side: int) -> list[slice]:
-    """Return even parts of at most `side` pixels, which never overlap."""
-    edges = np.linspace(0, length, -(-length // side) + 1).astype(int).tolist()
-    return [slice(start, stop) for start, stop in pairwise(edges)]
+    for block in cut((height, width), side, even=True):
+        yield cube.window(*block.slices).padded(side - block.shape[0], side - block.shape[1])
 
 
 def _season(cubes: list[Cube], options: CloudRemovalOptions, validate: bool) -> list[Cube]:

@@ -1,0 +1,132 @@
+"""Stored numbers to physical values: what the item says of them, and what the file says where it is silent.
+
+A number is not used where the item or the file calls it nodata (where they name two values, neither is),
+where it is not finite, at least 1e20 in size, or hidden by the file's own mask. Besides, where writers burn
+masks in: 0 of reflectance where the item names no nodata, and exactly 0 dB or a coherence of exactly 0, which
+no measurement gives. Scale and offset are the item's; where it is silent, the file's; where both are, those
+of `features.catalog.radiometry`, and of floating-point reflectance 1 and 0.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from features.imagery.header import Header, header_of
+from features.indices.formulas import to_db
+from features.schema import Asset
+
+# Fill values that several writers use for float rasters; no reflectance, backscatter or coherence comes near.
+HUGE = 1e20
+NEVER_ZERO = ("db", "coherence")
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How stored numbers are to be read: physical = raw * scale + offset.
+
+    Attributes
+    ----------
+    nodata
+        Stored values that are no measurement.
+    unit
+        reflectance, class, linear, db or coherence.
+    notes
+        Codes of what item and file say differently: `nodata_differs`, `scaling_differs`.
+    """
+
+    scale: float
+    offset: float
+    unit: str
+    nodata: tuple[float, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def unknown(self, raw: np.ndarray) -> np.ndarray:
+        """Which stored numbers are no measurement; bool, of the shape of `raw`."""
+        with np.errstate(invalid="ignore"):
+            unknown = ~(np.abs(raw) < HUGE)
+        for value in self.nodata:
+            unknown |= raw == np.float32(value)
+        return np.asarray(unknown)
+
+    def physical(self, raw: np.ndarray, reuse: bool = False) -> np.ndarray:
+        """Physical values of stored ones, float32, NaN where they are no measurement.
+
+        Reflectance and coherence are numbers; backscatter comes out in decibels, also where it is stored
+        linear.
+
+        Parameters
+        ----------
+        reuse
+            Write them into `raw`, where that is float32.
+        """
+        value = np.asarray(raw, np.float32) if reuse else raw.astype(np.float32)
+        unknown = self.unknown(value)
+        value *= np.float32(self.scale)
+        value += np.float32(self.offset)
+        value[unknown] = np.nan
+        return to_db(value) if self.unit == "linear" else value
+
+    def with_one_nodata(self, raw: np.ndarray) -> tuple[np.ndarray, float | None]:
+        """Stored numbers with at most one value that is no measurement, and that value."""
+        if len(self.nodata) < 2:
+            return raw, self.nodata[0] if self.nodata else None
+        return np.where(self.unknown(raw), np.float32(np.nan), raw.astype(np.float32)), None
+
+
+def encoding_of(asset: Asset) -> Encoding:
+    """Settle how an asset's numbers are read; its header is opened.
+
+    Raises
+    ------
+    ImageryError
+        As `features.imagery.header.header_of`.
+    """
+    return settle(asset, header_of(asset["href"]))
+
+
+def settle(asset: Asset, header: Header) -> Encoding:
+    """As `encoding_of`, of a header at hand."""
+    silent = set(asset.get("assumed") or ())
+    stated = None if "nodata" in silent else asset["nodata"]
+    named = (asset["nodata"], header.nodata)
+    zero = asset["unit"] in NEVER_ZERO
+    scale, offset, differs = _scaling(asset, header, silent)
+    values = [value for value in (*named, 0.0 if zero and offset == 0 else None) if value is not None]
+    notes = ["scaling_differs"] if differs else []
+    if stated is not None and header.nodata is not None and not _same(stated, header.nodata):
+        notes.append("nodata_differs")
+    kept = tuple(dict.fromkeys(value for value in values if _possible(value, header.dtype)))
+    return Encoding(scale, offset, asset["unit"], kept, tuple(notes))
+
+
+def _scaling(asset: Asset, header: Header, silent: set[str]) -> tuple[float, float, bool]:
+    """Scale and offset, and whether the file contradicts what the item states of them."""
+    scale, offset = asset["scale"], asset["offset"]
+    if asset["unit"] == "class":
+        return scale, offset, False
+    if header.scale is None or header.offset is None:
+        float_reflectance = header.dtype.kind == "f" and asset["unit"] == "reflectance"
+        if "scale" in silent and float_reflectance:
+            return 1.0, 0.0 if "offset" in silent else offset, False
+        return scale, offset, False
+    differs = ("scale" not in silent and not _same(scale, header.scale)) or (
+        "offset" not in silent and not _same(offset, header.offset)
+    )
+    return (
+        header.scale if "scale" in silent else scale,
+        header.offset if "offset" in silent else offset,
+        differs,
+    )
+
+
+def _same(one: float, other: float) -> bool:
+    return (math.isnan(one) and math.isnan(other)) or math.isclose(one, other, rel_tol=1e-5, abs_tol=1e-9)
+
+
+def _possible(value: float, dtype: np.dtype) -> bool:
+    """Whether a pixel of a type can hold a value at all."""
+    if dtype.kind == "f":
+        return math.isfinite(value)  # others are never used
+    limits = np.iinfo(dtype)
+    return value == math.floor(value) and limits.min <= value <= limits.max if math.isfinite(value) else False
