@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -17,7 +18,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     A process killed while writing leaves at most a `.partial` file, never a half-written `path`.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    partial = partial_of(path)
     try:
         yield partial
         with partial.open("rb") as handle:
@@ -25,6 +26,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def partial_of(path: Path) -> Path:
+    """Return a new hidden name beside `path`, of the same suffix, that no other thread or host is given.
+
+    Examples
+    --------
+    >>> partial_of(Path("parts/a.parquet")).suffix, partial_of(Path("a")) == partial_of(Path("a"))
+    ('.parquet', False)
+    """
+    return path.with_name(f".{path.stem}.{os.getpid()}-{secrets.token_hex(4)}.partial{path.suffix}")
 
 
 def write_text(path: Path, text: str) -> Path:

@@ -17,6 +17,7 @@ log = logging.getLogger(__name__)
 
 GroupBy = Literal["holding_and_block", "holding", "block", "region", "season"]
 SAMPLE = 3_000  # parcels in the variogram: 4.5 million pairs
+LEAST_SPACINGS = 0.25  # of the distance between neighbours: no smaller blocks
 LARGEST_SHARE = 1.5  # of a fold's fair share: a single group above it makes the blocks smaller
 
 
@@ -65,8 +66,10 @@ def plan_folds(
         DECLARATION_COLUMNS; only `crop_class`, `geometry` and what `by` names are read.
     by
         `holding_and_block`: parcels linked by a holding or a block, directly or through others, stay
-        together; where that would tie a large part of the region together, blocks are halved until it does
-        not. Without holdings it is `block`. `region` and `season` deal out whole regions or seasons.
+        together. A holding that alone is larger than a group may be (LARGEST_SHARE) is a group of its own;
+        where others would be tied to one large group, blocks are halved until they are not. The plan's note
+        says what was done. Without holdings it is `block`. `region` and `season` deal out whole regions or
+        seasons.
     block_metres
         Side of a block; from the data where None (`block_side`).
 
@@ -126,7 +129,7 @@ def block_side(points: np.ndarray, classes: np.ndarray, n_folds: int, rng: np.ra
     if len(points) < 3:
         return 1.0
     sample = rng.permutation(len(points))[:SAMPLE]
-    nearest = float(np.median(cKDTree(points).query(points, k=2)[0][:, 1]))
+    nearest = _spacing(points)
     spans = np.maximum(np.ptp(points, axis=0), 1.0)
     most = max(float(np.sqrt(spans.prod() / (8 * n_folds))), 1.0)
     found = _variogram_range(points[sample], classes[sample], max(nearest, 1.0), most)
@@ -181,16 +184,64 @@ def _groups(
 
 def _joined(
     holding: np.ndarray, points: np.ndarray, side: float, n_folds: int
-) -> tuple[np.ndarray, str, float, str]:
+) -> tuple[np.ndarray, str, float | None, str]:
+    """Join parcels by holding and block.
+
+    A holding that alone is larger than a group may be is a group of its own: halving the blocks would not
+    make it smaller. What then is still too large is made smaller by halving the blocks, down to a quarter of
+    the distance between neighbours, below which a block holds one parcel and separates nothing.
+    """
     asked, limit = side, LARGEST_SHARE * len(holding) / n_folds
-    group = components(holding, blocks(points, side))
-    while np.bincount(group).max() > limit and side > 1:
+    sizes = np.bincount(holding)
+    own = sizes[holding] > limit
+    least = max(LEAST_SPACINGS * _spacing(points), 1.0)
+    group = _apart(holding, points, side, own)
+    while _largest(group, ~own) > limit and side / 2 >= least:
         side /= 2
-        group = components(holding, blocks(points, side))
-    if side == asked:
-        return group, "holding_and_block", side, ""
-    note = f"blocks of {asked:.0f} m would tie most holdings together; blocks of {side:.0f} m do not"
-    return group, "holding_and_block", side, note
+        group = _apart(holding, points, side, own)
+    notes = [_alone_note(sizes[sizes > limit], len(holding), own, blocks(points, side))] if own.any() else []
+    if _largest(group, ~own) > limit:
+        notes.append(
+            f"blocks of {asked:.0f} m would tie most holdings together, and so would blocks of {side:.0f} m, "
+            "in which neighbours are already apart; folds go by holding alone"
+        )
+        return holding, "holding", None, "; ".join(notes)
+    if side != asked:
+        notes.append(
+            f"blocks of {asked:.0f} m would tie most holdings together; blocks of {side:.0f} m do not"
+        )
+    return group, "holding_and_block", side, "; ".join(notes)
+
+
+def _apart(holding: np.ndarray, points: np.ndarray, side: float, own: np.ndarray) -> np.ndarray:
+    """Components by holding and block, in which parcels that stand on their `own` go by holding alone."""
+    square = blocks(points, side)
+    square[own] = square.max() + 1 + holding[own]
+    return components(holding, square)
+
+
+def _largest(group: np.ndarray, counted: np.ndarray) -> int:
+    """Parcels of the largest group among those counted."""
+    return int(np.bincount(group[counted]).max()) if counted.any() else 0
+
+
+def _alone_note(sizes: np.ndarray, parcels: int, own: np.ndarray, square: np.ndarray) -> str:
+    shared = int((~own & np.isin(square, square[own])).sum())
+    listed = ", ".join(f"{size / parcels:.0%}" for size in sizes)
+    alone = (
+        f"a holding with {listed} of the parcels is a group of its own"
+        if len(sizes) == 1
+        else f"{len(sizes)} holdings with {listed} of the parcels are groups of their own"
+    )
+    return (
+        f"{alone}, not joined by blocks; {shared} parcels of others share a block with it "
+        "and may be in another fold"
+    )
+
+
+def _spacing(points: np.ndarray) -> float:
+    """Median distance of a parcel to its nearest neighbour, metres."""
+    return float(np.median(cKDTree(points).query(points, k=2)[0][:, 1])) if len(points) > 1 else 1.0
 
 
 def _codes(column: pd.Series, name: str) -> np.ndarray:

@@ -17,6 +17,7 @@ class Workspace:
         self.region = folder / "region"
         self.truth = self.region / "truth" / "truth.parquet"
         self.declarations = folder / "declarations.parquet"
+        self.holdings = folder / "holdings.json"  # check value of the key of their pseudonyms
         self.acquisitions = folder / "acquisitions.parquet"
         self.parcels = folder / "parcels.parquet"
         self.cloud_model = folder / "clear"

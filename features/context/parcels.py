@@ -17,6 +17,8 @@ from features.schema import check_columns
 WEATHER_COLUMNS = ("date", "t_min_c", "t_max_c", "precipitation_mm")
 # Outside these no daily minimum or maximum was ever measured in farmland: kelvin, or a fill value.
 COLDEST_C, HOTTEST_C = -70.0, 60.0
+# Rounding may leave a little less than no rain; the wettest day known had 1,825 mm (La Reunion 1966, WMO).
+LEAST_RAIN_MM, MOST_RAIN_MM = -0.05, 1_825.0
 
 
 def read_weather(path: Path) -> pl.DataFrame:
@@ -30,8 +32,8 @@ def read_weather(path: Path) -> pl.DataFrame:
     Raises
     ------
     ConfigError
-        Where the file is missing or no such table, a date repeats, or a temperature cannot be in degrees
-        Celsius.
+        Where the file is missing or no such table, a date repeats, or days hold what no weather is: kelvin, a
+        fill value such as -99, a minimum above the maximum. The message counts the days of each kind.
     """
     try:
         raw = pl.read_csv(path, infer_schema=False)
@@ -55,14 +57,29 @@ def _checked(table: pl.DataFrame, path: Path) -> pl.DataFrame:
         raise ConfigError(
             f"{path} has {len(repeated)} rows of repeated or missing date, first {repeated[0]}."
         )
-    for column in ("t_min_c", "t_max_c"):
-        odd = table.filter((pl.col(column) < COLDEST_C) | (pl.col(column) > HOTTEST_C))
-        if odd.height:
-            first = odd.row(0, named=True)
-            raise ConfigError(
-                f"{path} has {column} = {first[column]} on {first['date']}; give Celsius, leave gaps empty."
-            )
+    middle = table.select(pl.col("t_min_c", "t_max_c").median().is_between(150, 350)).row(0)
+    if all(middle):
+        raise ConfigError(f"{path} has temperatures in kelvin; give degrees Celsius (subtract 273.15).")
+    low, high, rain = (pl.col(name) for name in WEATHER_COLUMNS[1:])
+    faults = {
+        f"t_min_c outside {COLDEST_C:.0f} to {HOTTEST_C:.0f}": ~low.is_between(COLDEST_C, HOTTEST_C),
+        f"t_max_c outside {COLDEST_C:.0f} to {HOTTEST_C:.0f}": ~high.is_between(COLDEST_C, HOTTEST_C),
+        "t_min_c above t_max_c": low > high,
+        "precipitation_mm that no day can have": ~rain.is_between(LEAST_RAIN_MM, MOST_RAIN_MM),
+    }
+    found = [(name, table.filter(fault)) for name, fault in faults.items()]
+    listed = [f"{name} on {len(days)} days, first {_told(days)}" for name, days in found if len(days)]
+    if listed:
+        raise ConfigError(
+            f"{path} has {'; '.join(listed)}. "
+            "Give degrees Celsius and millimetres, and leave unknown cells empty."
+        )
     return table
+
+
+def _told(days: pl.DataFrame) -> str:
+    first = days.select(WEATHER_COLUMNS).row(0, named=True)
+    return f"{first.pop('date')} ({', '.join(f'{name} {value}' for name, value in first.items())})"
 
 
 def growing_degree_days(weather: pl.DataFrame, base_c: float = 0.0) -> pl.DataFrame:

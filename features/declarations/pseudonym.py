@@ -7,10 +7,12 @@ import secrets
 from pathlib import Path
 
 from features.errors import DeclarationError
+from features.files import partial_of
 
 KEY_VARIABLE = "CROPCHECK_HOLDING_KEY"
 KEY_BYTES = 32
 DIGITS = 16
+OWNER_ONLY = 0o600
 
 
 def pseudonym(holding: str, key: bytes) -> str:
@@ -26,23 +28,31 @@ def pseudonym(holding: str, key: bytes) -> str:
     return hmac.digest(key, holding.encode(), hashlib.sha256).hex()[:DIGITS]
 
 
-def holding_key(file: Path) -> bytes:
-    """Return the key from the environment (`CROPCHECK_HOLDING_KEY`, any text), else the one stored in `file`.
+def holding_key(own: Path, named: Path | None = None) -> bytes:
+    """Return the secret that holdings are pseudonymised with.
 
-    Where neither exists, 32 random bytes are stored in `file`, readable by its owner alone, so that a
-    second run agrees with the first.
+    From the environment (`CROPCHECK_HOLDING_KEY`, any text), else from the file `named` by the config, else
+    from the run's `own` file. Runs of one key give a holding one pseudonym, so their seasons can be pooled.
+    A file that does not exist is made with 32 random bytes, readable by its owner alone (mode 600).
 
     Raises
     ------
     DeclarationError
-        Where the stored key is too short to be one.
+        Where the stored key is too short to be one, or the file can neither be read nor made.
     """
-    named = os.environ.get(KEY_VARIABLE)
-    if named:
-        return hashlib.sha256(named.encode()).digest()
-    if not file.exists():
-        return _new_key(file)
-    key = file.read_bytes()
+    text = os.environ.get(KEY_VARIABLE)
+    if text:
+        return hashlib.sha256(text.encode()).digest()
+    file = named or own
+    try:
+        key = file.read_bytes() if file.exists() else _new_key(file)
+        if named is None and file.stat().st_mode & 0o777 != OWNER_ONLY:
+            file.chmod(OWNER_ONLY)  # a copied folder may have lost it
+    except OSError as error:
+        raise DeclarationError(
+            f"The holding key {file} can neither be read nor made ({error.strerror}); correct "
+            f"declarations.holding_key, or set {KEY_VARIABLE}."
+        ) from error
     if len(key) < KEY_BYTES:
         raise DeclarationError(
             f"The holding key {file} holds {len(key)} bytes of {KEY_BYTES}; delete it for a new one."
@@ -50,12 +60,24 @@ def holding_key(file: Path) -> bytes:
     return key
 
 
+def key_check(key: bytes) -> str:
+    """Return a check value of a key: equal for equal keys, and slow to guess a key from (scrypt, RFC 7914).
+
+    Examples
+    --------
+    >>> key_check(b"k" * 32) == key_check(b"k" * 32) != key_check(b"j" * 32)
+    True
+    """
+    return hashlib.scrypt(key, salt=b"cropcheck holding key check", n=2**14, r=8, p=1, dklen=8).hex()
+
+
 def _new_key(file: Path) -> bytes:
     """Write a fresh key whole or not at all; where another process was faster, return its key."""
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_name(f".{file.name}.{os.getpid()}.partial")
+    partial = partial_of(file)
     try:
-        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as handle:
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, OWNER_ONLY), "wb") as handle:
+            os.fchmod(handle.fileno(), OWNER_ONLY)  # a umask may have taken the owner's own rights
             handle.write(secrets.token_bytes(KEY_BYTES))
         os.link(partial, file)
     except FileExistsError:

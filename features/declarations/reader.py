@@ -2,6 +2,7 @@
 
 import logging
 import secrets
+from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
@@ -36,6 +37,13 @@ class DeclarationOptions(Options):
         None, description="Metric CRS to work in; by default the file's own, else UTM."
     )
     most_unpacked_gib: float = Field(16.0, gt=0, description="What a zip may unpack to (GiB).")
+    holding_key: Path | None = Field(
+        None,
+        description="File of the secret that holdings are pseudonymised with: one for all runs of an agency, "
+        "so that seasons can be pooled. Made with 32 random bytes, readable by its owner alone, where there "
+        "is none. CROPCHECK_HOLDING_KEY in the environment (any text) goes before it. With neither, each run "
+        "makes a key of its own, .holding_key in its output folder, and cannot be pooled with another.",
+    )
     fields: FieldOptions = Field(FieldOptions(), description="Columns of the file.")
     crops: CropTableOptions = Field(CropTableOptions(), description="Code tables and crop groups.")
     checks: CheckOptions = Field(CheckOptions(), description="Geometry checks.")

@@ -2,7 +2,7 @@
 remembered."""
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from features.extraction.filled_units import (
 from features.extraction.options import ExtractOptions
 from features.extraction.remover import Remover
 from features.extraction.units import Outcome, Unit
+from features.extraction.work_plan import usual_bands
 from features.files import fingerprint, write_json
 from features.imagery.scenes import Scene, scene_of
 from features.schema import OPTICAL_BANDS, SCENE_CLASS, Acquisition, assets_by_band
@@ -87,7 +88,7 @@ def plan_fill(
     ImageryError
         Where no acquisition of the tile can be opened.
     """
-    scene = _common_scene(rows, options)
+    scene = _common_scene(rows, bands, options)
     parts, passes = [unit.part.name for unit in units], [row["item_id"] for row in radar]
     key = fingerprint([key_of(remover), parts, passes, context.key])[:16]
     here = folder / "parts" / tile
@@ -106,8 +107,13 @@ def plan_fill(
     return Fill(tile, scene, blocks, named, here / f"fill-{key}.json")
 
 
-def _common_scene(rows: Sequence[Acquisition], options: ExtractOptions) -> Scene:
-    for row in sorted(rows, key=lambda row: -len(row["assets"])):
+def _common_scene(rows: Sequence[Acquisition], bands: Collection[str], options: ExtractOptions) -> Scene:
+    """The acquisition that has most of the bands that are filled, less its other bands."""
+    held = {*bands, SCENE_CLASS}
+    common = [row.copy() for row in rows]
+    for row in common:
+        row["assets"] = [asset for asset in row["assets"] if asset["band"] in held]
+    for row in sorted(common, key=lambda row: -len(row["assets"])):
         try:
             return scene_of(row, options.features_of("s2"), (SCENE_CLASS,))
         except CropcheckError:
@@ -152,6 +158,7 @@ def _join(job: _Joining) -> Outcome:
 
 
 def bands_of_all(rows: Sequence[Acquisition]) -> tuple[str, ...]:
-    """Optical bands that any acquisition has, in the order of wavelength: those a remover is fitted on."""
-    present = {asset["band"] for row in rows for asset in row["assets"]}
-    return tuple(band for band in OPTICAL_BANDS if band in present)
+    """Optical bands that most optical acquisitions have, by wavelength: those a remover is fitted on."""
+    optical = [{asset["band"] for asset in row["assets"]} for row in rows if row["sensor"] == "s2"]
+    usual = usual_bands(optical)
+    return tuple(band for band in OPTICAL_BANDS if band in usual)

@@ -7,7 +7,6 @@ How the remover's sigma of pixels becomes the error of a parcel is told in `feat
 """
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -28,7 +27,7 @@ from features.extraction.observations import make_part, write_part
 from features.extraction.options import ExtractOptions
 from features.extraction.remover import Remover
 from features.extraction.units import Outcome, Unit, share_of, tile_coverage, tile_shares
-from features.files import fingerprint, sha256, write_json
+from features.files import fingerprint, partial_of, sha256, write_json
 from features.imagery.blocks import Block
 from features.imagery.grids import crop
 from features.imagery.scenes import Scene
@@ -272,16 +271,18 @@ class _Sheet:
 
 def _write_block(path: Path, notes: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
     """Write a folder of .npy files, which can be read date by date; it appears whole or not at all."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    shutil.rmtree(draft, ignore_errors=True)
+    draft = partial_of(path)
     draft.mkdir(parents=True)
-    for name, array in arrays.items():
-        np.save(draft / f"{name}.npy", array, allow_pickle=False)
-    write_json(draft / "notes.json", notes)
-    if path.exists():  # another worker was first
-        shutil.rmtree(draft)
-    else:
+    try:
+        for name, array in arrays.items():
+            np.save(draft / f"{name}.npy", array, allow_pickle=False)
+        write_json(draft / "notes.json", notes)
         draft.rename(path)
+    except OSError:
+        if not (path / "notes.json").exists():  # else another worker was first, with the same arrays
+            raise
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _read_notes(path: Path) -> dict[str, Any]:

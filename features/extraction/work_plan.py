@@ -1,7 +1,7 @@
 """Which acquisitions can be used at all, and the grid that each sensor's tile is read on."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,21 +38,34 @@ def _needed(row: Acquisition, options: ExtractOptions) -> list[str]:
     return [band for band in bands_of(options.features_of(row["sensor"])) if band in assets]
 
 
+def usual_bands(held: Sequence[Iterable[str]]) -> set[str]:
+    """Return the bands that more than half of some acquisitions hold: one with an odd band more is no rule.
+
+    Examples
+    --------
+    >>> sorted(usual_bands([["B04", "B08"], ["B04", "B08"], ["B04", "B05", "B08"]]))
+    ['B04', 'B08']
+    """
+    counts = Counter(band for bands in held for band in set(bands))
+    return {band for band, count in counts.items() if 2 * count > len(held)}
+
+
 def _read_headers(
     rows: Sequence[Acquisition], options: ExtractOptions
 ) -> tuple[dict[str, GeoBox], list[Outcome]]:
-    """The grid of one asset of every acquisition; those that cannot be opened, or lack a band others have."""
+    """The grid of one asset of each acquisition; those that cannot be opened, or lack a usual band."""
     headers: dict[str, GeoBox] = {}
     aside = []
-    bands: dict[tuple[str, str], set[str]] = {}
+    held: dict[tuple[str, str], list[list[str]]] = {}
     for row in rows:
-        bands.setdefault((row["sensor"], row["tile"]), set()).update(_needed(row, options))
+        held.setdefault((row["sensor"], row["tile"]), []).append(_needed(row, options))
+    bands = {tile: usual_bands(each) for tile, each in held.items()}
     for row in rows:
         needed = _needed(row, options)
         missing = sorted(bands[row["sensor"], row["tile"]] - set(needed))
         try:
             if not needed or (missing and row["sensor"] == "s2"):
-                lacks = f" and lacks {missing}, which others of its tile hold" if missing else ""
+                lacks = f" and lacks {missing}, which most others of its tile hold" if missing else ""
                 raise ImageryError(f"{row['item_id']} has bands {needed}{lacks}.", reason="missing_band")
             headers[row["item_id"]] = grid_of(assets_by_band(row)[needed[0]]["href"])
         except CropcheckError as error:

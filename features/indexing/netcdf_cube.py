@@ -20,13 +20,30 @@ from features.indexing.dated_scene import Layer, Scene, describe_values, sensor_
 TIMES = ("t", "time", "timestamp")
 KELVIN = 273.15
 READ_AT_ONCE = 256 * 2**20
-# AgERA5's names, and what they become: unit change as physical = value * factor + shift.
+# AgERA5's names, what they become, and its unit where a file states none.
 WEATHER = {
-    "temperature_min": ("t_min_c", 1.0, -KELVIN),
-    "temperature_max": ("t_max_c", 1.0, -KELVIN),
-    "precipitation_flux": ("precipitation_mm", 1.0, 0.0),
-    "solar_radiation_flux": ("radiation_mj", 1e-6, 0.0),
+    "temperature_min": ("t_min_c", "K"),
+    "temperature_max": ("t_max_c", "K"),
+    "precipitation_flux": ("precipitation_mm", "mm"),
+    "solar_radiation_flux": ("radiation_mj", "J m-2"),
 }
+# Factor and shift from a unit to ours: Celsius, mm and MJ m-2 a day. Spaces and "per day" are left out.
+UNITS = {
+    "t_min_c": {"k": (1.0, -KELVIN), "c": (1.0, 0.0)},
+    "precipitation_mm": {"mm": (1.0, 0.0), "kgm-2": (1.0, 0.0), "m": (1e3, 0.0), "kgm-2s-1": (86_400.0, 0.0)},
+    "radiation_mj": {"jm-2": (1e-6, 0.0), "kjm-2": (1e-3, 0.0), "mjm-2": (1.0, 0.0), "wm-2": (0.0864, 0.0)},
+}
+UNITS["t_max_c"] = UNITS["t_min_c"]
+CELSIUS = (
+    "celsius",
+    "degc",
+    "degreecelsius",
+    "degree_celsius",
+    "degreescelsius",
+    "degrees_celsius",
+    "\u00b0c",
+)
+UNIT_NAMES = {"kelvin": "k", "millimeter": "mm", "millimetre": "mm", **dict.fromkeys(CELSIUS, "c")}
 _ANGLES = ("viewAzimuthMean",)
 CROP_VARIABLES = ("CT", "crop_type", "croptype")
 
@@ -137,9 +154,8 @@ def _layer(values: xr.DataArray, band: str, crs: str, transform: Affine) -> Laye
     said = describe_values(band, raw, nodata)
     if isinstance(said, str):
         return said
-    if "scale_factor" in values.attrs:
-        shift = float(values.attrs.get("add_offset", 0))
-        said |= {"scale": float(values.attrs["scale_factor"]), "offset": shift}
+    if {"scale_factor", "add_offset"} & values.attrs.keys():
+        said |= {"scale": _packing(values, "scale_factor", 1), "offset": _packing(values, "add_offset", 0)}
     return Layer(band, transform, crs, raw.shape, values=raw, nodata=nodata, **said)
 
 
@@ -187,23 +203,65 @@ def _parsed(text: object) -> pyproj.CRS | None:
 def read_weather(cube: xr.Dataset) -> pl.DataFrame:
     """Return daily weather, the mean over the cube's pixels.
 
-    Columns date, t_min_c, t_max_c, precipitation_mm, radiation_mj, as far as the cube has them; fill values
-    are nulls and temperatures above 150 kelvin.
+    Columns date, t_min_c, t_max_c, precipitation_mm, radiation_mj, as far as the cube has them. Packed values
+    are unpacked (CF conventions 1.11, section 8.1: `raw * scale_factor + add_offset`); fill values are nulls.
+    Where a variable states no unit it is AgERA5's, but temperatures below 150 are degrees Celsius.
+
+    Raises
+    ------
+    ImageryError
+        Where a variable states a unit that is not known.
     """
     time = _time_of(cube)
     days = np.asarray(cube[time].values).astype("datetime64[D]")
     columns: dict[str, Any] = {"date": pl.Series(days.tolist(), dtype=pl.Date)}
     for name in cube.data_vars:
         if plain := _weather_name(str(name)):
-            column, factor, shift = WEATHER[plain]
+            column, usual = WEATHER[plain]
             daily = _daily_mean(cube[name])
-            cool = shift and np.nanmedian(daily) < 150
-            columns[column] = daily * factor + (0.0 if cool else shift)
+            factor, shift = UNITS[column][_unit_of(cube[name], column, usual, daily)]
+            columns[column] = daily * factor + shift
     return pl.DataFrame(columns).with_columns(pl.col(pl.Float64).fill_nan(None)).sort("date")
 
 
+def _unit_of(values: xr.DataArray, column: str, usual: str, daily: np.ndarray) -> str:
+    """Key of UNITS: the unit a variable states, else AgERA5's, else Celsius where it can be no kelvin."""
+    stated = str(values.attrs.get("units", values.attrs.get("unit", ""))).strip()
+    if not stated:
+        return "c" if usual == "K" and np.nanmedian(daily) < 150 else _plain_unit(usual)
+    if (unit := _plain_unit(stated)) in UNITS[column]:
+        return unit
+    raise ImageryError(
+        f"{values.name} is in {stated!r}; give it in one of {', '.join(UNITS[column])}, or leave it out."
+    )
+
+
+def _plain_unit(text: str) -> str:
+    """Return a unit in lower case, without spaces, signs of powers, and "a day".
+
+    Examples
+    --------
+    >>> [_plain_unit(unit) for unit in ("mm d-1", "J m**-2 day^-1", "degC", "kg m-2 s-1", "Celsius", "W/m2")]
+    ['mm', 'jm-2', 'c', 'kgm-2s-1', 'c', 'wm-2']
+    """
+    plain = re.sub(r"[\s^*]", "", text.lower())
+    plain = re.sub(r"/([a-z]+)(\d?)", lambda found: f"{found[1]}-{found[2] or 1}", plain)
+    plain = re.sub(r"(?<=[m2])(d|day)-1$", "", plain)
+    return UNIT_NAMES.get(plain, plain)
+
+
 def _daily_mean(values: xr.DataArray) -> np.ndarray:
-    fill = values.attrs.get("_FillValue", values.encoding.get("_FillValue"))
-    masked = values.astype("float64")
-    masked = masked.where(values != fill) if fill is not None else masked
-    return np.asarray(masked.mean([dim for dim in values.dims if dim in {"x", "y"}], skipna=True).values)
+    """Mean over the pixels, of unpacked values without fill values, `(day,)`."""
+    raw = values.astype("float64")
+    for name in ("_FillValue", "missing_value"):
+        fill = values.attrs.get(name, values.encoding.get(name))
+        raw = raw if fill is None else raw.where(values != fill)
+    scale, offset = (
+        _packing(values, name, usual) for name, usual in (("scale_factor", 1), ("add_offset", 0))
+    )
+    physical = raw * scale + offset
+    return np.asarray(physical.mean([dim for dim in values.dims if dim not in TIMES], skipna=True).values)
+
+
+def _packing(values: xr.DataArray, name: str, usual: float) -> float:
+    return float(values.attrs.get(name, values.encoding.get(name, usual)))

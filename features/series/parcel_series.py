@@ -109,7 +109,7 @@ def build_series(
     )
     table = table.filter(pl.col("datetime").dt.date().is_between(start, last))
     names = _features(table, options)
-    series = _empty(list(parcel_ids), calendar, names, options)
+    series = _empty(list(parcel_ids), calendar, names, options, last)
     for done, key in enumerate(names.iter_rows(), 1):
         rows = _rows_of(table, key, parcels, options)
         _scatter(series, done - 1, rows, calendar, options)
@@ -117,6 +117,18 @@ def build_series(
             progress(done, len(names))
     log.info("series: %d parcels, %d steps, %d features", *series["observed"].shape)
     return series
+
+
+def last_days(series: xr.Dataset) -> list[date]:
+    """Last day that each step of a ParcelSeries may have used, in order.
+
+    The day before the next step; of the last step, the day before the attribute `end`. Where a series that
+    others made has none, its last step is taken to be as long as the one before, or one day.
+    """
+    starts = series["time"].to_numpy().astype("datetime64[D]")
+    span = starts[-1] - starts[-2] if len(starts) > 1 else np.timedelta64(1, "D")
+    end = np.datetime64(series.attrs["end"], "D") if "end" in series.attrs else starts[-1] + span
+    return [edge.astype(date) for edge in np.append(starts[1:], end) - np.timedelta64(1, "D")]
 
 
 def unit_of(feature: str) -> str:
@@ -158,7 +170,7 @@ def _features(table: pl.LazyFrame, options: SeriesOptions) -> pl.DataFrame:
 
 
 def _empty(
-    parcel_ids: list[str], calendar: Calendar, names: pl.DataFrame, options: SeriesOptions
+    parcel_ids: list[str], calendar: Calendar, names: pl.DataFrame, options: SeriesOptions, last: date
 ) -> xr.Dataset:
     features = names["name"].to_list()
     series = make_series(parcel_ids, calendar.starts, features, options.statistics)
@@ -169,7 +181,8 @@ def _empty(
     }
     if calendar.degree_days is not None:
         coords["degree_days"] = ("time", calendar.degree_days)
-    return series.assign_coords(coords).assign_attrs(calendar=calendar.name, end=str(calendar.edges[-1])[:10])
+    end = min(calendar.edges[-1], np.datetime64(last, "ns") + np.timedelta64(1, "D"))  # first day not used
+    return series.assign_coords(coords).assign_attrs(calendar=calendar.name, end=str(end)[:10])
 
 
 def _rows_of(table: pl.LazyFrame, key: tuple, parcels: pl.DataFrame, options: SeriesOptions) -> pl.DataFrame:

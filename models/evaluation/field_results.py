@@ -7,13 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
-from scipy.stats import beta
 
 from features.accounting import Tally
 from features.declarations.crop_codes import read_text_table
 from features.errors import CropcheckError
 from features.schema import check_columns
-from models.evaluation.metrics import LEVEL, Estimate
+from models.evaluation.metrics import Estimate, clopper_pearson
 from models.evaluation.verdict_scores import JUDGED
 
 CORRECT, WRONG = "correct", "wrong"
@@ -284,10 +283,7 @@ def weighted_share(hit: np.ndarray, domain: np.ndarray, size: np.ndarray, table:
     variance = _variance(residual, table["stratum"].to_numpy(), visited, population) / lower.sum() ** 2
     kish = lower.sum() ** 2 / (lower**2).sum()
     effective = min(kish, share * (1 - share) / variance) if variance > 0 else kish
-    tail = (1 - LEVEL) / 2
-    low = beta.ppf(tail, share * effective, effective - share * effective + 1) if share > 0 else 0.0
-    high = beta.ppf(1 - tail, share * effective + 1, effective - share * effective) if share < 1 else 1.0
-    return Estimate(share, float(low), float(high), n)
+    return Estimate(share, *clopper_pearson(share, effective), n)
 
 
 def _variance(

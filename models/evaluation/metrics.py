@@ -6,12 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 from scipy.sparse import csr_array
-from scipy.stats import norm
+from scipy.stats import beta, t
 
 from models.probability.calibration import expected_calibration_error
 
 REPLICATES = 1_000
 LEVEL = 0.95
+FEW_GROUPS = 10  # with a hit, or without: below it the bootstrap is too narrow
 Metric = Callable[[np.ndarray], np.ndarray]
 
 
@@ -33,30 +34,24 @@ def _json(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
 
-def wilson(hits: int, n: int, level: float = LEVEL) -> Estimate:
-    """Share of independent things with its Wilson (1927, JASA 22) interval.
-
-    Examples
-    --------
-    >>> share = wilson(5, 100)
-    >>> round(share.low, 3), round(share.high, 3)
-    (0.022, 0.112)
-    """
-    if n == 0:
-        return Estimate(np.nan, np.nan, np.nan, 0)
-    z = norm.ppf(0.5 + level / 2)
-    share = hits / n
-    middle, scale = share + z**2 / (2 * n), 1 + z**2 / n
-    half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    low, high = max(float((middle - half) / scale), 0.0), min(float((middle + half) / scale), 1.0)
-    return Estimate(share, min(low, share), max(high, share), n)
-
-
 def multiplicities(groups: np.ndarray, rng: np.random.Generator, replicates: int = REPLICATES) -> np.ndarray:
     """How often each group is drawn in each replicate, `(replicate, group)`; groups as `np.unique` sorts."""
     count = len(np.unique(groups))
     drawn: np.ndarray = rng.multinomial(count, np.full(count, 1 / count), size=replicates)
     return drawn
+
+
+def standing_alone(groups: np.ndarray) -> np.ndarray:
+    """Give each thing of a negative group, which is none, a group of its own.
+
+    Examples
+    --------
+    >>> standing_alone(np.array([4, -1, 4, -1]))
+    array([4, 5, 4, 6])
+    """
+    groups, alone = groups.astype(int), groups < 0
+    groups[alone] = max(int(groups.max(initial=-1)), -1) + 1 + np.arange(alone.sum())
+    return groups
 
 
 def confusion(
@@ -173,30 +168,71 @@ def paired_difference(
 
 
 def ratio(hits: np.ndarray, weights: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> Estimate:
-    """Weighted share of hits with a bootstrap interval over groups.
+    """Weighted share of hits with an interval that follows the groups.
+
+    Whole groups are drawn with replacement (percentile bootstrap over clusters: Davison & Hinkley 1997,
+    section 3.8). Where fewer than FEW_GROUPS groups have a hit, or a thing that is none, the bootstrap knows
+    too little of their spread (with one hit its lower end is 0, with none so is its upper end); then it is
+    Clopper and Pearson's interval at the effective number of groups (Korn & Graubard 1998, Survey Methodology
+    24), see `rare_share`.
 
     Parameters
     ----------
     hits, weights
         `(thing)`: whether it counts, and how much it weighs (1, or hectares).
-
-    Returns
-    -------
-    Estimate
-        Where no group or every group is a hit the bootstrap knows no spread; Wilson's interval over the
-        groups stands in.
+    groups
+        `(thing)` holding or block; things of one group may err together.
     """
     hits = hits.astype(bool)
     if not len(hits) or weights.sum() <= 0:
         return Estimate(np.nan, np.nan, np.nan, len(hits))
     _, group = np.unique(groups, return_inverse=True)
-    parts = np.stack([np.bincount(group, weights * hits), np.bincount(group, weights)])
-    value = float(parts[0].sum() / parts[1].sum())
-    if hits.all() or not hits.any():
-        bound = wilson(parts.shape[1] if hits.all() else 0, parts.shape[1])
-        return Estimate(value, bound.low, bound.high, len(hits))
+    hit, whole = np.bincount(group, weights * hits), np.bincount(group, weights)
+    value = float(hit.sum() / whole.sum())
+    if min((hit > 0).sum(), (hit < whole).sum()) < FEW_GROUPS:
+        low, high = rare_share(hit, whole, weights.sum() ** 2 / (weights**2).sum())
+        return Estimate(value, low, high, len(hits))
     drawn = multiplicities(groups, rng)
-    return estimate(value, _divide(drawn @ parts[0], drawn @ parts[1]), len(hits))
+    return estimate(value, _divide(drawn @ hit, drawn @ whole), len(hits))
+
+
+def rare_share(hit: np.ndarray, whole: np.ndarray, most: float, level: float = LEVEL) -> tuple[float, float]:
+    """Interval of a share of which few groups, or none, have a hit: Korn and Graubard's (1998).
+
+    Clopper and Pearson's interval of `share * m` hits in m things. The effective number m is
+    `share (1 - share) / variance`, with the variance of the linearised ratio between groups (Cochran 1977,
+    section 6.11), times the squared ratio of Student's quantiles of m and of the groups' degrees of freedom.
+    Where the groups show no spread it is Kish's `(sum w)^2 / sum w^2` of the groups.
+
+    Parameters
+    ----------
+    hit, whole
+        `(group)` weight of the hits, and of all.
+    most
+        Things there are: m is no more.
+
+    Examples
+    --------
+    >>> low, high = rare_share(np.zeros(50), np.ones(50), 50)
+    >>> low, round(high, 3)  # 1 - 0.025 ** (1 / 50)
+    (0.0, 0.071)
+    """
+    hit, whole = hit[whole > 0], whole[whole > 0]
+    count, share = len(whole), hit.sum() / whole.sum()
+    variance = count / max(count - 1, 1) * ((hit - share * whole) ** 2).sum() / whole.sum() ** 2
+    if variance <= 0:
+        return clopper_pearson(share, whole.sum() ** 2 / (whole**2).sum(), level)
+    upper = 0.5 + level / 2
+    freedom = (t.ppf(upper, max(most - 1, 1)) / t.ppf(upper, count - 1)) ** 2
+    return clopper_pearson(share, min(share * (1 - share) / variance, most) * freedom, level)
+
+
+def clopper_pearson(share: float, n: float, level: float = LEVEL) -> tuple[float, float]:
+    """Clopper and Pearson's interval (1934, Biometrika 26) of a share of n things; n need not be whole."""
+    tail = (1 - level) / 2
+    low = beta.ppf(tail, share * n, n - share * n + 1) if share > 0 else 0.0
+    high = beta.ppf(1 - tail, share * n + 1, n - share * n) if share < 1 else 1.0
+    return float(low), float(high)
 
 
 def class_scores(

@@ -33,6 +33,16 @@ PROMISES = pl.Schema(
         "n": pl.Int64,
     }
 )
+FOLLOW_UP = pl.Schema(
+    {
+        "q": pl.Float64,
+        "metric": pl.String,  # false_discovery_rate: correct, of the listed; recall: listed, of the wrong
+        "value": pl.Float64,
+        "low": pl.Float64,
+        "high": pl.Float64,
+        "n": pl.Int64,
+    }
+)
 PROMISE_NAMES: Mapping[str, str] = {
     "p_value": "p-value at or below the level, of the correct declarations: at most the level",
     "false_alarm_rate": "contradicted, of the correct declarations: at most the level",
@@ -72,12 +82,7 @@ def verdict_rates(
         A column to break the rates down by: of `verdicts`, or `size_bin` or `observations`; None: overall.
     """
     check_columns(wrong.columns, ("parcel_id", "misdeclared"), "The truth table")
-    table = with_bins(
-        verdicts.join(wrong, on="parcel_id", how="inner", validate="1:1").join(
-            groups, on="parcel_id", how="left", maintain_order="left"
-        )
-    )
-    table = table.with_columns(pl.col("group").cast(pl.String).fill_null("alone " + pl.col("parcel_id")))
+    table = with_bins(_scored(verdicts, wrong, groups))
     parts = (
         {("all", "all"): table}
         if by is None
@@ -135,10 +140,8 @@ def kept_promises(
     by
         Columns of `verdicts`, or `size_bin` or `observations`.
     """
-    table = with_bins(verdicts.join(wrong, on="parcel_id", how="inner", validate="1:1"))
-    table = table.join(groups, on="parcel_id", how="left", maintain_order="left")
-    group = pl.col("group").cast(pl.String).fill_null("alone " + pl.col("parcel_id"))
-    table = table.with_columns(group, held=pl.col("prediction_set").list.contains(pl.col("crop_class")))
+    table = with_bins(_scored(verdicts, wrong, groups))
+    table = table.with_columns(held=pl.col("prediction_set").list.contains(pl.col("crop_class")))
     parts = {("all", "all"): table.filter(pl.col("p_value").is_not_null())}
     for name in by:
         levels = parts["all", "all"].drop_nulls(name).partition_by(name, as_dict=True)
@@ -162,6 +165,42 @@ def _kept(promise: str, rate: float, part: pl.DataFrame, rng: np.random.Generato
         "follow_up": (listed, correct),
     }[promise]
     return ratio(hit[of], np.ones(int(of.sum())), part["group"].to_numpy()[of], rng)
+
+
+def follow_up_scores(
+    verdicts: pl.DataFrame,
+    wrong: pl.DataFrame,
+    groups: pl.DataFrame,
+    rng: np.random.Generator,
+    rates: Sequence[float],
+) -> pl.DataFrame:
+    """How good the follow-up list of each rate q is, schema FOLLOW_UP.
+
+    Parcels of one holding come onto the list, and are wrong, together: intervals are over groups.
+
+    Parameters
+    ----------
+    verdicts, wrong, groups
+        As `verdict_rates` takes them.
+    """
+    table = _scored(verdicts, wrong, groups)
+    misdeclared, group = table["misdeclared"].to_numpy().astype(bool), table["group"].to_numpy()
+    rows = []
+    for q in rates:
+        listed = table.select((pl.col("q_value") <= q).fill_null(False))["q_value"].to_numpy()
+        shares = {"false_discovery_rate": (listed, ~misdeclared), "recall": (misdeclared, listed)}
+        for metric, (of, hit) in shares.items():
+            share = ratio(hit[of], np.ones(int(of.sum())), group[of], rng)
+            rows.append({"q": q, "metric": metric, **share.to_dict()})
+    return pl.DataFrame(rows, schema=FOLLOW_UP)
+
+
+def _scored(verdicts: pl.DataFrame, wrong: pl.DataFrame, groups: pl.DataFrame) -> pl.DataFrame:
+    """Verdicts with the truth and the `group` they are redrawn by; a parcel without one stands alone."""
+    table = verdicts.join(wrong, on="parcel_id", how="inner", validate="1:1").join(
+        groups, on="parcel_id", how="left", maintain_order="left"
+    )
+    return table.with_columns(pl.col("group").cast(pl.String).fill_null("alone " + pl.col("parcel_id")))
 
 
 def with_bins(verdicts: pl.DataFrame) -> pl.DataFrame:

@@ -114,25 +114,34 @@ def rank_p_values(
     return values
 
 
-def calibration_counts(declared: np.ndarray, folds: np.ndarray, n_classes: int) -> np.ndarray:
-    """Parcels that calibrate each class for each parcel's fold, `(parcel, class)`."""
-    counts = np.zeros((len(folds), n_classes), int)
-    usable = (declared >= 0) & (folds >= 0)
-    for fold in np.unique(folds):
-        others = usable & (folds != fold)
-        counts[folds == fold] = np.bincount(declared[others], minlength=n_classes)
-    return counts
-
-
-def enough(counts: np.ndarray, alpha: float) -> np.ndarray:
-    """Whether n calibration parcels can promise `alpha` at all: the least p-value is `1 / (n + 1)`.
+def least_p_values(member: np.ndarray, folds: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Smallest p-value that `rank_p_values` can give each parcel, `(parcel)`: `1 / (1 + sum of w_j)`.
 
     Examples
     --------
-    >>> enough(np.array([18, 19]), 0.05)
+    >>> folds, member = np.array([0, 1, 1, 1]), np.array([False, True, True, True])
+    >>> least_p_values(member, folds)[0].item()
+    0.25
+    >>> least_p_values(member, folds, np.array([1, 0, 1, 0]))[0].item()
+    0.5
+    """
+    weight = np.where(member, 1.0 if weights is None else weights, 0.0)
+    totals = {fold: weight[folds != fold].sum() for fold in np.unique(folds)}
+    return np.array([1 / (1 + totals[fold]) for fold in folds])
+
+
+def can_promise(least: np.ndarray, alpha: float) -> np.ndarray:
+    """Whether `alpha` can be promised at all: only where the least possible p-value reaches down to it.
+
+    With n parcels that surely are right, `1 / (n + 1)`: 19 of them promise 5%; where they weigh less, more
+    are needed.
+
+    Examples
+    --------
+    >>> can_promise(np.array([1 / 19, 1 / 20]), 0.05)
     array([False,  True])
     """
-    return np.asarray(1 / (counts + 1) <= alpha + 1e-12)
+    return np.asarray(least <= alpha + 1e-12)
 
 
 def prediction_sets(p_values: np.ndarray, alpha: float) -> np.ndarray:

@@ -12,9 +12,9 @@ from features.declarations.schemes import Schemes, accepted_classes
 from features.errors import StageError
 from models.probability.calibration import cross_calibrate, fit_calibrator
 from models.probability.conformal import (
-    calibration_counts,
+    can_promise,
     class_p_values,
-    enough,
+    least_p_values,
     prediction_sets,
     rank_p_values,
 )
@@ -40,7 +40,7 @@ class Evidence:
     p_value: np.ndarray  # (parcel,): of the hypothesis that the scheme's requirement is met
     sets: np.ndarray  # (parcel, class) bool: prediction sets
     typical: np.ndarray  # (parcel,): largest p-value of any class by its own probability: low where none fits
-    promised: np.ndarray  # (parcel,) bool: the class has enough parcels to promise alpha
+    promised: np.ndarray  # (parcel,) bool: the p-value, with its weights, can get down to alpha
     right: (
         np.ndarray
     )  # (parcel,): probability that the requirement is met; NaN where no model could be fitted
@@ -85,10 +85,9 @@ def score_parcels(
     views = _views(calibrated, probabilities, rows, classes)
     with threadpool_limits(1, "blas"):  # sums in one order: the same verdicts on any number of cores
         mislabel = cross_fit_mislabel(views, declared, fold, options.noise_rate)
-        p_value, right = _required(mislabel, declared, accepted)
+        p_value, right, least = _required(mislabel, declared, accepted)
         scores, chance = _scores(mislabel, declared)
     own = class_p_values(np.log(calibrated + RESOLUTION), declared, fold, chance)
-    counts = calibration_counts(declared, fold, len(classes))[np.arange(len(rows)), np.maximum(declared, 0)]
     return Evidence(
         at=rows["at"].to_numpy(),
         probabilities=calibrated,
@@ -99,7 +98,7 @@ def score_parcels(
         p_value=p_value,
         sets=prediction_sets(class_p_values(-scores, declared, fold, chance), 1 - options.set_level),
         typical=own.max(1),
-        promised=enough(counts, options.alpha) & (declared >= 0),
+        promised=can_promise(least, options.alpha) & (declared >= 0),
         right=right,
     )
 
@@ -175,9 +174,10 @@ def _accepted(rows: pl.DataFrame, classes: np.ndarray, schemes: Schemes, groups:
 
 def _required(
     mislabel: CrossFittedMislabel, declared: np.ndarray, accepted: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return p-value and probability, `(parcel,)` each, that the requirement is met by any accepted class."""
-    p_value, right = np.full((2, len(declared)), np.nan)
+) -> tuple[np.ndarray, ...]:
+    """Return p-value and probability that any accepted class meets the requirement, and the least p-value
+    there could be, `(parcel,)` each."""
+    p_value, right, least = np.full((3, len(declared)), np.nan)
     for number in np.unique(declared[declared >= 0]):
         member = np.flatnonzero(declared == number)
         for allowed in np.unique(accepted[member], axis=0):
@@ -187,8 +187,9 @@ def _required(
             chance = expit(-odds)
             folds, calibrates = mislabel.folds[member], mislabel.folds[member] >= 0
             p_value[member[mine]] = rank_p_values(-scores, calibrates, folds, chance)[mine]
+            least[member[mine]] = least_p_values(calibrates, folds, chance)[mine]
             right[member[mine]] = np.where(mislabel.known[member], chance, np.nan)[mine]
-    return p_value, right
+    return p_value, right, least
 
 
 def _scores(mislabel: CrossFittedMislabel, declared: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -13,6 +13,7 @@ import numpy as np
 import polars as pl
 import xarray as xr
 
+from features.series.parcel_series import last_days
 from models.evaluation.metrics import (
     confusion,
     estimate,
@@ -22,13 +23,13 @@ from models.evaluation.metrics import (
     ratio,
     resampled_confusions,
 )
-from models.probability.conformal import class_p_values, margins, prediction_sets
+from models.probability.conformal import can_promise, class_p_values, least_p_values, margins, prediction_sets
 from models.verdicts.options import JudgeOptions
 
-COMPONENTS = 60  # principal components that crops are probabilities apart by
+COMPONENTS = 60  # principal components that crops are told apart by
 CURVE = pl.Schema(
     {
-        "until": pl.Date,
+        "until": pl.Date,  # last day whose observations may have been used
         "metric": pl.String,  # macro_f1, decided_rate
         "value": pl.Float64,
         "low": pl.Float64,
@@ -42,17 +43,14 @@ Classify = Callable[[xr.Dataset], np.ndarray]
 
 
 def seen_until(series: xr.Dataset, until: date) -> xr.Dataset:
-    """Cut a ParcelSeries to the steps begun by `until`, and to what was observed: the rest is NaN.
-
-    The step in progress counts with all its dates: end at the eve of a step to leave it out.
-    """
-    cut = series.sel(time=slice(None, np.datetime64(until, "ns")))
+    """Cut a ParcelSeries to the steps ended by `until`, and to what was observed: the rest is NaN."""
+    cut = series.isel(time=slice(None, sum(day <= until for day in last_days(series))))
     return cut.assign(value=cut["value"].where(cut["observed"]))
 
 
 def dates_of(series: xr.Dataset, every: int = 3, first: int = 3) -> list[date]:
     """Last days of every so many steps, from the end of the first few to the end of the season."""
-    days = series["time"].to_numpy().astype("datetime64[D]").astype(object).tolist()
+    days = last_days(series)
     return [days[index] for index in range(first - 1, len(days) - 1, every)] + [days[-1]]
 
 
@@ -165,9 +163,13 @@ def decided_by(
     """
     p_values = class_p_values(margins(probabilities), declared, folds)
     own = np.where(declared >= 0, p_values[np.arange(len(declared)), declared], np.nan)
+    promised = np.zeros(len(declared), bool)
+    for number in range(probabilities.shape[1]):
+        mine = declared == number
+        promised[mine] = can_promise(least_p_values(mine & (folds >= 0), folds), options.alpha)[mine]
     same = probabilities.argmax(1) == declared
     narrow = prediction_sets(p_values, 1 - options.set_level).sum(1) <= options.max_set_size
-    return np.asarray(np.where(same, (own > options.alpha) & narrow, own <= options.alpha))
+    return np.asarray(promised & np.where(same, (own > options.alpha) & narrow, own <= options.alpha))
 
 
 def earliest_dates(

@@ -62,7 +62,7 @@ def check_inputs(config: RunConfig, workspace: Workspace) -> str:
         Whatever a run would raise on these inputs before it reads pixels.
     """
     read_schemes(config.judge.schemes)
-    check_transfer(config.train.transfer)
+    check_transfer(config.train.transfer, workspace)
     if config.simulate is not None and not (workspace.region / "declarations.gpkg").is_file():
         return _of_simulation(config, workspace)
     declarations, parcels, checks = read_declarations(

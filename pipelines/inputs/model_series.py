@@ -1,6 +1,7 @@
 """What crop models read: the filled series, what else is known, and what other runs lend."""
 
-from collections.abc import Collection
+import json
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import polars as pl
 import xarray as xr
 
 from features.context.parcels import attach_context
+from features.declarations.pseudonym import KEY_VARIABLE
 from features.errors import ConfigError, StageError
 from features.series.parcel_series import read_series
 from models.crops.fitting.bundle import Bundle, bundle_file, read_bundle
@@ -49,8 +51,40 @@ def learning_set(options: TrainOptions, workspace: Workspace) -> LearningSet:
     for label, run in lent.items():
         table = read_declared(run).to_crs(declarations.crs)
         tables.append(table.assign(parcel_id=f"{label}/" + table["parcel_id"].astype(str)))
+    check_holding_keys(workspace, lent)
     together = gpd.GeoDataFrame(pd.concat(tables, ignore_index=True), crs=declarations.crs)
     return LearningSet(pool(series, others), together, len(declarations))
+
+
+def check_holding_keys(workspace: Workspace, lent: Mapping[str, Workspace]) -> None:
+    """Raise a StageError where two runs pseudonymised holdings with different keys, or one does not say.
+
+    A holding of both seasons would then have two names, and could be on both sides of a fold.
+    """
+    checks = {
+        label: _key_check(run)
+        for label, run in {"this run": workspace, **lent}.items()
+        if run.declarations.is_file() and _has_holdings(run)
+    }
+    if len(checks) < 2 or (len(set(checks.values())) == 1 and None not in checks.values()):
+        return
+    named = ", ".join(f"{label} has {check or 'none'}" for label, check in checks.items())
+    raise StageError(
+        f"The holdings of the pooled runs have pseudonyms of different keys (check values: {named}), so a "
+        "holding of two seasons cannot be kept on one side of a fold. Give all runs one key in "
+        f"declarations.holding_key or {KEY_VARIABLE}, and run those that had another again."
+    )
+
+
+def _has_holdings(run: Workspace) -> bool:
+    return bool(pl.read_parquet(run.declarations, columns=["holding_id"])["holding_id"].is_not_null().any())
+
+
+def _key_check(run: Workspace) -> str | None:
+    try:
+        return str(json.loads(run.holdings.read_text(encoding="utf-8"))["key_check"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def model_series(options: TrainOptions, workspace: Workspace) -> xr.Dataset:
@@ -97,18 +131,24 @@ def transferred_files(transfer: TransferOptions) -> list[Path]:
     if transfer.use != "pool":
         return [bundle_file(run) for run in transfer.runs]
     runs = lenders(transfer).values()
-    return [path for run in runs for path in (run.filled, run.declarations, run.context, run.weather)]
+    return [
+        path
+        for run in runs
+        for path in (run.filled, run.declarations, run.holdings, run.context, run.weather)
+    ]
 
 
-def check_transfer(transfer: TransferOptions) -> None:
-    """Raise where a run that something is to be taken over from lacks it."""
+def check_transfer(transfer: TransferOptions, workspace: Workspace) -> None:
+    """Raise where a run that something is to be taken over from lacks it, or has another holding key."""
     starting_bundle(transfer)
-    for label, run in lenders(transfer).items() if transfer.use == "pool" else ():
+    lent = lenders(transfer) if transfer.use == "pool" else {}
+    for label, run in lent.items():
         if absent := [path.name for path in (run.filled, run.declarations) if not path.is_file()]:
             raise StageError(
                 f"train.transfer.runs names {label}, which lacks {' and '.join(absent)}; give the output "
                 "folder of a run whose fill stage has ended."
             )
+    check_holding_keys(workspace, lent)
 
 
 def _available(workspace: Workspace) -> list[str]:

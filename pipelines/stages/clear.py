@@ -14,6 +14,7 @@ from odc.geo.geobox import GeoBox
 from features.accounting import Tally
 from features.context.blocks import BlockContext, pixels_in
 from features.errors import ImageryError, ModelError
+from features.extraction.filled_tiles import bands_of_all
 from features.imagery.blocks import cut
 from features.imagery.grids import crop, grid_of
 from features.imagery.stacks import read_stack
@@ -126,9 +127,8 @@ def finest_grid(rows: pl.DataFrame) -> GeoBox:
 
 
 def bands_of(acquisitions: pl.DataFrame) -> list[str]:
-    """Return the optical bands that any acquisition has, in the order of wavelength."""
-    present = set(acquisitions["assets"].explode().struct.field("band"))
-    return [band for band in OPTICAL_BANDS if band in present]
+    """Return the optical bands that most optical acquisitions have, in the order of wavelength."""
+    return list(bands_of_all(acquisition_rows(acquisitions)))
 
 
 def polarisations_of(acquisitions: pl.DataFrame) -> list[str]:

@@ -17,9 +17,15 @@ from models.evaluation.metrics import (
     macro_f1,
     paired_difference,
     score_model,
-    wilson,
+    standing_alone,
 )
-from models.evaluation.verdict_scores import PROMISE_NAMES, RATE_NAMES, kept_promises, verdict_rates
+from models.evaluation.verdict_scores import (
+    PROMISE_NAMES,
+    RATE_NAMES,
+    follow_up_scores,
+    kept_promises,
+    verdict_rates,
+)
 from models.probability.calibration import reliability
 from pipelines.config import RunConfig
 from pipelines.stages.read import declaration_options
@@ -33,14 +39,25 @@ Tables = dict[str, pl.DataFrame]
 
 
 def evaluate(
-    config: RunConfig, workspace: Workspace, verdicts: pl.DataFrame, calibrated: pl.DataFrame
+    config: RunConfig,
+    workspace: Workspace,
+    verdicts: pl.DataFrame,
+    calibrated: pl.DataFrame,
+    settled: pl.DataFrame,
 ) -> tuple[dict[str, Any], Tables]:
     """Return what `metrics.json` holds, and the evaluation tables by name.
 
-    `calibrated` are the ensemble's probabilities after calibration: `parcel_id, fold`, a column a class.
+    Parameters
+    ----------
+    verdicts
+        What imagery said: scored against the truth, which the field's own results would only repeat.
+    calibrated
+        The ensemble's probabilities after calibration: `parcel_id, fold`, a column a class.
+    settled
+        The verdicts with what the field found: counted, not scored.
     """
     probabilities = pl.read_parquet(workspace.probabilities)
-    folds = pl.read_parquet(workspace.table("folds"))
+    folds = pl.read_parquet(workspace.table("folds")).filter(pl.col("group") >= 0)  # others stand alone
     truth = read_truth(config, workspace)
     reference = _reference(verdicts, truth, folds)
     models, model_tables = _score_models(probabilities, reference, config.seed)
@@ -49,14 +66,14 @@ def evaluate(
         "models": models,
         "calibration": _calibration(probabilities, calibrated, reference, config.seed),
         "promised": _promised(config, workspace),
-        "verdicts": {"by_verdict": _by_verdict(verdicts)},
+        "verdicts": {"by_verdict": _by_verdict(settled)},
     }
     tables = model_tables
     if truth is not None:
         rates, tables["verdict_rates"] = _rates(verdicts, truth, folds, config.seed)
         metrics["verdicts"].update(rates)
         metrics["rates"] = dict(RATE_NAMES)
-        metrics["follow_up"] = _follow_up(verdicts, truth)
+        metrics["follow_up"] = _follow_up(verdicts, truth, folds, config.seed)
         tables["kept_promises"] = _kept(config, verdicts, truth, folds)
         metrics["kept"] = tables["kept_promises"].filter(pl.col("by") == "all").drop("by", "level").to_dicts()
         metrics["promises"] = dict(PROMISE_NAMES)
@@ -173,9 +190,7 @@ def _score_models(
 
 def _arrays(part: pl.DataFrame, classes: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return probabilities, truth and group of one model's rows; a parcel without a group stands alone."""
-    group = part["group"].fill_null(-1).to_numpy().astype(int)
-    alone = group < 0
-    group[alone] = group.max() + 1 + np.arange(alone.sum())
+    group = standing_alone(part["group"].fill_null(-1).to_numpy())
     return part.select(classes).to_numpy(), part["code"].to_numpy(), group
 
 
@@ -211,19 +226,21 @@ def _rates(
     return overall, pl.concat(tables)
 
 
-def _follow_up(verdicts: pl.DataFrame, truth: pl.DataFrame) -> dict[str, dict[str, Any]]:
+def _follow_up(
+    verdicts: pl.DataFrame, truth: pl.DataFrame, folds: pl.DataFrame, seed: int
+) -> dict[str, dict[str, Any]]:
     """Return how the list keeps its rate: by q, the share in order on it, and of the wrong ones found."""
-    table = verdicts.join(truth.select("parcel_id", "misdeclared"), on="parcel_id", validate="1:1")
-    wrong = int(table["misdeclared"].sum())
-    found = {}
-    for q in FOLLOW_UP_RATES:
-        listed = table.filter(pl.col("q_value") <= q)["misdeclared"]
-        hits = int(listed.sum())
-        rates = {
-            "false_discovery_rate": wilson(len(listed) - hits, len(listed)),
-            "recall": wilson(hits, wrong),
-        }
-        found[f"{q:g}"] = {name: rate.to_dict() for name, rate in rates.items()}
+    table = follow_up_scores(
+        verdicts,
+        truth.select("parcel_id", "misdeclared"),
+        folds.select("parcel_id", "group"),
+        np.random.default_rng(seed),
+        FOLLOW_UP_RATES,
+    )
+    found: dict[str, dict[str, Any]] = {}
+    for row in table.iter_rows(named=True):
+        figures = {name: row[name] for name in ("value", "low", "high", "n")}
+        found.setdefault(f"{row['q']:g}", {})[row["metric"]] = figures
     return found
 
 

@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 
 from features.series.parcel_series import read_series
+from models.evaluation.metrics import standing_alone
 from models.verdicts.in_season import dates_of, discriminate, season_curve
 from pipelines.config import RunConfig
 from pipelines.stages.evaluate import read_truth
@@ -45,7 +46,7 @@ def in_season(config: RunConfig, workspace: Workspace) -> dict[str, pl.DataFrame
         truth=codes[known],
         declared=codes["crop_class"],
         folds=fold,
-        groups=key["group"].fill_null(-1).to_numpy(),
+        groups=standing_alone(key["group"].fill_null(-1).to_numpy()),
         classes=modelled,
         options=config.judge,
         rng=np.random.default_rng(config.seed),

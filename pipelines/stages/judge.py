@@ -47,7 +47,7 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     write_table(quality, workspace.table("quality"))
     write_table(draw_sample(declared, config.sample, config.seed), workspace.sample)
     progress(1, 3)
-    metrics, tables = evaluate(config, workspace, verdicts, judged.calibrated)
+    metrics, tables = evaluate(config, workspace, judged.verdicts, judged.calibrated, verdicts)
     progress(2, 3)
     tables |= in_season(config, workspace)
     for name, table in tables.items():

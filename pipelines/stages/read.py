@@ -8,12 +8,13 @@ import pyproj
 
 from features.catalog.place import Bounds, bounds_of_points
 from features.catalog.reader import ImageryOptions, read_acquisitions
-from features.declarations.pseudonym import holding_key
+from features.declarations.pseudonym import holding_key, key_check
 from features.declarations.reader import DeclarationOptions, read_declarations
 from features.errors import DeclarationError
-from features.files import atomic_path
+from features.files import atomic_path, write_json
 from features.workers import Progress
 from pipelines.config import RunConfig
+from pipelines.inputs.model_series import check_holding_keys, lenders
 from pipelines.record.stage import Outcome, Stage
 from pipelines.tables import write_table
 from pipelines.workspace import Workspace
@@ -31,9 +32,8 @@ def stage(simulated: bool) -> Stage:
 def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     """Write `declarations.parquet`, the geometry checks and `acquisitions.parquet`."""
     options = declaration_options(config, workspace)
-    declarations, parcels, checks = read_declarations(
-        options, config.season.year, holding_key(workspace.folder / HOLDING_KEY)
-    )
+    key = holding_key(workspace.folder / HOLDING_KEY, options.holding_key)
+    declarations, parcels, checks = read_declarations(options, config.season.year, key)
     progress(1, 2)
     imagery = imagery_options(config, workspace)
     acquisitions, items = read_acquisitions(
@@ -41,10 +41,14 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     )
     with atomic_path(workspace.declarations) as partial:
         declarations.to_parquet(partial)
+    write_json(workspace.holdings, {"key_check": key_check(key)})
+    if config.train.transfer.use == "pool":  # refused now, not after hours of extraction
+        check_holding_keys(workspace, lenders(config.train.transfer))
     write_table(checks, workspace.table("geometry_checks"))
     write_table(acquisitions, workspace.acquisitions)
     progress(2, 2)
-    outputs = [workspace.declarations, workspace.table("geometry_checks"), workspace.acquisitions]
+    outputs = [workspace.declarations, workspace.holdings, workspace.table("geometry_checks")]
+    outputs.append(workspace.acquisitions)
     return Outcome(outputs, [parcels, items])
 
 

@@ -184,7 +184,16 @@ def in_season_figure(table: pl.DataFrame | None) -> Markup | None:
     curves = {name: table.filter(pl.col("metric") == name).sort("until") for name in CURVES}
     days = sorted({day.toordinal(): day for day in table["until"]}.items())
     span = (days[0][0], max(days[-1][0], days[0][0] + 1))
-    plot = Plot(820, 260, span, (0, 1), "Macro-F1 and share decided by date", bottom=26, top=24, right=24)
+    plot = Plot(
+        820,
+        260,
+        span,
+        (0, 1),
+        "Macro-F1 and share decided, by the last day used",
+        bottom=26,
+        top=24,
+        right=24,
+    )
     plot.axis_y([(tick, short(tick)) for tick in nice_ticks(0, 1)], "macro-F1, share decided")
     plot.axis_x([(ordinal, f"{day.day} {day:%b}") for ordinal, day in days[:: max(1, len(days) // 9)]])
     for k, curve in enumerate(curves.values()):

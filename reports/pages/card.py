@@ -23,6 +23,7 @@ class Card:
     weak: list[tuple[str, q.Share]]  # what it is worst at
     models: list[str]
     folds: int
+    folds_note: str  # where folds could not be made as asked
     transfer: str  # what was taken over from other runs
 
 
@@ -48,6 +49,7 @@ def model_card(run: RunTables, quality: q.Quality) -> Card:
         weak=_weak(run, quality),
         models=[clean(name) for name in models],
         folds=int(run.verdicts.filter(pl.col("fold") >= 0)["fold"].n_unique()),
+        folds_note=clean(str((run.lineage.get("folds") or {}).get("folds_note") or "")),
         transfer=_transfer(run),
     )
 

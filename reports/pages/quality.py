@@ -9,7 +9,7 @@ import pandas as pd
 import polars as pl
 import shapely
 
-from models.evaluation.metrics import multiplicities, wilson
+from models.evaluation.metrics import FEW_GROUPS, multiplicities, rare_share
 from reports.run import RunTables
 
 RESAMPLES = 400
@@ -57,11 +57,8 @@ class Quality:
     def _interval(self, upper: np.ndarray, lower: np.ndarray) -> tuple[float, float]:
         size = self.draws.shape[1]
         above, below = np.bincount(self.group, upper, size), np.bincount(self.group, lower, size)
-        if (upper == 0).all() or (upper == lower).all():
-            # none or all of them: the bootstrap knows no spread, Wilson's interval over the groups stands in
-            groups = int((below > 0).sum())
-            bound = wilson(0 if (upper == 0).all() else groups, groups)
-            return float(bound.low), float(bound.high)
+        if min((above > 0).sum(), (above < below).sum()) < FEW_GROUPS:
+            return rare_share(above, below, lower.sum() ** 2 / (lower**2).sum())
         above, below = self.draws @ above, self.draws @ below
         low, high = np.quantile(above[below > 0] / below[below > 0], [0.025, 0.975])
         return float(low), float(high)

@@ -30,7 +30,7 @@ from features.declarations.crop_codes import CropGroups
 from features.declarations.schemes import Schemes
 from models.crops.fitting.crossfit import ENSEMBLE, CrossFit, cross_fit
 from models.crops.fitting.options import TrainOptions
-from models.evaluation.metrics import Estimate, multiplicities, ratio, wilson
+from models.evaluation.metrics import Estimate, multiplicities, ratio
 from models.verdicts.judge import judge
 from models.verdicts.options import JudgeOptions
 from tests.benchmarks.crop_sets import WorkSet, ucr_crop
@@ -198,7 +198,7 @@ def score(work: str, cases: list[pl.DataFrame]) -> Rows:
     for subject in ("cropcheck", "top2_rule", "max_probability", "top2_rule_at_2"):
         rows += _rates(work, subject, table[subject].to_numpy(), wrong, group)
     rows += _less_missed(work, table, wrong, group)
-    return rows + _follow_up(work, table, wrong)
+    return rows + _follow_up(work, table, wrong, group)
 
 
 def flags(case: pl.DataFrame) -> dict[str, pl.Series]:
@@ -243,20 +243,18 @@ def _less_missed(work: str, table: pl.DataFrame, wrong: np.ndarray, group: np.nd
     return rows
 
 
-def _follow_up(work: str, table: pl.DataFrame, wrong: np.ndarray) -> Rows:
-    rows = []
+def _follow_up(work: str, table: pl.DataFrame, wrong: np.ndarray, group: np.ndarray) -> Rows:
+    rows, rng = [], np.random.default_rng(0)
+    one = np.ones(len(wrong))
     for q in (0.1, 0.2, 0.3, 0.5):
         listed = table.select((pl.col("q_value") <= q).fill_null(False).alias("listed"))["listed"].to_numpy()
-        hits, n = int((~wrong & listed).sum()), int(listed.sum())
-        rows.append(_row(work, "cropcheck", f"follow_up_fdr_at_{q:g}", wilson(hits, n)))
-        rows.append(
-            _row(
-                work,
-                "cropcheck",
-                f"follow_up_recall_at_{q:g}",
-                wilson(int((wrong & listed).sum()), int(wrong.sum())),
-            )
-        )
+        found = {
+            "fdr": ratio(~wrong[listed], one[listed], group[listed], rng),
+            "recall": ratio(listed[wrong], one[wrong], group[wrong], rng),
+        }
+        rows += [
+            _row(work, "cropcheck", f"follow_up_{metric}_at_{q:g}", share) for metric, share in found.items()
+        ]
     return rows
 
 

@@ -98,6 +98,43 @@ def test_scattered_holdings_shrink_the_blocks_instead_of_tying_everything_togeth
     assert np.bincount(plan.fold).max() < 150
 
 
+def test_one_large_holding_is_a_group_of_its_own_and_leaves_the_blocks_as_they_are() -> None:
+    table = declared(8, n=400)
+    rng = np.random.default_rng(8)
+    table.loc[rng.permutation(400)[:144], "holding_id"] = "large"  # 36% of the parcels, everywhere
+    plan = plan_folds(table, 5, 0, "holding_and_block", block_metres=324)
+    assert plan.block_metres == 324
+    assert plan.note.startswith("a holding with 36% of the parcels is a group of its own")
+    assert sides(table["holding_id"].to_numpy(), plan.fold) == 1
+    middle = table.geometry.centroid
+    squares = blocks(np.column_stack([middle.x, middle.y]), 324)
+    others = (table["holding_id"] != "large").to_numpy()
+    assert sides(squares[others], plan.fold[others]) == 1
+    shared = others & np.isin(squares, squares[~others])
+    assert f"{shared.sum()} parcels of others share a block with it" in plan.note
+
+
+def test_blocks_are_not_halved_below_the_distance_between_neighbours() -> None:
+    """Two holdings of 30% each, field beside field: blocks of any size that holds two would tie them."""
+    table = declared(9, n=200, holdings=40)
+    table.loc[:119, "holding_id"] = np.where(np.arange(120) % 2, "a", "b")
+    at = [(x * 100.0, y * 100.0) for x in range(20) for y in range(10)]
+    table = table.set_geometry([Point(*place).buffer(1) for place in at], crs=table.crs)
+    plan = plan_folds(table, 4, 0, "holding_and_block", block_metres=390)
+    assert (plan.by, plan.block_metres) == ("holding_and_block", 97.5)
+    assert "blocks of 390 m would tie" in plan.note
+
+
+def test_where_no_block_can_be_kept_folds_go_by_holding_and_say_so() -> None:
+    """Three holdings whose fields lie on each other, in stacks of three."""
+    table = declared(9, n=300)
+    table["holding_id"] = np.tile(["a", "b", "c"], 100)
+    table = table.set_geometry([Point(i // 3 * 100.0, 0).buffer(1) for i in range(300)], crs=table.crs)
+    plan = plan_folds(table, 2, 0, "holding_and_block", block_metres=300)
+    assert (plan.by, plan.block_metres) == ("holding", None)
+    assert plan.note.endswith("folds go by holding alone")
+
+
 def test_too_few_groups_and_too_few_folds_are_refused() -> None:
     table = declared(5)
     table["holding_id"] = "one"

@@ -8,7 +8,9 @@ import polars as pl
 import pytest
 import shapely
 
+from features.declarations.pseudonym import key_check, pseudonym
 from features.errors import ConfigError, ModelError, StageError
+from features.files import write_json
 from features.series.parcel_series import write_series
 from models.crops.fitting.options import TrainOptions, TransferOptions
 from models.folds import plan_folds
@@ -26,7 +28,14 @@ from tests.crop_worlds import crop_world
 MAPS = ("elevation_m", "soil_1", "soil_2")
 
 
-def run_in(folder: Path, *, start: str = "2024-03-01", known: bool = True, east: float = 0) -> Workspace:
+def run_in(
+    folder: Path,
+    *,
+    start: str = "2024-03-01",
+    known: bool = True,
+    east: float = 0,
+    key: bytes | None = None,
+) -> Workspace:
     """A run whose fill stage has ended: 40 parcels in a row, 200 m apart."""
     workspace = Workspace(folder)
     folder.mkdir(parents=True)
@@ -34,7 +43,15 @@ def run_in(folder: Path, *, start: str = "2024-03-01", known: bool = True, east:
     write_series(series, workspace.filled)
     places = [shapely.box(east + 200 * i, 0, east + 200 * i + 100, 100) for i in range(40)]
     ids = series["parcel"].values.astype(str)
-    table = {"parcel_id": ids, "crop_class": y, "holding_id": None, "region": "r", "season": int(start[:4])}
+    table = {
+        "parcel_id": ids,
+        "crop_class": y,
+        "holding_id": _holdings(key),
+        "region": "r",
+        "season": int(start[:4]),
+    }
+    if key is not None:
+        write_json(workspace.holdings, {"key_check": key_check(key)})
     gpd.GeoDataFrame(table, geometry=places, crs=32631).to_parquet(workspace.declarations)
     if known:
         pl.DataFrame({"parcel_id": ids} | {name: np.arange(40.0) for name in MAPS}).write_parquet(
@@ -42,6 +59,11 @@ def run_in(folder: Path, *, start: str = "2024-03-01", known: bool = True, east:
         )
         pl.DataFrame({"weather_gdd": np.arange(12.0)}).write_parquet(workspace.weather)
     return workspace
+
+
+def _holdings(key: bytes | None) -> list[str] | None:
+    """Ten farms of four parcels each, so far apart that no block joins two of them."""
+    return None if key is None else [pseudonym(f"farm {i % 10}", key) for i in range(40)]
 
 
 def names(workspace: Workspace, **options: object) -> tuple[list[str], list[str]]:
@@ -84,16 +106,47 @@ def test_pooled_parcels_share_folds_by_place_and_own_come_first(tmp_path: Path) 
     np.testing.assert_array_equal(fold[:40], fold[40:])  # the same field lies on one side in both seasons
 
 
+KEY, OTHER = b"k" * 32, b"j" * 32
+
+
+def test_pooled_seasons_of_one_key_have_no_holding_on_both_sides_of_a_fold(tmp_path: Path) -> None:
+    own = run_in(tmp_path / "now", key=KEY)
+    last = run_in(tmp_path / "last", start="2023-03-01", east=50_000, key=KEY)  # other fields of the farms
+    learnt = learning_set(TrainOptions(transfer=TransferOptions(runs=(last.folder,))), own)
+    plan = plan_folds(learnt.declarations, 3, 0, "holding_and_block", 50)
+    sides = learnt.declarations.assign(fold=plan.fold).groupby("holding_id")["fold"].nunique()
+    assert (len(sides), sides.max()) == (10, 1)
+
+
+@pytest.mark.parametrize("theirs", [OTHER, None])
+def test_runs_of_different_keys_are_not_pooled(tmp_path: Path, theirs: bytes | None) -> None:
+    own, last = run_in(tmp_path / "now", key=KEY), run_in(tmp_path / "last", key=theirs or KEY)
+    if theirs is None:
+        last.holdings.unlink()  # made before runs said so
+    transfer = TransferOptions(runs=(last.folder,))
+    said = f"this run has {key_check(KEY)}, last has {key_check(theirs) if theirs else 'none'}"
+    with pytest.raises(StageError, match=said) as refusal:
+        learning_set(TrainOptions(transfer=transfer), own)
+    with pytest.raises(StageError, match=r"declarations\.holding_key"):
+        check_transfer(transfer, own)
+    assert KEY.decode() not in str(refusal.value)
+
+
+def test_a_run_without_holdings_needs_no_key(tmp_path: Path) -> None:
+    own, last = run_in(tmp_path / "now", key=KEY), run_in(tmp_path / "last", start="2023-03-01")
+    check_transfer(TransferOptions(runs=(last.folder,)), own)
+
+
 def test_runs_of_one_name_are_told_apart_and_an_unfinished_one_is_refused(tmp_path: Path) -> None:
     for folder in ("a/run", "b/run"):
         run_in(tmp_path / folder)
     both = TransferOptions(runs=(tmp_path / "a/run", tmp_path / "b/run"))
     assert list(lenders(both)) == [(tmp_path / "a/run").as_posix(), (tmp_path / "b/run").as_posix()]
-    check_transfer(both)
+    check_transfer(both, Workspace(tmp_path / "own"))
     with pytest.raises(StageError, match=r"names c, which lacks filled\.nc and declarations\.parquet"):
-        check_transfer(TransferOptions(runs=(tmp_path / "c",)))
+        check_transfer(TransferOptions(runs=(tmp_path / "c",)), Workspace(tmp_path / "own"))
     with pytest.raises(ModelError, match="holds no trained models"):
-        check_transfer(TransferOptions(runs=(tmp_path / "a/run",), use="load"))
+        check_transfer(TransferOptions(runs=(tmp_path / "a/run",), use="load"), Workspace(tmp_path / "own"))
 
 
 def test_what_training_reads_of_other_runs_is_accounted_for(tmp_path: Path) -> None:
@@ -101,6 +154,7 @@ def test_what_training_reads_of_other_runs_is_accounted_for(tmp_path: Path) -> N
     assert {path.name for path in pooled} == {
         "filled.nc",
         "declarations.parquet",
+        "holdings.json",
         "context.parquet",
         "weather.parquet",
     }

@@ -68,8 +68,19 @@ def test_a_weather_file_is_read_in_order_of_date(tmp_path: Path) -> None:
         ("date,t_min_c,t_max_c,precipitation_mm\n01/04/2024,1,2,3\n", "not YYYY-MM-DD"),
         ("date,t_min_c,t_max_c,precipitation_mm\n2024-04-01,mild,2,3\n", "text for a number"),
         ("date,t_min_c,t_max_c,precipitation_mm\n" + "2024-04-01,1,2,3\n" * 2, "repeated or missing date"),
-        ("date,t_min_c,t_max_c,precipitation_mm\n2024-04-01,280.1,290,3\n", "t_min_c = 280.1 on 2024-04-01"),
-        ("date,t_min_c,t_max_c,precipitation_mm\n2024-04-01,-9999,290,3\n", "leave gaps empty"),
+        (
+            "date,t_min_c,t_max_c,precipitation_mm\n2024-04-01,280.1,290,3\n",
+            "in kelvin; give degrees Celsius",
+        ),
+        (
+            "date,t_min_c,t_max_c,precipitation_mm\n2024-04-01,-9999,29,3\n2024-04-02,-9999,29,3\n",
+            r"t_min_c outside -70 to 60 on 2 days, first 2024-04-01 .* leave unknown cells empty",
+        ),
+        (
+            "date,t_min_c,t_max_c,precipitation_mm\n2024-04-01,5,9,-99\n2024-04-02,9,5,0\n2024-04-03,1,2,nan\n",
+            r"t_min_c above t_max_c on 1 days, first 2024-04-02 .*; "
+            r"precipitation_mm .* on 1 days, first 2024-04-01",
+        ),
         ("", "no CSV table"),
     ],
 )
@@ -77,6 +88,12 @@ def test_weather_files_that_cannot_be_right(text: str, message: str, tmp_path: P
     (tmp_path / "weather.csv").write_text(text)
     with pytest.raises((ConfigError, SchemaError), match=message):
         read_weather(tmp_path / "weather.csv")
+
+
+def test_unknown_weather_and_rounded_rain_are_no_fault(tmp_path: Path) -> None:
+    path = tmp_path / "weather.csv"
+    path.write_text("date,t_min_c,t_max_c,precipitation_mm\n2024-04-01,,,-0.01\n2024-04-02,5,5,\n")
+    assert read_weather(path)["precipitation_mm"].to_list() == [-0.01, None]
 
 
 def test_a_missing_weather_file_and_an_empty_table(tmp_path: Path) -> None:

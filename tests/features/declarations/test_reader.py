@@ -1,5 +1,6 @@
 """From an agency's file to the declarations table."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from pydantic import ValidationError
 
 from features.declarations.field_map import FieldOptions
 from features.declarations.geometry_checks import CHECKS, CheckOptions, check_geometry
-from features.declarations.pseudonym import holding_key, pseudonym
+from features.declarations.pseudonym import holding_key, key_check, pseudonym
 from features.declarations.reader import DeclarationOptions, read_declarations
 from features.errors import DeclarationError
 from features.schema import DECLARATION_COLUMNS
@@ -88,6 +89,34 @@ def test_holdings_are_pseudonyms_that_a_key_repeats(tmp_path: Path, codes: Path)
     assert list(first["holding_id"]) == [pseudonym("H1", KEY)] * 2 + [pseudonym("H2", KEY), None]
     assert list(first["holding_id"]) == list(again["holding_id"])
     assert set(first["holding_id"].dropna()).isdisjoint(other["holding_id"].dropna())
+
+
+def test_a_key_file_of_the_agency_serves_all_its_runs(tmp_path: Path) -> None:
+    agency = tmp_path / "agency.key"
+    keys = [holding_key(tmp_path / run / ".holding_key", agency) for run in ("2023", "2024")]
+    assert keys[0] == keys[1] == agency.read_bytes()
+    assert not (tmp_path / "2023").exists()
+    assert key_check(keys[0]) == key_check(keys[1]) != key_check(b"k" * 32)
+    with pytest.raises(DeclarationError, match=r"correct declarations\.holding_key"):
+        holding_key(tmp_path / ".holding_key", agency / "below")
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077, 0o277])
+def test_keys_are_their_owners_alone_under_any_umask(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        holding_key(tmp_path / ".holding_key")
+    finally:
+        os.umask(before)
+    assert (tmp_path / ".holding_key").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_copied_key_is_closed_to_others_again(tmp_path: Path) -> None:
+    file = tmp_path / ".holding_key"
+    holding_key(file)
+    file.chmod(0o644)
+    holding_key(file)
+    assert file.stat().st_mode & 0o777 == 0o600
 
 
 def test_the_key_is_made_once_and_the_environment_overrules_it(

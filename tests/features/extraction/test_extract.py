@@ -126,6 +126,17 @@ def test_bad_acquisitions_are_set_aside_by_reason_and_the_run_goes_on(tmp_path: 
     assert set(read_set_aside(tmp_path / "o")["item_id"]) == {f"S2_35VLF_{day:03d}" for day in range(1, 8)}
 
 
+def test_one_scene_with_an_extra_band_does_not_set_the_others_aside(tmp_path: Path) -> None:
+    rng = np.random.default_rng(5)
+    rows = [optical(tmp_path / "i", day, scene(rng), all_clear()) for day in range(3)]
+    for usual in rows[:2]:
+        usual["assets"] = [a for a in usual["assets"] if a["band"] != "B05"]
+    _, account = extract(table(*rows), parcels(field(0, 0, 200, 200)), OPTIONS, tmp_path / "o")
+    assert account == Tally("extract", "acquisitions", 3, 3, {})
+    dates = read_observations(tmp_path / "o").group_by("feature").agg(pl.col("datetime").n_unique())
+    assert dict(dates.iter_rows()) == {"B04": 3, "ndvi": 3, "B05": 1}
+
+
 def test_parcels_elsewhere_are_a_clear_error(tmp_path: Path) -> None:
     rows = table(optical(tmp_path / "i", 0, scene(np.random.default_rng(6)), all_clear()))
     with pytest.raises(ImageryError, match="None of 1 parcels lies on the imagery"):

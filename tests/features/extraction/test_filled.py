@@ -64,6 +64,16 @@ def test_without_clouds_filling_changes_nothing_and_blocks_combine_exactly(tmp_p
         np.testing.assert_allclose(filled[name], plain[name], rtol=2e-6, atol=1e-8, err_msg=name)
 
 
+def test_a_band_of_one_scene_alone_is_not_filled_and_sets_no_other_aside(tmp_path: Path) -> None:
+    rows = season(tmp_path / "i", 0.2)
+    for usual in rows[:2]:
+        usual["assets"] = [a for a in usual["assets"] if a["band"] != "B05"]
+    _, account = extract(table(*rows), FIELDS, OPTIONS, tmp_path / "o", remover=Constant())
+    assert (account.came_in, account.went_out) == (3, 3)
+    dates = read_observations(tmp_path / "o").group_by("feature").agg(pl.col("datetime").n_unique())
+    assert dict(dates.iter_rows()) == {"B04": 3, "ndvi": 3}
+
+
 def test_filled_pixels_count_and_carry_their_share_and_sigma(tmp_path: Path) -> None:
     rows = season(tmp_path / "i", 0.4)
     extract(table(*rows), FIELDS, OPTIONS, tmp_path / "o", remover=Constant(0.3, 0.02))

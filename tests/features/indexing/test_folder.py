@@ -17,6 +17,7 @@ from features.errors import CatalogError, DeclarationError, ImageryError
 from features.indexing.dated_scene import band_in_name, describe_values, read_name
 from features.indexing.field_raster import connected_fields, parcels_from_raster
 from features.indexing.folder import index_folder
+from features.indexing.netcdf_cube import read_weather
 
 BOUNDS = (2.9, 50.7, 3.2, 50.9)
 WHOLE_YEAR = (date(2018, 1, 1), date(2018, 12, 31))
@@ -154,6 +155,36 @@ def test_weather_becomes_a_table_in_celsius_and_millimetres(tmp_path: Path) -> N
     assert table["t_max_c"].to_list() == pytest.approx([17, 18], abs=1e-3)
     assert table["precipitation_mm"].to_list() == [1.5, 0]
     assert table["radiation_mj"].to_list() == pytest.approx([20, 10])
+
+
+def packed_weather(name: str, raw: list[int], **attributes: object) -> xr.Dataset:
+    values = np.array(raw, np.int16)[:, None, None]
+    days = np.datetime64("2018-05-01", "ns") + np.arange(len(raw)) * np.timedelta64(1, "D")
+    variable = (("time", "lat", "lon"), values, attributes)
+    return xr.Dataset({name: variable}, coords={"time": days, "lat": [50.0], "lon": [4.0]})
+
+
+@pytest.mark.parametrize(
+    ("name", "attributes", "column", "expected"),
+    [
+        ("temperature_min", {"scale_factor": 0.01, "add_offset": 273.15}, "t_min_c", [10, -5, None]),
+        ("temperature_min", {"scale_factor": 0.01, "units": "degC"}, "t_min_c", [10, -5, None]),
+        ("precipitation_flux", {"scale_factor": 1e-4, "units": "m"}, "precipitation_mm", [100, -50, None]),
+        ("precipitation_flux", {"add_offset": 500.0, "units": "mm d-1"}, "precipitation_mm", [1500, 0, None]),
+    ],
+)
+def test_packed_weather_is_unpacked_and_its_unit_read(
+    name: str, attributes: dict[str, object], column: str, expected: list[float | None]
+) -> None:
+    cube = packed_weather(name, [1000, -500, -32768], _FillValue=np.int16(-32768), **attributes)
+    assert read_weather(cube)[column].to_list() == [
+        value if value is None else pytest.approx(value, abs=1e-6) for value in expected
+    ]
+
+
+def test_weather_of_an_unknown_unit_is_refused() -> None:
+    with pytest.raises(ImageryError, match="temperature_min is in 'degF'; give it in one of k, c"):
+        read_weather(packed_weather("temperature_min", [50], units="degF"))
 
 
 def crops(path: Path, codes: np.ndarray) -> Path:

@@ -15,9 +15,14 @@ from models.evaluation.metrics import (
     ratio,
     resampled_confusions,
     score_model,
-    wilson,
 )
-from models.evaluation.verdict_scores import PROMISE_NAMES, RATE_NAMES, kept_promises, verdict_rates
+from models.evaluation.verdict_scores import (
+    PROMISE_NAMES,
+    RATE_NAMES,
+    follow_up_scores,
+    kept_promises,
+    verdict_rates,
+)
 
 
 def made(n: int = 400) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -69,9 +74,53 @@ def test_no_hits_still_have_an_upper_bound_and_nothing_at_all_has_none() -> None
     rng = np.random.default_rng(0)
     none = ratio(np.zeros(50, bool), np.ones(50), np.arange(50), rng)
     assert none.value == 0
-    assert none.high == pytest.approx(wilson(0, 50).high)
+    assert none.high == pytest.approx(1 - 0.025 ** (1 / 50))  # Clopper and Pearson's, by hand
     empty = ratio(np.zeros(0, bool), np.zeros(0), np.zeros(0), rng).to_dict()
     assert empty == {"value": None, "low": None, "high": None, "n": 0}
+
+
+def test_one_error_has_an_upper_bound_too() -> None:
+    """One of 50 alone: Clopper and Pearson's interval is [0.0005, 0.106]; the bootstrap's [0, 0.06]."""
+    one = ratio(np.arange(50) == 0, np.ones(50), np.arange(50), np.random.default_rng(0))
+    assert (one.low, one.high) == (pytest.approx(0.0005, abs=1e-4), pytest.approx(0.106, abs=3e-3))
+
+
+def test_errors_of_one_holding_are_one_error() -> None:
+    """100 listed parcels of 5 holdings, of which one is wholly in order: 20%, of 5 things and not of 100."""
+    hits, holdings = np.repeat([True, False, False, False, False], 20), np.repeat(np.arange(5), 20)
+    share = ratio(hits, np.ones(100), holdings, np.random.default_rng(0))
+    assert share.value == 0.2
+    assert share.low < 0.01
+    assert share.high > 0.5
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_intervals_hold_their_level_for_rare_errors(together: bool) -> None:
+    """600 draws of 40 holdings of 1 to 10 parcels: 3% of holdings are wrong as a whole, or 3% of parcels."""
+    rng, held = np.random.default_rng(0), []
+    for _ in range(600):
+        holding = np.repeat(np.arange(40), rng.integers(1, 11, 40))
+        wrong = (rng.random(40) < 0.03)[holding] if together else rng.random(len(holding)) < 0.03
+        share = ratio(wrong, np.ones(len(holding)), holding, rng)
+        held.append(share.low <= 0.03 <= share.high)
+    assert np.mean(held) > 0.93
+
+
+def test_the_follow_up_list_is_scored_by_holding() -> None:
+    n = 100
+    names, holdings = [f"{i}" for i in range(n)], np.repeat(np.arange(5), 20)
+    table = pl.DataFrame({"parcel_id": names, "q_value": 0.1})
+    wrong = pl.DataFrame({"parcel_id": names, "misdeclared": holdings > 0})
+    groups = pl.DataFrame({"parcel_id": names, "group": holdings})
+    found = follow_up_scores(table, wrong, groups, np.random.default_rng(0), (0.05, 0.2))
+    rows = {(row["q"], row["metric"]): row for row in found.iter_rows(named=True)}
+    share = rows[0.2, "false_discovery_rate"]
+    assert (share["value"], share["n"]) == (0.2, 100)
+    assert share["low"] < 0.01
+    assert share["high"] > 0.5
+    assert rows[0.2, "recall"]["value"] == 1
+    assert rows[0.2, "recall"]["low"] < 0.5  # 4 holdings, all found
+    assert rows[0.05, "false_discovery_rate"]["n"] == 0
 
 
 def test_a_better_model_differs_by_more_than_nothing() -> None:

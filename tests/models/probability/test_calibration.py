@@ -15,7 +15,13 @@ from models.probability.calibration import (
     fit_calibrator,
     log_loss,
 )
-from models.probability.conformal import calibration_counts, class_p_values, prediction_sets
+from models.probability.conformal import (
+    can_promise,
+    class_p_values,
+    least_p_values,
+    prediction_sets,
+    rank_p_values,
+)
 from models.verdicts.follow_up import follow_up_q
 
 
@@ -105,9 +111,30 @@ def test_wrong_labels_make_the_promise_safer_and_their_weights_use_it_up() -> No
     assert (weighed[wrong] <= 0.05).mean() > (noisy[wrong] <= 0.05).mean()
 
 
-def test_counts_leave_out_the_own_fold() -> None:
-    counts = calibration_counts(np.array([0, 0, 0, 1, -1]), np.array([0, 0, 1, 1, 1]), 2)
-    assert counts.tolist() == [[1, 1], [1, 1], [2, 0], [2, 0], [2, 0]]
+def test_the_least_p_value_leaves_out_the_own_fold_and_follows_the_weights() -> None:
+    member, folds = np.array([True, True, True, False]), np.array([0, 0, 1, 2])
+    assert least_p_values(member, folds).tolist() == [1 / 2, 1 / 2, 1 / 3, 1 / 4]
+    weights = np.array([0.5, 0.25, 1.0, 1.0])
+    assert least_p_values(member, folds, weights).tolist() == [1 / 2, 1 / 2, 1 / 1.75, 1 / 2.75]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(0, 1000))
+def test_the_least_p_value_is_that_of_a_score_below_all_others(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    member, folds, weights = rng.random(30) < 0.7, rng.integers(0, 4, 30), rng.random(30)
+    scores = rng.random(30)
+    least = least_p_values(member, folds, weights)
+    for lowest in range(30):
+        changed = np.where(np.arange(30) == lowest, -1.0, scores)
+        assert rank_p_values(changed, member, folds, weights)[lowest] == pytest.approx(least[lowest])
+
+
+def test_doubtful_calibration_parcels_promise_less() -> None:
+    """24 parcels that are each right with even odds count as 12: no p-value gets down to 1/20."""
+    member, folds = np.arange(25) > 0, np.minimum(np.arange(25), 1)
+    assert can_promise(least_p_values(member, folds), 0.05)[0]
+    assert not can_promise(least_p_values(member, folds, np.full(25, 0.5)), 0.05)[0]
 
 
 @settings(max_examples=25, deadline=None)

@@ -1,10 +1,12 @@
 """In season: nothing that came later is used."""
 
-from datetime import date
+from datetime import date, datetime
 
 import numpy as np
+import polars as pl
 
 from features.schema import make_series
+from features.series.parcel_series import SeriesOptions, build_series, last_days
 from models.verdicts.in_season import dates_of, decided_by, discriminate, season_curve, seen_until
 from models.verdicts.options import JudgeOptions
 
@@ -27,11 +29,40 @@ def test_later_dates_do_not_shine_through() -> None:
     other[:, 5:] += 100
     ids = [str(i) for i in range(len(values))]
     cut = [
-        seen_until(make_series(ids, TIMES, ["ndvi"], value=table[:, :, None, None]), date(2022, 5, 15))
+        seen_until(make_series(ids, TIMES, ["ndvi"], value=table[:, :, None, None]), date(2022, 5, 20))
         for table in (values, other)
     ]
     assert cut[0].sizes["time"] == 5
     np.testing.assert_array_equal(cut[0]["value"].values, cut[1]["value"].values)
+
+
+def test_a_figure_is_dated_by_the_last_day_it_used() -> None:
+    """Three dekads are used whole, so no figure can be had before the end of the third."""
+    series = make_series(["a"], TIMES, ["ndvi"], value=np.ones((1, 9, 1, 1)))
+    assert dates_of(series) == [date(2022, 4, 30), date(2022, 5, 30), date(2022, 6, 29)]
+    assert [seen_until(series, day).sizes["time"] for day in dates_of(series)] == [3, 6, 9]
+    assert seen_until(series, date(2022, 4, 29)).sizes["time"] == 2
+
+
+def test_the_last_step_ends_where_the_season_was_cut() -> None:
+    seen = {"feature": "ndvi", "sensor": "s2", "mean": 0.5, "pixel_count": 9.0, "valid_share": 1.0}
+    observations = pl.DataFrame(
+        {
+            "parcel_id": ["a"] * 3,
+            "datetime": [datetime(2022, 4, day) for day in (3, 12, 22)],
+            **{name: [value] * 3 for name, value in seen.items()},
+            **{name: [0.0] * 3 for name in ("filled_share", "sigma")},
+            "relative_orbit": [1] * 3,
+        }
+    )
+    options = SeriesOptions(statistics=("mean",))
+    season = date(2022, 4, 1), date(2022, 4, 30)
+    whole, cut = (
+        build_series(observations, ["a"], options, *season, until=until)
+        for until in (None, date(2022, 4, 13))
+    )
+    assert last_days(whole) == [date(2022, 4, 10), date(2022, 4, 20), date(2022, 4, 30)]
+    assert last_days(cut) == [date(2022, 4, 10), date(2022, 4, 13)]
 
 
 def test_a_class_is_decidable_once_it_differs() -> None:
@@ -56,7 +87,9 @@ def test_a_class_is_decidable_once_it_differs() -> None:
     assert curve["until"].to_list() == untils
     assert curve["value"][-1] == 1
     assert curve["value"][0] < 0.8
-    assert earliest["until"].to_list() == [date(2022, 5, 21)] * 2
+    assert (
+        earliest["until"].to_list() == [date(2022, 5, 30)] * 2
+    )  # the last day of the step that begins on 21 May
     assert curve["n"].to_list() == [60] * len(untils)
 
 

@@ -159,6 +159,14 @@ def test_a_class_too_small_to_promise_says_so() -> None:
     assert "class_too_small" not in set(World(n=60).judged(alpha=0.1)["reason"])
 
 
+def test_a_class_whose_parcels_are_in_doubt_needs_more_of_them() -> None:
+    """19 parcels that are surely right can promise 5%; these are right with less than certainty."""
+    verdicts = World(n=72).judged(noise_rate=0.01)
+    nineteen = np.arange(72) // 3 % 5 != 4  # of a class outside these folds
+    assert set(verdicts["reason"].filter(nineteen)) == {"class_too_small"}
+    assert "class_too_small" not in set(World(n=105).judged(noise_rate=0.01)["reason"])  # 28 of them
+
+
 def test_a_class_of_one_parcel_promises_nothing_and_spoils_nothing() -> None:
     world = World(n=300)
     world.declared = [

@@ -1,0 +1,25 @@
+"""Files are whole or absent, also where several threads write the same one."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from features.files import atomic_path, write_text
+
+
+def test_two_writers_of_one_file_do_not_share_a_temporary_file(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    with atomic_path(path) as first, atomic_path(path) as second:
+        assert first != second
+        first.write_text("first")
+        second.write_text("second")
+    assert path.read_text() == "first"  # the inner one ended earlier
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_many_threads_leave_one_whole_file(tmp_path: Path) -> None:
+    path = tmp_path / "note.txt"
+    texts = [str(number) * 1000 for number in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda text: write_text(path, text), texts * 10))
+    assert path.read_text() in texts
+    assert list(tmp_path.iterdir()) == [path]
