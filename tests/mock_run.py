@@ -210,6 +210,7 @@ def acquisitions(hrefs: dict[str, str] | None = None) -> pl.DataFrame:
                 "05.11",
                 "31UFS",
                 32631,
+                None,
                 assets,
             )
         )
@@ -225,6 +226,7 @@ def acquisitions(hrefs: dict[str, str] | None = None) -> pl.DataFrame:
                 None,
                 "31UFS",
                 32631,
+                None,
                 [],
             )
         )
