@@ -17,12 +17,12 @@ from odc.geo.geobox import GeoBox
 from rasterio.features import rasterize
 
 from features.context.maps import check_map, read_map
-from features.context.parcels import read_weather
+from features.context.weather import read_weather
 from features.errors import ConfigError, ImageryError
 from features.indexing.dated_scene import read_name
 
 RASTERS = (".tif", ".tiff")
-WEATHER_DAYS = 30  # whose mean a frame is told: its own day and those before
+WEATHER_DAYS = 30  # averaging window of a frame, its own day included
 
 
 @dataclass(frozen=True)

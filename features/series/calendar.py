@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
+from features.context.weather import growing_degree_days
 from features.errors import ConfigError
 from features.schema import check_columns
 
@@ -24,8 +25,8 @@ class Calendar:
     """
 
     name: CalendarName
-    edges: np.ndarray
-    degree_days: np.ndarray | None = None
+    edges: np.ndarray  # datetime64[ns] (step + 1,)
+    degree_days: np.ndarray | None = None  # float64 (step,)
 
     @property
     def starts(self) -> np.ndarray:
@@ -36,7 +37,7 @@ class Calendar:
         return len(self.edges) - 1
 
     def step_of(self, moments: np.ndarray) -> np.ndarray:
-        """Index of the step that holds each moment; -1 outside the season."""
+        """Return the index of the step that holds each moment, like `moments` (datetime64); -1 outside."""
         step = np.searchsorted(self.edges, moments.astype("datetime64[ns]"), side="right") - 1
         return np.where(step < len(self), step, -1)
 
@@ -102,9 +103,19 @@ def month_starts(start: date, end: date) -> list[date]:
 
 
 def degree_days(weather: pl.DataFrame, start: date, end: date, base_c: float) -> np.ndarray:
-    """Growing-degree days cumulated before each day of the season, °C d; one more value for its end.
+    """Return growing-degree days cumulated before each day of the season, and at its end, °C d.
 
-    The daily sum is `max((t_min + t_max) / 2 - base, 0)` (McMaster and Wilhelm 1997, method 1).
+    Parameters
+    ----------
+    weather
+        `date, t_min_c, t_max_c`, one row per day.
+    base_c
+        Temperature above which a day counts, °C.
+
+    Returns
+    -------
+    np.ndarray
+        float64 `(day + 1,)`, starting at 0; summed as `features.context.weather.growing_degree_days` does.
 
     Raises
     ------
@@ -119,21 +130,32 @@ def degree_days(weather: pl.DataFrame, start: date, end: date, base_c: float) ->
         how="left",
         maintain_order="left",
     )
-    heat = ((pl.col("t_min_c") + pl.col("t_max_c")) / 2 - base_c).clip(lower_bound=0)
-    gained = daily.select(heat.alias("heat"))["heat"]
-    missing = daily.filter(gained.is_null() | gained.is_nan())["date"]
+    daily = daily.with_columns(pl.col("t_min_c", "t_max_c").cast(pl.Float64).fill_nan(None))
+    missing = daily.filter(pl.col("t_min_c").is_null() | pl.col("t_max_c").is_null())["date"]
     if len(missing):
         raise ConfigError(
             f"The weather lacks {len(missing)} days of the season, first {missing[0]}; complete its file."
         )
-    return np.concatenate([[0.0], np.cumsum(gained.to_numpy())])
+    return np.concatenate([[0.0], growing_degree_days(daily, base_c)["gdd"].to_numpy()])
 
 
 def thermal_edges(heat: np.ndarray, start: date, steps: int) -> np.ndarray:
-    """Days at which equal shares of the season's growing-degree days are reached.
+    """Return the days on which equal shares of the season's growing-degree days are reached.
 
-    As T3S samples: by heat, not by date. A season without heat has
-    no such days and is cut evenly.
+    Steps of equal heat instead of equal length, as T3S samples satellite time series. A season in which no
+    day is above the base is cut evenly.
+
+    Parameters
+    ----------
+    heat
+        `(day + 1,)` cumulated growing-degree days, as `degree_days` returns them.
+    steps
+        Number of steps; at most one per day.
+
+    Returns
+    -------
+    np.ndarray
+        `datetime64[ns] (steps + 1,)`, strictly increasing, from `start` to the day after the season.
     """
     span = len(heat) - 1
     steps = min(steps, span)

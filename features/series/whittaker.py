@@ -19,15 +19,23 @@ from features.zonal.vectors import LANES
 PARCELS_PER_TASK = 1_024  # small enough that threads end together
 
 
-def penalty(positions: np.ndarray, smoothness: float) -> np.ndarray:
-    """Return the three diagonals of `lambda * D'D`, `(3, time)`: main, first and second above it.
+def penalty(positions: np.ndarray, smoothness: float, integral: bool = False) -> np.ndarray:
+    """Return the three diagonals of `lambda * D'D`, float64 `(3, time)`: main, first and second above it.
 
     Parameters
     ----------
     positions
-        Where the steps lie, strictly increasing, at least three.
+        `(time,)` where the steps lie, strictly increasing, at least three.
     smoothness
-        lambda, in units of position to the fourth power.
+        lambda, in units of position to the fourth power, or to the third where `integral`.
+    integral
+        Approximate the integral of the squared second derivative over the positions (each difference times
+        the stretch of positions that it stands for) instead of the sum of squared divided differences.
+
+    Raises
+    ------
+    CropcheckError
+        Where there are fewer than three positions, or they do not increase.
     """
     x = np.asarray(positions, np.float64)
     if len(x) < 3 or not (np.diff(x) > 0).all():
@@ -36,6 +44,8 @@ def penalty(positions: np.ndarray, smoothness: float) -> np.ndarray:
         )
     first, last, span = 1 / np.diff(x)[:-1], 1 / np.diff(x)[1:], 1 / (x[2:] - x[:-2])
     rows = np.stack([first * span, -(first + last) * span, last * span])
+    if integral:  # f'' is twice the divided difference, and stands for half of its positions' span
+        rows *= np.sqrt(2 / span)
     bands = np.zeros((3, len(x)))
     for i in range(3):
         for j in range(i, 3):

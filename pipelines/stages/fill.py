@@ -9,7 +9,8 @@ import polars as pl
 import xarray as xr
 
 from features.accounting import tally
-from features.context.parcels import parcel_context, read_weather, weather_before
+from features.context.parcels import parcel_context
+from features.context.weather import read_weather, weather_before
 from features.extraction.observations import read_observations
 from features.series.gapfill import gapfill_series
 from features.series.parcel_series import build_series, write_series

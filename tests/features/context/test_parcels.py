@@ -11,13 +11,8 @@ import rasterio
 import shapely
 from affine import Affine
 
-from features.context.parcels import (
-    attach_context,
-    growing_degree_days,
-    parcel_context,
-    read_weather,
-    weather_before,
-)
+from features.context.parcels import attach_context, parcel_context
+from features.context.weather import growing_degree_days, read_weather, weather_before
 from features.errors import ConfigError, ImageryError
 from features.schema import SchemaError, check_series, make_series
 

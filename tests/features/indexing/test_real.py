@@ -13,7 +13,7 @@ import xarray as xr
 
 from features.catalog.radiometry import Scaling, check_offset
 from features.catalog.reader import ImageryOptions, read_acquisitions
-from features.context.parcels import growing_degree_days, read_weather
+from features.context.weather import growing_degree_days, read_weather
 from features.indexing.field_raster import parcels_from_raster
 from features.indexing.folder import index_folder
 
