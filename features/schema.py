@@ -50,7 +50,9 @@ ASSET = pl.Struct(
         "offset": pl.Float64,
         "nodata": pl.Float64,  # null: no nodata value
         "unit": pl.String,  # reflectance, class, linear, db, coherence
-        "assumed": pl.List(pl.String),  # which of nodata, scale, offset the item is silent on
+        # of nodata, scale, offset those the item is silent on; offset_unit: the offset was configured in
+        # stored numbers and converted by an assumed scale
+        "assumed": pl.List(pl.String),
     }
 )
 ACQUISITIONS = _schema(

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import rasterio
 import shapely
+import xarray as xr
 from affine import Affine
 
 from features.schema import ACQUISITIONS
@@ -110,3 +111,24 @@ def parcels(*shapes: shapely.Geometry, epsg: int = 32635) -> gpd.GeoDataFrame:
 def field(left: float, top: float, width: float, height: float) -> shapely.Geometry:
     """A rectangle, in metres from the rasters' corner rightwards and downwards."""
     return shapely.box(LEFT + left, TOP - top - height, LEFT + left + width, TOP - top)
+
+
+class Constant:
+    """Fills with one reflectance and one sigma; remembers the largest stack it was given."""
+
+    def __init__(self, value: float = 0.3, sigma: float = 0.02, margin_px: int = 0) -> None:
+        self.value, self.sigma, self.margin_px = value, sigma, margin_px
+        self.calls: list[dict[str, int]] = []
+
+    def fill(self, stack: xr.Dataset) -> xr.Dataset:
+        self.calls.append(dict(stack.sizes))
+        hidden = ~stack["clear"]
+        out = stack[["reflectance"]].copy()
+        out["reflectance"] = stack["reflectance"].where(~hidden, np.float32(self.value))
+        out["sigma"] = xr.full_like(stack["reflectance"], self.sigma).where(hidden, 0)
+        out["filled"] = hidden
+        return out
+
+    def save(self, folder: Path) -> Path:
+        (folder / "model.json").write_text(f"{self.value} {self.sigma}")
+        return folder

@@ -225,7 +225,17 @@ def _asset(
     except (CatalogError, ValueError) as refusal:
         log.warning("%s: %s", item.get("id"), refusal)
         return "refused_href"
-    return {"band": band, "href": href, "nodata": _nodata(asset, band), **scaling}
+    silent = [] if _states(asset, "nodata") else ["nodata"]
+    assumed = [*silent, *scaling.pop("assumed", ())]
+    return {"band": band, "href": href, "nodata": _nodata(asset, band), **scaling, "assumed": assumed}
+
+
+def _is_float(asset: Mapping[str, Any]) -> bool:
+    return str(radiometry.stated(asset, "data_type") or "").startswith("float")
+
+
+def _states(asset: Mapping[str, Any], name: str) -> bool:
+    return radiometry.number(radiometry.stated(asset, name)) is not None
 
 
 def _nodata(asset: Mapping[str, Any], band: str) -> float | None:
@@ -245,13 +255,21 @@ def _scaling(
         return _reflectance(item, asset, options)
     scale, offset = radiometry.stated_scaling(asset)
     if band not in {"vv", "vh"}:
-        return {"scale": 1.0 if scale is None else scale, "offset": offset or 0.0, "unit": "coherence"}
+        return _radar_scaling(scale, offset, "coherence")
     unit = _radar_unit(item, asset, options.radar)
     if unit is None:
         return "unknown_radar_unit"
     scale = scale if options.radar.scale is None else options.radar.scale
     offset = offset if options.radar.offset is None else options.radar.offset
-    return {"scale": 1.0 if scale is None else scale, "offset": offset or 0.0, "unit": unit}
+    return _radar_scaling(scale, offset, unit)
+
+
+def _radar_scaling(scale: float | None, offset: float | None, unit: str) -> dict[str, Any]:
+    """1 and 0 where nothing is stated; what then is only assumed, the file's own tags may say."""
+    assumed = [name for name, value in (("scale", scale), ("offset", offset)) if value is None]
+    return {
+        "scale": 1.0 if scale is None else scale, "offset": offset or 0.0, "unit": unit, "assumed": assumed
+    }  # fmt: skip
 
 
 def _reflectance(item: Item, asset: Mapping[str, Any], options: ImageryOptions) -> dict[str, Any] | str:
@@ -260,7 +278,12 @@ def _reflectance(item: Item, asset: Mapping[str, Any], options: ImageryOptions) 
         decided = radiometry.decide_reflectance(item, asset, options.default_offset)
     if decided is None:
         return "unknown_offset"
-    return {"scale": decided.scale, "offset": decided.offset, "unit": "reflectance"}
+    assumed = [] if _states(asset, "scale") or _is_float(asset) else ["scale"]
+    if decided.basis == "configuration" and assumed:
+        assumed.append("offset_unit")
+    if decided.basis in radiometry.ASSUMED and not _states(asset, "offset"):
+        assumed.append("offset")
+    return {"scale": decided.scale, "offset": decided.offset, "unit": "reflectance", "assumed": assumed}
 
 
 def _radar_unit(item: Item, asset: Mapping[str, Any], radar: RadarOptions) -> str | None:

@@ -27,7 +27,11 @@ from typing import Any
 
 import numpy as np
 
+from features.errors import ConfigError
+
 QUANTIFICATION = 1e-4
+LARGEST_OFFSET = 0.5  # reflectance: no product adds or subtracts as much
+ASSUMED = ("baseline", "float")  # on which an offset may rest that the item does not state
 BASELINE_OFFSET = -0.1
 FIRST_WITH_OFFSET = (4, 0)
 # Products made by others than ESA's ground segment carry 99.99: with the offset, but of no rank among
@@ -139,12 +143,18 @@ def decide_reflectance(
     item, asset
         STAC JSON.
     override
-        Offset in digital numbers that the configuration gives for this item (0 or -1000); it wins.
+        Offset in the file's stored numbers that the configuration gives for this item (0 or -1000 of digital
+        numbers, 0 or -0.1 of floating-point reflectance); it wins.
 
     Returns
     -------
     Scaling or None
         None where neither item nor baseline says anything: the caller sets the item aside.
+
+    Raises
+    ------
+    ConfigError
+        Where the configured offset is not in the file's numbers: reflectance would leave its range.
 
     Examples
     --------
@@ -155,6 +165,12 @@ def decide_reflectance(
     if scale is None:
         scale = 1.0 if str(stated(asset, "data_type") or "").startswith("float") else QUANTIFICATION
     if override is not None:
+        if abs(override * scale) > LARGEST_OFFSET:
+            raise ConfigError(
+                f"imagery.offsets gives {override:g} for {item.get('id')}, whose numbers times {scale:g} are "
+                f"reflectance: it would change by {override * scale:g}. Give the offset in the numbers that "
+                f"the file stores: 0 or {BASELINE_OFFSET / scale:g}."
+            )
         return Scaling(scale, override * scale, "configuration")
     properties = item.get("properties") or {}
     if any(properties.get(flag) is True for flag in _FLAGS):

@@ -15,6 +15,7 @@ from features.accounting import Tally, tally
 from features.context.blocks import BlockContext
 from features.declarations.geometry import inner_buffer
 from features.extraction.filled_tiles import Fill, bands_of_all, plan_fill, run_fill
+from features.extraction.observations import remarks_table
 from features.extraction.options import ExtractOptions
 from features.extraction.remover import Remover
 from features.extraction.tile_parcels import check_overlap, cover_tiles, parcel_table, safe_name, write_tiles
@@ -29,6 +30,10 @@ __all__ = ["ExtractOptions", "extract", "read_set_aside"]
 
 log = logging.getLogger(__name__)
 ROOMS = ("features",)  # whose code the numbers depend on
+NOTES = {
+    "nodata_differs": "Item and file name other nodata values; neither is used",
+    "scaling_differs": "Item and file state another scale or offset; the item's is used",
+}
 
 
 def extract(
@@ -236,6 +241,27 @@ def _identity(row: Acquisition) -> list[Any]:
     return [{key: str(value) for key, value in row.items()}, stamps]
 
 
+def _say(remarks: pl.DataFrame) -> None:
+    """Tell of contradictions, and of values that cannot be, once for all acquisitions."""
+    for code, sentence in NOTES.items():
+        said = remarks.filter(pl.col("remark") == code)
+        if len(said):
+            first = said.row(0, named=True)
+            log.warning(
+                "%s: %d assets, first %s of %s.", sentence, len(said), first["name"], first["item_id"]
+            )
+    lost = remarks.filter(pl.col("remark") == "left_out")
+    for name, pixels, items in (
+        lost.group_by("name").agg(pl.col("pixels").sum(), pl.len()).sort("name").iter_rows()
+    ):
+        log.info("%s: %d pixels of %d acquisitions have a value that cannot be.", name, pixels, items)
+
+
+def read_remarks_table(folder: Path) -> pl.DataFrame:
+    """What the last extraction had to say of its acquisitions: item_id, tile, name, remark, pixels."""
+    return pl.read_parquet(folder / "remarks.parquet")
+
+
 def _write_index(folder: Path, units: Sequence[Unit], outcomes: Sequence[Outcome]) -> None:
     """Name the parts that hold, delete those of other inputs or options, and list what was set aside."""
     written = {outcome.item_id for outcome in outcomes if outcome.reason is None}
@@ -251,7 +277,10 @@ def _write_index(folder: Path, units: Sequence[Unit], outcomes: Sequence[Outcome
     ).with_columns(second=pl.col("datetime").dt.truncate("1s"))
     aside = [(o.item_id, o.tile, o.reason, o.detail) for o in outcomes if o.reason is not None]
     schema = dict.fromkeys(("item_id", "tile", "reason", "detail"), pl.String)
-    for name, table in (("parts", index), ("set_aside", pl.DataFrame(aside, schema=schema, orient="row"))):
+    remarks = remarks_table((unit.row["item_id"], unit.tile, unit.part) for unit in kept)
+    _say(remarks)
+    lost = pl.DataFrame(aside, schema=schema, orient="row")
+    for name, table in (("parts", index), ("set_aside", lost), ("remarks", remarks)):
         with atomic_path(folder / f"{name}.parquet") as partial:
             table.write_parquet(partial)
     current = {unit.part for unit in units}

@@ -23,18 +23,18 @@ from odc.geo.geobox import GeoBox
 
 from features.context.blocks import BlockContext
 from features.errors import ImageryError
-from features.extraction.observations import make_part, write_part
+from features.extraction.observations import Remarks, make_part, write_part
 from features.extraction.options import ExtractOptions
 from features.extraction.remover import Remover
 from features.extraction.units import Outcome, Unit, share_of, tile_coverage, tile_shares
 from features.files import fingerprint, partial_of, sha256, write_json
 from features.imagery.blocks import Block
 from features.imagery.grids import crop
-from features.imagery.scenes import Scene
+from features.imagery.scenes import Scene, scene_of
 from features.imagery.stacks import read_stack
-from features.indices.formulas import compute, find_index
+from features.indices.formulas import compute, find_index, left_out
 from features.indices.uncertainty import fill_moments, propagate
-from features.schema import ACQUISITIONS, Acquisition
+from features.schema import ACQUISITIONS, SCENE_CLASS, Acquisition
 from features.workers import one_ahead, pool_of
 from features.zonal.coverage import Coverage
 from features.zonal.engine import gathered, summarise_gathered
@@ -209,8 +209,18 @@ def _on(cut: Cut, values: np.ndarray) -> np.ndarray:
     return np.asarray(np.divide(total, number, out=unknown, where=number > 0))
 
 
-def _lines(filled: xr.Dataset, names: Sequence[str], cut: Cut) -> dict[str, tuple[np.ndarray, ...]]:
-    """Value, sigma and whether filled of every covered pixel, by feature."""
+@dataclass(frozen=True)
+class _Line:
+    """One feature of every covered pixel: value, sigma, whether filled; and how many values cannot be."""
+
+    value: np.ndarray
+    sigma: np.ndarray
+    filled: np.ndarray
+    left_out: int
+
+
+def _lines(filled: xr.Dataset, names: Sequence[str], cut: Cut) -> dict[str, _Line]:
+    """Each feature of every covered pixel."""
     bands = [str(name) for name in filled["band"].values]
     needed = sorted({band for name in names for band in find_index(name).bands})
     lines = {
@@ -221,10 +231,12 @@ def _lines(filled: xr.Dataset, names: Sequence[str], cut: Cut) -> dict[str, tupl
     }
     share = gathered(_on(cut, filled["filled"].values.astype(np.float32)), cut.coverage)
     share = (share > 0).astype(np.float32)
-    found: dict[str, tuple[np.ndarray, ...]] = {}
+    found: dict[str, _Line] = {}
     for name in names:
         operands, sigmas = ({band: lines[k][band] for band in find_index(name).bands} for k in lines)
-        found[name] = (compute(name, operands), propagate(name, operands, sigmas, share), share)
+        value = compute(name, operands)
+        lost = left_out(name, operands, value, cut.coverage.weights)
+        found[name] = _Line(value, propagate(name, operands, sigmas, share), share, lost)
     return found
 
 
@@ -232,8 +244,8 @@ class _Sheet:
     """What one block gives of its parcels on one grid, date by date and feature by feature.
 
     `moments (date, feature, parcel, MOMENTS)`, `answers (…, quantile)`, `made (…, 3)`: filled weight, and
-    mean and weight of sigma; and for parcels cut by the block's border, where quantiles are wanted, their
-    pixels `samples (date, feature, pixel)`.
+    mean and weight of sigma; `left_out (date, feature)`; and for parcels cut by the block's border, where
+    quantiles are wanted, their pixels `samples (date, feature, pixel)`.
     """
 
     def __init__(self, dates: int, features: Sequence[str], cut: Cut, statistics: Sequence[str]) -> None:
@@ -245,16 +257,18 @@ class _Sheet:
             self.kept = np.repeat(~cut.whole, np.diff(cut.coverage.offsets))
         self.moments, self.answers = np.empty((*shape, MOMENTS)), np.empty((*shape, quantiles))
         self.made = np.empty((*shape, 3))
+        self.left_out = np.zeros(shape[:2], np.int64)
         self.samples = np.empty((*shape[:2], int(self.kept.sum())), np.float32)
 
-    def add(self, t: int, lines: Mapping[str, tuple[np.ndarray, ...]]) -> None:
+    def add(self, t: int, lines: Mapping[str, _Line]) -> None:
         offsets, weights = self.cut.coverage.offsets, self.cut.coverage.weights
         for k, name in enumerate(self.features):
-            value, spread, made = lines[name]
-            part = summarise_gathered(value, offsets, weights, self.statistics)
+            line = lines[name]
+            part = summarise_gathered(line.value, offsets, weights, self.statistics)
             self.moments[t, k], self.answers[t, k] = part.moments, part.answers
-            self.made[t, k] = fill_moments(value, spread, made, weights, offsets)
-            self.samples[t, k] = value[self.kept]
+            self.made[t, k] = fill_moments(line.value, line.sigma, line.filled, weights, offsets)
+            self.samples[t, k] = line.value[self.kept]
+            self.left_out[t, k] = line.left_out
 
     def arrays(self) -> dict[str, np.ndarray]:
         sizes = np.where(self.cut.whole | (not self.kept.any()), 0, np.diff(self.cut.coverage.offsets))
@@ -266,6 +280,7 @@ class _Sheet:
             "answers": self.answers,
             "made": self.made,
             "samples": self.samples,
+            "left_out": self.left_out,
         }
 
 
@@ -290,16 +305,24 @@ def _read_notes(path: Path) -> dict[str, Any]:
     return notes
 
 
-def _read_date(path: Path, item: str) -> dict[str, tuple[Owned, np.ndarray]]:
-    """What a block gave of one acquisition: by feature its part, and filled weight, mean sigma and its
-    weight."""
+@dataclass(frozen=True)
+class _Given:
+    """What a block gave of one acquisition and feature; `made`: filled weight, mean sigma, its weight."""
+
+    owned: Owned
+    made: np.ndarray
+    left_out: int
+
+
+def _read_date(path: Path, item: str) -> dict[str, _Given]:
+    """What a block gave of one acquisition, by feature."""
     notes = _read_notes(path)
     if item not in notes["items"]:
         return {}
     t = notes["items"].index(item)
     found = {}
     for factor, names in notes["features"].items():
-        kinds = ("owners", "offsets", "weights", "moments", "answers", "made", "samples")
+        kinds = ("owners", "offsets", "weights", "moments", "answers", "made", "samples", "left_out")
         held = {
             kind: np.load(path / f"{factor}-{kind}.npy", mmap_mode="r", allow_pickle=False) for kind in kinds
         }
@@ -309,7 +332,8 @@ def _read_date(path: Path, item: str) -> dict[str, tuple[Owned, np.ndarray]]:
                 np.array(held[kind][t, k]) for kind in ("moments", "answers", "samples")
             )
             part = Part(moments, answers, samples, *fixed)
-            found[name] = ((np.array(held["owners"]), part), np.array(held["made"][t, k]))
+            owned = (np.array(held["owners"]), part)
+            found[name] = _Given(owned, np.array(held["made"][t, k]), int(held["left_out"][t, k]))
     return found
 
 
@@ -317,15 +341,18 @@ def join_blocks(unit: Unit, scene: Scene, blocks: Sequence[Path]) -> Outcome:
     """Write one acquisition's part from what all blocks of its tile gave."""
     row = unit.row
     if not unit.part.exists():
-        found: dict[str, list[tuple[Owned, np.ndarray]]] = {}
+        found: dict[str, list[_Given]] = {}
         for path in blocks:
             for name, gave in _read_date(path, row["item_id"]).items():
                 found.setdefault(name, []).append(gave)
-        write_part(unit.part, _join(unit, scene, found))
+        lost = {name: sum(one.left_out for one in gave) for name, gave in found.items()}
+        notes = scene_of(row, unit.options.features_of("s2"), (SCENE_CLASS,)).notes
+        remarks = Remarks({name: count for name, count in lost.items() if count}, notes)
+        write_part(unit.part, _join(unit, scene, found), remarks)
     return Outcome(row["item_id"], unit.tile)
 
 
-def _join(unit: Unit, scene: Scene, found: Mapping[str, list[tuple[Owned, np.ndarray]]]) -> pl.DataFrame:
+def _join(unit: Unit, scene: Scene, found: Mapping[str, list[_Given]]) -> pl.DataFrame:
     layers = {name: scene.target(name) for name in scene.features}
     totals = {layer.factor: tile_shares(unit.parcels, layer.grid, unit.cache) for layer in layers.values()}
     ids = tile_coverage(unit.parcels, next(iter(layers.values())).grid, unit.cache).parcel_ids
@@ -333,11 +360,12 @@ def _join(unit: Unit, scene: Scene, found: Mapping[str, list[tuple[Owned, np.nda
     values, counts, valid, filled, sigma = ({} for _ in range(5))
     for name, layer in layers.items():
         gave = found.get(name, [])
-        part = combine([owned for owned, _ in gave], statistics, len(ids))
+        part = combine([one.owned for one in gave], statistics, len(ids))
         values[name], counts[name] = finish(part, statistics), part.weight
         valid[name] = share_of(part.weight, totals[layer.factor])
         weight, error = np.zeros(len(ids)), np.zeros(len(ids))
-        for (owners, _), made in gave:
+        for one in gave:
+            owners, made = one.owned[0], one.made
             weight[owners] += made[:, 0]
             error[owners] += np.nan_to_num(made[:, 1]) * made[:, 2]
         filled[name] = share_of(weight, totals[layer.factor])

@@ -1,7 +1,9 @@
 """The observations table on disk: one Parquet part per tile and acquisition, whole or absent."""
 
+import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,10 @@ from features.files import atomic_path
 from features.schema import OBSERVATIONS, STATISTICS
 
 log = logging.getLogger(__name__)
+REMARKS = "cropcheck"  # key of a part's metadata
+REMARK_COLUMNS = pl.Schema(
+    {**dict.fromkeys(("item_id", "tile", "name", "remark"), pl.String()), "pixels": pl.Int64()}
+)
 
 
 def make_part(
@@ -62,11 +68,47 @@ def make_part(
     return part.select(pl.col(name).cast(kind) for name, kind in OBSERVATIONS.items())
 
 
-def write_part(path: Path, part: pl.DataFrame) -> Path:
-    """Write one part atomically."""
+@dataclass(frozen=True)
+class Remarks:
+    """What is to be said of an acquisition beside its numbers.
+
+    Attributes
+    ----------
+    left_out
+        By feature, how many seen pixels had a value that cannot be, and were not used.
+    notes
+        By band, codes of what its item and its file say differently
+        (`features.imagery.physical.Encoding`).
+    """
+
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    notes: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+def write_part(path: Path, part: pl.DataFrame, remarks: Remarks) -> Path:
+    """Write one part atomically, its remarks in the file's metadata."""
+    said = {REMARKS: json.dumps(asdict(remarks))}
     with atomic_path(path) as partial:
-        part.write_parquet(partial, compression="zstd", compression_level=1, statistics=False)
+        part.write_parquet(partial, compression="zstd", compression_level=1, statistics=False, metadata=said)
     return path
+
+
+def read_remarks(path: Path) -> Remarks:
+    """Read the remarks of a part."""
+    return Remarks(**json.loads(pl.read_parquet_metadata(path).get(REMARKS, "{}")))
+
+
+def remarks_table(parts: Iterable[tuple[str, str, Path]]) -> pl.DataFrame:
+    """The remarks of parts, given as item id, tile and path: `item_id, tile, name, remark, pixels`.
+
+    `name` is a feature or band; `remark` is `left_out`, or a code of `Remarks.notes` with no pixels.
+    """
+    rows: list[tuple[str, str, str, str, int | None]] = []
+    for item, tile, path in parts:
+        remarks = read_remarks(path)
+        rows += [(item, tile, name, "left_out", count) for name, count in remarks.left_out.items()]
+        rows += [(item, tile, name, code, None) for name, codes in remarks.notes.items() for code in codes]
+    return pl.DataFrame(rows, schema=REMARK_COLUMNS, orient="row")
 
 
 def read_observations(folder: Path, features: Sequence[str] | None = None) -> pl.DataFrame:

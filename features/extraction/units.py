@@ -1,6 +1,6 @@
 """One work unit: a tile's parcels over one acquisition, from files to one part of the observations."""
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ import polars as pl
 from odc.geo.geobox import GeoBox
 
 from features.errors import CropcheckError, ImageryError
-from features.extraction.observations import make_part, write_part
+from features.extraction.observations import Remarks, make_part, write_part
 from features.extraction.options import ExtractOptions
 from features.extraction.seen import read_seen, seen_weights
 from features.imagery.blocks import Block
 from features.imagery.header import layout_of
 from features.imagery.scenes import Layer, Scene, finer, read_layer, scene_of
-from features.indices.formulas import compute, find_index, to_db
+from features.indices.formulas import compute, find_index, left_out, to_db
 from features.schema import SCENE_CLASS, Acquisition
 from features.workers import pool_of
 from features.zonal.coverage import Coverage, coverage_of
@@ -56,7 +56,7 @@ def run_unit(unit: Unit) -> Outcome:
     if unit.part.exists():
         return Outcome(unit.row["item_id"], unit.tile)
     try:
-        write_part(unit.part, extract_unit(unit))
+        write_part(unit.part, *extract_unit(unit))
     except CropcheckError as error:
         return Outcome(unit.row["item_id"], unit.tile, error.reason, str(error))
     return Outcome(unit.row["item_id"], unit.tile)
@@ -133,7 +133,7 @@ Lines = dict[tuple[str, int], np.ndarray]  # gathered physical values, by band a
 Found = dict[str, list[Owned]]  # by feature, what each block gave of which parcels
 
 
-def extract_unit(unit: Unit) -> pl.DataFrame:
+def extract_unit(unit: Unit) -> tuple[pl.DataFrame, Remarks]:
     """Statistics of every parcel of the tile for every feature the acquisition allows, as a part."""
     row, options = unit.row, unit.options
     optical = row["sensor"] == "s2"
@@ -144,22 +144,23 @@ def extract_unit(unit: Unit) -> pl.DataFrame:
             reason="no_scene_class",
         )
     found: Found = {}
+    lost: Counter[str] = Counter()
     ahead: deque[_Running] = deque()
     pool = pool_of(options.threads)
     try:
         for block in scene.blocks(options.block_px):
             nbytes = _nbytes(scene, block)
             while ahead and nbytes + sum(running.nbytes for running in ahead) > options.read_ahead_mb * 1e6:
-                _end_block(unit, scene, ahead.popleft(), pool, found)
+                _end_block(unit, scene, ahead.popleft(), pool, found, lost)
             started = _start_block(unit, scene, block, pool, nbytes)
             if started is not None:
                 ahead.append(started)
         while ahead:
-            _end_block(unit, scene, ahead.popleft(), pool, found)
+            _end_block(unit, scene, ahead.popleft(), pool, found, lost)
     finally:
         for task in (task for running in ahead for task in running.bands):
             task.cancel()
-    return _finish_unit(unit, scene, found)
+    return _finish_unit(unit, scene, found), Remarks(dict(+lost), scene.notes)
 
 
 @dataclass(frozen=True)
@@ -198,7 +199,9 @@ def _nbytes(scene: Scene, block: Block) -> int:
     return total
 
 
-def _end_block(unit: Unit, scene: Scene, running: _Running, pool: ThreadPoolExecutor, found: Found) -> None:
+def _end_block(
+    unit: Unit, scene: Scene, running: _Running, pool: ThreadPoolExecutor, found: Found, lost: Counter[str]
+) -> None:
     lines: Lines = {}
     for task in running.bands:
         parts, gathered_lines = task.result()
@@ -208,7 +211,9 @@ def _end_block(unit: Unit, scene: Scene, running: _Running, pool: ThreadPoolExec
     made = [name for name in scene.features if not _is_raw(scene, name)]
     more = [pool.submit(_run_index, scene, name, running.seen.result(), lines, unit.options) for name in made]
     for name, index_task in zip(made, more, strict=True):
-        found.setdefault(name, []).append(index_task.result())
+        part, count = index_task.result()
+        found.setdefault(name, []).append(part)
+        lost[name] += count
 
 
 def _window(unit: Unit, layer: Layer, block: Block) -> Window:
@@ -268,10 +273,12 @@ def _run_band(
 
 def _run_index(
     scene: Scene, name: str, grids: Mapping[int, Gathered], lines: Lines, options: ExtractOptions
-) -> Owned:
+) -> tuple[Owned, int]:
     factor = scene.target(name).factor
-    values = compute(name, {band: lines[(band, factor)] for band in find_index(name).bands})
-    return _summarise_line(values, grids[factor], options.statistics)
+    bands = {band: lines[(band, factor)] for band in find_index(name).bands}
+    values = compute(name, bands)
+    lost = left_out(name, bands, values, grids[factor].weights)
+    return _summarise_line(values, grids[factor], options.statistics), lost
 
 
 def _summarise(block: np.ndarray, grid: Gathered, statistics: Sequence[str], nodata: float | None) -> Owned:

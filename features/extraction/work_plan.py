@@ -75,10 +75,10 @@ def _read_headers(
 
 def _lattice(grid: GeoBox) -> tuple[Any, ...]:
     """What grids share whose pixels lie on each other: CRS, pixel size and the place of a corner within
-    a pixel."""
+    a pixel, in thousandths of one."""
     a = grid.affine
-    size = round(abs(a.a), 6)
-    return str(grid.crs), size, round(a.c / size % 1, 3) % 1, round(a.f / size % 1, 3) % 1
+    corner = (round(a.c / a.a % 1, 3) % 1, round(a.f / a.e % 1, 3) % 1)
+    return str(grid.crs), f"{a.a:.7g}", f"{a.e:.7g}", *corner
 
 
 def _reference_grids(

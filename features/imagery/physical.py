@@ -2,9 +2,11 @@
 
 A number is not used where the item or the file calls it nodata (where they name two values, neither is),
 where it is not finite, at least 1e20 in size, or hidden by the file's own mask. Besides, where writers burn
-masks in: 0 of reflectance where the item names no nodata, and exactly 0 dB or a coherence of exactly 0, which
-no measurement gives. Scale and offset are the item's; where it is silent, the file's; where both are, those
-of `features.catalog.radiometry`, and of floating-point reflectance 1 and 0.
+masks in: 0 of reflectance where the item names no nodata or the file stores floating-point numbers, and
+exactly 0 dB or a coherence of exactly 0, which no measurement gives.
+
+Scale and offset are the item's; where it is silent, the file's; where both are, those of
+`features.catalog.radiometry`, and of floating-point reflectance 1 and 0.
 """
 
 import math
@@ -12,6 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from features.catalog.radiometry import BASELINE_OFFSET, LARGEST_OFFSET
+from features.errors import ImageryError
 from features.imagery.header import Header, header_of
 from features.indices.formulas import to_db
 from features.schema import Asset
@@ -88,36 +92,39 @@ def encoding_of(asset: Asset) -> Encoding:
 def settle(asset: Asset, header: Header) -> Encoding:
     """As `encoding_of`, of a header at hand."""
     silent = set(asset.get("assumed") or ())
-    stated = None if "nodata" in silent else asset["nodata"]
-    named = (asset["nodata"], header.nodata)
-    zero = asset["unit"] in NEVER_ZERO
     scale, offset, differs = _scaling(asset, header, silent)
-    values = [value for value in (*named, 0.0 if zero and offset == 0 else None) if value is not None]
+    if asset["unit"] == "reflectance" and not abs(offset) <= LARGEST_OFFSET:
+        raise ImageryError(
+            f"{asset['href']}: an offset of {offset:g} would make no reflectance of its numbers; give it in "
+            f"imagery.offsets as 0 or {BASELINE_OFFSET / scale:g}.",
+            reason="offset_out_of_range",
+        )
+    burnt = asset["unit"] in NEVER_ZERO or (asset["unit"] == "reflectance" and header.dtype.kind == "f")
+    zero = 0.0 if burnt and offset == 0 else None
+    named = [value for value in (asset["nodata"], header.nodata, zero) if value is not None]
+    stated = None if "nodata" in silent else asset["nodata"]
     notes = ["scaling_differs"] if differs else []
     if stated is not None and header.nodata is not None and not _same(stated, header.nodata):
         notes.append("nodata_differs")
-    kept = tuple(dict.fromkeys(value for value in values if _possible(value, header.dtype)))
+    kept = tuple(dict.fromkeys(value for value in named if _possible(value, header.dtype)))
     return Encoding(scale, offset, asset["unit"], kept, tuple(notes))
 
 
 def _scaling(asset: Asset, header: Header, silent: set[str]) -> tuple[float, float, bool]:
-    """Scale and offset, and whether the file contradicts what the item states of them."""
+    """Scale and offset, and whether the file contradicts what the item or its baseline say of them."""
     scale, offset = asset["scale"], asset["offset"]
-    if asset["unit"] == "class":
+    is_float = header.dtype.kind == "f" and asset["unit"] == "reflectance"
+    tagged = header.scale is not None and header.offset is not None
+    if asset["unit"] == "class" or not (tagged or is_float):
         return scale, offset, False
-    if header.scale is None or header.offset is None:
-        float_reflectance = header.dtype.kind == "f" and asset["unit"] == "reflectance"
-        if "scale" in silent and float_reflectance:
-            return 1.0, 0.0 if "offset" in silent else offset, False
-        return scale, offset, False
-    differs = ("scale" not in silent and not _same(scale, header.scale)) or (
-        "offset" not in silent and not _same(offset, header.offset)
-    )
-    return (
-        header.scale if "scale" in silent else scale,
-        header.offset if "offset" in silent else offset,
-        differs,
-    )
+    said = (header.scale, header.offset) if header.scale is not None else (1.0, 0.0)
+    found = said[0] if "scale" in silent else scale
+    if "offset_unit" in silent:
+        offset *= found / scale
+    differs = tagged and not (_same(found, said[0]) and _same(offset, said[1] or 0.0))
+    if "offset" in silent and (tagged or "scale" in silent):
+        offset = said[1] or 0.0
+    return found, offset, differs
 
 
 def _same(one: float, other: float) -> bool:

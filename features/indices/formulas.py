@@ -1,17 +1,19 @@
 """Spectral and radar indices: each one a formula held as data, evaluated over arrays of any shape.
 
 Optical bands are reflectance (0 to 1, named `B02` … `B12`, `B8A`); radar bands `vv` and `vh` are backscatter
-in **decibels**; `cohvv` and `cohvh` are coherence (0 to 1). A pixel whose denominator is not above zero has
-no index, and neither has one whose bands are missing: both are NaN.
+in **decibels**; `cohvv` and `cohvh` are coherence (0 to 1). A pixel has no index (NaN) where a band is
+missing, where a denominator is below `LEAST_DIVISOR`, and where the value leaves the index's range: since
+baseline 04.00 reflectance may be slightly negative, and ratios of such small numbers are noise.
 
 Besides the names in `INDICES`, every index of spyndex whose bands Sentinel-2 has may be named, in lower case
 (`savi`, `mtci`, `ireci` …): its published formula is used as it stands.
 """
 
 import ast
+import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +26,11 @@ Array = NDArray[np.float32]
 # Pixels evaluated at a time: the operands of a formula then stay in a core's cache.
 CHUNK = 16_384
 _NAN = np.float32("nan")
+# Sentinel-2's required uncertainty of reflectance is 0.05 r + 0.005 (ESA, Sentinel-2 L2A products): half of
+# a reflectance of 0.01, more of a smaller one.
+LEAST_DIVISOR = 0.01
+REFLECTANCES = (0.0, LEAST_DIVISOR, 1.0)  # at which the range of a published formula is taken
+CLOSE = 1e-4  # of an index's range: rounding
 # spyndex's letters for the bands that Sentinel-2 has.
 SPYNDEX_BANDS = {
     "B": "B02", "G": "B03", "R": "B04", "RE1": "B05", "RE2": "B06", "RE3": "B07",
@@ -43,17 +50,39 @@ SHI_AND_XU = "https://doi.org/10.1109/JSTARS.2019.2938388"
 
 @dataclass(frozen=True)
 class Index:
-    """One index: its name, formula in band names, unit and where the formula was published."""
+    """One index.
+
+    Attributes
+    ----------
+    formula
+        In band names.
+    source
+        Where the formula was published.
+    low, high
+        The range of its values; what lies outside is no measurement. Where not given, the least and greatest
+        that reflectances from 0 to 1 can make.
+    """
 
     name: str
     formula: str
     unit: str
     source: str
+    low: float = -np.inf
+    high: float = np.inf
 
     @cached_property
     def bands(self) -> tuple[str, ...]:
         """Names of the bands that the formula reads, sorted."""
         return _operands(self.formula)
+
+    @cached_property
+    def limits(self) -> tuple[np.float32, np.float32]:
+        """The range, widened by rounding."""
+        low, high = self.low, self.high
+        if not np.isfinite((low, high)).all():
+            low, high = reachable(self.formula)
+        slack = CLOSE * max(high - low, 1.0)
+        return np.float32(low - slack), np.float32(high + slack)
 
 
 @cache
@@ -64,11 +93,13 @@ def _operands(formula: str) -> tuple[str, ...]:
 
 def _tasselled_cap(name: str) -> Index:
     terms = zip(TASSELLED_CAP[name], TASSELLED_CAP_BANDS, strict=True)
-    return Index(name, " + ".join(f"{weight} * {band}" for weight, band in terms), "reflectance", SHI_AND_XU)
+    return Index(
+        name, " + ".join(f"{weight} * {band}" for weight, band in terms), "reflectance", SHI_AND_XU, -2, 3
+    )
 
 
 def _ratio(name: str, high: str, low: str, source: str) -> Index:
-    return Index(name, f"({high} - {low}) / ({high} + {low})", "1", source)
+    return Index(name, f"({high} - {low}) / ({high} + {low})", "1", source, -1, 1)
 
 
 _FUNCTIONS: dict[str, Callable[..., Array]] = {
@@ -87,25 +118,39 @@ _OPTICAL = (
     _ratio("ndmi", "B8A", "B11", "https://doi.org/10.1016/S0034-4257(01)00318-2"),
     _ratio("ndti", "B11", "B12", "https://www.asprs.org/wp-content/uploads/pers/1997journal/jan/1997_jan_87-93.pdf"),
     _ratio("nbr", "B8A", "B12", "https://doi.org/10.3133/ofr0211"),
-    Index("psri", "(B04 - B02) / B06", "1", "https://doi.org/10.1034/j.1399-3054.1999.106119.x"),
-    Index("tcari", "3 * ((B05 - B04) - 0.2 * (B05 - B03) * (B05 / B04))", "1", "https://doi.org/10.1016/S0034-4257(02)00018-4"),
-    Index("mcari", "((B05 - B04) - 0.2 * (B05 - B03)) * (B05 / B04)", "1", "https://doi.org/10.1016/S0034-4257(00)00113-9"),
-    Index("evi2", "2.5 * (B08 - B04) / (B08 + 2.4 * B04 + 1)", "1", "https://doi.org/10.1016/j.rse.2008.06.006"),
-    Index("evi", "2.5 * (B08 - B04) / (B08 + 6 * B04 - 7.5 * B02 + 1)", "1", "https://doi.org/10.1016/S0034-4257(96)00112-5"),
-    Index("cire", "B07 / B05 - 1", "1", "https://doi.org/10.1078/0176-1617-00887"),
+    Index("psri", "(B04 - B02) / B06", "1", "https://doi.org/10.1034/j.1399-3054.1999.106119.x", -1, 1),
+    Index(
+        "tcari", "3 * ((B05 - B04) - 0.2 * (B05 - B03) * (B05 / B04))", "1",
+        "https://doi.org/10.1016/S0034-4257(02)00018-4", -3, 3,
+    ),
+    Index(
+        "mcari", "((B05 - B04) - 0.2 * (B05 - B03)) * (B05 / B04)", "1",
+        "https://doi.org/10.1016/S0034-4257(00)00113-9", -3, 3,
+    ),
+    Index(
+        "evi2", "2.5 * (B08 - B04) / (B08 + 2.4 * B04 + 1)", "1",
+        "https://doi.org/10.1016/j.rse.2008.06.006", -1, 1.25,
+    ),
+    Index(
+        "evi", "2.5 * (B08 - B04) / (B08 + 6 * B04 - 7.5 * B02 + 1)", "1",
+        "https://doi.org/10.1016/S0034-4257(96)00112-5", -1, 1.5,
+    ),
+    Index("cire", "B07 / B05 - 1", "1", "https://doi.org/10.1078/0176-1617-00887", -1, 25),
     *(_tasselled_cap(name) for name in TASSELLED_CAP),
 )  # fmt: skip
 # RVI of dual polarisation, 4 VH / (VV + VH) in linear power (Nasirzadehdizaji et al. 2019,
 # doi:10.3390/app9040655), written in decibels so that no power is ever formed from two tiny numbers.
 _RADAR = (
-    Index("s0vv_db", "vv", "dB", "backscatter as delivered"),
-    Index("s0vh_db", "vh", "dB", "backscatter as delivered"),
-    Index("ratio_db", "vh - vv", "dB", "VH / VV"),
-    Index("rvi", "4 / (1 + power(10, (vv - vh) / 10))", "1", "https://doi.org/10.3390/app9040655"),
-    Index("cohvv", "cohvv", "1", "coherence as delivered"),
-    Index("cohvh", "cohvh", "1", "coherence as delivered"),
+    Index("s0vv_db", "vv", "dB", "backscatter as delivered", -70, 40),
+    Index("s0vh_db", "vh", "dB", "backscatter as delivered", -70, 40),
+    Index("ratio_db", "vh - vv", "dB", "VH / VV", -60, 60),
+    Index("rvi", "4 / (1 + power(10, (vv - vh) / 10))", "1", "https://doi.org/10.3390/app9040655", 0, 4),
+    Index("cohvv", "cohvv", "1", "coherence as delivered", 0, 1),
+    Index("cohvh", "cohvh", "1", "coherence as delivered", 0, 1),
 )
-_PLAIN = tuple(Index(band, band, "reflectance", "reflectance as delivered") for band in OPTICAL_BANDS)
+_PLAIN = tuple(
+    Index(band, band, "reflectance", "reflectance as delivered", -0.5, 2) for band in OPTICAL_BANDS
+)
 
 INDICES: dict[str, Index] = {index.name: index for index in (*_PLAIN, *_OPTICAL, *_RADAR)}
 
@@ -165,24 +210,68 @@ def compute(name: str, bands: Mapping[str, Array]) -> Array:
     Returns
     -------
     np.ndarray
-        float32 of that shape; NaN where a band is NaN, a denominator is not above zero or the result is
-        infinite.
+        float32 of that shape; NaN where a band is NaN, a denominator is below `LEAST_DIVISOR` or the value
+        outside the index's range.
 
     Examples
     --------
     >>> red, nir = np.float32([0.25, 0.0]), np.float32([0.75, 0.0])
     >>> compute("ndvi", {"B04": red, "B08": nir})
     array([0.5, nan], dtype=float32)
+    >>> compute("ndvi", {"B04": np.float32([-0.004]), "B08": np.float32([0.005])})
+    array([nan], dtype=float32)
     """
-    return evaluate(find_index(name).formula, bands)
+    index = find_index(name)
+    value = evaluate(index.formula, bands, LEAST_DIVISOR)
+    low, high = index.limits
+    with np.errstate(invalid="ignore"):
+        value[(value < low) | (value > high)] = _NAN
+    return value
 
 
-def evaluate(formula: str, bands: Mapping[str, Array]) -> Array:
-    """Evaluate a formula of band names as `compute` does; one that names no band gives one number."""
+def left_out(name: str, bands: Mapping[str, Array], value: Array, weights: Array) -> int:
+    """Count the pixels that have weight and all bands of an index, and yet no value.
+
+    Parameters
+    ----------
+    bands, value
+        As given to and by `compute`.
+    weights
+        Of the same shape; zero where a pixel is not seen.
+    """
+    unknown = np.isnan(value) & (weights > 0)
+    for band in find_index(name).bands:
+        unknown &= np.isfinite(bands[band])
+    return int(np.count_nonzero(unknown))
+
+
+def reachable(formula: str) -> tuple[float, float]:
+    """Least and greatest value of a formula of reflectances, taken at 0, `LEAST_DIVISOR` and 1 of each band.
+
+    Examples
+    --------
+    >>> reachable("(B08 - B04) / (B08 + B04)")
+    (-1.0, 1.0)
+    """
+    names = _operands(formula)
+    corners = np.array(list(itertools.product(REFLECTANCES, repeat=len(names))), np.float32)
+    values = evaluate(formula, dict(zip(names, corners.T, strict=True)), LEAST_DIVISOR)
+    known = values[np.isfinite(values)]
+    return (float(known.min()), float(known.max())) if known.size else (-np.inf, np.inf)
+
+
+def evaluate(formula: str, bands: Mapping[str, Array], least: float = 0.0) -> Array:
+    """Evaluate a formula of band names; one that names no band gives one number.
+
+    Parameters
+    ----------
+    least
+        NaN comes out where a divisor is below this or not above zero.
+    """
     operands = [np.asarray(bands[band], dtype=np.float32) for band in _operands(formula)]
     if formula in bands:
         return operands[0].copy()
-    function = _compile(formula)
+    function = _compile(formula, least)
     if not operands:
         return np.asarray(function(), dtype=np.float32)
     out = np.empty(operands[0].shape, dtype=np.float32)
@@ -211,8 +300,8 @@ def to_db(power: Array) -> Array:
 
 
 @cache
-def _compile(formula: str) -> Callable[..., Array]:
-    """Turn a formula into a function of its bands in sorted order, NaN where a divisor is not above zero."""
+def _compile(formula: str, least: float) -> Callable[..., Array]:
+    """Turn a formula into a function of its bands in sorted order, NaN where a divisor is below `least`."""
     tree = ast.parse(formula, mode="eval")
     _refuse_anything_else(tree, formula)
     names = _operands(formula)
@@ -220,10 +309,10 @@ def _compile(formula: str) -> Callable[..., Array]:
     value = ast.unparse(hoist.visit(tree))
     lines = [
         f"def evaluate({', '.join(names)}):",
-        *(f"    {name} = above_zero({divisor})" for name, divisor in hoist.divisors.items()),
+        *(f"    {name} = above({divisor})" for name, divisor in hoist.divisors.items()),
         f"    return finite({value})",
     ]
-    scope = {"__builtins__": {}, "above_zero": _above_zero, "finite": _finite, **_FUNCTIONS}
+    scope = {"__builtins__": {}, "above": partial(_above, np.float32(least)), "finite": _finite, **_FUNCTIONS}
     exec("\n".join(lines), scope)
     evaluate: Callable[..., Array] = scope["evaluate"]  # type: ignore[assignment]
     return evaluate
@@ -244,8 +333,8 @@ class _Hoisted(ast.NodeTransformer):
         return node
 
 
-def _above_zero(divisor: Array) -> Array:
-    return np.where(divisor > 0, divisor, _NAN)
+def _above(least: np.float32, divisor: Array) -> Array:
+    return np.where((divisor > 0) & (divisor >= least), divisor, _NAN)
 
 
 def _finite(value: Array) -> Array:

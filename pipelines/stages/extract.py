@@ -49,7 +49,9 @@ def run(
     write_table(parcels, workspace.parcels)
     write_table(dates_of(read_observations(workspace.observations)), workspace.table("dates"))
     outputs = [workspace.parcels, workspace.table("dates"), workspace.observations / "parts"]
-    outputs += [workspace.observations / name for name in ("parts.parquet", "set_aside.parquet")]
+    outputs += [
+        workspace.observations / name for name in ("parts.parquet", "set_aside.parquet", "remarks.parquet")
+    ]
     return Outcome(outputs, [tally], {"buffer": buffer_cost(parcels)})
 
 

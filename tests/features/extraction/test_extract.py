@@ -1,5 +1,6 @@
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
 import polars as pl
 import pytest
@@ -7,12 +8,25 @@ import shapely
 
 from features.accounting import Tally
 from features.errors import ImageryError
-from features.extraction.extract import extract, read_set_aside
+from features.extraction.extract import extract, read_remarks_table, read_set_aside
 from features.extraction.observations import read_observations
 from features.extraction.options import ExtractOptions
 from features.imagery.masks import MaskOptions
 from features.schema import OBSERVATIONS, PARCELS, STATISTICS
-from tests.small_imagery import SIDE, all_clear, field, optical, parcels, radar, scene, table, write_tif
+from tests.small_imagery import (
+    SIDE,
+    Constant,
+    acquisition,
+    all_clear,
+    asset,
+    field,
+    optical,
+    parcels,
+    radar,
+    scene,
+    table,
+    write_tif,
+)
 
 OPTIONS = ExtractOptions(
     optical=("B04", "B05", "ndvi"), radar=("s0vv_db", "ratio_db"), inner_buffer_m=0.0,
@@ -164,3 +178,50 @@ def test_parcels_outside_on_nodata_and_within_a_pixel_each_have_a_row(tmp_path: 
     assert seen["parcel_id"].to_list() == found["parcel_id"].to_list()[1:]
     assert seen["pixel_count"].to_list() == pytest.approx([0, 0.16])
     assert seen["mean"].is_null().to_list() == [True, False]
+
+
+def test_imagery_in_degrees_is_read_like_imagery_in_metres(tmp_path: Path) -> None:
+    """Pixels of 0.0001 degrees, NDVI 0.5 everywhere, a strip of cloud on the western edge."""
+    bands = {"B04": np.full((SIDE, SIDE), 2000, np.uint16), "B08": np.full((SIDE, SIDE), 4000, np.uint16)}
+    classes = np.full((SIDE, SIDE), 4, np.uint8)
+    classes[:, 0] = 9
+    corner, epsg = (25.0, 58.0), 4326
+    assets = []
+    for band, values in {**bands, "scl": classes}.items():
+        path = write_tif(tmp_path / f"{band}.tif", values, 0.0001, corner, epsg)
+        assets.append(asset(band, path, "class" if band == "scl" else "reflectance"))
+    row = acquisition("S2_degrees", 0, "s2", "untiled", assets) | {"epsg": epsg}
+    degrees = gpd.GeoDataFrame(
+        {"parcel_id": ["a", "b"]},
+        geometry=[
+            shapely.box(25.0010, 57.9950, 25.0050, 57.9990),
+            shapely.box(25, 57.9950, 25.0010, 57.9990),
+        ],
+        crs=4326,
+    )
+    options = ExtractOptions(optical=("B04", "ndvi"), radar=(), inner_buffer_m=0.0)
+    found, account = extract(table(row), degrees.to_crs(32635), options, tmp_path / "o")
+    assert account.went_out == 1
+    seen = read_observations(tmp_path / "o").filter(pl.col("feature") == "ndvi").sort("parcel_id")
+    assert seen["mean"].to_list() == pytest.approx([0.5, 0.5], abs=1e-6)
+    assert seen["pixel_count"][0] == pytest.approx(1600, rel=1e-3)
+    # 20 m are three pixels of 5.9 m to the east, so that clouds hide the first four columns of ten
+    assert seen["valid_share"].to_list() == pytest.approx([1, 0.6], abs=2e-3)
+    assert found["full_pixels"][0] > 1500
+
+
+def test_values_that_cannot_be_and_contradictions_are_counted(tmp_path: Path) -> None:
+    bands = {"B04": np.full((SIDE, SIDE), 2000, np.uint16), "B08": np.full((SIDE, SIDE), 4000, np.uint16)}
+    bands["B04"][:10, :10], bands["B08"][:10, :10] = 960, 1050  # -0.004 and 0.005
+    row = optical(tmp_path / "i", 0, bands, all_clear())
+    write_tif(Path(row["assets"][0]["href"]), bands["B04"], nodata=65535)
+    options = ExtractOptions(optical=("B04", "ndvi"), radar=(), inner_buffer_m=0.0)
+    for remover in (None, Constant()):
+        out = tmp_path / str(remover is None)
+        extract(table(row), parcels(field(0, 0, 200, 200)), options, out, remover=remover)
+        seen = read_observations(out).filter(pl.col("feature") == "ndvi")
+        assert (seen["max"].item(), seen["pixel_count"].item()) == (pytest.approx(0.5), 300)
+        assert read_remarks_table(out).sort("remark").drop("tile").rows() == [
+            ("S2_35VLF_000", "ndvi", "left_out", 100),
+            ("S2_35VLF_000", "B04", "nodata_differs", None),
+        ]

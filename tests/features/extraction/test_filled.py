@@ -3,7 +3,6 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-import xarray as xr
 
 from features.extraction.extract import extract
 from features.extraction.observations import read_observations
@@ -11,7 +10,7 @@ from features.extraction.options import ExtractOptions
 from features.imagery.masks import MaskOptions
 from features.indices.uncertainty import fill_moments, propagate
 from features.schema import STATISTICS
-from tests.small_imagery import field, optical, parcels, scene, table
+from tests.small_imagery import Constant, field, optical, parcels, scene, table
 
 OPTIONS = ExtractOptions(
     optical=("B04", "B05", "ndvi"),
@@ -20,27 +19,6 @@ OPTIONS = ExtractOptions(
     mask=MaskOptions(dilation_m=0.0),
     clear_block_px=16,
 )
-
-
-class Constant:
-    """Fills with one reflectance and one sigma; remembers the largest stack it was given."""
-
-    def __init__(self, value: float = 0.3, sigma: float = 0.02, margin_px: int = 0) -> None:
-        self.value, self.sigma, self.margin_px = value, sigma, margin_px
-        self.calls: list[dict[str, int]] = []
-
-    def fill(self, stack: xr.Dataset) -> xr.Dataset:
-        self.calls.append(dict(stack.sizes))
-        hidden = ~stack["clear"]
-        out = stack[["reflectance"]].copy()
-        out["reflectance"] = stack["reflectance"].where(~hidden, np.float32(self.value))
-        out["sigma"] = xr.full_like(stack["reflectance"], self.sigma).where(hidden, 0)
-        out["filled"] = hidden
-        return out
-
-    def save(self, folder: Path) -> Path:
-        (folder / "model.json").write_text(f"{self.value} {self.sigma}")
-        return folder
 
 
 def season(folder: Path, cover: float) -> list[dict]:

@@ -7,7 +7,17 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from features.errors import ConfigError
-from features.indices.formulas import INDICES, SPYNDEX_BANDS, bands_of, compute, find_index, sensor_of, to_db
+from features.indices.formulas import (
+    INDICES,
+    LEAST_DIVISOR,
+    SPYNDEX_BANDS,
+    bands_of,
+    compute,
+    find_index,
+    left_out,
+    sensor_of,
+    to_db,
+)
 
 LETTERS = {band: letter for letter, band in SPYNDEX_BANDS.items()}
 OF_SPYNDEX = {
@@ -99,10 +109,45 @@ def test_no_index_where_the_denominator_or_a_band_is_unusable(red: float, nir: f
 def test_ndvi_is_nan_or_bounded_for_any_reflectance_above_zero(values: np.ndarray) -> None:
     red, nir = values
     ndvi = compute("ndvi", {"B04": red, "B08": nir})
-    defined = (red + nir > 0) & np.isfinite(red) & np.isfinite(nir)
-    assert np.array_equal(np.isfinite(ndvi), defined)
+    defined = (red + nir >= np.float32(LEAST_DIVISOR)) & np.isfinite(red) & np.isfinite(nir)
     positive = defined & (red >= 0) & (nir >= 0)
-    assert (np.abs(ndvi[positive]) <= 1).all()
+    assert np.isfinite(ndvi[positive]).all()
+    assert not np.isfinite(ndvi[~defined]).any()
+    assert (np.abs(ndvi[np.isfinite(ndvi)]) <= 1 + 1e-3).all()
+
+
+def test_a_dark_pixel_has_no_ndvi_and_is_counted() -> None:
+    """Red -0.004 and near infrared 0.005 would make 9, 0.002 and 0.007 are noise."""
+    bands = {"B04": np.float32([-0.004, 0.002, 0.02, np.nan]), "B08": np.float32([0.005, 0.007, 0.10, 0.1])}
+    ndvi = compute("ndvi", bands)
+    np.testing.assert_allclose(ndvi, [np.nan, np.nan, 2 / 3, np.nan], rtol=1e-5)
+    assert left_out("ndvi", bands, ndvi, np.float32([1, 1, 1, 1])) == 2
+    assert left_out("ndvi", bands, ndvi, np.float32([0, 1, 1, 1])) == 1  # an unseen pixel is not counted
+
+
+@pytest.mark.parametrize(
+    ("name", "bands"),
+    [
+        ("psri", {"B04": 0.2, "B02": 0.02, "B06": 0.05}),
+        ("cire", {"B07": 0.4, "B05": 0.011}),
+        ("tcari", {"B03": 0.08, "B04": 0.011, "B05": 0.6}),
+        ("evi", {"B02": 0.2, "B04": 0.02, "B08": 0.6}),
+        ("msavi", {"B04": -0.3, "B08": -0.3}),
+    ],
+)
+def test_ratios_leave_no_value_outside_their_range(name: str, bands: dict[str, float]) -> None:
+    found = compute(name, {band: np.float32([value]) for band, value in bands.items()})
+    low, high = find_index(name).limits
+    assert np.isnan(found[0]) or low <= found[0] <= high
+    assert np.isfinite((low, high)).all()
+
+
+@pytest.mark.parametrize("name", ["savi", "gndvi", "ireci", "ndre"])
+def test_the_range_of_a_published_index_holds_what_fields_have(name: str) -> None:
+    fields = reflectances((40, 40))
+    index = find_index(name)
+    value = compute(name, {band: fields[band] for band in index.bands})
+    assert np.isfinite(value).mean() > 0.9
 
 
 def test_blocks_longer_than_a_chunk_equal_one_pass() -> None:
