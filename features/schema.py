@@ -15,6 +15,8 @@ STATISTICS = ("mean", "std", "min", "max", "p25", "median", "p75")
 SERIES_DIMS = ("parcel", "time", "feature", "statistic")
 STACK_DIMS = ("time", "band", "y", "x")
 
+ENSEMBLE = "ensemble"  # the combined model, in the column `model` of tables of probabilities and scores
+
 SENSORS = ("s1", "s2")
 OPTICAL_BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 RADAR_BANDS = ("vv", "vh", "cohvv", "cohvh")

@@ -10,11 +10,11 @@ import polars as pl
 import xarray as xr
 
 from features.errors import ModelError
-from features.schema import CONTRIBUTIONS, IMPORTANCE, check_table
+from features.schema import CONTRIBUTIONS, ENSEMBLE, IMPORTANCE, check_table
 from features.workers import Progress
 from models.crops.estimators.by_name import build
 from models.crops.estimators.estimator import CropEstimator
-from models.crops.fitting.crossfit import ENSEMBLE, CrossFit
+from models.crops.fitting.crossfit import CrossFit
 from models.crops.fitting.options import ExplanationOptions
 from models.crops.inputs.arrays import take
 from models.crops.inputs.table import SUMMARIES, Column, columns_of

@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 from features.declarations.crop_codes import CropGroups
 from features.declarations.schemes import Schemes, accepted_classes
 from features.errors import StageError
+from features.schema import ENSEMBLE
 from models.probability.calibration import cross_calibrate, fit_calibrator
 from models.probability.conformal import (
     can_promise,
@@ -21,7 +22,6 @@ from models.probability.conformal import (
 from models.probability.mislabel import CrossFittedMislabel, cross_fit_mislabel
 from models.verdicts.options import JudgeOptions
 
-ENSEMBLE = "ensemble"
 ROWS_TO_CALIBRATE = 10  # least number of inner rows per class
 KEYS = ("parcel_id", "model", "fold")
 RESOLUTION = 1e-4  # smaller differences of probability carry no information

@@ -16,7 +16,7 @@ from features.errors import ConfigError, StageError
 from features.series.parcel_series import read_series
 from models.crops.fitting.bundle import Bundle, bundle_file, read_bundle
 from models.crops.fitting.options import TrainOptions, TransferOptions
-from models.crops.inputs.context import pool, with_weather
+from models.crops.inputs.context import pool, pooled_id, with_weather
 from pipelines.tables import read_declared
 from pipelines.workspace import Workspace
 
@@ -50,7 +50,8 @@ def learning_set(options: TrainOptions, workspace: Workspace) -> LearningSet:
     tables = [declarations]
     for label, run in lent.items():
         table = read_declared(run).to_crs(declarations.crs)
-        tables.append(table.assign(parcel_id=f"{label}/" + table["parcel_id"].astype(str)))
+        ids = [pooled_id(label, name) for name in table["parcel_id"].astype(str)]
+        tables.append(table.assign(parcel_id=ids))
     check_holding_keys(workspace, lent)
     together = gpd.GeoDataFrame(pd.concat(tables, ignore_index=True), crs=declarations.crs)
     return LearningSet(pool(series, others), together, len(declarations))

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from features.declarations.crop_codes import read_crop_table
+from features.schema import ENSEMBLE
 from models.evaluation.field_results import corrected_rates
 from models.evaluation.metrics import (
     METRICS,
@@ -31,7 +32,6 @@ from pipelines.config import RunConfig
 from pipelines.stages.read import declaration_options
 from pipelines.workspace import Workspace
 
-ENSEMBLE = "ensemble"
 FOLLOW_UP_RATES = (0.05, 0.1, 0.2, 0.3)
 FOLLOW_UP_PROMISED = 0.2  # the rate at which the list is broken down
 BREAKDOWNS = ("crop_class", "size_bin", "observations")

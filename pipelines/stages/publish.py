@@ -6,6 +6,7 @@ from typing import Any
 
 import polars as pl
 
+from features.schema import ENSEMBLE
 from features.workers import Progress
 from models.clouds.removal.options import LEARNED
 from models.crops.estimators.by_name import libraries_of
@@ -73,12 +74,12 @@ def _track(
     settings = config.model_dump(mode="json")
     scores = pl.read_parquet(workspace.table("class_scores"))
     folds = pl.read_parquet(workspace.table("fold_scores"))
-    names = [name for name in metrics["models"] if name != "ensemble"]
+    names = [name for name in metrics["models"] if name != ENSEMBLE]
     models = [_model_record(name, config, workspace, metrics, scores, folds) for name in names]
     record = RunRecord(
         name=config.name,
         parameters=settings,
-        metrics={**_figures(metrics["models"]["ensemble"]), **_rates(metrics["verdicts"])},
+        metrics={**_figures(metrics["models"][ENSEMBLE]), **_rates(metrics["verdicts"])},
         tags={"git_commit": git_commit() or "none", "season": str(config.season.year)},
         datasets=inputs,
         texts={"config.json": json.dumps(settings, indent=1, sort_keys=True)},

@@ -10,6 +10,7 @@ import polars as pl
 from markupsafe import Markup
 
 from features.files import write_text
+from features.schema import ENSEMBLE
 from reports.embed import clean, embed_json, render
 from reports.options import PublishOptions
 from reports.page import frame
@@ -45,7 +46,7 @@ def write_analyst(run: RunTables, out: Path, options: PublishOptions, listed: pl
         "errors": _errors(quality),
         "reliability": reliability_figure(q.reliability(quality)),
         "promised": promised_figure(q.false_alarm_curve(quality, RATES)),
-        "paired": q.paired(run, quality, "ensemble"),
+        "paired": q.paired(run, quality, ENSEMBLE),
         "metrics": run.metrics,
         "differences": stored(run, "model_differences"),
         "truth_scores": _truth_scores(run),
@@ -78,7 +79,7 @@ def _truth_scores(run: RunTables) -> list[dict[str, Any]]:
     if scores is None or run.metrics.get("reference") != "truth":
         return []
     rows: dict[str, dict[str, Any]] = {}
-    for row in scores.filter(pl.col("model") == "ensemble").iter_rows(named=True):
+    for row in scores.filter(pl.col("model") == ENSEMBLE).iter_rows(named=True):
         name = row["crop_class"]
         rows.setdefault(name, {"name": clean(run.class_name(name)), "n": row["n"]})[row["metric"]] = row
     return sorted(rows.values(), key=lambda row: (-row["n"], row["name"]))

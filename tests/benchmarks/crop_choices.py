@@ -16,7 +16,8 @@ import numpy as np
 import polars as pl
 import xarray as xr
 
-from models.crops.fitting.crossfit import ENSEMBLE, cross_fit
+from features.schema import ENSEMBLE
+from models.crops.fitting.crossfit import cross_fit
 from models.crops.fitting.options import TrainOptions
 from models.evaluation.metrics import macro_f1, paired_difference, score_model
 from models.explanation.ablation import parts_of

@@ -21,8 +21,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from features.schema import ENSEMBLE
 from models.crops.estimators.by_name import FAMILIES
-from models.crops.fitting.crossfit import ENSEMBLE, CrossFit, cross_fit
+from models.crops.fitting.crossfit import CrossFit, cross_fit
 from models.crops.fitting.options import TrainOptions
 from models.evaluation.metrics import Estimate, macro_f1, paired_difference, score_model
 from tests.benchmarks.crop_sets import WorkSet, load

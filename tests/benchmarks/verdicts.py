@@ -28,7 +28,8 @@ import polars as pl
 
 from features.declarations.crop_codes import CropGroups
 from features.declarations.schemes import Schemes
-from models.crops.fitting.crossfit import ENSEMBLE, CrossFit, cross_fit
+from features.schema import ENSEMBLE
+from models.crops.fitting.crossfit import CrossFit, cross_fit
 from models.crops.fitting.options import TrainOptions
 from models.evaluation.metrics import Estimate, multiplicities, ratio
 from models.verdicts.judge import judge

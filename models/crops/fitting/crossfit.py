@@ -11,6 +11,7 @@ import polars as pl
 import xarray as xr
 
 from features.accounting import Tally, tally
+from features.schema import ENSEMBLE
 from features.workers import Progress
 from models.crops.estimators.estimator import CropEstimator
 from models.crops.fitting.bundle import Bundle
@@ -29,7 +30,6 @@ from models.crops.fitting.task import (
 )
 from models.crops.inputs.arrays import seen, take
 
-ENSEMBLE = "ensemble"
 log = logging.getLogger(__name__)
 
 

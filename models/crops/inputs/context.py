@@ -54,6 +54,17 @@ def with_weather(series: xr.Dataset, weather: pl.DataFrame) -> xr.Dataset:
     return joined.assign({CONTEXT: kept[CONTEXT]}) if CONTEXT in kept else joined
 
 
+def pooled_id(label: str, parcel_id: str) -> str:
+    """Return the id of another run's parcel among one's own.
+
+    Examples
+    --------
+    >>> pooled_id("region_2023", "17")
+    'region_2023/17'
+    """
+    return f"{label}/{parcel_id}"
+
+
 def pool(own: xr.Dataset, others: Mapping[str, xr.Dataset]) -> xr.Dataset:
     """Put the parcels of other seasons or regions behind one's own, step by step; the times are one's own.
 
@@ -68,7 +79,7 @@ def pool(own: xr.Dataset, others: Mapping[str, xr.Dataset]) -> xr.Dataset:
     parts = [_core(own)]
     for label, other in others.items():
         _same_calendar(own, other, label)
-        names = [f"{label}/{name}" for name in other["parcel"].values.astype(str)]
+        names = [pooled_id(label, name) for name in other["parcel"].values.astype(str)]
         parts.append(_core(other).assign_coords(parcel=np.array(names, object), time=own["time"]))
     known = [part["variable"].values.tolist() for part in parts if CONTEXT in part]
     variables = list(dict.fromkeys(str(name) for names in known for name in names))
