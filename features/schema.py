@@ -32,12 +32,19 @@ DECLARATION_COLUMNS = {
     "crop_class": "string or null, the run's modelling class; null where the code is unmapped",
     "intervention": "string or null",
     "region": "string or null",
-    "area_ha": "float, hectares of the geometry",
+    "area_ha": "float, hectares of the geometry: in the agency's own metric CRS, else geodesic",
     "claimed_area_ha": "float or NaN, hectares as declared",
     "reason": "string or null: why the parcel was set aside (see DECLARATION_REASONS), null where usable",
-    "geometry": "(multi)polygon in a metric CRS; empty where it could not be repaired",
+    "geometry": "(multi)polygon in a metric CRS; empty where misplaced or beyond repair",
 }
-DECLARATION_REASONS = ("empty_geometry", "invalid_geometry", "unmapped_code", "no_code")
+DECLARATION_REASONS = (
+    "unreadable_id",
+    "misplaced",
+    "empty_geometry",
+    "invalid_geometry",
+    "no_code",
+    "unmapped_code",
+)
 
 
 def _schema(columns: Mapping[str, Any]) -> pl.Schema:

@@ -1,7 +1,7 @@
 """National crop code -> HCAT3 code -> modelling class -> crop group, by tables that the config names."""
 
-import csv
 import logging
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +10,8 @@ from pathlib import Path
 import polars as pl
 from pydantic import Field
 
+from features.declarations.cells.text import plain_code
+from features.declarations.formats.text_table import read_text_table
 from features.errors import DeclarationError
 from features.options import Options
 from features.suggestions import did_you_mean
@@ -24,6 +26,7 @@ HEADINGS = {
     "hcat_code": ("hcat_code", "HCAT3_code"),
     "crop_class": ("crop_class",),
 }
+PADDABLE = re.compile(r"([0-9]{1,20})(?:\.0+)?")
 CROPS = pl.Schema(dict.fromkeys(("code", "name", "hcat_code", "crop_class", "crop_group"), pl.String()))
 
 
@@ -39,11 +42,42 @@ class CropTableOptions(Options):
     class_column: str | None = Field(
         None, description="Modelling class; by default `crop_class`, else from the groups."
     )
+    encoding: str | None = Field(
+        None, description="Encoding of the tables, where it is not UTF-8, such as CP1250."
+    )
+    pad: int | None = Field(
+        None,
+        ge=1,
+        le=20,
+        description="Write codes of digits with this many, zeros in front, in the file and in the tables: "
+        "with 3, `88`, `0088` and `88.0` are `088`.",
+    )
+    ignore_case: bool = Field(False, description="Codes that differ in capitals alone are one code.")
+    second_none: tuple[str, ...] | None = Field(
+        None,
+        description="What stands for no second crop; by default zeros and dashes, where no table has them.",
+    )
     groups: Path = Field(GROUPS_FILE, description="HCAT3 prefix to modelling class and crop group (CSV).")
     merge_classes: Mapping[str, str] = Field(
         default_factory=dict,
         description="Modelling classes to call by another class's name, such as spelt: winter_wheat.",
     )
+
+    def spelled(self, code: str) -> str:
+        """Return a code as codes are written here: digits padded, one Unicode form, single spaces.
+
+        Examples
+        --------
+        >>> [CropTableOptions(pad=3).spelled(code) for code in ("88", "0088", "88.0", "1234", "A8", "000")]
+        ['088', '088', '088', '1234', 'A8', '000']
+        """
+        plain = plain_code(code)
+        digits = PADDABLE.fullmatch(plain) if self.pad else None
+        return str(int(digits[1])).zfill(self.pad or 0) if digits else plain
+
+    def key(self, code: str) -> str:
+        """Return what two spellings of one code have in common."""
+        return self.spelled(code).casefold() if self.ignore_case else self.spelled(code)
 
 
 @dataclass(frozen=True)
@@ -91,40 +125,6 @@ class CropGroups:
         return crop_class in self.agricultural or crop_class not in self.group_by_class
 
 
-def read_text_table(path: Path) -> pl.DataFrame:
-    """Read a CSV whose cells all stay text: "001", "1.0", "NO" and "NA" are codes, no numbers or gaps.
-
-    Comma, semicolon or tab, whichever the heading has most of; UTF-8 with or without a byte order mark;
-    lines that begin with `#` before the heading are comments. Empty cells are null.
-
-    Raises
-    ------
-    DeclarationError
-        Where the file is missing, not UTF-8, or a row is longer or shorter than the heading.
-    """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines(keepends=True)
-    except (OSError, UnicodeDecodeError) as error:
-        raise DeclarationError(
-            f"The table {path} cannot be read: {error}. Save it as a CSV in UTF-8."
-        ) from error
-    first = next(
-        (number for number, line in enumerate(lines) if line.strip() and not line.startswith("#")), len(lines)
-    )
-    if first == len(lines):
-        raise DeclarationError(f"The table {path} is empty; it needs a heading and rows.")
-    delimiter = max(",;\t", key=lines[first].count)
-    heading, *rows = [row for row in csv.reader(lines[first:], delimiter=delimiter) if row]
-    ragged = [number for number, row in enumerate(rows, start=1) if len(row) != len(heading)]
-    if ragged:
-        raise DeclarationError(
-            f"{len(ragged)} rows of {path} do not have the heading's {len(heading)} cells, "
-            f"first row {ragged[0]}; put quotes around cells that hold the delimiter."
-        )
-    columns = {name.strip(): [row[at].strip() or None for row in rows] for at, name in enumerate(heading)}
-    return pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
-
-
 def read_crop_groups(path: Path = GROUPS_FILE) -> CropGroups:
     """Read the group table (`hcat_prefix, crop_class, crop_group, agricultural`).
 
@@ -170,9 +170,8 @@ def read_crop_table(options: CropTableOptions) -> pl.DataFrame:
     """
     groups = read_crop_groups(options.groups)
     tables = [_one_table(path, options) for path in options.tables]
-    crops = pl.concat([CROPS.to_frame().drop("crop_group"), *tables]).unique(
-        "code", keep="first", maintain_order=True
-    )
+    crops = pl.concat([CROPS.to_frame().drop("crop_group"), *tables])
+    crops = crops.filter(_keys(crops, options).is_first_distinct())
     named = pl.struct("crop_class", "hcat_code").map_elements(
         lambda row: row["crop_class"] or groups.class_of(row["hcat_code"]), return_dtype=pl.String
     )
@@ -191,7 +190,7 @@ def _warn_of_idle_merges(merges: Mapping[str, str], classes: set[str]) -> None:
 
 
 def _one_table(path: Path, options: CropTableOptions) -> pl.DataFrame:
-    table = read_text_table(path)
+    table = read_text_table(path, options.encoding)
     wanted = {
         "code": options.code_column,
         "name": options.name_column,
@@ -215,13 +214,23 @@ def _one_table(path: Path, options: CropTableOptions) -> pl.DataFrame:
             f"{len(mangled)} HCAT3 codes of {path} are not ten digits, first {mangled[:3]}; "
             "a spreadsheet may have rewritten them: take the table from its source again."
         )
-    meanings = coded.unique(["code", "hcat_code", "crop_class"], maintain_order=True)
-    torn = meanings.filter(pl.col("code").is_duplicated())["code"].unique().sort().to_list()
+    spelled = [None if code is None else options.spelled(code) for code in coded["code"]]
+    coded = coded.with_columns(code=pl.Series(spelled, dtype=pl.String)).filter(pl.col("code") != "")
+    meanings = coded.with_columns(key=_keys(coded, options)).unique(
+        ["key", "hcat_code", "crop_class"], maintain_order=True
+    )
+    torn = meanings.filter(pl.col("key").is_duplicated())["code"].unique().sort().to_list()
     if torn:
+        how = " as `pad` or `ignore_case` write them" if options.pad or options.ignore_case else ""
         raise DeclarationError(
-            f"{len(torn)} codes of {path} have two meanings, first {torn[:3]}; leave one row of each code."
+            f"{len(torn)} codes of {path} have two meanings{how}, first {torn[:3]}; leave one row of each "
+            "code."
         )
-    return coded.unique("code", keep="first", maintain_order=True)
+    return coded.filter(_keys(coded, options).is_first_distinct())
+
+
+def _keys(table: pl.DataFrame, options: CropTableOptions) -> pl.Series:
+    return pl.Series("key", [options.key(code) for code in table["code"]], dtype=pl.String)
 
 
 def _column(table: pl.DataFrame, named: str | None, headings: tuple[str, ...], path: Path) -> str | None:
@@ -230,4 +239,13 @@ def _column(table: pl.DataFrame, named: str | None, headings: tuple[str, ...], p
         raise DeclarationError(
             f"The code table {path} has no column {named!r}.{hint} It has {table.columns}."
         )
-    return named or next((heading for heading in headings if heading in table.columns), None)
+    by_lower = {name.lower(): name for name in reversed(table.columns)}
+    return named or next((by_lower[name.lower()] for name in headings if name.lower() in by_lower), None)
+
+
+def column_headings(path: Path, options: CropTableOptions) -> dict[str, str]:
+    """Return how a table calls its columns: heading by our name, `code`, `name`, `hcat_code`."""
+    table = read_text_table(path, options.encoding)
+    named = {"code": options.code_column, "name": options.name_column, "hcat_code": options.hcat_column}
+    found = {ours: _column(table, theirs, HEADINGS[ours], path) for ours, theirs in named.items()}
+    return {ours: heading for ours, heading in found.items() if heading is not None}

@@ -8,6 +8,7 @@ import shapely
 from features.errors import DeclarationError
 
 LAEA_EUROPE = "EPSG:3035"
+EQUAL_AREA = "EPSG:6933"  # EASE-Grid 2.0, cylindrical and equal in area on the WGS 84 ellipsoid
 # a UTM zone is 6 degrees wide; beyond two of them its scale is wrong by half a percent and more
 WIDEST_UTM_DEGREES = 12.0
 POLYGON, MULTIPOLYGON, COLLECTION = 3, 6, 7
@@ -24,6 +25,33 @@ def is_metric(crs: pyproj.CRS) -> bool:
     in_metres = all(axis.unit_conversion_factor == 1.0 for axis in crs.axis_info[:2])
     method = crs.coordinate_operation.method_name if crs.coordinate_operation else ""
     return bool(crs.is_projected and in_metres and "Pseudo Mercator" not in method)
+
+
+def horizontal(crs: pyproj.CRS, path: str) -> pyproj.CRS:
+    """Return the horizontal part of a CRS: of a compound one, or of one with heights.
+
+    Raises
+    ------
+    DeclarationError
+        Where it has none with a place on the globe: local, vertical, geocentric or undefined systems.
+
+    Examples
+    --------
+    >>> horizontal(pyproj.CRS(7415), "a.gpkg").to_epsg(), horizontal(pyproj.CRS(4979), "a.gpkg").to_epsg()
+    (28992, 4326)
+    """
+    flat = crs
+    while flat.is_compound:
+        flat = flat.sub_crs_list[0]
+    if len(flat.axis_info) > 2 and not flat.is_geocentric:
+        flat = flat.to_2d()
+    undefined = flat.name.lower().startswith(("undefined", "unknown engineering"))
+    if undefined or not (flat.is_projected or flat.is_geographic):
+        raise DeclarationError(
+            f"The coordinate system of {path}, {crs.name!r} ({crs.type_name}), has no place on the globe; "
+            "set `crs` to the one that the coordinates are in, for example EPSG:28992."
+        )
+    return flat
 
 
 def to_metric(geometries: gpd.GeoSeries, crs: str | None = None) -> gpd.GeoSeries:
@@ -46,7 +74,7 @@ def to_metric(geometries: gpd.GeoSeries, crs: str | None = None) -> gpd.GeoSerie
 
 
 def _metric_crs(crs: str) -> pyproj.CRS:
-    found = parse_crs(crs, "metric_crs")
+    found = horizontal(parse_crs(crs, "metric_crs"), "metric_crs")
     if not is_metric(found):
         raise DeclarationError(
             f"metric_crs {crs} has no metres; name a projected CRS such as EPSG:3035 or a UTM zone."
@@ -104,6 +132,22 @@ def _polygonal(shape: shapely.Geometry) -> shapely.Geometry:
 def area_ha(geometries: gpd.GeoSeries) -> np.ndarray:
     """Return planar areas in hectares; 0 where empty."""
     return np.asarray(shapely.area(np.asarray(geometries.array)) / 10_000.0)
+
+
+def surveyed_area_ha(geometries: gpd.GeoSeries, own: pyproj.CRS) -> np.ndarray:
+    """Return areas in hectares as the agency measures them: in its own CRS if that is metric, else geodesic.
+
+    A UTM zone alone is up to 0.1% wrong within itself, and more beside it. Geodesic areas are taken in an
+    equal-area projection; for parcels they differ from integrals along geodesics by less than 1e-5.
+
+    Parameters
+    ----------
+    geometries
+        In any CRS.
+    own
+        The CRS of the agency's file.
+    """
+    return area_ha(geometries.to_crs(own if is_metric(own) else EQUAL_AREA))
 
 
 def inner_buffer(geometries: gpd.GeoSeries, metres: float) -> gpd.GeoSeries:

@@ -2,26 +2,42 @@
 
 import logging
 import secrets
+from dataclasses import dataclass
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyproj
+import shapely
 from pydantic import Field
 
 from features.accounting import Tally, tally
+from features.declarations.cells.numbers import Numbers, read_numbers
+from features.declarations.cells.text import (
+    code_text,
+    looks_broken,
+    refuse_inexact,
+    split_codes,
+    text_column,
+)
 from features.declarations.crop_codes import CropTableOptions, read_crop_table
-from features.declarations.field_map import HECTARES_PER, FieldOptions, number_column, text_column
-from features.declarations.geometry import area_ha, parse_crs, repair, to_metric
+from features.declarations.field_map import HECTARES_PER, FieldOptions
+from features.declarations.geometry import horizontal, parse_crs, repair, surveyed_area_ha, to_metric
 from features.declarations.geometry_checks import CheckOptions, check_geometry
+from features.declarations.identity import parcel_ids
+from features.declarations.placement import misplaced
 from features.declarations.pseudonym import KEY_BYTES, pseudonym
-from features.declarations.vector_file import FEATURE_ID, read_vector
+from features.declarations.unmapped import report_unmapped
+from features.declarations.vector_file import Request, read_vector
 from features.errors import DeclarationError
 from features.options import Options
 from features.schema import DECLARATION_COLUMNS, check_declarations
 
 logger = logging.getLogger(__name__)
+# claims that are this many times the geometry, at the median, are in another unit
+OTHER_UNITS = {"ha": {1e4: "m2", 1e2: "are"}, "are": {1e2: "m2", 1e-2: "ha"}, "m2": {1e-4: "ha", 1e-2: "are"}}
 
 
 class DeclarationOptions(Options):
@@ -32,11 +48,15 @@ class DeclarationOptions(Options):
     )
     layer: str | None = Field(None, description="Layer, where the file holds several.")
     member: str | None = Field(None, description="File inside the zip, where it holds several.")
+    encoding: str | None = Field(
+        None,
+        description="Encoding of a Shapefile's or GeoJSON's texts, where the file says none or a wrong one, "
+        "such as CP1250.",
+    )
     crs: str | None = Field(None, description="Coordinate system, where the file does not say its own.")
     metric_crs: str | None = Field(
         None, description="Metric CRS to work in; by default the file's own, else UTM."
     )
-    most_unpacked_gib: float = Field(16.0, gt=0, description="What a zip may unpack to (GiB).")
     holding_key: Path | None = Field(
         None,
         description="File of the secret that holdings are pseudonymised with: one for all runs of an agency, "
@@ -44,9 +64,30 @@ class DeclarationOptions(Options):
         "is none. CROPCHECK_HOLDING_KEY in the environment (any text) goes before it. With neither, each run "
         "makes a key of its own, .holding_key in its output folder, and cannot be pooled with another.",
     )
+    most_unpacked_gib: float = Field(
+        16.0, gt=0, description="What a zip, or a compressed table, may unpack to (GiB)."
+    )
+    most_parcels: int = Field(30_000_000, ge=1, description="Rows that a file may hold.")
     fields: FieldOptions = Field(FieldOptions(), description="Columns of the file.")
     crops: CropTableOptions = Field(CropTableOptions(), description="Code tables and crop groups.")
     checks: CheckOptions = Field(CheckOptions(), description="Geometry checks.")
+
+    @property
+    def request(self) -> Request:
+        """What is read of the file."""
+        return Request(
+            self.fields.columns(), self.layer, self.encoding, self.most_parcels, self.most_unpacked_gib
+        )
+
+
+@dataclass(frozen=True)
+class Shapes:
+    """The geometries of a file, repaired: why one was invalid or misplaced, "" elsewhere, and hectares."""
+
+    geometries: gpd.GeoSeries
+    faults: np.ndarray
+    misplaced: np.ndarray
+    area_ha: np.ndarray
 
 
 def read_declarations(
@@ -72,59 +113,71 @@ def read_declarations(
     Raises
     ------
     DeclarationError
-        Where the file cannot be read, lacks a column or a coordinate system, or repeats a parcel id.
+        Where the file cannot be read, lacks columns or a coordinate system, or repeats a parcel id.
     """
     if not options.path:
         raise DeclarationError("No parcel file is named; set `declarations.path`.")
-    raw = read_vector(
-        options.path, options.fields.columns(), options.layer, options.member, options.most_unpacked_gib
-    )
+    raw = read_vector(options.path, options.request, options.member)
     if raw.empty:
         raise DeclarationError(f"The parcel file {options.path} holds no parcels; check its layer.")
-    ids = _parcel_ids(raw, options)
-    geometries, faults = repair(_geometries(raw, options))
+    ids, unreadable = parcel_ids(raw, options.fields, options.path)
+    shapes = _shapes(raw, options)
+    claimed = _claimed(raw, options)
     declared = _attributes(raw, options, season, key or secrets.token_bytes(KEY_BYTES))
-    declared = declared.assign(parcel_id=ids, area_ha=area_ha(geometries))
-    declared["reason"] = _reasons(declared, geometries, faults)
-    frame = gpd.GeoDataFrame(declared, geometry=geometries)[list(DECLARATION_COLUMNS)]
-    checks = check_geometry(ids, geometries, faults, declared["claimed_area_ha"].to_numpy(), options.checks)
+    declared = declared.assign(parcel_id=ids, area_ha=shapes.area_ha, claimed_area_ha=claimed.values)
+    declared["reason"] = _reasons(declared, shapes, unreadable)
+    frame = gpd.GeoDataFrame(declared, geometry=shapes.geometries)[list(DECLARATION_COLUMNS)]
+    checks = check_geometry(
+        ids, shapes.geometries, shapes.faults, claimed.values, options.checks,
+        areas=shapes.area_ha, misplaced=shapes.misplaced, unread=claimed.unread,
+    )  # fmt: skip
+    _warn(frame, claimed, options)
     counted = tally("declarations", "parcels", declared["reason"])
     logger.info("%s", counted)
     return check_declarations(frame), counted, checks
 
 
-def _parcel_ids(raw: gpd.GeoDataFrame, options: DeclarationOptions) -> list[str]:
-    ids = text_column(raw[options.fields.parcel_id or FEATURE_ID])
-    blank = int(ids.isna().sum())
-    if blank:
-        raise DeclarationError(
-            f"{blank} parcels have no id in {options.fields.parcel_id!r}, "
-            f"first in row {int(ids.isna().argmax()) + 1}; fill it, or leave the option out."
-        )
-    repeated = ids[ids.duplicated()].unique()
-    if len(repeated):
-        raise DeclarationError(
-            f"{len(repeated)} parcel ids of {options.path} repeat, first {list(repeated[:3])}; "
-            "name a unique column in `fields.parcel_id`, or dissolve multi-part parcels."
-        )
-    return list(ids)
+def refuse_if_none_usable(frame: gpd.GeoDataFrame, options: DeclarationOptions) -> None:
+    """Raise a DeclarationError where no parcel can be checked, before any pixel is read.
+
+    The message counts the reasons, and lists the codes that no table knows.
+    """
+    if frame["reason"].isna().any():
+        return
+    counts = ", ".join(f"{reason} {count}" for reason, count in frame["reason"].value_counts().items())
+    told = report_unmapped(frame, options.crops, options.fields)
+    if (frame["reason"] == "no_code").any():
+        told = [*told, f"The column `{options.fields.code}` is empty; name another in `fields.code`."]
+    raise DeclarationError(
+        "\n".join([f"None of the {len(frame)} parcels of {options.path} can be checked ({counts}).", *told])
+    )
 
 
-def _geometries(raw: gpd.GeoDataFrame, options: DeclarationOptions) -> gpd.GeoSeries:
-    """Return the geometry in a metric CRS."""
-    series = raw.geometry
+def _shapes(raw: gpd.GeoDataFrame, options: DeclarationOptions) -> Shapes:
+    """Return the geometry in a metric CRS; what is misplaced is emptied, so that it widens nothing."""
+    series = _located(raw.geometry, options)
+    why = misplaced(series, options.checks.farthest_km)
+    if (why != "").any():
+        series = series.where(why == "", shapely.Polygon())
+    geometries, faults = repair(to_metric(series, options.metric_crs))
+    return Shapes(geometries, faults, why, surveyed_area_ha(geometries, series.crs))
+
+
+def _located(series: gpd.GeoSeries, options: DeclarationOptions) -> gpd.GeoSeries:
+    """Return the geometry with a horizontal CRS that has a place on the globe."""
     if options.crs is not None:
         series = series.set_crs(parse_crs(options.crs, "crs"), allow_override=True)
     if series.crs is None:
         raise DeclarationError(
             f"{options.path} does not say its coordinate system; set `crs`, for example EPSG:28992."
         )
+    series = series.set_crs(horizontal(pyproj.CRS(series.crs), options.path), allow_override=True)
     if series.crs.is_geographic and _beyond_degrees(series):
         raise DeclarationError(
             f"{options.path} says that it is in degrees ({series.crs.name}), but its coordinates are not; "
             "set `crs` to the system that they are in."
         )
-    return to_metric(series, options.metric_crs)
+    return series
 
 
 def _beyond_degrees(series: gpd.GeoSeries) -> bool:
@@ -135,23 +188,57 @@ def _beyond_degrees(series: gpd.GeoSeries) -> bool:
 
 def _attributes(raw: gpd.GeoDataFrame, options: DeclarationOptions, season: int, key: bytes) -> pd.DataFrame:
     fields = options.fields
-    texts = {
-        "holding_id": fields.holding,
-        "declared": fields.code,
-        "declared_second": fields.code_second,
-        "intervention": fields.intervention,
-        "region": fields.region,
-    }
+    texts = {"holding_id": fields.holding, "intervention": fields.intervention, "region": fields.region}
+    for name in (fields.holding, fields.code, fields.code_second):
+        if name is not None:
+            refuse_inexact(raw[name], name, options.path)
     frame = pd.DataFrame({ours: _text(raw, theirs) for ours, theirs in texts.items()}, index=raw.index)
     pseudonyms = {holding: pseudonym(holding, key) for holding in frame["holding_id"].dropna().unique()}
     frame["holding_id"] = _look_up(frame["holding_id"], pseudonyms)
     frame["season"] = season
-    frame["claimed_area_ha"] = _claimed(raw, fields)
+    frame["declared"], frame["declared_second"] = _codes(raw, options)
     crops = read_crop_table(options.crops)
-    frame["known"] = frame["declared"].isin(crops["code"].to_list())
+    rows = {options.crops.key(row["code"]): row for row in crops.iter_rows(named=True)}
+    codes = [None if code is None else rows.get(options.crops.key(code)) for code in frame["declared"]]
+    frame["known"] = [row is not None for row in codes]
+    as_in_table = [row["code"] if row else code for code, row in zip(frame["declared"], codes, strict=True)]
+    frame["declared"] = _objects(as_in_table, raw.index)
     for name in ("hcat_code", "crop_class"):
-        frame[name] = _look_up(frame["declared"], dict(zip(crops["code"], crops[name], strict=True)))
+        frame[name] = _objects([row[name] if row else None for row in codes], raw.index)
+    frame["declared_second"] = _second(frame["declared_second"], options, frozenset(rows))
     return frame
+
+
+def _codes(raw: gpd.GeoDataFrame, options: DeclarationOptions) -> tuple[pd.Series, pd.Series]:
+    """Return the codes of the main and the second crop, which a cell of several crops may name."""
+    fields = options.fields
+    first, in_same_cell, more = split_codes(raw[fields.code], fields.code_separator)
+    second = in_same_cell if fields.code_second is None else text_column(raw[fields.code_second], code_text)
+    if more:
+        logger.warning("%d cells of %s name a third crop, which is left out.", more, fields.code)
+    spelled = {
+        code: options.crops.spelled(code) for codes in (first, second) for code in codes.dropna().unique()
+    }
+    return _look_up(first, spelled), _look_up(second, spelled)
+
+
+def _second(codes: pd.Series, options: DeclarationOptions, known: frozenset[str]) -> pd.Series:
+    """Return the second crop, None where its code stands for none; say how many no table knows."""
+    crops = options.crops
+    none = None if crops.second_none is None else {crops.key(text) for text in crops.second_none}
+
+    def stands_for_none(code: str) -> bool:
+        key = crops.key(code)
+        return key in none if none is not None else key not in known and not code.strip("0-–.")
+
+    kept = [None if code is None or stands_for_none(code) else str(code) for code in codes]
+    unknown = [code for code in kept if code is not None and crops.key(code) not in known]
+    if unknown:
+        logger.warning(
+            "%d second crops have codes that the code tables do not know, such as %s.",
+            len(unknown), list(dict.fromkeys(unknown))[:3],
+        )  # fmt: skip
+    return _objects(kept, codes.index)
 
 
 def _text(raw: gpd.GeoDataFrame, name: str | None) -> pd.Series:
@@ -162,28 +249,78 @@ def _text(raw: gpd.GeoDataFrame, name: str | None) -> pd.Series:
     )
 
 
-def _claimed(raw: gpd.GeoDataFrame, fields: FieldOptions) -> np.ndarray:
+def _claimed(raw: gpd.GeoDataFrame, options: DeclarationOptions) -> Numbers:
+    """Return the claimed areas in hectares; refuse a column of which nothing is a number."""
+    fields = options.fields
     if fields.claimed_area is None:
-        return np.full(len(raw), np.nan)
-    return number_column(raw[fields.claimed_area]) * HECTARES_PER[fields.claimed_area_unit]
+        return Numbers(np.full(len(raw), np.nan), np.full(len(raw), "", dtype=object))
+    read = read_numbers(raw[fields.claimed_area], fields.claimed_area_unit)
+    unread = read.unread[read.unread != ""]
+    if len(unread) and np.isnan(read.values).all():
+        raise DeclarationError(
+            f"No cell of the column {fields.claimed_area!r} is a number, the first are {list(unread[:3])}; "
+            "name another in `fields.claimed_area`, or leave it out."
+        )
+    return Numbers(read.values * HECTARES_PER[fields.claimed_area_unit], read.unread)
 
 
 def _look_up(keys: pd.Series, values: dict[str, str]) -> pd.Series:
     """Map text to text; what is unknown becomes None, never NaN."""
-    return pd.Series([values.get(key) for key in keys], index=keys.index, dtype=object)
+    return _objects([values.get(key) for key in keys], keys.index)
 
 
-def _reasons(declared: pd.DataFrame, geometries: gpd.GeoSeries, faults: np.ndarray) -> pd.Series:
-    """Return why each parcel is set aside, None where it is usable; geometry comes before code."""
-    empty = np.asarray(geometries.is_empty)
+def _objects(values: list[str | None], index: pd.Index) -> pd.Series:
+    return pd.Series(values, index=index, dtype=object)
+
+
+def _reasons(declared: pd.DataFrame, shapes: Shapes, unreadable: np.ndarray) -> pd.Series:
+    """Return why each parcel is set aside, None where it is usable; a code is asked for last."""
+    empty = np.asarray(shapes.geometries.is_empty)
     reasons = np.select(
         [
-            empty & (faults == ""),
+            unreadable,
+            shapes.misplaced != "",
+            empty & (shapes.faults == ""),
             empty,
             declared["declared"].isna(),
             ~declared["known"] | declared["crop_class"].isna(),
         ],
-        ["empty_geometry", "invalid_geometry", "no_code", "unmapped_code"],
+        ["unreadable_id", "misplaced", "empty_geometry", "invalid_geometry", "no_code", "unmapped_code"],
         default="",
     )
     return pd.Series([reason or None for reason in reasons], index=declared.index, dtype=object)
+
+
+def _warn(frame: gpd.GeoDataFrame, claimed: Numbers, options: DeclarationOptions) -> None:
+    """Say what was read but looks wrong: claims that are no numbers or in another unit, broken letters."""
+    fields = options.fields
+    unread = claimed.unread[claimed.unread != ""]
+    if len(unread):
+        logger.warning(
+            "%d claimed areas of the column %s are no numbers, such as %s; they are taken as not claimed.",
+            len(unread), fields.claimed_area, list(unread[:3]),
+        )  # fmt: skip
+    other = _other_unit(claimed.values, frame["area_ha"].to_numpy(), fields.claimed_area_unit)
+    if other:
+        logger.warning(
+            "Claimed areas look as if they were in %s, not %s; see `fields.claimed_area_unit`.",
+            other, fields.claimed_area_unit,
+        )  # fmt: skip
+    broken = looks_broken(
+        text for name in ("declared", "region", "intervention") for text in frame[name].dropna().unique()
+    )
+    if broken:
+        guess = f", which may be {broken[1]!r}" if broken[1] else ""
+        logger.warning(
+            "Letters of %s look as if they were read in a wrong encoding, such as %r%s; see "
+            "`declarations.encoding`.", options.path, broken[0], guess,
+        )  # fmt: skip
+
+
+def _other_unit(claimed_ha: np.ndarray, area: np.ndarray, unit: str) -> str | None:
+    """Return the unit that claims seem to be in: at the median 100 or 10,000 times the geometry, or parts."""
+    both = (claimed_ha > 0) & (area > 0)
+    if not both.any():
+        return None
+    times = float(np.median(claimed_ha[both] / area[both]))
+    return next((name for factor, name in OTHER_UNITS[unit].items() if factor / 2 < times < factor * 2), None)

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from features.accounting import Tally
-from features.declarations.crop_codes import read_text_table
+from features.declarations.formats.text_table import read_text_table
 from features.errors import CropcheckError
 from features.schema import check_columns
 from models.evaluation.metrics import Estimate, clopper_pearson

@@ -10,6 +10,8 @@ from models.verdicts.options import JudgeOptions
 
 # every reason code, in the order in which the rule asks, and the verdict it leads to
 REASONS: Mapping[str, str] = {
+    "unreadable_id": "not_monitorable",
+    "misplaced": "not_monitorable",
     "empty_geometry": "not_monitorable",
     "invalid_geometry": "not_monitorable",
     "no_code": "not_monitorable",

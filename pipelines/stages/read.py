@@ -1,5 +1,6 @@
 """Declarations and catalog become two tables, before any pixel is read."""
 
+import logging
 from pathlib import Path
 
 import geopandas as gpd
@@ -9,7 +10,8 @@ import pyproj
 from features.catalog.place import Bounds, bounds_of_points
 from features.catalog.reader import ImageryOptions, read_acquisitions
 from features.declarations.pseudonym import holding_key, key_check
-from features.declarations.reader import DeclarationOptions, read_declarations
+from features.declarations.reader import DeclarationOptions, read_declarations, refuse_if_none_usable
+from features.declarations.unmapped import report_unmapped
 from features.errors import DeclarationError
 from features.files import atomic_path, write_json
 from features.workers import Progress
@@ -19,6 +21,7 @@ from pipelines.record.stage import Outcome, Stage
 from pipelines.tables import write_table
 from pipelines.workspace import Workspace
 
+log = logging.getLogger(__name__)
 HOLDING_KEY = ".holding_key"
 
 
@@ -34,6 +37,9 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     options = declaration_options(config, workspace)
     key = holding_key(workspace.folder / HOLDING_KEY, options.holding_key)
     declarations, parcels, checks = read_declarations(options, config.season.year, key)
+    refuse_if_none_usable(declarations, options)
+    for line in report_unmapped(declarations, options.crops, options.fields):
+        log.warning("%s", line)
     progress(1, 2)
     imagery = imagery_options(config, workspace)
     acquisitions, items = read_acquisitions(

@@ -3,7 +3,7 @@
 import numpy as np
 import shapely
 
-from features.declarations.vector_file import read_vector
+from features.declarations.vector_file import Request, read_vector
 from features.errors import DeclarationError
 from features.simulate.grid import PIXEL, Grid
 
@@ -21,7 +21,7 @@ def read_outlines(
     DeclarationError
         Where the file cannot be read, has no coordinate system, holds no polygons, or spans more than 40 km.
     """
-    geometry = read_vector(path, ()).geometry
+    geometry = read_vector(path, Request(())).geometry
     if geometry.crs is None:
         raise DeclarationError(f"{path} names no coordinate system; write one into the file.")
     polygons = geometry.to_crs(epsg).explode(ignore_index=True)

@@ -1,11 +1,13 @@
 """From an agency's file to the declarations table."""
 
+import json
 import os
 from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import pyproj
 import pytest
 import shapely
 from hypothesis import HealthCheck, given, settings
@@ -13,13 +15,17 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from features.declarations.field_map import FieldOptions
-from features.declarations.geometry_checks import CHECKS, CheckOptions, check_geometry
+from features.declarations.geometry_checks import CHECKS, CheckOptions, check_geometry, shared_areas
 from features.declarations.pseudonym import holding_key, key_check, pseudonym
 from features.declarations.reader import DeclarationOptions, read_declarations
 from features.errors import DeclarationError
 from features.schema import DECLARATION_COLUMNS
 
 KEY = b"k" * 32
+UNDEFINED = (
+    'ENGCRS["Undefined Cartesian SRS",EDATUM["Unknown"],CS[Cartesian,2],AXIS["x",unspecified],'
+    'AXIS["y",unspecified],LENGTHUNIT["m",1]]'
+)
 ALL_FIELDS = {
     "parcel_id": "parcel_id", "holding": "holding", "code": "crop_code", "code_second": "crop_code_2",
     "intervention": "intervention", "region": "region", "claimed_area": "claimed_ha",
@@ -299,3 +305,133 @@ def test_claims_above_the_geometry_and_slivers() -> None:
     assert found == [("p0", "claimed_above_geometry", None, 0.5), ("p2", "sliver", None, 0.009)]
     assert findings(shapes[:1], [0.0]) == [("p0", "claimed_nothing", None, None)]
     assert findings(shapes, [1.5, 1.005, np.nan], claimed_excess_ha=0.5, sliver_m2=90) == []
+
+
+def test_a_misplaced_parcel_is_set_aside_and_widens_nothing(tmp_path: Path, codes: Path) -> None:
+    lonlat = gpd.GeoSeries([field(number) for number in range(4)], crs="EPSG:3035").to_crs(4326)
+    swapped = shapely.transform(lonlat[1], lambda points: points[:, ::-1])
+    shapes = [lonlat[0], swapped, shapely.box(0, 0, 0.001, 0.001), lonlat[3]]
+    path = written(tmp_path, agency(crop_code=["001"] * 4, geometry=shapes, crs="EPSG:4326"))
+    frame, counted, checks = read_declarations(options(path, codes), 2024)
+    assert list(frame["reason"]) == [None, "misplaced", "misplaced", None]
+    assert counted.set_aside == {"misplaced": 2}
+    found = checks.filter(checks["check"] == "misplaced").select("parcel_id", "detail").rows()
+    assert found == [("000002", "latitude and longitude are swapped"), ("000003", "lies at 0, 0")]
+    assert frame.crs.to_epsg() == 32631
+    west, south, east, north = frame.to_crs(4326).total_bounds
+    assert (east - west, north - south) == pytest.approx((0, 0), abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("crs", "expected"),
+    [("EPSG:7415", 28992), ("EPSG:28992+5709", 28992), ("EPSG:4979", 32631), ("EPSG:9518", 32631)],
+)
+def test_heights_fall_away_from_the_coordinate_system(
+    tmp_path: Path, codes: Path, crs: str, expected: int
+) -> None:
+    flat = "EPSG:28992" if expected == 28992 else "EPSG:4326"
+    lonlat = agency(crs="EPSG:3035", geometry=[shapely.box(4e6, 3.2e6, 4e6 + 100, 3.2e6 + 100)] * 4).to_crs(
+        flat
+    )
+    path = tmp_path / "p.parquet"
+    lonlat.set_crs(None, allow_override=True).to_parquet(path)
+    frame = read_declarations(options(path, codes, crs=crs), 2024)[0]
+    assert frame.crs.to_epsg() == expected
+    assert frame["area_ha"].to_numpy() == pytest.approx(1, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "crs",
+    ["EPSG:5773", "EPSG:4978", 'LOCAL_CS["site",UNIT["metre",1]]', UNDEFINED],
+)  # fmt: skip
+def test_a_system_without_a_place_on_the_globe_says_so(tmp_path: Path, codes: Path, crs: str) -> None:
+    path = tmp_path / "p.parquet"
+    agency().set_crs(None, allow_override=True).to_parquet(path)
+    with pytest.raises(DeclarationError, match="has no place on the globe; set `crs`"):
+        read_declarations(options(path, codes, crs=crs), 2024)
+
+
+def test_areas_are_geodesic_beside_the_zone_and_planar_in_the_agencys_own_system(
+    tmp_path: Path, codes: Path
+) -> None:
+    shapes = [shapely.box(3 + east, 47, 3.002 + east, 47.002) for east in (-2.5, 0, 2.5, 5.0)]
+    path = written(tmp_path, agency(geometry=shapes, crs="EPSG:4326"))
+    frame = read_declarations(options(path, codes), 2024)[0]
+    geod = pyproj.Geod(ellps="WGS84")
+    true_ha = np.array([abs(geod.geometry_area_perimeter(shape)[0]) / 1e4 for shape in shapes])
+    assert frame["area_ha"].to_numpy() == pytest.approx(true_ha, rel=1e-5)
+    planar = frame.geometry.area.to_numpy() / 1e4
+    assert np.abs(planar / true_ha - 1).max() > 1e-3  # what UTM would have said
+    own = written(tmp_path, agency())
+    assert list(read_declarations(options(own, codes, metric_crs="EPSG:32631"), 2024)[0]["area_ha"]) == (
+        pytest.approx([1.0] * 4, rel=1e-9)
+    )
+
+
+def test_claimed_areas_that_are_no_numbers_are_counted_and_named(
+    tmp_path: Path, codes: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = written(tmp_path, agency(claimed_ha=["1,00", "12.675,00", "about one", None]))
+    frame, _, checks = read_declarations(options(path, codes), 2024)
+    assert frame["claimed_area_ha"].to_numpy() == pytest.approx([1, 12675, np.nan, np.nan], nan_ok=True)
+    unread = checks.filter(checks["check"] == "claimed_unread").select("parcel_id", "detail").rows()
+    assert unread == [("000003", "about one")]
+    assert "1 claimed areas of the column claimed_ha are no numbers, such as ['about one']" in caplog.text
+
+
+def test_a_column_of_claims_without_a_number_is_refused(tmp_path: Path, codes: Path) -> None:
+    path = written(tmp_path, agency(claimed_ha=["north", "south", None, " "]))
+    with pytest.raises(
+        DeclarationError, match=r"No cell of the column 'claimed_ha' is a number.*'north', 'south'"
+    ):
+        read_declarations(options(path, codes), 2024)
+
+
+def test_claims_in_another_unit_are_noticed(
+    tmp_path: Path, codes: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = written(tmp_path, agency(claimed_ha=[9000.0, 10000.0, 9990.0, None]))
+    read_declarations(options(path, codes), 2024)
+    assert "Claimed areas look as if they were in m2, not ha; see `fields.claimed_area_unit`" in caplog.text
+
+
+def test_letters_in_a_wrong_encoding_are_noticed(
+    tmp_path: Path, codes: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = written(tmp_path, agency(region=["Šumava".encode().decode("latin-1")] * 4))
+    read_declarations(options(path, codes), 2024)
+    assert "such as 'Å\\xa0umava', which may be 'Šumava'; see `declarations.encoding`" in caplog.text
+
+
+def test_ids_that_no_file_can_hold_are_set_aside(tmp_path: Path, codes: Path) -> None:
+    path = tmp_path / "p.geojson"
+    features = json.loads(agency(parcel_id=["1", "A\0", "3", "4"], crop_code=["001"] * 4).to_json())
+    features["features"][2]["properties"]["parcel_id"] = "\ud800"
+    features["crs"] = {"properties": {"name": "EPSG:3035"}}
+    path.write_text(json.dumps(features))
+    frame, counted, _ = read_declarations(options(path, codes), 2024)
+    assert list(frame["parcel_id"]) == ["1", r"A\x00", r"\ud800", "4"]
+    assert counted.set_aside == {"unreadable_id": 2}
+    frame.to_parquet(tmp_path / "written.parquet")
+
+
+SQUARE = shapely.box(0, 0, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("other", "area"),
+    [
+        (shapely.box(1, 1, 3, 3), 1),  # corner in
+        (shapely.box(0, 0, 2, 2), 4),  # the same
+        (shapely.box(2, 0, 4, 2), 0),  # a shared border
+        (shapely.box(0.5, 0.5, 1.5, 1.5), 1),  # inside
+        (shapely.box(5, 5, 6, 6), 0),  # apart
+        (shapely.Polygon([(1, -1), (3, 1), (1, 3), (-1, 1)]), 4),  # around, corner on corner
+        (shapely.box(-1, -1, 3, 3) - shapely.box(0.5, 0.5, 1.5, 1.5), 3),  # a hole
+        (shapely.MultiPolygon([shapely.box(0, 0, 1, 1), shapely.box(1.5, 1, 9, 2)]), 1.5),  # two parts
+        (shapely.Polygon(), 0),
+    ],
+)
+def test_shared_areas_that_a_reader_can_check_on_paper(other: shapely.Geometry, area: float) -> None:
+    shapes = np.array([SQUARE, other])
+    assert shared_areas(shapes, np.array([0, 1]), np.array([1, 0])).tolist() == pytest.approx([area, area])

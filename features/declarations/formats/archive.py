@@ -2,6 +2,7 @@
 
 import stat
 import zipfile
+import zlib
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
@@ -13,6 +14,8 @@ HIGHEST_RATIO = 200
 RATIO_MATTERS_FROM = 64 * 2**20
 BLOCK = 2**20
 VECTOR_SUFFIXES = (".gpkg", ".shp", ".geojson", ".json", ".gml", ".xml", ".parquet", ".geoparquet")
+# what broken, encrypted and exotic archives, and full disks, raise
+UNPACKING = (zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError, EOFError, OSError, ValueError)
 METADATA_SUFFIXES = (".shp.xml", ".gpkg.xml", ".metadata.xml", ".qmd.xml")
 
 
@@ -32,7 +35,15 @@ def unpack(path: Path, member: str | None, into: Path, most_gib: float) -> Path:
             chosen = _choose(path, [entry.filename for entry in entries], member)
             wanted = [entry for entry in entries if _belongs(entry.filename, chosen)]
             _extract(path, archive, wanted, into, int(most_gib * GIB))
-    except (zipfile.BadZipFile, RuntimeError, NotImplementedError, EOFError, OSError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        RuntimeError,
+        NotImplementedError,
+        EOFError,
+        OSError,
+        ValueError,
+    ) as error:
         raise DeclarationError(
             f"The archive {path} cannot be unpacked: {error}. Unpack it and name the file."
         ) from error
@@ -52,7 +63,9 @@ def _refuse_escapes(path: Path, entries: Iterable[zipfile.ZipInfo]) -> None:
 
 def _choose(path: Path, names: list[str], member: str | None) -> str:
     vectors = [name for name in names if name.lower().endswith(VECTOR_SUFFIXES)]
-    vectors = [name for name in vectors if not name.lower().endswith(METADATA_SUFFIXES)]
+    vectors = [
+        name for name in vectors if not name.lower().endswith(METADATA_SUFFIXES) and not _of_a_mac(name)
+    ]
     if member is not None:
         found = [name for name in vectors if member in (name, PurePosixPath(name).name)]
         if len(found) != 1:
@@ -72,6 +85,12 @@ def _choose(path: Path, names: list[str], member: str | None) -> str:
             f"The archive {path} holds several parcel files; set `member` to one of {sorted(plain)}."
         )
     return plain[0]
+
+
+def _of_a_mac(name: str) -> bool:
+    """Say whether a member is what macOS adds: `__MACOSX/._parcels.shp` holds a file's tags, no parcels."""
+    parts = PurePosixPath(name).parts
+    return "__MACOSX" in parts or parts[-1].startswith("._")
 
 
 def _belongs(name: str, chosen: str) -> bool:

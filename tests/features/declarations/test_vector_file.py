@@ -4,13 +4,14 @@ import json
 import sqlite3
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import pytest
 import shapely
 
-from features.declarations.archive import unpack
-from features.declarations.vector_file import FEATURE_ID, kind_of, local_file, read_vector
+from features.declarations.formats.archive import unpack
+from features.declarations.vector_file import FEATURE_ID, Request, kind_of, local_file, read_vector
 from features.errors import DeclarationError
 
 SHAPES = [shapely.box(4e6 + 200 * number, 3e6, 4e6 + 200 * number + 100, 3e6 + 100) for number in range(3)]
@@ -42,6 +43,12 @@ def written(folder: Path, suffix: str, name: str = "parcels") -> Path:
     return path
 
 
+def read(
+    path: Path, columns: list[str], layer: str | None = None, member: str | None = None, **changes: Any
+) -> gpd.GeoDataFrame:
+    return read_vector(str(path), Request(columns, layer, **changes), member)
+
+
 def zipped(path: Path, *members: Path, below: str = "") -> Path:
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for member in members:
@@ -51,7 +58,7 @@ def zipped(path: Path, *members: Path, below: str = "") -> Path:
 
 @pytest.mark.parametrize("suffix", WRITTEN)
 def test_every_format_gives_the_same_text_and_geometry(tmp_path: Path, suffix: str) -> None:
-    frame = read_vector(str(written(tmp_path, suffix)), ["id", "crop"])
+    frame = read(written(tmp_path, suffix), ["id", "crop"])
     assert list(frame["id"]) == ["001", "002", "003"]
     assert [value or None for value in frame["crop"].fillna("")] == ["NO", "1.0", None]
     assert frame.crs.to_epsg() == 3035
@@ -64,19 +71,19 @@ def test_every_format_gives_the_same_text_and_geometry(tmp_path: Path, suffix: s
 def test_every_format_reads_from_a_subfolder_of_a_zip(tmp_path: Path, suffix: str) -> None:
     path = written(tmp_path / "in", suffix)
     archive = zipped(tmp_path / "parcels.zip", *path.parent.iterdir(), below="2024/national/")
-    assert list(read_vector(str(archive), ["id"])["id"]) == ["001", "002", "003"]
+    assert list(read(archive, ["id"])["id"]) == ["001", "002", "003"]
 
 
 def test_nothing_is_written_beside_the_file(tmp_path: Path) -> None:
     path = written(tmp_path, "gml")
-    read_vector(str(path), ["id"])
+    read(path, ["id"])
     assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("suffix", WRITTEN)
 def test_an_unknown_column_offers_the_nearest(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(DeclarationError, match=r"has no column 'crops'\. Did you mean 'crop'"):
-        read_vector(str(written(tmp_path, suffix)), ["crops"])
+        read(written(tmp_path, suffix), ["crops"])
 
 
 def test_a_zip_of_several_lists_them_and_the_config_chooses(tmp_path: Path) -> None:
@@ -85,12 +92,12 @@ def test_a_zip_of_several_lists_them_and_the_config_chooses(tmp_path: Path) -> N
     with pytest.raises(
         DeclarationError, match=r"several parcel files; set `member` to one of \['a.gpkg', 'b.gpkg'\]"
     ):
-        read_vector(str(archive), ["id"])
-    assert len(read_vector(str(archive), ["id"], member="b.gpkg")) == 3
+        read(archive, ["id"])
+    assert len(read(archive, ["id"], member="b.gpkg")) == 3
     with pytest.raises(
         DeclarationError, match=r"no single member 'c.gpkg'; choose one of \['a.gpkg', 'b.gpkg'\]"
     ):
-        read_vector(str(archive), ["id"], member="c.gpkg")
+        read(archive, ["id"], member="c.gpkg")
 
 
 def test_a_file_of_several_layers_lists_them_and_the_config_chooses(tmp_path: Path) -> None:
@@ -100,10 +107,10 @@ def test_a_file_of_several_layers_lists_them_and_the_config_chooses(tmp_path: Pa
     with pytest.raises(
         DeclarationError, match=r"2 layers with geometry; set `layer` to one of \['main', 'catch'\]"
     ):
-        read_vector(str(path), ["id"])
-    assert len(read_vector(str(path), ["id"], layer="catch")) == 1
+        read(path, ["id"])
+    assert len(read(path, ["id"], layer="catch")) == 1
     with pytest.raises(DeclarationError, match=r"no layer 'cach'\. Did you mean 'catch'"):
-        read_vector(str(path), ["id"], layer="cach")
+        read(path, ["id"], layer="cach")
 
 
 def test_geojson_without_a_system_is_in_degrees_and_keeps_its_ids(tmp_path: Path) -> None:
@@ -114,7 +121,7 @@ def test_geojson_without_a_system_is_in_degrees_and_keeps_its_ids(tmp_path: Path
         {"type": "Feature", "properties": {"crop": 7}, "geometry": None},
     ]
     path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
-    frame = read_vector(str(path), ["crop"])
+    frame = read(path, ["crop"])
     assert frame.crs.to_authority() == ("OGC", "CRS84")
     assert list(frame[FEATURE_ID]) == ["P-7", "1"]
     assert list(frame["crop"]) == ["007", 7]
@@ -128,7 +135,7 @@ def test_geojson_without_a_system_is_in_degrees_and_keeps_its_ids(tmp_path: Path
 )  # fmt: skip
 def test_urls_and_virtual_paths_are_refused(path: str) -> None:
     with pytest.raises(DeclarationError, match="is not on this machine; download it first"):
-        read_vector(path, ["id"])
+        read_vector(path, Request(["id"]))
 
 
 def test_missing_files_and_folders_say_so(tmp_path: Path) -> None:
@@ -168,7 +175,7 @@ def test_what_is_no_parcel_file_says_why(tmp_path: Path, name: str, content: byt
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(DeclarationError, match=says):
-        read_vector(str(path), ["id"])
+        read(path, ["id"])
 
 
 def test_a_database_that_is_no_geopackage_is_refused(tmp_path: Path) -> None:
@@ -178,14 +185,14 @@ def test_a_database_that_is_no_geopackage_is_refused(tmp_path: Path) -> None:
     database.close()
     assert kind_of(path) == "GPKG"
     with pytest.raises(DeclarationError, match=r"a\.gpkg"):
-        read_vector(str(path), ["id"])
+        read(path, ["id"])
 
 
 def test_parquet_without_geometry_metadata_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     PARCELS.drop(columns="geometry").to_parquet(path)
     with pytest.raises(DeclarationError, match="without geometry metadata; export it as GeoParquet"):
-        read_vector(str(path), ["id"])
+        read(path, ["id"])
 
 
 @pytest.mark.parametrize(
@@ -197,7 +204,7 @@ def test_a_zip_that_would_escape_its_folder_is_refused(tmp_path: Path, name: str
     with zipfile.ZipFile(archive, "w") as target:
         target.writestr(name, b"x")
     with pytest.raises(DeclarationError, match="would be written outside its folder"):
-        read_vector(str(archive), ["id"])
+        read(archive, ["id"])
     assert not (tmp_path / "out.gpkg").exists()
 
 
@@ -208,7 +215,7 @@ def test_a_link_inside_a_zip_is_refused(tmp_path: Path) -> None:
     with zipfile.ZipFile(archive, "w") as target:
         target.writestr(entry, "/etc/passwd")
     with pytest.raises(DeclarationError, match="would be written outside its folder"):
-        read_vector(str(archive), ["id"])
+        read(archive, ["id"])
 
 
 def test_a_bomb_is_refused_and_stops_early(tmp_path: Path) -> None:
@@ -228,10 +235,18 @@ def test_a_zip_without_parcels_or_with_another_zip_says_so(tmp_path: Path) -> No
     note = tmp_path / "readme.txt"
     note.write_text("nothing here")
     with pytest.raises(DeclarationError, match=r"holds no parcel file .* it holds \['readme.txt'\]"):
-        read_vector(str(zipped(tmp_path / "a.zip", note)), ["id"])
+        read(zipped(tmp_path / "a.zip", note), ["id"])
     inner = zipped(tmp_path / "inner.gpkg", written(tmp_path / "in", "gpkg"))
     with pytest.raises(DeclarationError, match="holds another archive; unpack it"):
-        read_vector(str(zipped(tmp_path / "outer.zip", inner)), ["id"])
+        read(zipped(tmp_path / "outer.zip", inner), ["id"])
+
+
+def test_what_a_mac_adds_to_a_zip_is_no_parcel_file(tmp_path: Path) -> None:
+    archive = zipped(tmp_path / "a.zip", *written(tmp_path / "in", "shp").parent.iterdir(), below="parcels/")
+    with zipfile.ZipFile(archive, "a") as target:
+        for name in ("__MACOSX/parcels/._parcels.shp", "parcels/._parcels.shp", "__MACOSX/._parcels.dbf"):
+            target.writestr(name, b"\x00\x05\x16\x07 tags of a file")
+    assert list(read(archive, ["id"])["id"]) == ["001", "002", "003"]
 
 
 def test_an_encrypted_zip_says_so(tmp_path: Path) -> None:
@@ -241,24 +256,24 @@ def test_an_encrypted_zip_says_so(tmp_path: Path) -> None:
     content[content.rindex(b"PK\x01\x02") + 8] |= 1
     archive.write_bytes(content)
     with pytest.raises(DeclarationError, match=r"cannot be unpacked: .*password"):
-        read_vector(str(archive), ["id"])
+        read(archive, ["id"])
 
 
 def test_a_shapefile_without_its_table_or_index_says_so(tmp_path: Path) -> None:
     path = written(tmp_path, "shp")
     path.with_suffix(".dbf").unlink()
     with pytest.raises(DeclarationError, match="has no column 'id'"):
-        read_vector(str(path), ["id"])
+        read(path, ["id"])
     path.with_suffix(".shx").unlink()
     with pytest.raises(DeclarationError, match="cannot be read"):
-        read_vector(str(path), ["id"])
+        read(path, ["id"])
 
 
 def test_a_truncated_geopackage_says_so(tmp_path: Path) -> None:
     path = written(tmp_path, "gpkg")
     path.write_bytes(path.read_bytes()[:30_000])
     with pytest.raises(DeclarationError, match="cannot be read"):
-        read_vector(str(path), ["id"])
+        read(path, ["id"])
 
 
 @pytest.mark.parametrize("suffix", WRITTEN)
@@ -266,11 +281,11 @@ def test_a_file_cut_short_never_gives_fewer_parcels(tmp_path: Path, suffix: str)
     path = written(tmp_path, suffix)
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * 0.9)])
     with pytest.raises(DeclarationError, match=r"parcels\.\w+"):
-        read_vector(str(path), ["id"])
+        read(path, ["id"])
 
 
 def test_height_falls_away(tmp_path: Path) -> None:
     path = tmp_path / "a.gpkg"
     raised = PARCELS.set_geometry(shapely.force_3d(PARCELS.geometry.array, 7.0))
     raised.to_file(path, driver="GPKG")
-    assert not read_vector(str(path), ["id"]).geometry.has_z.any()
+    assert not read(path, ["id"]).geometry.has_z.any()

@@ -1,0 +1,1 @@
+"""Cells of an agency's columns: as text and as numbers."""

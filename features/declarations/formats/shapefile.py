@@ -1,0 +1,37 @@
+"""Shapefiles: geometry by GDAL, attributes from the .dbf as they stand."""
+
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+
+from features.declarations.formats.dbf import AttributeTable
+from features.declarations.formats.ogr import read_layer
+from features.declarations.formats.request import FEATURE_ID, Request, told_plainly
+from features.errors import DeclarationError
+
+
+def read_shapefile(path: Path, request: Request) -> gpd.GeoDataFrame:
+    """Read a Shapefile whose length is the one that its header gives, in 16-bit words (ESRI 1998, page 4)."""
+    with told_plainly(path), path.open("rb") as handle:
+        promised = 2 * int.from_bytes(handle.read(28)[24:], "big")
+    if path.stat().st_size < promised:
+        raise DeclarationError(
+            f"{path.name} cannot be read: it is cut short of its {promised} bytes. Copy it again."
+        )
+    beside = next(
+        (path.with_suffix(end) for end in (".dbf", ".DBF") if path.with_suffix(end).is_file()), None
+    )
+    if beside is None:
+        return read_layer(path, request, "ESRI Shapefile")
+    with told_plainly(beside):
+        table = AttributeTable(beside, request.encoding)
+    own = [name for name in dict.fromkeys(request.columns) if name in table.fields]
+    rest = Request(
+        [name for name in request.columns if name not in own], request.layer, None, request.most_parcels
+    )
+    frame = read_layer(path, rest, "ESRI Shapefile", ENCODING=table.encoding.upper())
+    rows = frame[FEATURE_ID].astype(np.int64).to_numpy()  # deleted records have no feature
+    if len(rows) and rows.max() >= len(table):
+        raise DeclarationError(f"{path.name} has more shapes than {beside.name} has rows; copy both again.")
+    return frame.assign(**{name: table.column(name)[rows] for name in own})
