@@ -9,7 +9,6 @@ import unicodedata
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
@@ -42,7 +41,7 @@ def clean(text: object) -> str:
     return kept if len(kept) <= LONGEST_TEXT else kept[: LONGEST_TEXT - 1] + "…"
 
 
-def embed_json(value: Any) -> Markup:
+def embed_json(value: object) -> Markup:
     """Return a value as JSON that may stand inside a `script` element whatever its strings hold.
 
     Examples
@@ -83,7 +82,7 @@ def policy(styles: list[str], scripts: list[str]) -> str:
     return f"default-src 'none'; script-src {script}; style-src {style}; img-src data:; {rest}"
 
 
-def render(template: str, scripts: list[str], context: Mapping[str, Any]) -> str:
+def render(template: str, scripts: list[str], context: Mapping[str, object]) -> str:
     """Return a page: `template` with the house style, the named scripts in order, and its policy."""
     style, script = _asset("style.css"), "\n".join(_asset(name) for name in scripts)
     frame = {

@@ -1,7 +1,5 @@
 """What every page has in common: where it stands, what it stands on."""
 
-from typing import Any
-
 from reports.embed import clean
 from reports.options import PublishOptions
 from reports.run import RunTables
@@ -10,7 +8,7 @@ from reports.translation import Text
 
 def frame(
     run: RunTables, options: PublishOptions, current: str, text: Text, root: str = ""
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return the template's values that any page needs.
 
     Parameters

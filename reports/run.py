@@ -74,7 +74,7 @@ class RunTables:
     contributions: pl.DataFrame | None = None
     evaluation: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
-    rules: Mapping[str, Any] = field(default_factory=dict)
+    rules: Mapping[str, object] = field(default_factory=dict)
     lineage: Mapping[str, Any] = field(default_factory=dict)
     crop_names: Mapping[str, str] = field(default_factory=dict)
     class_names: Mapping[str, str] = field(default_factory=dict)
@@ -106,5 +106,5 @@ class RunTables:
         return self.class_names.get(crop_class or "", (crop_class or "").replace("_", " "))
 
 
-def _strings(column: Any) -> pl.Series:
+def _strings(column: pd.Series) -> pl.Series:
     return pl.Series([None if pd.isna(value) else str(value) for value in column], dtype=pl.String)

@@ -1,4 +1,4 @@
-"""What crop models read: the filled series, what else is known, and what other runs lend."""
+"""What crop models read: the filled series, what else is known, and the parcels or models of other runs."""
 
 import json
 from collections.abc import Collection, Mapping
@@ -42,29 +42,29 @@ def learning_set(options: TrainOptions, workspace: Workspace) -> LearningSet:
         Where a run has no filled series, or its series do not fit this run's; the message names it.
     """
     series, declarations = model_series(options, workspace), read_declared(workspace)
-    lent = lenders(options.transfer) if options.transfer.use == "pool" else {}
-    if not lent:
+    sources = source_runs(options.transfer) if options.transfer.use == "pool" else {}
+    if not sources:
         return LearningSet(series, declarations, len(declarations))
     wanted = wanted_context(options, workspace)
-    others = {label: _with_context(run, wanted) for label, run in lent.items()}
+    others = {label: _with_context(run, wanted) for label, run in sources.items()}
     tables = [declarations]
-    for label, run in lent.items():
+    for label, run in sources.items():
         table = read_declared(run).to_crs(declarations.crs)
         ids = [pooled_id(label, name) for name in table["parcel_id"].astype(str)]
         tables.append(table.assign(parcel_id=ids))
-    check_holding_keys(workspace, lent)
+    check_holding_keys(workspace, sources)
     together = gpd.GeoDataFrame(pd.concat(tables, ignore_index=True), crs=declarations.crs)
     return LearningSet(pool(series, others), together, len(declarations))
 
 
-def check_holding_keys(workspace: Workspace, lent: Mapping[str, Workspace]) -> None:
+def check_holding_keys(workspace: Workspace, sources: Mapping[str, Workspace]) -> None:
     """Raise a StageError where two runs pseudonymised holdings with different keys, or one does not say.
 
     A holding of both seasons would then have two names, and could be on both sides of a fold.
     """
     checks = {
         label: _key_check(run)
-        for label, run in {"this run": workspace, **lent}.items()
+        for label, run in {"this run": workspace, **sources}.items()
         if run.declarations.is_file() and _has_holdings(run)
     }
     if len(checks) < 2 or (len(set(checks.values())) == 1 and None not in checks.values()):
@@ -112,7 +112,7 @@ def wanted_context(options: TrainOptions, workspace: Workspace) -> tuple[str, ..
     return options.context
 
 
-def lenders(transfer: TransferOptions) -> dict[str, Workspace]:
+def source_runs(transfer: TransferOptions) -> dict[str, Workspace]:
     """Return the runs that something is taken over from, by a label: the folder's name where it is alone."""
     names = [run.name for run in transfer.runs]
     return {
@@ -131,7 +131,7 @@ def transferred_files(transfer: TransferOptions) -> list[Path]:
     """Return the files of other runs that training reads."""
     if transfer.use != "pool":
         return [bundle_file(run) for run in transfer.runs]
-    runs = lenders(transfer).values()
+    runs = source_runs(transfer).values()
     return [
         path
         for run in runs
@@ -142,14 +142,14 @@ def transferred_files(transfer: TransferOptions) -> list[Path]:
 def check_transfer(transfer: TransferOptions, workspace: Workspace) -> None:
     """Raise where a run that something is to be taken over from lacks it, or has another holding key."""
     starting_bundle(transfer)
-    lent = lenders(transfer) if transfer.use == "pool" else {}
-    for label, run in lent.items():
+    sources = source_runs(transfer) if transfer.use == "pool" else {}
+    for label, run in sources.items():
         if absent := [path.name for path in (run.filled, run.declarations) if not path.is_file()]:
             raise StageError(
                 f"train.transfer.runs names {label}, which lacks {' and '.join(absent)}; give the output "
                 "folder of a run whose fill stage has ended."
             )
-    check_holding_keys(workspace, lent)
+    check_holding_keys(workspace, sources)
 
 
 def _available(workspace: Workspace) -> list[str]:

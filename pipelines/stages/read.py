@@ -16,7 +16,7 @@ from features.errors import DeclarationError
 from features.files import atomic_path, write_json
 from features.workers import Progress
 from pipelines.config import RunConfig
-from pipelines.inputs.model_series import check_holding_keys, lenders
+from pipelines.inputs.model_series import check_holding_keys, source_runs
 from pipelines.record.stage import Outcome, Stage
 from pipelines.tables import write_table
 from pipelines.workspace import Workspace
@@ -49,7 +49,7 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
         declarations.to_parquet(partial)
     write_json(workspace.holdings, {"key_check": key_check(key)})
     if config.train.transfer.use == "pool":  # refused now, not after hours of extraction
-        check_holding_keys(workspace, lenders(config.train.transfer))
+        check_holding_keys(workspace, source_runs(config.train.transfer))
     write_table(checks, workspace.table("geometry_checks"))
     write_table(acquisitions, workspace.acquisitions)
     progress(2, 2)

@@ -1,9 +1,8 @@
 """The officer's page: what was found, where, and which parcels to follow up."""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import geopandas as gpd
 import polars as pl
@@ -66,7 +65,7 @@ def part_name(number: int) -> str:
     return f"agency-map-{number + 1:02d}.html"
 
 
-def _write(path: Path, context: Mapping[str, Any], data: Mapping[str, Any]) -> Path:
+def _write(path: Path, context: Mapping[str, object], data: Mapping[str, object]) -> Path:
     return write_text(
         path,
         render(
@@ -76,7 +75,7 @@ def _write(path: Path, context: Mapping[str, Any], data: Mapping[str, Any]) -> P
 
 
 def _write_part(
-    path: Path, data: Mapping[str, Any], number: int, of: int, context: Mapping[str, Any]
+    path: Path, data: Mapping[str, object], number: int, of: int, context: Mapping[str, object]
 ) -> Path:
     names = [part_name(k) for k in range(of)]
     values = {**context, "data": embed_json(data), "number": number + 1, "of": of, "names": names}
@@ -88,7 +87,7 @@ def _parts(run: RunTables, table: pl.DataFrame, count: int) -> list[pl.DataFrame
     return [table.filter(pl.Series(labels == label)) for label in range(labels.max() + 1)]
 
 
-def _frames(run: RunTables, parts: list[pl.DataFrame]) -> list[dict[str, Any]]:
+def _frames(run: RunTables, parts: list[pl.DataFrame]) -> list[dict[str, object]]:
     """Return name, bounds and number of parcels of every part."""
     boxes = [_geometry(run, part).total_bounds for part in parts]
     return [
@@ -101,7 +100,7 @@ def _geometry(run: RunTables, table: pl.DataFrame) -> gpd.GeoSeries:
     return run.declarations.set_index("parcel_id").geometry.loc[table["parcel_id"].to_list()]
 
 
-def _context(run: RunTables, out: Path, options: PublishOptions, text: Text) -> dict[str, Any]:
+def _context(run: RunTables, out: Path, options: PublishOptions, text: Text) -> dict[str, object]:
     table, absent = run.table, text("agency.absent")
     groups = {
         "reason": group(table, "reason", lambda code: text.get(f"reason.{code}", clean(code)), absent),
@@ -153,11 +152,11 @@ def _codes(values: Iterable[str | None], names: list[str]) -> list[int]:
     return found
 
 
-def _data(run: RunTables, table: pl.DataFrame, options: PublishOptions, text: Text) -> dict[str, Any]:
+def _data(run: RunTables, table: pl.DataFrame, options: PublishOptions, text: Text) -> dict[str, object]:
     """Return what the map and the list need of `table`'s parcels, as columns."""
     names: dict[str, list[str]] = {"v": [*VERDICTS_OF], **{key: [] for key in "rcpgi"}}
     outlines = encode_outlines(_geometry(run, table), options.map_tolerance_m)
-    columns: dict[str, list[Any]] = {
+    columns: dict[str, Sequence[object]] = {
         "id": [clean(value) for value in table["parcel_id"]],
         "v": _codes(table["verdict"], names["v"]),
         "r": _codes(table["reason"], names["r"]),
@@ -192,7 +191,7 @@ def _scaled(values: pl.Series, factor: int) -> list[int]:
     return [-1 if value is None or math.isnan(value) else round(value * factor) for value in values.to_list()]
 
 
-def _list(listed: pl.DataFrame, table: pl.DataFrame) -> dict[str, list[Any]]:
+def _list(listed: pl.DataFrame, table: pl.DataFrame) -> dict[str, list[object]]:
     places = {parcel_id: k for k, parcel_id in enumerate(table["parcel_id"])}
     return {
         "at": [places[name] for name in listed["parcel_id"]],

@@ -73,7 +73,7 @@ def _suspects(run: RunTables) -> pl.DataFrame | None:
     return less.sort("mislabel_score", descending=True) if "mislabel_score" in less.columns else less
 
 
-def _truth_scores(run: RunTables) -> list[dict[str, Any]]:
+def _truth_scores(run: RunTables) -> list[dict[str, object]]:
     """Return precision, recall and F1 of the combined model against the known truth, a class a row."""
     scores = stored(run, "class_scores")
     if scores is None or run.metrics.get("reference") != "truth":

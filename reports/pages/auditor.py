@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -53,7 +52,7 @@ def write_auditor(run: RunTables, out: Path, options: PublishOptions) -> Path:
     return write_text(out / "auditor.html", render("auditor.html.j2", ["common.js"], context))
 
 
-def _flat(rules: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def _flat(rules: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:
     """Return nested settings as dotted names and printed values."""
     found: list[tuple[str, str]] = []
     for key, value in rules.items():
@@ -65,7 +64,7 @@ def _flat(rules: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
     return found
 
 
-def _promises(run: RunTables, quality: q.Quality) -> list[dict[str, Any]]:
+def _promises(run: RunTables, quality: q.Quality) -> list[dict[str, object]]:
     """Return every promised rate beside what was measured, by parcels and hectares."""
     promised, measured = run.metrics.get("promised", {}), run.metrics.get("verdicts", {})
     names = sorted(set(promised) | {key for key, rate in measured.items() if _is_rate(rate)})
@@ -83,7 +82,7 @@ def _promises(run: RunTables, quality: q.Quality) -> list[dict[str, Any]]:
     return [*rows, _contradicted(quality)]
 
 
-def _contradicted(quality: q.Quality) -> dict[str, Any]:
+def _contradicted(quality: q.Quality) -> dict[str, object]:
     flagged = (quality.table["verdict"] == "contradicted").cast(pl.Float64).to_numpy()
     area = quality.table["area_ha"].cast(pl.Float64).fill_null(0).to_numpy()
     count, hectares = (
@@ -104,7 +103,7 @@ def _is_rate(rate: object) -> bool:
     return isinstance(rate, Mapping) and isinstance(rate.get("count"), Mapping) and "value" in rate["count"]
 
 
-def _acquisitions(run: RunTables) -> list[dict[str, Any]]:
+def _acquisitions(run: RunTables) -> list[dict[str, object]]:
     """Return how many acquisitions each sensor and orbit has, from when to when, and how much was seen."""
     if not len(run.acquisitions):
         return []

@@ -18,8 +18,8 @@ FEWEST = 20
 class Card:
     """The parts of a model card that figures can fill."""
 
-    trained: list[dict[str, Any]]  # class, parcels, hectares, holdings
-    not_monitorable: list[dict[str, Any]]  # class, parcels, of how many
+    trained: list[dict[str, object]]  # class, parcels, hectares, holdings
+    not_monitorable: list[dict[str, object]]  # class, parcels, of how many
     weak: list[tuple[str, q.Share]]  # what it is worst at
     models: list[str]
     folds: int
@@ -61,7 +61,7 @@ def _transfer(run: RunTables) -> str:
     return use.format(runs=", ".join(clean(name) for name in facts["runs"])) if use else ""
 
 
-def _not_monitorable(run: RunTables) -> list[dict[str, Any]]:
+def _not_monitorable(run: RunTables) -> list[dict[str, object]]:
     """Return classes (or codes) of which most parcels could not be judged."""
     out = pl.col("verdict") == "not_monitorable"
     groups = run.table.group_by("crop_class", "declared").agg(

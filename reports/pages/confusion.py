@@ -1,7 +1,6 @@
 """Declared against predicted classes, and which parcels stand in each cell."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -40,11 +39,11 @@ def confusion_of(quality: Quality) -> Confusion:
 
 def confusion_data(
     run: RunTables, quality: Quality, confusion: Confusion, listed: pl.DataFrame, limit: int
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return the matrix and, per cell, its parcels (least probable declarations first, at most `limit`)."""
     sheets = dict(zip(listed["parcel_id"], listed["sheet"], strict=True))
     place = {name: k for k, name in enumerate(confusion.classes)}
-    cells: dict[str, list[list[Any]]] = {}
+    cells: dict[str, list[list[object]]] = {}
     columns = ("crop_class", "predicted", "parcel_id", "area_ha", "probability", "verdict")
     for declared, predicted, parcel_id, ha, probability, verdict in (
         quality.table.sort("probability", "parcel_id", nulls_last=True).select(columns).iter_rows()

@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -16,14 +15,17 @@ import polars as pl
 import rasterio.features
 import shapely
 from affine import Affine
+from odc.geo.geobox import GeoBox
+from rasterio import DatasetReader
 from rasterio.windows import Window
+from shapely.geometry.base import BaseGeometry
 
 from features.errors import CropcheckError
 from features.imagery.grids import grid_of, pixel_metres
 from features.imagery.masks import MaskOptions, clear_mask
 from features.imagery.opening import open_raster
 from features.imagery.physical import encoding_of
-from features.schema import acquisition_rows, assets_by_band
+from features.schema import Asset, acquisition_rows, assets_by_band
 from features.workers import Progress
 from reports.run import RunTables
 
@@ -54,6 +56,18 @@ class Picture:
 
 
 @dataclass(frozen=True)
+class _Item:
+    """One optical acquisition that has the bands of a picture."""
+
+    item_id: str
+    day: date
+    epsg: int | None
+    infrared: str  # its near-infrared band
+    assets: Mapping[str, Asset]  # by band
+    grid: GeoBox  # of the 10 m bands
+
+
+@dataclass(frozen=True)
 class _View:
     """One parcel on one acquisition's grid."""
 
@@ -62,7 +76,7 @@ class _View:
     rows: slice
     columns: slice
     transform: Affine
-    geometry: Any
+    geometry: BaseGeometry
 
 
 def read_pictures(
@@ -98,48 +112,49 @@ def read_pictures(
     return {name: sorted(pictures, key=lambda picture: picture.day) for name, pictures in found.items()}
 
 
-def _items(run: RunTables) -> list[dict[str, Any]]:
-    """Return the optical acquisitions that have the bands of a picture, with assets by band and `grid`."""
+def _items(run: RunTables) -> list[_Item]:
+    """Return the optical acquisitions that have the bands of a picture."""
     rows = acquisition_rows(run.acquisitions.filter(pl.col("sensor") == "s2").sort("datetime", "item_id"))
-    items: list[dict[str, Any]] = [{**row, "assets": assets_by_band(row)} for row in rows]
-    coloured = [item for item in items if {"B02", "B03", "B04"} <= item["assets"].keys() and _infrared(item)]
-    found, faults = [], []
-    for item in coloured:
+    found, faults, coloured = [], [], 0
+    for row in rows:
+        assets = assets_by_band(row)
+        infrared = next((band for band in NEAR_INFRARED if band in assets), None)
+        if infrared is None or not {"B02", "B03", "B04"} <= assets.keys():
+            continue
+        coloured += 1
         try:
-            found.append({**item, "grid": grid_of(item["assets"]["B04"]["href"])})
+            grid = grid_of(assets["B04"]["href"])
         except CropcheckError as error:
             faults.append(str(error))
+            continue
+        found.append(_Item(row["item_id"], row["datetime"].date(), row["epsg"], infrared, assets, grid))
     if faults:
-        log.warning("%d of %d scenes give no picture; the first: %s", len(faults), len(coloured), faults[0])
+        log.warning("%d of %d scenes give no picture; the first: %s", len(faults), coloured, faults[0])
     return found
 
 
-def _infrared(item: Mapping[str, Any]) -> str | None:
-    return next((band for band in NEAR_INFRARED if band in item["assets"]), None)
-
-
 def _views(
-    run: RunTables, items: list[dict[str, Any]], wanted: Mapping[str, list[date]], margin_m: float
+    run: RunTables, items: list[_Item], wanted: Mapping[str, list[date]], margin_m: float
 ) -> Iterable[_View]:
     shapes = run.declarations.set_index("parcel_id").geometry.loc[list(wanted)]
     shapes = shapes[~(shapes.is_empty | shapes.isna())]
-    projected: dict[int, gpd.GeoSeries] = {}
+    projected: dict[str, gpd.GeoSeries] = {}
     for number, item in enumerate(items):
-        day = item["datetime"].date()
+        day = item.day
         near = [name for name in shapes.index if any(_away(day, first) <= DAYS_FAR for first in wanted[name])]
         if not near:
             continue
-        grid = item["grid"]
-        epsg = item["epsg"] or grid.crs.to_epsg()
-        if epsg not in projected:
-            projected[epsg] = shapes.to_crs(epsg)
+        grid = item.grid
+        crs = f"EPSG:{item.epsg}" if item.epsg else str(grid.crs)
+        if crs not in projected:
+            projected[crs] = shapes.to_crs(crs)
         for name in near:
-            view = _view(name, number, projected[epsg].loc[name], grid, margin_m)
+            view = _view(name, number, projected[crs].loc[name], grid, margin_m)
             if view is not None:
                 yield view
 
 
-def _view(name: str, number: int, geometry: Any, grid: Any, margin_m: float) -> _View | None:
+def _view(name: str, number: int, geometry: BaseGeometry, grid: GeoBox, margin_m: float) -> _View | None:
     """Return the window about a parcel, or None where the raster does not hold all of the parcel."""
     west, south, east, north = geometry.bounds
     inverse = ~grid.affine
@@ -159,21 +174,21 @@ def _view(name: str, number: int, geometry: Any, grid: Any, margin_m: float) -> 
     )
 
 
-def _clear_shares(items: list[dict[str, Any]], views: list[_View]) -> dict[tuple[str, int], float]:
+def _clear_shares(items: list[_Item], views: list[_View]) -> dict[tuple[str, int], float]:
     """Return the share of each parcel's pixels that each acquisition saw clear; unknown ones are left out."""
     found = {}
     by_item: dict[int, list[_View]] = defaultdict(list)
     for view in views:
         by_item[view.item].append(view)
     for number, members in sorted(by_item.items()):
-        asset = items[number]["assets"].get("scl")
+        asset = items[number].assets.get("scl")
         if asset is None:
             continue
-        blocks = _blocks(asset, items[number]["grid"], members)
+        blocks = _blocks(asset, items[number].grid, members)
         for view, block in zip(members, blocks, strict=True):
             if block is not None:
                 inside = _mask(view, block.shape)
-                clear = clear_mask(block, MaskOptions(), pixel_metres(items[number]["grid"]))
+                clear = clear_mask(block, MaskOptions(), pixel_metres(items[number].grid))
                 found[(view.parcel_id, number)] = float(clear[inside].mean()) if inside.any() else 0.0
     return found
 
@@ -184,7 +199,7 @@ def _mask(view: _View, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _choose(
-    items: list[dict[str, Any]],
+    items: list[_Item],
     views: list[_View],
     clear: Mapping[tuple[str, int], float],
     wanted: Mapping[str, list[date]],
@@ -197,7 +212,7 @@ def _choose(
     for name, firsts in wanted.items():
         for first in firsts:
             free = [view for view in of[name] if (name, view.item) not in chosen]
-            away = {view.item: _away(items[view.item]["datetime"].date(), first) for view in free}
+            away = {view.item: _away(items[view.item].day, first) for view in free}
             share = {view.item: clear.get((name, view.item), HALF_SEEN) for view in free}
             best = _best(free, away, share)
             if best is not None:
@@ -222,7 +237,7 @@ def _away(day: date, first: date) -> int:
     return abs((day - first - timedelta(days=DAYS_ABOUT // 2)).days)
 
 
-def _blocks(asset: Mapping[str, Any], grid: Any, views: list[_View]) -> list[np.ndarray | None]:
+def _blocks(asset: Asset, grid: GeoBox, views: list[_View]) -> list[np.ndarray | None]:
     """Return each view's raw pixels of one band on the picture's grid; a coarser band is repeated."""
     try:
         with open_raster(asset["href"]) as raster:
@@ -233,7 +248,7 @@ def _blocks(asset: Mapping[str, Any], grid: Any, views: list[_View]) -> list[np.
         return [None] * len(views)
 
 
-def _block(raster: Any, view: _View, factor: int) -> np.ndarray:
+def _block(raster: DatasetReader, view: _View, factor: int) -> np.ndarray:
     rows = slice(view.rows.start // factor, -(-view.rows.stop // factor))
     columns = slice(view.columns.start // factor, -(-view.columns.stop // factor))
     raw = raster.read(1, window=Window.from_slices(rows, columns))
@@ -244,28 +259,28 @@ def _block(raster: Any, view: _View, factor: int) -> np.ndarray:
 
 
 def _read_item(
-    item: Mapping[str, Any],
+    item: _Item,
     views: list[_View],
     clear: Mapping[tuple[str, int], float],
     stands_for: Mapping[tuple[str, int], date | None],
     found: dict[str, list[Picture]],
 ) -> None:
-    grid, infrared = item["grid"], str(_infrared(item))
-    bands = {band: _blocks(item["assets"][band], grid, views) for band in ("B02", "B03", "B04", infrared)}
+    grid, infrared = item.grid, item.infrared
+    bands = {band: _blocks(item.assets[band], grid, views) for band in ("B02", "B03", "B04", infrared)}
     for k, view in enumerate(views):
         raw = {band: blocks[k] for band, blocks in bands.items()}
         if any(block is None for block in raw.values()):
             continue
         light = {
-            band: encoding_of(item["assets"][band]).physical(block)
+            band: encoding_of(item.assets[band]).physical(block)
             for band, block in raw.items()
             if block is not None
         }
         height, width = light["B04"].shape
         found[view.parcel_id].append(
             Picture(
-                day=item["datetime"].date(),
-                item_id=item["item_id"],
+                day=item.day,
+                item_id=item.item_id,
                 clear_share=clear.get((view.parcel_id, view.item), float("nan")),
                 true_colour=_picture([light["B04"], light["B03"], light["B02"]], STRETCH["true"]),
                 false_colour=_picture([light[infrared], light["B04"], light["B03"]], STRETCH["false"]),

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TypedDict, cast
 
 import numpy as np
 import polars as pl
+from markupsafe import Markup
 
 from features.files import write_text
 from features.workers import Progress
@@ -22,6 +23,36 @@ from reports.translation import Text, translation
 from reports.words import sensor_of
 
 SCENES_LISTED = 6
+
+
+class Ranked(TypedDict):
+    """One of the three most probable classes."""
+
+    crop_class: str
+    probability: float
+
+
+class SheetRow(TypedDict):
+    """One parcel of the follow-up list: its verdict, and what `RunTables.table` and `candidates` add."""
+
+    parcel_id: str
+    sheet: str
+    declared: str | None
+    crop_class: str | None
+    predicted: str | None
+    top3: list[Ranked] | None
+    p_value: float | None
+    q_value: float | None
+    verdict: str
+    reason: str
+    area_ha: float | None
+    n_observations: int | None
+    filled_share: float | None
+    full_pixels: int | None
+    buffer_loss: float | None
+    intervention: str | None
+    region: str | None
+    holding_id: str | None
 
 
 @dataclass(frozen=True)
@@ -47,7 +78,7 @@ def write_sheets(
     listed
         The list of `reports.pages.follow_up.candidates`.
     """
-    rows = listed.filter(pl.col("sheet").is_not_null()).to_dicts()
+    rows = cast(list[SheetRow], listed.filter(pl.col("sheet").is_not_null()).to_dicts())
     season, weights = Season(run), reasons.weights_of(run)
     wanted = {
         row["parcel_id"]: _dates(row["parcel_id"], season, weights, options.picture_dates) for row in rows
@@ -107,7 +138,7 @@ def _spread(days: list[date], count: int) -> list[date]:
     return [days[round(place)] for place in places] if days else []
 
 
-def _context(row: Mapping[str, Any], materials: Materials) -> dict[str, Any]:
+def _context(row: SheetRow, materials: Materials) -> dict[str, object]:
     run, text, season = materials.run, materials.text, materials.season
     place = season.parcels.get(row["parcel_id"]) if season.series is not None else None
     declared = clean(run.crop(row["declared"])) or text("agency.absent")
@@ -156,7 +187,7 @@ def p_sentence(p_value: float | None, crop: str, text: Text) -> str:
     return text("sheet.p", of=text.number(of), n=text.number(n), crop=crop)
 
 
-def _charts(row: Mapping[str, Any], place: int | None, materials: Materials) -> list[tuple[str, Any]]:
+def _charts(row: SheetRow, place: int | None, materials: Materials) -> list[tuple[str, Markup | None]]:
     """Return (title, figure or None) for NDVI, VH and coherence."""
     text, season = materials.text, materials.season
     found = []
@@ -173,7 +204,7 @@ def _charts(row: Mapping[str, Any], place: int | None, materials: Materials) -> 
     return found
 
 
-def _ranges(row: Mapping[str, Any], declared: str, materials: Materials) -> list[tuple[str, str, bool]]:
+def _ranges(row: SheetRow, declared: str, materials: Materials) -> list[tuple[str, str, bool]]:
     """Return (kind, crop, whether it has a usual range) of the declared and the predicted class."""
     season = materials.season
     pairs = [
@@ -206,7 +237,7 @@ def _seen(picture: Picture, text: Text) -> str:
     return text(key, share=text.percent(picture.clear_share, 0))
 
 
-def _facts(row: Mapping[str, Any], materials: Materials) -> list[tuple[str, str]]:
+def _facts(row: SheetRow, materials: Materials) -> list[tuple[str, str]]:
     text, options = materials.text, materials.options
     facts = [
         ("area", f"{text.number(row['area_ha'], 2)} ha"),
@@ -223,9 +254,7 @@ def _facts(row: Mapping[str, Any], materials: Materials) -> list[tuple[str, str]
     return [(text(f"fact.{name}"), value) for name, value in facts]
 
 
-def _weights(
-    row: Mapping[str, Any], place: int | None, declared: str, materials: Materials
-) -> dict[str, Any]:
+def _weights(row: SheetRow, place: int | None, declared: str, materials: Materials) -> dict[str, object]:
     weights = materials.weights.get(row["parcel_id"], [])[: reasons.MOST]
     crop = reasons.Crop(row["crop_class"], declared)
     words = [reasons.in_words(weight, materials.season, place, crop, materials.text) for weight in weights]

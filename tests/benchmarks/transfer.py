@@ -1,4 +1,4 @@
-"""What another season lends: a season judged by its own models, by those of the season before, and by both.
+"""Transfer between seasons: a season judged by its own models, by those of the season before, and by both.
 
 `uv run python -m tests.benchmarks.transfer FIRST SECOND [--config FILE] [--set KEY=VALUE] [--json FILE]`, the
 output folders of two runs of one region, the first trained, the second filled. The second is trained and
@@ -45,8 +45,10 @@ def main() -> None:
 
 def judged(use: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     """Train and judge the second season in one way."""
-    lent = [] if use == "own" else [f"train.transfer.runs=[{arguments.first}]", f"train.transfer.use={use}"]
-    config = load_config(arguments.config, [*arguments.set, *lent])
+    sources = (
+        [] if use == "own" else [f"train.transfer.runs=[{arguments.first}]", f"train.transfer.use={use}"]
+    )
+    config = load_config(arguments.config, [*arguments.set, *sources])
     folder = arguments.folder / use
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(arguments.second, folder, ignore=NOT_COPIED)

@@ -17,8 +17,8 @@ from models.folds import plan_folds
 from pipelines.inputs.model_series import (
     check_transfer,
     learning_set,
-    lenders,
     model_series,
+    source_runs,
     transferred_files,
     wanted_context,
 )
@@ -141,7 +141,7 @@ def test_runs_of_one_name_are_told_apart_and_an_unfinished_one_is_refused(tmp_pa
     for folder in ("a/run", "b/run"):
         run_in(tmp_path / folder)
     both = TransferOptions(runs=(tmp_path / "a/run", tmp_path / "b/run"))
-    assert list(lenders(both)) == [(tmp_path / "a/run").as_posix(), (tmp_path / "b/run").as_posix()]
+    assert list(source_runs(both)) == [(tmp_path / "a/run").as_posix(), (tmp_path / "b/run").as_posix()]
     check_transfer(both, Workspace(tmp_path / "own"))
     with pytest.raises(StageError, match=r"names c, which lacks filled\.nc and declarations\.parquet"):
         check_transfer(TransferOptions(runs=(tmp_path / "c",)), Workspace(tmp_path / "own"))

@@ -1,11 +1,14 @@
 """A light temporal attention encoder: each head weighs the dates of the season with one learnt question."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import Field
 
 from models.crops.estimators.neural import NeuralClassifier, NeuralOptions
+
+if TYPE_CHECKING:
+    from keras import KerasTensor
 
 PERIOD = 1000.0  # longest wave of the positions, in days, as in the authors' code
 
@@ -31,7 +34,9 @@ class LtaeClassifier(NeuralClassifier):
     options_type = LtaeOptions
 
     @classmethod
-    def network(cls, options: LtaeOptions, series: Any, days: tuple[int, ...], n_classes: int) -> Any:
+    def network(
+        cls, options: LtaeOptions, series: "KerasTensor", days: tuple[int, ...], n_classes: int
+    ) -> "KerasTensor":
         """Return the last hidden state; see NeuralClassifier.network."""
         from keras import layers, ops
 

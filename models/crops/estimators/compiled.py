@@ -2,19 +2,22 @@
 
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from keras import KerasTensor, Model
+
 MOST_KINDS = 8  # architectures kept ready; the one used longest ago is dropped
-_free: dict[Any, list[Any]] = {}
+_free: dict[Hashable, list["Model"]] = {}
 _lock = threading.Lock()
 
 
 @contextmanager
-def borrowed(key: Any, make: Any) -> Iterator[Any]:
+def borrowed(key: Hashable, make: Callable[[], "Model"]) -> Iterator["Model"]:
     """Yield a compiled model for `key`, made by `make()` where none is free; nobody else has it meanwhile."""
     with _lock:
         models = _free.pop(key, [])
@@ -27,7 +30,9 @@ def borrowed(key: Any, make: Any) -> Iterator[Any]:
         _free.setdefault(key, []).append(model)
 
 
-def compile_network(inputs: list[Any], logits: Any, rate: float, decay: float, smoothing: float) -> Any:
+def compile_network(
+    inputs: list["KerasTensor"], logits: "KerasTensor", rate: float, decay: float, smoothing: float
+) -> "Model":
     """Compile logits `(n, k)` for one-hot targets with sample weights; remembers the first weights."""
     import keras
 
@@ -45,7 +50,7 @@ def compile_network(inputs: list[Any], logits: Any, rate: float, decay: float, s
 
 
 def train(
-    model: Any, rates: np.ndarray, inputs: list[np.ndarray], targets: np.ndarray, weights: np.ndarray
+    model: "Model", rates: np.ndarray, inputs: list[np.ndarray], targets: np.ndarray, weights: np.ndarray
 ) -> None:
     """Update a compiled network by one batch after another.
 
@@ -69,7 +74,7 @@ def train(
         model.train_on_batch(batch, targets[update], sample_weight=weights[update])
 
 
-def _updates_in_one_graph(model: Any) -> Any:
+def _updates_in_one_graph(model: "Model") -> Any:
     """Return a function of many batches: calling a small network takes as long as what it computes."""
     import tensorflow
 
@@ -90,7 +95,7 @@ def _updates_in_one_graph(model: Any) -> Any:
     return updates
 
 
-def reset(model: Any, rng: np.random.Generator, weights: list[np.ndarray] | None = None) -> None:
+def reset(model: "Model", rng: np.random.Generator, weights: list[np.ndarray] | None = None) -> None:
     """Give a compiled network a fresh optimiser and fresh weights, or `weights` where it is to go on from
     them.
 

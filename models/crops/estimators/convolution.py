@@ -1,10 +1,13 @@
 """Convolutions along the season: TempCNN and a residual network."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from models.crops.estimators.neural import NeuralClassifier, NeuralOptions
+
+if TYPE_CHECKING:
+    from keras import KerasTensor
 
 
 class TempcnnOptions(NeuralOptions):
@@ -23,7 +26,9 @@ class TempcnnClassifier(NeuralClassifier):
     options_type = TempcnnOptions
 
     @classmethod
-    def network(cls, options: TempcnnOptions, series: Any, days: tuple[int, ...], n_classes: int) -> Any:
+    def network(
+        cls, options: TempcnnOptions, series: "KerasTensor", days: tuple[int, ...], n_classes: int
+    ) -> "KerasTensor":
         """Return the last hidden state; see NeuralClassifier.network."""
         from keras import layers
 
@@ -51,7 +56,9 @@ class ResnetClassifier(NeuralClassifier):
     options_type = ResnetOptions
 
     @classmethod
-    def network(cls, options: ResnetOptions, series: Any, days: tuple[int, ...], n_classes: int) -> Any:
+    def network(
+        cls, options: ResnetOptions, series: "KerasTensor", days: tuple[int, ...], n_classes: int
+    ) -> "KerasTensor":
         """Return the last hidden state; see NeuralClassifier.network."""
         from keras import layers
 
@@ -62,7 +69,7 @@ class ResnetClassifier(NeuralClassifier):
         return layers.Dropout(options.dropout)(layers.Concatenate()(pooled))
 
     @staticmethod
-    def _block(x: Any, filters: int, widths: tuple[int, ...]) -> Any:
+    def _block(x: "KerasTensor", filters: int, widths: tuple[int, ...]) -> "KerasTensor":
         from keras import layers
 
         short = x

@@ -1,10 +1,13 @@
 """A dense network after KappaZeta's crop classifier: three dense layers over everything at once."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from models.crops.estimators.neural import NeuralClassifier, NeuralOptions
+
+if TYPE_CHECKING:
+    from keras import KerasTensor
 
 
 class DenseOptions(NeuralOptions):
@@ -21,7 +24,9 @@ class DenseClassifier(NeuralClassifier):
     options_type = DenseOptions
 
     @classmethod
-    def network(cls, options: DenseOptions, series: Any, days: tuple[int, ...], n_classes: int) -> Any:
+    def network(
+        cls, options: DenseOptions, series: "KerasTensor", days: tuple[int, ...], n_classes: int
+    ) -> "KerasTensor":
         """Return the last hidden state; see NeuralClassifier.network."""
         from keras import layers
 

@@ -3,9 +3,10 @@
 import hashlib
 import math
 from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
 from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import xarray as xr
@@ -13,11 +14,15 @@ from pydantic import Field
 
 from features.errors import ModelError
 from features.files import atomic_path
+from features.workers import Item
 from models.backend import bring_up
 from models.crops.estimators.compiled import borrowed, compile_network, reset, train
 from models.crops.estimators.estimator import CropEstimator, EstimatorOptions, TuneFurther
 from models.crops.inputs.augmentation import AugmentationOptions, augment
 from models.crops.inputs.scaling import Scaler, Tensors
+
+if TYPE_CHECKING:
+    from keras import KerasTensor, Model
 
 WEIGHTS = "weights.npz"
 WARM_UP = 0.1  # share of the updates in which the learning rate rises
@@ -46,7 +51,9 @@ class NeuralClassifier(CropEstimator):
     tunable: ClassVar[bool] = True
 
     @classmethod
-    def network(cls, options: Any, series: Any, days: tuple[int, ...], n_classes: int) -> Any:
+    def network(
+        cls, options: Any, series: "KerasTensor", days: tuple[int, ...], n_classes: int
+    ) -> "KerasTensor":
         """Return the last hidden state `(n, unit)` of `(n, time, channel)`; the head is added to it."""
         raise NotImplementedError
 
@@ -124,7 +131,7 @@ class NeuralClassifier(CropEstimator):
                 parts.append(np.asarray(model.predict_on_batch(_inputs(values[rows], tensors.context[rows]))))
         return np.concatenate(parts)
 
-    def _model(self) -> Any:
+    def _model(self) -> AbstractContextManager["Model"]:
         """Lend the compiled network of this architecture."""
         bring_up()
         free = {"seed": 0, "threads": 1, "epochs": 1, "batch": 2, "least_updates": 1}
@@ -140,7 +147,7 @@ class NeuralClassifier(CropEstimator):
         )
         return borrowed(key, lambda: self._make(options, context))
 
-    def _make(self, options: NeuralOptions, context: int) -> Any:
+    def _make(self, options: NeuralOptions, context: int) -> "Model":
         import keras
 
         series = keras.Input((len(self.layout_.days), self.scaler_.width), name="series")
@@ -174,7 +181,7 @@ class NeuralClassifier(CropEstimator):
         return digest.hexdigest()
 
 
-def joined(series: Any, days: tuple[int, ...], steps: int) -> tuple[Any, tuple[int, ...]]:
+def joined(series: "KerasTensor", days: tuple[int, ...], steps: int) -> tuple["KerasTensor", tuple[int, ...]]:
     """Read `steps` neighbouring steps of `(n, time, channel)` as one; a shorter rest is padded with zeros."""
     from keras import layers
 
@@ -186,7 +193,7 @@ def joined(series: Any, days: tuple[int, ...], steps: int) -> tuple[Any, tuple[i
     return layers.Reshape((groups, steps * width))(padded), days[::steps]
 
 
-def chunked(items: Iterable[Any], size: int) -> Iterator[list[Any]]:
+def chunked(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
     """Yield lists of `size` items, the last one shorter."""
     rest = iter(items)
     while chunk := list(islice(rest, size)):

@@ -1,10 +1,13 @@
 """Long short-term memory networks, forwards or both ways, over the steps of a season."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pydantic import Field
 
 from models.crops.estimators.neural import NeuralClassifier, NeuralOptions
+
+if TYPE_CHECKING:
+    from keras import KerasTensor
 
 
 class LstmOptions(NeuralOptions):
@@ -30,7 +33,9 @@ class LstmClassifier(NeuralClassifier):
     options_type = LstmOptions
 
     @classmethod
-    def network(cls, options: LstmOptions, series: Any, days: tuple[int, ...], n_classes: int) -> Any:
+    def network(
+        cls, options: LstmOptions, series: "KerasTensor", days: tuple[int, ...], n_classes: int
+    ) -> "KerasTensor":
         """Return the last hidden state; see NeuralClassifier.network."""
         from keras import layers
 

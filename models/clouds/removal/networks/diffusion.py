@@ -9,8 +9,6 @@ autoencoder is not lost in the filling. Value and sigma are the mean and spread 
 noise is drawn from the seed, so a frame is always filled alike.
 """
 
-from typing import Any
-
 import keras
 import numpy as np
 from keras import ops
@@ -18,7 +16,14 @@ from keras import ops
 from models.clouds.removal.error_units import UNIT
 from models.clouds.removal.inputs.channels import InputChannels
 from models.clouds.removal.inputs.windows import FRAMES_PER_WINDOW, SAMPLES, Batch, Windows, make_batch
-from models.clouds.removal.networks.layers import BlockMeans, entrances, first_guess, weigh_layers
+from models.clouds.removal.networks.layers import (
+    BlockMeans,
+    Loss,
+    Tensor,
+    entrances,
+    first_guess,
+    weigh_layers,
+)
 from models.clouds.removal.networks.learned import Learned
 from models.clouds.removal.networks.training import compile_network
 
@@ -36,7 +41,7 @@ class Diffusion(Learned):
     name = "diffusion"
     margin_px = 32
 
-    def network(self, channels: InputChannels) -> Any:
+    def network(self, channels: InputChannels) -> keras.Model:
         """Return one Keras model that holds all parts, so that its weights are stored together."""
         full = self.options.size == "full"
         width = self.options.width or (FULL_WIDTH if full else SMALL_WIDTH)
@@ -70,10 +75,10 @@ class Diffusion(Learned):
                 part = frames[np.arange(start, start + self.options.batch_size) % len(frames)]
                 self.codec.train_on_batch(part, part)
 
-    def loss(self) -> Any:
+    def loss(self) -> Loss:
         """Return the squared error of the velocity, where the truth is known."""
 
-        def velocity_error(truth: Any, found: Any) -> Any:
+        def velocity_error(truth: Tensor, found: Tensor) -> Tensor:
             weight = truth[..., -1:]
             return ops.sum(ops.square(found - truth[..., :-1]) * weight) / (
                 ops.sum(weight) * self.latent + 1e-6
@@ -136,21 +141,21 @@ def _moments(moment: np.ndarray, like: np.ndarray) -> np.ndarray:
     return np.broadcast_to(features, (*like.shape[:3], features.shape[-1])).copy()
 
 
-def _encoder(bands: int, latent: int, width: int) -> Any:
+def _encoder(bands: int, latent: int, width: int) -> keras.Model:
     frame = keras.Input((None, None, bands))
     x = keras.layers.Conv2D(width, 4, strides=2, padding="same", activation="gelu")(frame)
     x = keras.layers.Conv2D(width, 4, strides=2, padding="same", activation="gelu")(x)
     return keras.Model(frame, keras.layers.Conv2D(latent, 1)(x), name="encoder")
 
 
-def _decoder(bands: int, latent: int, width: int) -> Any:
+def _decoder(bands: int, latent: int, width: int) -> keras.Model:
     code = keras.Input((None, None, latent))
     x = keras.layers.Conv2D(width, 3, padding="same", activation="gelu")(code)
     x = keras.layers.Dense(width, activation="gelu")(keras.layers.UpSampling2D(REDUCE)(x))
     return keras.Model(code, keras.layers.Dense(bands)(x), name="decoder")
 
 
-def _denoiser(channels: InputChannels, latent: int, width: int, blocks: int) -> Any:
+def _denoiser(channels: InputChannels, latent: int, width: int, blocks: int) -> keras.Model:
     inputs = entrances(channels)
     layers, scene = inputs
     noisy = keras.Input((None, None, latent), name="noisy")

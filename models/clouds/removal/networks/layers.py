@@ -1,7 +1,8 @@
 """Parts that the networks share; `keras.ops` only, so that they run on TensorFlow and on JAX."""
 
+from collections.abc import Callable
 from itertools import pairwise
-from typing import Any
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
@@ -10,13 +11,15 @@ from keras import ops
 from models.clouds.removal.error_units import NDVI_FLOOR, NDVI_UNIT, UNIT
 from models.clouds.removal.inputs.channels import DEVIATION_SCALE, DEVIATIONS, InputChannels
 
+Tensor: TypeAlias = keras.KerasTensor
+Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]  # of packed truth and prediction
 LOG_LIMIT = 4.0
 INTERPOLATION = 2.0
 RESERVE = 3.0
 MOST_RESIDUAL = 7.5  # units: what the network may add on its own, so that a strange frame cannot run away
 
 
-def entrances(channels: InputChannels) -> list[Any]:
+def entrances(channels: InputChannels) -> list[Tensor]:
     """Return the input tensors `layers` and `scene`, of any height and width."""
     return [
         keras.Input((None, None, channels.layers, channels.features), name="layers"),
@@ -24,7 +27,7 @@ def entrances(channels: InputChannels) -> list[Any]:
     ]
 
 
-def first_guess(scene: Any, channels: InputChannels) -> tuple[Any, Any]:
+def first_guess(scene: Tensor, channels: InputChannels) -> tuple[Tensor, Tensor]:
     """Return the interpolation in time, and the centre from which layers deviate, `(…, band)` each."""
     bands = len(channels.bands)
     if not channels.optical:
@@ -34,7 +37,9 @@ def first_guess(scene: Any, channels: InputChannels) -> tuple[Any, Any]:
     return centre + scene[..., :bands] / float(DEVIATION_SCALE), centre
 
 
-def weigh_layers(layers: Any, width: int, channels: InputChannels, reduce: int = 1) -> tuple[Any, Any]:
+def weigh_layers(
+    layers: Tensor, width: int, channels: InputChannels, reduce: int = 1
+) -> tuple[Tensor, Tensor]:
     """Weigh the observations of other dates, each scored by the same small network beside their mean.
 
     Parameters
@@ -65,12 +70,12 @@ def weigh_layers(layers: Any, width: int, channels: InputChannels, reduce: int =
     return _weighted(weight, deviation), pooled
 
 
-def _weighted(weight: Any, values: Any) -> Any:
+def _weighted(weight: Tensor, values: Tensor) -> Tensor:
     """Return the sum of `values (…, layer, c)` by `weight (…, layer)`."""
     return ops.matmul(weight[..., None, :], values)[..., 0, :]
 
 
-def _shares(score: Any) -> Any:
+def _shares(score: Tensor) -> Tensor:
     """Return the softmax over the last axis, also where it holds one layer alone, which Keras warns of."""
     grown = ops.exp(score - ops.max(score, axis=-1, keepdims=True))
     return grown / ops.sum(grown, axis=-1, keepdims=True)
@@ -84,7 +89,7 @@ class BlockMeans(keras.layers.Layer):  # type: ignore[misc]
         super().__init__(**kwargs)
         self.size = size
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """Return `(n, y / size, x / size, layer, c)`."""
         _, height, width, layers, channels = ops.shape(inputs)
         flat = ops.reshape(inputs, (-1, height, width, layers * channels))
@@ -102,19 +107,19 @@ class Joined(keras.layers.Layer):  # type: ignore[misc]
         super().__init__(**kwargs)
         self.width = width
 
-    def build(self, shapes: list[tuple[Any, ...]]) -> None:
+    def build(self, shapes: list[tuple[int, ...]]) -> None:
         """Make the weights that one dense layer would have."""
         channels = sum(shape[-1] for shape in shapes)
         self.kernel = self.add_weight(shape=(channels, self.width), initializer="glorot_uniform")
         self.bias = self.add_weight(shape=(self.width,), initializer="zeros")
 
-    def call(self, inputs: list[Any]) -> Any:
+    def call(self, inputs: list[Tensor]) -> Tensor:
         """Return `(…, width)`."""
         edges = np.cumsum([0, *(part.shape[-1] for part in inputs)])
         parts = [ops.matmul(x, self.kernel[a:b]) for x, (a, b) in zip(inputs, pairwise(edges), strict=True)]
         return ops.relu(sum(parts[1:], parts[0]) + self.bias)
 
-    def compute_output_shape(self, shapes: list[tuple[Any, ...]]) -> tuple[Any, ...]:
+    def compute_output_shape(self, shapes: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:
         """Return the first tensor's shape with `width` channels."""
         return (*shapes[0][:-1], self.width)
 
@@ -122,18 +127,18 @@ class Joined(keras.layers.Layer):  # type: ignore[misc]
 class Flatten(keras.layers.Layer):  # type: ignore[misc]
     """Put the layers beside each other: `(n, y, x, layer, c)` to `(n, y, x, layer * c)`."""
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """Return the flattened tensor."""
         _, height, width, layers, channels = ops.shape(inputs)
         return ops.reshape(inputs, (-1, height, width, layers * channels))
 
 
-def correct(blend: Any, features: Any, scene: Any, channels: InputChannels) -> Any:
+def correct(blend: Tensor, features: Tensor, scene: Tensor, channels: InputChannels) -> Tensor:
     """Add to a first guess what the frame's visible part says, gated, and a residual; sigma beside it.
 
     Returns
     -------
-    Any
+    Tensor
         `(…, 2 * band)`: reflectance, then log sigma in units of 0.02.
     """
     bands = len(channels.bands)
@@ -152,7 +157,7 @@ def correct(blend: Any, features: Any, scene: Any, channels: InputChannels) -> A
     return ops.concatenate([value + UNIT * residual, ops.clip(spread, -LOG_LIMIT, LOG_LIMIT)], axis=-1)
 
 
-def make_loss(bands: tuple[str, ...], kind: str, ndvi_weight: float) -> Any:
+def make_loss(bands: tuple[str, ...], kind: str, ndvi_weight: float) -> Loss:
     """Return a Keras loss on packed truth `(…, band + 2)`: reflectance, pixel weight, weight of the NDVI
     term.
 
@@ -161,7 +166,7 @@ def make_loss(bands: tuple[str, ...], kind: str, ndvi_weight: float) -> Any:
     """
     count = len(bands)
 
-    def loss(truth: Any, found: Any) -> Any:
+    def loss(truth: Tensor, found: Tensor) -> Tensor:
         value, spread = found[..., :count], found[..., count:]
         error = (value - truth[..., :count]) / UNIT
         if kind == "likelihood":
@@ -180,7 +185,7 @@ def make_loss(bands: tuple[str, ...], kind: str, ndvi_weight: float) -> Any:
     return loss
 
 
-def _ndvi(value: Any, bands: tuple[str, ...]) -> Any:
+def _ndvi(value: Tensor, bands: tuple[str, ...]) -> Tensor:
     red = value[..., bands.index("B04")]
     near = value[..., bands.index("B08" if "B08" in bands else "B8A")]
     return (near - red) / ops.maximum(near + red, NDVI_FLOOR)

@@ -19,7 +19,7 @@ from models.clouds.removal.inputs.windows import FRAMES_PER_WINDOW, SAMPLES, Bat
 from models.clouds.removal.intervals import GAP_EDGES, Residuals
 from models.clouds.removal.neighbours import gap_to_clear
 from models.clouds.removal.networks.frames import correct_frames
-from models.clouds.removal.networks.layers import make_loss
+from models.clouds.removal.networks.layers import Loss, make_loss
 from models.clouds.removal.networks.training import OnEpoch, Plan, State, compile_network, train
 from models.clouds.removal.options import CloudRemovalOptions
 from models.clouds.removal.remover import describe
@@ -42,11 +42,11 @@ class Learned(ABC):
     def __init__(self, options: CloudRemovalOptions) -> None:
         self.options = options
         self.channels: InputChannels | None = None
-        self.model: Any = None
+        self.model: keras.Model = None
         self.history: list[dict[str, float]] = []
 
     @abstractmethod
-    def network(self, channels: InputChannels) -> Any:
+    def network(self, channels: InputChannels) -> keras.Model:
         """Return the Keras model for these channels."""
 
     def begin(self, channels: InputChannels) -> None:
@@ -141,7 +141,7 @@ class Learned(ABC):
     def prepare(self, windows: Windows) -> None:  # noqa: B027 - most have nothing to do
         """Learn what must stand before the epochs; nothing by default."""
 
-    def loss(self) -> Any:
+    def loss(self) -> Loss:
         """Return the training loss."""
         assert self.channels is not None
         return make_loss(self.channels.bands, self.options.loss, self.options.ndvi_weight)

@@ -7,13 +7,13 @@ import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import keras
 import numpy as np
 
 from features.files import atomic_path, sha256, write_json
 from features.workers import Progress
+from models.clouds.removal.networks.layers import Loss
 
 log = logging.getLogger(__name__)
 OnEpoch = Callable[[int, dict[str, float]], None]
@@ -50,7 +50,7 @@ class Plan:
 
 
 def train(
-    model: Any,
+    model: keras.Model,
     epoch_of: Callable[[int], float],
     validate: Callable[[], dict[str, float]],
     plan: Plan,
@@ -97,7 +97,7 @@ def train(
     return state
 
 
-def compile_network(model: Any, loss: Any, learning_rate: float, steps: int) -> None:
+def compile_network(model: keras.Model, loss: Loss | None, learning_rate: float, steps: int) -> None:
     """Compile with AdamW on a cosine schedule; XLA stays off on TensorFlow, where it slows small networks."""
     schedule = keras.optimizers.schedules.CosineDecay(learning_rate, max(1, steps), alpha=0.02)
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=1e-3, clipnorm=1.0)
@@ -109,7 +109,7 @@ def _stale(state: State, plan: Plan) -> bool:
     return state.best_epoch >= 0 and state.epoch - 1 - state.best_epoch >= plan.patience
 
 
-def _note(model: Any, state: State, figures: dict[str, float]) -> None:
+def _note(model: keras.Model, state: State, figures: dict[str, float]) -> None:
     before = [row["validation_mae"] for row in state.history[1 - EPOCHS_JUDGED :]]
     judged = float(np.mean([*before, figures["validation_mae"]]))
     state.history.append({"epoch": float(state.epoch), **figures, "judged_mae": judged})
@@ -119,7 +119,7 @@ def _note(model: Any, state: State, figures: dict[str, float]) -> None:
     state.epoch += 1
 
 
-def _write(model: Any, state: State, plan: Plan) -> None:
+def _write(model: keras.Model, state: State, plan: Plan) -> None:
     assert plan.folder is not None
     arrays = {f"weight{k}": w for k, w in enumerate(model.get_weights())}
     arrays |= {f"best{k}": w for k, w in enumerate(state.best_weights)}
@@ -138,7 +138,7 @@ def _write(model: Any, state: State, plan: Plan) -> None:
     write_json(plan.folder / "checkpoint.json", {"sha256": sha256(path)})
 
 
-def _resume(model: Any, plan: Plan) -> State:
+def _resume(model: keras.Model, plan: Plan) -> State:
     path = None if plan.folder is None else plan.folder / STATE
     if path is None or not path.is_file():
         return State()

@@ -16,7 +16,7 @@ import keras
 from keras import ops
 
 from models.clouds.removal.inputs.channels import InputChannels
-from models.clouds.removal.networks.layers import LOG_LIMIT, entrances, first_guess
+from models.clouds.removal.networks.layers import LOG_LIMIT, Tensor, entrances, first_guess
 from models.clouds.removal.networks.learned import Learned
 
 REDUCE = 4
@@ -44,7 +44,7 @@ class UnCRtainTS(Learned):
     name = "uncrtaints"
     margin_px = 32
 
-    def network(self, channels: InputChannels) -> Any:
+    def network(self, channels: InputChannels) -> keras.Model:
         """Return the Keras model for these channels."""
         size = FULL if self.options.size == "full" else SMALL
         width = self.options.width or size.width
@@ -65,7 +65,7 @@ class UnCRtainTS(Learned):
         return keras.Model(inputs, ops.concatenate([mean, spread], axis=-1), name=self.name)
 
 
-def _fold(x: Any) -> tuple[Any, tuple[Any, ...]]:
+def _fold(x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
     """Turn `(n, y, x, date, c)` into `(n * date, y, x, c)`, and return the shape to unfold with."""
     n, height, width, dates, _ = ops.shape(x)
     folded = ops.reshape(ops.transpose(x, (0, 3, 1, 2, 4)), (-1, height, width, x.shape[-1]))
@@ -87,7 +87,7 @@ class MBConv(keras.layers.Layer):  # type: ignore[misc]
         self.excite = keras.layers.Dense(wide, activation="sigmoid")
         self.project = keras.layers.Dense(width)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """Return `(n, y, x, width)`."""
         x = keras.activations.gelu(self.expand(self.norm(inputs)))
         x = keras.activations.gelu(self.inner_norm(self.depthwise(x)))
@@ -104,7 +104,7 @@ class Encoder(keras.layers.Layer):  # type: ignore[misc]
         self.width = width
         self.blocks = [MBConv(width) for _ in range(blocks)]
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Tensor:
         """Turn `(n, y, x, date, c)` into `(n, y, x, date, width)`."""
         x, (n, dates, height, width) = _fold(inputs)
         for block in self.blocks:
@@ -133,7 +133,7 @@ class TemporalAttention(keras.layers.Layer):  # type: ignore[misc]
         self.query = self.add_weight(shape=(self.heads, self.key), initializer="glorot_uniform", name="query")
         super().build(dates_shape)
 
-    def call(self, dates: Any, seen: Any) -> Any:
+    def call(self, dates: Tensor, seen: Tensor) -> Tensor:
         """Attend: `(n, y, x, date, width)` and `(n, y, x, date)` to `(n, y, x, width)`."""
         folded, (n, count, height, width) = _fold(dates)
         low = keras.ops.average_pool(folded, REDUCE, strides=REDUCE, padding="same")

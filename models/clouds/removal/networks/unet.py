@@ -7,14 +7,13 @@ has one 3x3 convolution at each of two depths; `full` is a plain U-Net of 64 to 
 al. 2015).
 """
 
-from typing import Any
-
 import keras
 
 from models.clouds.removal.inputs.channels import InputChannels
 from models.clouds.removal.networks.layers import (
     Flatten,
     Joined,
+    Tensor,
     correct,
     entrances,
     first_guess,
@@ -33,7 +32,7 @@ class UNet(Learned):
     name = "unet"
     margin_px = 32
 
-    def network(self, channels: InputChannels) -> Any:
+    def network(self, channels: InputChannels) -> keras.Model:
         """Return the Keras model for these channels."""
         full = self.options.size == "full"
         width = self.options.width or (FULL_WIDTH if full else SMALL_WIDTH)
@@ -46,7 +45,7 @@ class UNet(Learned):
         return keras.Model(inputs, correct(guess, features, scene, channels), name=self.name)
 
 
-def _small(seen: list[Any], width: int) -> Any:
+def _small(seen: list[Tensor], width: int) -> Tensor:
     top = Joined(PIXEL_WIDTHS * width, name="top")(seen)
     half = _conv(keras.layers.AveragePooling2D(2)(top), width, "half")
     quarter = _conv(keras.layers.AveragePooling2D(2)(half), width, "quarter")
@@ -54,7 +53,7 @@ def _small(seen: list[Any], width: int) -> Any:
     return Joined(PIXEL_WIDTHS * width, name="merge")([keras.layers.UpSampling2D(2)(half), top])
 
 
-def _full(inputs: Any, width: int) -> Any:
+def _full(inputs: Tensor, width: int) -> Tensor:
     skips, x = [], inputs
     for level in range(3):
         x = _conv(_conv(x, width * 2**level, f"down{level}a"), width * 2**level, f"down{level}b")
@@ -67,5 +66,5 @@ def _full(inputs: Any, width: int) -> Any:
     return x
 
 
-def _conv(x: Any, width: int, name: str) -> Any:
+def _conv(x: Tensor, width: int, name: str) -> Tensor:
     return keras.layers.Conv2D(width, 3, padding="same", activation="relu", name=name)(x)
