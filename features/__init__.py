@@ -1,1 +1,7 @@
-"""From declarations and imagery to tensors; nothing here learns."""
+"""From declarations and imagery to tensors: nothing here learns."""
+
+from pathlib import Path
+
+from features.compiled import settle_cache
+
+settle_cache(Path(__file__).parent)

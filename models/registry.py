@@ -1,16 +1,27 @@
 """What MLflow is told of a run: one parent, a child a model; settings, digests, figures and files."""
 
+import fcntl
 import logging
 import os
-from collections.abc import Iterable, Mapping
+import socket
+import sqlite3
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
-from features.errors import ConfigError
+from features.errors import ConfigError, CropcheckError
 from features.files import fingerprint
 
+SQLITE = "sqlite:///"
+SECONDS_FOR_A_LOCK = 3.0  # what another run's single write takes is far less
+SECONDS_FOR_A_SERVER = 3.0
+HTTP_DEFAULTS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 BATCH = 900  # MLflow takes at most 1,000 metrics and 100 parameters a call
+LONGEST_KEY = 200  # of the 250 characters that MLflow takes
 LONGEST = 6000  # characters of a parameter
 
 
@@ -42,6 +53,77 @@ class RunRecord:
     models: tuple[ModelRecord, ...] = ()
 
 
+class TrackingError(CropcheckError):
+    """An MLflow store that cannot be used now; it never ends a run."""
+
+
+def store_fault(store: str, artifacts: Path) -> str | None:
+    """Return why a store or its folder of artifacts cannot be written now, None where it can.
+
+    A database is asked for the right to write, and given up at once; a server for a connection.
+
+    Raises
+    ------
+    ConfigError
+        Where `store` is no database's or server's address.
+    """
+    if "://" not in store:
+        raise ConfigError(
+            f"tracking.store is {store!r}; MLflow needs a database, e.g. sqlite:///mlruns/mlflow.db."
+        )
+    fault = _database_fault(store) if store.startswith(SQLITE) else _server_fault(store)
+    return fault or _folder_fault(artifacts)
+
+
+def _database_fault(store: str) -> str | None:
+    path = Path(store.removeprefix(SQLITE))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with closing(sqlite3.connect(path, timeout=SECONDS_FOR_A_LOCK, isolation_level=None)) as database:
+            database.execute("PRAGMA quick_check(1)")
+            database.execute("BEGIN IMMEDIATE")
+            database.execute("ROLLBACK")
+    except sqlite3.DatabaseError as error:
+        return f"the database {path} cannot be written ({error})"
+    except OSError as error:
+        return f"the folder {path.parent} cannot be made ({error.strerror})"
+    return None
+
+
+def _server_fault(store: str) -> str | None:
+    address = urlsplit(store)
+    if address.scheme not in ("http", "https"):
+        return None  # another database, which its own library knows
+    try:
+        port = address.port or (443 if address.scheme == "https" else 80)
+        with socket.create_connection((address.hostname or "", port), SECONDS_FOR_A_SERVER):
+            return None
+    except (OSError, ValueError) as error:
+        return f"the server {address.hostname}:{address.port or ''} does not answer ({error})"
+
+
+def _folder_fault(artifacts: Path) -> str | None:
+    try:
+        artifacts.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=artifacts):
+            return None
+    except OSError as error:
+        return f"the folder {artifacts} cannot be written ({error.strerror})"
+
+
+@contextmanager
+def _one_at_a_time(store: str) -> Iterator[None]:
+    """Let one process at a time make a new database: two that make its tables at once both fail."""
+    if not store.startswith(SQLITE):
+        yield
+        return
+    path = Path(store.removeprefix(SQLITE))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_name(f".{path.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 class Tracker:
     """A run in an MLflow store, opened before its pages are made and closed with its files.
 
@@ -51,28 +133,35 @@ class Tracker:
         `sqlite:///path`; a plain folder is refused, as MLflow 3 does.
     artifacts
         Folder of the experiment's artifacts.
+
+    Raises
+    ------
+    ConfigError
+        Where the store is a plain folder.
+    TrackingError
+        Where it cannot be written now.
     """
 
     def __init__(self, store: str, artifacts: Path, experiment: str) -> None:
-        if "://" not in store:
-            raise ConfigError(
-                f"tracking.store is {store!r}; MLflow needs a database, e.g. sqlite:///mlruns/mlflow.db."
-            )
+        fault = store_fault(store, artifacts)
+        if fault:
+            raise TrackingError(f"MLflow's store cannot be used: {fault}.", reason="tracking")
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+        for name, value in HTTP_DEFAULTS.items():
+            os.environ.setdefault(name, value)
         from mlflow import MlflowClient
 
         for name in ("mlflow", "alembic"):  # after the import, which sets its own levels
             logging.getLogger(name).setLevel(logging.ERROR)
-
-        if store.startswith("sqlite:///"):
-            Path(store.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        self._client = MlflowClient(tracking_uri=store)
-        found = self._client.get_experiment_by_name(experiment)
-        self._experiment = (
-            found.experiment_id
-            if found
-            else self._client.create_experiment(experiment, artifact_location=artifacts.resolve().as_uri())
-        )
+        with _one_at_a_time(store):
+            self._client = MlflowClient(tracking_uri=store)
+            found = self._client.get_experiment_by_name(experiment)
+            location = artifacts.resolve().as_uri()
+            self._experiment = (
+                found.experiment_id
+                if found
+                else self._client.create_experiment(experiment, artifact_location=location)
+            )
 
     def open(self, record: RunRecord) -> dict[str, str]:
         """Record all but the files; return run ids by name: `run` for the parent, else the model's."""
@@ -170,5 +259,16 @@ def _metrics(metrics: Mapping[str, float], step: int = 0) -> list[Any]:
 
 
 def _key(name: str) -> str:
-    """Return a name MLflow takes: letters, digits and `_-. /`."""
-    return "".join(letter if letter.isalnum() or letter in "_-. /" else "_" for letter in name)
+    """Return a name that MLflow takes: letters, digits and `_-. `, at most 200, and no path.
+
+    A name that had to be altered ends in a few digits of its hash, so that two do not become one.
+
+    Examples
+    --------
+    >>> _key("recall.oats"), _key("recall.a // b"), len(_key("recall." + "x" * 300))
+    ('recall.oats', 'recall.a __ b-6c8087', 200)
+    """
+    plain = "".join(letter if letter.isalnum() or letter in "_-. " else "_" for letter in name).strip(" .")
+    if plain == name and len(name) <= LONGEST_KEY:
+        return name
+    return f"{plain[: LONGEST_KEY - 7]}-{fingerprint(name)[:6]}"

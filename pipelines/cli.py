@@ -2,19 +2,24 @@
 
 import logging
 import os
+import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from features.errors import CropcheckError
+from pipelines.faults import TO_MEND, sentence_of
 
 if TYPE_CHECKING:
     from features.workers import Executor
     from pipelines.config import RunConfig
     from pipelines.workspace import Workspace
 
+# libraries that log what only concerns their developers
+NOISY = ("tensorflow", "rasterio", "pyogrio", "fiona", "matplotlib", "numba", "urllib3", "mlflow", "alembic")
 app = typer.Typer(
     name="cropcheck",
     help="Check a season's crop declarations against Sentinel imagery, parcel by parcel.",
@@ -106,12 +111,25 @@ def clear(
 
 
 @app.command()
-def check(config: Config, out: Out = None, set_: Set = None, with_: With = None, data: Data = None) -> None:
-    """Validate a config and its inputs; estimate time, disk and memory."""
+def check(
+    config: Config,
+    out: Out = None,
+    set_: Set = None,
+    with_: With = None,
+    data: Data = None,
+    only: Annotated[
+        str | None, typer.Option("--only", help="`declarations`: the parcel file and code tables alone.")
+    ] = None,
+) -> None:
+    """Validate a config and its inputs, every problem in one go; estimate time, disk and memory."""
     from pipelines.commands.check import check_inputs
 
+    if only not in (None, "declarations"):
+        raise CropcheckError(f"--only {only} is nothing that can be checked alone; write declarations.")
     loaded, workspace = _open(config, out, set_, with_, data, None)
-    typer.echo(check_inputs(loaded, workspace))
+    findings = check_inputs(loaded, workspace, only="declarations" if only else None)
+    typer.echo(str(findings))
+    raise typer.Exit(TO_MEND if findings.problems else 0)
 
 
 @app.command()
@@ -201,22 +219,47 @@ def _executor(workers: int, dask: str | None) -> "Executor":
 
 
 def main() -> None:
-    """Run the command line; errors a user can mend are printed without a traceback, with exit code 2."""
+    """Run the command line; whatever goes wrong is a sentence, a traceback only with CROPCHECK_LOG=DEBUG.
+
+    Exit code 2 is for what the user can mend, 1 for a fault of cropcheck, 130 or 143 for a stop from outside.
+    """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
     os.environ.setdefault("DO_NOT_TRACK", "true")
-    logging.basicConfig(
-        level=os.environ.get("CROPCHECK_LOG", "WARNING"), format="%(levelname)s %(name)s: %(message)s"
-    )
-    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+    signal.signal(signal.SIGTERM, _stop)
+    level = _set_up_logging()
     try:
         app()
-    except CropcheckError as error:
-        typer.secho(f"error: {error}", err=True, fg=typer.colors.RED)
-        sys.exit(2)
     except KeyboardInterrupt:
         typer.secho("stopped; run the same command again to resume.", err=True)
         sys.exit(130)
+    except Exception as error:
+        if level <= logging.DEBUG:
+            traceback.print_exc()
+        sentence, status = sentence_of(error)
+        typer.secho(f"error: {sentence}", err=True, fg=typer.colors.RED)
+        sys.exit(status)
+
+
+def _stop(*_: object) -> None:
+    """End on SIGTERM as on a key press: temporary files go, what is finished stays."""
+    typer.secho("stopped; run the same command again to resume.", err=True)
+    sys.exit(143)
+
+
+def _set_up_logging() -> int:
+    """Log to standard error at the level that CROPCHECK_LOG names; libraries' warnings only below WARNING."""
+    named = os.environ.get("CROPCHECK_LOG", "WARNING").upper()
+    level = logging.getLevelNamesMapping().get(named)
+    if level is None:
+        typer.secho(f"error: CROPCHECK_LOG is {named!r}; write DEBUG, INFO, WARNING or ERROR.", err=True)
+        sys.exit(TO_MEND)
+    logging.basicConfig(level=level, format="%(levelname)s %(name)s: %(message)s")
+    logging.captureWarnings(True)
+    if level >= logging.WARNING:
+        for name in ("py.warnings", *NOISY):
+            logging.getLogger(name).setLevel(logging.ERROR)
+    return level
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from features.workers import Executor
 from pipelines.config import RunConfig
 from pipelines.record.receipt import Receipt
 from pipelines.record.stage import Stage, run_stage
-from pipelines.stages import clear, extract, fill, judge, publish, read, synthesise, train
+from pipelines.stages import clear, extract, fill, judge, publish, read, synthesise, tracking, train
 from pipelines.workspace import Workspace
 
 PARTIAL = 3
@@ -43,8 +43,13 @@ def stages(config: RunConfig, executor: Executor | None = None) -> list[Stage]:
 
 def run_all(config: RunConfig, workspace: Workspace, executor: Executor | None = None) -> int:
     """Run all stages; return the exit code: 0, or 3 where some acquisitions had to be set aside."""
+    said = tracking.warn_if_unusable(config)
+    if said:
+        console.print(said, style="yellow", highlight=False, markup=False)
     with display() as bars:
         receipts = [_run(stage, config, workspace, bars) for stage in stages(config, executor)]
+    if not said and tracking.record_waiting(config, workspace, receipts[-1].facts.get("manifest_hash", "")):
+        console.print("MLflow's record, which waited, is written.", highlight=False)
     _summary(config, workspace, receipts)
     return _exit_code(receipts)
 

@@ -2,8 +2,10 @@
 
 import logging
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -120,10 +122,12 @@ def read_declarations(
     raw = read_vector(options.path, options.request, options.member)
     if raw.empty:
         raise DeclarationError(f"The parcel file {options.path} holds no parcels; check its layer.")
-    ids, unreadable = parcel_ids(raw, options.fields, options.path)
-    shapes = _shapes(raw, options)
-    claimed = _claimed(raw, options)
-    declared = _attributes(raw, options, season, key or secrets.token_bytes(KEY_BYTES))
+    (ids, unreadable), shapes, claimed, declared = _all_of(
+        lambda: parcel_ids(raw, options.fields, options.path),
+        lambda: _shapes(raw, options),
+        lambda: _claimed(raw, options),
+        lambda: _attributes(raw, options, season, key or secrets.token_bytes(KEY_BYTES)),
+    )
     declared = declared.assign(parcel_id=ids, area_ha=shapes.area_ha, claimed_area_ha=claimed.values)
     declared["reason"] = _reasons(declared, shapes, unreadable)
     frame = gpd.GeoDataFrame(declared, geometry=shapes.geometries)[list(DECLARATION_COLUMNS)]
@@ -135,6 +139,19 @@ def read_declarations(
     counted = tally("declarations", "parcels", declared["reason"])
     logger.info("%s", counted)
     return check_declarations(frame), counted, checks
+
+
+def _all_of(*steps: Callable[[], Any]) -> list[Any]:
+    """Return what the steps return; raise one DeclarationError that tells what is wrong with all of them."""
+    results, told = [], []
+    for step in steps:
+        try:
+            results.append(step())
+        except DeclarationError as error:
+            told.append(str(error))
+    if told:
+        raise DeclarationError("\n".join(told))
+    return results
 
 
 def refuse_if_none_usable(frame: gpd.GeoDataFrame, options: DeclarationOptions) -> None:

@@ -1,182 +1,166 @@
-"""What a run would read, and about how long it would take, before anything is computed."""
+"""What a run would read, and every problem of it in one go, before anything is computed."""
 
+import errno
 import os
-from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TypeVar
 
+import geopandas as gpd
 import polars as pl
 
 from features.accounting import Tally
+from features.catalog.place import Bounds
 from features.catalog.reader import read_acquisitions
-from features.declarations.reader import read_declarations
+from features.declarations.crop_codes import read_crop_table
+from features.declarations.reader import read_declarations, refuse_if_none_usable
 from features.declarations.schemes import read_schemes
-from features.files import fingerprint
+from features.declarations.unmapped import report_unmapped
 from features.imagery.offset_check import check_offsets
-from features.schema import OPTICAL_BANDS, acquisition_rows, assets_by_band
-from models.clouds.removal.options import LEARNED, CloudRemovalOptions
+from pipelines.commands.estimate import estimate, load_of, load_of_simulation
 from pipelines.config import RunConfig
+from pipelines.faults import sentence_of
 from pipelines.inputs.clear_context import check_rasters, clear_context, frame_times
 from pipelines.inputs.model_series import check_transfer
+from pipelines.stages import tracking
 from pipelines.stages.read import bounds_of, declaration_options, imagery_options
 from pipelines.workspace import Workspace
 
-# measured on two cores by `python -m tests.benchmarks.zonal` and on the embedded default
-SECONDS_PER_MEGAPIXEL_BAND = 0.004  # reading and aggregating, local deflate COGs
-SECONDS_PER_MEGAPIXEL_SCENE = 0.3  # making a simulated acquisition
-SECONDS_PER_MEGAPIXEL_HIDDEN = 0.35  # hiding and filling pixels, to learn how far filled ones are off
-SECONDS_PER_MEGAPIXEL_FILLED = {
-    "classical": 1.5,
-    "learned": 3.0,
-}  # filling and aggregating a frame of 10 bands
-SECONDS_PER_WINDOW_PASS = 0.2  # training a small network for one pass over one window: 0.1 to 0.3
-SECONDS_PER_MILLION_ROWS = 0.6  # writing and reading back observations, and putting them onto a calendar
-BYTES_PER_ROW = 22.0  # of the observations on disk
-SECONDS_PER_FIT_AND_THOUSAND_PARCELS = 1.2
-MARGIN_PX = 32  # around a block that is filled
-MEMORY_GIB = 2.0  # libraries, one block of pixels, one tile's coverage
-MEMORY_GIB_A_MILLION_SERIES_VALUES = 0.012
-STACKS_HELD = 9  # where clouds are removed: three blocks as read, seen, or filled and with sigma
+EVERYWHERE: Bounds = (-180.0, -90.0, 180.0, 90.0)
+Only = Literal["declarations"]
+T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Load:
-    """How much there is to do."""
+@dataclass
+class Findings:
+    """What was found, and what stands in the way of a run."""
 
-    parcels: int
-    hectares: float
-    acquisitions: int
-    frames: int  # optical acquisitions
-    deepest: int  # those of the tile that has most
-    simulated: int  # acquisitions that are still to be made
-    bands: int  # over all acquisitions
-    features: int  # over all acquisitions
-    steps: int
+    lines: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
+
+    def of(self, step: Callable[[], T]) -> T | None:
+        """Return what a step returns; where it fails, note the problem and return None."""
+        try:
+            return step()
+        except Exception as error:
+            self.problems += [line for line in [sentence_of(error)[0]] if line not in self.problems]
+            return None
+
+    def __str__(self) -> str:
+        problems = [f"problem: {problem}" for problem in self.problems]
+        many = len(self.problems)
+        last = [f"{many} problem{'s' if many > 1 else ''} to mend before a run."] if many else []
+        return "\n".join([*self.lines, *problems, *last])
 
 
-def check_inputs(config: RunConfig, workspace: Workspace) -> str:
-    """Read declarations, catalog and a few pixels; say what was found and what a run would take.
+def check_inputs(config: RunConfig, workspace: Workspace, only: Only | None = None) -> Findings:
+    """Read declarations, catalog and a few pixels; say what was found, every problem, and what a run takes.
 
-    Raises
-    ------
-    CropcheckError
-        Whatever a run would raise on these inputs before it reads pixels.
+    Parameters
+    ----------
+    only
+        `declarations` leaves out imagery and what needs it.
     """
-    read_schemes(config.judge.schemes)
-    check_transfer(config.train.transfer, workspace)
-    if config.simulate is not None and not (workspace.region / "declarations.gpkg").is_file():
-        return _of_simulation(config, workspace)
-    declarations, parcels, checks = read_declarations(
-        declaration_options(config, workspace), config.season.year
-    )
-    season = config.season
-    acquisitions, items = read_acquisitions(
-        imagery_options(config, workspace), bounds_of(declarations), season.start, season.end
-    )
-    clear_context(config, workspace).check(frame_times(acquisitions))
-    doubtful = check_offsets(acquisitions).drop_nulls("finding")
-    load = load_of(config, acquisitions, len(declarations), float(declarations["area_ha"].sum()))
-    return "\n".join(
-        [*_found(parcels, items, checks, acquisitions), _offsets(doubtful), *estimate(config, load)]
-    )
+    findings = Findings()
+    made_later = config.simulate is not None and not (workspace.region / "declarations.gpkg").is_file()
+    declarations = None if made_later else _declarations(config, workspace, findings)
+    if only == "declarations":
+        return findings
+    findings.of(lambda: read_schemes(config.judge.schemes))
+    findings.of(lambda: check_transfer(config.train.transfer, workspace))
+    findings.of(lambda: _check_output(workspace.folder))
+    said = findings.of(lambda: tracking.warn_if_unusable(config))
+    findings.lines += [said] if said else []
+    if config.simulate is not None and made_later:
+        findings.of(lambda: check_rasters(config, workspace))
+        count = config.simulate.n_parcels
+        findings.lines.append(
+            f"The config {config.name} is valid; its region is simulated ({count} parcels) when it is run."
+        )
+        findings.lines += estimate(config, load_of_simulation(config, config.simulate))
+        return findings
+    acquisitions = _imagery(config, workspace, declarations, findings)
+    if declarations is not None and acquisitions is not None:
+        load = load_of(config, acquisitions, len(declarations), float(declarations["area_ha"].sum()))
+        findings.lines += estimate(config, load)
+    return findings
 
 
-def _of_simulation(config: RunConfig, workspace: Workspace) -> str:
-    simulate = config.simulate
-    assert simulate is not None
-    check_rasters(config, workspace)
-    months = simulate.last_month - simulate.first_month + 1
-    optical = months * 30.4 / simulate.optical_revisit_days
-    radar = months * 30.4 / simulate.radar_revisit_days * len(simulate.radar_orbits)
-    load = Load(
-        parcels=simulate.n_parcels,
-        hectares=simulate.n_parcels * simulate.median_ha * 1.3,
-        acquisitions=round(optical + radar),
-        frames=round(optical),
-        deepest=round(optical),
-        simulated=round(optical + radar),
-        bands=round(optical * 11 + radar * (4 if simulate.coherence else 2)),
-        features=round(optical * len(config.extract.optical) + radar * len(config.extract.radar)),
-        steps=round(months * 3),
-    )
-    found = f"{config.name} is valid; its region is simulated ({simulate.n_parcels} parcels) when it is run."
-    return "\n".join([found, *estimate(config, load)])
+def _declarations(config: RunConfig, workspace: Workspace, findings: Findings) -> gpd.GeoDataFrame | None:
+    """Read the parcels and the code tables, each problem of both noted."""
+    options = declaration_options(config, workspace)
+    findings.of(lambda: read_crop_table(options.crops))
+    read = findings.of(lambda: read_declarations(options, config.season.year))
+    if read is None:
+        return None
+    frame, parcels, checks = read
+    findings.lines += _found(parcels, checks)
+    before = len(findings.problems)
+    findings.of(lambda: refuse_if_none_usable(frame, options))
+    if len(findings.problems) == before:
+        findings.lines += report_unmapped(frame, options.crops, options.fields)
+        findings.lines += [_place_of(frame), _classes_of(frame)]
+        return frame
+    return None
 
 
-def load_of(config: RunConfig, acquisitions: pl.DataFrame, parcels: int, hectares: float) -> Load:
-    """Return how much work a table of acquisitions means."""
-    rows = acquisition_rows(acquisitions)
-    days = (config.season.end - config.season.start).days
-    return Load(
-        parcels=parcels,
-        hectares=hectares,
-        acquisitions=len(rows),
-        frames=sum(row["sensor"] == "s2" for row in rows),
-        deepest=max(Counter(row["tile"] for row in rows if row["sensor"] == "s2").values(), default=0),
-        simulated=0,
-        bands=sum(len(assets_by_band(row)) for row in rows),
-        features=sum(len(config.extract.features_of(row["sensor"])) for row in rows),
-        steps=max(days // 10, 1),
-    )
-
-
-def estimate(config: RunConfig, load: Load) -> list[str]:
-    """Return a line each for time, disk and memory; every figure is a measured rate times the load."""
-    megapixels = load.hectares * 100 / 1e6 * 1.6  # blocks are read whole, parcels fill about 60% of them
-    rows = load.parcels * load.features
-    fits = len(config.train.models) * config.folds.count * 1.6
-    fitting, filling = _clearing(config.clear, megapixels * load.frames)
-    reading = megapixels * load.bands * SECONDS_PER_MEGAPIXEL_BAND
-    seconds = {
-        "synthesise": megapixels * load.simulated * SECONDS_PER_MEGAPIXEL_SCENE,
-        "clear": fitting,
-        "extract": reading + filling + rows / 1e6 * SECONDS_PER_MILLION_ROWS,
-        "train": 12 + fits * load.parcels / 1e3 * SECONDS_PER_FIT_AND_THOUSAND_PARCELS,
-        "judge": 3 + load.parcels / 1e3 * 2,
-        "publish": 15 + load.parcels / 1e3 * 2,
-    }
-    seconds = {name: value for name, value in seconds.items() if value > 0}
-    values = load.parcels * load.steps * 40 * len(config.series.statistics)
-    memory = (
-        MEMORY_GIB + values / 1e6 * MEMORY_GIB_A_MILLION_SERIES_VALUES + _stacks_gib(config, load.deepest)
-    )
-    each = ", ".join(f"{name} {_duration(value)}" for name, value in seconds.items())
-    return [
-        f"Time: about {_duration(sum(seconds.values()))} on two cores ({each}); here are {os.cpu_count()}.",
-        f"Disk: about {rows * BYTES_PER_ROW / 2**30:.1f} GiB of observations.",
-        f"Memory: about {memory:.1f} GiB at the peak.",
-        f"Config {fingerprint(config.model_dump(mode='json'))[:12]}.",
-    ]
-
-
-def _clearing(options: CloudRemovalOptions, frames: float) -> tuple[float, float]:
-    """Seconds of fitting a remover, and of filling `frames` megapixels with it."""
-    if options.method == "none":
-        return 0.0, 0.0
-    if options.method in LEARNED:
-        training = options.windows * options.epochs * SECONDS_PER_WINDOW_PASS
-        return training, frames * SECONDS_PER_MEGAPIXEL_FILLED["learned"]
-    return frames * SECONDS_PER_MEGAPIXEL_HIDDEN, frames * SECONDS_PER_MEGAPIXEL_FILLED["classical"]
-
-
-def _stacks_gib(config: RunConfig, frames: int) -> float:
-    """Return the memory of the stacks that cloud removal holds at once."""
-    if config.clear.method == "none":
-        return 0.0
-    side = config.extract.clear_block_px + 2 * MARGIN_PX
-    return STACKS_HELD * side**2 * frames * len(OPTICAL_BANDS) * 4 / 2**30
-
-
-def _found(parcels: Tally, items: Tally, checks: pl.DataFrame, acquisitions: pl.DataFrame) -> list[str]:
+def _imagery(
+    config: RunConfig, workspace: Workspace, declarations: gpd.GeoDataFrame | None, findings: Findings
+) -> pl.DataFrame | None:
+    """Read the catalog where the parcels lie, or everywhere in a catalog on disk where they are not known."""
+    options, season = imagery_options(config, workspace), config.season
+    if declarations is None and not Path(options.catalog).exists():
+        findings.lines.append("Imagery: not asked for, since the declarations cannot be read.")
+        return None
+    bounds = EVERYWHERE if declarations is None else findings.of(lambda: bounds_of(declarations))
+    if bounds is None:
+        return None
+    read = findings.of(lambda: read_acquisitions(options, bounds, season.start, season.end))
+    if read is None:
+        return None
+    acquisitions, items = read
     sensors = acquisitions["sensor"].value_counts().sort("sensor").iter_rows()
+    counts = ", ".join(f"{count} of {sensor}" for sensor, count in sensors)
+    findings.lines += [str(items), f"Acquisitions: {counts}."]
+    findings.of(lambda: clear_context(config, workspace).check(frame_times(acquisitions)))
+    doubtful = findings.of(lambda: check_offsets(acquisitions).drop_nulls("finding"))
+    if doubtful is not None:
+        findings.lines.append(_offsets(doubtful))
+    return acquisitions
+
+
+def _check_output(folder: Path) -> None:
+    """Raise an OSError where the output cannot be written; nothing is made."""
+    there = next(parent for parent in (folder, *folder.absolute().parents) if parent.exists())
+    if not there.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(there))
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(there))
+
+
+def _found(parcels: Tally, checks: pl.DataFrame) -> list[str]:
     found = checks["check"].value_counts().sort("check").iter_rows() if len(checks) else ()
-    return [
-        str(parcels),
-        "Geometry checks: "
-        + (", ".join(f"{count} {name}" for name, count in found) or "nothing found")
-        + ".",
-        str(items),
-        "Acquisitions: " + ", ".join(f"{count} of {sensor}" for sensor, count in sensors) + ".",
-    ]
+    told = ", ".join(f"{count} {name}" for name, count in found) or "nothing found"
+    placed = checks.filter(pl.col("check") == "misplaced").select("parcel_id", "detail").head(5).iter_rows()
+    misplaced = [f"  parcel {parcel_id}: {detail}" for parcel_id, detail in placed]
+    return [str(parcels), f"Geometry checks: {told}.", *misplaced]
+
+
+def _place_of(declarations: gpd.GeoDataFrame) -> str:
+    west, south, east, north = bounds_of(declarations)
+    hectares = float(declarations["area_ha"].sum())
+    return (
+        f"Parcels: {hectares:,.0f} ha between {west:.2f} and {east:.2f} degrees east, {south:.2f} and "
+        f"{north:.2f} degrees north, in {declarations.crs.name}."
+    )
+
+
+def _classes_of(declarations: gpd.GeoDataFrame) -> str:
+    counts = declarations["crop_class"].value_counts()
+    listed = ", ".join(f"{name} {count}" for name, count in counts.head(8).items())
+    more = f" and {len(counts) - 8} more" if len(counts) > 8 else ""
+    return f"Crop classes: {len(counts)} ({listed}{more})."
 
 
 def _offsets(doubtful: pl.DataFrame) -> str:
@@ -186,16 +170,3 @@ def _offsets(doubtful: pl.DataFrame) -> str:
     return (
         f"Reflectance offsets: doubtful in {len(doubtful)} scenes of a sample ({named}); see imagery.offsets."
     )
-
-
-def _duration(seconds: float) -> str:
-    """Return seconds as people say them.
-
-    Examples
-    --------
-    >>> _duration(42.0), _duration(600.0), _duration(9000.0)
-    ('42 s', '10 min', '2.5 h')
-    """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,11 +1,13 @@
 """MLflow keeps one parent a run and one child a model."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from features.errors import ConfigError
-from models.registry import ModelRecord, RunRecord, Tracker
+from models.registry import ModelRecord, RunRecord, Tracker, TrackingError, _key, store_fault
 
 
 @pytest.mark.filterwarnings("ignore")  # MLflow and its database layer warn about themselves
@@ -47,3 +49,43 @@ def test_a_run_is_kept_with_its_models_and_files(tmp_path: Path) -> None:
 def test_a_folder_is_not_a_store(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="sqlite"):
         Tracker(str(tmp_path), tmp_path, "cropcheck")
+
+
+def locked(path: Path) -> sqlite3.Connection:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    database = sqlite3.connect(path, isolation_level=None)
+    database.execute("BEGIN EXCLUSIVE")
+    return database
+
+
+def test_a_store_that_can_be_written_has_no_fault(tmp_path: Path) -> None:
+    assert store_fault(f"sqlite:///{tmp_path}/new/mlflow.db", tmp_path / "artifacts") is None
+
+
+def test_what_is_wrong_with_a_store_is_said_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.registry.SECONDS_FOR_A_LOCK", 0.1)
+    artifacts = tmp_path / "artifacts"
+    with closing(locked(tmp_path / "locked.db")):
+        assert "database is locked" in str(store_fault(f"sqlite:///{tmp_path}/locked.db", artifacts))
+    (tmp_path / "text.db").write_text("no database at all, but a text of some length")
+    assert "not a database" in str(store_fault(f"sqlite:///{tmp_path}/text.db", artifacts))
+    assert "/proc/mlflow.db cannot be written" in str(store_fault("sqlite:////proc/mlflow.db", artifacts))
+    (tmp_path / "file").touch()
+    below = f"sqlite:///{tmp_path}/file/mlflow.db"
+    assert "file cannot be made" in str(store_fault(below, artifacts))
+    good = f"sqlite:///{tmp_path}/good.db"
+    assert "the folder" in str(store_fault(good, tmp_path / "file" / "artifacts"))
+    assert "does not answer" in str(store_fault("http://127.0.0.1:9", artifacts))
+    with pytest.raises(TrackingError, match="MLflow's store cannot be used: the database /proc"):
+        Tracker("sqlite:////proc/mlflow.db", artifacts, "cropcheck")
+
+
+@pytest.mark.parametrize(
+    "name", ["a // b", "../beet", "all", "x" * 300, "C:D", "line\nbreak", "|pipe|", "fold"]
+)
+def test_every_class_has_a_name_of_its_own_that_mlflow_takes(name: str) -> None:
+    from mlflow.utils.validation import _validate_metric_name
+
+    key = _key(f"recall.{name}")
+    _validate_metric_name(key)
+    assert key != _key(f"recall.{name}_")

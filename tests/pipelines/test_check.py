@@ -1,10 +1,15 @@
+import json
 import re
 from pathlib import Path
+from typing import Any
 
+import geopandas as gpd
 import pytest
+import shapely
 
-from pipelines.commands.check import STACKS_HELD, check_inputs
-from pipelines.config import load_config
+from pipelines.commands.check import check_inputs
+from pipelines.commands.estimate import STACKS_HELD
+from pipelines.config import RunConfig, load_config
 from pipelines.workspace import Workspace
 
 CONFIG = Path(__file__).parents[2] / "conf" / "synthetic.yaml"
@@ -12,7 +17,7 @@ CONFIG = Path(__file__).parents[2] / "conf" / "synthetic.yaml"
 
 def memory(folder: Path, method: str, block_px: int) -> float:
     config = load_config(CONFIG, [f"clear.method={method}", f"extract.clear_block_px={block_px}"])
-    found = re.search(r"Memory: about ([\d.]+) GiB", check_inputs(config, Workspace(folder)))
+    found = re.search(r"Memory: about ([\d.]+) GiB", str(check_inputs(config, Workspace(folder))))
     assert found
     return float(found[1])
 
@@ -22,3 +27,78 @@ def test_removing_clouds_needs_memory_for_the_stacks_it_holds(tmp_path: Path) ->
     frames = 49  # eight months of a pass every five days
     assert large - plain == pytest.approx(STACKS_HELD * (416 + 64) ** 2 * frames * 10 * 4 / 2**30, abs=0.2)
     assert plain < small < large
+
+
+def region(folder: Path, **changes: Any) -> RunConfig:
+    """A real region of three parcels, of which `changes` spoil one thing or another; no imagery."""
+    shapes = [shapely.box(4e6 + 200 * n, 3e6, 4e6 + 200 * n + 100, 3e6 + 100) for n in range(3)]
+    frame = gpd.GeoDataFrame(
+        {"id": ["1", "2", "3"], "crop": ["1", "1", "2"]}, geometry=shapes, crs="EPSG:3035"
+    )
+    frame.to_parquet(folder / "p.parquet")
+    (folder / "t.csv").write_text("code,name,hcat_code\n001,wheat,3301010101\n002,oats,3301010500\n")
+    document = {
+        "name": "real",
+        "season": {"year": 2024, "start": "2024-03-01", "end": "2024-10-31"},
+        "declarations": {
+            "path": str(folder / "p.parquet"),
+            "fields": {"parcel_id": "id", "code": "crop", **changes.get("fields", {})},
+            "crops": {"tables": [changes.get("table", str(folder / "t.csv"))], **changes.get("crops", {})},
+        },
+        "imagery": {"catalog": str(folder / "none" / "catalog.json")},
+        "tracking": {"enabled": False},
+    }
+    (folder / "real.yaml").write_text(json.dumps(document))
+    return load_config(folder / "real.yaml")
+
+
+def test_declarations_are_checked_without_imagery(tmp_path: Path) -> None:
+    config = region(tmp_path, crops={"pad": 3})
+    findings = check_inputs(config, Workspace(tmp_path / "out"), only="declarations")
+    assert findings.problems == []
+    assert str(findings).splitlines() == [
+        "declarations: 3 parcels in, 3 out, 0 set aside",
+        "Geometry checks: nothing found.",
+        "Parcels: 3 ha between 5.52 and 5.52 degrees east, 50.02 and 50.03 degrees north, in "
+        "ETRS89-extended / LAEA Europe.",
+        "Crop classes: 2 (winter_wheat 2, oats 1).",
+    ]
+    assert not (tmp_path / "out").exists()
+
+
+def test_every_problem_is_told_in_one_go(tmp_path: Path) -> None:
+    config = region(
+        tmp_path, table=str(tmp_path / "nowhere.csv"), fields={"holding": "farm", "region": "nuts"}
+    )
+    (tmp_path / "file").touch()
+    problems = check_inputs(config, Workspace(tmp_path / "file" / "out")).problems
+    assert [problem for problem in problems if "nowhere.csv cannot be read" in problem]
+    assert [problem for problem in problems if "no column 'farm'; no column 'nuts'" in problem]
+    assert [problem for problem in problems if "part of the path is a file" in problem]
+    assert len(problems) == 3
+    (tmp_path / "none").mkdir()
+    (tmp_path / "none" / "catalog.json").write_text("{}")
+    assert len(check_inputs(config, Workspace(tmp_path / "file" / "out")).problems) == 4
+
+
+def test_all_that_is_wrong_with_a_file_is_told_at_once(tmp_path: Path) -> None:
+    config = region(tmp_path, fields={"parcel_id": "crop", "claimed_area": "text"})
+    path = tmp_path / "p.parquet"
+    gpd.read_parquet(path).assign(text="none").set_crs(None, allow_override=True).to_parquet(path)
+    [problem] = check_inputs(config, Workspace(tmp_path / "out"), only="declarations").problems
+    for said in (
+        "1 parcel ids",
+        "does not say its coordinate system",
+        "No cell of the column 'text' is a number",
+    ):
+        assert said in problem
+
+
+def test_codes_that_map_to_nothing_are_a_problem_and_some_are_a_line(tmp_path: Path) -> None:
+    config = region(tmp_path)
+    [problem] = check_inputs(config, Workspace(tmp_path / "out"), only="declarations").problems
+    assert "`declarations.crops.pad: 3` 3 of these parcels are mapped" in problem
+    (tmp_path / "t.csv").write_text("code,name,hcat_code\n1,wheat,3301010101\n")
+    findings = check_inputs(config, Workspace(tmp_path / "out"), only="declarations")
+    assert findings.problems == []
+    assert "  '2' on 1 parcels" in str(findings)

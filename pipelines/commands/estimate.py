@@ -1,0 +1,138 @@
+"""About how long a run takes, and what it needs of disk and memory: measured rates times the load."""
+
+import os
+from collections import Counter
+from dataclasses import dataclass
+
+import polars as pl
+
+from features.files import fingerprint
+from features.schema import OPTICAL_BANDS, acquisition_rows, assets_by_band
+from features.simulate.options import SimulationOptions
+from models.clouds.removal.options import LEARNED, CloudRemovalOptions
+from pipelines.config import RunConfig
+
+# measured on two cores by `python -m tests.benchmarks.zonal` and on the embedded default
+SECONDS_PER_MEGAPIXEL_BAND = 0.004  # reading and aggregating, local deflate COGs
+SECONDS_PER_MEGAPIXEL_SCENE = 0.3  # making a simulated acquisition
+SECONDS_PER_MEGAPIXEL_HIDDEN = 0.35  # hiding and filling pixels, to learn how far filled ones are off
+# filling and aggregating a frame of 10 bands
+SECONDS_PER_MEGAPIXEL_FILLED = {"classical": 1.5, "learned": 3.0}
+SECONDS_PER_WINDOW_PASS = 0.2  # training a small network for one pass over one window: 0.1 to 0.3
+SECONDS_PER_MILLION_ROWS = 0.6  # writing and reading back observations, and putting them onto a calendar
+BYTES_PER_ROW = 22.0  # of the observations on disk
+SECONDS_PER_FIT_AND_THOUSAND_PARCELS = 1.2
+MARGIN_PX = 32  # around a block that is filled
+MEMORY_GIB = 2.0  # libraries, one block of pixels, one tile's coverage
+MEMORY_GIB_A_MILLION_SERIES_VALUES = 0.012
+STACKS_HELD = 9  # where clouds are removed: three blocks as read, seen, or filled and with sigma
+
+
+@dataclass(frozen=True)
+class Load:
+    """How much there is to do."""
+
+    parcels: int
+    hectares: float
+    acquisitions: int
+    frames: int  # optical acquisitions
+    deepest: int  # those of the tile that has most
+    simulated: int  # acquisitions that are still to be made
+    bands: int  # over all acquisitions
+    features: int  # over all acquisitions
+    steps: int
+
+
+def load_of(config: RunConfig, acquisitions: pl.DataFrame, parcels: int, hectares: float) -> Load:
+    """Return how much work a table of acquisitions means."""
+    rows = acquisition_rows(acquisitions)
+    days = (config.season.end - config.season.start).days
+    return Load(
+        parcels=parcels,
+        hectares=hectares,
+        acquisitions=len(rows),
+        frames=sum(row["sensor"] == "s2" for row in rows),
+        deepest=max(Counter(row["tile"] for row in rows if row["sensor"] == "s2").values(), default=0),
+        simulated=0,
+        bands=sum(len(assets_by_band(row)) for row in rows),
+        features=sum(len(config.extract.features_of(row["sensor"])) for row in rows),
+        steps=max(days // 10, 1),
+    )
+
+
+def load_of_simulation(config: RunConfig, simulate: SimulationOptions) -> Load:
+    """Return how much work a region means that is still to be made."""
+    months = simulate.last_month - simulate.first_month + 1
+    optical = months * 30.4 / simulate.optical_revisit_days
+    radar = months * 30.4 / simulate.radar_revisit_days * len(simulate.radar_orbits)
+    return Load(
+        parcels=simulate.n_parcels,
+        hectares=simulate.n_parcels * simulate.median_ha * 1.3,
+        acquisitions=round(optical + radar),
+        frames=round(optical),
+        deepest=round(optical),
+        simulated=round(optical + radar),
+        bands=round(optical * 11 + radar * (4 if simulate.coherence else 2)),
+        features=round(optical * len(config.extract.optical) + radar * len(config.extract.radar)),
+        steps=round(months * 3),
+    )
+
+
+def estimate(config: RunConfig, load: Load) -> list[str]:
+    """Return a line each for time, disk and memory; every figure is a measured rate times the load."""
+    megapixels = load.hectares * 100 / 1e6 * 1.6  # blocks are read whole, parcels fill about 60% of them
+    rows = load.parcels * load.features
+    fits = len(config.train.models) * config.folds.count * 1.6
+    fitting, filling = _clearing(config.clear, megapixels * load.frames)
+    reading = megapixels * load.bands * SECONDS_PER_MEGAPIXEL_BAND
+    seconds = {
+        "synthesise": megapixels * load.simulated * SECONDS_PER_MEGAPIXEL_SCENE,
+        "clear": fitting,
+        "extract": reading + filling + rows / 1e6 * SECONDS_PER_MILLION_ROWS,
+        "train": 12 + fits * load.parcels / 1e3 * SECONDS_PER_FIT_AND_THOUSAND_PARCELS,
+        "judge": 3 + load.parcels / 1e3 * 2,
+        "publish": 15 + load.parcels / 1e3 * 2,
+    }
+    seconds = {name: value for name, value in seconds.items() if value > 0}
+    values = load.parcels * load.steps * 40 * len(config.series.statistics)
+    memory = (
+        MEMORY_GIB + values / 1e6 * MEMORY_GIB_A_MILLION_SERIES_VALUES + _stacks_gib(config, load.deepest)
+    )
+    each = ", ".join(f"{name} {_duration(value)}" for name, value in seconds.items())
+    return [
+        f"Time: about {_duration(sum(seconds.values()))} on two cores ({each}); here are {os.cpu_count()}.",
+        f"Disk: about {rows * BYTES_PER_ROW / 2**30:.1f} GiB of observations.",
+        f"Memory: about {memory:.1f} GiB at the peak.",
+        f"Config {fingerprint(config.model_dump(mode='json'))[:12]}.",
+    ]
+
+
+def _clearing(options: CloudRemovalOptions, frames: float) -> tuple[float, float]:
+    """Seconds of fitting a remover, and of filling `frames` megapixels with it."""
+    if options.method == "none":
+        return 0.0, 0.0
+    if options.method in LEARNED:
+        training = options.windows * options.epochs * SECONDS_PER_WINDOW_PASS
+        return training, frames * SECONDS_PER_MEGAPIXEL_FILLED["learned"]
+    return frames * SECONDS_PER_MEGAPIXEL_HIDDEN, frames * SECONDS_PER_MEGAPIXEL_FILLED["classical"]
+
+
+def _stacks_gib(config: RunConfig, frames: int) -> float:
+    """Return the memory of the stacks that cloud removal holds at once."""
+    if config.clear.method == "none":
+        return 0.0
+    side = config.extract.clear_block_px + 2 * MARGIN_PX
+    return STACKS_HELD * side**2 * frames * len(OPTICAL_BANDS) * 4 / 2**30
+
+
+def _duration(seconds: float) -> str:
+    """Return seconds as people say them.
+
+    Examples
+    --------
+    >>> _duration(42.0), _duration(600.0), _duration(9000.0)
+    ('42 s', '10 min', '2.5 h')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

@@ -1,0 +1,159 @@
+"""The run's record in MLflow: said before hours of work where it cannot be kept, never the end of a run."""
+
+import json
+import logging
+from dataclasses import dataclass, field
+from typing import Any
+
+import polars as pl
+
+from features.files import write_json
+from features.schema import ENSEMBLE
+from models.clouds.removal.options import LEARNED
+from models.crops.estimators.by_name import libraries_of
+from models.registry import ModelRecord, RunRecord, Tracker, store_fault
+from pipelines.config import RunConfig
+from pipelines.inputs.model_series import starting_bundle
+from pipelines.record.manifest import git_commit
+from pipelines.workspace import Workspace
+
+log = logging.getLogger(__name__)
+# what is still to be recorded; hidden, as it is no result of the run
+WAITING = ".mlflow_waiting.json"
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """A run that is being recorded: nothing where tracking is off or the record waits."""
+
+    tracker: Tracker | None = None
+    ids: dict[str, str] = field(default_factory=dict)
+
+
+def warn_if_unusable(config: RunConfig) -> str | None:
+    """Return what to say, before any work, of a store that cannot be written now; None where it can.
+
+    Raises
+    ------
+    ConfigError
+        Where the config names no store that MLflow can use.
+    """
+    if not config.tracking.enabled:
+        return None
+    fault = store_fault(config.tracking.store, config.tracking.artifacts)
+    if fault is None:
+        return None
+    return (
+        f"MLflow's record cannot be kept now: {fault}. The run goes on without it; its record waits, and the "
+        "same command writes it when the store can be used. To keep none, set tracking.enabled=false."
+    )
+
+
+def begin(config: RunConfig, workspace: Workspace, inputs: dict[str, str]) -> Tracked:
+    """Open the run in MLflow; where that fails, its record waits for a later run of the same command."""
+    if not config.tracking.enabled:
+        return Tracked()
+    try:
+        return _opened(config, workspace, inputs)
+    except Exception as error:  # of a library on another program's database: never the end of a run
+        _wait(workspace, inputs, error)
+        return Tracked()
+
+
+def end(tracked: Tracked, workspace: Workspace, seal: str) -> None:
+    """Add the pages, the manifest and its hash, and close the run."""
+    if tracked.tracker is None:
+        return
+    pages = sorted(path for path in workspace.reports.glob("*") if path.is_file())
+    files = [*pages, workspace.manifest, workspace.metrics]
+    try:
+        tracked.tracker.close(tracked.ids["run"], files, {"manifest_sha256": seal})
+    except Exception as error:
+        log.warning("MLflow's record lacks the run's files: %s", _short(error))
+
+
+def record_waiting(config: RunConfig, workspace: Workspace, seal: str) -> bool:
+    """Write a record that waits; return whether one was written."""
+    waiting = workspace.folder / WAITING
+    if not config.tracking.enabled or not waiting.is_file():
+        return False
+    try:
+        inputs = json.loads(waiting.read_text(encoding="utf-8"))["inputs"]
+        end(_opened(config, workspace, inputs), workspace, seal)
+    except Exception as error:
+        log.warning("MLflow's record still waits: %s", _short(error))
+        return False
+    waiting.unlink()
+    return True
+
+
+def _wait(workspace: Workspace, inputs: dict[str, str], error: Exception) -> None:
+    write_json(workspace.folder / WAITING, {"inputs": inputs, "why": _short(error)})
+    log.warning("MLflow's record waits (%s); run the same command again to write it.", _short(error))
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
+
+
+def _opened(config: RunConfig, workspace: Workspace, inputs: dict[str, str]) -> Tracked:
+    tracker = Tracker(config.tracking.store, config.tracking.artifacts, config.tracking.experiment)
+    metrics = json.loads(workspace.metrics.read_text(encoding="utf-8"))
+    settings = config.model_dump(mode="json")
+    scores = pl.read_parquet(workspace.table("class_scores"))
+    folds = pl.read_parquet(workspace.table("fold_scores"))
+    names = [name for name in metrics["models"] if name != ENSEMBLE]
+    models = [_model_record(name, config, workspace, metrics, scores, folds) for name in names]
+    record = RunRecord(
+        name=config.name,
+        parameters=settings,
+        metrics={**_figures(metrics["models"][ENSEMBLE]), **_rates(metrics["verdicts"])},
+        tags={"git_commit": git_commit() or "none", "season": str(config.season.year)},
+        datasets=inputs,
+        texts={"config.json": json.dumps(settings, indent=1, sort_keys=True)},
+        models=(*models, *_cloud_records(config, workspace)),
+    )
+    return Tracked(tracker, tracker.open(record))
+
+
+def _model_record(
+    name: str,
+    config: RunConfig,
+    workspace: Workspace,
+    metrics: dict[str, Any],
+    scores: pl.DataFrame,
+    folds: pl.DataFrame,
+) -> ModelRecord:
+    by_class = scores.filter(pl.col("model") == name).drop_nulls("value")
+    by_fold = folds.filter(pl.col("model") == name)
+    figures = {
+        **_figures(metrics["models"][name]),
+        **{f"{row['metric']}.{row['crop_class']}": row["value"] for row in by_class.iter_rows(named=True)},
+        **{f"{row['metric']}.fold_{row['fold']}": row["value"] for row in by_fold.iter_rows(named=True)},
+    }
+    start = starting_bundle(config.train.transfer)
+    settings = dict((start.models if start else config.train.models)[name])
+    libraries = libraries_of(str(settings.get("model", name)))
+    return ModelRecord(name, settings, figures, [workspace.models / name], libraries)
+
+
+def _cloud_records(config: RunConfig, workspace: Workspace) -> list[ModelRecord]:
+    """What is kept of cloud removal, with its example picture; nothing where none was fitted."""
+    folder = workspace.cloud_model
+    if config.clear.method == "none" or not (folder / "model.json").is_file():
+        return []
+    members = json.loads((folder / "model.json").read_text(encoding="utf-8")).get("members", [])
+    epochs = members[0]["history"] if members else []
+    learned = ("keras", "tensorflow") if config.clear.method in LEARNED else ()
+    settings = config.clear.model_dump(mode="json")
+    last = epochs[-1] if epochs else {}
+    return [ModelRecord(f"clear {config.clear.method}", settings, last, [folder], learned, epochs)]
+
+
+def _figures(estimates: dict[str, Any]) -> dict[str, float]:
+    return {name: estimate["value"] for name, estimate in estimates.items() if estimate["value"] is not None}
+
+
+def _rates(verdicts: dict[str, Any]) -> dict[str, float]:
+    units = {name: rate["count"] for name, rate in verdicts.items() if "count" in rate}
+    return _figures(units)
