@@ -66,7 +66,8 @@ def build_series(
 
     A step is `observed` when at least `min_share` of the parcel's pixels were seen on one of its dates; then
     only such dates enter it. Else the dates enter whose pixels were seen or filled to that share: the step
-    has a value but is not observed. Every relative orbit of a radar feature is a feature of its own, and an
+    has a value but is not observed. Where the share is unknown (null: a table that others extracted), a value
+    counts as observed. Every relative orbit of a radar feature is a feature of its own, and an
     orbit that never saw a parcel stays missing. A lazy table is read one feature at a time.
 
     Parameters
@@ -191,7 +192,7 @@ def _rows_of(table: pl.LazyFrame, key: tuple, parcels: pl.DataFrame, options: Se
     mine = (pl.col("feature") == feature) & (pl.col("sensor") == sensor)
     if sensor == "s1":
         mine &= pl.col("relative_orbit").eq_missing(pl.lit(orbit, pl.Int32))
-    kept = table.filter(mine & (pl.col("valid_share") >= options.min_share))
+    kept = table.filter(mine & (pl.col("valid_share").fill_null(1) >= options.min_share))
     columns = ["parcel_id", "datetime", *CARRIED, *options.statistics]
     return (
         kept.select(columns).collect().join(parcels, on="parcel_id").sort("parcel", "datetime", *columns[2:])
@@ -203,7 +204,7 @@ def _scatter(
 ) -> None:
     """Compose the rows of one feature into its steps, in place."""
     step = calendar.step_of(rows["datetime"].to_numpy())
-    share = rows["valid_share"].to_numpy() - rows["filled_share"].fill_null(0).to_numpy()
+    share = rows["valid_share"].fill_null(1).to_numpy() - rows["filled_share"].fill_null(0).to_numpy()
     seen = share >= options.min_share - 1e-6
     cell = rows["parcel"].to_numpy().astype(np.int64) * len(calendar) + step
     keep = _entering(cell, step >= 0, seen, share, options.composite)

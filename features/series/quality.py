@@ -60,7 +60,10 @@ def _mean_where(values: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def _dates(series: xr.Dataset) -> np.ndarray:
-    """Dates on which a parcel was seen: for each sensor and orbit the feature seen most often, summed."""
+    """Dates on which a parcel was seen: for each sensor and orbit the feature seen most often, summed.
+
+    What no satellite of ours measured (sensor `other`, such as weather in a table of series) does not count.
+    """
     counted = series["dates"] if "dates" in series else series["observed"]
     seen = np.where(series["observed"], counted, 0).astype(int).sum(1)
     sources = np.array(
@@ -68,7 +71,8 @@ def _dates(series: xr.Dataset) -> np.ndarray:
     )
     if "sensor" in series.coords:
         sources = np.char.add(series["sensor"].to_numpy().astype(str), sources)
-    per_source = [seen[:, sources == source].max(1) for source in np.unique(sources)]
+    looked = [source for source in np.unique(sources) if not source.startswith("other")]
+    per_source = [seen[:, sources == source].max(1) for source in looked]
     return np.sum(per_source, axis=0) if per_source else np.zeros(series.sizes["parcel"], int)
 
 

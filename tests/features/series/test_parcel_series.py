@@ -203,3 +203,16 @@ def test_one_sigma_that_runs_away_does_not_speak_for_all_steps() -> None:
     )
     spread = np.sqrt((0.1**2 + 0.1**2 + 0) / 3)  # of three dekads, the last without a value
     assert series_quality(series)["sigma"][0] == pytest.approx((0.1 / spread + 3) / 2)
+
+
+def test_a_value_of_unknown_share_counts_as_observed() -> None:
+    unknown = dict.fromkeys(("valid_share", "filled_share", "pixel_count", "sigma"))
+    series = built(row("a", 2, 0.2, **unknown), row("a", 9, 0.6, **unknown))
+    assert means(series)[0] == pytest.approx(0.4), "no pixel counts: dates weigh alike"
+    assert series["observed"].values[0, :, 0].tolist() == [True, False, False]
+
+
+def test_what_no_satellite_measured_is_no_observation() -> None:
+    weather = row("a", 2, 281.0, "weather_t", sensor="other", relative_orbit=None)
+    series = built(row("a", 9, 0.5), weather)
+    assert series_quality(series)["n_observations"].to_list() == [1]
