@@ -105,6 +105,7 @@ class Acquisition(TypedDict):
     processing_baseline: str | None
     tile: str
     epsg: int | None
+    footprint: str | None
     assets: list[Asset]
 
 

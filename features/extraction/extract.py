@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
-import numpy as np
 import polars as pl
-from odc.geo.geobox import GeoBox
 
 from features.accounting import Tally, tally
 from features.context.blocks import BlockContext
@@ -17,9 +15,10 @@ from features.declarations.geometry import inner_buffer
 from features.extraction.filled_tiles import Fill, bands_of_all, plan_fill, run_fill
 from features.extraction.observations import remarks_table
 from features.extraction.options import ExtractOptions
+from features.extraction.passes import number_passes
 from features.extraction.remover import Remover
 from features.extraction.tile_parcels import check_overlap, cover_tiles, parcel_table, safe_name, write_tiles
-from features.extraction.tiling import assign_tiles
+from features.extraction.tiling import Assignment, assign_tiles
 from features.extraction.units import Outcome, Unit, forget_tiles, run_unit
 from features.extraction.work_plan import Work, plan
 from features.files import atomic_path, code_version, fingerprint
@@ -80,7 +79,7 @@ def extract(
     """
     work = plan(acquisitions, options)
     buffered = inner_buffer(declarations.geometry, options.inner_buffer_m).reset_index(drop=True)
-    tiles = {sensor: assign_tiles(buffered, grids) for sensor, grids in _by_sensor(work.references).items()}
+    tiles = {sensor: assign_tiles(buffered, work.views_of(sensor)) for sensor in work.sensors}
     check_overlap(tiles, declarations, work.references)
     files = write_tiles(folder, work.references, buffered, declarations["parcel_id"].to_numpy(), tiles)
     ran = _run(work, work.rows, files, options, folder, remover, progress, executor, context)
@@ -110,7 +109,7 @@ def _run(
     """Coverage, then every unit of these rows whose tile holds parcels."""
     lost = {outcome.item_id for outcome in work.aside}
     rows = [row for row in rows if (row["sensor"], row["tile"]) in files and row["item_id"] not in lost]
-    pixels = cover_tiles(rows, files, options, folder, executor)
+    pixels = cover_tiles(rows, work.headers, files, options, folder, executor)
     plain = [row for row in rows if remover is None or row["sensor"] != "s2"]
     units = [_unit(row, files[row["sensor"], row["tile"]], options, folder) for row in plain]
     told = context or BlockContext()
@@ -134,7 +133,7 @@ def _with_unread(work: Work, outcomes: Sequence[Outcome]) -> list[Outcome]:
     return known + [Outcome(item, "", "no_parcel_in_tile", detail) for item in sorted(outside)]
 
 
-Tile = tuple[str, gpd.GeoDataFrame, gpd.GeoSeries, dict[str, np.ndarray]]
+Tile = tuple[str, gpd.GeoDataFrame, gpd.GeoSeries, dict[str, Assignment]]
 
 
 def extract_tiles(
@@ -150,8 +149,8 @@ def extract_tiles(
     Parameters
     ----------
     tiles
-        Name, parcels, their buffered geometries, and by sensor the tile each is read from or None; every
-        tile's parcels are let go before the next is asked for.
+        Name, parcels, their buffered geometries, and by sensor which are read from it; every tile's parcels
+        are let go before the next is asked for.
     """
     units: list[Unit] = []
     outcomes: list[Outcome] = []
@@ -217,13 +216,6 @@ def _account(outcomes: Sequence[Outcome]) -> Tally:
     return account
 
 
-def _by_sensor(references: Mapping[tuple[str, str], GeoBox]) -> dict[str, dict[str, GeoBox]]:
-    grids: dict[str, dict[str, GeoBox]] = {}
-    for (sensor, tile), grid in references.items():
-        grids.setdefault(sensor, {})[tile] = grid
-    return grids
-
-
 def _unit(row: Acquisition, parcels: Path, options: ExtractOptions, folder: Path) -> Unit:
     said = options.model_dump(exclude={"threads", "read_ahead_mb"})
     key = fingerprint([code_version(ROOMS), parcels.name, _identity(row), said])
@@ -273,8 +265,10 @@ def _write_index(folder: Path, units: Sequence[Unit], outcomes: Sequence[Outcome
             "sensor": [unit.row["sensor"] for unit in kept],
             "datetime": pl.Series([unit.row["datetime"] for unit in kept], dtype=pl.Datetime("us")),
             "part": [str(unit.part.relative_to(folder)) for unit in kept],
-        }
-    ).with_columns(second=pl.col("datetime").dt.truncate("1s"))
+            "pass": number_passes([unit.row for unit in kept]),
+        },
+        schema_overrides={"item_id": pl.String, "tile": pl.String, "sensor": pl.String, "part": pl.String},
+    )
     aside = [(o.item_id, o.tile, o.reason, o.detail) for o in outcomes if o.reason is not None]
     schema = dict.fromkeys(("item_id", "tile", "reason", "detail"), pl.String)
     remarks = remarks_table((unit.row["item_id"], unit.tile, unit.part) for unit in kept)

@@ -117,9 +117,9 @@ def read_observations(folder: Path, features: Sequence[str] | None = None) -> pl
     Returns
     -------
     pl.DataFrame
-        `features.schema.OBSERVATIONS`, in order of time. Where two acquisitions of one orbit saw a parcel in
-        the same second (both halves of a tile cut by a datastrip border), the one that saw more of it is
-        kept.
+        `features.schema.OBSERVATIONS`, in order of time. Where several acquisitions of one pass saw a parcel
+        (both halves of a tile cut by a datastrip border, two tiles or slices that overlap, a scene that is
+        listed twice), the one that saw most of it counts, for each feature.
 
     Raises
     ------
@@ -130,25 +130,37 @@ def read_observations(folder: Path, features: Sequence[str] | None = None) -> pl
     if not index.exists():
         raise StageError(f"{folder} holds no observations; run the extract stage first.")
     parts = pl.read_parquet(index).sort("datetime", "item_id", "tile")
-    paths = [folder / name for name in parts["part"]]
+    paths = [str(folder / name) for name in parts["part"]]
     if not paths:
         return OBSERVATIONS.to_frame()
-    scan = pl.scan_parquet(paths)
-    if features is not None:
-        scan = scan.filter(pl.col("feature").is_in(list(features)))
-    table = scan.collect()
-    twice = parts.filter(pl.struct("tile", "sensor", "second").is_duplicated())
-    return _resolve(table, twice["second"].unique().to_list()) if twice.height else table
+    scan = _scan(paths, features)
+    several = parts.filter(pl.col("pass").is_duplicated())
+    if not several.height:
+        return scan.collect()
+    passes = dict(zip((str(folder / name) for name in several["part"]), several["pass"], strict=True))
+    once = [path for path in paths if path not in passes]
+    tables = [_seen_best({path: passes[path] for path in group}, features) for group in _by_pass(passes)]
+    if once:
+        tables.append(_scan(once, features).collect())
+    return pl.concat(tables).sort("datetime", maintain_order=True)
 
 
-def _resolve(table: pl.DataFrame, seconds: Sequence[datetime]) -> pl.DataFrame:
-    doubtful = pl.col("datetime").dt.truncate("1s").is_in(list(seconds))
-    key = ["parcel_id", "second", "sensor", "relative_orbit", "feature"]
-    best = (
-        table.filter(doubtful)
-        .with_columns(second=pl.col("datetime").dt.truncate("1s"))
-        .sort("pixel_count", descending=True, maintain_order=True)
-        .unique(key, keep="first", maintain_order=True)
-        .drop("second")
-    )
-    return pl.concat([table.filter(~doubtful), best]).sort("datetime", maintain_order=True)
+def _scan(paths: Sequence[str], features: Sequence[str] | None) -> pl.LazyFrame:
+    scan = pl.scan_parquet(list(paths))
+    return scan if features is None else scan.filter(pl.col("feature").is_in(list(features)))
+
+
+def _by_pass(passes: Mapping[str, int]) -> list[list[str]]:
+    groups: dict[int, list[str]] = {}
+    for path, number in passes.items():
+        groups.setdefault(number, []).append(path)
+    return list(groups.values())
+
+
+def _seen_best(passes: Mapping[str, int], features: Sequence[str] | None) -> pl.DataFrame:
+    """Of one pass, the row of each parcel and feature that saw most of it, then has most pixels."""
+    table = _scan(list(passes), features).collect()
+    seen = pl.col("valid_share") - pl.col("filled_share")
+    return table.sort(
+        seen.fill_null(0), "valid_share", "pixel_count", descending=True, nulls_last=True, maintain_order=True
+    ).unique(["parcel_id", "feature"], keep="first", maintain_order=True)

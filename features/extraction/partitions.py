@@ -17,7 +17,7 @@ from features.declarations.geometry import inner_buffer, repair
 from features.errors import DeclarationError, ImageryError
 from features.extraction.extract import extract_tiles
 from features.extraction.options import ExtractOptions
-from features.extraction.tiling import assign_tiles
+from features.extraction.tiling import Assignment, assign_tiles
 from features.extraction.work_plan import plan
 from features.files import atomic_path
 from features.schema import PARCELS
@@ -122,18 +122,19 @@ def extract_partitioned(
     work = plan(acquisitions, options)
     own = crs_of(source)
 
-    def tiles() -> Iterator[tuple[str, gpd.GeoDataFrame, gpd.GeoSeries, dict[str, np.ndarray]]]:
+    def tiles() -> Iterator[tuple[str, gpd.GeoDataFrame, gpd.GeoSeries, dict[str, Assignment]]]:
         for tile in sorted({tile for _, tile in work.references}):
-            here = {sensor: grid for (sensor, name), grid in work.references.items() if name == tile}
-            found = read_parcels(source, _hull(list(here.values()), own)).reset_index(drop=True)
+            views = {sensor: seen for (sensor, name), seen in work.views.items() if name == tile}
+            grids = {view.grid for seen in views.values() for view in seen}
+            found = read_parcels(source, _hull(list(grids), own)).reset_index(drop=True)
             found = found.set_geometry(repair(found.geometry)[0])
             buffered = inner_buffer(found.geometry, options.inner_buffer_m).reset_index(drop=True)
             chosen = {}
-            for sensor in here:
-                grids = {name: grid for (s, name), grid in work.references.items() if s == sensor}
-                names = assign_tiles(buffered, grids)
-                names[names != tile] = None
-                chosen[sensor] = names
+            for sensor in views:
+                whole = assign_tiles(buffered, work.views_of(sensor))
+                home = whole.home.copy()
+                home[home != tile] = None
+                chosen[sensor] = Assignment(home, {tile: whole.read[tile]})
             yield tile, found, buffered, chosen
 
     return extract_tiles(work, tiles(), options, folder, progress, executor)

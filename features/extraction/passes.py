@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
-# Slices and tiles of one pass follow each other within seconds, listings of one scene within minutes; the next
-# orbit passes 98 minutes later.
+# Slices and tiles of one pass follow each other within seconds, listings of one scene within minutes; the
+# next orbit passes 98 minutes later.
 ONE_PASS = timedelta(minutes=5)
 
 

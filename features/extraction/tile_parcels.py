@@ -11,6 +11,7 @@ from odc.geo.geobox import GeoBox
 
 from features.errors import CropcheckError, ImageryError
 from features.extraction.options import ExtractOptions
+from features.extraction.tiling import Assignment
 from features.extraction.units import tile_coverage
 from features.files import atomic_path
 from features.imagery.scenes import scene_of
@@ -23,19 +24,20 @@ from features.zonal.coverage import coverage_key
 class TileJob:
     """Coverage to be computed ahead of a tile's units."""
 
-    name: str
+    sensor: str
+    tile: str
     parcels: Path
     grids: tuple[GeoBox, ...]  # the finest first
     cache: Path
 
 
 def check_overlap(
-    tiles: Mapping[str, np.ndarray],
+    tiles: Mapping[str, Assignment],
     declarations: gpd.GeoDataFrame,
     references: Mapping[tuple[str, str], GeoBox],
 ) -> None:
     """Raise an ImageryError where no parcel lies on any tile."""
-    if not any((chosen != None).any() for chosen in tiles.values()):  # noqa: E711 - elementwise
+    if not any((chosen.home != None).any() for chosen in tiles.values()):  # noqa: E711 - elementwise
         names = sorted({tile for _, tile in references})
         raise ImageryError(
             f"None of {len(declarations)} parcels lies on the imagery (tiles {names[:5]}); "
@@ -48,13 +50,13 @@ def write_tiles(
     references: Mapping[tuple[str, str], GeoBox],
     buffered: gpd.GeoSeries,
     ids: np.ndarray,
-    tiles: Mapping[str, np.ndarray],
+    tiles: Mapping[str, Assignment],
 ) -> dict[tuple[str, str], Path]:
     """Write each tile's parcels in its CRS, under a name that says what is in it; tiles without any are
     left out."""
     files = {}
     for (sensor, tile), grid in references.items():
-        chosen = tiles[sensor] == tile
+        chosen = tiles[sensor].read[tile]
         if not chosen.any():
             continue
         shapes = buffered[chosen].to_crs(str(grid.crs))
@@ -71,26 +73,32 @@ def write_tiles(
     return files
 
 
-def run_tile(job: TileJob) -> tuple[str, np.ndarray, np.ndarray]:
-    """Compute and cache coverage; return the tile's name, its parcels and their full pixels on the
+def run_tile(job: TileJob) -> tuple[str, pl.DataFrame]:
+    """Compute and cache coverage; return the sensor, and the tile's parcels with their full pixels on the
     finest grid."""
     finest = tile_coverage(job.parcels, job.grids[0], job.cache)
     for grid in job.grids[1:]:
         tile_coverage(job.parcels, grid, job.cache)
-    return job.name, finest.parcel_ids, finest.full_pixels()
+    found = {"parcel_id": finest.parcel_ids, "full_pixels": finest.full_pixels()}
+    return job.sensor, pl.DataFrame(found).with_columns(tile=pl.lit(job.tile))
 
 
 def cover_tiles(
     rows: Sequence[Acquisition],
+    headers: Mapping[str, GeoBox],
     files: Mapping[tuple[str, str], Path],
     options: ExtractOptions,
     folder: Path,
     executor: Executor,
 ) -> dict[str, pl.DataFrame]:
-    """Coverage of every tile's grids ahead of its units; full pixels of the parcels, by sensor."""
-    jobs = {}
+    """Coverage of every tile's grids ahead of its units; full pixels of the parcels of each tile, by sensor.
+
+    Where the acquisitions of a tile have grids of their own, as slices have, a parcel's full pixels are those
+    of the grid that holds most of it.
+    """
+    jobs: dict[tuple[str, str, GeoBox], TileJob] = {}
     for row in rows:
-        key = (row["sensor"], row["tile"])
+        key = (row["sensor"], row["tile"], headers[row["item_id"]])
         if key in jobs:
             continue
         try:
@@ -99,17 +107,20 @@ def cover_tiles(
             continue
         targets = {scene.target(name).factor: scene.target(name).grid for name in scene.features}
         grids = tuple(targets[factor] for factor in sorted(targets))
-        jobs[key] = TileJob(row["sensor"], files[key], grids, folder / "coverage")
+        jobs[key] = TileJob(*key[:2], files[key[:2]], grids, folder / "coverage")
     found: dict[str, list[pl.DataFrame]] = {}
-    for sensor, ids, full in executor(run_tile, jobs.values()):
-        found.setdefault(sensor, []).append(pl.DataFrame({"parcel_id": ids, "full_pixels": full}))
-    return {sensor: pl.concat(tables) for sensor, tables in found.items()}
+    for sensor, table in executor(run_tile, jobs.values()):
+        found.setdefault(sensor, []).append(table)
+    return {
+        sensor: pl.concat(tables).group_by("tile", "parcel_id").agg(pl.col("full_pixels").max())
+        for sensor, tables in found.items()
+    }
 
 
 def parcel_table(
     declarations: gpd.GeoDataFrame,
     buffered: gpd.GeoSeries,
-    tiles: Mapping[str, np.ndarray],
+    tiles: Mapping[str, Assignment],
     pixels: Mapping[str, pl.DataFrame],
 ) -> pl.DataFrame:
     """What geometry and grid leave of every parcel; by Sentinel-2's tiles, or Sentinel-1's where there
@@ -121,14 +132,15 @@ def parcel_table(
     table = pl.DataFrame(
         {
             "parcel_id": declarations["parcel_id"].to_numpy(),
-            "tile": pl.Series(tiles[sensor].tolist(), dtype=pl.String),
+            "tile": pl.Series(tiles[sensor].home.tolist(), dtype=pl.String),
             "area_ha": area,
             "buffered_area_ha": kept,
             "buffer_loss": loss,
         }
     )
-    empty = pl.DataFrame(schema={"parcel_id": pl.String, "full_pixels": pl.Int64})
-    joined = table.join(pixels.get(sensor, empty), on="parcel_id", how="left", maintain_order="left")
+    empty = pl.DataFrame(schema={"tile": pl.String, "parcel_id": pl.String, "full_pixels": pl.Int64})
+    keys = ["tile", "parcel_id"]
+    joined = table.join(pixels.get(sensor, empty), on=keys, how="left", maintain_order="left")
     return joined.with_columns(pl.col("full_pixels").fill_null(0)).select(
         pl.col(name).cast(kind) for name, kind in PARCELS.items()
     )

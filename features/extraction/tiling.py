@@ -57,7 +57,7 @@ def assign_tiles(geometries: gpd.GeoSeries, tiles: Mapping[str, Sequence[View]])
             score[row] = np.maximum(score[row], _depth(boxes.on(grid), grid))
     touched = np.isfinite(score)
     order = np.argsort(-score, axis=0, kind="stable")
-    home = np.where(touched.any(axis=0), order[0] if len(names) else 0, -1)
+    home = np.where(touched.any(axis=0), order[0] if names else 0, -1)
     read = np.zeros_like(touched)
     read[home[home >= 0], np.flatnonzero(home >= 0)] = True
     for signature, parcels in _contested(touched):

@@ -6,31 +6,91 @@ from dataclasses import dataclass
 from typing import Any
 
 import polars as pl
+import shapely
 from odc.geo.geobox import GeoBox
 
+from features.catalog.place import UNTILED
 from features.errors import CropcheckError, ImageryError
 from features.extraction.options import ExtractOptions
+from features.extraction.passes import number_passes
+from features.extraction.tiling import View
 from features.extraction.units import Outcome
 from features.imagery.grids import grid_of
 from features.indices.formulas import bands_of
 from features.schema import Acquisition, acquisition_rows, assets_by_band
 
+Tile = tuple[str, str]  # sensor and name
+
 
 @dataclass(frozen=True)
 class Work:
-    """The acquisitions in order of time, the grid of every sensor's tile, and what cannot be used at all."""
+    """The acquisitions in order of time, by sensor and tile the grid of most of them and what each could see,
+    and those that cannot be used at all.
+    """
 
     rows: list[Acquisition]
-    references: dict[tuple[str, str], GeoBox]
+    references: dict[Tile, GeoBox]
+    views: dict[Tile, list[View]]
+    headers: dict[str, GeoBox]  # grid of one asset of each acquisition, by item id
     aside: list[Outcome]
+
+    def views_of(self, sensor: str) -> dict[str, list[View]]:
+        """What the acquisitions of each tile could see, for one sensor."""
+        return {tile: views for (kind, tile), views in self.views.items() if kind == sensor}
+
+    @property
+    def sensors(self) -> list[str]:
+        """The sensors that have a tile."""
+        return sorted({sensor for sensor, _ in self.references})
 
 
 def plan(acquisitions: pl.DataFrame, options: ExtractOptions) -> Work:
-    """Open one header of every acquisition, and settle the grid of every sensor's tile."""
+    """Open one header of every acquisition, and settle the grids of every sensor's tile.
+
+    Acquisitions of one place without a tile's name, and radar of any, are told apart by their grids: slices
+    and passes that are projected to another UTM zone become tiles of their own. Of a named optical tile those
+    that lie off its grid are set aside.
+    """
     rows = acquisition_rows(acquisitions.sort("datetime", "item_id"))
     headers, aside = _read_headers(rows, options)
+    rows = _split_places(rows, headers)
     references, shifted = _reference_grids(rows, headers)
-    return Work(rows, references, aside + shifted)
+    lost = {outcome.item_id for outcome in shifted}
+    views: dict[Tile, list[View]] = {}
+    for row, number in zip(rows, number_passes(rows), strict=True):
+        if row["item_id"] in headers and row["item_id"] not in lost:
+            view = View(number, headers[row["item_id"]], _footprint(row))
+            views.setdefault((row["sensor"], row["tile"]), []).append(view)
+    return Work(rows, references, views, headers, aside + shifted)
+
+
+def _footprint(row: Acquisition) -> shapely.Geometry | None:
+    text = row.get("footprint")
+    return shapely.from_wkt(text) if text else None
+
+
+def _split_places(rows: Sequence[Acquisition], headers: Mapping[str, GeoBox]) -> list[Acquisition]:
+    """Give a tile of their own to acquisitions whose pixels do not lie on those of most others."""
+    lattices: dict[Tile, Counter[tuple[Any, ...]]] = {}
+    for row in rows:
+        if _by_grid(row) and row["item_id"] in headers:
+            counts = lattices.setdefault((row["sensor"], row["tile"]), Counter())
+            counts[_lattice(headers[row["item_id"]])] += 1
+    named = {
+        tile: {lattice: number for number, (lattice, _) in enumerate(counts.most_common())}
+        for tile, counts in lattices.items()
+    }
+    split = []
+    for row in rows:
+        numbers = named.get((row["sensor"], row["tile"]), {})
+        held = headers.get(row["item_id"])
+        number = numbers.get(_lattice(held), 0) if held is not None else 0
+        split.append(row if number == 0 else {**row, "tile": f"{row['tile']}_grid{number + 1}"})
+    return split
+
+
+def _by_grid(row: Acquisition) -> bool:
+    return row["sensor"] == "s1" or row["tile"].startswith(UNTILED)
 
 
 def _needed(row: Acquisition, options: ExtractOptions) -> list[str]:
@@ -83,9 +143,9 @@ def _lattice(grid: GeoBox) -> tuple[Any, ...]:
 
 def _reference_grids(
     rows: Sequence[Acquisition], headers: Mapping[str, GeoBox]
-) -> tuple[dict[tuple[str, str], GeoBox], list[Outcome]]:
+) -> tuple[dict[Tile, GeoBox], list[Outcome]]:
     """The grid of each sensor and tile that most of its acquisitions have; those that lie off it."""
-    members: dict[tuple[str, str], list[str]] = {}
+    members: dict[Tile, list[str]] = {}
     for row in rows:
         if row["item_id"] in headers:
             members.setdefault((row["sensor"], row["tile"]), []).append(row["item_id"])

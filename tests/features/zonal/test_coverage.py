@@ -8,7 +8,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from features.errors import ImageryError
-from features.extraction.tiling import assign_tiles
+from features.extraction.tiling import View, assign_tiles
 from features.zonal.coverage import coverage_of, read_coverage, write_coverage
 
 GRID = GeoBox((40, 50), Affine(10, 0, 500_000, 0, -10, 5_000_000), "EPSG:32635")
@@ -84,16 +84,18 @@ def test_each_parcel_is_read_from_one_tile_that_holds_it_whole() -> None:
         (1700, 100, 1790, 200),
         (5000, 0, 5100, 100),
     )
-    tiles = assign_tiles(shapes, {"W": west, "E": east})
-    assert tiles.tolist() == ["W", "W", "E", "E", None]
+    tiles = assign_tiles(shapes, {"W": [View(0, west)], "E": [View(0, east)]})
+    assert tiles.home.tolist() == ["W", "W", "E", "E", None]
+    assert (tiles.read["W"] & tiles.read["E"]).sum() == 0
 
 
 def test_tiles_of_two_zones_compare_by_their_own_coordinates() -> None:
     here = GeoBox((1000, 1000), Affine(100, 0, 450_000, 0, -100, 5_050_000), "EPSG:32635")
     there = GeoBox((1000, 1000), Affine(100, 0, 850_000, 0, -100, 5_050_000), "EPSG:32634")
     shapes = fields((0, 0, 100, 100), (-40_000, 0, -39_900, 100))
-    assert set(assign_tiles(shapes, {"35TAA": here, "34TZZ": there})) <= {"35TAA", "34TZZ"}
-    assert assign_tiles(shapes, {"35TAA": here})[0] == "35TAA"
+    both = assign_tiles(shapes, {"35TAA": [View(0, here)], "34TZZ": [View(0, there)]})
+    assert set(both.home) <= {"35TAA", "34TZZ"}
+    assert assign_tiles(shapes, {"35TAA": [View(0, here)]}).home[0] == "35TAA"
 
 
 def test_a_border_that_crosses_itself_is_repaired() -> None:
