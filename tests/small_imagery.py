@@ -85,7 +85,7 @@ def acquisition(
     return {
         "item_id": item_id, "datetime": datetime(2024, 5, 1, 9, 30) + timedelta(days=day), "sensor": sensor,
         "orbit_state": None, "relative_orbit": None, "platform": "sentinel", "processing_baseline": "05.10",
-        "tile": tile, "epsg": 32635, "assets": assets,
+        "tile": tile, "epsg": 32635, "footprint": None, "assets": assets,
     }  # fmt: skip
 
 

@@ -7,6 +7,7 @@ How the remover's sigma of pixels becomes the error of a parcel is told in `feat
 """
 
 import json
+import math
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,7 +31,7 @@ from features.extraction.units import Outcome, Unit, share_of, tile_coverage, ti
 from features.files import fingerprint, partial_of, sha256, write_json
 from features.imagery.blocks import Block
 from features.imagery.grids import crop
-from features.imagery.scenes import Scene, scene_of
+from features.imagery.scenes import Layer, Scene, scene_of
 from features.imagery.stacks import read_stack
 from features.indices.formulas import compute, find_index, left_out
 from features.indices.uncertainty import fill_moments, propagate
@@ -172,11 +173,17 @@ def _optical(rows: Sequence[Acquisition]) -> list[Acquisition]:
     )
 
 
+def layers_of(scene: Scene) -> dict[int, Layer]:
+    """By factor, the layer that statistics are taken on: the widest of those that cover different ground."""
+    targets = sorted(map(scene.target, scene.features), key=lambda layer: math.prod(layer.grid.shape))
+    return {layer.factor: layer for layer in targets}
+
+
 def _cuts(unit: BlockUnit) -> tuple[dict[int, Cut], GeoBox]:
     """Coverage of the block on each grid that statistics are taken on, and the stack's grid: the block
     and its margin."""
     scene, block = unit.scene, unit.block
-    layers = {scene.target(name).factor: scene.target(name) for name in scene.features}
+    layers = layers_of(scene)
     wide = block.widened(max(unit.remover.margin_px, *layers), scene.grid.shape)
     cuts = {}
     for factor, layer in layers.items():
@@ -353,8 +360,9 @@ def join_blocks(unit: Unit, scene: Scene, blocks: Sequence[Path]) -> Outcome:
 
 
 def _join(unit: Unit, scene: Scene, found: Mapping[str, list[_Given]]) -> pl.DataFrame:
-    layers = {name: scene.target(name) for name in scene.features}
-    totals = {layer.factor: tile_shares(unit.parcels, layer.grid, unit.cache) for layer in layers.values()}
+    widest = layers_of(scene)
+    layers = {name: widest[scene.target(name).factor] for name in scene.features}
+    totals = {layer.factor: tile_shares(unit.parcels, layer.grid, unit.cache) for layer in widest.values()}
     ids = tile_coverage(unit.parcels, next(iter(layers.values())).grid, unit.cache).parcel_ids
     statistics = unit.options.statistics
     values, counts, valid, filled, sigma = ({} for _ in range(5))

@@ -40,7 +40,7 @@ def seen_weights(seen: Seen, target: Layer, block: Block, coverage: Coverage) ->
     """
     layer, own = seen.layer, target.own(block)
     times, rest = divmod(layer.factor, target.factor)
-    if times and not rest:
+    if times and not rest and _lies_within(seen, target, block):
         # the target's pixel r of the block lies in the layer's (r + shift) // times
         shifts = [
             part.start + (mine - theirs) // target.factor - first.start * times
@@ -56,7 +56,46 @@ def seen_weights(seen: Seen, target: Layer, block: Block, coverage: Coverage) ->
     if times:
         fine = finer(seen.clear, seen.read, layer, target, block)
         return masked(coverage, np.ascontiguousarray(fine))
-    times = target.factor // layer.factor
-    height, width = (side // times * times for side in seen.clear.shape)
-    parts = seen.clear[:height, :width].reshape(height // times, times, width // times, times)
-    return masked(coverage, np.asarray(parts.all(axis=(1, 3))))
+    return masked(coverage, _coarser(seen, target, block))
+
+
+def _pixels_under(seen: Seen, target: Layer, block: Block) -> list[tuple[int, int]]:
+    """First and last row, then column, of the classification's pixels under the target's of a block, counted
+    from the first that was read."""
+    layer = seen.layer
+    return [
+        (
+            (part.start * target.factor - theirs + mine) // layer.factor - first.start,
+            (part.stop * target.factor - theirs + mine - 1) // layer.factor - first.start,
+        )
+        for part, mine, theirs, first in zip(
+            target.own(block).slices,
+            (layer.top, layer.left),
+            (target.top, target.left),
+            seen.read.slices,
+            strict=True,
+        )
+    ]
+
+
+def _lies_within(seen: Seen, target: Layer, block: Block) -> bool:
+    """Whether the classification was read under all of the target's pixels of a block: it may cover less."""
+    under = _pixels_under(seen, target, block)
+    return all(low >= 0 and high < n for (low, high), n in zip(under, seen.clear.shape, strict=True))
+
+
+def _coarser(seen: Seen, target: Layer, block: Block) -> np.ndarray:
+    """Which of a block's coarser pixels are clear in all of the classification's; bool (y, x)."""
+    times = target.factor // seen.layer.factor
+    height, width = target.own(block).shape
+    at, inside = [], []
+    for (low, _), length, size in zip(
+        _pixels_under(seen, target, block), (height, width), seen.clear.shape, strict=True
+    ):
+        index = low + np.arange(length * times)
+        inside.append((index >= 0) & (index < size))
+        at.append(np.clip(index, 0, max(size - 1, 0)))
+    if not seen.clear.size:
+        return np.zeros((height, width), bool)
+    clear = seen.clear[np.ix_(*at)] & np.logical_and.outer(*inside)
+    return np.asarray(clear.reshape(height, times, width, times).all(axis=(1, 3)))

@@ -129,7 +129,8 @@ class Gathered:
     weights: np.ndarray
 
 
-Lines = dict[tuple[str, int], np.ndarray]  # gathered physical values, by band and grid factor
+Lines = dict[tuple[str, GeoBox], np.ndarray]  # gathered physical values, by band and grid
+Grids = dict[GeoBox, Gathered]
 Found = dict[str, list[Owned]]  # by feature, what each block gave of which parcels
 
 
@@ -138,9 +139,10 @@ def extract_unit(unit: Unit) -> tuple[pl.DataFrame, Remarks]:
     row, options = unit.row, unit.options
     optical = row["sensor"] == "s2"
     scene = scene_of(row, options.features_of(row["sensor"]), (SCENE_CLASS,) if optical else ())
-    if optical and SCENE_CLASS not in scene.layers:
+    if optical and SCENE_CLASS not in scene.layers and options.mask.without_classes == "set_aside":
         raise ImageryError(
-            f"{row['item_id']} has no scene classification; clouds cannot be masked without one.",
+            f"{row['item_id']} has no scene classification; clouds cannot be masked without one. Where they "
+            "are masked already, set extract.mask.without_classes: clear.",
             reason="no_scene_class",
         )
     found: Found = {}
@@ -167,7 +169,7 @@ def extract_unit(unit: Unit) -> tuple[pl.DataFrame, Remarks]:
 class _Running:
     """A block whose bands are being read, and the memory that its pixels take until it is ended."""
 
-    seen: Future[dict[int, Gathered]]
+    seen: Future[Grids]
     bands: list[Future[tuple[dict[str, Owned], Lines]]]
     nbytes: int
 
@@ -176,7 +178,7 @@ def _start_block(
     unit: Unit, scene: Scene, block: Block, pool: ThreadPoolExecutor, nbytes: int
 ) -> _Running | None:
     """Begin to read a block; None where no parcel has a pixel in it."""
-    windows = {layer.factor: _window(unit, layer, block) for layer in map(scene.target, scene.features)}
+    windows = {layer.grid: _window(unit, layer, block) for layer in map(scene.target, scene.features)}
     if not any(len(window.present) for window in windows.values()):
         return None
     seen = pool.submit(_gather_grids, unit, scene, block, windows)
@@ -221,18 +223,15 @@ def _window(unit: Unit, layer: Layer, block: Block) -> Window:
     return windows_of(unit.parcels, layer.grid, unit.cache, rows, columns)
 
 
-def _gather_grids(
-    unit: Unit, scene: Scene, block: Block, windows: Mapping[int, Window]
-) -> dict[int, Gathered]:
-    """Coverage and clear weights of the block on each grid that a feature's statistics are taken on, by
-    factor."""
+def _gather_grids(unit: Unit, scene: Scene, block: Block, windows: Mapping[GeoBox, Window]) -> Grids:
+    """Coverage and clear weights of the block on each grid that a feature's statistics are taken on."""
     seen = read_seen(scene, block, unit.options.mask) if SCENE_CLASS in scene.layers else None
     grids = {}
     for layer in map(scene.target, scene.features):
-        if layer.factor not in grids:
-            part = windows[layer.factor].coverage
+        if layer.grid not in grids:
+            part = windows[layer.grid].coverage
             weights = part.weights if seen is None else seen_weights(seen, layer, block, part)
-            grids[layer.factor] = Gathered(windows[layer.factor], weights)
+            grids[layer.grid] = Gathered(windows[layer.grid], weights)
     return grids
 
 
@@ -245,7 +244,7 @@ def _is_raw(scene: Scene, name: str) -> bool:
 
 
 def _run_band(
-    unit: Unit, scene: Scene, band: str, block: Block, seen: Future[dict[int, Gathered]]
+    unit: Unit, scene: Scene, band: str, block: Block, seen: Future[Grids]
 ) -> tuple[dict[str, Owned], Lines]:
     """Read one band's block; summarise the features it is, gather it for the indices it is part of."""
     layer = scene.layers[band]
@@ -256,29 +255,30 @@ def _run_band(
     lines: Lines = {}
     for name in (name for name in scene.features if band in find_index(name).bands):
         target = scene.target(name)
-        grid = grids[target.factor]
+        grid = grids[target.grid]
         if not _is_raw(scene, name):
-            if (band, target.factor) not in lines:
+            if (band, target.grid) not in lines:
                 pixels = np.ascontiguousarray(finer(raw, read, layer, target, block))
                 line = gathered(pixels, grid.window.coverage)
-                lines[(band, target.factor)] = layer.encoding.physical(line, reuse=True)
+                lines[(band, target.grid)] = layer.encoding.physical(line, reuse=True)
         else:
             own, nodata = layer.encoding.with_one_nodata(raw[layer.own(block).within(read).slices])
             parts[name] = _summarise(own, grid, unit.options.statistics, nodata)
     if layer.encoding.unit in ("linear", "db"):
-        power = np.power(np.float32(10), lines[(band, layer.factor)] / np.float32(10))
-        parts[POWER + band] = _summarise_line(power, grids[layer.factor], ("mean",))
+        _, on = min(lines, key=lambda line: line[1] != layer.grid)  # its own grid where a feature is on it
+        power = np.power(np.float32(10), lines[(band, on)] / np.float32(10))
+        parts[POWER + band] = _summarise_line(power, grids[on], ("mean",))
     return parts, lines
 
 
 def _run_index(
-    scene: Scene, name: str, grids: Mapping[int, Gathered], lines: Lines, options: ExtractOptions
+    scene: Scene, name: str, grids: Grids, lines: Lines, options: ExtractOptions
 ) -> tuple[Owned, int]:
-    factor = scene.target(name).factor
-    bands = {band: lines[(band, factor)] for band in find_index(name).bands}
+    grid = scene.target(name).grid
+    bands = {band: lines[(band, grid)] for band in find_index(name).bands}
     values = compute(name, bands)
-    lost = left_out(name, bands, values, grids[factor].weights)
-    return _summarise_line(values, grids[factor], options.statistics), lost
+    lost = left_out(name, bands, values, grids[grid].weights)
+    return _summarise_line(values, grids[grid], options.statistics), lost
 
 
 def _summarise(block: np.ndarray, grid: Gathered, statistics: Sequence[str], nodata: float | None) -> Owned:

@@ -1,5 +1,7 @@
 """Which pixels of a scene classification are clear."""
 
+from typing import Literal
+
 import numpy as np
 
 from features.options import Options
@@ -14,6 +16,9 @@ class MaskOptions(Options):
 
     masked_classes: tuple[int, ...] = MASKED_CLASSES
     """Scene classes (Sen2Cor's numbers) that are left out."""
+    without_classes: Literal["set_aside", "clear"] = "set_aside"
+    """Scenes without a scene classification: left out, or all that is not nodata counts as clear, as in
+    composites that were masked before."""
     dilation_m: float = 20.0
     """Metres by which clouds and cloud shadows are grown before they are left out."""
 

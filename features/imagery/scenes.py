@@ -8,7 +8,7 @@ from odc.geo.geobox import GeoBox
 
 from features.errors import ImageryError
 from features.imagery.blocks import Block, cut
-from features.imagery.grids import grid_of, placed
+from features.imagery.grids import crop, grid_of, placed
 from features.imagery.physical import Encoding, encoding_of
 from features.imagery.windows import read_window
 from features.indices.formulas import find_index
@@ -46,7 +46,8 @@ class Layer:
         parts = []
         for part, shift, size in zip(block.slices, (self.top, self.left), self.grid.shape, strict=True):
             first, last = (part.start + shift) // self.factor, -(-(part.stop + shift) // self.factor)
-            parts.append(slice(max(first, 0), min(last, size)))
+            start = min(max(first, 0), size)
+            parts.append(slice(start, max(min(last, size), start)))
         return Block(*parts)
 
 
@@ -55,7 +56,7 @@ class Scene:
     """The assets of one acquisition that some features need."""
 
     item_id: str
-    grid: GeoBox  # the finest
+    grid: GeoBox  # of the finest pixels, as far as any band reaches
     layers: Mapping[str, Layer]
     features: tuple[str, ...]  # those that its assets allow
 
@@ -95,7 +96,7 @@ def scene_of(row: Acquisition, features: Sequence[str], extra: Sequence[str] = (
         {band for name in possible for band in find_index(name).bands} | {b for b in extra if b in assets}
     )
     grids = {band: grid_of(assets[band]["href"]) for band in bands}
-    finest = min(grids.values(), key=lambda grid: abs(grid.affine.a))
+    finest = _hull_of({assets[band]["href"]: grid for band, grid in grids.items()})
     places = {band: placed(finest, grid, assets[band]["href"]) for band, grid in grids.items()}
     layers = {
         band: Layer(band, assets[band], encoding_of(assets[band]), grids[band], *places[band])
@@ -104,8 +105,21 @@ def scene_of(row: Acquisition, features: Sequence[str], extra: Sequence[str] = (
     return Scene(row["item_id"], finest, layers, possible)
 
 
+def _hull_of(grids: Mapping[str, GeoBox]) -> GeoBox:
+    """The finest of some grids, by address, widened to hold all of them: bands may cover different ground."""
+    finest = min(grids.values(), key=lambda grid: abs(grid.affine.a))
+    places = [(placed(finest, grid, href), grid.shape) for href, grid in grids.items()]
+    top, left = (min(-place[axis] for place, _ in places) for axis in (1, 2))
+    bottom = max(-row + height * factor for (factor, row, _), (height, _) in places)
+    right = max(-column + width * factor for (factor, _, column), (_, width) in places)
+    whole = Block(slice(top, bottom), slice(left, right))
+    return finest if whole.shape == tuple(finest.shape) and (top, left) == (0, 0) else crop(finest, whole)
+
+
 def read_layer(layer: Layer, own: Block, touched: np.ndarray | None = None) -> np.ndarray:
     """Raw pixels `(y, x)` of a layer's own rows and columns; blocks of the file not `touched` may be zero."""
+    if 0 in own.shape:
+        return np.zeros(own.shape, np.float32)
     return read_window(layer.asset["href"], own.rows, own.columns, touched)
 
 

@@ -15,16 +15,21 @@ from features.imagery.masks import MaskOptions, clear_mask
 from features.imagery.windows import nearest_on_grid, physical_on_grid, read_on_grid
 from features.schema import OPTICAL_BANDS, SCENE_CLASS, Acquisition, acquisition_rows, assets_by_band
 
+UNCLASSIFIED = 7  # Sen2Cor's class of what is neither cloud nor a known cover: seen
 READERS = 2  # threads that decode the dates of a stack
 
 
-def _scene(row: Acquisition, bands: Sequence[str], grid: GeoBox) -> tuple[np.ndarray, np.ndarray]:
+def _scene(
+    row: Acquisition, bands: Sequence[str], grid: GeoBox, mask: MaskOptions
+) -> tuple[np.ndarray, np.ndarray]:
     """Reflectance (band, y, x) and scene class (y, x) of one optical acquisition."""
     assets = assets_by_band(row)
     values = np.full((len(bands), *grid.shape), np.nan, np.float32)
     for k, band in enumerate(bands):
         if band in assets:
             values[k] = physical_on_grid(assets[band], grid)
+    if SCENE_CLASS not in assets and mask.without_classes == "clear":
+        return values, np.where(np.isfinite(values).any(axis=0), UNCLASSIFIED, 0).astype(np.uint8)
     if SCENE_CLASS not in assets:
         raise ImageryError(
             f"{row['item_id']} has no scene classification; clouds cannot be masked without one.",
@@ -70,7 +75,7 @@ def read_stack(
     """
     mask = mask or MaskOptions()
     optical = acquisition_rows(acquisitions.filter(pl.col("sensor") == "s2").sort("datetime", "item_id"))
-    scenes = _read_each(optical, lambda row: _scene(row, bands, grid), failed)
+    scenes = _read_each(optical, lambda row: _scene(row, bands, grid, mask), failed)
     optical = [row for row, _ in scenes]
     values = np.empty((len(scenes), len(bands), *grid.shape), np.float32)
     classes, clear = (
