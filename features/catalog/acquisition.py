@@ -88,6 +88,7 @@ def row_of(item: Item, location: str, options: ImageryOptions, query: Query) -> 
         "bbox": place,
         "ground": ground,
         "datastrip": _datastrip(properties),
+        "orbit_is_derived": mission.orbit_is_derived,
         "processed": _processed(properties),
         "quantity": quantity if {"vv", "vh"} & chosen.keys() else None,
         "coherence_days": days if {"cohvv", "cohvh"} & chosen.keys() else None,

@@ -43,6 +43,7 @@ class Mission:
     platform: str | None
     orbit_state: str | None
     relative_orbit: int | None
+    orbit_is_derived: bool = False  # from the absolute orbit
 
 
 def sensor_of_bands(bands: Iterable[str]) -> str:
@@ -68,7 +69,7 @@ def mission_of(item: Mapping[str, Any], bands: Iterable[str]) -> Mission | str:
     >>> mission_of({"id": "x", "properties": {"platform": "landsat-8"}}, ["B04"])
     'other_satellite'
     >>> mission_of({"id": "a", "properties": {"platform": "S1A", "sat:absolute_orbit": 8018}}, ["vv"])
-    Mission(sensor='s1', platform='sentinel-1a', orbit_state=None, relative_orbit=71)
+    Mission(sensor='s1', platform='sentinel-1a', orbit_state=None, relative_orbit=71, orbit_is_derived=True)
     """
     properties = item.get("properties") or {}
     names = [str(value) for value in (item.get("id"), *(properties.get(n) for n in _PRODUCT_NAMES)) if value]
@@ -79,8 +80,9 @@ def mission_of(item: Mapping[str, Any], bands: Iterable[str]) -> Mission | str:
     if _is_other_level(sensor, item, names):
         return "other_level"
     named = f"sentinel-{platform[1:]}" if len(platform) == 3 else _text(properties.get("platform"))
-    orbit = relative_orbit_of(named, properties, names)
-    return Mission(sensor, named, _orbit_state(properties), orbit)
+    stated = stated_orbit(properties, names)
+    orbit = relative_orbit(named, absolute_orbit(properties, names)) if stated is None else stated
+    return Mission(sensor, named, _orbit_state(properties), orbit, stated is None and orbit is not None)
 
 
 def _satellite(properties: Properties, names: list[str]) -> str | None:
@@ -127,20 +129,18 @@ def _orbit_state(properties: Properties) -> str | None:
     return None
 
 
-def relative_orbit_of(platform: str | None, properties: Properties, names: Iterable[str]) -> int | None:
-    """Return the relative orbit: as stated, as a Sentinel-2 product's name has it, or as Sentinel-1's
-    absolute orbit, stated or in the product's name, gives it.
-    """
+def stated_orbit(properties: Properties, names: Iterable[str]) -> int | None:
+    """Return the relative orbit as stated, else as a Sentinel-2 product's name has it."""
     stated = whole_number(properties.get("sat:relative_orbit"))
-    if stated is not None:
-        return stated
-    absolute = whole_number(properties.get("sat:absolute_orbit"))
-    for name in names:
-        if found := _RELATIVE.search(name):
-            return int(found[1])
-        if absolute is None and (found := _ABSOLUTE.search(name)):
-            absolute = int(found[1])
-    return relative_orbit(platform, absolute)
+    named = (int(found[1]) for name in names if (found := _RELATIVE.search(name)))
+    return next(named, None) if stated is None else stated
+
+
+def absolute_orbit(properties: Properties, names: Iterable[str]) -> int | None:
+    """Return the absolute orbit as stated, else as a Sentinel-1 product's name has it."""
+    stated = whole_number(properties.get("sat:absolute_orbit"))
+    named = (int(found[1]) for name in names if (found := _ABSOLUTE.search(name)))
+    return next(named, None) if stated is None else stated
 
 
 def relative_orbit(platform: str | None, absolute: int | None) -> int | None:

@@ -1,11 +1,14 @@
 """Orbits that no item states, told apart by direction and time of day."""
 
-from collections import defaultdict
+import logging
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
+
+log = logging.getLogger(__name__)
 
 # Orbits told apart by their times only are numbered from here: Sentinel-1 has 175 relative orbits and
 # Sentinel-2 143, so no inferred number can be taken for a real one.
@@ -19,26 +22,44 @@ DAY = timedelta(days=1)
 NUMBERS = {"ascending": 0, "descending": 30, None: 60}
 
 
-def infer_radar_orbits(rows: Sequence[Mapping[str, Any]]) -> list[int | None]:
+def settle_radar_orbits(rows: Sequence[Mapping[str, Any]]) -> list[int | None]:
     """Return the relative orbit of each row; radar without one is numbered by direction and time of day.
 
     Radar of two directions, or of two orbits, is never averaged: it looks at a field from different sides.
     Ascending orbits are numbered from 901, descending ones from 931, those of unknown direction from 961, in
     order of time of day. A row with neither direction nor time of day keeps None.
+
+    Satellites of one ground track pass a place at one time of day. Where numbers that were derived from
+    absolute orbits differ there between satellites, but not within one, the constant of one of them does not
+    hold (a satellite was moved): the number that most passes have is taken for all.
     """
     orbits = [row["relative_orbit"] for row in rows]
-    unknown: defaultdict[str | None, list[int]] = defaultdict(list)
+    radar: defaultdict[tuple[str | None, bool], list[int]] = defaultdict(list)
     for position, row in enumerate(rows):
-        if row["sensor"] == "s1" and orbits[position] is None:
-            unknown[row["orbit_state"]].append(position)
-    for state, positions in unknown.items():
+        if row["sensor"] == "s1" and (orbits[position] is None or row.get("orbit_is_derived")):
+            radar[row["orbit_state"], orbits[position] is None].append(position)
+    for (state, unknown), positions in radar.items():
         times = [time_of_day(rows[k]["datetime"]) for k in positions]
-        if state is None and not any(times):
+        if state is None and not (unknown and any(times)):
             continue
         groups = group_on_circle(times, SAME_ORBIT / DAY)
-        for position, group in zip(positions, groups, strict=True):
-            orbits[position] = INFERRED_ORBIT + NUMBERS[state] + int(group)
+        for group in np.unique(groups):
+            members = [positions[k] for k in np.flatnonzero(groups == group)]
+            number = INFERRED_ORBIT + NUMBERS[state] + int(group) if unknown else _agreed(rows, members)
+            for position in members:
+                orbits[position] = orbits[position] if number is None else number
     return orbits
+
+
+def _agreed(rows: Sequence[Mapping[str, Any]], members: Sequence[int]) -> int | None:
+    """The orbit number of one track, where satellites contradict each other; None where it stands."""
+    found = {(rows[k]["platform"], rows[k]["relative_orbit"]) for k in members}
+    satellites = [platform for platform, _ in found]
+    if len({orbit for _, orbit in found}) < 2 or len(set(satellites)) < len(satellites):
+        return None
+    counts = Counter(sorted(rows[k]["relative_orbit"] for k in members))
+    log.warning("Absolute orbits of one track give relative orbits %s; the commonest is taken.", dict(counts))
+    return int(counts.most_common(1)[0][0])
 
 
 def time_of_day(moment: datetime) -> float:

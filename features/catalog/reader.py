@@ -10,7 +10,7 @@ from features.accounting import Tally, tally
 from features.catalog.acquisition import row_of
 from features.catalog.duplicates import distinct_ids, find_duplicates
 from features.catalog.options import CATALOGS, ImageryOptions, RadarOptions
-from features.catalog.orbits import infer_radar_orbits
+from features.catalog.orbits import settle_radar_orbits
 from features.catalog.place import UNTILED, Bounds, name_places
 from features.catalog.signing import mark
 from features.catalog.stac import Query, describe, fetch_items
@@ -84,7 +84,7 @@ def _settle(rows: list[dict[str, Any]], options: ImageryOptions) -> list[dict[st
         if reason:
             log.info("%s (%s) is set aside: %s.", row["item_id"], row["processing_baseline"], reason)
     kept = [row for row in rows if row["reason"] is None]
-    orbits, ids = infer_radar_orbits(kept), distinct_ids(kept)
+    orbits, ids = settle_radar_orbits(kept), distinct_ids(kept)
     for row, orbit, item_id in zip(kept, orbits, ids, strict=True):
         row |= {"relative_orbit": orbit, "item_id": item_id}
         row["assets"] = [

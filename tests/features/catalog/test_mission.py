@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from features.catalog.mission import mission_of, relative_orbit
-from features.catalog.orbits import infer_radar_orbits
+from features.catalog.orbits import settle_radar_orbits
 from tests.features.catalog.test_reader import assets_of, optical, radar, read, write_catalog
 
 
@@ -137,7 +137,23 @@ def test_radar_of_which_nothing_is_known_keeps_no_orbit() -> None:
     from datetime import datetime
 
     row = {"sensor": "s1", "relative_orbit": None, "orbit_state": None, "datetime": datetime(2024, 5, 1)}
-    assert infer_radar_orbits([row]) == [None]
+    assert settle_radar_orbits([row]) == [None]
+
+
+def test_satellites_of_one_track_share_its_number_though_one_was_moved(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def taken(day: int, platform: str, absolute: int, time: str = "17:32:10") -> dict[str, Any]:
+        stated = {"sat:relative_orbit": None, "sat:absolute_orbit": absolute, "platform": platform}
+        return radar(f"{platform}-{day}-{time}", datetime=f"2024-05-{day:02d}T{time}Z", **stated)
+
+    items = [taken(1, "sentinel-1a", 109), taken(13, "sentinel-1a", 109 + 175), taken(7, "sentinel-1d", 500)]
+    table, _ = read(write_catalog(tmp_path, *items))
+    assert table["relative_orbit"].to_list() == [37, 37, 37]
+    assert "Absolute orbits of one track" in caplog.text
+    two = [taken(1, "sentinel-1a", 109), taken(2, "sentinel-1a", 124, "17:34:10")]
+    table, _ = read(write_catalog(tmp_path / "two", *two))
+    assert table["relative_orbit"].to_list() == [37, 52], "one satellite does not contradict itself"
 
 
 def test_an_items_other_satellite_takes_nothing_from_a_catalog_of_several(tmp_path: Path) -> None:

@@ -92,8 +92,8 @@ def test_a_stray_scene_takes_no_parcel_from_the_tile_that_sees_it_all_season(tmp
     stray = optical(path, 5, {}, all_clear(), tile="35VLG")
     stray["assets"] = [
         asset("scl", write(path / "stray-scl.tif", classes, 20.0, corner=corner), "class"),
-        *(asset(name, write(path / f"stray-{name}.tif", held, corner=corner)) for name, held in large.items()),
-    ]  # fmt: skip
+        *(asset(band, write(path / f"x-{band}.tif", held, corner=corner)) for band, held in large.items()),
+    ]
     fields = parcels(field(100, 100, 100, 100), field(450, 450, 100, 100), field(620, 0, 50, 50))
     found, _ = extract(table(*season, stray), fields, OPTIONS, tmp_path / "o")
     assert found["tile"].to_list() == ["35VLF", "35VLF", "35VLG"]
