@@ -16,9 +16,9 @@ from features.series.gapfill import GapfillOptions
 from features.series.parcel_series import SeriesOptions
 from features.simulate.options import SimulationOptions
 from features.suggestions import did_you_mean
+from models.assessment.quality_sample import SampleOptions
 from models.clouds.removal.options import CloudRemovalOptions
 from models.crops.fitting.options import TrainOptions
-from models.evaluation.quality_sample import SampleOptions
 from models.folds import GroupBy
 from models.tuning.search import TuneOptions
 from models.verdicts.options import JudgeOptions

@@ -69,6 +69,15 @@ def run_one(name: str, config: RunConfig, workspace: Workspace, executor: Execut
     return _exit_code(receipts)
 
 
+def run_until_read(config: RunConfig, workspace: Workspace) -> None:
+    """Run what comes before any pixel is read, as far as it is not done: the declarations are then there."""
+    first = stages(config)
+    names = [stage.name for stage in first]
+    with display() as bars:
+        for stage in first[: names.index("read") + 1]:
+            _run(stage, config, workspace, bars)
+
+
 def _run(stage: Stage, config: RunConfig, workspace: Workspace, bars: Progress) -> Receipt:
     bar = bars.add_task(stage.name, total=None)
     receipt, ran = run_stage(

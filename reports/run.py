@@ -14,6 +14,34 @@ from features.schema import ACQUISITIONS, PARCELS, VERDICTS, check_columns, chec
 
 
 @dataclass(frozen=True)
+class FieldTables:
+    """What field results gave.
+
+    Attributes
+    ----------
+    results
+        Schema `models.assessment.field_results.RESULTS`, and `in_sample`.
+    conflicts
+        Parcels whose results disagree: `parcel_id, season, declared, says`.
+    by_stratum
+        Schema `models.assessment.errors.BY_STRATUM`.
+    assisted
+        Schema `ASSESSMENT`, with the verdicts of all parcels as help.
+    design
+        Schema `models.assessment.quality_sample.DESIGN`, of the sample that was visited.
+    entries
+        Entries of the journal.
+    """
+
+    results: pl.DataFrame
+    conflicts: pl.DataFrame
+    by_stratum: pl.DataFrame
+    assisted: pl.DataFrame
+    design: pl.DataFrame
+    entries: int
+
+
+@dataclass(frozen=True)
 class RunTables:
     """The stored tables of one run; a page draws nothing that does not stand in one of them.
 
@@ -54,8 +82,12 @@ class RunTables:
         Modelling class to a name to print; the class itself where absent.
     quality_sample
         `parcel_id, stratum` and further columns of the drawn quality sample.
+    quality_design
+        Its design: schema `models.assessment.quality_sample.DESIGN`.
     assessment
         What field results gave: `measure, unit, value, low, high, n`.
+    field_results
+        The rest of what they gave.
     previous
         The last season's run, for drift; None where none is given.
     """
@@ -79,7 +111,9 @@ class RunTables:
     crop_names: Mapping[str, str] = field(default_factory=dict)
     class_names: Mapping[str, str] = field(default_factory=dict)
     quality_sample: pl.DataFrame | None = None
+    quality_design: pl.DataFrame | None = None
     assessment: pl.DataFrame | None = None
+    field_results: FieldTables | None = None
     previous: "RunTables | None" = None
 
     def __post_init__(self) -> None:

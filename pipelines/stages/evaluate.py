@@ -8,7 +8,7 @@ import polars as pl
 
 from features.declarations.crop_codes import read_crop_table
 from features.schema import ENSEMBLE
-from models.evaluation.field_results import corrected_rates
+from models.assessment.field_results import corrected_rates
 from models.evaluation.metrics import (
     METRICS,
     calibration_error,

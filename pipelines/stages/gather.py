@@ -14,14 +14,16 @@ from features.declarations.schemes import read_schemes
 from features.errors import StageError
 from features.files import sha256
 from features.series.parcel_series import read_series
+from models.assessment.field_results import present
 from pipelines.config import RunConfig
+from pipelines.inputs.field import design_of, field_journal
 from pipelines.inputs.model_series import transferred_files
 from pipelines.record.manifest import UNSEALED, git_commit, versions
 from pipelines.record.receipt import Receipt, read_receipt
 from pipelines.stages.read import declaration_options
 from pipelines.tables import read_declared
 from pipelines.workspace import Workspace
-from reports.run import RunTables
+from reports.run import FieldTables, RunTables
 
 BEFORE = ("synthesise", "read", "clear", "extract", "fill", "train", "judge")
 
@@ -54,8 +56,25 @@ def gather(
         lineage=lineage(config, verdicts, receipts, inputs),
         crop_names=names,
         quality_sample=pl.read_parquet(workspace.sample),
+        quality_design=pl.read_parquet(workspace.design),
         assessment=pl.read_parquet(workspace.assessment) if workspace.assessment.is_file() else None,
+        field_results=_field(workspace),
         previous=_previous(config),
+    )
+
+
+def _field(workspace: Workspace) -> FieldTables | None:
+    """Return what field results gave, or None where there are none."""
+    entries = field_journal(workspace).entries()
+    if not entries or not workspace.assessment.is_file():
+        return None
+    return FieldTables(
+        results=pl.read_parquet(workspace.field_results),
+        conflicts=present(entries).conflicts,
+        by_stratum=pl.read_parquet(workspace.by_stratum),
+        assisted=pl.read_parquet(workspace.assisted),
+        design=design_of(workspace),
+        entries=len(entries),
     )
 
 
@@ -118,6 +137,7 @@ def input_hashes(config: RunConfig, workspace: Workspace) -> dict[str, str]:
     ]
     named += [config.weather, config.soil, config.elevation, *_local_assets(workspace)]
     named += transferred_files(config.train.transfer)
+    named += [workspace.field_journal, workspace.field_design]
     named += [file for path in config.rasters.values() for file in rasters_in(path)]
     files = sorted({Path(name).absolute() for name in named if name and not is_remote(str(name))})
     inside = (workspace.folder / "region").absolute()

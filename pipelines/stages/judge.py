@@ -9,11 +9,12 @@ from features.files import code_version, fingerprint, sha256, write_json
 from features.series.parcel_series import read_series
 from features.series.quality import series_quality
 from features.workers import Progress
-from models.evaluation.field_results import corrected_rates, settle
-from models.evaluation.quality_sample import draw_sample
+from models.assessment.field_results import corrected_rates, settle
+from models.assessment.quality_sample import draw_sample
 from models.verdicts.judge import judge, verdict_tally
 from models.verdicts.options import JudgeOptions
 from pipelines.config import RunConfig
+from pipelines.inputs.field import derive, field_journal, settled, wrong_rates
 from pipelines.record.receipt import read_receipt
 from pipelines.record.stage import Outcome, Stage
 from pipelines.stages.evaluate import evaluate
@@ -29,7 +30,7 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     """Write `verdicts.parquet`, the evaluation tables and `metrics.json`."""
     declared = pl.from_pandas(read_declared(workspace).drop(columns="geometry"))
     quality = series_quality(read_series(workspace.filled))
-    options = corrected(config.judge, workspace)
+    options = corrected(config.judge, wrong_rates(workspace, declared))
     judged = judge(
         pl.read_parquet(workspace.probabilities),
         declared,
@@ -41,11 +42,14 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     )
     verdicts = judged.verdicts
     write_table(verdicts, workspace.imagery_verdicts)
-    if workspace.field_results.is_file():
-        verdicts = settle(verdicts, pl.read_parquet(workspace.field_results))
+    drawn = draw_sample(declared, config.sample, config.seed)
+    write_table(drawn.sample, workspace.sample)
+    write_table(drawn.design, workspace.design)
+    entries = field_journal(workspace).entries()
+    if entries:
+        verdicts = settle(verdicts, derive(workspace, entries).results)
     write_table(verdicts, workspace.verdicts)
     write_table(quality, workspace.table("quality"))
-    write_table(draw_sample(declared, config.sample, config.seed), workspace.sample)
     progress(1, 3)
     metrics, tables = evaluate(config, workspace, judged.verdicts, judged.calibrated, verdicts)
     progress(2, 3)
@@ -86,23 +90,23 @@ def model_id(config: RunConfig, workspace: Workspace) -> str:
         "config": sections,
         "rules": [sha256(getattr(config.judge, name)) for name in RULES],
         "seed": config.seed,
+        "field": settled(workspace).to_dicts(),
         "weights": weights,
         "series": series.digest if series else None,
     }
     return fingerprint({**known, "code": code_version(STAGE.rooms)})[:16]
 
 
-def corrected(options: JudgeOptions, workspace: Workspace) -> JudgeOptions:
+def corrected(options: JudgeOptions, found: pl.DataFrame) -> JudgeOptions:
     """Return the options with the share of wrong declarations as the field found it, if it found enough."""
-    if not workspace.assessment.is_file():
-        return options
-    rates = corrected_rates({"wrong_rate": options.noise_rate}, pl.read_parquet(workspace.assessment))
+    rates = corrected_rates({"wrong_rate": options.noise_rate}, found)
     return options.model_copy(update={"noise_rate": float(rates["wrong_rate"]["value"])})
 
 
 def _field(config: RunConfig, workspace: Workspace) -> list[Path]:
+    """The rules, and the journal of field results with the design of the sample that was visited."""
     rules = [getattr(config.judge, name) for name in RULES]
-    return [workspace.field_results, workspace.assessment, *rules]
+    return [workspace.field_journal, workspace.field_design, *rules]
 
 
 STAGE = Stage(

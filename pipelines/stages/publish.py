@@ -13,6 +13,7 @@ from pipelines.record.stage import Outcome, Stage
 from pipelines.stages import tracking
 from pipelines.stages.gather import BEFORE, gather, input_hashes
 from pipelines.workspace import Workspace
+from reports.exports.assessment import write_assessment
 from reports.exports.tables import write_exports, write_sample
 from reports.pages.write import write_reports
 
@@ -28,6 +29,7 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
         tables.verdicts, tables.declarations, workspace.folder, crop_names=tables.crop_names
     )
     exports.append(write_sample(pl.read_parquet(workspace.sample), workspace.folder / SAMPLE))
+    exports += write_assessment(tables, workspace.folder / "exports", pl.read_parquet(workspace.design))
     pages = write_reports(tables, workspace.reports, config.publish, progress)
     tracked = tracking.begin(config, workspace, inputs)
     outputs = {
@@ -62,7 +64,8 @@ def _summary(verdicts: pl.DataFrame) -> str:
 
 def _extras(config: RunConfig, workspace: Workspace) -> list[Path]:
     previous = [config.previous / "manifest.json"] if config.previous else []
-    return [workspace.assessment, workspace.table("tuning"), *previous]
+    field = [workspace.field_journal, workspace.assessment, workspace.by_stratum, workspace.assisted]
+    return [*field, workspace.table("tuning"), *previous]
 
 
 STAGE = Stage(

@@ -11,7 +11,7 @@ import pyogrio
 
 from features.files import atomic_path
 from features.schema import VERDICTS, check_table
-from models.evaluation.field_results import FIELD_COLUMNS
+from models.assessment.reviewed import FIELD_COLUMNS
 from reports.exports.neutral import neutral_table
 
 # a GeoPackage stores when it was written: a fixed date keeps equal runs equal to the byte
@@ -193,7 +193,7 @@ def _claimed(declarations: gpd.GeoDataFrame, agency: str) -> pl.DataFrame:
 
 
 def write_sample(sample: pl.DataFrame, path: Path) -> Path:
-    """Write the quality sample (`models.evaluation.quality_sample.SAMPLE`) with empty columns for the field
+    """Write the quality sample (`models.assessment.quality_sample.SAMPLE`) with empty columns for the field
     result.
     """
     empty = [pl.lit(None, pl.String).alias(name) for name in FIELD_COLUMNS]

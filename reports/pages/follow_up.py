@@ -6,7 +6,7 @@ from reports.embed import file_name
 from reports.options import PublishOptions
 from reports.run import RunTables
 
-# how the reasons of parcels begin that a field visit settled (models.evaluation.field_results.SETTLED)
+# how the reasons of parcels begin that a field visit settled (models.assessment.field_results.SETTLED)
 SETTLED = "field_"
 
 

@@ -1,0 +1,1 @@
+"""Tables that agencies and the Commission exchange: ranked lists, targets, field results, QUAP tables."""

@@ -1,0 +1,84 @@
+"""The journal of field results in a run's folder, and the tables derived from it."""
+
+from pathlib import Path
+
+import polars as pl
+
+from features.files import sha256
+from features.journal import Draft, Entry, FileJournal, Source
+from models.assessment.errors import ASSESSMENT, BY_STRATUM, by_stratum, estimate
+from models.assessment.field_results import RESULT, SAID, Present, present
+from pipelines.tables import write_table
+from pipelines.workspace import Workspace
+
+
+def field_journal(workspace: Workspace) -> FileJournal:
+    """Return the run's journal; results that an earlier version kept as a table become its first entries."""
+    journal = FileJournal(workspace.field_journal)
+    if not workspace.field_journal.is_file() and workspace.field_results.is_file():
+        table = pl.read_parquet(workspace.field_results)
+        source = Source(workspace.field_results.name, sha256(workspace.field_results))
+        rows = table.to_dicts()
+        drafts = [
+            Draft(RESULT, row["parcel_id"], {name: row.get(name) for name in SAID}, source) for row in rows
+        ]
+        journal.append(drafts, "an earlier version")
+    return journal
+
+
+def derive(workspace: Workspace, entries: list[Entry]) -> Present:
+    """Write the tables that follow from the journal: results, and the errors that they show.
+
+    The verdicts assessed are those that the imagery gave, before any field result settled them.
+    """
+    found = present(entries)
+    verdicts = pl.read_parquet(workspace.imagery_verdicts)
+    design = design_of(workspace)
+    results = found.results.with_columns(in_sample=pl.col("parcel_id").is_in(design["parcel_id"].to_list()))
+    results = results.filter(pl.col("parcel_id").is_in(verdicts["parcel_id"].to_list()))
+    write_table(results, workspace.field_results)
+    counted = results.filter("in_sample")
+    table = estimate(counted, verdicts, design) if counted.height else pl.DataFrame(schema=ASSESSMENT)
+    helped = (
+        estimate(counted, verdicts, design, assisted=True)
+        if counted.height
+        else pl.DataFrame(schema=ASSESSMENT)
+    )
+    strata = by_stratum(counted, verdicts, design) if counted.height else pl.DataFrame(schema=BY_STRATUM)
+    write_table(table, workspace.assessment)
+    write_table(helped, workspace.assisted)
+    write_table(strata, workspace.by_stratum)
+    return found
+
+
+def wrong_rates(workspace: Workspace, areas: pl.DataFrame) -> pl.DataFrame:
+    """Return what field results say of the declarations before any verdict: schema ASSESSMENT.
+
+    Only `wrong_rate` is told then.
+
+    Parameters
+    ----------
+    areas
+        `parcel_id, area_ha` of all parcels.
+    """
+    found = present(field_journal(workspace).entries())
+    if found.results.is_empty() or not (workspace.field_design.is_file() or workspace.design.is_file()):
+        return pl.DataFrame(schema=ASSESSMENT)
+    unjudged = areas.select("parcel_id", "area_ha", verdict=pl.lit("no_data"))
+    return estimate(found.results, unjudged, design_of(workspace)).filter(pl.col("measure") == "wrong_rate")
+
+
+def settled(workspace: Workspace) -> pl.DataFrame:
+    """Return the results that hold now, without the numbers of their entries; RESULTS less `entries`."""
+    return present(field_journal(workspace).entries()).results.drop("entries")
+
+
+def design_of(workspace: Workspace) -> pl.DataFrame:
+    """Return the design that results are weighed by: of the sample visited, else of the run's own."""
+    own = workspace.field_design if workspace.field_design.is_file() else workspace.design
+    return pl.read_parquet(own)
+
+
+def source_of(path: Path) -> Source:
+    """Return the name and hash of a file that results come from."""
+    return Source(path.name, sha256(path))
