@@ -268,6 +268,31 @@ def sample(
 
 
 @app.command()
+def desk(
+    folder: Annotated[Path, typer.Argument(help="A run's output folder.", show_default=False)],
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; this machine only by default.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8765,
+    database: Annotated[
+        str | None, typer.Option(help="postgresql://USER@HOST/NAME for a team; SQLite where left out.")
+    ] = None,
+    language: Annotated[str | None, typer.Option(help="en or de; as the run's pages else.")] = None,
+    letter: Annotated[
+        Path | None, typer.Option(help="The agency's own letter to farmers: HTML with {{ fields }}.")
+    ] = None,
+    name: Annotated[
+        list[str] | None, typer.Option(help="Name by which a reverse proxy asks for the desk.")
+    ] = None,
+    proxy_header: Annotated[str, typer.Option(help="Header in which a reverse proxy names the user.")] = "",
+) -> None:
+    """Open the desk: officers work through the parcels of a finished run in their browser."""
+    from pipelines.commands.desk import open_desk, serve
+
+    serve(open_desk(folder, database, language, proxy_header, letter), host, port, name or [])
+
+
+@app.command()
 def verify(
     folder: Annotated[Path, typer.Argument(help="A run's output folder.", show_default=False)],
     expect: Annotated[

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -82,9 +82,14 @@ def policy(styles: list[str], scripts: list[str]) -> str:
     return f"default-src 'none'; script-src {script}; style-src {style}; img-src data:; {rest}"
 
 
+def template(name: str) -> Template:
+    """Return a template of the house; what it prints is escaped."""
+    return _environment().get_template(name)
+
+
 def render(template: str, scripts: list[str], context: Mapping[str, object]) -> str:
     """Return a page: `template` with the house style, the named scripts in order, and its policy."""
-    style, script = _asset("style.css"), "\n".join(_asset(name) for name in scripts)
+    style, script = asset("style.css"), "\n".join(asset(name) for name in scripts)
     frame = {
         "policy": policy([style], [script] if script else []),
         "style": Markup(style),
@@ -94,7 +99,8 @@ def render(template: str, scripts: list[str], context: Mapping[str, object]) -> 
 
 
 @cache
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """Return the text of a style or script of the house."""
     return (TEMPLATES / name).read_text(encoding="utf-8").strip()
 
 

@@ -112,6 +112,51 @@ def read_pictures(
     return {name: sorted(pictures, key=lambda picture: picture.day) for name, pictures in found.items()}
 
 
+@dataclass(frozen=True)
+class Frame:
+    """One acquisition that shows a parcel."""
+
+    item_id: str
+    day: date
+    clear_share: float | None  # of the parcel's pixels; None where no scene classification says
+
+
+class Album:
+    """The pictures of single parcels on every date, cut as they are asked for; headers are read once."""
+
+    def __init__(self, run: RunTables, margin_m: float) -> None:
+        self.run, self.margin_m = run, margin_m
+        self.items = _items(run)
+
+    def frames(self, parcel_id: str) -> list[Frame]:
+        """Return every acquisition that shows all of a parcel, in order of time."""
+        views = self._views(parcel_id)
+        clear = _clear_shares(self.items, views)
+        return [
+            Frame(
+                self.items[view.item].item_id,
+                self.items[view.item].day,
+                clear.get((parcel_id, view.item)),
+            )
+            for view in views
+        ]
+
+    def picture(self, parcel_id: str, item_id: str) -> Picture | None:
+        """Return the picture of a parcel on one acquisition, or None where there is none."""
+        views = [view for view in self._views(parcel_id) if self.items[view.item].item_id == item_id]
+        if not views:
+            return None
+        found: dict[str, list[Picture]] = defaultdict(list)
+        view = views[0]
+        stands_for = {(parcel_id, view.item): None}
+        _read_item(self.items[view.item], [view], _clear_shares(self.items, [view]), stands_for, found)
+        return found[parcel_id][0] if found[parcel_id] else None
+
+    def _views(self, parcel_id: str) -> list[_View]:
+        days = [item.day for item in self.items]
+        return list(_views(self.run, self.items, {parcel_id: days}, self.margin_m))
+
+
 def _items(run: RunTables) -> list[_Item]:
     """Return the optical acquisitions that have the bands of a picture."""
     rows = acquisition_rows(run.acquisitions.filter(pl.col("sensor") == "s2").sort("datetime", "item_id"))

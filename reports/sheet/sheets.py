@@ -89,7 +89,7 @@ def write_sheets(
     )
     written = []
     for done, row in enumerate(rows):
-        page = render("sheet.html.j2", [], _context(row, materials))
+        page = render("sheet.html.j2", [], context_of(row, materials))
         written.append(write_text(out / "parcels" / row["sheet"], page))
         if progress:
             progress(done + 1, len(rows))
@@ -138,7 +138,8 @@ def _spread(days: list[date], count: int) -> list[date]:
     return [days[round(place)] for place in places] if days else []
 
 
-def _context(row: SheetRow, materials: Materials) -> dict[str, object]:
+def context_of(row: SheetRow, materials: Materials) -> dict[str, object]:
+    """Return what the sheet's template draws of one row of the list."""
     run, text, season = materials.run, materials.text, materials.season
     place = season.parcels.get(row["parcel_id"]) if season.series is not None else None
     declared = clean(run.crop(row["declared"])) or text("agency.absent")

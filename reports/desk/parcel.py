@@ -1,0 +1,123 @@
+"""One parcel: what was seen, what it rests on, what was decided; and the place to decide."""
+
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.responses import Response
+
+from features.errors import ConfigError
+from reports.desk.listing import holding_name, wish_of
+from reports.desk.query import Query
+from reports.desk.records import journal
+from reports.desk.records.decisions import DECISIONS, ConflictError, Decision
+from reports.desk.state import Desk
+from reports.desk.web import Ask, Refused, go, page
+
+STRONG, MEDIUM = 0.05, 0.2  # of the chance that the declaration is right, by the model
+
+
+def show(desk: Desk, ask: Ask, status: int = 200, conflict: Decision | None = None) -> Response:
+    """Show a parcel; after a conflict, what was typed stays in the form."""
+    parcel_id = ask.form.get("id") or ask.query.get("id", "")
+    if parcel_id not in desk.parcels:
+        raise Refused("desk.not_found", 404)
+    row = desk.parcels.row(parcel_id)
+    standing = desk.decisions.of(parcel_id)
+    sheet = desk.sheets.context(row)
+    return page(
+        desk,
+        ask,
+        "parcel.html.j2",
+        status,
+        row=row,
+        sheet=sheet,
+        why=desk.text(desk.parcels.why_listed(row), rate=desk.text.percent(row["q_value"]))
+        if row["listed"]
+        else desk.text(desk.parcels.why_listed(row)),
+        strength=strength(row),
+        frames=desk.album.frames(parcel_id),
+        neighbours=desk.parcels.neighbours(parcel_id),
+        standing=standing,
+        conflict=conflict,
+        form=ask.form,
+        decisions=DECISIONS,
+        history=list(journal.entries(desk.store, parcel_id=parcel_id)),
+        photos=desk.photos.of(parcel_id),
+        holding=holding_name(desk, ask, row["holding_id"]),
+        beside=beside(desk, ask, parcel_id),
+        back=ask.query.get("from", ""),
+        saved=ask.query.get("saved", ""),
+    )
+
+
+def decide(desk: Desk, ask: Ask) -> Response:
+    """Save a decision; where another stands above what the person saw, show both and keep the text."""
+    parcel_id = ask.form.get("id", "")
+    if parcel_id not in desk.parcels:
+        raise Refused("desk.not_found", 404)
+    model_id = str(desk.parcels.row(parcel_id)["model_id"])
+    seen = {parcel_id: int(ask.form["seen"])} if ask.form.get("seen", "").isdigit() else {}
+    try:
+        desk.decisions.save(ask.session.name, wish_of(ask), [(parcel_id, model_id)], seen)
+    except ConflictError as met:
+        return show(desk, ask, 409, met.standing)
+    return go("/parcel", id=parcel_id, saved=1, **_from(ask))
+
+
+def undo(desk: Desk, ask: Ask) -> Response:
+    """Take a decision back."""
+    number = ask.form.get("number", "")
+    if not number.isdigit():
+        raise ConfigError("Say which entry is taken back.")
+    entry = desk.decisions.undo(ask.session.name, int(number))
+    return go("/parcel", id=entry.parcel_id, **_from(ask))
+
+
+def holding(desk: Desk, ask: Ask) -> Response:
+    """Show all parcels of a holding, those to follow up first."""
+    name = ask.query.get("id", "")
+    rows = desk.parcels.of_holding(name)
+    if not rows:
+        raise Refused("desk.not_found", 404)
+    return page(
+        desk, ask, "holding.html.j2", rows=rows, standing=desk.decisions.standing(),
+        name=holding_name(desk, ask, name),
+    )  # fmt: skip
+
+
+def strength(row: dict[str, Any]) -> str | None:
+    """Return strong, medium or weak: how firmly the imagery speaks against a declaration.
+
+    By the model's chance that the declaration is right where the parcel is doubted (`q_value` is a mean over
+    the list, so the p-value and the probability are asked).
+
+    Examples
+    --------
+    >>> strength({"verdict": "contradicted", "p_value": 0.004, "fits": 0.01})
+    'strong'
+    >>> strength({"verdict": "confirmed", "p_value": 0.6, "fits": 0.9}) is None
+    True
+    """
+    if row["verdict"] != "contradicted" or row["p_value"] is None:
+        return None
+    fits = row["fits"] or 0.0
+    if fits <= STRONG and row["p_value"] <= STRONG / 5:
+        return "strong"
+    return "medium" if fits <= MEDIUM else "weak"
+
+
+def beside(desk: Desk, ask: Ask, parcel_id: str) -> dict[str, str]:
+    """Return the parcels before and after this one in the selection it was opened from."""
+    if "from" not in ask.query:
+        return {}
+    query = Query.of(dict(parse_qsl(ask.query["from"])))
+    names = desk.parcels.filtered(query, desk.decisions.standing(), desk.today)["parcel_id"].to_list()
+    if parcel_id not in names:
+        return {}
+    at = names.index(parcel_id)
+    found = {"previous": names[at - 1] if at else "", "next": names[at + 1] if at + 1 < len(names) else ""}
+    return {name: value for name, value in found.items() if value}
+
+
+def _from(ask: Ask) -> dict[str, str]:
+    return {"from": ask.form["from"]} if ask.form.get("from") else {}

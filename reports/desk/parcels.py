@@ -1,0 +1,190 @@
+"""The parcels of a run as one table that the list filters, sorts and pages."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+import geopandas as gpd
+import numpy as np
+import polars as pl
+
+from reports.desk.query import PAGE_ROWS, Query
+from reports.desk.records.decisions import Decision
+from reports.run import RunTables
+
+NEAR_DEGREES = 0.05  # a pasted place finds parcels within some five kilometres, the nearest first
+SORT_KEYS = {
+    "doubt": ["rank"],
+    "hectares": ["area_ha"],
+    "parcel": ["parcel_id"],
+    "holding": ["holding_id"],
+    "due": ["due"],
+}
+FACETS = ("verdict", "reason", "crop", "intervention", "region")
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of the list: `rows` as dicts, how many parcels fit in all, and their hectares."""
+
+    rows: list[dict]
+    found: int
+    hectares: float
+    pages: int
+
+
+class Parcels:
+    """All parcels of a run, with what the list shows and searches.
+
+    Parameters
+    ----------
+    list_rate
+        The recommended list's rate: parcels whose `q_value` is at most it are on the list.
+    holdings
+        Pseudonym to the agency's own number, where the agency's key is at hand.
+    """
+
+    def __init__(self, run: RunTables, list_rate: float, holdings: Mapping[str, str] | None = None) -> None:
+        self.run, self.list_rate = run, list_rate
+        self.holdings = dict(holdings or {})
+        names = {code: run.crop(code) for code in run.table["declared"].unique().drop_nulls()}
+        longitude, latitude = _places(run.declarations)
+        place = pl.DataFrame(
+            {"parcel_id": run.declarations["parcel_id"].astype(str).tolist(), "longitude": longitude,
+             "latitude": latitude}
+        )  # fmt: skip
+        listed = (pl.col("q_value") <= list_rate).fill_null(False)
+        table = run.table.join(place, on="parcel_id", how="left").with_columns(
+            crop=pl.col("declared").replace_strict(names, default=pl.col("declared"), return_dtype=pl.String),
+            looks_like=pl.col("predicted").map_elements(run.class_name, return_dtype=pl.String),
+            listed=listed,
+            fits=pl.col("probability").cast(pl.Float64),
+        )
+        haystack = pl.concat_str(
+            pl.col("parcel_id"),
+            pl.col("crop").fill_null(""),
+            pl.col("holding_id").fill_null(""),
+            separator="\n",
+        )
+        order = ["q_value", "probability", "parcel_id"]
+        self.table = (
+            table.with_columns(haystack=haystack.str.to_lowercase())
+            .sort(order, nulls_last=True, maintain_order=True)
+            .with_row_index("rank", offset=1)
+        )
+        self._row = {name: place for place, name in enumerate(self.table["parcel_id"].to_list())}
+        self.facets = {name: self.table[name].drop_nulls().unique().sort().to_list() for name in FACETS}
+
+    def __contains__(self, parcel_id: str) -> bool:
+        return parcel_id in self._row
+
+    def row(self, parcel_id: str) -> dict:
+        """Return one parcel's row; raises KeyError where the run has no such parcel."""
+        return self.table.row(self._row[parcel_id], named=True)
+
+    def search(self, query: Query, decisions: Mapping[str, Decision], today: date) -> Page:
+        """Return the page of the list that a query asks for."""
+        table = self.filtered(query, decisions, today)
+        pages = max(-(-table.height // PAGE_ROWS), 1)
+        first = (min(query.page, pages) - 1) * PAGE_ROWS
+        rows = table.slice(first, PAGE_ROWS).to_dicts()
+        return Page(rows, table.height, float(table["area_ha"].sum() or 0), pages)
+
+    def filtered(self, query: Query, decisions: Mapping[str, Decision], today: date) -> pl.DataFrame:
+        """Return all parcels that fit a query, in its order."""
+        table = self.table.filter(_filters(query))
+        if query.work or query.assignee or query.sort == "due":
+            table = _by_work(table, query, decisions, today)
+        place = query.place
+        if place is not None:
+            return _nearest(table, place)
+        if query.text:
+            table = table.filter(pl.col("haystack").str.contains(query.text.lower().strip(), literal=True))
+        keys = SORT_KEYS[query.sort]
+        largest_first = query.sort == "hectares"
+        down = largest_first != (query.down == "yes")
+        return table.sort([*keys, "rank"], descending=[down, False], nulls_last=True)
+
+    def neighbours(self, parcel_id: str, count: int = 6) -> list[dict]:
+        """Return the nearest parcels of the same declared class."""
+        own = self.row(parcel_id)
+        alike = self.table.filter(
+            (pl.col("crop_class") == own["crop_class"]) & (pl.col("parcel_id") != parcel_id)
+        )
+        if own["longitude"] is None:
+            return []
+        return _nearest(alike, (own["longitude"], own["latitude"]), reach=None).head(count).to_dicts()
+
+    def of_holding(self, holding_id: str) -> list[dict]:
+        """Return all parcels of a holding, those to follow up first."""
+        return self.table.filter(pl.col("holding_id") == holding_id).sort("rank").to_dicts()
+
+    def why_listed(self, row: Mapping) -> str:
+        """Return the key of the sentence that says why a parcel is, or is not, on the recommended list."""
+        if row["listed"]:
+            return "desk.listed_yes"
+        if str(row["reason"]).startswith("field_"):
+            return "desk.listed_settled"
+        if row["verdict"] == "contradicted":
+            return "desk.listed_no_unsure"
+        if row["verdict"] == "confirmed":
+            return "desk.listed_no_confirmed"
+        return "desk.listed_no_undecided"
+
+
+def _places(declarations: gpd.GeoDataFrame) -> tuple[np.ndarray, np.ndarray]:
+    points = declarations.geometry.representative_point().to_crs(4326)
+    return points.x.to_numpy(), points.y.to_numpy()
+
+
+def _filters(query: Query) -> list[pl.Expr]:
+    wanted = [pl.lit(True)]
+    for name in FACETS:
+        value = getattr(query, name)
+        if value:
+            wanted.append((pl.col(name) == value).fill_null(False))
+    if query.holding:
+        wanted.append((pl.col("holding_id") == query.holding).fill_null(False))
+    if query.listed == "yes":
+        wanted.append(pl.col("listed"))
+    low, high = query.number("min_ha"), query.number("max_ha")
+    if low is not None:
+        wanted.append(pl.col("area_ha") >= low)
+    if high is not None:
+        wanted.append(pl.col("area_ha") <= high)
+    return wanted
+
+
+def _by_work(
+    table: pl.DataFrame, query: Query, decisions: Mapping[str, Decision], today: date
+) -> pl.DataFrame:
+    made = [
+        (name, d.decision, d.done, d.late(today), d.assigned_to, d.due or None)
+        for name, d in decisions.items()
+    ]
+    standing = pl.DataFrame(
+        made,
+        schema={"parcel_id": pl.String, "decision": pl.String, "done": pl.Boolean, "late": pl.Boolean,
+                "assigned_to": pl.String, "due": pl.String},
+        orient="row",
+    )  # fmt: skip
+    joined = table.join(standing, on="parcel_id", how="left", maintain_order="left")
+    work = {"open": ~pl.col("done").fill_null(False), "done": pl.col("done"), "late": pl.col("late")}
+    if query.work:
+        wanted = work.get(query.work, pl.col("decision") == query.work)
+        joined = joined.filter(wanted.fill_null(False))
+    if query.assignee:
+        joined = joined.filter((pl.col("assigned_to") == query.assignee).fill_null(False))
+    return joined
+
+
+def _nearest(
+    table: pl.DataFrame, place: tuple[float, float], reach: float | None = NEAR_DEGREES
+) -> pl.DataFrame:
+    longitude, latitude = place
+    east = (pl.col("longitude") - longitude) * float(np.cos(np.radians(latitude)))
+    away = (east**2 + (pl.col("latitude") - latitude) ** 2).sqrt()
+    near = table.with_columns(away=away).filter(pl.col("away").is_finite())
+    if reach is not None:
+        near = near.filter(pl.col("away") <= reach)
+    return near.sort("away", "rank")

@@ -1,0 +1,64 @@
+"""Pictures of a parcel by date, and the photos that people add."""
+
+from starlette.responses import Response
+
+from features.errors import ConfigError
+from reports.desk.query import PLACE
+from reports.desk.state import Desk
+from reports.desk.web import Ask, Refused, go
+from reports.sheet.pictures import Picture
+
+
+def picture(desk: Desk, ask: Ask) -> Response:
+    """Return one picture of a parcel on one acquisition with its outline, SVG."""
+    parcel_id = ask.query.get("id", "")
+    found = desk.album.picture(parcel_id, ask.query.get("item", "")) if parcel_id in desk.parcels else None
+    if found is None:
+        raise Refused("desk.not_found", 404)
+    uri = found.false_colour if ask.query.get("colour") == "false" else found.true_colour
+    headers = {"Cache-Control": "private, max-age=86400"}
+    return Response(outlined(found, uri), media_type="image/svg+xml", headers=headers)
+
+
+def outlined(found: Picture, uri: str) -> str:
+    """Return a picture as SVG: its pixels, and the parcel's outline light on dark so that it shows on any."""
+    size = f'width="{found.width}" height="{found.height}"'
+    image = f'<image {size} style="image-rendering:pixelated" href="{uri}"/>'
+    rims = "".join(
+        f'<path d="{found.outline}" fill="none" stroke="{colour}" stroke-width="{width}"/>'
+        for colour, width in (("#000", 1.1), ("#fff", 0.5))
+    )
+    box = f'viewBox="0 0 {found.width} {found.height}" preserveAspectRatio="xMidYMid slice"'
+    return f'<svg xmlns="http://www.w3.org/2000/svg" {box}>{image}{rims}</svg>'
+
+
+def add_photos(desk: Desk, ask: Ask) -> Response:
+    """Keep the photos of a form, all or none, each with what speaks against it."""
+    parcel_id = ask.form.get("id", "")
+    if parcel_id not in desk.parcels:
+        raise Refused("desk.not_found", 404)
+    if not ask.files:
+        raise ConfigError("No photo was chosen.")
+    for name, content in ask.files:
+        desk.photos.add(ask.session.name, parcel_id, name, content, desk.shape(parcel_id), desk.season)
+    return go("/parcel", id=parcel_id)
+
+
+def place_photo(desk: Desk, ask: Ask) -> Response:
+    """Record the place that a person gives to a photo without one."""
+    found = PLACE.fullmatch(ask.form.get("place", ""))
+    if found is None:
+        raise ConfigError("Give the place as latitude, longitude in degrees, such as 51.05, 3.72.")
+    parcel_id = ask.form.get("id", "")
+    sha256 = ask.form.get("sha256", "")
+    desk.photos.place(ask.session.name, parcel_id, sha256, float(found[2]), float(found[1]))
+    return go("/parcel", id=parcel_id)
+
+
+def photo(desk: Desk, ask: Ask) -> Response:
+    """Return a photo to look at, without its metadata."""
+    content = desk.photos.shown(ask.query.get("sha256", ""))
+    if content is None:
+        raise Refused("desk.not_found", 404)
+    headers = {"Cache-Control": "private, max-age=86400"}
+    return Response(content, media_type="image/jpeg", headers=headers)

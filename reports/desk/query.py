@@ -1,0 +1,79 @@
+"""What an officer asked the list for, and how it stands in the page's address."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from urllib.parse import urlencode
+
+SORTS = ("doubt", "hectares", "parcel", "holding", "due")
+PAGE_ROWS = 50
+PLACE = re.compile(r"\s*(-?\d{1,3}(?:\.\d+)?)\s*[,; ]\s*(-?\d{1,3}(?:\.\d+)?)\s*")
+
+
+@dataclass(frozen=True)
+class Query:
+    """Filters, order and page of the list. An empty string filters nothing.
+
+    `text` is looked for in parcel ids, holdings and crops' names, or is a place (latitude, longitude).
+    """
+
+    text: str = ""
+    verdict: str = ""
+    reason: str = ""
+    crop: str = ""
+    intervention: str = ""
+    region: str = ""
+    marker: str = ""  # requirement:state
+    holding: str = ""
+    work: str = ""  # open, done, late, contact, visit, accept, refer, in_order
+    assignee: str = ""
+    listed: str = ""  # yes: the recommended list only
+    min_ha: str = ""
+    max_ha: str = ""
+    sort: str = "doubt"
+    down: str = ""  # yes: the other way round
+    page: int = 1
+
+    @classmethod
+    def of(cls, values: Mapping[str, str]) -> "Query":
+        """Read a query from an address; what is unknown or no number is left out."""
+        known = {name.name: values[name.name] for name in fields(cls) if name.name in values}
+        page = known.pop("page", "1")
+        query = replace(cls(), **{name: value[:200] for name, value in known.items()})  # type: ignore[arg-type]
+        sort = query.sort if query.sort in SORTS else "doubt"
+        return replace(query, sort=sort, page=max(int(page), 1) if page.isdigit() and len(page) < 7 else 1)
+
+    def address(self, **changes: object) -> str:
+        """Return the query as the end of an address, with changes; what is at its default is left out."""
+        changed = replace(self, **changes)  # type: ignore[arg-type]
+        default = Query()
+        pairs = {
+            name.name: getattr(changed, name.name)
+            for name in fields(self)
+            if getattr(changed, name.name) != getattr(default, name.name)
+        }
+        return urlencode(pairs)
+
+    @property
+    def place(self) -> tuple[float, float] | None:
+        """Longitude and latitude, where the text is a place.
+
+        Examples
+        --------
+        >>> Query(text="51.05, 3.72").place
+        (3.72, 51.05)
+        >>> Query(text="0017").place is None
+        True
+        """
+        found = PLACE.fullmatch(self.text)
+        if found is None:
+            return None
+        latitude, longitude = float(found[1]), float(found[2])
+        return (longitude, latitude) if abs(latitude) <= 90 and abs(longitude) <= 180 else None
+
+    def number(self, name: str) -> float | None:
+        """Return a limit of hectares, or None where it is empty or no number."""
+        try:
+            return float(getattr(self, name).replace(",", "."))
+        except ValueError:
+            return None

@@ -1,0 +1,189 @@
+"""Who may use the desk: accounts with a role, passwords hashed by argon2id, sessions, a limit on guessing."""
+
+import hashlib
+import secrets
+import threading
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from features.errors import ConfigError
+from reports.desk.records import journal
+from reports.desk.records.store import ACCOUNTS, SESSIONS, Store
+
+ROLES = ("officer", "analyst", "auditor", "administrator")
+MAY = {  # what a role may do besides reading
+    "officer": frozenset({"decide", "photos", "letters", "holdings"}),
+    "analyst": frozenset(),
+    "auditor": frozenset({"holdings"}),
+    "administrator": frozenset({"decide", "photos", "letters", "holdings", "accounts"}),
+}
+SESSION_S = 12 * 3600.0
+SHORTEST_PASSWORD = 12
+GUESSES, GUESS_WINDOW_S = 5, 300.0  # failed log-ins of one name or one address before it must wait
+
+
+@dataclass(frozen=True)
+class Session:
+    """A logged-in person; `form_token` must come back with every form, against forged requests."""
+
+    name: str
+    role: str
+    form_token: str
+
+    def may(self, act: str) -> bool:
+        """Whether the person's role allows an act: decide, photos, letters, holdings, accounts."""
+        return act in MAY.get(self.role, frozenset())
+
+
+class Accounts:
+    """The accounts of one desk."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+        self._hasher = PasswordHasher()
+        self._decoy = self._hasher.hash(secrets.token_urlsafe())  # so that an unknown name takes as long
+        self._failed: dict[str, list[float]] = defaultdict(list)
+        self._lock = threading.Lock()
+
+    def create(self, name: str, role: str, password: str, by: str) -> None:
+        """Add an account; it is an entry of the journal.
+
+        Raises
+        ------
+        ConfigError
+            Where the name is taken or empty, the role unknown, or the password too short.
+        """
+        if role not in ROLES:
+            raise ConfigError(f"There is no role {role!r}; the roles are {', '.join(ROLES)}.")
+        if not 1 <= len(name.strip()) <= 100 or name != name.strip():
+            raise ConfigError("A user name has 1 to 100 characters and no space around it.")
+        if len(password) < SHORTEST_PASSWORD:
+            raise ConfigError(f"A password has at least {SHORTEST_PASSWORD} characters.")
+        hashed = self._hasher.hash(password)
+        with self.store.writing() as connection:
+            taken = connection.execute(sa.select(ACCOUNTS.c.name).where(ACCOUNTS.c.name == name)).first()
+            if taken is not None:
+                raise ConfigError(f"There is an account {name!r} already; choose another name.")
+            connection.execute(sa.insert(ACCOUNTS).values(name=name, role=role, password=hashed, active=True))
+            journal.add(connection, by, "account_created", {"name": name, "role": role})
+
+    def first(self) -> str | None:
+        """Create the administrator of a desk without accounts; return the password, which is shown once."""
+        with self.store.reading() as connection:
+            if connection.execute(sa.select(ACCOUNTS.c.name).limit(1)).first() is not None:
+                return None
+        password = secrets.token_urlsafe(15)
+        self.create("administrator", "administrator", password, by="cropcheck")
+        return password
+
+    def all(self) -> list[tuple[str, str, bool]]:
+        """Return name, role and whether it is active, of every account."""
+        columns = (ACCOUNTS.c.name, ACCOUNTS.c.role, ACCOUNTS.c.active)
+        with self.store.reading() as connection:
+            return [tuple(row) for row in connection.execute(sa.select(*columns).order_by(ACCOUNTS.c.name))]
+
+    def set_active(self, name: str, active: bool, by: str) -> None:
+        """Close or open an account; a closed one's sessions end at once."""
+        with self.store.writing() as connection:
+            connection.execute(sa.update(ACCOUNTS).where(ACCOUNTS.c.name == name).values(active=active))
+            if not active:
+                connection.execute(sa.delete(SESSIONS).where(SESSIONS.c.name == name))
+            journal.add(connection, by, "account_opened" if active else "account_closed", {"name": name})
+
+    def log_in(self, name: str, password: str, address: str) -> str | None:
+        """Return the value of the session's cookie, or None where name and password do not match.
+
+        Raises
+        ------
+        TooManyGuessesError
+            Where the name or the address failed too often in the last minutes.
+        """
+        keys = (f"name {name}", f"address {address}")
+        self._wait(keys)
+        with self.store.reading() as connection:
+            row = connection.execute(
+                sa.select(ACCOUNTS.c.password, ACCOUNTS.c.active).where(ACCOUNTS.c.name == name)
+            ).first()
+        if not self._matches(row.password if row else self._decoy, password) or row is None or not row.active:
+            with self._lock:
+                for key in keys:
+                    self._failed[key].append(time.monotonic())
+            return None
+        with self._lock:
+            self._failed.pop(keys[0], None)
+        return self.open_session(name)
+
+    def open_session(self, name: str) -> str:
+        """Open a session for a person who has proved who they are; return the cookie's value."""
+        token = secrets.token_urlsafe(32)
+        now = time.time()
+        with self.store.writing() as connection:
+            connection.execute(sa.delete(SESSIONS).where(SESSIONS.c.until < now))
+            connection.execute(
+                sa.insert(SESSIONS).values(
+                    token=_digest(token),
+                    name=name,
+                    form_token=secrets.token_urlsafe(24),
+                    until=now + SESSION_S,
+                )
+            )
+            journal.add(connection, name, "logged_in", {})
+        return token
+
+    def session(self, token: str | None) -> Session | None:
+        """Return the session of a cookie's value, or None where there is none or it has ended."""
+        if not token:
+            return None
+        query = (
+            sa.select(SESSIONS.c.name, SESSIONS.c.form_token, ACCOUNTS.c.role)
+            .join(ACCOUNTS, ACCOUNTS.c.name == SESSIONS.c.name)
+            .where(SESSIONS.c.token == _digest(token), SESSIONS.c.until > time.time(), ACCOUNTS.c.active)
+        )
+        with self.store.reading() as connection:
+            row = connection.execute(query).first()
+        return Session(row.name, row.role, row.form_token) if row else None
+
+    def log_out(self, token: str) -> None:
+        """End a session."""
+        with self.store.writing() as connection:
+            connection.execute(sa.delete(SESSIONS).where(SESSIONS.c.token == _digest(token)))
+
+    def trusted(self, name: str) -> Session | None:
+        """Return a session for a name that a reverse proxy has checked; None without an active account."""
+        with self.store.reading() as connection:
+            row = connection.execute(
+                sa.select(ACCOUNTS.c.role, ACCOUNTS.c.active).where(ACCOUNTS.c.name == name)
+            ).first()
+        return Session(name, row.role, _digest(f"proxy {name}")) if row and row.active else None
+
+    def _matches(self, hashed: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(hashed, password)
+        except (VerificationError, InvalidHashError):
+            return False
+
+    def _wait(self, keys: tuple[str, ...]) -> None:
+        now = time.monotonic()
+        with self._lock:
+            for key in keys:
+                recent = [at for at in self._failed[key] if now - at < GUESS_WINDOW_S]
+                self._failed[key] = recent
+                if len(recent) >= GUESSES:
+                    raise TooManyGuessesError(round(GUESS_WINDOW_S - (now - recent[0])))
+
+
+class TooManyGuessesError(Exception):
+    """Log-in is closed for a name or address for some seconds."""
+
+    def __init__(self, seconds: int) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
+def _digest(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()

@@ -1,0 +1,282 @@
+"""Photos of parcels: kept untouched with their hash, checked by their metadata, shown without it."""
+
+import hashlib
+import io
+import json
+import math
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import shapely
+import sqlalchemy as sa
+from PIL import ExifTags, Image, ImageOps
+
+from features.errors import ConfigError
+from features.files import atomic_path
+from reports.desk.records import journal
+from reports.desk.records.store import PHOTOS, Store
+
+MOST_BYTES = 40_000_000
+MOST_PIXELS = 60_000_000
+FORMATS = {"JPEG": "image/jpeg", "HEIF": "image/heic"}
+TOLERANCE_M = 25.0  # of a phone's position
+AIM_DEGREES = 60.0  # how far from the parcel's middle a photo's direction may point
+SHOWN_PX = 1600
+ALIKE_BITS = 6  # of 64: photos whose likeness hashes differ by no more show the same
+EARTH_M = 6_371_008.8  # mean radius, metres
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a photo's metadata says of it; None where it is silent."""
+
+    longitude: float | None
+    latitude: float | None
+    taken: str | None  # ISO 8601, the camera's clock
+    direction: float | None  # degrees from north, clockwise
+    width: int
+    height: int
+    likeness: str  # 16 hexadecimal digits
+
+
+@dataclass(frozen=True)
+class Season:
+    """When a photo counts: the season's days, and the day of the declaration where it is known."""
+
+    start: date
+    end: date
+    declared_on: date | None = None
+
+
+def read_facts(content: bytes) -> Facts:
+    """Read a photo's metadata.
+
+    Raises
+    ------
+    ConfigError
+        Where it is no JPEG or HEIC image, damaged, or larger than is taken.
+    """
+    if len(content) > MOST_BYTES:
+        raise ConfigError(
+            f"The photo has {len(content) / 1e6:.0f} MB; at most {MOST_BYTES / 1e6:.0f} are taken."
+        )
+    with _opened(content) as image:
+        exif = image.getexif()
+        place = exif.get_ifd(ExifTags.IFD.GPSInfo)
+        more = exif.get_ifd(ExifTags.IFD.Exif)
+        longitude = _degrees(place.get(4), place.get(3), "W", 180)
+        latitude = _degrees(place.get(2), place.get(1), "S", 90)
+        both = longitude is not None and latitude is not None
+        return Facts(
+            longitude=longitude if both else None,
+            latitude=latitude if both else None,
+            taken=_moment(more.get(36867) or exif.get(306)),
+            direction=_bounded(place.get(17), 0, 360),
+            width=image.width,
+            height=image.height,
+            likeness=_likeness(image),
+        )
+
+
+def findings(facts: Facts, parcel: Any, season: Season, others: dict[str, str], sha256: str) -> list[str]:
+    """Return what speaks against a photo, as keys of phrases; none where all is well.
+
+    Parameters
+    ----------
+    parcel
+        The parcel's geometry, degrees (longitude, latitude).
+    others
+        Likeness of the photos that are there already, by SHA-256.
+    """
+    found = []
+    if facts.longitude is None or facts.latitude is None:
+        found.append("no_place")
+    else:
+        point = shapely.Point(facts.longitude, facts.latitude)
+        away = _metres(parcel, point)
+        if away > TOLERANCE_M:
+            found.append("outside")
+        if facts.direction is None:
+            found.append("no_direction")
+        elif (
+            away > 0 and _turn(_bearing(point, parcel.representative_point()), facts.direction) > AIM_DEGREES
+        ):
+            found.append("points_away")
+    if facts.taken is None:
+        found.append("no_time")
+    else:
+        day = facts.taken[:10]
+        if not season.start.isoformat() <= day <= season.end.isoformat():
+            found.append("outside_season")
+        if season.declared_on is not None and day < season.declared_on.isoformat():
+            found.append("before_declaration")
+    if sha256 in others:
+        found.append("same_file")
+    elif any(_differ(facts.likeness, other) <= ALIKE_BITS for other in others.values()):
+        found.append("alike")
+    return found
+
+
+class Photos:
+    """The photos of one desk: originals under `folder`, named by their hash."""
+
+    def __init__(self, store: Store, folder: Path) -> None:
+        self.store, self.folder = store, folder
+
+    def add(
+        self, by: str, parcel_id: str, name: str, content: bytes, parcel: Any, season: Season
+    ) -> list[str]:
+        """Keep a photo of a parcel and return what speaks against it; the same file twice is kept once.
+
+        Raises
+        ------
+        ConfigError
+            As `read_facts`.
+        """
+        facts = read_facts(content)
+        sha256 = hashlib.sha256(content).hexdigest()
+        here = {photo["sha256"]: photo["facts"]["likeness"] for photo in self._all()}
+        found = findings(facts, parcel, season, here, sha256)
+        path = self.folder / sha256
+        if not path.exists():
+            with atomic_path(path) as partial:
+                partial.write_bytes(content)
+        kept = {**vars(facts), "findings": found}
+        with self.store.writing() as connection:
+            there = connection.execute(
+                sa.select(PHOTOS.c.sha256).where(PHOTOS.c.sha256 == sha256, PHOTOS.c.parcel_id == parcel_id)
+            ).first()
+            if there is None:
+                entry = journal.add(
+                    connection, by, "photo", {"sha256": sha256, "name": name[:300], **kept}, parcel_id
+                )
+                connection.execute(
+                    sa.insert(PHOTOS).values(
+                        sha256=sha256,
+                        parcel_id=parcel_id,
+                        file_name=name[:300],
+                        facts=json.dumps(kept),
+                        entry=entry.number,
+                    )
+                )
+        return found
+
+    def place(self, by: str, parcel_id: str, sha256: str, longitude: float, latitude: float) -> None:
+        """Record the place that a person gives to a photo without one; the original stays as it is."""
+        if not (abs(longitude) <= 180 and abs(latitude) <= 90):
+            raise ConfigError(f"{latitude}, {longitude} is no place: latitude, longitude in degrees.")
+        with self.store.writing() as connection:
+            content = {"sha256": sha256, "longitude": longitude, "latitude": latitude}
+            journal.add(connection, by, "photo_placed", content, parcel_id)
+
+    def of(self, parcel_id: str) -> list[dict[str, Any]]:
+        """Return the photos of a parcel: `sha256, file_name, facts`, the oldest first."""
+        return self._all(parcel_id)
+
+    def shown(self, sha256: str) -> bytes | None:
+        """Return a photo to show: turned upright, at most 1,600 pixels, JPEG, without any metadata."""
+        if len(sha256) != 64 or not set(sha256) <= set("0123456789abcdef"):
+            return None
+        path = self.folder / sha256
+        if not path.is_file():
+            return None
+        with _opened(path.read_bytes()) as image:
+            upright = ImageOps.exif_transpose(image).convert("RGB")
+            upright.thumbnail((SHOWN_PX, SHOWN_PX))
+            plain = Image.new("RGB", upright.size)
+            plain.paste(upright)
+            out = io.BytesIO()
+            plain.save(out, "JPEG", quality=85)
+            return out.getvalue()
+
+    def _all(self, parcel_id: str | None = None) -> list[dict[str, Any]]:
+        query = sa.select(PHOTOS).order_by(PHOTOS.c.entry)
+        if parcel_id is not None:
+            query = query.where(PHOTOS.c.parcel_id == parcel_id)
+        with self.store.reading() as connection:
+            rows = connection.execute(query).all()
+        return [{**row._mapping, "facts": json.loads(row.facts)} for row in rows]
+
+
+def _opened(content: bytes) -> Image.Image:
+    """Open a JPEG or HEIC image whose size is declared within limits."""
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    Image.MAX_IMAGE_PIXELS = None  # our own limit is asked before any pixel is decoded
+    try:
+        image = Image.open(io.BytesIO(content), formats=list(FORMATS))
+        if image.width * image.height > MOST_PIXELS:
+            raise ConfigError(
+                f"The photo declares {image.width} x {image.height} pixels; at most "
+                f"{MOST_PIXELS / 1e6:.0f} million are taken. Send it smaller."
+            )
+        image.load()
+    except ConfigError:
+        raise
+    except Exception as error:  # decoders raise whatever a damaged file leads them to
+        raise ConfigError(
+            "This is no JPEG or HEIC photo that can be opened; send the camera's own file."
+        ) from error
+    return image
+
+
+def _degrees(parts: Any, letter: Any, negative: str, most: float) -> float | None:
+    try:
+        degrees, minutes, seconds = (float(part) for part in parts)
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    value = degrees + minutes / 60 + seconds / 3600
+    if not math.isfinite(value) or not 0 <= value <= most:
+        return None
+    return -value if str(letter).strip("\x00 ").upper() == negative else value
+
+
+def _bounded(value: Any, low: float, high: float) -> float | None:
+    try:
+        number = float(value)
+    except (TypeError, ValueError, ZeroDivisionError):
+        return None
+    return number if math.isfinite(number) and low <= number <= high else None
+
+
+def _moment(text: Any) -> str | None:
+    try:
+        return datetime.strptime(str(text).strip("\x00 "), "%Y:%m:%d %H:%M:%S").isoformat()
+    except ValueError:
+        return None
+
+
+def _likeness(image: Image.Image) -> str:
+    """Difference hash: whether each of 8 x 8 cells is darker than its right neighbour (Krawetz 2013)."""
+    small = list(image.convert("L").resize((9, 8), Image.Resampling.BILINEAR).tobytes())
+    bits = "".join(
+        "1" if small[9 * y + x] < small[9 * y + x + 1] else "0" for y in range(8) for x in range(8)
+    )
+    return f"{int(bits, 2):016x}"
+
+
+def _differ(one: str, other: str) -> int:
+    return (int(one, 16) ^ int(other, 16)).bit_count()
+
+
+def _metres(parcel: Any, point: Any) -> float:
+    """Distance from a parcel to a point, metres, on a plane that is local to the point."""
+    east = math.cos(math.radians(point.y))
+
+    def local(coordinates: Any) -> Any:
+        shifted = coordinates - [point.x, point.y]
+        return shifted * [east * math.radians(1) * EARTH_M, math.radians(1) * EARTH_M]
+
+    return float(shapely.distance(shapely.transform(parcel, local), shapely.Point(0, 0)))
+
+
+def _bearing(start: Any, end: Any) -> float:
+    east = (end.x - start.x) * math.cos(math.radians(start.y))
+    return math.degrees(math.atan2(east, end.y - start.y)) % 360
+
+
+def _turn(one: float, other: float) -> float:
+    return abs((one - other + 180) % 360 - 180)

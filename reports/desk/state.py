@@ -1,0 +1,93 @@
+"""What one desk works with: the run's tables, and where entries and photos are kept."""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import shapely
+from jinja2 import Template
+
+from features.files import atomic_path
+from reports.desk.parcels import Parcels
+from reports.desk.records.accounts import Accounts
+from reports.desk.records.decisions import Decisions
+from reports.desk.records.photos import MOST_BYTES, Photos, Season
+from reports.desk.records.store import Store
+from reports.embed import clean, template
+from reports.options import PublishOptions
+from reports.run import RunTables
+from reports.sheet.live import Sheets
+from reports.sheet.pictures import Album
+from reports.translation import translation
+
+SEEN = ("parcel_id", "verdict", "reason", "q_value", "model_id")
+
+
+class Desk:
+    """One desk over one run.
+
+    Parameters
+    ----------
+    folder
+        Where photos, and the verdicts of runs that were looked at, are kept.
+    season
+        First and last day of the season.
+    holdings
+        Pseudonym to the agency's own number, where the agency's key is at hand.
+    proxy_header
+        Name of the header by which a reverse proxy says who has logged in; empty where there is none.
+    """
+
+    largest_upload = MOST_BYTES
+
+    def __init__(
+        self,
+        run: RunTables,
+        store: Store,
+        folder: Path,
+        options: PublishOptions,
+        season: tuple[date, date],
+        holdings: Mapping[str, str] | None = None,
+        proxy_header: str = "",
+        letter: Path | None = None,
+    ) -> None:
+        self.run, self.store, self.folder, self.options = run, store, folder, options
+        self.season = Season(*season)
+        self.text = translation(options.language)
+        self.title = clean(options.title or run.name)
+        self.proxy_header, self.letter = proxy_header, letter
+        self.parcels = Parcels(run, options.list_rate, holdings)
+        self.accounts, self.decisions = Accounts(store), Decisions(store)
+        self.photos = Photos(store, folder / "photos")
+        self.sheets = Sheets(run, options)
+        self.album = Album(run, options.picture_margin_m)
+        self.model_id = str(run.verdicts["model_id"][0]) if len(run.verdicts) else "–"
+        self.earlier = self._earlier()
+        self._degrees = run.declarations.set_index("parcel_id").geometry.to_crs(4326)
+
+    @property
+    def today(self) -> date:
+        """The day by this machine's clock."""
+        return datetime.now(UTC).astimezone().date()
+
+    def template(self, name: str) -> Template:
+        """Return a page's template."""
+        return template(name)
+
+    def shape(self, parcel_id: str) -> Any:
+        """Return a parcel's geometry, degrees."""
+        return self._degrees.get(parcel_id, shapely.Point())
+
+    def _earlier(self) -> pl.DataFrame | None:
+        """Keep this run's verdicts, and return those of the run that was looked at before it."""
+        kept = self.folder / "runs"
+        own = kept / f"{self.model_id}.parquet"
+        others = sorted(
+            (path for path in kept.glob("*.parquet") if path != own), key=lambda path: path.stat().st_mtime
+        )
+        if not own.exists():
+            with atomic_path(own) as partial:
+                self.run.verdicts.select(SEEN).write_parquet(partial)
+        return pl.read_parquet(others[-1]) if others else None

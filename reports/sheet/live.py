@@ -1,0 +1,30 @@
+"""The sheet of any single parcel of a run, made when it is asked for."""
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from reports.options import PublishOptions
+from reports.run import RunTables
+from reports.sheet import reasons
+from reports.sheet.season import Season
+from reports.sheet.sheets import Materials, SheetRow, context_of, national_names
+from reports.translation import translation
+
+
+class Sheets:
+    """What all sheets of a run draw from, computed once; pictures are left to whoever shows them."""
+
+    def __init__(self, run: RunTables, options: PublishOptions) -> None:
+        self.materials = Materials(
+            run,
+            options,
+            translation(options.language),
+            Season(run),
+            reasons.weights_of(run),
+            {},
+            national_names(run),
+        )
+
+    def context(self, row: Mapping[str, Any]) -> dict[str, object]:
+        """Return what the sheet's template draws of one parcel."""
+        return context_of(cast(SheetRow, row), self.materials)

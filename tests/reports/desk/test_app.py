@@ -1,0 +1,240 @@
+"""A working day at the desk, by its requests: who may do what, and that nothing typed is lost."""
+
+import io
+import re
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from reports.desk.app import application
+from reports.desk.records import journal
+from reports.desk.records.store import Store, local_url
+from reports.desk.state import Desk
+from reports.options import PublishOptions
+from tests.mock_run import make_run
+from tests.reports.desk.test_photos import photo
+
+RUN = make_run(120, light=True)
+PASSWORD = "a long password"
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    store = Store(local_url(tmp_path))
+    made = Desk(
+        RUN, store, tmp_path / "desk", PublishOptions(list_rate=0.2), (date(2025, 3, 1), date(2025, 10, 31))
+    )
+    for name in ("officer", "second", "auditor", "administrator"):
+        role = "officer" if name == "second" else name
+        made.accounts.create(name, role, PASSWORD, by="test")
+    yield made
+    store.close()
+
+
+def client_of(desk: Desk, name: str | None = None) -> TestClient:
+    client = TestClient(application(desk), follow_redirects=True)
+    if name is not None:
+        answer = client.post("/login", data={"name": name, "password": PASSWORD, "next": "/"})
+        assert answer.status_code == 200
+    return client
+
+
+def token(text: str) -> str:
+    found = re.search(r'name="form_token" value="([^"]+)"', text)
+    assert found is not None
+    return found[1]
+
+
+def decide(client: TestClient, parcel_id: str, seen: int = 0, **more: str) -> "object":
+    page = client.get("/parcel", params={"id": parcel_id})
+    form = {"form_token": token(page.text), "id": parcel_id, "seen": str(seen), "decision": "visit", **more}
+    return client.post("/parcel/decide", data=form)
+
+
+def test_nobody_sees_anything_before_logging_in(desk: Desk) -> None:
+    client = TestClient(application(desk), follow_redirects=False)
+    for path in (
+        "/",
+        "/parcel?id=000001",
+        "/log",
+        "/accounts",
+        "/export/parcels.csv",
+        "/picture?id=000001",
+        "/photo",
+    ):
+        answer = client.get(path)
+        assert (answer.status_code, answer.headers["location"].split("?")[0]) == (303, "/login"), path
+    assert "000001" not in client.get("/login").text
+
+
+def test_every_page_can_be_opened(desk: Desk) -> None:
+    client = client_of(desk, "administrator")
+    decide(client, "000001", remark="<script>alert(1)</script>", assigned_to="=cmd()", due="2025-06-01")
+    for path in ("/", "/?text=wheat&sort=hectares", "/parcel?id=000001", "/progress", "/log", "/accounts",
+                 "/letters?text=000001", "/sheets?text=000001", "/?page=2"):  # fmt: skip
+        answer = client.get(path)
+        assert answer.status_code == 200, (path, answer.text)
+        assert "<script>alert" not in answer.text
+        assert answer.headers["content-security-policy"].startswith("default-src 'none'; style-src 'self'")
+
+
+def test_german_is_complete(tmp_path: Path) -> None:
+    german = PublishOptions(language="de")
+    made = Desk(RUN, Store(local_url(tmp_path)), tmp_path, german, (date(2025, 3, 1), date(2025, 10, 31)))
+    made.accounts.create("officer", "officer", PASSWORD, by="test")
+    client = client_of(made, "officer")
+    assert "Arbeitsplatz" in client.get("/parcel", params={"id": "000001"}).text
+    assert "Betrieb" in client.get("/letters?text=000001").text
+
+
+def test_a_decision_is_saved_shown_and_exported(desk: Desk) -> None:
+    client = client_of(desk, "officer")
+    answer = decide(client, "000001", decision="accept", remark="farmer agrees")
+    assert "Saved." in answer.text
+    assert "farmer agrees" in answer.text
+    table = client.get("/export/parcels.csv?text=000001").content.decode("utf-8-sig").splitlines()
+    assert table[0].endswith("decided_by,decided_at,field_result")
+    assert ",accept,farmer agrees,,,officer," in table[1]
+    assert table[1].endswith(",wrong"), "an accepted correction says that the declaration was wrong"
+
+
+def test_formulas_do_not_leave_the_desk(desk: Desk) -> None:
+    client = client_of(desk, "officer")
+    decide(client, "000001", remark="=HYPERLINK(1)")
+    assert ",=HYPERLINK" not in client.get("/export/parcels.csv?text=000001").text
+
+
+def test_two_officers_at_one_parcel(desk: Desk) -> None:
+    first, second = client_of(desk, "officer"), client_of(desk, "second")
+    decide(first, "000001", decision="in_order")
+    answer = decide(second, "000001", seen=0, decision="visit", remark="my own words")
+    assert answer.status_code == 409
+    assert "officer decided “In order”" in answer.text
+    assert "my own words" in answer.text
+    number = re.search(r'name="seen" value="(\d+)"', answer.text)
+    assert number is not None
+    assert "Saved." in decide(second, "000001", seen=int(number[1]), decision="visit").text
+
+
+def test_what_was_typed_survives_the_end_of_a_session(desk: Desk) -> None:
+    client = client_of(desk, "officer")
+    page = client.get("/parcel", params={"id": "000001"})
+    client.cookies.clear()
+    form = {
+        "form_token": token(page.text),
+        "id": "000001",
+        "seen": "0",
+        "decision": "visit",
+        "remark": "long words",
+    }
+    answer = client.post("/parcel/decide", data=form)
+    assert answer.status_code == 401
+    kept = dict(re.findall(r'name="(kept_\w+)" value="([^"]*)"', answer.text))
+    assert kept["kept_remark"] == "long words"
+    back = client.post("/login", data={"name": "officer", "password": PASSWORD, "next": "/", **kept})
+    assert "long words</textarea>" in back.text
+    assert desk.decisions.of("000001") is None, "nothing is saved in the name of nobody"
+
+
+@pytest.mark.parametrize(
+    "path", ["/parcel/decide", "/parcel/undo", "/decide", "/views", "/photos", "/logout"]
+)
+def test_a_form_of_another_site_is_refused(desk: Desk, path: str) -> None:
+    client = client_of(desk, "officer")
+    before = len(list(journal.entries(desk.store)))
+    answer = client.post(path, data={"id": "000001", "decision": "visit", "seen": "0", "form_token": "guess"})
+    assert answer.status_code == 403
+    assert len(list(journal.entries(desk.store))) == before
+
+
+def test_roles_hold_on_the_server(desk: Desk) -> None:
+    auditor = client_of(desk, "auditor")
+    page = auditor.get("/parcel", params={"id": "000001"})
+    assert "/parcel/decide" not in page.text
+    form = {"form_token": token(page.text), "id": "000001", "seen": "0", "decision": "visit"}
+    assert auditor.post("/parcel/decide", data=form).status_code == 403
+    assert client_of(desk, "officer").get("/accounts").status_code == 403
+
+
+def test_a_selection_is_decided_at_once_and_only_as_it_was_shown(desk: Desk) -> None:
+    client = client_of(desk, "officer")
+    page = client.get("/?verdict=inconclusive")
+    count = re.search(r'name="count" value="(\d+)"', page.text)
+    assert count is not None
+    form = {"form_token": token(page.text), "selection": "verdict=inconclusive", "decision": "contact"}
+    assert client.post("/decide", data={**form, "count": "1"}).status_code == 400
+    assert client.post("/decide", data={**form, "count": count[1]}).status_code == 200
+    assert len(desk.decisions.standing()) == int(count[1])
+
+
+def test_photos_come_with_what_speaks_against_them(desk: Desk) -> None:
+    client = client_of(desk, "officer")
+    page = client.get("/parcel", params={"id": "000001"})
+    files = [("photo", ("../x.jpg", io.BytesIO(photo(place=None, direction=None)), "image/jpeg"))]
+    form = {"form_token": token(page.text), "id": "000001"}
+    answer = client.post("/photos", data=form, files=files)
+    assert "no position in the photo" in answer.text
+    source = re.search(r"/photo\?sha256=(\w+)", answer.text)
+    assert source is not None
+    assert client.get(source[0]).headers["content-type"] == "image/jpeg"
+    bad = [("photo", ("x.jpg", io.BytesIO(b"<svg>"), "image/jpeg"))]
+    assert client.post("/photos", data=form, files=bad).status_code == 400
+
+
+def test_undo_and_the_log(desk: Desk) -> None:
+    client = client_of(desk, "officer")
+    page = decide(client, "000001")
+    number = re.search(r'name="number" value="(\d+)"', page.text)
+    assert number is not None
+    client.post("/parcel/undo", data={"form_token": token(page.text), "number": number[1]})
+    assert desk.decisions.of("000001") is None
+    assert "The log is intact" in client.get("/log").text
+
+
+def test_a_view_is_kept_for_its_owner(desk: Desk) -> None:
+    client = client_of(desk, "officer")
+    page = client.get("/?verdict=contradicted")
+    client.post(
+        "/views",
+        data={"form_token": token(page.text), "title": "My doubts", "selection": "verdict=contradicted"},
+    )
+    assert "My doubts" in client.get("/").text
+    assert "My doubts" not in client_of(desk, "second").get("/").text
+
+
+def test_a_new_run_under_the_desk_keeps_decisions_and_says_which_run_they_saw(
+    desk: Desk, tmp_path: Path
+) -> None:
+    import polars as pl
+
+    decide(client_of(desk, "officer"), "000001")
+    anew = make_run(120, light=True, seed=1)
+    changed = anew.verdicts.with_columns(model_id=pl.lit("another"), q_value=pl.lit(0.9, pl.Float32))
+    later = Desk(
+        make_run(120, light=True, verdicts=changed), desk.store, tmp_path / "desk", desk.options,
+        (date(2025, 3, 1), date(2025, 10, 31)),
+    )  # fmt: skip
+    client = client_of(later, "officer")
+    assert "This decision looked at another run" in client.get("/parcel", params={"id": "000001"}).text
+    assert "Doubts that are gone" in client.get("/progress").text
+
+
+def test_strange_addresses_are_answered_calmly(desk: Desk) -> None:
+    client = client_of(desk, "officer")
+    assert client.get("/parcel?id=../../etc/passwd").status_code == 404
+    assert client.get("/static/../../etc/passwd").status_code == 404
+    assert client.get("/?page=x&min_ha=abc&sort='").status_code == 200
+    assert client.get("/", headers={"host": "evil.example"}).status_code == 400
+
+
+def test_holdings_by_their_own_number_only_for_those_who_may(tmp_path: Path) -> None:
+    own = {name: f"DE-{name[:6]}" for name in RUN.table["holding_id"].unique().to_list()}
+    season = (date(2025, 3, 1), date(2025, 10, 31))
+    made = Desk(RUN, Store(local_url(tmp_path)), tmp_path, PublishOptions(), season, holdings=own)
+    for role in ("officer", "analyst"):
+        made.accounts.create(role, role, PASSWORD, by="test")
+    assert "DE-h0" in client_of(made, "officer").get("/").text
+    assert "DE-h0" not in client_of(made, "analyst").get("/").text

@@ -1,0 +1,136 @@
+"""The list: every parcel is found, by id, crop, holding, place and state of work; decisions are kept."""
+
+from datetime import date
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from features.errors import ConfigError
+from reports.desk.parcels import Parcels
+from reports.desk.query import Query
+from reports.desk.records.decisions import ConflictError, Decisions, Wish
+from reports.desk.records.store import Store, local_url
+from tests.mock_run import make_run
+
+TODAY = date(2026, 5, 1)
+RUN = make_run(300, light=True)
+PARCELS = Parcels(RUN, list_rate=0.2)
+
+
+@pytest.fixture
+def decisions(tmp_path: Path) -> Decisions:
+    return Decisions(Store(local_url(tmp_path)))
+
+
+def ids(query: Query, made: Decisions | None = None) -> list[str]:
+    return PARCELS.filtered(query, made.standing() if made else {}, TODAY)["parcel_id"].to_list()
+
+
+def test_every_parcel_is_on_the_list_whatever_its_verdict() -> None:
+    assert sorted(ids(Query())) == sorted(RUN.verdicts["parcel_id"])
+    confirmed = RUN.verdicts.filter(pl.col("verdict") == "confirmed")["parcel_id"][0]
+    assert ids(Query(text=confirmed)) == [confirmed]
+
+
+def test_filters_are_those_of_the_table() -> None:
+    for name in ("verdict", "reason", "intervention", "region"):
+        value = PARCELS.facets[name][0]
+        expected = RUN.table.filter(pl.col(name) == value)["parcel_id"]
+        assert sorted(ids(Query(**{name: value}))) == sorted(expected), name
+    assert set(ids(Query(listed="yes"))) == set(RUN.verdicts.filter(pl.col("q_value") <= 0.2)["parcel_id"])
+    large = RUN.verdicts.filter(pl.col("area_ha") >= 2.5)["parcel_id"]
+    assert sorted(ids(Query(min_ha="2,5"))) == sorted(large)
+
+
+def test_a_pasted_place_finds_the_parcel_that_lies_there() -> None:
+    row = PARCELS.row("000042")
+    assert ids(Query(text=f"{row['latitude']:.6f}, {row['longitude']:.6f}"))[0] == "000042"
+
+
+def test_text_is_no_pattern() -> None:
+    assert ids(Query(text=".*")) == []
+    assert ids(Query(text="[")) == []
+    wheat = RUN.table.filter(pl.col("declared") == "001")["parcel_id"]
+    assert sorted(ids(Query(text="WINTER WHEAT"))) == sorted(wheat)
+
+
+def test_orders() -> None:
+    hectares = PARCELS.filtered(Query(sort="hectares"), {}, TODAY)["area_ha"].to_list()
+    assert hectares == sorted(hectares, reverse=True)
+    assert ids(Query(sort="parcel"))[:2] == ["000001", "000002"]
+    assert ids(Query(sort="parcel", down="yes"))[0] == "000300"
+    q = PARCELS.filtered(Query(), {}, TODAY)["q_value"].drop_nulls().to_list()
+    assert q == sorted(q)
+
+
+def test_pages_share_no_row_and_together_hold_all() -> None:
+    first = PARCELS.search(Query(), {}, TODAY)
+    assert (first.found, first.pages) == (300, 6)
+    rows = [
+        row["parcel_id"] for page in range(1, 7) for row in PARCELS.search(Query(page=page), {}, TODAY).rows
+    ]
+    assert len(rows) == len(set(rows)) == 300
+    assert PARCELS.search(Query(page=99), {}, TODAY).rows == PARCELS.search(Query(page=6), {}, TODAY).rows
+
+
+def test_the_address_holds_the_query() -> None:
+    query = Query(text="a & b", verdict="confirmed", page=3, sort="hectares")
+    from urllib.parse import parse_qsl
+
+    assert Query.of(dict(parse_qsl(query.address()))) == query
+    assert Query.of({"page": "-1", "sort": "x", "junk": "1"}) == Query()
+
+
+def test_a_decision_stands_until_it_is_taken_back(decisions: Decisions) -> None:
+    [entry] = decisions.save("anna", Wish("visit", "look", "bert", "2026-04-30"), [("000042", "m1")], {})
+    standing = decisions.of("000042")
+    assert standing is not None
+    assert (standing.decision, standing.assigned_to, standing.model_id) == ("visit", "bert", "m1")
+    assert ids(Query(work="late"), decisions) == ["000042"]
+    assert ids(Query(assignee="bert"), decisions) == ["000042"]
+    assert len(ids(Query(work="open"), decisions)) == 300
+    decisions.undo("anna", entry.number)
+    assert decisions.of("000042") is None
+    with pytest.raises(ConfigError, match="no decision that stands"):
+        decisions.undo("anna", entry.number)
+
+
+def test_the_second_of_two_officers_sees_the_first(decisions: Decisions) -> None:
+    other = Decisions(decisions.store)
+    decisions.save("anna", Wish("in_order"), [("000042", "m1")], {"000042": 0})
+    with pytest.raises(ConflictError) as seen:
+        other.save("bert", Wish("visit"), [("000042", "m1")], {"000042": 0})
+    assert seen.value.standing is not None
+    assert (seen.value.standing.by, seen.value.standing.decision) == ("anna", "in_order")
+    other.save("bert", Wish("visit"), [("000042", "m1")], {"000042": seen.value.standing.number})
+    assert decisions.of("000042").decision == "visit"  # type: ignore[union-attr]
+
+
+def test_many_at_once_are_saved_all_or_none(decisions: Decisions) -> None:
+    decisions.save("anna", Wish("in_order"), [("000002", "m1")], {})
+    with pytest.raises(ConflictError):
+        decisions.save("bert", Wish("visit"), [("000001", "m1"), ("000002", "m1")], {})
+    assert set(decisions.standing()) == {"000002"}
+
+
+@pytest.mark.parametrize(
+    ("wish", "said"),
+    [(Wish("sanction"), "no decision 'sanction'"), (Wish("visit", due="31.5.2026"), "not a date"),
+     (Wish("visit", "x" * 4001), "at most 4000")],
+)  # fmt: skip
+def test_decisions_that_cannot_be(decisions: Decisions, wish: Wish, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        decisions.save("anna", wish, [("000001", "m1")], {})
+
+
+def test_why_a_parcel_is_on_the_list_or_not_is_always_said() -> None:
+    said = {PARCELS.why_listed(row) for row in PARCELS.table.iter_rows(named=True)}
+    assert {"desk.listed_yes", "desk.listed_no_confirmed", "desk.listed_no_undecided"} <= said
+
+
+def test_neighbours_grow_what_was_declared_here() -> None:
+    own = PARCELS.row("000042")["crop_class"]
+    near = PARCELS.neighbours("000042")
+    assert len(near) == 6
+    assert {row["crop_class"] for row in near} == {own}
