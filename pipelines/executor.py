@@ -5,11 +5,16 @@ therefore be run twice without harm: when a worker dies, its unit is run again.
 """
 
 import logging
+import os
+import queue
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from itertools import islice
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from multiprocessing.connection import wait as wait_for_process
 from typing import Any
 
 from features.errors import ConfigError, StageError
@@ -18,6 +23,11 @@ from features.workers import Executor, Item, Result, one_by_one
 log = logging.getLogger(__name__)
 
 AHEAD = 4  # units handed out per worker: enough to keep it busy, few enough for any scheduler's memory
+NO_WORKER_SECONDS = 300.0  # that a run waits for a Dask worker
+SAY_SECONDS = 30.0  # between two lines that there is none
+POLL_SECONDS = 1.0  # between two looks at the workers
+RESULT_SECONDS = 30.0  # for a result that is there to arrive
+CLOSING_SECONDS = 5
 LOSSES = 3  # times that workers may die in a row without any unit ending in between
 
 
@@ -93,7 +103,9 @@ class InProcesses:
         self, function: Callable[..., Any], source: Iterator[Any], again: list[Any], running: dict[Any, Any]
     ) -> None:
         if self._pool is None:
-            self._pool = ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"))
+            self._pool = ProcessPoolExecutor(
+                self.workers, mp_context=get_context("spawn"), initializer=end_with_parent
+            )
         while len(running) < AHEAD * self.workers:
             item = again.pop() if again else next(source, _NOTHING)
             if item is _NOTHING:
@@ -111,8 +123,24 @@ class InProcesses:
             self._pool = None
 
 
+def end_with_parent() -> None:
+    """Let this worker process end as soon as the process that started it has ended, however it did."""
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=_exit_after, args=(parent.sentinel,), daemon=True).start()
+
+
+def _exit_after(sentinel: int) -> None:
+    wait_for_process([sentinel])
+    os._exit(1)
+
+
 class OnDask:
-    """Run units on a Dask cluster; the scheduler sees units and outcomes, never a pixel."""
+    """Run units on a Dask cluster; the scheduler sees units and outcomes, never a pixel.
+
+    Workers may join and leave at any time: each that joins gets units at once, and where there is none the
+    run waits for NO_WORKER_SECONDS, saying so.
+    """
 
     def __init__(self, address: str) -> None:
         self.address = address
@@ -124,41 +152,128 @@ class OnDask:
         ------
         ConfigError
             Where Dask is not installed or the scheduler does not answer.
+        StageError
+            Where there is no worker for too long, the scheduler is lost, or a unit kills every worker it is
+            given to. What was finished until then is kept.
         """
         client = self._connect()
         try:
             yield from self._run(client, function, iter(items))
         finally:
-            client.close()
+            client.close(timeout=CLOSING_SECONDS)
 
     def _connect(self) -> Any:
         try:
             import distributed
         except ImportError as error:
             raise ConfigError("--dask needs the cluster extra: uv sync --extra cluster.") from error
+        if not log.isEnabledFor(logging.DEBUG):
+            logging.getLogger("distributed").setLevel(
+                logging.CRITICAL
+            )  # its tracebacks, which are ours to say
         client: Any = distributed.Client
         try:
             return client(self.address, timeout=20, set_as_default=False)
-        except OSError as error:
+        except (OSError, ValueError) as error:
             raise ConfigError(
                 f"No Dask scheduler answers at {self.address}; start one or correct --dask."
             ) from error
 
     def _run(self, client: Any, function: Callable[..., Any], source: Iterator[Any]) -> Iterator[Any]:
-        import distributed
+        done: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        running: set[Any] = set()
+        patience = _Patience(self.address)
+        looked = -POLL_SECONDS
+        try:
+            while True:
+                if time.monotonic() - looked >= POLL_SECONDS:
+                    threads, looked = self._threads(client), time.monotonic()
+                for item in islice(source, max(AHEAD * max(threads, 1) - len(running), 0)):
+                    future = client.submit(function, item, pure=False, retries=LOSSES)
+                    running.add(future)
+                    future.add_done_callback(done.put)
+                if not running:
+                    return
+                for future in _taken(done):
+                    running.discard(future)
+                    yield self._result(future)
+                    future.release()
+                    patience.renew()
+                patience.check(threads)
+        finally:
+            for future in running:
+                future.release()
 
-        as_completed: Any = distributed.as_completed
-        room = max(AHEAD * sum(client.nthreads().values()), AHEAD)
-        first: Any = [self._submit(client, function, item) for item in islice(source, room)]
-        pending = as_completed(first, loop=client.loop)
-        for future in pending:
-            yield future.result()
-            future.release()
-            for item in islice(source, 1):
-                pending.add(self._submit(client, function, item))
+    def _threads(self, client: Any) -> int:
+        """Threads of the workers that the scheduler has now."""
+        try:
+            if client.status != "running":
+                raise OSError(f"the connection is {client.status}")
+            return int(sum(client.nthreads().values()))
+        except (OSError, TimeoutError, AttributeError) as error:
+            raise self._lost(error) from error
 
-    def _submit(self, client: Any, function: Callable[..., Any], item: Any) -> Any:
-        return client.submit(function, item, pure=False, retries=LOSSES)
+    def _result(self, future: Any) -> Any:
+        from distributed.scheduler import KilledWorker
+
+        try:
+            return future.result(timeout=RESULT_SECONDS)
+        except KilledWorker as error:
+            raise StageError(
+                f"A unit ended {LOSSES + 1} workers of {self.address}; memory may be short: use fewer "
+                "threads a worker. What is finished is kept; run the stage again."
+            ) from error
+        except (CancelledError, TimeoutError) as error:
+            raise self._lost(error) from error
+
+    def _lost(self, error: BaseException) -> StageError:
+        log.debug("lost the scheduler", exc_info=error)
+        return StageError(
+            f"The Dask scheduler at {self.address} no longer answers; start it anew and run the stage again. "
+            "What is finished is kept."
+        )
+
+
+class _Patience:
+    """How long a run waits for workers: from the last result, or the last time that there was one."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.since = self.said = time.monotonic()
+
+    def renew(self) -> None:
+        self.since = self.said = time.monotonic()
+
+    def check(self, threads: int) -> None:
+        """Raise a StageError where there was no worker for too long; say every while that there is none."""
+        now = time.monotonic()
+        if threads:
+            self.renew()
+        elif now - self.since > NO_WORKER_SECONDS:
+            raise StageError(
+                f"{self.address} has had no worker for {_duration(now - self.since)}; start workers "
+                f"(dask worker {self.address}) and run the stage again. What is finished is kept."
+            )
+        elif now - self.said > SAY_SECONDS:
+            self.said = now
+            log.warning(
+                "%s has had no worker for %s; waiting up to %s for one.",
+                self.address, _duration(now - self.since), _duration(NO_WORKER_SECONDS),
+            )  # fmt: skip
+
+
+def _taken(done: "queue.SimpleQueue[Any]") -> Iterator[Any]:
+    """Yield what has ended by now; wait a little where nothing has."""
+    try:
+        yield done.get(timeout=POLL_SECONDS)
+        while True:
+            yield done.get_nowait()
+    except queue.Empty:
+        return
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} seconds" if seconds < 120 else f"{seconds / 60:.0f} minutes"
 
 
 _NOTHING: Any = object()

@@ -19,6 +19,17 @@ def die_once(job: tuple[int, Path]) -> int:
     return number
 
 
+def worker_id(_: int) -> int:
+    return os.getpid()
+
+
+def note_and_sleep(folder: Path) -> int:
+    """Write this process's id as a file name, and sleep for long."""
+    (folder / str(os.getpid())).touch()
+    time.sleep(600)
+    return 0
+
+
 def always_die(_: int) -> int:
     os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(10)

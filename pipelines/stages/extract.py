@@ -17,7 +17,12 @@ def stage(clears: bool, executor: Executor | None = None) -> Stage:
     """Return the stage; it waits for `clear` where clouds are removed, and may run anywhere."""
 
     def run_with(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
-        return run(config, workspace, progress, executor or one_by_one)
+        try:
+            return run(config, workspace, progress, executor or one_by_one)
+        finally:
+            close = getattr(executor, "close", None)
+            if close is not None:  # its processes hold memory that the next stages need
+                close()
 
     return Stage(
         "extract",

@@ -1,6 +1,13 @@
+import json
 import os
 import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -15,10 +22,14 @@ from features.imagery.stacks import read_stack
 from features.workers import one_by_one
 from models.clouds.methods import build
 from models.clouds.stored import Stored
-from pipelines.executor import InProcesses, executor_for
+from pipelines.config import load_config
+from pipelines.executor import AHEAD, InProcesses, executor_for
+from pipelines.record.stage import Outcome
 from pipelines.stages.clear import bands_of, finest_grid
+from pipelines.stages.extract import stage as extract_stage
+from pipelines.workspace import Workspace
 from tests.small_imagery import all_clear, field, optical, parcels, scene, table
-from tests.worker_jobs import always_die, die_once, double
+from tests.worker_jobs import always_die, die_once, double, worker_id
 
 OPTIONS = ExtractOptions(optical=("B04", "ndvi"), inner_buffer_m=0.0)
 
@@ -69,6 +80,132 @@ def test_processes_see_through_clouds_as_one_does(tmp_path: Path) -> None:
     one, two = (read_observations(tmp_path / folder) for folder in ("one", "two"))
     assert one.equals(two)
     assert one["filled_share"].max() > 0
+
+
+def test_local_workers_end_when_their_stage_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: list[int] = []
+
+    def extracted(*arguments: Any) -> Outcome:
+        ran.extend(arguments[-1](worker_id, [0]))
+        return Outcome([])
+
+    monkeypatch.setattr("pipelines.stages.extract.run", extracted)
+    stage = extract_stage(False, InProcesses(1))
+    stage.run(load_config(Path("conf/tiny.yaml")), Workspace(tmp_path), lambda done, total: None)
+    assert gone(ran[0])
+
+
+def test_workers_of_a_killed_process_end_by_themselves(tmp_path: Path) -> None:
+    code = (
+        "from pathlib import Path; from pipelines.executor import InProcesses; "
+        "from tests.worker_jobs import note_and_sleep; "
+        f"list(InProcesses(2)(note_and_sleep, [Path({str(tmp_path)!r})] * 2))"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code])
+    wait_until(lambda: len(list(tmp_path.iterdir())) == 2)
+    process.kill()
+    process.wait()
+    wait_until(lambda: all(gone(int(path.name)) for path in tmp_path.iterdir()))
+
+
+def gone(pid: int) -> bool:
+    """Whether a process has ended, or has only its exit status left."""
+    try:
+        return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+class FakeClient:
+    """A Dask client whose cluster has as many threads as `threads` says at each look, the last for ever."""
+
+    status = "running"
+
+    def __init__(self, threads: list[int]) -> None:
+        self.threads = threads
+        self.waiting: list[tuple[FakeFuture, Callable[[], object]]] = []
+        self.most = 0
+
+    def __call__(self, *_: object, **__: object) -> "FakeClient":
+        return self
+
+    def nthreads(self) -> dict[str, int]:
+        now = self.threads.pop(0) if len(self.threads) > 1 else self.threads[0]
+        self.most = max(self.most, len(self.waiting))
+        for future, job in self.waiting[:now]:
+            future.end(job())
+        self.waiting = self.waiting[now:]
+        return {f"worker {number}": 1 for number in range(now)}
+
+    def submit(self, function: Callable[..., object], item: object, **_: object) -> "FakeFuture":
+        future = FakeFuture()
+        self.waiting.append((future, lambda: function(item)))
+        return future
+
+    def close(self, **_: object) -> None:
+        self.status = "closed"
+
+
+class FakeFuture:
+    def add_done_callback(self, call: Callable[["FakeFuture"], None]) -> None:
+        self.call = call
+
+    def end(self, value: object) -> None:
+        self.value = value
+        self.call(self)
+
+    def result(self, **_: object) -> object:
+        return self.value
+
+    def release(self) -> None:
+        pass
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in {"POLL": 0.001, "SAY": 0.05, "NO_WORKER": 0.2}.items():
+        monkeypatch.setattr(f"pipelines.executor.{name}_SECONDS", seconds)
+
+
+@pytest.mark.usefixtures("quick")
+def test_workers_that_join_late_get_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = FakeClient([0, 1, 1, 20])
+    monkeypatch.setattr("distributed.Client", client)
+    assert sorted(executor_for(dask="tcp://x:1")(double, range(100))) == list(range(0, 200, 2))
+    assert client.most > 4 * AHEAD  # handed out for 20 threads, not for the one at the start
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(("threads", "ended"), [([0], 0), ([1, 1, 0], 1)])  # the first look finds no unit yet
+def test_a_run_without_workers_ends_after_a_bounded_wait_and_says_so_before(
+    threads: list[int], ended: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("distributed.Client", FakeClient(threads))
+    done: list[int] = []
+    with pytest.raises(StageError, match="has had no worker for 0 seconds; start workers"):
+        done.extend(executor_for(dask="tcp://x:1")(double, range(100)))
+    assert len(done) == ended
+    assert "no worker for 0 seconds; waiting up to 0 seconds" in caplog.text
+
+
+@pytest.mark.filterwarnings("default")  # Dask's own
+@pytest.mark.slow
+def test_a_killed_scheduler_is_a_sentence(tmp_path: Path) -> None:
+    note = tmp_path / "scheduler.json"
+    dask = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--no-dashboard", "--port", "0"]
+    scheduler = subprocess.Popen([*dask, "--scheduler-file", str(note)], stderr=subprocess.DEVNULL)
+    wait_until(lambda: note.is_file() and note.read_text().endswith("}"))
+    threading.Timer(2, scheduler.kill).start()
+    with pytest.raises(StageError, match=r"scheduler at .* no longer answers; start it anew"):
+        list(executor_for(dask=json.loads(note.read_text())["address"])(double, range(9)))
+    scheduler.wait()
 
 
 def test_an_absent_scheduler_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
