@@ -5,16 +5,18 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 import shapely
 
 from features.catalog import radiometry
 from features.catalog.bands import pick_assets
-from features.catalog.hrefs import admit, is_remote, resolve
+from features.catalog.hrefs import admit, is_remote, is_signed, resolve, without_secrets
 from features.catalog.mission import mission_of, whole_number
 from features.catalog.options import ImageryOptions, RadarOptions
 from features.catalog.place import Bounds, flat_box, footprint_of, overlaps
+from features.catalog.reach import Reach
 from features.catalog.stac import Item, Query
 from features.errors import CatalogError
 from features.schema import OPTICAL_BANDS, RADAR_BANDS, SCENE_CLASS
@@ -217,18 +219,38 @@ def _asset(
     if isinstance(scaling, str):
         return scaling
     try:
-        href = admit(
-            resolve(str(asset["href"]), location),
-            local=not is_remote(location),
-            remote=is_remote(location) or options.allow_remote,
-            object_storage=options.allow_object_storage,
-        )
-    except (CatalogError, ValueError) as refusal:
-        log.warning("%s: %s", item.get("id"), refusal)
+        href = _href(str(asset["href"]), location, options)
+    except (CatalogError, ValueError, OSError) as refusal:
+        log.warning("%s: %s", item.get("id"), without_secrets(str(refusal)))
         return "refused_href"
+    if is_signed(href):
+        return "signed_href"
     silent = [] if _states(asset, "nodata") else ["nodata"]
     assumed = [*silent, *scaling.pop("assumed", ())]
     return {"band": band, "href": href, "nodata": _nodata(asset, band), **scaling, "assumed": assumed}
+
+
+def _href(href: str, location: str, options: ImageryOptions) -> str:
+    """Return the path or URL of an asset, as far as the catalog and the options may lead there.
+
+    A signature that we make anew at every opening is taken off.
+    """
+    found = resolve(href, location)
+    if options.signing_wanted != "none" and is_remote(found):
+        found = found.partition("?")[0]
+    reach = _reach(options.address, options.hosts, options.allow_remote)
+    may_lead = options.allow_remote or is_remote(location)
+    return admit(
+        found,
+        local=not is_remote(location),
+        remote=may_lead and is_remote(found) and reach.allows_host(found),
+        object_storage=options.allow_object_storage,
+    )
+
+
+@lru_cache(maxsize=16)
+def _reach(address: str, hosts: tuple[str, ...], others: bool) -> Reach:
+    return Reach.of(address, hosts, others=others)
 
 
 def _is_float(asset: Mapping[str, Any]) -> bool:

@@ -1,6 +1,7 @@
 """Files that hold STAC: JSON as people write it, lists and lines of items, stac-geoparquet."""
 
 import gzip
+import io
 import json
 import zlib
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ import numpy as np
 
 from features.errors import CatalogError
 
+MOST_UNPACKED = 512 * 2**20
 GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
 # Byte order marks, the longer before those that they begin with.
 _MARKS = (
@@ -37,11 +39,14 @@ def parse_stac(content: bytes, location: str) -> dict[str, Any]:
     """
     if content.startswith(GZIP):
         try:
-            content = gzip.decompress(content)
+            with gzip.GzipFile(fileobj=io.BytesIO(content)) as packed:
+                content = packed.read(MOST_UNPACKED + 1)
         except (OSError, EOFError, zlib.error) as error:
             raise CatalogError(
                 f"{location} is packed with gzip but damaged ({error}); fetch it again."
             ) from error
+    if len(content) > MOST_UNPACKED:
+        raise CatalogError(f"{location} unpacks to more than {MOST_UNPACKED >> 20} MiB; split it into items.")
     if content.startswith(PARQUET):
         return _parse_parquet(content, location)
     value = _parse_json(_decoded(content, location), location)

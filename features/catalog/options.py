@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from features.catalog.hrefs import is_signed
 from features.options import Options
 
 Signing = Literal["none", "planetary_computer"]
@@ -19,6 +20,13 @@ class KnownCatalog:
     signing: Signing = "none"
 
 
+# Public stores of Sentinel data, to which the catalogs below and copies of them lead.
+STORES = (
+    "sentinel-cogs.s3.us-west-2.amazonaws.com",
+    "e84-earth-search-sentinel-data.s3.us-west-2.amazonaws.com",
+    "sentinel2l2a01.blob.core.windows.net",
+    "sentinel1euwestrtc.blob.core.windows.net",
+)
 # Asset names of all three are built in (features.catalog.bands). Earth Search's sentinel-1-grd and CDSE's are
 # raw amplitudes in slant geometry, which no zonal statistic can use; Planetary Computer's sentinel-1-rtc is
 # terrain-corrected gamma0.
@@ -76,13 +84,30 @@ class ImageryOptions(Options):
         100.0, ge=0, le=100, description="Leave out scenes cloudier than this, in percent."
     )
     page_size: int = Field(100, ge=1, le=10_000, description="Items per page asked of a STAC API.")
-    allow_remote: bool = Field(False, description="A local catalog may name http(s) assets.")
+    hosts: tuple[str, ...] = Field(
+        STORES,
+        description="Other hosts (host or host:port; .example.org for all below it) that the links of a "
+        "remote catalog may lead to, redirects included; by default public stores of Sentinel data. "
+        "Loopback, link-local and private addresses are reached only where named here or in "
+        "imagery.catalog.",
+    )
+    allow_remote: bool = Field(
+        False, description="Assets may lie on any host of a public address, whatever the catalog is."
+    )
     allow_object_storage: bool = Field(
         False, description="Assets may lie in object storage (s3://, /vsis3/)."
     )
     signing: Literal["default", "none", "planetary_computer"] = Field(
         "default", description="How links are signed; `default`: as the catalog known by name asks."
     )
+
+    @field_validator("catalog")
+    @classmethod
+    def _no_secret(cls, catalog: str) -> str:
+        if is_signed(catalog):
+            raise ValueError("holds a password or key, which would be written into the run's record; "
+                             "leave it out and put it into ~/.netrc")  # fmt: skip
+        return catalog
 
     @property
     def address(self) -> str:

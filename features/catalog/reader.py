@@ -26,7 +26,8 @@ CURES = {
     "no_known_band": "name the asset keys of the bands in imagery.bands",
     "unknown_offset": "say in imagery.offsets or imagery.default_offset whether 0 or -1000 is to be added",
     "unknown_radar_unit": "say in imagery.radar.unit whether vv and vh are linear or db",
-    "refused_href": "allow its links with imagery.allow_remote or imagery.allow_object_storage",
+    "signed_href": "sign links when they are opened (imagery.signing), or ask the catalog for plain ones",
+    "refused_href": "allow its links with imagery.hosts, allow_remote or allow_object_storage",
     "other_radar_product": "set imagery.radar to the product that the catalog has",
     "too_cloudy": "raise imagery.max_cloud_cover",
     "other_satellite": "name a collection of Sentinel-1 or Sentinel-2 in imagery.collections",
@@ -61,7 +62,10 @@ def read_acquisitions(
         Where the catalog cannot be read, mixes radar products, or holds nothing for this region and season.
     """
     query = Query(bounds_wgs84, start, end, options.collections_wanted, options.page_size)
-    outcomes = [row_of(item, where, options, query) for item, where in fetch_items(options.address, query)]
+    outcomes = [
+        row_of(item, where, options, query)
+        for item, where in fetch_items(options.address, query, options.hosts)
+    ]
     rows = [outcome for outcome in outcomes if isinstance(outcome, dict)]
     reasons = [outcome for outcome in outcomes if isinstance(outcome, str)]
     if not rows:
@@ -121,7 +125,8 @@ def _nothing_found(options: ImageryOptions, query: Query, found: Tally) -> str:
     )
     cures = [CURES[reason] for reason in found.set_aside if reason in CURES]
     cure = "; ".join(cures) or "change the season's dates, the region or imagery.collections"
+    there = describe(options.address, query, options.hosts)
     return (
-        f"No usable imagery in {options.address} for {asked}: {describe(options.address, query)}. "
+        f"No usable imagery in {options.address} for {asked}: {there}. "
         f"Set aside: {dict(found.set_aside) or 'nothing'}. To mend it: {cure}."
     )

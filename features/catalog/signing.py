@@ -14,9 +14,15 @@ CDSE signs nothing: its assets are `s3://eodata/…`, opened by GDAL with
 
 import os
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util import Retry
+
+from features.catalog.hrefs import without_secrets
 from features.errors import CatalogError
 
 ENDPOINT = "https://planetarycomputer.microsoft.com/api/sas/v1/token"
@@ -25,7 +31,12 @@ MARK = "planetary_computer+"
 SPARE = timedelta(minutes=5)
 TIMEOUT_SECONDS = 30.0
 
+YOUNG_SECONDS = 60.0
+# A busy service is asked again after 1, 2, 4 and 8 seconds, or when it says.
+RETRIES = Retry(4, backoff_factor=1, status_forcelist=(429, 500, 502, 503, 504))
+
 _tokens: dict[str, tuple[str, datetime]] = {}
+_asked: dict[str, float] = {}
 _lock = threading.Lock()
 
 
@@ -55,10 +66,29 @@ def openable(href: str) -> str:
     """
     if not href.startswith(MARK):
         return href
-    plain = href.removeprefix(MARK)
-    link = urlsplit(plain)
-    account, container = link.netloc.partition(".")[0], link.path.lstrip("/").partition("/")[0]
-    return f"{plain}?{_token(f'{account}/{container}')}"
+    return f"{href.removeprefix(MARK)}?{_token(_store(href))}"
+
+
+def renew(href: str) -> bool:
+    """Forget the token of a marked link that was refused; whether another may be had.
+
+    A token can end before its time: it is revoked, or a clock is wrong. One that is younger than a minute is
+    not the reason of a refusal, and is kept.
+    """
+    if not href.startswith(MARK):
+        return False
+    store = _store(href)
+    with _lock:
+        asked = _asked.get(store, float("-inf"))
+        if time.monotonic() - asked < YOUNG_SECONDS:
+            return False
+        _tokens.pop(store, None)
+        return True
+
+
+def _store(href: str) -> str:
+    link = urlsplit(href.removeprefix(MARK))
+    return f"{link.netloc.partition('.')[0]}/{link.path.lstrip('/').partition('/')[0]}"
 
 
 def _token(store: str) -> str:
@@ -66,21 +96,24 @@ def _token(store: str) -> str:
         token, expiry = _tokens.get(store, ("", datetime.min.replace(tzinfo=UTC)))
         if datetime.now(UTC) + SPARE >= expiry:
             token, expiry = _tokens[store] = _ask(store)
+            _asked[store] = time.monotonic()
         return token
 
 
 def _ask(store: str) -> tuple[str, datetime]:
-    import requests
-
     endpoint = f"{os.environ.get('PC_SDK_SAS_URL', ENDPOINT).rstrip('/')}/{store}"
     key = os.environ.get("PC_SDK_SUBSCRIPTION_KEY")
     headers = {"Ocp-Apim-Subscription-Key": key} if key else {}
     try:
-        answer = requests.get(endpoint, timeout=TIMEOUT_SECONDS, headers=headers)
-        answer.raise_for_status()
-        said = answer.json()
+        with requests.Session() as session:
+            for scheme in ("https://", "http://"):
+                session.mount(scheme, HTTPAdapter(max_retries=RETRIES))
+            answer = session.get(endpoint, timeout=TIMEOUT_SECONDS, headers=headers)
+            answer.raise_for_status()
+            said = answer.json()
         return str(said["token"]), datetime.fromisoformat(said["msft:expiry"]).astimezone(UTC)
     except (requests.RequestException, KeyError, TypeError, ValueError) as error:
+        said = without_secrets(str(error))
         raise CatalogError(
-            f"{endpoint} gave no token ({error}); check imagery.signing and the network."
+            f"{endpoint} gave no token ({said}); check imagery.signing and the network."
         ) from error

@@ -6,11 +6,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
-from features.catalog.hrefs import is_remote, resolve
+from requests import Session
+
+from features.catalog.hrefs import is_remote, resolve, without_secrets
 from features.catalog.item_files import parse_stac
 from features.catalog.place import Bounds, boxes_of
+from features.catalog.reach import MOST_BYTES, Reach, limit_to, session_within
 from features.errors import CatalogError
 
 log = logging.getLogger(__name__)
@@ -37,32 +41,41 @@ class Query:
     page_size: int = 100
 
 
-def fetch_items(catalog: str, query: Query) -> Iterator[tuple[Item, str]]:
+def fetch_items(catalog: str, query: Query, hosts: tuple[str, ...] = ()) -> Iterator[tuple[Item, str]]:
     """Yield items and the path or URL each was read from.
 
     A STAC API answers the query itself, page by page; of a static catalog every item of the collections is
     yielded, and the caller filters.
 
+    Parameters
+    ----------
+    hosts
+        That links may lead to, beside the catalog's own (see `features.catalog.reach.Reach`).
+
     Raises
     ------
     CatalogError
-        Where the catalog cannot be read, is no JSON or no STAC.
+        Where the catalog cannot be read, is no JSON or no STAC, leads elsewhere, or has no end.
     """
     location = _location(catalog)
-    root = read_json(location)
-    if _is_api(root):
-        yield from _search(location, query)
-    else:
-        yield from _walk(root, location, query.collections, DEEPEST, {location})
+    reach = Reach.of(location, hosts)
+    with session_within(reach) as session:
+        root = read_json(location, session)
+        if _is_api(root):
+            yield from _search(location, query, reach)
+        else:
+            yield from _walk(root, location, query.collections, DEEPEST, {location}, session, reach)
 
 
-def describe(catalog: str, query: Query) -> str:
+def describe(catalog: str, query: Query, hosts: tuple[str, ...] = ()) -> str:
     """Say in a sentence what a catalog holds, for the error of a search that found nothing."""
     location = _location(catalog)
-    root = read_json(location)
-    if _is_api(root):
-        return _describe_api(location, query)
-    items = [item for item, _ in _walk(root, location, (), DEEPEST, {location})]
+    reach = Reach.of(location, hosts)
+    with session_within(reach) as session:
+        root = read_json(location, session)
+        if _is_api(root):
+            return _describe_api(location, query, reach)
+        items = [item for item, _ in _walk(root, location, (), DEEPEST, {location}, session, reach)]
     return _describe_items(items)
 
 
@@ -91,35 +104,43 @@ def _location(catalog: str) -> str:
     return str(path.absolute())
 
 
-def read_json(location: str) -> dict[str, Any]:
+def read_json(location: str, session: Session) -> dict[str, Any]:
     """Read a STAC object from a path or URL; see `features.catalog.item_files.parse_stac`.
 
     Raises
     ------
     CatalogError
-        Where there is nothing, or something else than STAC.
+        Where there is nothing, something else than STAC, or more than a document of a catalog can be.
     """
+    shown = without_secrets(location)
     try:
-        content = _read_remote(location) if is_remote(location) else Path(location).read_bytes()
+        content = _read_remote(location, session) if is_remote(location) else _read_file(Path(location))
+        return parse_stac(content, location)
     except FileNotFoundError as error:
         raise CatalogError(
-            f"There is no catalog file {location}; check imagery.catalog and the links to it."
+            f"There is no catalog file {shown}; check imagery.catalog and the links to it."
         ) from error
-    except OSError as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CatalogError(
-            f"{location} cannot be read: {error}. Check the address and your access to it."
+            f"{shown} cannot be read: {without_secrets(str(error))}. Check the address and your access to it."
         ) from error
-    return parse_stac(content, location)
 
 
-def _read_remote(location: str) -> bytes:
-    import requests
-
-    answer = requests.get(
+def _read_remote(location: str, session: Session) -> bytes:
+    answer = session.get(
         location, timeout=TIMEOUT_SECONDS, headers={"Accept": "application/json, application/geo+json"}
     )
     answer.raise_for_status()
     return bytes(answer.content)
+
+
+def _read_file(path: Path) -> bytes:
+    stat = path.stat()
+    if not S_ISREG(stat.st_mode):
+        raise CatalogError(f"{path} is no file; name a STAC catalog in imagery.catalog.")
+    if stat.st_size > MOST_BYTES:
+        raise CatalogError(f"{path} is larger than {MOST_BYTES // 2**20} MiB; split it into items.")
+    return path.read_bytes()
 
 
 def _is_api(root: Mapping[str, Any]) -> bool:
@@ -127,11 +148,19 @@ def _is_api(root: Mapping[str, Any]) -> bool:
 
 
 def _links(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    return [link for link in node.get("links") or [] if isinstance(link, Mapping) and link.get("href")]
+    links = node.get("links")
+    held = links if isinstance(links, list) else []
+    return [link for link in held if isinstance(link, Mapping) and isinstance(link.get("href"), str)]
 
 
 def _walk(
-    node: dict[str, Any], location: str, collections: tuple[str, ...], depth: int, seen: set[str]
+    node: Any,
+    location: str,
+    collections: tuple[str, ...],
+    depth: int,
+    seen: set[str],
+    session: Session,
+    reach: Reach,
 ) -> Iterator[tuple[Item, str]]:
     """Yield the items below a node of a static catalog, depth first, in the order of its links."""
     if not isinstance(node, dict):
@@ -142,8 +171,11 @@ def _walk(
             yield node, location
         return
     if kind == "FeatureCollection":
-        for item in node.get("features") or []:
-            yield from _walk(item, location, collections, depth, seen)
+        features = node.get("features") or []
+        if not isinstance(features, list):
+            raise CatalogError(f"{location} holds {features!r:.60} where a list of items should be; mend it.")
+        for item in features:
+            yield from _walk(item, location, collections, depth, seen, session, reach)
         return
     if kind not in {"Catalog", "Collection"} and "links" not in node:
         raise CatalogError(
@@ -154,16 +186,25 @@ def _walk(
             f"{location} lies more than {DEEPEST} catalogs deep; name a nearer one in imagery.catalog."
         )
     for link in _links(node):
-        target = resolve(str(link["href"]), location)
-        if link.get("rel") in {"child", "item"} and target not in seen:
-            seen.add(target)
-            yield from _walk(read_json(target), target, collections, depth - 1, seen)
+        if link.get("rel") in {"child", "item"}:
+            target = _followed(link["href"], location, reach)
+            if target not in seen:
+                seen.add(target)
+                below = read_json(target, session)
+                yield from _walk(below, target, collections, depth - 1, seen, session, reach)
 
 
-def _search(location: str, query: Query) -> Iterator[tuple[Item, str]]:
+def _followed(href: str, location: str, reach: Reach) -> str:
+    try:
+        return reach.document(resolve(href, location))
+    except (ValueError, OSError) as error:
+        raise CatalogError(f"{location} has a link {href!r:.80} that is none ({error}); mend it.") from error
+
+
+def _search(location: str, query: Query, reach: Reach) -> Iterator[tuple[Item, str]]:
     seen: set[tuple[Any, Any]] = set()
     with _answered(location):
-        client = _client(location)
+        client = _client(location, reach)
         for box in boxes_of(query.bounds):
             found = client.search(
                 collections=list(query.collections) or None,
@@ -178,9 +219,9 @@ def _search(location: str, query: Query) -> Iterator[tuple[Item, str]]:
                     yield item, location
 
 
-def _describe_api(location: str, query: Query) -> str:
+def _describe_api(location: str, query: Query, reach: Reach) -> str:
     with _answered(location):
-        client = _client(location)
+        client = _client(location, reach)
         names = sorted(collection.id for collection in client.get_collections())
         known = [name for name in query.collections if name in names]
         box = boxes_of(query.bounds)[0]
@@ -192,10 +233,13 @@ def _describe_api(location: str, query: Query) -> str:
     return f"it offers the collections {names}{there}"
 
 
-def _client(location: str) -> Any:
+def _client(location: str, reach: Reach) -> Any:
     import pystac_client
+    from pystac_client.stac_api_io import StacApiIO
 
-    return pystac_client.Client.open(location, timeout=TIMEOUT_SECONDS)
+    io = StacApiIO(timeout=TIMEOUT_SECONDS)
+    limit_to(io.session, reach)
+    return pystac_client.Client.open(location, stac_io=io)
 
 
 @contextmanager
@@ -216,4 +260,5 @@ def _answered(location: str) -> Iterator[None]:
         ValueError,
         OSError,
     ) as error:
-        raise CatalogError(f"The STAC API {location} did not answer the search: {error}") from error
+        said = without_secrets(f"The STAC API {location} did not answer the search: {error}")
+        raise CatalogError(said) from error

@@ -12,7 +12,9 @@ from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
-from features.catalog.signing import openable
+from features.catalog.hrefs import without_secrets
+from features.catalog.reach import check_redirects
+from features.catalog.signing import openable, renew
 from features.errors import ImageryError
 
 # The formats imagery comes in. A VRT is refused whatever its name is: it can point at any file or address.
@@ -36,10 +38,12 @@ def source_of(href: str) -> str:
     Raises
     ------
     ImageryError
-        For any `/vsi…` path but object storage (the catalog decides whether that is allowed).
+        For any `/vsi…` path but object storage (the catalog decides whether that is allowed), and for an
+        http(s) address that is redirected to a private one.
     """
     href = openable(href)
     if href.startswith(("http://", "https://")):
+        check_redirects(href.partition("?")[0])
         return f"/vsicurl/{href}"
     if href.startswith("/vsi") and not href.startswith("/vsis3/"):
         raise ImageryError(f"{href} is a GDAL virtual path; give plain files, http(s) or s3 addresses.")
@@ -62,11 +66,21 @@ def open_raster(href: str) -> Iterator[Any]:
             f"{href} does not exist; download it again or correct the catalog.", reason="missing_file"
         )
     try:
-        with rasterio.Env(**_environment(source)), DatasetReader(source, driver=list(DRIVERS)) as raster:
+        with rasterio.Env(**_environment(source)), _reader(href, source) as raster:
             _check(href, raster)
             yield raster
     except FAULTS as error:
         raise ImageryError(f"{href} cannot be read ({_last(error)}); download it again.") from error
+
+
+def _reader(href: str, source: str) -> Any:
+    """Open a raster; once more with a fresh token where the one before may have ended before its time."""
+    try:
+        return DatasetReader(source, driver=list(DRIVERS))
+    except RasterioError:
+        if not renew(href):
+            raise
+        return DatasetReader(source_of(href), driver=list(DRIVERS))
 
 
 def beside(href: str) -> list[Path]:
@@ -94,4 +108,4 @@ def _check(href: str, raster: Any) -> None:
 
 def _last(error: BaseException) -> str:
     cause = error.__cause__ or error.__context__
-    return " ".join(str(cause or error).split()) or type(error).__name__
+    return without_secrets(" ".join(str(cause or error).split())) or type(error).__name__

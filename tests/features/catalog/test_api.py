@@ -195,6 +195,7 @@ def token(minutes: float, text: str = "sv=1&sig=abc") -> str:
 @pytest.fixture
 def no_tokens(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     monkeypatch.setattr(signing, "_tokens", {})
+    monkeypatch.setattr(signing, "RETRIES", signing.RETRIES.new(total=1, backoff_factor=0))
     monkeypatch.delenv("PC_SDK_SUBSCRIPTION_KEY", raising=False)
     return monkeypatch
 

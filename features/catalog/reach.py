@@ -1,0 +1,197 @@
+"""How far a catalog may send us: which files and hosts its links may name, redirects included."""
+
+import ipaddress
+import socket
+from collections import Counter
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from requests import PreparedRequest, RequestException, Response, Session
+from requests.adapters import HTTPAdapter
+
+from features.catalog.hrefs import is_remote, without_secrets
+from features.errors import CatalogError, ImageryError
+
+MOST_BYTES = 512 * 2**20  # of one document of a catalog
+MOST_REQUESTS = 100_000  # of one reading of a catalog
+MOST_REPEATS = 5  # of one request: a page that leads to itself
+MOST_REDIRECTS = 5
+TIMEOUT_SECONDS = 30.0
+CHUNK = 2**20
+RETRIES = 3
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What the links of one catalog may name.
+
+    Attributes
+    ----------
+    folder
+        Of a catalog on disk: its documents lie below it. None for one that is read over http.
+    hosts
+        Hosts, or `host:port`, that links may name: the catalog's own and those that the config names. A name
+        that begins with a dot stands for all hosts that end so.
+    others
+        Whether assets may lie on other hosts too, as long as these have public addresses.
+    """
+
+    folder: Path | None
+    hosts: tuple[str, ...] = ()
+    others: bool = False
+
+    @classmethod
+    def of(cls, location: str, hosts: tuple[str, ...] = (), *, others: bool = False) -> "Reach":
+        """Return the reach of a catalog that lies at a path or URL."""
+        if is_remote(location):
+            return cls(None, (host_of(location), *hosts), others)
+        return cls(Path(location).absolute().parent, hosts, others)
+
+    def document(self, address: str) -> str:
+        """Return the path or URL of a child, item, page or search, or refuse it.
+
+        Raises
+        ------
+        CatalogError
+            Where it lies outside the catalog's folder, or on a host that is not among `hosts`.
+        """
+        shown = without_secrets(address)
+        if is_remote(address):
+            if not self._names(address):
+                raise CatalogError(
+                    f"The catalog leads to {shown}, on another host; name it in imagery.hosts to allow that."
+                )
+            return address
+        if self.folder is None or urlsplit(address).scheme:
+            raise CatalogError(
+                f"The catalog leads to {shown}, which is no http(s) link; such a link is never followed."
+            )
+        if not Path(address).resolve().is_relative_to(self.folder.resolve()):
+            raise CatalogError(
+                f"The catalog leads to {shown}, outside its folder {self.folder}; name the catalog of the "
+                "folder above in imagery.catalog."
+            )
+        return address
+
+    def allows_host(self, address: str) -> bool:
+        """Whether an asset may lie at a URL: on a host among `hosts`, or on any public one where `others`."""
+        return self._names(address) or (self.others and is_public(urlsplit(address).hostname or ""))
+
+    def _names(self, address: str) -> bool:
+        link = urlsplit(address)
+        names = {(link.hostname or "").lower(), host_of(address)}
+        return any(
+            host in names or (host.startswith(".") and any(name.endswith(host) for name in names))
+            for host in (named.lower() for named in self.hosts)
+        )
+
+
+def host_of(address: str) -> str:
+    """Return host and port of a URL; the port is left out where it is the scheme's own.
+
+    Examples
+    --------
+    >>> host_of("https://a.org/x"), host_of("http://127.0.0.1:8080/")
+    ('a.org', '127.0.0.1:8080')
+    """
+    link = urlsplit(address)
+    usual = {"http": 80, "https": 443}.get(link.scheme)
+    host = (link.hostname or "").lower()
+    return host if link.port in (None, usual) else f"{host}:{link.port}"
+
+
+@lru_cache(maxsize=1024)
+def is_public(host: str) -> bool:
+    """Whether every address of a host is public: not loopback, link-local, private or reserved.
+
+    So is a name that has no address now: nothing can be read from it either.
+
+    Examples
+    --------
+    >>> is_public("127.0.0.1"), is_public("169.254.169.254"), is_public("10.0.0.1"), is_public("1.1.1.1")
+    (False, False, False, True)
+    """
+    try:
+        found = {entry[4][0] for entry in socket.getaddrinfo(host, None)}
+    except (OSError, UnicodeError):
+        return True
+    return all(ipaddress.ip_address(str(one).partition("%")[0]).is_global for one in found)
+
+
+@lru_cache(maxsize=65_536)
+def check_redirects(address: str) -> None:
+    """Ask once where an asset's address leads to, for GDAL would follow it anywhere.
+
+    Raises
+    ------
+    ImageryError
+        Where it is redirected to another host that is not public.
+    """
+    own = host_of(address)
+    with Session() as session:
+        for _ in range(MOST_REDIRECTS):
+            try:
+                answer = session.head(address, timeout=TIMEOUT_SECONDS, allow_redirects=False)
+            except RequestException:
+                return  # who opens it will say what is wrong
+            target = session.get_redirect_target(answer)
+            if target is None:
+                return
+            address = urljoin(address, target)
+            if host_of(address) != own and not is_public(urlsplit(address).hostname or ""):
+                raise ImageryError(
+                    f"{own} redirects to {host_of(address)}, which is no public address; it is not read.",
+                    reason="refused_href",
+                )
+
+
+def session_within(reach: Reach) -> Session:
+    """Return an HTTP session that asks nothing outside the reach, redirects included, and reads no endless
+    answer."""
+    session = Session()
+    session.max_redirects = MOST_REDIRECTS
+    limit_to(session, reach)
+    return session
+
+
+def limit_to(session: Session, reach: Reach) -> None:
+    """Let every request of a session, and every redirect that it follows, pass the reach first."""
+    guard = _Guard(reach)
+    for scheme in ("https://", "http://"):
+        session.mount(scheme, guard)
+
+
+class _Guard(HTTPAdapter):
+    """Sends a request only where the reach allows it; counts requests, and reads answers up to a size."""
+
+    def __init__(self, reach: Reach) -> None:
+        super().__init__(max_retries=RETRIES)
+        self.reach = reach
+        self.asked: Counter[Any] = Counter()
+
+    def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
+        address = str(request.url)
+        self.reach.document(address)
+        key = (request.method, address, request.body)
+        self.asked[key] += 1
+        if self.asked[key] > MOST_REPEATS or self.asked.total() > MOST_REQUESTS:
+            raise CatalogError(
+                f"{without_secrets(address)} was asked for {self.asked[key]} times, of {self.asked.total()} "
+                "requests: the catalog leads round in circles or has no end. Name a smaller one."
+            )
+        kwargs["stream"] = True
+        answer = super().send(request, *args, **kwargs)
+        content = bytearray()
+        for chunk in answer.iter_content(CHUNK):
+            content += chunk
+            if len(content) > MOST_BYTES:
+                answer.close()
+                raise CatalogError(
+                    f"{without_secrets(address)} is larger than {MOST_BYTES // 2**20} MiB; no document of a "
+                    "catalog is. Ask for smaller pages (imagery.page_size)."
+                )
+        answer._content, answer._content_consumed = bytes(content), True
+        return answer
