@@ -17,6 +17,7 @@ from features.extraction.observations import remarks_table
 from features.extraction.options import ExtractOptions
 from features.extraction.passes import number_passes
 from features.extraction.remover import Remover
+from features.extraction.scene_check import contradictory
 from features.extraction.tile_parcels import check_overlap, cover_tiles, parcel_table, safe_name, write_tiles
 from features.extraction.tiling import Assignment, assign_tiles
 from features.extraction.units import Outcome, Unit, forget_tiles, run_unit
@@ -77,15 +78,62 @@ def extract(
     ImageryError
         Where no raster covers any parcel.
     """
+    work, buffered, tiles, files = _prepared(acquisitions, declarations, options, folder)
+    ran = _run(work, work.rows, files, options, folder, remover, progress, executor, context)
+    outcomes = _with_unread(work, ran.outcomes)
+    _write_index(folder, ran.units, outcomes)
+    return parcel_table(declarations, buffered, tiles, ran.pixels), _account(outcomes)
+
+
+Prepared = tuple[
+    Work, gpd.GeoSeries, dict[str, Assignment], dict[tuple[str, str], Path]
+]  # what is to be read, the parcels as shrunk, the tile each is read from by sensor, each tile's parcels
+
+
+def _prepared(
+    acquisitions: pl.DataFrame, declarations: gpd.GeoDataFrame, options: ExtractOptions, folder: Path
+) -> Prepared:
     work = plan(acquisitions, options)
     buffered = inner_buffer(declarations.geometry, options.inner_buffer_m).reset_index(drop=True)
     tiles = {sensor: assign_tiles(buffered, work.views_of(sensor)) for sensor in work.sensors}
     check_overlap(tiles, declarations, work.references)
     files = write_tiles(folder, work.references, buffered, declarations["parcel_id"].to_numpy(), tiles)
-    ran = _run(work, work.rows, files, options, folder, remover, progress, executor, context)
-    outcomes = _with_unread(work, ran.outcomes)
-    _write_index(folder, ran.units, outcomes)
-    return parcel_table(declarations, buffered, tiles, ran.pixels), _account(outcomes)
+    return work, buffered, tiles, files
+
+
+def without_contradictions(
+    acquisitions: pl.DataFrame,
+    declarations: gpd.GeoDataFrame,
+    options: ExtractOptions,
+    folder: Path,
+    executor: Executor = one_by_one,
+) -> tuple[pl.DataFrame, list[Outcome]]:
+    """The acquisitions whose numbers can be, as `extract` uses them, and the others with their reasons.
+
+    Parameters
+    ----------
+    folder
+        Where `extract` keeps the parcels of tiles and their coverage.
+    """
+    work, _, _, files = _prepared(acquisitions, declarations, options, folder)
+    aside = _contradictions(work.rows, files, options, folder, executor)
+    lost = [outcome.item_id for outcome in aside]
+    return acquisitions.filter(~pl.col("item_id").is_in(lost)), aside
+
+
+def _contradictions(
+    rows: Sequence[Acquisition],
+    files: Mapping[tuple[str, str], Path],
+    options: ExtractOptions,
+    folder: Path,
+    executor: Executor,
+) -> list[Outcome]:
+    """What `features.extraction.scene_check` sets aside of every sensor and tile with parcels."""
+    found: list[Outcome] = []
+    for key, parcels in files.items():
+        own = [row for row in rows if (row["sensor"], row["tile"]) == key]
+        found += contradictory([_unit(row, parcels, options, folder) for row in own], executor)
+    return found
 
 
 @dataclass(frozen=True)
@@ -110,12 +158,15 @@ def _run(
     lost = {outcome.item_id for outcome in work.aside}
     rows = [row for row in rows if (row["sensor"], row["tile"]) in files and row["item_id"] not in lost]
     pixels = cover_tiles(rows, work.headers, files, options, folder, executor)
+    aside = _contradictions(rows, files, options, folder, executor)
+    lost = {outcome.item_id for outcome in aside}
+    rows = [row for row in rows if row["item_id"] not in lost]
     plain = [row for row in rows if remover is None or row["sensor"] != "s2"]
     units = [_unit(row, files[row["sensor"], row["tile"]], options, folder) for row in plain]
     told = context or BlockContext()
     fills = [] if remover is None else _plan_fills(rows, files, options, folder, remover, told)
     counter = _Counter(len(units) + sum(len(fill.blocks) for fill in fills if not fill.is_done), progress)
-    outcomes = []
+    outcomes = aside
     for outcome in executor(run_unit, units):
         outcomes.append(outcome)
         counter.tick()
