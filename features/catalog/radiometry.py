@@ -15,8 +15,8 @@ catalogs differ:
 
 So, in this order: what the configuration says of the item; a flag that the offset was removed; the baseline,
 where it is before 04.00; what the item states; the baseline. Nothing known at all: the item is set aside,
-since a guess of 0.1 in reflectance is worse than a gap. `check_offset` then compares the decision with
-pixels.
+since a guess of 0.1 in reflectance is worse than a gap. `features.extraction.scene_check`
+then compares the decision with pixels.
 """
 
 import math
@@ -24,8 +24,6 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-
-import numpy as np
 
 from features.errors import ConfigError
 
@@ -183,49 +181,3 @@ def decide_reflectance(
     if scale == 1.0:
         return Scaling(scale, 0.0, "float")
     return None if numbers is None else Scaling(scale, BASELINE_OFFSET, "baseline")
-
-
-# Where the offset was subtracted twice, vegetation and water in the visible bands turn negative; where it was
-# never subtracted, nothing is darker than 0.1. ESA's own negative values (deep water, shadow) stay below this
-# share.
-NEGATIVE_SHARE = 0.05
-DARKEST_SHARE = 0.01
-MINIMUM_SAMPLE = 100
-
-
-def check_offset(sample: np.ndarray, scaling: Scaling, nodata: float | None = 0) -> str | None:
-    """Compare a decided offset with pixels of a visible band (B02, B03 or B04).
-
-    Parameters
-    ----------
-    sample
-        Raw digital numbers of any shape, best over vegetation or water; a few thousand are enough.
-    scaling
-        As decided.
-    nodata
-        Value to leave out; None where there is none.
-
-    Returns
-    -------
-    str or None
-        `offset_subtracted_twice` where over 5% of the pixels would be negative, `offset_not_subtracted` where
-        not one in a hundred is darker than 0.1 although no offset is subtracted, None where the decision is
-        plausible or the sample too small to tell. The second is a hint only: snow, cloud and desert look the
-        same.
-
-    Examples
-    --------
-    >>> dark = np.arange(200, 700)
-    >>> check_offset(dark, Scaling(1e-4, -0.1, "stated"))
-    'offset_subtracted_twice'
-    >>> check_offset(dark, Scaling(1e-4, 0.0, "flag"))
-    """
-    values = np.asarray(sample, dtype=np.float64).ravel()
-    values = values[np.isfinite(values)]
-    values = values[values != nodata] if nodata is not None else values
-    if values.size < MINIMUM_SAMPLE:
-        return None
-    reflectance = values * scaling.scale + scaling.offset
-    if scaling.offset < 0:
-        return "offset_subtracted_twice" if (reflectance < 0).mean() > NEGATIVE_SHARE else None
-    return "offset_not_subtracted" if (reflectance < -BASELINE_OFFSET).mean() < DARKEST_SHARE else None

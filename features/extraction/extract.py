@@ -12,6 +12,7 @@ import polars as pl
 from features.accounting import Tally, tally
 from features.context.blocks import BlockContext
 from features.declarations.geometry import inner_buffer
+from features.errors import ImageryError
 from features.extraction.filled_tiles import Fill, bands_of_all, plan_fill, run_fill
 from features.extraction.observations import remarks_table
 from features.extraction.options import ExtractOptions
@@ -82,7 +83,9 @@ def extract(
     ran = _run(work, work.rows, files, options, folder, remover, progress, executor, context)
     outcomes = _with_unread(work, ran.outcomes)
     _write_index(folder, ran.units, outcomes)
-    return parcel_table(declarations, buffered, tiles, ran.pixels), _account(outcomes)
+    views = {sensor: work.views_of(sensor) for sensor in work.sensors}
+    table = parcel_table(declarations, buffered, tiles, ran.pixels, views)
+    return table, _account(outcomes)
 
 
 Prepared = tuple[
@@ -140,7 +143,7 @@ def _contradictions(
 class _Ran:
     units: list[Unit]
     outcomes: list[Outcome]
-    pixels: dict[str, pl.DataFrame]  # full pixels by parcel, by sensor
+    pixels: dict[str, pl.DataFrame]  # full and covered pixels by parcel, by sensor
 
 
 def _run(
@@ -164,9 +167,11 @@ def _run(
     plain = [row for row in rows if remover is None or row["sensor"] != "s2"]
     units = [_unit(row, files[row["sensor"], row["tile"]], options, folder) for row in plain]
     told = context or BlockContext()
-    fills = [] if remover is None else _plan_fills(rows, files, options, folder, remover, told)
+    fills, unopened = (
+        ([], []) if remover is None else _plan_fills(rows, files, options, folder, remover, told)
+    )
     counter = _Counter(len(units) + sum(len(fill.blocks) for fill in fills if not fill.is_done), progress)
-    outcomes = aside
+    outcomes = aside + unopened
     for outcome in executor(run_unit, units):
         outcomes.append(outcome)
         counter.tick()
@@ -240,17 +245,22 @@ def _plan_fills(
     folder: Path,
     remover: Remover,
     context: BlockContext,
-) -> list[Fill]:
-    """One fill per optical tile; the remover may draw on radar of the same coordinate system that nests
-    in it."""
-    bands, fills = bands_of_all(rows), []
+) -> tuple[list[Fill], list[Outcome]]:
+    """One fill per optical tile, and the acquisitions of tiles of which none can be opened; the remover may
+    draw on radar of the same coordinate system that nests in it."""
+    bands, fills, aside = bands_of_all(rows), [], []
     for tile in sorted({row["tile"] for row in rows if row["sensor"] == "s2"}):
         own = [row for row in rows if row["sensor"] == "s2" and row["tile"] == tile]
         radar = [row for row in rows if row["sensor"] == "s1" and row["epsg"] == own[0]["epsg"]]
         units = [_unit(row, files["s2", tile], options, folder) for row in own]
         parcels = files["s2", tile]
-        fills.append(plan_fill(tile, own, radar, units, parcels, folder, options, remover, bands, context))
-    return fills
+        try:
+            fill = plan_fill(tile, own, radar, units, parcels, folder, options, remover, bands, context)
+        except ImageryError as error:
+            aside += [Outcome(row["item_id"], tile, error.reason, str(error)) for row in own]
+        else:
+            fills.append(fill)
+    return fills, aside
 
 
 def read_set_aside(folder: Path) -> pl.DataFrame:

@@ -11,7 +11,7 @@ from odc.geo.geobox import GeoBox
 
 from features.errors import CropcheckError, ImageryError
 from features.extraction.options import ExtractOptions
-from features.extraction.tiling import Assignment
+from features.extraction.tiling import Assignment, View, assign_tiles
 from features.extraction.units import tile_coverage
 from features.files import atomic_path
 from features.imagery.scenes import scene_of
@@ -74,13 +74,14 @@ def write_tiles(
 
 
 def run_tile(job: TileJob) -> tuple[str, pl.DataFrame]:
-    """Compute and cache coverage; return the sensor, and the tile's parcels with their full pixels on the
-    finest grid."""
+    """Compute and cache coverage; return the sensor, and the tile's parcels with their full and covered
+    pixels on the finest grid."""
     finest = tile_coverage(job.parcels, job.grids[0], job.cache)
     for grid in job.grids[1:]:
         tile_coverage(job.parcels, grid, job.cache)
-    found = {"parcel_id": finest.parcel_ids, "full_pixels": finest.full_pixels()}
-    return job.sensor, pl.DataFrame(found).with_columns(tile=pl.lit(job.tile))
+    pixels = {"full_pixels": finest.full_pixels(), "covered": finest.covered()}
+    found = pl.DataFrame({"parcel_id": finest.parcel_ids, **pixels})
+    return job.sensor, found.with_columns(tile=pl.lit(job.tile))
 
 
 def cover_tiles(
@@ -91,7 +92,8 @@ def cover_tiles(
     folder: Path,
     executor: Executor,
 ) -> dict[str, pl.DataFrame]:
-    """Coverage of every tile's grids ahead of its units; full pixels of the parcels of each tile, by sensor.
+    """Coverage of every tile's grids ahead of its units; by sensor, the full and covered pixels
+    of each tile's parcels.
 
     Where the acquisitions of a tile have grids of their own, as slices have, a parcel's full pixels are those
     of the grid that holds most of it.
@@ -112,7 +114,7 @@ def cover_tiles(
     for sensor, table in executor(run_tile, jobs.values()):
         found.setdefault(sensor, []).append(table)
     return {
-        sensor: pl.concat(tables).group_by("tile", "parcel_id").agg(pl.col("full_pixels").max())
+        sensor: pl.concat(tables).group_by("tile", "parcel_id").agg(pl.col("full_pixels", "covered").max())
         for sensor, tables in found.items()
     }
 
@@ -122,28 +124,32 @@ def parcel_table(
     buffered: gpd.GeoSeries,
     tiles: Mapping[str, Assignment],
     pixels: Mapping[str, pl.DataFrame],
+    views: Mapping[str, Mapping[str, Sequence[View]]] | None = None,
 ) -> pl.DataFrame:
-    """What geometry and grid leave of every parcel; by Sentinel-2's tiles, or Sentinel-1's where there
-    are no others."""
-    sensor = "s2" if "s2" in tiles else "s1"
+    """What geometry and grid leave of every parcel; by Sentinel-2's tiles, else by Sentinel-1's.
+
+    The tile is null where the parcel lies wholly outside the imagery. A parcel of which the buffer leaves
+    nothing is placed by its own geometry, where the `views` of each sensor's tiles are given.
+    """
     area = np.nan_to_num(declarations.geometry.area.to_numpy()) / 1e4
     kept = np.nan_to_num(buffered.area.to_numpy()) / 1e4
     loss = 1 - np.divide(kept, area, out=np.zeros(len(area)), where=area > 0)
-    table = pl.DataFrame(
-        {
-            "parcel_id": declarations["parcel_id"].to_numpy(),
-            "tile": pl.Series(tiles[sensor].home.tolist(), dtype=pl.String),
-            "area_ha": area,
-            "buffered_area_ha": kept,
-            "buffer_loss": loss,
-        }
-    )
-    empty = pl.DataFrame(schema={"tile": pl.String, "parcel_id": pl.String, "full_pixels": pl.Int64})
-    keys = ["tile", "parcel_id"]
-    joined = table.join(pixels.get(sensor, empty), on=keys, how="left", maintain_order="left")
-    return joined.with_columns(pl.col("full_pixels").fill_null(0)).select(
-        pl.col(name).cast(kind) for name, kind in PARCELS.items()
-    )
+    keys, kinds = ["tile", "parcel_id"], {"full_pixels": pl.Int64, "covered": pl.Float64}
+    empty = pl.DataFrame(schema={"tile": pl.String, "parcel_id": pl.String, **kinds})
+    ids = pl.DataFrame({"parcel_id": declarations["parcel_id"].to_numpy()})
+    tile, full = np.full(len(area), None, dtype=object), np.zeros(len(area), np.int64)
+    for sensor in (name for name in ("s2", "s1") if name in tiles):
+        home = ids.with_columns(pl.Series("tile", tiles[sensor].home.tolist(), pl.String))
+        held = home.join(pixels.get(sensor, empty), on=keys, how="left", maintain_order="left")
+        new = (held["covered"].fill_null(0) > 0).to_numpy() & (tile == None)  # noqa: E711 - elementwise
+        tile[new] = tiles[sensor].home[new]
+        full[new] = held["full_pixels"].fill_null(0).to_numpy()[new]
+        gone = np.flatnonzero((kept == 0) & (area > 0) & (tile == None))  # noqa: E711 - elementwise
+        if views and len(gone):
+            tile[gone] = assign_tiles(declarations.geometry.iloc[gone], views[sensor]).home
+    columns = {"area_ha": area, "buffered_area_ha": kept, "full_pixels": full, "buffer_loss": loss}
+    table = ids.with_columns(pl.Series("tile", tile.tolist(), pl.String), **columns)
+    return table.select(pl.col(name).cast(kind) for name, kind in PARCELS.items())
 
 
 def safe_name(name: str) -> str:

@@ -98,7 +98,7 @@ def verdict_tally(verdicts: pl.DataFrame) -> Tally:
 
 def _facts(declarations: pl.DataFrame, parcels: pl.DataFrame, quality: pl.DataFrame) -> pl.DataFrame:
     """Declarations with what is known of each parcel's pixels and series, in the declarations' order."""
-    seen = parcels.select("parcel_id", "full_pixels", "buffer_loss", inside=pl.lit(True))
+    seen = parcels.select("parcel_id", "full_pixels", "buffer_loss", inside=pl.col("tile").is_not_null())
     joined = declarations.join(seen, on="parcel_id", how="left", validate="1:1", maintain_order="left")
     return joined.join(quality, on="parcel_id", how="left", validate="1:1", maintain_order="left")
 

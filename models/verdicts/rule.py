@@ -51,7 +51,7 @@ def _asked_of_parcels(table: pl.DataFrame, options: JudgeOptions) -> dict[str, n
         return table.select(condition.fill_null(False).alias("is"))["is"].to_numpy()
 
     return {
-        "outside_imagery": where(pl.col("inside").is_null()),
+        "outside_imagery": ~where(pl.col("inside")),
         "too_few_pixels": where(pl.col("full_pixels") < options.min_full_pixels),
         "lost_to_buffer": where(pl.col("buffer_loss") > options.max_buffer_loss),
         "never_observed": where(pl.col("n_observations").fill_null(0) == 0),

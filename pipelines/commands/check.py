@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Literal, TypeVar
 
 import geopandas as gpd
@@ -17,7 +18,8 @@ from features.declarations.crop_codes import read_crop_table
 from features.declarations.reader import read_declarations, refuse_if_none_usable
 from features.declarations.schemes import read_schemes
 from features.declarations.unmapped import report_unmapped
-from features.imagery.offset_check import check_offsets
+from features.extraction.extract import without_contradictions
+from features.extraction.units import Outcome
 from pipelines.commands.estimate import estimate, load_of, load_of_simulation
 from pipelines.config import RunConfig
 from pipelines.faults import sentence_of
@@ -28,6 +30,7 @@ from pipelines.stages.read import bounds_of, declaration_options, imagery_option
 from pipelines.workspace import Workspace
 
 EVERYWHERE: Bounds = (-180.0, -90.0, 180.0, 90.0)
+LOOKED_AT = 40  # acquisitions of each sensor, whose offsets are looked at
 Only = Literal["declarations"]
 T = TypeVar("T")
 
@@ -124,10 +127,26 @@ def _imagery(
     counts = ", ".join(f"{count} of {sensor}" for sensor, count in sensors)
     findings.lines += [str(items), f"Acquisitions: {counts}."]
     findings.of(lambda: clear_context(config, workspace).check(frame_times(acquisitions)))
-    doubtful = findings.of(lambda: check_offsets(acquisitions).drop_nulls("finding"))
-    if doubtful is not None:
-        findings.lines.append(_offsets(doubtful))
+    if declarations is not None:
+        doubtful = findings.of(lambda: _contradictions(config, acquisitions, declarations))
+        findings.lines += [] if doubtful is None else [_offsets(doubtful)]
     return acquisitions
+
+
+def _contradictions(
+    config: RunConfig, acquisitions: pl.DataFrame, declarations: gpd.GeoDataFrame
+) -> list[Outcome]:
+    """Return which of some acquisitions a run would set aside for numbers that cannot be."""
+    with TemporaryDirectory() as folder:
+        some = evenly(acquisitions, LOOKED_AT)
+        return without_contradictions(some, declarations, config.extract, Path(folder))[1]
+
+
+def evenly(acquisitions: pl.DataFrame, most: int) -> pl.DataFrame:
+    """Return at most so many acquisitions of each sensor, spread evenly over the season."""
+    ordered = acquisitions.sort("sensor", "datetime", "item_id")
+    place, size = pl.int_range(pl.len()).over("sensor"), pl.len().over("sensor")
+    return ordered.filter((place * most) // size != ((place - 1) * most) // size)
 
 
 def _check_output(folder: Path) -> None:
@@ -163,10 +182,8 @@ def _classes_of(declarations: gpd.GeoDataFrame) -> str:
     return f"Crop classes: {len(counts)} ({listed}{more})."
 
 
-def _offsets(doubtful: pl.DataFrame) -> str:
-    if doubtful.is_empty():
-        return "Reflectance offsets: plausible in a sample of scenes."
-    named = "; ".join(f"{item}: {finding}" for item, finding in doubtful.head(3).iter_rows())
-    return (
-        f"Reflectance offsets: doubtful in {len(doubtful)} scenes of a sample ({named}); see imagery.offsets."
-    )
+def _offsets(doubtful: list[Outcome]) -> str:
+    if not doubtful:
+        return "Reflectance offsets and units: plausible in the scenes looked at."
+    named = " ".join(f"{outcome.item_id}: {outcome.detail}" for outcome in doubtful[:3])
+    return f"Reflectance offsets and units: {len(doubtful)} of the scenes looked at cannot be. {named}"

@@ -8,6 +8,7 @@ from odc.geo.geobox import GeoBox
 
 from features.context.blocks import BlockContext
 from features.errors import ModelError, StageError
+from features.extraction.extract import without_contradictions
 from features.imagery.blocks import Block, cut
 from features.imagery.grids import crop
 from features.imagery.stacks import read_stack
@@ -17,6 +18,7 @@ from models.clouds.stored import Stored
 from pipelines.config import RunConfig
 from pipelines.inputs.clear_context import clear_context, frame_times
 from pipelines.stages.clear import bands_of, finest_grid, fitted_remover, polarisations_of
+from pipelines.tables import read_declared
 from pipelines.workspace import Workspace
 
 BLOCK_PX = 512
@@ -41,7 +43,12 @@ def write_products(config: RunConfig, workspace: Workspace, folder: Path, progre
         raise StageError(
             f"No fitted model lies in {workspace.cloud_model}; run `cropcheck clear CONFIG` first."
         )
-    acquisitions = pl.read_parquet(workspace.acquisitions)
+    acquisitions, _ = without_contradictions(
+        pl.read_parquet(workspace.acquisitions),
+        read_declared(workspace),
+        config.extract,
+        workspace.observations,
+    )
     optical = acquisitions.filter(pl.col("sensor") == "s2")
     context = clear_context(config, workspace)
     context.check(frame_times(acquisitions))

@@ -1,5 +1,6 @@
 """A cloud-removal model is fitted on the region's own imagery."""
 
+import logging
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from odc.geo.geobox import GeoBox
 from features.accounting import Tally
 from features.context.blocks import BlockContext, pixels_in
 from features.errors import ImageryError, ModelError
+from features.extraction.extract import without_contradictions
 from features.extraction.filled_tiles import bands_of_all
 from features.imagery.blocks import cut
 from features.imagery.grids import crop, grid_of
@@ -23,6 +25,7 @@ from features.workers import Progress
 from models.clouds.methods import build
 from models.clouds.pictures import before_after, half_clear_frames, write_png
 from models.clouds.removal.bundle import META
+from models.clouds.removal.hiding import NOTHING_CLEAR
 from models.clouds.removal.options import LEARNED
 from models.clouds.removal.remover import Remover
 from models.clouds.stored import Stored
@@ -32,22 +35,37 @@ from pipelines.record.stage import Outcome, Stage
 from pipelines.tables import read_declared
 from pipelines.workspace import Workspace
 
+log = logging.getLogger(__name__)
 BLOCK_PX = 256
 EXAMPLE_PX = 128
+NOTHING_SEEN = (
+    NOTHING_CLEAR,
+    "nothing_read",
+)  # a run goes on, on radar alone
 MOST_BLOCKS = 6  # of the imagery a model is fitted on: 0.4 million pixels, over all dates
 
 
 def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
-    """Fit the configured method and write it to `clear/`; `none` writes nothing."""
+    """Fit the configured method and write it to `clear/`; `none` writes nothing, and neither does a season
+    without two clear dates: radar goes on alone."""
     remover = build(config.clear.method, **config.clear.model_dump(exclude={"method"}))
     acquisitions = pl.read_parquet(workspace.acquisitions)
     if remover is None or not (acquisitions["sensor"] == "s2").any():
         progress(1, 1)
         return Outcome([], [])
-    stacks, chosen = fitting_stacks(acquisitions, config, workspace, config.clear.method)
     training = workspace.cloud_model / "training"
     kept = {"checkpoint": training} if config.clear.method in LEARNED else {}
-    remover.fit(stacks, progress, **kept)
+    try:
+        stacks, chosen = fitting_stacks(acquisitions, config, workspace, config.clear.method)
+        remover.fit(stacks, progress, **kept)
+    except (ModelError, ImageryError) as error:
+        if error.reason not in NOTHING_SEEN:
+            raise
+        log.warning("Clouds are not removed: %s", error)
+        shutil.rmtree(workspace.cloud_model, ignore_errors=True)
+        progress(1, 1)
+        optical = int((acquisitions["sensor"] == "s2").sum())
+        return Outcome([], [Tally("clear", "acquisitions", optical, 0, {error.reason: optical})])
     remover.save(workspace.cloud_model)
     shutil.rmtree(training, ignore_errors=True)
     write_example(remover, stacks[0], workspace.cloud_model / "example.png")
@@ -88,6 +106,9 @@ def fitting_stacks(
     context = clear_context(config, workspace, method)
     context.check(frame_times(acquisitions))
     declarations = read_declared(workspace)
+    acquisitions, _ = without_contradictions(
+        acquisitions, declarations, config.extract, workspace.observations
+    )
     blocks = fitting_blocks(acquisitions, declarations, config.seed)
     shapes = farmed(config, declarations, method)
     return read_blocks(acquisitions, blocks, config, context, shapes), len(blocks)
@@ -123,7 +144,9 @@ def finest_grid(rows: pl.DataFrame) -> GeoBox:
             continue
         if grids:
             return min(grids, key=lambda grid: abs(grid.affine.a))
-    raise ImageryError("None of the optical acquisitions can be opened; check the catalog's links.")
+    raise ImageryError(
+        "None of the optical acquisitions can be opened; check the catalog's links.", reason="nothing_read"
+    )
 
 
 def bands_of(acquisitions: pl.DataFrame) -> list[str]:
@@ -160,7 +183,8 @@ def read_blocks(
     stacks = [_with_parcels(context.laid_on(stack, block), block, shapes) for block, stack in found]
     if not stacks:
         raise ModelError(
-            "No block of imagery could be read to fit cloud removal on; set clear.method to none."
+            "No block of imagery could be read to fit cloud removal on; set clear.method to none.",
+            reason="nothing_read",
         )
     return stacks
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from features.errors import ModelError
 
+NOTHING_CLEAR = "nothing_clear"  # reason of errors: too little was seen to learn from
 WHOLLY = 0.9  # share of cloud above which the whole frame goes
 LEAST_CLOUD = 0.05  # a mask of less cloud hides nothing worth learning from
 
@@ -44,7 +45,8 @@ def hide(
     if len(seen) < 2:
         raise ModelError(
             f"{len(seen)} of {len(clear)} frames have a clear pixel; "
-            f"cloud removal needs two; widen the season."
+            f"cloud removal needs two; widen the season.",
+            reason=NOTHING_CLEAR,
         )
     allowed = seen if frames is None else np.intersect1d(seen, frames)
     count = min(len(allowed), max(1, int(share * len(seen))))

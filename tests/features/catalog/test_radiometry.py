@@ -1,25 +1,18 @@
 """The reflectance offset: what each catalog states, rightly and wrongly, and what the pixels say."""
 
-from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 import pytest
-import rasterio
-from affine import Affine
 
 from features.catalog.radiometry import (
     Scaling,
     baseline_of,
     baseline_rank,
-    check_offset,
     decide_reflectance,
     stated_scaling,
 )
-from features.imagery.offset_check import check_offsets
-from features.schema import ACQUISITIONS
+from features.errors import ConfigError
 
 STATED = {"raster:bands": [{"nodata": 0, "data_type": "uint16", "scale": 0.0001, "offset": -0.1}]}
 CDSE = {"raster:scale": 0.0001, "raster:offset": -0.1, "nodata": 0, "data_type": "uint16"}
@@ -76,20 +69,6 @@ def test_the_offset_of_each_catalog(name: str) -> None:
     assert decide_reflectance(scene, asset) == Scaling(1e-4, offset, basis)
 
 
-@pytest.mark.parametrize("name", FIXTURES)
-def test_pixels_confirm_or_contradict_the_decision(name: str) -> None:
-    scene, asset, _, _, digital_numbers, finding = FIXTURES[name]
-    decided = decide_reflectance(scene, asset)
-    assert decided is not None
-    with_gaps = np.concatenate([digital_numbers, np.zeros(2000, int)])
-    assert check_offset(with_gaps, decided, nodata=0) == finding
-
-
-def test_no_data_counts_neither_as_dark_nor_as_negative() -> None:
-    assert check_offset(np.zeros(5000), Scaling(1e-4, -0.1, "stated")) is None
-    assert check_offset(np.full(50, 300), Scaling(1e-4, -0.1, "stated")) is None, "too few pixels to tell"
-
-
 def test_the_configuration_wins_over_everything() -> None:
     scene = item(**{FLAG: True, "s2:processing_baseline": "05.09"})
     assert decide_reflectance(scene, STATED, override=-1000) == Scaling(1e-4, -0.1, "configuration")
@@ -134,32 +113,8 @@ def test_scales_are_found_wherever_an_asset_states_them() -> None:
     assert stated_scaling({"bands": "odd", "raster:scale": "0.1"}) == (None, None)
 
 
-def acquisitions_of(folder: Path, offsets: dict[str, float]) -> pl.DataFrame:
-    """One clear scene a name, its pixels already without ESA's offset, and what its catalog says."""
-    rows = []
-    for day, (name, offset) in enumerate(offsets.items(), start=1):
-        path = folder / f"{name}.tif"
-        grid = {"transform": Affine(10, 0, 500_000, 0, -10, 5_600_000), "crs": "EPSG:32631", "nodata": 0}
-        with rasterio.open(
-            path, "w", driver="GTiff", count=1, height=50, width=80, dtype="uint16", **grid
-        ) as out:
-            out.write(SUBTRACTED.reshape(1, 50, 80).astype(np.uint16))
-        asset = {
-            "band": "B04",
-            "href": str(path),
-            "scale": 1e-4,
-            "offset": offset,
-            "nodata": 0.0,
-            "unit": "reflectance",
-        }
-        rows.append({"item_id": name, "datetime": datetime(2024, 5, day), "sensor": "s2", "assets": [asset]})
-    return pl.DataFrame(rows, schema=ACQUISITIONS)
-
-
-def test_scenes_of_a_season_are_looked_at(tmp_path: Path) -> None:
-    table = acquisitions_of(tmp_path, {"right": 0.0, "wrong": -0.1, "cut": 0.0})
-    (tmp_path / "cut.tif").write_bytes((tmp_path / "cut.tif").read_bytes()[:200])
-    found = dict(check_offsets(table, limit=0).iter_rows())
-    assert found == {"right": None, "wrong": "offset_subtracted_twice", "cut": "unreadable"}
-    assert check_offsets(table, limit=2)["item_id"].to_list() == ["right", "cut"]
-    assert check_offsets(table.clear()).is_empty()
+def test_an_offset_of_digital_numbers_is_refused_for_floating_point_reflectance() -> None:
+    chip = {"bands": [{"data_type": "float32"}]}
+    with pytest.raises(ConfigError, match=r"would change by -1000\. .*0 or -0\.1\."):
+        decide_reflectance(item(), chip, override=-1000)
+    assert decide_reflectance(item(), chip, override=-0.1) == Scaling(1.0, -0.1, "configuration")

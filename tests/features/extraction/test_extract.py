@@ -14,7 +14,9 @@ from features.extraction.options import ExtractOptions
 from features.imagery.masks import MaskOptions
 from features.schema import OBSERVATIONS, PARCELS, STATISTICS
 from tests.small_imagery import (
+    LEFT,
     SIDE,
+    TOP,
     Constant,
     acquisition,
     all_clear,
@@ -225,3 +227,26 @@ def test_values_that_cannot_be_and_contradictions_are_counted(tmp_path: Path) ->
             ("S2_35VLF_000", "ndvi", "left_out", 100),
             ("S2_35VLF_000", "B04", "nodata_differs", None),
         ]
+
+
+def test_parcels_outside_the_imagery_have_no_tile_and_those_lost_to_the_buffer_have(tmp_path: Path) -> None:
+    """Beside the raster, round its corner (only the box touches), shrunk to nothing inside, and inside."""
+    row = optical(tmp_path / "i", 0, scene(np.random.default_rng(9)), all_clear())
+    corner = shapely.Polygon([(LEFT - 50, TOP + 5), (LEFT + 5, TOP + 5), (LEFT - 50, TOP - 50)])
+    shapes = [field(90_000, 0, 200, 200), corner, field(50, 50, 8, 8), field(100, 100, 200, 200)]
+    options = OPTIONS.model_copy(update={"inner_buffer_m": 5.0})
+    found, _ = extract(table(row), parcels(*shapes), options, tmp_path / "o")
+    assert found["tile"].to_list() == [None, None, "35VLF", "35VLF"]
+
+
+def test_parcels_that_only_radar_sees_are_inside_the_imagery(tmp_path: Path) -> None:
+    seen = optical(tmp_path / "i", 0, scene(np.random.default_rng(9)), all_clear())
+    power = {"vv": np.full((SIDE, SIDE), 0.08, np.float32), "vh": np.full((SIDE, SIDE), 0.02, np.float32)}
+    beside = radar(tmp_path / "r", 1, power, tile="untiled")
+    for held in beside["assets"]:
+        write_tif(Path(held["href"]), power[held["band"]], corner=(LEFT + 600, TOP))
+    found, _ = extract(
+        table(seen, beside), parcels(field(0, 0, 200, 200), field(700, 0, 200, 200)), OPTIONS, tmp_path / "o"
+    )
+    assert found["tile"].to_list() == ["35VLF", "untiled"]
+    assert found["full_pixels"].to_list() == [400, 400]

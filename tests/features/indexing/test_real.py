@@ -1,6 +1,5 @@
 """Real cubes, products and weather indexed into a catalog; skips where the real data are absent."""
 
-from collections import Counter
 from datetime import date
 from pathlib import Path
 
@@ -11,11 +10,13 @@ import pytest
 import rasterio
 import xarray as xr
 
-from features.catalog.radiometry import Scaling, check_offset
 from features.catalog.reader import ImageryOptions, read_acquisitions
 from features.context.weather import growing_degree_days, read_weather
+from features.extraction.extract import without_contradictions
+from features.extraction.options import ExtractOptions
 from features.indexing.field_raster import parcels_from_raster
 from features.indexing.folder import index_folder
+from features.schema import ACQUISITIONS
 
 pytestmark = pytest.mark.realdata
 PATCHES = {"00002806639B424A": (2018, 16), "000028085BF08E7E": (2019, 17)}
@@ -99,20 +100,24 @@ def test_values_are_physical(patch: tuple[Path, Path]) -> None:
     assert ("B08" in middles) == (patch[0].name == "00002806639B424A"), "one patch has no 10 m bands"
 
 
-def test_the_offset_of_old_reflectance_is_plausible(patch: tuple[Path, Path]) -> None:
+def test_the_offset_of_old_reflectance_is_plausible(patch: tuple[Path, Path], tmp_path: Path) -> None:
     table, _ = season_of(patch)
-    findings = Counter()
-    for row in table.filter(pl.col("sensor") == "s2").iter_rows(named=True):
-        for asset in row["assets"]:
-            if asset["band"] == "B04":
-                with rasterio.open(asset["href"]) as file:
-                    sample = file.read(1)
-                findings[check_offset(sample, Scaling(asset["scale"], asset["offset"], "stated"))] += 1
-                wrong = check_offset(sample, Scaling(asset["scale"], -0.1, "wrong"))
-                findings["caught" if wrong else "cloudy"] += 1
-    if findings:
-        assert findings["offset_subtracted_twice"] == 0
-        assert findings["caught"] >= 25, "the clear dates show that subtracting 0.1 would be wrong"
+    optical = table.filter(pl.col("sensor") == "s2")
+    fields = gpd.read_file(patch[1].with_name("parcels.gpkg"))
+    options = ExtractOptions(optical=("B02", "B04"))
+    _, found = without_contradictions(optical, fields, options, tmp_path / "as-stated")
+    assert [outcome.item_id for outcome in found] == []
+    rows = optical.to_dicts()
+    shifted = [{**row, "assets": [with_offset(asset) for asset in row["assets"]]} for row in rows]
+    _, found = without_contradictions(
+        pl.DataFrame(shifted, schema=ACQUISITIONS), fields, options, tmp_path / "shifted"
+    )
+    wrong = [outcome for outcome in found if outcome.reason == "offset_subtracted_twice"]
+    assert len(wrong) >= 25, "the clear dates show that subtracting 0.1 would be wrong"
+
+
+def with_offset(asset: dict) -> dict:
+    return {**asset, "offset": -0.1, "assumed": []} if asset["unit"] == "reflectance" else asset
 
 
 def test_declared_fields_become_parcels(patch: tuple[Path, Path]) -> None:

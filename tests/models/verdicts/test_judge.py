@@ -29,7 +29,11 @@ class World:
         self.values = np.exp(values) / np.exp(values).sum(1, keepdims=True)
         self.declared = [CLASSES[c] for c in crop]
         self.columns: dict[str, list] = {"intervention": [None] * n, "reason": [None] * n}
-        self.parcels: dict[str, list] = {"full_pixels": [50] * n, "buffer_loss": [0.1] * n}
+        self.parcels: dict[str, list] = {
+            "tile": ["35VLF"] * n,
+            "full_pixels": [50] * n,
+            "buffer_loss": [0.1] * n,
+        }
         self.quality: dict[str, list] = {
             "n_observations": [40] * n,
             "filled_share": [0.3] * n,
@@ -109,6 +113,7 @@ def test_outside_the_group_is_red_under_the_group_rule_too() -> None:
 @pytest.mark.parametrize(("table", "column", "value", "expected"), [
     ("columns", "reason", "invalid_geometry", ("not_monitorable", "invalid_geometry")),
     ("columns", "reason", "unmapped_code", ("not_monitorable", "unmapped_code")),
+    ("parcels", "tile", None, ("no_data", "outside_imagery")),
     ("parcels", "full_pixels", 7, ("not_monitorable", "too_few_pixels")),
     ("parcels", "buffer_loss", 0.61, ("not_monitorable", "lost_to_buffer")),
     ("quality", "n_observations", 0, ("no_data", "never_observed")),

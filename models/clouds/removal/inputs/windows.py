@@ -10,7 +10,7 @@ import xarray as xr
 from features.errors import ModelError
 from features.imagery.blocks import cut
 from models.clouds.removal.cube import Cube, cube_of, trusted
-from models.clouds.removal.hiding import hide
+from models.clouds.removal.hiding import NOTHING_CLEAR, hide
 from models.clouds.removal.inputs.channels import Frames, InputChannels
 from models.clouds.removal.inputs.coarse import coarsen
 from models.clouds.removal.inputs.sources import Sources, choose_sources
@@ -157,7 +157,8 @@ def draw_windows(
     seen = [cube for cube in cut if cube.clear.any(axis=(1, 2)).sum() >= 2]
     if not seen:
         raise ModelError(
-            "No part of the imagery is clear on two dates; cloud removal has nothing to learn from."
+            "No part of the imagery is clear on two dates; cloud removal has nothing to learn from.",
+            reason=NOTHING_CLEAR,
         )
     windows = [seen[k] for k in rng.permutation(len(seen))]
     days = np.unique(np.concatenate([cube.days[cube.clear.any(axis=(1, 2))] for cube in windows]))
@@ -190,7 +191,8 @@ def make_batch(
     ]
     if not parts:
         raise ModelError(
-            "No clear frame of the training windows could be hidden; widen the season or add imagery."
+            "No clear frame of the training windows could be hidden; widen the season or add imagery.",
+            reason=NOTHING_CLEAR,
         )
     order = rng.permutation(len(parts))
     return Batch(*(np.stack([parts[k][name] for k in order]) for name in range(4)))

@@ -13,7 +13,7 @@ from features.files import fingerprint
 from features.workers import Progress, next_ahead
 from models.clouds.removal.cube import Cube
 from models.clouds.removal.error_units import UNIT
-from models.clouds.removal.hiding import hide
+from models.clouds.removal.hiding import NOTHING_CLEAR, hide
 from models.clouds.removal.inputs.channels import InputChannels
 from models.clouds.removal.inputs.windows import FRAMES_PER_WINDOW, SAMPLES, Batch, Windows, make_batch
 from models.clouds.removal.intervals import GAP_EDGES, Residuals
@@ -192,7 +192,8 @@ class Learned(ABC):
                 found += list(self._residuals(cube, hidden))
         if not found:
             raise ModelError(
-                "Nothing could be hidden to calibrate sigma on; widen the season or add imagery."
+                "Nothing could be hidden to calibrate sigma on; widen the season or add imagery.",
+                reason=NOTHING_CLEAR,
             )
         error, sigma, gaps = (np.concatenate([part[k] for part in found]) for k in range(3))
         return Residuals(error, sigma, gaps, frozenset(dates))
