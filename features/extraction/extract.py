@@ -97,6 +97,10 @@ def _prepared(
     acquisitions: pl.DataFrame, declarations: gpd.GeoDataFrame, options: ExtractOptions, folder: Path
 ) -> Prepared:
     work = plan(acquisitions, options)
+    if not work.references:
+        reasons = tally("plan", "acquisitions", (outcome.reason for outcome in work.aside))
+        first = f" The first: {work.aside[0].detail}" if work.aside else ""
+        raise ImageryError(f"No acquisition can be used ({reasons.set_aside}).{first}", reason="nothing_read")
     buffered = inner_buffer(declarations.geometry, options.inner_buffer_m).reset_index(drop=True)
     tiles = {sensor: assign_tiles(buffered, work.views_of(sensor)) for sensor in work.sensors}
     check_overlap(tiles, declarations, work.references)

@@ -250,3 +250,10 @@ def test_parcels_that_only_radar_sees_are_inside_the_imagery(tmp_path: Path) -> 
     )
     assert found["tile"].to_list() == ["35VLF", "untiled"]
     assert found["full_pixels"].to_list() == [400, 400]
+
+
+def test_where_nothing_can_be_used_the_reasons_are_said(tmp_path: Path) -> None:
+    row = optical(tmp_path / "i", 0, scene(np.random.default_rng(9)), all_clear())
+    Path(row["assets"][0]["href"]).unlink()
+    with pytest.raises(ImageryError, match=r"No acquisition can be used \(.*missing_file.*does not exist"):
+        extract(table(row), parcels(field(0, 0, 200, 200)), OPTIONS, tmp_path / "o")
