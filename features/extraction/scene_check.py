@@ -28,7 +28,7 @@ from features.imagery.physical import Encoding
 from features.imagery.scenes import Layer, Scene, read_layer, scene_of
 from features.schema import SCENE_CLASS, assets_by_band
 from features.workers import Executor
-from features.zonal.coverage import Coverage
+from features.zonal.coverage import Coverage, sums
 from features.zonal.engine import gathered, summarise_gathered
 
 # Blue changes least from leaf to soil, so that an offset shows best in it; the first that a scene has.
@@ -97,7 +97,8 @@ def sample_unit(unit: Unit) -> Sample | None:
     held = assets_by_band(unit.row)
     wanted = VISIBLE if unit.row["sensor"] == "s2" else RADAR
     band = next((name for name in wanted if name in held), None)
-    if band is None or (unit.row["sensor"] == "s2" and SCENE_CLASS not in held):
+    unmasked = SCENE_CLASS not in held and unit.options.mask.without_classes == "set_aside"
+    if band is None or (unit.row["sensor"] == "s2" and unmasked):
         return None
     try:
         feature = {"vv": "s0vv_db", "vh": "s0vh_db"}.get(band, band)
@@ -115,7 +116,7 @@ def _sample(unit: Unit, scene: Scene, band: str) -> Sample | None:
         window = windows_of(unit.parcels, layer.grid, unit.cache, rows, columns)
         line, weights = _pixels(unit.options, scene, layer, square, window.coverage)
         moments = summarise_gathered(line, window.coverage.offsets, weights, ("mean",)).moments
-        seen = np.add.reduceat(weights, window.coverage.offsets[:-1]) >= LEAST_PIXELS
+        seen = sums(weights, window.coverage.offsets) >= LEAST_PIXELS
         parcels.append(window.present[seen])
         means.append(moments[seen, 1])
         pixels.append(line[weights > 0])

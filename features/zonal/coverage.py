@@ -51,11 +51,11 @@ class Coverage:
 
     def covered(self) -> np.ndarray:
         """Sum of coverage of each parcel inside the grid, in pixels; float64 (parcel,)."""
-        return _sums(self.weights, self.offsets)
+        return sums(self.weights, self.offsets)
 
     def full_pixels(self) -> np.ndarray:
         """Number of pixels of each parcel with coverage of at least FULL; int64 (parcel,)."""
-        return _sums(self.weights >= FULL, self.offsets).astype(np.int64)
+        return sums(self.weights >= FULL, self.offsets).astype(np.int64)
 
     def take(self, parcels: np.ndarray) -> "Coverage":
         """The coverage of some parcels, in the order given."""
@@ -99,7 +99,7 @@ class Coverage:
         return touched
 
 
-def _sums(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+def sums(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     """Sum of each range, without a running sum of the whole, which would take eight bytes a pixel."""
     filled, out = np.diff(offsets) > 0, np.zeros(len(offsets) - 1)
     if filled.any():
