@@ -47,7 +47,7 @@ def assign_folds(
     by: GroupBy = "holding_and_block",
     block_metres: float | None = None,
 ) -> np.ndarray:
-    """Fold of each parcel, `0 ... n_folds - 1`; -1 where it has no `crop_class`. See `plan_folds`."""
+    """Return `(parcel,)` folds, `0 ... n_folds - 1`; -1 where there is no `crop_class`. See `plan_folds`."""
     return plan_folds(declarations, n_folds, seed, by, block_metres).fold
 
 
@@ -58,7 +58,8 @@ def plan_folds(
     by: GroupBy = "holding_and_block",
     block_metres: float | None = None,
 ) -> FoldPlan:
-    """Deal groups of parcels into folds of like size and like mix of classes.
+    """Assign groups of parcels to folds of similar size and class mix, one fold per row `(parcel,)` of the
+    declarations.
 
     Parameters
     ----------
@@ -98,7 +99,8 @@ def plan_folds(
 
 
 def deal(group: np.ndarray, classes: np.ndarray, n_folds: int, rng: np.random.Generator) -> np.ndarray:
-    """Deal groups into folds, the most lopsided first, each to the fold whose class counts it evens out most.
+    """Return `(parcel,)` folds: groups are assigned one by one, the most uneven first, each to the fold whose
+    class counts it evens out most. `group` and `classes` are `(parcel,)`.
 
     After scikit-learn's StratifiedGroupKFold, with counts taken relative to each class's total, so that a
     rare class weighs as much as a common one. Ties fall by `rng`.
@@ -119,7 +121,8 @@ def deal(group: np.ndarray, classes: np.ndarray, n_folds: int, rng: np.random.Ge
 
 
 def block_side(points: np.ndarray, classes: np.ndarray, n_folds: int, rng: np.random.Generator) -> float:
-    """Side of a spatial block in metres, from the data.
+    """Return the side of a spatial block in metres, from `points (parcel, 2)` in metres and `classes
+    (parcel,)`.
 
     The distance at which knowing a neighbour's class stops helping: where the indicator variogram (share of
     pairs at that distance whose classes differ) first reaches 95% of its sill, the share over all pairs. At
@@ -151,13 +154,17 @@ def _variogram_range(points: np.ndarray, classes: np.ndarray, step: float, most:
 
 
 def blocks(points: np.ndarray, side: float) -> np.ndarray:
-    """Number of the square block of `side` metres that holds each point."""
+    """Return `(point,)`: the number of the square block of `side` metres that holds each of the `points
+    (point, 2)`.
+    """
     column, row = ((points - points.min(0)) // side).astype(np.int64).T
     return np.unique(column * (row.max() + 1) + row, return_inverse=True)[1]
 
 
 def components(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Number of the component of each parcel, where parcels hang together by either of two groupings."""
+    """Return `(parcel,)`: the number of the component of each parcel; parcels are linked by either of two
+    groupings `(parcel,)`.
+    """
     _, a = np.unique(first, return_inverse=True)
     _, b = np.unique(second, return_inverse=True)
     size = a.max() + 1 + b.max() + 1

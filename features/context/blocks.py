@@ -113,7 +113,8 @@ class BlockContext:
         return [said, [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in stats]]
 
     def check(self, times: np.ndarray | None = None) -> None:
-        """Open every map's header, and see whether the weather holds all days that frames at `times` need.
+        """Open every map's header, and check that the weather holds all days that frames at `times (time,)`
+        need.
 
         Raises
         ------

@@ -99,7 +99,7 @@ def growing_degree_days(weather: pl.DataFrame, base_c: float = 0.0) -> pl.DataFr
 def weather_before(
     weather: pl.DataFrame, moments: np.ndarray, window_days: int = 10, base_c: float = 0.0
 ) -> pl.DataFrame:
-    """Describe the weather before each moment, never that of its own day or later.
+    """Return the weather before each of `moments (n,)`, without that day and later ones.
 
     Parameters
     ----------

@@ -25,7 +25,8 @@ class GapfillOptions(Options):
 
 
 def gapfill_series(series: xr.Dataset, options: GapfillOptions) -> xr.Dataset:
-    """Fill what was not observed; only `value` and `sigma` change, and only there.
+    """Fill the gaps of a ParcelSeries `(parcel, time, feature, statistic)`; only `value` and `sigma` change,
+    and only where a step was not observed.
 
     `linear` fills missing steps between the nearest ones with a value, and holds the first and last value
     outwards; values that cloud removal filled are kept. `whittaker` smooths observed and pixel-filled values
@@ -50,13 +51,14 @@ def gapfill_series(series: xr.Dataset, options: GapfillOptions) -> xr.Dataset:
 
 
 def positions(series: xr.Dataset) -> np.ndarray:
-    """Start of each step in dekads (ten days) since the first."""
+    """Return `(time,)`: the start of each step in dekads (ten days) since the first."""
     time = series["time"].to_numpy()
     return np.asarray((time - time[0]) / np.timedelta64(1, "D") / DAYS_PER_UNIT)
 
 
 def weights_of(series: xr.Dataset, noise: np.ndarray) -> np.ndarray:
-    """Weight of each step in the smoother, `(parcel, time, feature)`, 0 where there is no value.
+    """Return the weight of each step in the smoother, `(parcel, time, feature)`, 0 where there is no value;
+    `noise (feature,)` is in the feature's unit.
 
     `(1 - filled_share) / (1 + (sigma / noise)^2)`: the inverse variance of a value whose filled pixels add
     sigma to the feature's own noise, and count for nothing in themselves where all are filled and nothing is
@@ -70,7 +72,8 @@ def weights_of(series: xr.Dataset, noise: np.ndarray) -> np.ndarray:
 
 
 def increment_variance(value: np.ndarray, observed: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Mean squared change of a feature over one unit of position, pooled over parcels, `(feature)`.
+    """Return `(feature,)`: the mean squared change over one unit of position, pooled over parcels, of `value`
+    and `observed (parcel, time, feature)` at positions `x (time,)`.
 
     The variance rate of the Brownian motion that successive observed values suggest; drift counts as
     variance, so gaps are not thought better known than they are.

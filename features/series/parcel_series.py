@@ -264,7 +264,9 @@ def _median(values: np.ndarray, cell: np.ndarray, first: np.ndarray) -> np.ndarr
 
 
 def write_series(series: xr.Dataset, path: Path) -> Path:
-    """Write a ParcelSeries as one NetCDF-4 file, atomically; equal series give equal bytes."""
+    """Write a ParcelSeries `(parcel, time, feature, statistic)` as one NetCDF-4 file, atomically; equal
+    series give equal bytes.
+    """
     check_series(series)
     chunks = {"parcel": min(PARCELS_PER_CHUNK, max(series.sizes["parcel"], 1))}
     encoding = {
@@ -299,7 +301,7 @@ def _create_without_times(path: Path) -> None:
 
 
 def read_series(path: Path) -> xr.Dataset:
-    """Read a ParcelSeries back.
+    """Read a ParcelSeries `(parcel, time, feature, statistic)`.
 
     Raises
     ------

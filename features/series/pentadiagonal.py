@@ -197,7 +197,7 @@ def _blank(weights: np.ndarray, out: np.ndarray) -> None:
 
 @_kernel
 def variance_lines(values: np.ndarray, weights: np.ndarray, bands: np.ndarray, out: np.ndarray) -> None:
-    """Diagonal of the inverse of `W + penalty`; nothing is read of the values."""
+    """Write the diagonal of the inverse of `W + penalty` into `out (parcel, time)`; `values` are not read."""
     n, steps = weights.shape
     factors, lines = _scratch((steps + 2) * ROW), _scratch(steps * PARCELS)
     for start in range(0, n, PARCELS):

@@ -17,7 +17,8 @@ UNKNOWN = 3.0  # standard deviations between parcels: a value further off says n
 
 
 def series_quality(series: xr.Dataset, spread_feature: str = "ndvi") -> pl.DataFrame:
-    """Summarise each parcel of a filled ParcelSeries, one row a parcel, schema QUALITY.
+    """Summarise each parcel of a filled ParcelSeries `(parcel, time, feature, statistic)`, one row per
+    parcel, schema QUALITY.
 
     Every feature counts alike in `filled_share` and `sigma`; a step that stayed missing counts in neither.
     A sigma counts no more than `UNKNOWN`: one index near a zero of its denominator shall not speak for all.

@@ -115,7 +115,8 @@ def smooth_shared(
 
 
 def posterior_variance(weights: np.ndarray, bands: np.ndarray) -> np.ndarray:
-    """Diagonal of `(W + lambda D'D)^-1`, `(series, time)`: times the noise, the curve's variance.
+    """Return the diagonal of `(W + lambda D'D)^-1` for `weights (series, time)`, `(series, time)`: times the
+    noise variance, it is the variance of the curve.
 
     From the factors alone, in O(time) (Hutchinson and de Hoog 1985, Numerische Mathematik 47, 99-106).
     NaN where fewer than two weights are above 0.

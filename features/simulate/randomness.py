@@ -17,7 +17,7 @@ def generator(seed: int, *purpose: str | int) -> np.random.Generator:
 def smooth_field(
     shape: tuple[int, int], scale: float, rng: np.random.Generator, slope: float = 0.0
 ) -> np.ndarray:
-    """Return a spatially correlated standard normal field, float32.
+    """Return a spatially correlated standard normal field `(y, x)`, float32.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ def smooth_field(
 
 
 def sample(field: np.ndarray, row: np.ndarray, column: np.ndarray) -> np.ndarray:
-    """Return the field at pixel coordinates, clamped to its edge."""
+    """Return the field `(y, x)` at pixel coordinates `(n,)`, clamped to its edge."""
     rows = np.clip(np.asarray(row).astype(np.int64), 0, field.shape[0] - 1)
     columns = np.clip(np.asarray(column).astype(np.int64), 0, field.shape[1] - 1)
     return np.asarray(field[rows, columns])

@@ -58,7 +58,7 @@ class Coverage:
         return sums(self.weights >= FULL, self.offsets).astype(np.int64)
 
     def take(self, parcels: np.ndarray) -> "Coverage":
-        """The coverage of some parcels, in the order given."""
+        """Return the coverage of the parcels at indices `(n,)`, in that order."""
         run_of, runs = ranges(self.runs, parcels)
         pixel_of, offsets = ranges(self.offsets, parcels)
         return Coverage(
@@ -68,8 +68,9 @@ class Coverage:
         )  # fmt: skip
 
     def window(self, rows: slice, columns: slice) -> tuple["Coverage", np.ndarray]:
-        """The part inside a block, its runs counted from the block's corner, and which parcels it holds:
-        those with pixels there, or all where the block is the whole grid."""
+        """Return the part inside a block, its runs counted from the block's corner, and `(n,)` the indices of
+        the parcels that it holds: those with pixels there, or all where the block is the whole grid.
+        """
         if (rows.start, columns.start) == (0, 0) and (rows.stop, columns.stop) == self.shape:
             return self, np.arange(len(self))
         bounds = (rows.start, rows.stop, columns.start, columns.stop)
@@ -200,7 +201,7 @@ def coverage_of(
 
 
 def coverage_key(shapes: np.ndarray, parcel_ids: np.ndarray, grid: GeoBox) -> str:
-    """Hash of geometries, ids and grid: equal keys have equal coverage."""
+    """Return a hash of geometries and ids, `(parcel,)` each, and grid: equal keys have equal coverage."""
     import hashlib
 
     digest = hashlib.sha256()

@@ -104,8 +104,9 @@ def summarise_bands(
     nodata: float | None = None,
     threads: int = 1,
 ) -> list[Part]:
-    """As `summarise` for several blocks of one grid: a few parcels at a time through all of them, so that
-    their weights come from memory once."""
+    """Summarise several blocks `(y, x)` of one grid as `summarise` does. A few parcels at a time pass through
+    all blocks, so that their weights are read from memory once.
+    """
     for block in blocks:
         _check_shape(block, coverage)
     quantiles, scores = quantiles_of(statistics)
@@ -144,8 +145,9 @@ def summarise_gathered(
     nodata: float | None = None,
     samples: bool = False,
 ) -> Part:
-    """As `summarise`, from gathered pixels; with `samples` the part carries them, to be combined with
-    others."""
+    """Summarise gathered pixels, `values` and `weights (pixel,)` with `offsets (parcel + 1,)`, as `summarise`
+    does; with `samples` the part carries the pixels, to be combined with others.
+    """
     quantiles, scores = quantiles_of(statistics)
     moments, answers = np.empty((len(offsets) - 1, MOMENTS)), np.empty((len(offsets) - 1, len(quantiles)))
     none = NO_NODATA if nodata is None else np.float32(nodata)

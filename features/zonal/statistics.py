@@ -91,7 +91,9 @@ class Part:
         return np.asarray(self.moments[:, WEIGHT])
 
     def split(self, first: np.ndarray, owners: np.ndarray) -> tuple["Owned", "Owned"]:
-        """Parcels where `first` is True, and the others with their samples, each beside their `owners`."""
+        """Return the parcels where `first (parcel,)` is True, and the others with their samples, each with
+        its `owners (parcel,)`.
+        """
         chosen, others = np.flatnonzero(first), np.flatnonzero(~first)
         whole = Part(self.moments[chosen], self.answers[chosen])
         if self.values is None or self.weights is None or self.offsets is None:
@@ -101,7 +103,9 @@ class Part:
         return (owners[chosen], whole), (owners[others], cut)
 
     def without_samples_of(self, parcels: np.ndarray) -> "Part":
-        """The same with the pixels of some parcels (bool) let go: nothing more will be combined with them."""
+        """Return the part without the pixels of some `parcels (parcel,)`, bool, that need no further
+        combination.
+        """
         if self.values is None or self.weights is None or self.offsets is None:
             return self
         sizes = np.where(parcels, 0, np.diff(self.offsets))
@@ -114,7 +118,8 @@ Owned = tuple[np.ndarray, Part]  # which parcels, and what some pixels of them g
 
 
 def ranges(bounds: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of the chosen ranges `bounds[i]:bounds[i + 1]` one after another, and their new bounds.
+    """Return the indices of the chosen ranges `bounds[i]:bounds[i + 1]`, `chosen (n,)`, one after another,
+    and their new bounds `(n + 1,)`.
 
     Examples
     --------
@@ -128,14 +133,16 @@ def ranges(bounds: np.ndarray, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def quantiles_of(statistics: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Quantiles that the statistics need, and the normal deviate of each (where a search for it starts)."""
+    """Return the quantiles that the statistics need, `(quantile,)`, and the normal deviate of each (where its
+    search starts).
+    """
     wanted = [STATISTICS[name].quantile for name in statistics]
     quantiles = np.array([quantile for quantile in wanted if quantile is not None], dtype=np.float64)
     return quantiles, ndtri(quantiles)
 
 
 def combine_moments(one: np.ndarray, two: np.ndarray) -> np.ndarray:
-    """Moments of the union of two disjoint sets of pixels, parcel by parcel.
+    """Return moments `(parcel, MOMENTS)` of the union of two disjoint sets of pixels, parcel by parcel.
 
     Chan, Golub and LeVeque (1979), Updating formulae and a pairwise algorithm for computing sample variances,
     Stanford STAN-CS-79-773, equation 1.5 with weights for counts.

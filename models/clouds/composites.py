@@ -80,7 +80,7 @@ def _images(filled: xr.Dataset, clear_share: np.ndarray) -> Iterator[Picture]:
 
 
 def date_names(times: np.ndarray) -> list[str]:
-    """Return a name per frame: its date, with a letter where a day has several."""
+    """Return one name per frame of `times (time,)`: its date, with a letter where a day has several."""
     days = [str(day) for day in times.astype("datetime64[D]")]
     return [
         day if days.count(day) == 1 else f"{day}{chr(97 + days[:k].count(day))}" for k, day in enumerate(days)

@@ -41,13 +41,13 @@ def before_after(
 
 
 def half_clear_frames(stack: xr.Dataset, count: int = 3) -> list[int]:
-    """Return the frames whose clear share is nearest to a half: something is seen, something is filled."""
+    """Return `count` indices of the frames whose clear share, over `(y, x)`, is nearest to a half."""
     share = np.asarray(stack["clear"].values, bool).mean(axis=(1, 2))
     return sorted(np.argsort(np.abs(share - 0.5), kind="stable")[:count].tolist())
 
 
 def write_png(picture: np.ndarray, path: Path) -> Path:
-    """Write a picture, each pixel enlarged."""
+    """Write a picture, uint8 `(y, x, 3)`, each pixel enlarged."""
     from matplotlib.image import imsave  # half a second, for those who draw
 
     with atomic_path(path) as partial:

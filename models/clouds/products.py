@@ -56,7 +56,8 @@ class ProductWriter:
     found: dict[str, Picture] = field(default_factory=dict)
 
     def add(self, place: Block, filled: xr.Dataset) -> None:
-        """Write one block, its margin already cut off.
+        """Write one block, filled `(time, band, y, x)` as `Remover.fill` returns it, its margin already cut
+        off.
 
         Raises
         ------
@@ -179,7 +180,9 @@ def write_catalog(folder: Path, items: Iterable[dict[str, Any]], title: str) -> 
 
 
 def encode(picture: Picture) -> dict[str, np.ndarray]:
-    """Return what is stored: value and sigma as int16 in units of 0.0001, filled as percent."""
+    """Return what is stored of a picture: `value` and `sigma` as int16 `(band, y, x)` in units of 0.0001,
+    `filled` as percent, uint8 `(1, y, x)`.
+    """
     percent = np.where(np.isfinite(picture.filled), np.round(100 * np.nan_to_num(picture.filled)), UNKNOWN)
     return {
         "value": _integers(picture.value),

@@ -15,7 +15,7 @@ from models.clouds.removal.remover import Remover
 
 @dataclass(frozen=True)
 class Stored:
-    """What fills as the method in `folder` does; a process reads it when first asked, and once.
+    """A fitted method in a folder; a process loads it at the first use, and once.
 
     Attributes
     ----------
@@ -37,7 +37,7 @@ class Stored:
         return _loaded(self).margin_px
 
     def fill(self, stack: xr.Dataset) -> xr.Dataset:
-        """As `Remover.fill`."""
+        """Fill a stack `(time, band, y, x)`; see `Remover.fill`."""
         return _loaded(self).fill(stack)
 
     def save(self, folder: Path) -> Path:

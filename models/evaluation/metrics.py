@@ -63,7 +63,7 @@ def confusion(
 
 
 def accuracy(matrix: np.ndarray) -> np.ndarray:
-    """Share on the diagonal; matrices `(..., class, class)`."""
+    """Return the share on the diagonal of matrices `(…, class, class)`, `(…)`."""
     return _divide(np.trace(matrix, axis1=-2, axis2=-1), matrix.sum((-2, -1)))
 
 
@@ -75,20 +75,22 @@ def f1_scores(matrix: np.ndarray) -> np.ndarray:
 
 
 def macro_f1(matrix: np.ndarray) -> np.ndarray:
-    """Mean F1 of the classes that have truth."""
+    """Return the mean F1 of the classes that have truth, of matrices `(…, class, class)`, `(…)`."""
     scores = f1_scores(matrix)
     known = np.isfinite(scores)
     return _divide(np.where(known, scores, 0).sum(-1), known.sum(-1))
 
 
 def weighted_f1(matrix: np.ndarray) -> np.ndarray:
-    """F1 of the classes, weighted by their truth."""
+    """Return the mean F1 weighted by the truth of each class, of matrices `(…, class, class)`, `(…)`."""
     truth = matrix.sum(-1)
     return _divide((np.nan_to_num(f1_scores(matrix)) * truth).sum(-1), truth.sum(-1))
 
 
 def kappa(matrix: np.ndarray) -> np.ndarray:
-    """Cohen's kappa (1960, Educational and Psychological Measurement 20)."""
+    """Return Cohen's kappa (1960, Educational and Psychological Measurement 20) of matrices `(…, class,
+    class)`, `(…)`.
+    """
     total = matrix.sum((-2, -1))
     chance = _divide((matrix.sum(-1) * matrix.sum(-2)).sum(-1), total**2)
     return _divide(accuracy(matrix) - chance, 1 - chance)
@@ -155,7 +157,9 @@ def paired_difference(
     *,
     metric: Metric = macro_f1,
 ) -> Estimate:
-    """Difference of a metric between two predictions (class indices) of the same parcels."""
+    """Return the difference of a metric between two predictions of the same parcels; `ours`, `theirs`,
+    `truth` (class indices) and `groups` are `(parcel,)`.
+    """
     known = truth >= 0
     ours, theirs, truth, groups = ours[known], theirs[known], truth[known], groups[known]
     k = int(max(ours.max(), theirs.max(), truth.max())) + 1
@@ -242,7 +246,9 @@ def class_scores(
     classes: Sequence[str],
     rng: np.random.Generator,
 ) -> pl.DataFrame:
-    """Precision, recall and F1 of each class, schema CLASS_SCORES; n counts the truth."""
+    """Return precision, recall and F1 of each class, schema CLASS_SCORES; `truth`, `predicted` (class
+    indices) and `groups` are `(parcel,)`; n counts the truth.
+    """
     k = len(classes)
     drawn = multiplicities(groups, rng)
     whole, resampled = (
@@ -283,7 +289,9 @@ def recalls(matrix: np.ndarray) -> np.ndarray:
 def confusion_table(
     truth: np.ndarray, predicted: np.ndarray, area_ha: np.ndarray, classes: Sequence[str]
 ) -> pl.DataFrame:
-    """Confusion by count and hectares: `truth, predicted, parcels, hectares`, every pair of classes."""
+    """Return confusion by count and hectares for every pair of classes, `truth, predicted, parcels,
+    hectares`; the arrays are `(parcel,)`.
+    """
     k = len(classes)
     count, area = confusion(truth, predicted, k), confusion(truth, predicted, k, area_ha)
     names = np.array(classes, dtype=object)
@@ -314,7 +322,7 @@ def _ece_estimate(
 
 
 def estimate(value: float, resampled: np.ndarray, n: int) -> Estimate:
-    """A figure with the interval of its replicates."""
+    """Return a figure with the 95% interval of its replicates `(replicate,)`."""
     known = resampled[np.isfinite(resampled)]
     if not np.isfinite(value) or not len(known):
         return Estimate(value, np.nan, np.nan, n)
@@ -331,7 +339,9 @@ def _divide(top: np.ndarray, bottom: np.ndarray) -> np.ndarray:
 def calibration_error(
     probabilities: np.ndarray, truth: np.ndarray, groups: np.ndarray, rng: np.random.Generator
 ) -> Estimate:
-    """ECE with its interval; parameters as `score_model` takes them."""
+    """Return the expected calibration error with its interval; parameters as for `score_model`: `(parcel,
+    class)` and `(parcel,)`.
+    """
     known = truth >= 0
     if not known.any():
         return Estimate(np.nan, np.nan, np.nan, 0)

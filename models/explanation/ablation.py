@@ -64,7 +64,9 @@ def ablation(
 
 
 def parts_of(series: xr.Dataset) -> dict[str, xr.Dataset]:
-    """Return the series, and the series without each kind of input that it has and can do without."""
+    """Return the series `(parcel, time, feature, statistic)`, and the series without each kind of input that
+    can be left out.
+    """
     parts = {EVERYTHING: series}
     for kind in KINDS:
         features = [kind_of(str(name)) != kind for name in series["feature"].values]

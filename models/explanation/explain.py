@@ -82,7 +82,8 @@ def explain(
     threads: int = 1,
     progress: Progress | None = None,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Explain a cross-fitted model, each parcel by the model that did not see it.
+    """Explain a cross-fitted model on a series `(parcel, time, feature, statistic)`; each parcel by the model
+    that was not trained on it.
 
     Parameters
     ----------
@@ -235,7 +236,9 @@ def _one(estimator: CropEstimator, series: xr.Dataset, crop_class: str, backgrou
 
 
 def forest_importance(series: xr.Dataset, y: np.ndarray, trees: int, seed: int, threads: int) -> pl.DataFrame:
-    """Return IMPORTANCE of method `impurity`: a random forest's, for each feature through the season."""
+    """Return IMPORTANCE of method `impurity`: a random forest's, by feature and date, fitted on `n` parcels
+    with classes `y (n,)`.
+    """
     forest: Any = build("forest", trees=trees, seed=seed, threads=threads)
     forest.fit(series, y)
     table = columns_of(forest.layout_, False)
@@ -250,7 +253,9 @@ def forest_importance(series: xr.Dataset, y: np.ndarray, trees: int, seed: int, 
 
 
 def importance_of(explained: Sequence[Explained], times: np.ndarray, model: str) -> pl.DataFrame:
-    """Return IMPORTANCE of each class: the mean over its parcels of the absolute sum within each group."""
+    """Return IMPORTANCE of each class: the mean over its parcels of the absolute sum within each group;
+    `times (time,)` dates the steps.
+    """
     tables = []
     for crop_class in dict.fromkeys(part.crop_class for part in explained):
         parts = [part for part in explained if part.crop_class == crop_class]

@@ -67,7 +67,13 @@ def _inputs(model: NeuralClassifier, series: xr.Dataset) -> tuple[np.ndarray, np
 
 
 def class_gradients(network: Any, inputs: list[np.ndarray], position: int) -> list[np.ndarray]:
-    """Return the gradient of one logit by each input, on TensorFlow or JAX."""
+    """Return the gradients of one logit, in the shapes `(n, …)` of the inputs, on TensorFlow or JAX.
+
+    Raises
+    ------
+    ModelError
+        On any other backend.
+    """
     import keras
 
     backend = keras.backend.backend()

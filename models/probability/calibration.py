@@ -31,7 +31,7 @@ class Identity:
     """Leaves probabilities as they are."""
 
     def apply(self, probabilities: np.ndarray) -> np.ndarray:
-        """Return them."""
+        """Return the probabilities `(parcel, class)` unchanged."""
         return probabilities
 
     def to_dict(self) -> dict[str, Any]:
@@ -46,7 +46,7 @@ class Temperature:
     temperature: float
 
     def apply(self, probabilities: np.ndarray) -> np.ndarray:
-        """Return `softmax(log p / temperature)`."""
+        """Return `softmax(log p / temperature)`, `(parcel, class)`."""
         logits = np.log(np.maximum(probabilities, TINY)) / self.temperature
         raised = np.exp(logits - logits.max(1, keepdims=True))
         return np.asarray(raised / raised.sum(1, keepdims=True))
@@ -59,7 +59,9 @@ class Temperature:
     def fit(
         cls, probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None
     ) -> "Temperature":
-        """Minimise the log-loss over the temperature, between 0.05 and 20."""
+        """Minimise the log-loss over temperatures between 0.05 and 20, for `probabilities (parcel, class)`,
+        `labels` (class indices) and `weights (parcel,)`.
+        """
         found = minimize_scalar(
             lambda t: log_loss(cls(float(np.exp(t))).apply(probabilities), labels, weights),
             bounds=(np.log(0.05), np.log(20)),
@@ -79,7 +81,7 @@ class Isotonic:
     outputs: tuple[np.ndarray, ...]
 
     def apply(self, probabilities: np.ndarray) -> np.ndarray:
-        """Return the rescaled class-wise values."""
+        """Return the class-wise values rescaled to a sum of 1, `(parcel, class)`."""
         columns = [
             np.interp(probabilities[:, k], x, y)
             for k, (x, y) in enumerate(zip(self.inputs, self.outputs, strict=True))
@@ -99,7 +101,9 @@ class Isotonic:
     def fit(
         cls, probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None
     ) -> "Isotonic":
-        """Pool adjacent violators for each class against all others."""
+        """Pool adjacent violators for each class against all others, for `probabilities (parcel, class)`,
+        `labels` (class indices) and `weights (parcel,)`.
+        """
         from sklearn.isotonic import IsotonicRegression
 
         knots = []
@@ -181,13 +185,17 @@ def cross_calibrate(
 
 
 def log_loss(probabilities: np.ndarray, labels: np.ndarray, weights: np.ndarray | None = None) -> float:
-    """Mean of `-log p` of the label."""
+    """Return the mean of `-log p` of the labels, for `probabilities (parcel, class)`, `labels` and `weights
+    (parcel,)`.
+    """
     chosen = np.maximum(probabilities[np.arange(len(labels)), labels], TINY)
     return float(np.average(-np.log(chosen), weights=weights))
 
 
 def expected_calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = 15) -> float:
-    """Mean gap between confidence and accuracy of the top class, over equally wide bins (Guo et al. 2017)."""
+    """Return the mean gap between confidence and accuracy of the top class, over bins of equal width (Guo et
+    al. 2017), for `probabilities (parcel, class)` and `labels (parcel,)`.
+    """
     table = reliability(probabilities, labels, bins)
     return float((np.abs(table[:, 1] - table[:, 2]) * table[:, 0]).sum() / max(table[:, 0].sum(), 1))
 

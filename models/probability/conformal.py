@@ -93,7 +93,8 @@ def class_p_values(
 def rank_p_values(
     scores: np.ndarray, member: np.ndarray, folds: np.ndarray, weights: np.ndarray | None = None
 ) -> np.ndarray:
-    """p-value of each parcel's score among the members outside its own fold.
+    """Return `(parcel,)`: the p-value of each score among the members outside its own fold; all arrays are
+    `(parcel,)`.
 
     Examples
     --------

@@ -15,7 +15,7 @@ from models.clouds.removal.networks.by_name import network_of
 from models.clouds.removal.options import LEARNED, CloudRemovalOptions
 from models.tuning.search import Fold, Range, Tuned, TuneOptions, search
 
-METRIC = "share of linear interpolation's error that is saved"
+METRIC = "reduction of the error of linear interpolation, as a share"
 SHARED = {
     "learning_rate": Range(5e-4, 1e-2, log=True),
     "batch_size": Range(choices=(4, 8, 16)),
@@ -45,15 +45,14 @@ def tune_clouds(
     on_trial: Callable[[dict[str, Any]], None] | None = None,
     progress: Progress | None = None,
 ) -> Tuned:
-    """Search for a network's options.
+    """Search for a network's options on stacks `(time, band, y, x)`.
 
     Parameters
     ----------
     clear
         Options that are not searched.
     journal, on_trial, progress
-        As `models.tuning.search.tune` has them. A fold is what a member of a committee holds out: blocks and
-        dates.
+        As `models.tuning.search.tune` has them. A fold is the blocks and dates that one network of an ensemble holds out.
 
     Raises
     ------

@@ -9,7 +9,8 @@ import numpy as np
 
 
 def follow_up_q(right: np.ndarray) -> np.ndarray:
-    """Smallest q at which each parcel is on the list: the mean of `right` over it and all before it.
+    """Return `(parcel,)`: the smallest q at which each parcel is on the list, the mean of `right (parcel,)`
+    over it and all before it.
 
     The list at q is the longest prefix, least likely to be right first, whose mean probability of being right
     stays at or below q: so many of its entries are expected to be in order. Ties stand together. NaN is not

@@ -43,13 +43,17 @@ Classify = Callable[[xr.Dataset], np.ndarray]
 
 
 def seen_until(series: xr.Dataset, until: date) -> xr.Dataset:
-    """Cut a ParcelSeries to the steps ended by `until`, and to what was observed: the rest is NaN."""
+    """Return a ParcelSeries `(parcel, time, feature, statistic)` cut to the steps ended by `until`, and to
+    observed values: the rest is NaN.
+    """
     cut = series.isel(time=slice(None, sum(day <= until for day in last_days(series))))
     return cut.assign(value=cut["value"].where(cut["observed"]))
 
 
 def dates_of(series: xr.Dataset, every: int = 3, first: int = 3) -> list[date]:
-    """Last days of every so many steps, from the end of the first few to the end of the season."""
+    """Return the last days of every `every`-th step of a ParcelSeries `(parcel, time, …)`, from the end of
+    step `first` to the end of the season.
+    """
     days = last_days(series)
     return [days[index] for index in range(first - 1, len(days) - 1, every)] + [days[-1]]
 

@@ -37,7 +37,7 @@ REASONS: Mapping[str, str] = {
 
 
 def decide(table: pl.DataFrame, evidence: Evidence, options: JudgeOptions) -> np.ndarray:
-    """Reason code of every parcel: the first of REASONS that applies."""
+    """Return `(parcel,)` reason codes: the first of REASONS that applies."""
     asked = {**_asked_of_parcels(table, options), **_asked_of_evidence(len(table), evidence, options)}
     order = [name for name in REASONS if name in asked]
     codes = np.select([asked[name] for name in order], np.arange(len(order)), default=-1)
@@ -85,7 +85,8 @@ def _asked_of_evidence(n: int, evidence: Evidence, options: JudgeOptions) -> dic
 
 
 def spread_deviation(spread: np.ndarray, classes: np.ndarray) -> np.ndarray:
-    """How far each parcel's NDVI spread lies above its class's median, in robust deviations of the class.
+    """Return `(parcel,)`: how far each NDVI spread lies above its class's median, in robust deviations of the
+    class; `spread` and `classes` are `(parcel,)`.
 
     `(x - median) / (1.4826 MAD)` of the logarithm, the spread being positive and skewed; minus infinity where
     the spread is unknown or the class has fewer than ten of them.

@@ -43,7 +43,7 @@ class Quality:
     groups: str
 
     def ratio(self, name: str, upper: np.ndarray, lower: np.ndarray) -> Share:
-        """Return sum(upper) / sum(lower) with its interval by bootstrap over groups.
+        """Return sum(upper) / sum(lower), both `(parcel,)`, with its interval by bootstrap over groups.
 
         Percentile bootstrap over clusters (Davison & Hinkley 1997, section 3.8): parcels of one holding are
         alike, so whole holdings are drawn.
@@ -110,14 +110,18 @@ def per_class(quality: Quality) -> list[dict[str, Share]]:
 
 
 def errors_by(quality: Quality, label: np.ndarray) -> list[Share]:
-    """Return the share of parcels whose predicted class is not the declared one, by label, sorted."""
+    """Return the share of parcels whose predicted class is not the declared one, by `label (parcel,)`,
+    sorted.
+    """
     wrong = 1.0 - quality.table["right"].cast(pl.Float64).to_numpy()
     names = sorted({str(name) for name in label})
     return [quality.ratio(name, wrong * (label == name), (label == name).astype(float)) for name in names]
 
 
 def bins(values: np.ndarray, edges: list[float], text: Callable[[float], str]) -> np.ndarray:
-    """Return a label per value: its bin, in an order that sorts; unknown values have a bin of their own."""
+    """Return `(parcel,)` labels: the bin of each value, in an order that sorts; unknown values have a bin of
+    their own.
+    """
     names = [f"{k}|{text(a)} – {text(b)}" for k, (a, b) in enumerate(pairwise(edges))]
     names[0], names[-1] = f"0|under {text(edges[1])}", f"{len(names) - 1}|{text(edges[-2])} or more"
     place = np.clip(np.digitize(values, edges) - 1, 0, len(names) - 1)

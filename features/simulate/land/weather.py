@@ -139,7 +139,8 @@ def thermal_time(t_mean_c: np.ndarray, base_c: float, warming_c: np.ndarray) -> 
 
 
 def top_soil_moisture(weather: Weather) -> np.ndarray:
-    """Return the daily wetness of the top centimetres, 0 to 1: rain fills it, evaporation empties it.
+    """Return the daily wetness of the top centimetres, float32 `(day,)`, 0 to 1: rain fills it, evaporation
+    empties it.
 
     An antecedent-precipitation index: full at about 15 mm, losing more on bright warm days.
     """

@@ -32,5 +32,5 @@ class Studio:
         return generator(self.seed, "scene", self.season, scene.item_id)
 
     def write(self, path: Path, values: np.ndarray, nodata: float | None) -> None:
-        """Write a raster on the region's grid."""
+        """Write a raster `(y, x)` on the region's grid."""
         write_cog(path, values, self.world.grid.transform, self.world.grid.epsg, nodata)

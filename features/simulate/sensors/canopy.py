@@ -81,7 +81,7 @@ def canopy_reflectance(
 def interpolate(
     points: np.ndarray, axes: tuple[np.ndarray, ...], sizes: np.ndarray, values: np.ndarray
 ) -> np.ndarray:
-    """Interpolate multilinearly; points beyond an axis take its end."""
+    """Interpolate multilinearly at `points (n, axis)`; points beyond an axis take its end."""
     low = np.empty(points.shape, np.int64)
     share = np.empty(points.shape, np.float32)
     for k, axis in enumerate(axes):

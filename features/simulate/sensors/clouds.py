@@ -34,7 +34,7 @@ class View:
 
     @property
     def greenness(self) -> np.ndarray:
-        """Normalised difference of near infrared and red; 0 where there is no light."""
+        """Return the normalised difference of near infrared and red `(y, x)`; 0 where both are zero."""
         total = self.red + self.nir
         return np.asarray(np.divide(self.nir - self.red, total, out=np.zeros_like(total), where=total > 0))
 
@@ -98,7 +98,7 @@ def _layer(field: np.ndarray, cover: float, softness: float) -> np.ndarray:
 def classify_scene(
     sky: Sky, view: View, water: np.ndarray, pixel: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Return scene classes (uint8) of a grid as Sen2Cor gives them, its mistakes included.
+    """Return scene classes, uint8 `(y, x)`, as Sen2Cor gives them, with its typical errors.
 
     Small clouds and cloud edges are missed, thin cloud is flagged in part, near half of the shadows are
     missed, bright dry soil and roofs pass for cloud, dark ground for shadow: Sen2Cor's agreement on clouds is

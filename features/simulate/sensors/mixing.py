@@ -28,7 +28,7 @@ def draw_labels(shapes: list[tuple[object, int]], transform: Affine, shape: tupl
 
 
 def mixtures(fine: np.ndarray, cells: int, spread_cells: float) -> Mixture:
-    """Return what every pixel of `cells` fine cells a side sees through a Gaussian point spread.
+    """Return what every pixel `(y, x)` of `cells` fine cells a side receives through a Gaussian point spread.
 
     Parameters
     ----------

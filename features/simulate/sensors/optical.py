@@ -40,7 +40,7 @@ class Palette:
 def field_palette(
     states: States, day: int, brightness: np.ndarray, wetness: float, sun_zenith: float
 ) -> Palette:
-    """Return the reflectance of every field on a day of year (0 is 1 January)."""
+    """Return the reflectance of every field, `(field, band)`, on a day of year (0 is 1 January)."""
     look = {
         name: getattr(states, name)[:, day]
         for name in (
@@ -191,7 +191,9 @@ def _scramble(x: np.uint64) -> np.uint64:
 
 
 def digital_numbers(reflectance: np.ndarray, offset: int) -> np.ndarray:
-    """Return uint16 digital numbers: reflectance x 10000 + offset; 0 stays free for nodata."""
+    """Return digital numbers, uint16 like `reflectance`: reflectance x 10000 + offset; 0 is reserved for
+    nodata.
+    """
     return np.asarray(np.clip(np.rint(reflectance * 10000 + offset), 1, 65535).astype(np.uint16))
 
 

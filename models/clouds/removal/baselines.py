@@ -24,7 +24,7 @@ Predict = Callable[[int], np.ndarray]
 
 
 class Baseline(Remover):
-    """A rule per pixel; fitting only learns how wrong it tends to be, by gap length."""
+    """A rule per pixel. Fitting only measures its error by gap length."""
 
     def __init__(self, seed: int = 0, trust_all: bool = True) -> None:
         self.seed = seed
@@ -34,10 +34,16 @@ class Baseline(Remover):
 
     @abstractmethod
     def predictor(self, cube: Cube, before: np.ndarray, after: np.ndarray) -> Predict:
-        """Return a function from a frame to its `(band, y, x)` prediction from the other frames."""
+        """Return a function from a frame to its `(band, y, x)` prediction from the other frames.
+
+        Parameters
+        ----------
+        before, after
+            `(time, y, x)` neighbours of each pixel, as `strict_neighbours` returns them.
+        """
 
     def fit(self, stacks: Iterable[xr.Dataset], progress: Progress | None = None) -> Self:
-        """Learn sigma by gap length on hidden parts of clear frames."""
+        """Measure the error by gap length on hidden parts of clear frames of stacks `(time, band, y, x)`."""
         cubes = [_crop(self._usable(cube_of(stack))) for stack in stacks]
         self.tune(cubes)
         self.spread = self._residual_table(cubes)
@@ -47,15 +53,17 @@ class Baseline(Remover):
         return self
 
     def tune(self, cubes: list[Cube]) -> None:
-        """Choose what the rule leaves open; nothing by default."""
+        """Choose the parameters that the rule leaves open; none by default."""
 
     def check_bands(self, bands: tuple[str, ...]) -> None:
-        """Raise where the bands are not those of the table of sigma."""
+        """Raise a ModelError where the bands are not those of the table of sigma."""
         if self.bands is not None:
             check_same_bands(bands, self.bands, self.name)
 
     def frames(self, cube: Cube) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        """Yield each frame's prediction, with sigma by its distance to the nearer clear date."""
+        """Yield frame, prediction `(band, y, x)`, and sigma `(band, y, x)` by the distance to the nearer
+        clear date.
+        """
         if not cube.clear.any():
             return
         wanted = np.flatnonzero(~cube.clear.all(axis=(1, 2))).tolist()
@@ -120,7 +128,9 @@ class Pairwise(Baseline):
     """A weighted mean of the last clear value before the gap and the first after it."""
 
     def predictor(self, cube: Cube, before: np.ndarray, after: np.ndarray) -> Predict:
-        """Return the frame's blend of its two neighbours."""
+        """Return a function from a frame to its blend `(band, y, x)` of the two neighbours; parameters as in
+        `Baseline.predictor`.
+        """
 
         def predict(frame: int) -> np.ndarray:
             weight = self.weight(
@@ -141,7 +151,7 @@ class Last(Pairwise):
     name = "last"
 
     def weight(self, to_before: np.ndarray, to_after: np.ndarray) -> np.ndarray:
-        """Return zero: only the past counts."""
+        """Return zeros `(y, x)`: only the earlier neighbour is used."""
         return np.zeros_like(to_before)
 
 
@@ -151,7 +161,7 @@ class Closest(Pairwise):
     name = "closest"
 
     def weight(self, to_before: np.ndarray, to_after: np.ndarray) -> np.ndarray:
-        """Return one where the later neighbour is nearer."""
+        """Return `(y, x)`: one where the later neighbour is nearer, else zero."""
         return (to_after < to_before).astype(np.float32)
 
 
@@ -161,7 +171,7 @@ class Linear(Pairwise):
     name = "linear"
 
     def weight(self, to_before: np.ndarray, to_after: np.ndarray) -> np.ndarray:
-        """Return the share of the gap that has passed."""
+        """Return `(y, x)`: the share of the gap that has passed, 0 to 1."""
         return linear_weight(to_before, to_after)
 
 
@@ -179,7 +189,7 @@ class Mosaic(Baseline):
         return {"nearest_frames": self.nearest_frames, **super().parameters()}
 
     def predictor(self, cube: Cube, before: np.ndarray, after: np.ndarray) -> Predict:
-        """Return the mean of the nearest frames' clear parts."""
+        """Return a function from a frame to the mean `(band, y, x)` of the nearest frames' clear parts."""
         fallback = Closest(self.seed).predictor(cube, before, after)
 
         def predict(frame: int) -> np.ndarray:
@@ -223,7 +233,9 @@ class Whittaker(Baseline):
         return float(np.mean([np.abs(trial._residuals(cube, rng)[0]).mean() for cube in cubes]))
 
     def predictor(self, cube: Cube, before: np.ndarray, after: np.ndarray) -> Predict:
-        """Return the smoothed value; linear in time where fewer than three dates are clear."""
+        """Return a function from a frame to its smoothed values `(band, y, x)`; linear in time where fewer
+        than three dates are clear.
+        """
         fallback = Linear(self.seed).predictor(cube, before, after)
         if len(cube.days) < 3:
             return fallback

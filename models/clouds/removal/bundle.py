@@ -14,7 +14,9 @@ WEIGHTS = "weights.npz"
 
 
 def write_bundle(folder: Path, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> Path:
-    """Write `weights.npz`, then `model.json`, which names its SHA-256; returns the path of `model.json`."""
+    """Write arrays of any shape as `weights.npz`, then `model.json` with their SHA-256; return the path of
+    `model.json`.
+    """
     weights = folder / WEIGHTS
     with atomic_path(weights) as partial:
         np.savez(partial, **arrays)  # type: ignore[arg-type]
@@ -22,7 +24,7 @@ def write_bundle(folder: Path, meta: dict[str, Any], arrays: dict[str, np.ndarra
 
 
 def read_bundle(folder: Path, expected: str | None = None) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Read what `write_bundle` wrote.
+    """Read the description and the arrays, by name and in their stored shapes, that `write_bundle` wrote.
 
     Parameters
     ----------

@@ -113,7 +113,7 @@ def trusted(cube: Cube) -> Cube:
 
 
 def cube_of(stack: xr.Dataset) -> Cube:
-    """Take the arrays out of a pixel stack.
+    """Return the arrays of a pixel stack, `reflectance (time, band, y, x)` and what is beside it.
 
     `clear` comes from the stack's `clear`, else from its `scene_class`; a clear pixel with a band that is not
     finite counts as unseen. Frames are put in order of time.
@@ -160,12 +160,12 @@ def _masked(values: np.ndarray, clear: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def time_order(stack: xr.Dataset) -> np.ndarray:
-    """Return the positions of the frames in order of time; frames of one moment keep their order."""
+    """Return `(time,)` indices of the frames in order of time; frames of one moment keep their order."""
     return np.argsort(stack["time"].values, kind="stable")
 
 
 def to_days(times: np.ndarray) -> np.ndarray:
-    """Return dates as float days since 1970.
+    """Return dates of any shape as float64 days since 1970, of the same shape.
 
     Examples
     --------

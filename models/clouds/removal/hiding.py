@@ -60,7 +60,9 @@ def hide(
 
 
 def cloud_masks(clear: np.ndarray) -> np.ndarray:
-    """Return the frames whose mask covers something; where there is none, frames are hidden wholly."""
+    """Return the indices of the frames of `clear (time, y, x)` whose mask covers something; empty where no
+    frame has cloud, and frames are then hidden whole.
+    """
     found = np.flatnonzero(1 - clear.mean(axis=(1, 2)) > LEAST_CLOUD)
     if not len(found):
         log.info("No frame has cloud, so whole frames are hidden instead of parts of them.")

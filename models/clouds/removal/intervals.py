@@ -25,7 +25,7 @@ class GapSigma:
 
 
 def gap_bin(gap_days: np.ndarray) -> np.ndarray:
-    """Return the gap-length bin of each distance in days."""
+    """Return the gap-length bin of each distance in days, of any shape."""
     return np.searchsorted(GAP_EDGES, gap_days, side="right")
 
 

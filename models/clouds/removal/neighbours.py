@@ -82,7 +82,9 @@ def distance_days(days: np.ndarray, frame: int, neighbour: np.ndarray) -> np.nda
 
 
 def linear_weight(to_before: np.ndarray, to_after: np.ndarray) -> np.ndarray:
-    """Return the later neighbour's weight under linear interpolation; 0.5 where both share the date."""
+    """Return `(y, x)`: the later neighbour's weight under linear interpolation from both distances in days;
+    0.5 where both are on one date.
+    """
     total = to_before + to_after
     usable = np.isfinite(total) & (total > 0)
     return np.asarray(np.divide(to_before, total, out=np.full_like(total, 0.5), where=usable))

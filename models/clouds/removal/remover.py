@@ -35,7 +35,7 @@ class Remover(ABC):
 
     @abstractmethod
     def fit(self, stacks: Iterable[xr.Dataset], progress: Progress | None = None) -> Self:
-        """Learn from pixel stacks, each one tile or block over the season."""
+        """Fit on pixel stacks `(time, band, y, x)`, each one tile or block over the season."""
 
     @abstractmethod
     def frames(self, cube: Cube) -> "Iterator[tuple[int, np.ndarray, np.ndarray]]":
@@ -55,7 +55,7 @@ class Remover(ABC):
 
     @abstractmethod
     def check_bands(self, bands: tuple[str, ...]) -> None:
-        """Raise where a stack's bands are not those the method learnt."""
+        """Raise a ModelError where a stack's bands are not those that the method was fitted on."""
 
     def fill(self, stack: xr.Dataset) -> xr.Dataset:
         """Fill every pixel that was not seen, where anything is known of it.
@@ -133,7 +133,9 @@ def darkest(cube: Cube) -> np.ndarray:
 def assemble(
     stack: xr.Dataset, value: np.ndarray, sigma: np.ndarray, filled: np.ndarray, cube: Cube
 ) -> xr.Dataset:
-    """Label the filled arrays as the stack was labelled, and count what stayed missing."""
+    """Return filled `value` and `sigma (time, band, y, x)` and `filled (time, y, x)` as a dataset with the
+    labels of `stack`, and count what stayed missing.
+    """
     dims = stack["reflectance"].dims
     never = int((~cube.clear.any(axis=0)).sum())
     if never:

@@ -18,7 +18,7 @@ _lock = threading.Lock()
 
 @contextmanager
 def borrowed(key: Hashable, make: Callable[[], "Model"]) -> Iterator["Model"]:
-    """Yield a compiled model for `key`, made by `make()` where none is free; nobody else has it meanwhile."""
+    """Yield a compiled model for `key`, made by `make()` where none is free, for one fit at a time."""
     with _lock:
         models = _free.pop(key, [])
         model = models.pop() if models else make()
@@ -33,7 +33,7 @@ def borrowed(key: Hashable, make: Callable[[], "Model"]) -> Iterator["Model"]:
 def compile_network(
     inputs: list["KerasTensor"], logits: "KerasTensor", rate: float, decay: float, smoothing: float
 ) -> "Model":
-    """Compile logits `(n, k)` for one-hot targets with sample weights; remembers the first weights."""
+    """Compile logits `(n, k)` for one-hot targets with sample weights; keep the first weights for `reset`."""
     import keras
 
     model = keras.Model(inputs, logits)
@@ -96,8 +96,8 @@ def _updates_in_one_graph(model: "Model") -> Any:
 
 
 def reset(model: "Model", rng: np.random.Generator, weights: list[np.ndarray] | None = None) -> None:
-    """Give a compiled network a fresh optimiser and fresh weights, or `weights` where it is to go on from
-    them.
+    """Reset a compiled network's optimiser, and its weights to new ones, or to `weights` (arrays of the
+    network's own shapes).
 
     Kernels are Glorot uniform (Glorot and Bengio, 2010), recurrent kernels orthogonal, drawn from `rng` so
     that every backend starts alike; the rest starts as built.

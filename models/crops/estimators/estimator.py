@@ -88,7 +88,8 @@ class CropEstimator(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         sample_weight: np.ndarray | None = None,
         options: TuneFurther | None = None,
     ) -> Self:
-        """Go on training from the present weights on other parcels of the same classes and layout.
+        """Continue training from the present weights on `n` other parcels of the same classes and layout;
+        parameters as in `fit`.
 
         Raises
         ------

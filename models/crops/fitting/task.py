@@ -18,7 +18,7 @@ from models.crops.inputs.imbalance import Training
 
 @dataclass(frozen=True)
 class Task:
-    """What all jobs share: the parcels, their classes and folds, and which may be trained on."""
+    """The data that all jobs share: parcels, their classes and folds, and which may be trained on."""
 
     series: xr.Dataset
     y: np.ndarray  # (n,) str; "" where there is none to train on
@@ -40,12 +40,14 @@ class Task:
         return [int(k) for k in np.unique(self.folds) if k >= 0]
 
     def rows_of(self, held: Sequence[int]) -> np.ndarray:
-        """Return the parcels that a job without the folds `held` did not train on."""
+        """Return `(m,)` indices of the parcels that a job without the folds `held` was not trained on."""
         return np.flatnonzero(np.isin(self.folds, [*held, -1]))
 
 
 def class_table(y: np.ndarray, folds: np.ndarray, least: int) -> pl.DataFrame:
-    """Say of each class whether it can be trained on: enough parcels, and in more than one fold."""
+    """Return one row per class of `y (n,)`: whether it can be trained on (enough parcels, in more than one of
+    the `folds (n,)`), and why not.
+    """
     rows = []
     for name in sorted(set(y.tolist()) - {""}):
         member = (y == name) & (folds >= 0)
@@ -63,7 +65,9 @@ def class_table(y: np.ndarray, folds: np.ndarray, least: int) -> pl.DataFrame:
 
 
 def known_classes(y: np.ndarray, folds: np.ndarray, known: Sequence[str]) -> pl.DataFrame:
-    """Say of each class, declared here or not, whether the models of another run know it."""
+    """Return one row per class, declared in `y (n,)` or known to another run's models: whether those models
+    know it.
+    """
     declared = class_table(y, folds, 0)
     absent = [name for name in known if name not in set(declared["crop_class"])]
     added = declared.clear(len(absent)).with_columns(
@@ -82,7 +86,13 @@ def make_task(
     table: pl.DataFrame,
     start: Bundle | None = None,
 ) -> Task:
-    """Return the task of the parcels that can be trained on; raises ModelError where too few are left."""
+    """Return the task of the parcels that can be trained on, from `y` and `folds`, `(n,)` each.
+
+    Raises
+    ------
+    ModelError
+        Where fewer than two classes or two folds are left.
+    """
     classes = tuple(table.filter("trained")["crop_class"].to_list())
     folds = np.where(np.isin(y, classes), folds, -1)
     digest = _digest(series, y, folds, options, start)
@@ -118,7 +128,8 @@ def _digest(
 
 
 def held_sets(task: Task) -> list[tuple[int, ...]]:
-    """Return the folds each job leaves out: one a fold, and pairs where the ensemble's weights are learnt.
+    """Return the folds that each job leaves out: single folds, and pairs where the ensemble's weights are
+    learned.
 
     The weights for fold k are learnt on its partner's predictions by a model that saw neither: three extra
     fits for five folds.
@@ -143,7 +154,7 @@ def partners(task: Task) -> dict[int, tuple[int, int]]:
 
 
 def training_of(task: Task, held: Sequence[int]) -> Training:
-    """Return what a job without the folds `held` may see."""
+    """Return the training parcels of a job without the folds `held`."""
     rows = np.flatnonzero((task.folds >= 0) & ~np.isin(task.folds, held))
     suspects = task.suspects.get(tuple(held))
     weight = np.ones(len(rows)) if suspects is None else suspects["weight"].to_numpy()
@@ -151,7 +162,9 @@ def training_of(task: Task, held: Sequence[int]) -> Training:
 
 
 def on_classes(probabilities: np.ndarray, found: np.ndarray, classes: Sequence[str]) -> np.ndarray:
-    """Return the columns in the order of `classes`; a class that the model never saw has probability 0."""
+    """Return `(n, len(classes))`: the columns of `probabilities (n, k)` in the order of `classes`; a class
+    that the model was not trained on has probability 0.
+    """
     full = np.zeros((len(probabilities), len(classes)))
     full[:, np.searchsorted(classes, found)] = probabilities
     return full

@@ -41,7 +41,7 @@ class Layout:
 
 
 def season_days(times: np.ndarray) -> np.ndarray:
-    """Return days since 1 January of the last step's year.
+    """Return `(time,)`: days since 1 January of the last step's year.
 
     Examples
     --------
@@ -54,7 +54,13 @@ def season_days(times: np.ndarray) -> np.ndarray:
 
 
 def layout_of(series: xr.Dataset) -> Layout:
-    """Read the layout of a ParcelSeries; raises ModelError where it has no steps or no features."""
+    """Return the layout of a ParcelSeries `(parcel, time, feature, statistic)`.
+
+    Raises
+    ------
+    ModelError
+        Where it has no steps or no features.
+    """
     check_series(series)
     if not series.sizes["time"] or not series.sizes["feature"]:
         raise ModelError(f"The series has sizes {dict(series.sizes)}: there is nothing to learn from.")
@@ -67,7 +73,8 @@ def layout_of(series: xr.Dataset) -> Layout:
 
 
 def conform(series: xr.Dataset, layout: Layout) -> xr.Dataset:
-    """Return the series in the order of `layout`, without what the model does not know.
+    """Return the series `(parcel, time, feature, statistic)` in the order of `layout`, without the features
+    that the model was not fitted on.
 
     Raises
     ------
@@ -146,5 +153,5 @@ def seen(series: xr.Dataset) -> np.ndarray:
 
 
 def take(series: xr.Dataset, rows: np.ndarray) -> xr.Dataset:
-    """Return the parcels at `rows` (indices or a mask), in that order."""
+    """Return the parcels at `rows`, indices `(m,)` or a mask `(parcel,)`, in that order."""
     return series.isel(parcel=np.flatnonzero(rows) if np.asarray(rows).dtype == bool else rows)

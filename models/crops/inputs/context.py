@@ -11,7 +11,8 @@ from models.crops.inputs.arrays import CONTEXT, DAYS_OF_GRACE, season_days
 
 
 def with_weather(series: xr.Dataset, weather: pl.DataFrame) -> xr.Dataset:
-    """Return the series with the weather before each step as features, the same for all parcels of a region.
+    """Return the series `(parcel, time, feature, statistic)` with the weather before each step as further
+    features, the same for all parcels.
 
     Parameters
     ----------
@@ -66,7 +67,8 @@ def pooled_id(label: str, parcel_id: str) -> str:
 
 
 def pool(own: xr.Dataset, others: Mapping[str, xr.Dataset]) -> xr.Dataset:
-    """Put the parcels of other seasons or regions behind one's own, step by step; the times are one's own.
+    """Append the parcels of other runs to one's own series `(parcel, time, feature, statistic)`; the times
+    are one's own.
 
     Their ids gain the name they are given under (`region_2023/17`), so that a parcel of two seasons stays
     two. A context variable that one of them lacks is unknown there.

@@ -31,7 +31,7 @@ class BalanceOptions(Options):
     )
 
     def weights(self, y: np.ndarray) -> np.ndarray:
-        """Return `(n,)` what a parcel counts where parcels are counted: all the same but by class_weight."""
+        """Return `(n,)` sample weights: equal, or by class size with `class_weight`."""
         return class_weights(y, self.power if self.method == "class_weight" else 0.0)
 
 
@@ -45,7 +45,7 @@ class Training:
 
 
 def balance(training: Training, options: BalanceOptions, rng: np.random.Generator) -> Training:
-    """Return the training parcels balanced as the options say; nothing outside them is looked at."""
+    """Return the training parcels balanced as the options say."""
     if options.method == "class_weight":
         return Training(training.series, training.y, training.weight * options.weights(training.y))
     if options.method == "resample":

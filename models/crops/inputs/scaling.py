@@ -22,7 +22,7 @@ class Tensors:
     context: np.ndarray  # (n, 2 * variable) float32: values, then known flags
 
     def take(self, rows: np.ndarray) -> "Tensors":
-        """Return the parcels at `rows`."""
+        """Return the parcels at `rows (m,)`."""
         return Tensors(self.values[rows], self.observed[rows], self.context[rows])
 
 
@@ -42,7 +42,13 @@ class Scaler:
 
     @classmethod
     def fitted(cls, series: xr.Dataset) -> Self:
-        """Measure the training parcels; raises ModelError where no channel varies."""
+        """Return the moments of the training parcels `(parcel, time, feature, statistic)`.
+
+        Raises
+        ------
+        ModelError
+            Where no channel varies.
+        """
         values = values_of(series)
         mean, deviation = _moments(values.reshape(-1, values.shape[-1]))
         channels = np.flatnonzero(np.isfinite(mean) & (deviation > 1e-6 * np.maximum(np.abs(mean), 1e-6)))
@@ -68,7 +74,9 @@ class Scaler:
         return len(self.channels) + len(self.known_masks) + len(self.observed_masks)
 
     def tensors(self, series: xr.Dataset) -> Tensors:
-        """Standardise a series of the layout that this was fitted on."""
+        """Return a series `(parcel, time, feature, statistic)` of the layout that this was fitted on,
+        standardised.
+        """
         values = values_of(series)[..., list(self.channels)]
         values = (values - _row(self.mean)) / _row(self.deviation)
         context = context_of(series)

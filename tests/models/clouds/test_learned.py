@@ -255,7 +255,7 @@ def test_members_hold_out_other_windows_and_other_dates_and_see_all_together() -
     assert set.union(*places) <= learnt
 
 
-def test_a_committee_answers_with_the_mean_and_is_kept_whole(stack: xr.Dataset, tmp_path: Path) -> None:
+def test_an_ensemble_predicts_the_mean_and_is_stored_whole(stack: xr.Dataset, tmp_path: Path) -> None:
     model = build("unet", **{**BRIEF, "members": 2}).fit([stack])
     channels = model.members[0].channels
     rng = np.random.default_rng(0)

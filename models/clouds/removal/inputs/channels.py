@@ -132,9 +132,10 @@ class Frames:
 
     @cached_property
     def haze(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return how much brighter blocks are than the dates beside them, and which are filled from.
+        """Return how much brighter each block is than the dates beside it, float32 `(time, y / 4, x / 4)`,
+        and whether it is used, bool of that shape.
 
-        Nothing is hazy where only earlier dates may be used: later ones would tell.
+        Without later dates (`recent`) haze cannot be detected, and every block is used.
         """
         more, used = excess(self.cube, self.channels.haze)
         return (np.zeros_like(more), np.ones_like(used)) if self.channels.recent else (more, used)
@@ -196,15 +197,23 @@ class Frames:
         return weighted_pair(self.cube.reflectance, before[frame], after[frame], weight.astype(np.float32))
 
     def blank(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return zeros for `layers` and `scene` of so many frames, which `sample` can write into."""
+        """Return zeros for `layers (count, y, x, layer, feature)` and `scene (count, y, x, channel)`, for
+        `sample` to write into.
+        """
         channels, shape = self.channels, (count, *self.cube.shape[2:])
         return _zeros((*shape, channels.layers, channels.features)), _zeros((*shape, channels.scene))
 
     def sample(self, frame: int, into: tuple[np.ndarray, np.ndarray] | None = None) -> Sample:
-        """Return the frame as the network sees it; zeros with a flag of zero where something is unknown.
+        """Return the inputs of a frame: `layers (y, x, layer, feature)` and `scene (y, x, channel)`, zeros
+        with a flag of zero where something is unknown.
 
-        Nothing in it comes from the frame's own unseen pixels; its seen pixels speak only through their
-        deviation from interpolation, averaged around.
+        Pixels of the frame that are to be filled contribute nothing. Its visible pixels contribute only their
+        deviation from the interpolation, averaged over their surroundings.
+
+        Parameters
+        ----------
+        into
+            Arrays of one frame, as `blank` makes them, to write into.
         """
         channels, base = self.channels, self.base(frame)
         layers, scene = (part[0] for part in self.blank(1)) if into is None else into

@@ -40,7 +40,8 @@ def whole_blocks(clear: np.ndarray, size: int) -> np.ndarray:
 
 
 def block_means(values: np.ndarray, size: int) -> np.ndarray:
-    """Return the mean of the finite values in each block of the last two axes, NaN where none is.
+    """Return the mean of the finite values in each block of `values (…, y, x)`: `(…, y / size, x / size)`,
+    NaN where none is.
 
     Examples
     --------

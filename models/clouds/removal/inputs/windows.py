@@ -16,27 +16,27 @@ from models.clouds.removal.inputs.coarse import coarsen
 from models.clouds.removal.inputs.sources import Sources, choose_sources
 from models.clouds.removal.options import CloudRemovalOptions
 
-FRAMES_PER_WINDOW = 6  # of those hidden at once; enough to vary, few enough to keep an epoch short
-SAMPLES = 96  # of an epoch at least: a frame's haze is common to its pixels, so frames must be many
+FRAMES_PER_WINDOW = 6  # of those hidden at once; a compromise between variety and the length of an epoch
+SAMPLES = 96  # least number per epoch; haze is common to a frame's pixels, so many frames are needed
 LEAST_HIDDEN = 0.02  # share of a window that must be hidden in a frame to learn from it
-LEAST_DATES = 6  # clear dates below which none is held out: every one is needed to learn from
+LEAST_DATES = 6  # with fewer clear dates, none is held out of training
 
 
 @dataclass(frozen=True)
 class Windows:
-    """Small cubes to learn from, and others, of other blocks, to validate and calibrate on.
+    """Small cubes to train on, and others, of other blocks, to validate and calibrate on.
 
     Attributes
     ----------
     train, validate
         At the network's resolution.
     fine_train, fine_validate
-        The same at the imagery's own: what sigma is calibrated on.
+        The same at the resolution of the imagery; sigma is calibrated on them.
     held
-        Days on which nothing is learnt: haze is of its date, so an error on a date that was learnt from says
-        too little about others.
+        Days that are left out of training: haze is common to a date, so errors on a training date say too
+        little about other dates.
     sources
-        What is filled from; the windows hold nothing else.
+        Which observations are used to fill; the windows hold no others.
     """
 
     train: list[Cube]
@@ -47,19 +47,21 @@ class Windows:
     sources: Sources = field(default_factory=Sources)
 
     def learning(self) -> list[tuple[Cube, np.ndarray]]:
-        """Return the windows to learn from, with the frames that may be hidden in each."""
+        """Return the windows to train on, each `(time, band, y, x)`, with the indices of the frames that may
+        be hidden in it.
+        """
         return [(cube, np.flatnonzero(~np.isin(cube.days, self.held))) for cube in self.train]
 
     def validation(self) -> list[tuple[Cube, np.ndarray]]:
-        """Return what was not learnt from, at the network's resolution: other windows on all dates, and the
-        same ones on held dates.
+        """Return the data that was held out, at the network's resolution `(time, band, y, x)`: other windows
+        on all dates, and the training windows on held-out dates.
 
         Either alone is too little: held windows are few, and so are held dates, whose errors are common.
         """
         return self._unlearnt(self.train, self.validate)
 
     def calibration(self) -> list[tuple[Cube, np.ndarray]]:
-        """Return the same at the imagery's own resolution."""
+        """Return the same at the resolution of the imagery `(time, band, y, x)`."""
         return self._unlearnt(self.fine_train, self.fine_validate)
 
     def _unlearnt(self, train: list[Cube], validate: list[Cube]) -> list[tuple[Cube, np.ndarray]]:
@@ -80,14 +82,14 @@ class Batch:
 
     @property
     def inputs(self) -> list[np.ndarray]:
-        """Return what a network is called with."""
+        """Return a network's inputs: `layers (n, y, x, layer, feature)`, `scene (n, y, x, channel)`."""
         return [self.layers, self.scene]
 
     def __len__(self) -> int:
         return len(self.truth)
 
     def part(self, index: np.ndarray | slice) -> "Batch":
-        """Return some of the samples."""
+        """Return the samples at `index (m,)`, in that order."""
         return Batch(*(getattr(self, name)[index] for name in self.__dataclass_fields__))
 
     def turned(self, quarter: int, mirrored: bool) -> "Batch":
@@ -98,10 +100,10 @@ class Batch:
 
 @dataclass(frozen=True)
 class Pool:
-    """All windows that can be learnt from, and all their clear days, each in random order.
+    """All windows that can be used for training, and all their clear days, each in random order.
 
-    Every network of a committee is rotated its share: other windows and other days held out, so that together
-    they learn from everything and each still has what it never saw.
+    Each network of an ensemble gets other windows and other held-out days. Together they train on everything,
+    and each has data that it was not trained on.
     """
 
     windows: list[Cube]
@@ -110,7 +112,7 @@ class Pool:
     options: CloudRemovalOptions
 
     def windows_of(self, member: int = 0) -> Windows:
-        """Return one network's windows: to learn from, and held out."""
+        """Return one network's windows: those to train on, and those held out."""
         options = self.options
         train, validate = self.split(member)
         if not self.sources.trust_all:
@@ -127,7 +129,9 @@ class Pool:
         return _season(rotated[held:], options, False), _season(rotated[:held], options, True)
 
     def held_days(self, member: int) -> np.ndarray:
-        """Return the days that only validate; none where clear ones are few, or where years are split."""
+        """Return `(day,)`: the days used for validation only; empty where clear days are few, or where years
+        are split.
+        """
         options = self.options
         if options.validation_years or len(self.days) < LEAST_DATES:
             return np.empty(0)
@@ -144,7 +148,7 @@ def _rotated(items: list[Any], member: int, options: CloudRemovalOptions) -> lis
 def draw_windows(
     stacks: Iterable[xr.Dataset], options: CloudRemovalOptions, rng: np.random.Generator
 ) -> Pool:
-    """Cut windows from stacks and shuffle them and their days.
+    """Cut windows from stacks `(time, band, y, x)` and shuffle them and their days.
 
     Stacks are read one at a time, and only windows are kept: memory is bounded by their number.
 

@@ -52,11 +52,11 @@ class Diffusion(Learned):
         return _denoiser(channels, self.latent, width, blocks=6 if full else 2)
 
     def weights(self) -> list[np.ndarray]:
-        """Return the weights of denoiser and autoencoder."""
+        """Return the weight arrays, each of its own shape, of denoiser and autoencoder."""
         return [*self.model.get_weights(), *self.codec.get_weights()]
 
     def restore(self, weights: list[np.ndarray]) -> None:
-        """Put stored weights into denoiser and autoencoder."""
+        """Set the weight arrays, of the shapes that `weights` returns, of denoiser and autoencoder."""
         count = len(self.model.weights)
         super().restore(weights[:count])
         self.codec.set_weights(weights[count:])
@@ -98,7 +98,7 @@ class Diffusion(Learned):
         return float(self.model.train_on_batch([*part.inputs, mixed, _moments(moment, mixed)], target))
 
     def predict(self, inputs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-        """Sample several times: mean and spread of what is decoded."""
+        """Return mean and spread `(n, y, x, band)` of several samples from the decoder."""
         base = self._base(inputs[1])
         rng = np.random.default_rng(self.options.seed)
         start = self._encode(base)

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 
 class NetworkEnsemble(Remover):
-    """See the module.
+    """An ensemble of networks: the mean of their predictions fills.
 
     Attributes
     ----------
@@ -63,7 +63,8 @@ class NetworkEnsemble(Remover):
         checkpoint: Path | None = None,
         on_epoch: "OnEpoch | None" = None,
     ) -> Self:
-        """Let each member learn, as many beside each other as there are processors.
+        """Train each member on windows of stacks `(time, band, y, x)`, in as many threads as there are
+        processors.
 
         Parameters
         ----------

@@ -28,7 +28,7 @@ CALIBRATION_WINDOWS = 80  # at least so many are hidden anew, some more than onc
 
 
 class Learned(ABC):
-    """A network that corrects what simple rules would fill in.
+    """A network that corrects the interpolation in time.
 
     Attributes
     ----------
@@ -50,7 +50,7 @@ class Learned(ABC):
         """Return the Keras model for these channels."""
 
     def begin(self, channels: InputChannels) -> None:
-        """Make the network, with the weights of the seed."""
+        """Make the network, its weights drawn with the seed."""
         self.channels = channels
         keras.utils.set_random_seed(self.options.seed)
         self.model = self.network(channels)
@@ -62,7 +62,7 @@ class Learned(ABC):
         checkpoint: Path | None = None,
         on_epoch: OnEpoch | None = None,
     ) -> None:
-        """Train the network that was begun."""
+        """Train the network."""
         self.history = self._train(windows, checkpoint, progress, on_epoch).history
 
     def predict(self, inputs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
@@ -90,7 +90,9 @@ class Learned(ABC):
 
     @classmethod
     def rebuilt(cls, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> Self:
-        """Return what `meta` and the arrays `weight0, weight1, …` describe."""
+        """Return the network described by `meta` and the arrays `weight0, weight1, …`, in the shapes that
+        `weights` returned.
+        """
         model = cls(CloudRemovalOptions(**meta["options"]))
         stored = meta["channels"]
         listed = {name: tuple(stored[name]) for name in ("bands", "context", "constant")}
@@ -102,11 +104,11 @@ class Learned(ABC):
         return model
 
     def weights(self) -> list[np.ndarray]:
-        """Return what is stored of the network."""
+        """Return the weight arrays to store, each of its own shape."""
         return list(self.model.get_weights())
 
     def restore(self, weights: list[np.ndarray]) -> None:
-        """Put stored weights into the network.
+        """Set stored weight arrays, of the shapes that `weights` returned.
 
         Raises
         ------
@@ -139,7 +141,7 @@ class Learned(ABC):
             return train(self.model, epoch_of, validate, plan, progress, on_epoch)
 
     def prepare(self, windows: Windows) -> None:  # noqa: B027 - most have nothing to do
-        """Learn what must stand before the epochs; nothing by default."""
+        """Train what must be ready before the epochs; nothing by default."""
 
     def loss(self) -> Loss:
         """Return the training loss."""
