@@ -52,7 +52,8 @@ def tune_clouds(
     clear
         Options that are not searched.
     journal, on_trial, progress
-        As `models.tuning.search.tune` has them. A fold is the blocks and dates that one network of an ensemble holds out.
+        As `models.tuning.search.tune` takes them. A fold is the blocks and dates that one network of an
+        ensemble holds out.
 
     Raises
     ------
