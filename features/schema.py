@@ -156,6 +156,36 @@ VERDICTS = _schema(
         "model_id": pl.String,
     }
 )
+EVENTS_OF = ("mowing", "grazing", "bare_soil", "ploughing", "sowing", "emergence", "harvest")
+EVENTS = _schema(
+    {
+        "parcel_id": pl.String,
+        "event": pl.String,  # one of EVENTS_OF
+        "earliest": pl.Date,  # the event happened after the look on this day ...
+        "latest": pl.Date,  # ... and by the look on this one
+        "date": pl.Date,  # the likeliest
+        "probability": pl.Float32,  # that it happened within 12 days of the date; calibrated where learned
+        "sensors": pl.List(pl.String),  # of SENSORS, those that speak for it
+        "gap_days": pl.Int32,  # between the two clear looks around it
+        "evidence": pl.String,  # in plain words
+        "reason": pl.String,  # "seen", or why it is not reported: a code of models.events.table
+    }
+)
+MARKER_STATES = ("met", "not_met", "open", "inconclusive", "not_monitorable", "no_data")
+MARKERS = _schema(
+    {
+        "parcel_id": pl.String,
+        "requirement": pl.String,  # its name in the scheme
+        "state": pl.String,  # one of MARKER_STATES
+        "reason": pl.String,  # a code of models.verdicts.markers
+        "from": pl.Date,  # the window, as resolved for the season and parcel
+        "to": pl.Date,
+        "events": pl.List(pl.String),  # what counted, "mowing 2024-06-12"
+        "n_observations": pl.Int32,  # clear optical looks and radar passes within the window
+        "p_value": pl.Float32,  # that the requirement is kept; null where no labels calibrate it
+        "model_id": pl.String,
+    }
+)
 # one row per parcel: what geometry and grid leave of it
 PARCELS = _schema(
     {

@@ -42,6 +42,9 @@ class SimulationOptions(Options):
         1.0, ge=0, le=3, description="Factor on the real differences between fields of one crop."
     )
     misdeclared_share: Share = Field(0.03, description="Share of parcels whose declaration is wrong.")
+    recorded_share: Share = Field(
+        0.5, description="Share of holdings whose field records (what was done when) the agency has."
+    )
     keep_truth_rasters: bool = Field(
         False, description="Also write the cloud-free reflectance, for scoring only."
     )

@@ -2,8 +2,10 @@
 
 import numpy as np
 
+from features.simulate.growth.diary import EMERGED, Diary, day_reached
+from features.simulate.land.care import CATCH_CROP
 from features.simulate.land.crops import CEREAL, ROW, Annual
-from features.simulate.land.states import States, sigmoid
+from features.simulate.land.states import Fields, States, sigmoid
 from features.simulate.land.weather import Season
 
 LATE = 400.0  # a day of year after the season: never
@@ -12,10 +14,16 @@ LEFT, COVERED, RESOWN = 0, 1, 2  # after: stubble with volunteers, a sown cover,
 # cumulated degrees above 4 C from seed or volunteer to half its cover, and the width of that growth
 COVER_WARMTH, COVER_WIDTH = 420.0, 85.0
 ROUGHNESS_DAYS = 35.0  # rain smooths worked soil
+CATCH_CROP_SOWN = 12.0  # days after harvest, at most, where a catch crop was promised
 
 
 def before_sowing(
-    crop: Annual, states: States, sowing: np.ndarray, season: Season, rng: np.random.Generator
+    crop: Annual,
+    states: States,
+    sowing: np.ndarray,
+    season: Season,
+    rng: np.random.Generator,
+    diary: Diary,
 ) -> None:
     """Let a spring crop's field pass the winter bare, under green cover or stubble; then the seedbed is
     made.
@@ -36,19 +44,34 @@ def before_sowing(
     _paint(states, before, chlorophyll=38.0, senescence=np.where(stubble, 0.3, 0.08), straw=0.3 * stubble)
     work_soil(states, destroyed, season.day, rough_db=1.4, share=0.8)
     work_soil(states, sowing, season.day, rough_db=1.0 if crop.form == ROW else 0.6, share=0.7)
+    diary.note("ploughing", destroyed, kind != BARE)
+    diary.note("sowing", sowing)
 
 
 def after_harvest(
-    crop: Annual, states: States, harvest: np.ndarray, season: Season, rng: np.random.Generator
+    crop: Annual,
+    fields: Fields,
+    states: States,
+    harvest: np.ndarray,
+    season: Season,
+    rng: np.random.Generator,
+    diary: Diary,
 ) -> None:
-    """Clear the field; then come volunteers in the stubble, a sown cover or the next winter crop."""
+    """Clear the field; then come volunteers in the stubble, a sown cover or the next winter crop.
+
+    A promised catch crop is a cover that is sown soon; where the promise is broken there is none.
+    """
     n = len(harvest)
     gone = season.day[None, :] >= harvest[:, None]
     for name in ("leaf_area", "petals", "plant_water", "standing_dead"):
         getattr(states, name)[gone] = 0.0
     litter = rng.uniform(0.1, 0.4, n) if crop.form == ROW else rng.uniform(0.35, 0.8, n)
     kind = rng.choice(3, n, p=(0.4, 0.38, 0.22))
-    tilled = np.where(kind == LEFT, LATE, harvest + rng.gamma(3.0, 7.0, n))
+    wait = rng.gamma(3.0, 7.0, n)
+    promised = fields.care == CATCH_CROP
+    kind = np.where(promised, COVERED, kind)
+    wait = np.where(promised, np.minimum(wait, CATCH_CROP_SOWN), wait)
+    tilled = np.where(kind == LEFT, LATE, harvest + wait)
     reach = np.choose(kind, [rng.uniform(0.1, 1.3, n), rng.uniform(1.2, 3.2, n), rng.uniform(0.3, 1.2, n)])
     worked = season.day[None, :] >= tilled[:, None]
     warmth = np.cumsum(np.maximum(season.t_mean_c - 4, 0))
@@ -63,6 +86,11 @@ def after_harvest(
     if crop.lifted:
         work_soil(states, harvest, season.day, rough_db=1.5, share=0.95)
     work_soil(states, tilled, season.day, rough_db=1.6, share=0.9)
+    diary.note("harvest", harvest, harvest < season.days)
+    diary.note("ploughing", tilled, kind != LEFT)
+    diary.note("sowing", tilled + 1, kind != LEFT)
+    up = day_reached(np.where(worked, regrowth, 0), EMERGED + 0.15, tilled + 3)
+    diary.note("emergence", up, (kind != LEFT) & (up >= 0))
 
 
 def _paint(states: States, where: np.ndarray, **values: np.ndarray | float) -> None:

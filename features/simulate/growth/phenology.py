@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from features.simulate.growth.diary import EMERGED, Diary, day_reached, note_bare_soil, note_green_cover
 from features.simulate.growth.fieldwork import after_harvest, before_sowing
 from features.simulate.land.crops import BROADLEAF, CEREAL, ROW, Annual
 from features.simulate.land.states import Fields, States, sigmoid
@@ -12,8 +13,11 @@ DEAD_STALKS = {CEREAL: 0.9, BROADLEAF: 0.78, ROW: 0.6}
 GRAIN_MAIZE, GRAIN_DELAY = "101", 20.0  # days that grain stands longer than silage
 
 
-def grow_annual(crop: Annual, fields: Fields, season: Season, rng: np.random.Generator) -> States:
-    """Return the daily states of fields of one annual crop."""
+def grow_annual(
+    crop: Annual, fields: Fields, season: Season, rng: np.random.Generator
+) -> tuple[States, Diary]:
+    """Return the daily states of fields of one annual crop, and what was done on them."""
+    diary = Diary()
     n, spread = len(fields), season.spread
     stress = root_zone_stress(season.weather, fields.capacity_mm)[:, season.january :]
     sowing = crop.sowing[0] + spread * crop.sowing[1] * fields.timing
@@ -36,9 +40,15 @@ def grow_annual(crop: Annual, fields: Fields, season: Season, rng: np.random.Gen
     _leaves(crop, fields, season, states, growth * started, (1 - 0.5 * ripeness) * started, 1 - 0.4 * drought)
     _colour(crop, fields, season, states, clock, growth, ripeness)
     states.plant_water[:] *= 1 - 0.78 * ripeness
-    before_sowing(crop, states, sowing, season, rng)
-    after_harvest(crop, states, _harvest_day(crop, fields, clock, ripe_at, season, rng), season, rng)
-    return states
+    if not crop.sown_in_autumn:
+        up = day_reached(states.leaf_area, EMERGED, sowing + 3)
+        diary.note("emergence", up, up >= 0)
+    before_sowing(crop, states, sowing, season, rng, diary)
+    harvest = _harvest_day(crop, fields, clock, ripe_at, season, rng)
+    after_harvest(crop, fields, states, harvest, season, rng, diary)
+    note_bare_soil(diary, states)
+    note_green_cover(diary, states)
+    return states, diary
 
 
 def _lateness(crop: Annual, fields: Fields, rng: np.random.Generator) -> np.ndarray:

@@ -163,5 +163,7 @@ def make_fields(
         brightness=bright.astype(np.float32),
         roughness=yearly.standard_normal(n).astype(np.float32),
         scatter=yearly.standard_normal(n).astype(np.float32),
+        care=np.full(n, "", object),
+        ploughed_up=np.zeros(n, bool),
         **effect,
     )

@@ -34,6 +34,11 @@ class States:
         """Return bare ground everywhere."""
         return cls(**{field.name: np.zeros((n_fields, n_days), np.float32) for field in fields(cls)})
 
+    def with_others(self, other: "States") -> "States":
+        """Return the states of these fields, then of others."""
+        names = [field.name for field in fields(self)]
+        return States(**{name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in names})
+
     def put(self, rows: np.ndarray, part: "States") -> None:
         """Copy the states of some fields into their rows."""
         for field in fields(self):
@@ -59,9 +64,16 @@ class Fields:
     diligence: np.ndarray  # weeds, gaps, lodging
     roughness: np.ndarray
     scatter: np.ndarray  # rows, stems and slope as the radar sees them
+    care: np.ndarray  # the intervention whose promise is kept; "" for none
+    ploughed_up: np.ndarray  # permanent grass that is ploughed and sown anew
 
     def __len__(self) -> int:
         return len(self.crop)
+
+    def with_others(self, other: "Fields") -> "Fields":
+        """Return these fields, then others."""
+        names = [field.name for field in fields(self)]
+        return Fields(**{name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in names})
 
     def take(self, rows: np.ndarray) -> "Fields":
         """Return some of the fields."""

@@ -17,6 +17,7 @@ from features.simulate.land.crops import CODES
 from features.simulate.options import SimulationOptions
 from features.simulate.randomness import generator
 from features.simulate.region.cog import write_cog
+from features.simulate.region.events import field_records, true_events
 from features.simulate.region.scenes import render_scene
 from features.simulate.region.schedule import Scene, plan_scenes
 from features.simulate.region.stac import write_catalog
@@ -25,7 +26,7 @@ from features.simulate.region.world import World, make_canvas, make_world
 from features.workers import Progress
 
 log = logging.getLogger(__name__)
-GENERATOR = 1  # raised when the same seed would give another region
+GENERATOR = 2  # raised when the same seed would give another region
 
 
 def simulate_region(
@@ -50,7 +51,7 @@ def simulate_region(
         leftover.unlink()
     world = make_world(options, season, seed)
     scenes, lost = plan_scenes(options, season, seed, world.grid.tile)
-    _write_tables(world, seed, folder)
+    _write_tables(world, options, season, seed, folder)
     catalog = folder / "catalog"
     missing = [scene for scene in scenes if not (catalog / scene.item_path).exists()]
     if missing:
@@ -94,13 +95,18 @@ def _claim(folder: Path, options: SimulationOptions, season: int, seed: int) -> 
             partial.write_text(mark + "\n", encoding="utf-8")
 
 
-def _write_tables(world: World, seed: int, folder: Path) -> None:
+def _write_tables(world: World, options: SimulationOptions, season: int, seed: int, folder: Path) -> None:
     """Write everything but the imagery, each file only where it is missing."""
+    ids = _ids(world)
+    events = true_events(world, season, ids)
+    records = field_records(world, events, options.recorded_share, seed, ids)
     files: dict[str, Callable[[Path], object]] = {
         "crops.csv": _write_codes,
         "weather.csv": lambda path: world.weather.table().write_csv(path),
         "declarations.gpkg": lambda path: _write_declarations(world, seed, path),
+        "field_records.csv": records.write_csv,
         "truth/truth.parquet": lambda path: _truth(world).write_parquet(path),
+        "truth/events.parquet": events.write_parquet,
     }
     for name, write in files.items():
         if not (folder / name).exists():

@@ -1,6 +1,6 @@
 """Everything about a region and season that no scene changes: land, people, fields, weather."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -8,8 +8,10 @@ import shapely
 from shapely import affinity
 
 from features.simulate.grid import PIXEL, Grid
+from features.simulate.growth.diary import Diary
 from features.simulate.growth.grassland import grow_grass
 from features.simulate.growth.phenology import grow_annual
+from features.simulate.land.care import claim_care, keep_promises
 from features.simulate.land.crops import Annual, crop_named
 from features.simulate.land.declare import Declared, declare, pseudonyms
 from features.simulate.land.landscape import make_landscape
@@ -24,6 +26,7 @@ from features.simulate.sensors.mixing import FINE, Mixture, draw_labels, mixture
 
 ORIGIN = (620_000.0, 5_640_000.0)  # lower left corner in the middle of a tile of zone 31N
 SECOND_CROP = 0.02  # share of parcels of which a part grows something else
+OWN_CUTS = 0.06  # share of mown grassland of which a part is mown on days of its own
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,7 @@ class World:
     grid: Grid
     parcels: list[shapely.Geometry]
     parts: list[shapely.Geometry]
+    owner: np.ndarray  # the parcel of every part
     covers: list[shapely.Geometry]
     cover_kinds: list[str]
     population: Population
@@ -46,6 +50,7 @@ class World:
     weather: Weather
     fields: Fields
     states: States
+    diary: Diary
     january: int
     wetness: np.ndarray
 
@@ -74,6 +79,8 @@ def make_world(options: SimulationOptions, season: int, seed: int) -> World:
     crop, code = choose_crops(holding, soil.astype(float), seed, season)
     population = Population(holding, region, code, crop)
     declared = declare(population, centres, options.misdeclared_share, seed, season)
+    claimed = claim_care(declared.code, declared.intervention, seed, season)
+    declared = replace(declared, intervention=claimed)
     parts, owner, part_crop, part_code, second = _parts(parcels, population, seed, season)
     everyone = Population(
         np.concatenate([holding, holding[owner]]),
@@ -82,13 +89,24 @@ def make_world(options: SimulationOptions, season: int, seed: int) -> World:
         np.concatenate([crop, part_crop]),
     )
     fields = make_fields(everyone, np.concatenate([pixels, pixels[owner]]), terrain, seed, season)
+    care, ploughed_up = keep_promises(population, claimed, seed, season)
+    fields.care[: len(parcels)], fields.ploughed_up[: len(parcels)] = care, ploughed_up
+    shapes, mown = _own_cuts(parcels, population, owner, seed, season)
+    parts, owner = [*parts, *shapes], np.concatenate([owner, mown])
     weather = make_weather(season, seed)
     january = weather.index(date(season, 1, 1))
-    states = _grow(fields, Season(weather, january, options.spread), season, seed)
+    lived = Season(weather, january, options.spread)
+    states, diary = _grow(fields, lived, season, seed)
+    if len(mown):
+        others = replace(fields.take(mown), timing=-fields.timing[mown], care=np.full(len(mown), "", object))
+        more, noted = _grow(others, lived, season, seed, "own cuts")
+        diary.take_over(noted, len(fields) + np.arange(len(mown)))
+        fields, states = fields.with_others(others), states.with_others(more)
     return World(
         grid,
         parcels,
         parts,
+        owner,
         covers,
         kinds,
         population,
@@ -99,6 +117,7 @@ def make_world(options: SimulationOptions, season: int, seed: int) -> World:
         weather,
         fields,
         states,
+        diary,
         january,
         top_soil_moisture(weather),
     )
@@ -134,12 +153,7 @@ def _parts(
     second = np.full(n, "", object)
     shapes, kept = [], []
     for i, (mine, other) in enumerate(zip(owner, source, strict=True)):
-        left, bottom, right, top = parcels[mine].bounds
-        cut = rng.uniform(0.3, 0.6)
-        half = shapely.box(left, bottom, left + cut * (right - left), top)
-        if right - left < top - bottom:
-            half = shapely.box(left, bottom, right, bottom + cut * (top - bottom))
-        part = parcels[mine].intersection(half)
+        part = _side(parcels[mine], rng.uniform(0.3, 0.6))
         if population.crop[mine] != population.crop[other] and part.area > 0:
             shapes.append(part)
             kept.append(i)
@@ -154,21 +168,43 @@ def _parts(
     )
 
 
-def _grow(fields: Fields, season: Season, year: int, seed: int) -> States:
+def _own_cuts(
+    parcels: list[shapely.Geometry], population: Population, taken: np.ndarray, seed: int, season: int
+) -> tuple[list[shapely.Geometry], np.ndarray]:
+    """Return parts of mown grassland that are mown on days of their own, and whose they are."""
+    rng = generator(seed, "own cuts", season)
+    meadows = np.setdiff1d(np.flatnonzero(population.crop == "grassland_mown"), taken)
+    owner = np.sort(rng.choice(meadows, round(OWN_CUTS * len(meadows)), replace=False))
+    shapes = [_side(parcels[mine], rng.uniform(0.3, 0.45)) for mine in owner]
+    kept = [k for k, shape in enumerate(shapes) if shape.area > 0]
+    return [shapes[k] for k in kept], owner[kept]
+
+
+def _side(parcel: shapely.Geometry, share: float) -> shapely.Geometry:
+    """Return the part of a parcel on one side of a line across its longer extent."""
+    left, bottom, right, top = parcel.bounds
+    half = shapely.box(left, bottom, left + share * (right - left), top)
+    if right - left < top - bottom:
+        half = shapely.box(left, bottom, right, bottom + share * (top - bottom))
+    return parcel.intersection(half)
+
+
+def _grow(fields: Fields, season: Season, year: int, seed: int, *purpose: str) -> tuple[States, Diary]:
     """Grow every field through the year; what is not monitored looks like rough grass."""
-    states = States.empty(len(fields), season.days)
+    states, diary = States.empty(len(fields), season.days), Diary()
     for name in sorted(set(fields.crop)):
         rows = np.flatnonzero(fields.crop == name)
         growth = crop_named(name or "fallow").growth
-        rng = generator(seed, "growth", year, name)
+        rng = generator(seed, "growth", year, name, *purpose)
         some = fields.take(rows)
-        grown = (
+        grown, noted = (
             grow_annual(growth, some, season, rng)
             if isinstance(growth, Annual)
             else grow_grass(growth, some, season, rng)
         )
         states.put(rows, grown)
-    return states
+        diary.take_over(noted, rows)
+    return states, diary
 
 
 def make_canvas(world: World, seed: int) -> Canvas:

@@ -1,0 +1,103 @@
+"""The chance that a possible event happened, fitted on events that the detector did not see."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+LEAST = 8  # labelled events, right and wrong, below which scores are taken as they are
+PENALTY = 0.5
+
+
+@dataclass(frozen=True)
+class Chance:
+    """A logistic curve over what `peaks.surroundings` gives; without weights the score itself.
+
+    `reported_from` is the chance from which on an event is reported.
+    """
+
+    weights: tuple[float, ...]
+    intercept: float
+    reported_from: float
+    n: int
+
+    def of(self, inputs: np.ndarray) -> np.ndarray:
+        """Return the chance of each event; inputs `(event, 5)`."""
+        if not self.weights:
+            return np.asarray(1 / (1 + np.exp(-inputs[:, 0])))
+        return np.asarray(1 / (1 + np.exp(-(inputs @ np.array(self.weights) + self.intercept))))
+
+
+def fit_chance(inputs: np.ndarray, right: np.ndarray, wrong_share: float) -> Chance:
+    """Fit the curve, and find from where on at most `wrong_share` of the reported events are wrong.
+
+    Parameters
+    ----------
+    inputs, right
+        `(event, 5)`, and whether each happened, of events found out of fold.
+    """
+    if min(right.sum(), (~right).sum()) < LEAST:
+        return Chance((), 0.0, 0.5, len(right))
+    from sklearn.linear_model import LogisticRegression
+
+    middle, scale = inputs.mean(0), np.maximum(inputs.std(0), 1e-6)
+    model = LogisticRegression(C=1 / PENALTY, max_iter=1000).fit((inputs - middle) / scale, right)
+    weights = model.coef_[0] / scale
+    curve = Chance(tuple(weights), float(model.intercept_[0] - weights @ middle), 0.5, len(right))
+    chance = curve.of(inputs)
+    return Chance(curve.weights, curve.intercept, reported_from(chance, right, wrong_share), len(right))
+
+
+def reported_from(chance: np.ndarray, right: np.ndarray, wrong_share: float) -> float:
+    """Return the lowest chance from which on at most `wrong_share` of the events are wrong.
+
+    One wrong event is added to those that were counted, so that few labels promise little:
+    `(wrong + 1) / (events + 1) <= wrong_share`. Where no chance will do, 1.01: nothing is reported.
+
+    Examples
+    --------
+    >>> chance = np.array([0.2, 0.9, 0.8, 0.7])
+    >>> reported_from(chance, np.array([False, True, True, True]), 0.25)
+    0.7
+    """
+    order = np.argsort(-chance, kind="stable")
+    wrong = np.cumsum(~right[order])
+    kept = np.arange(1, len(order) + 1)
+    fits = np.flatnonzero((wrong + 1) / (kept + 1) <= wrong_share)
+    return float(chance[order[fits[-1]]]) if len(fits) else 1.01
+
+
+def best_threshold(chance: np.ndarray, right: np.ndarray, n_expected: int) -> float:
+    """Return half of the highest F1 that any threshold reaches: the threshold that maximises F1 where chances
+    are calibrated (Lipton, Elkan and Naryanaswamy 2014, ECML PKDD, theorem 1).
+
+    Parameters
+    ----------
+    n_expected
+        How many events there were, found or not.
+    """
+    order = np.argsort(-chance, kind="stable")
+    hits = np.cumsum(right[order])
+    f1 = 2 * hits / (np.arange(1, len(order) + 1) + max(n_expected, 1))
+    return float(f1.max() / 2) if len(f1) else 0.5
+
+
+def right_events(
+    days: np.ndarray, units: Sequence[str], expected: dict[str, list[tuple[int, int]]], within: float = 12.0
+) -> np.ndarray:
+    """Return whether each possible event lies within so many days of a reference, which is used once.
+
+    The likelier of two comes first in time where both fit; `expected` holds first and last days.
+    """
+    right = np.zeros(len(days), bool)
+    used: set[tuple[str, int]] = set()
+    for k, (unit, day) in enumerate(zip(units, days, strict=True)):
+        distance = [
+            (max(first - day, day - last, 0.0), place)
+            for place, (first, last) in enumerate(expected.get(unit, ()))
+            if (unit, place) not in used
+        ]
+        if distance and min(distance)[0] <= within:
+            right[k] = True
+            used.add((unit, min(distance)[1]))
+    return right

@@ -1,0 +1,223 @@
+"""A detector of events: a booster a kind, cross-fitted, with the chance that what it finds is right."""
+
+import logging
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from features.errors import ModelError
+from models.events.chance import Chance, best_threshold, fit_chance, reported_from, right_events
+from models.events.intervals import Intervals
+from models.events.kinds import EVENTS, SAME_CHANGE, kind_of
+from models.events.labels import Labels, days_of
+from models.events.learning import fit_booster, learning_sets, rows_of, worth_a_look
+from models.events.options import EventOptions
+from models.events.peaks import Peaks, find_peaks, surroundings
+from models.events.rules import rule_scores
+from models.events.series import EventSeries
+
+log = logging.getLogger(__name__)
+LEAST_EVENTS = 10  # labelled events of a kind below which a rule decides it
+LEAST_DATED = 20  # exactly dated events from which on the place of a date in its interval is taken from them
+ALL = -1  # the fold of parcels that no model saw: the booster of all labels
+
+
+@dataclass
+class KindModel:
+    """What finds one kind of event.
+
+    `boosters` and `chances` by fold; those of `ALL` saw every label and serve parcels without one. Without
+    boosters the rule decides.
+    """
+
+    boosters: dict[int, Any] = field(default_factory=dict)
+    chances: dict[int, Chance] = field(default_factory=dict)
+    date_share: float = 0.5
+    events: int = 0
+
+    @property
+    def learned(self) -> bool:
+        """Whether labels stand behind it."""
+        return bool(self.boosters)
+
+
+@dataclass
+class Detector:
+    """Finds events of every kind in series."""
+
+    kinds: dict[str, KindModel]
+    options: EventOptions
+
+    def scores(self, intervals: Intervals, event: str, fold: np.ndarray) -> np.ndarray:
+        """Return `(interval,)` a score from 0 to 1; `fold` `(parcel,)` says which booster saw no label of
+        it.
+        """
+        model = self.kinds[event]
+        if not model.learned:
+            return rule_scores(intervals, event)
+        score = np.zeros(len(intervals))
+        looked = worth_a_look(intervals, event)
+        of = fold[intervals.row]
+        for k, booster in model.boosters.items():
+            mine = np.flatnonzero(looked & (of == k))
+            if len(mine):
+                score[mine] = booster.predict(intervals.features[mine], num_threads=1)
+        return score
+
+    def peaks(self, intervals: Intervals, event: str, fold: np.ndarray) -> tuple[Peaks, np.ndarray]:
+        """Return possible events of a kind, and the chance of each."""
+        model = self.kinds[event]
+        score = self.scores(intervals, event, fold)
+        found = find_peaks(intervals, score, kind_of(event).apart, model.date_share)
+        chance = np.zeros(len(found))
+        inputs = surroundings(found, intervals, self.rivals(intervals, event, fold))
+        of = fold[intervals.row[found.interval]]
+        for k, curve in model.chances.items():
+            mine = of == k
+            chance[mine] = curve.of(inputs[mine])
+        return (found, chance) if model.chances else (found, found.score)
+
+    def rivals(self, intervals: Intervals, event: str, fold: np.ndarray) -> np.ndarray:
+        """Return `(interval,)` the highest score of the learned events that look like this one."""
+        alike = [
+            name
+            for name in (SAME_CHANGE if event in SAME_CHANGE else ())
+            if name != event and name in self.kinds and self.kinds[name].learned
+        ]
+        none = np.zeros(len(intervals))
+        return np.asarray(np.max([none, *(self.scores(intervals, name, fold) for name in alike)], axis=0))
+
+    def reported_from(self, event: str) -> float:
+        """Return the chance from which on a kind is reported."""
+        model = self.kinds[event]
+        return model.chances[ALL].reported_from if model.chances else 0.5
+
+
+def rule_detector(options: EventOptions) -> Detector:
+    """Return the detector of runs without labels: rules alone, whose scores are no calibrated chances."""
+    return Detector({name: KindModel(date_share=kind_of(name).date_share) for name in EVENTS}, options)
+
+
+def fit_detector(
+    series: EventSeries, labels: Labels, fold: np.ndarray, options: EventOptions
+) -> tuple[Detector, np.ndarray]:
+    """Fit a detector on labelled parcels.
+
+    Parameters
+    ----------
+    series
+        All parcels; those of `labels.watched` are learned from.
+    fold
+        `(parcel,)` grouped by holding and block; -1 where a parcel has none (it is then left out).
+
+    Returns
+    -------
+    tuple
+        The detector, and `(parcel,)` the fold whose models saw no label of it: its own for a watched parcel,
+        ALL for every other.
+
+    Raises
+    ------
+    ModelError
+        Where the watched parcels lie in fewer than two folds.
+    """
+    watched = np.isin(np.array(series.parcel_ids), labels.watched) & (fold >= 0)
+    if len(np.unique(fold[watched])) < 2:
+        raise ModelError(
+            f"{int(watched.sum())} labelled parcels lie in fewer than two folds of holdings and blocks; "
+            "label parcels of more holdings, or take another run's models (events.from_run)."
+        )
+    rows = np.flatnonzero(watched)
+    taught, own = series.take(rows), fold[rows]
+    rng = np.random.default_rng([options.seed, 19])
+    sets = learning_sets(taught, labels, options, rng)
+    whole = sets[0][0]
+    with ThreadPoolExecutor(options.threads) as pool:
+        fits = [pool.submit(_fit_kind, event, sets, labels, own, options) for event in EVENTS]
+        kinds = {event: fit.result() for event, fit in zip(EVENTS, fits, strict=True)}
+    detector = Detector(kinds, options)
+    for event in EVENTS:
+        kinds[event].date_share = _date_share(whole, taught, labels, event)
+    for event, model in kinds.items():
+        if model.learned:
+            model.chances = _fit_chances(detector, event, whole, taught, labels, own)
+    return detector, np.where(watched, fold, ALL)
+
+
+def _fit_kind(
+    event: str,
+    sets: list[tuple[Intervals, EventSeries]],
+    labels: Labels,
+    fold: np.ndarray,
+    options: EventOptions,
+) -> KindModel:
+    """Fit the boosters of one kind: one a fold without its parcels, and one on all."""
+    n = len(_expected(labels, event, sets[0][1])[1])
+    if event not in labels.kinds or n < LEAST_EVENTS:
+        return KindModel(date_share=kind_of(event).date_share, events=n)
+    features, y, of = rows_of(sets, labels, event, fold)
+    boosters: dict[int, Any] = {}
+    for k in (*np.unique(fold).tolist(), ALL):
+        mine = of != k
+        if 0 < y[mine].sum() < mine.sum():
+            boosters[int(k)] = fit_booster(features[mine], y[mine], options)
+    return KindModel(boosters, {}, kind_of(event).date_share, n)
+
+
+def _expected(
+    labels: Labels, event: str, series: EventSeries
+) -> tuple[dict[str, list[tuple[int, int]]], list[tuple[int, int]]]:
+    """Return the labelled days of a kind by parcel of the series, and all of them."""
+    known = set(series.parcel_ids)
+    of = {name: days for name, days in days_of(labels, event, series).items() if name in known}
+    return of, [day for days in of.values() for day in days]
+
+
+def _fit_chances(
+    detector: Detector, event: str, whole: Intervals, series: EventSeries, labels: Labels, fold: np.ndarray
+) -> dict[int, Chance]:
+    """Fit the curves of one kind on what was found out of fold: one a fold without its parcels, and one on
+    all; they share the threshold.
+    """
+    share = detector.options.wrong_share
+    found, _ = detector.peaks(whole, event, fold)
+    inputs = surroundings(found, whole, detector.rivals(whole, event, fold))
+    rows = whole.row[found.interval]
+    expected, every = _expected(labels, event, series)
+    right = right_events(found.day, [series.parcel_ids[row] for row in rows], expected)
+    at = fold[rows]
+    curves = {int(k): fit_chance(inputs[at != k], right[at != k], share) for k in np.unique(fold)}
+    out_of_fold = np.zeros(len(found))
+    for k, curve in curves.items():
+        out_of_fold[at == k] = curve.of(inputs[at == k])
+    curves[ALL] = fit_chance(inputs, right, share)
+    threshold = 0.5
+    if curves[ALL].weights:
+        promised = reported_from(out_of_fold, right, share)
+        threshold = max(promised, best_threshold(out_of_fold, right, len(every)))
+    log.info("%s: %d labelled events, reported from a chance of %.2f", event, len(every), threshold)
+    return {k: Chance(curve.weights, curve.intercept, threshold, curve.n) for k, curve in curves.items()}
+
+
+def _date_share(intervals: Intervals, series: EventSeries, labels: Labels, event: str) -> float:
+    """Return where in their interval exactly dated events lie, in the mean; the kind's own with few of them.
+
+    A day that is that of a look is left out: it may be the look that was dated, and not the event.
+    """
+    own = kind_of(event).date_share
+    exact = Labels(labels.events.filter("exact"), labels.watched, labels.kinds)
+    if event == "grazing":
+        return own
+    first = np.searchsorted(intervals.row, np.arange(len(series) + 1))
+    row_of = {name: row for row, name in enumerate(series.parcel_ids)}
+    shares = []
+    for name, days in days_of(exact, event, series).items():
+        row = row_of.get(name)
+        span = slice(first[row], first[row + 1]) if row is not None else slice(0, 0)
+        start, end = intervals.start[span], intervals.end[span]
+        for day, _ in days:
+            held = np.flatnonzero((start < day) & (day < end))
+            shares += [(day - start[k]) / (end[k] - start[k]) for k in held]
+    return float(np.clip(np.mean(shares), 0.05, 0.95)) if len(shares) >= LEAST_DATED else own

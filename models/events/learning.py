@@ -1,0 +1,88 @@
+"""Boosting over intervals: which of them are worth a look, and how a detector of one kind is fitted."""
+
+from typing import Any
+
+import numpy as np
+
+from models.events.intervals import NAMES, Intervals, find_intervals
+from models.events.labels import Labels, targets
+from models.events.options import EventOptions
+from models.events.series import EventSeries
+
+LONG = 10  # days: nothing is ruled out of a longer gap
+MOST_COPIES = 6
+KEPT_LOOKS = (0.5, 1.0)  # share of looks that a copy keeps
+FALLS = ("mowing", "grazing", "harvest", "bare_soil", "ploughing")
+LOW = ("bare_soil", "ploughing", "sowing", "emergence")
+
+
+def worth_a_look(intervals: Intervals, event: str) -> np.ndarray:
+    """Return `(interval,)` whether an event of this kind can have happened there at all.
+
+    Cuts, grazing, harvest and tillage leave a field less green or drier; tillage leaves it nearly bare, and
+    sowing and emergence begin there. What long gaps or missing looks hide is never ruled out.
+    """
+    green, wet, after = (
+        intervals.features[:, NAMES.index(name)] for name in ("ndvi_change", "ndmi_change", "ndvi_after")
+    )
+    unknown = ~np.isfinite(after) | (intervals.gap > LONG)
+    falls = (green < 0) | (wet < 0) if event in FALLS else np.ones(len(intervals), bool)
+    low = np.minimum(after, after - green) < 0.5 if event in LOW else np.ones(len(intervals), bool)
+    return np.asarray(unknown | (falls & low))
+
+
+def learning_sets(
+    series: EventSeries, labels: Labels, options: EventOptions, rng: np.random.Generator
+) -> list[tuple[Intervals, EventSeries]]:
+    """Return the labelled parcels' intervals, and those of copies with looks left out where labels are
+    few.
+    """
+    whole = find_intervals(series)
+    copies = min(int(options.rows_wanted // max(len(whole), 1)), MOST_COPIES)
+    return [(whole, series)] + [
+        (find_intervals(thinned), thinned) for thinned in (_thinned(series, rng) for _ in range(copies))
+    ]
+
+
+def _thinned(series: EventSeries, rng: np.random.Generator) -> EventSeries:
+    """Hide a random share of every parcel's clear looks."""
+    kept = rng.uniform(*KEPT_LOOKS, len(series))
+    optical = series.optical.copy()
+    optical[rng.random(optical.shape[:2]) > kept[:, None]] = np.nan
+    return EventSeries(
+        series.parcel_ids, series.origin, series.days, optical, series.radar_days, series.orbit,
+        series.radar, series.pixels,
+    )  # fmt: skip
+
+
+def rows_of(
+    sets: list[tuple[Intervals, EventSeries]], labels: Labels, event: str, fold: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return features, targets and folds of all rows that teach one kind of event."""
+    features, y, folds = [], [], []
+    for intervals, series in sets:
+        hit, weight = targets(intervals, series, labels, event)
+        chosen = np.flatnonzero((weight > 0) & worth_a_look(intervals, event))
+        features.append(intervals.features[chosen])
+        y.append(hit[chosen])
+        folds.append(fold[intervals.row[chosen]])
+    return np.concatenate(features), np.concatenate(y), np.concatenate(folds)
+
+
+def parameters(options: EventOptions) -> dict[str, Any]:
+    """Return LightGBM's parameters: a fit takes one thread, and several fits run side by side."""
+    return {
+        "objective": "binary", "learning_rate": options.learning_rate, "num_leaves": options.leaves,
+        "feature_fraction": options.column_share, "bagging_fraction": 0.8, "bagging_freq": 1,
+        "min_data_in_leaf": 20, "lambda_l2": 5.0, "max_bin": 63, "num_threads": 1,
+        "seed": options.seed, "deterministic": True, "force_col_wise": True, "verbosity": -1,
+    }  # fmt: skip
+
+
+def fit_booster(features: np.ndarray, y: np.ndarray, options: EventOptions) -> Any:
+    """Fit one booster on rows of `rows_of`."""
+    import lightgbm
+
+    settings = parameters(options)
+    data = lightgbm.Dataset(features, y, params=settings, free_raw_data=True)
+    return lightgbm.train(settings, data, num_boost_round=options.rounds)

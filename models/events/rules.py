@@ -1,0 +1,91 @@
+"""Events by rules: what a drop, a rise or bare soil says on its own, as a score from 0 to 1.
+
+The baseline of every benchmark, and what a run without labels goes by.
+"""
+
+import numpy as np
+
+from models.events.intervals import NAMES, Intervals
+
+FALL, DEEP = 0.12, 0.35  # drops of NDVI from which one is a cut at all, and surely one
+BARE_NDVI, GREEN_NDVI = 0.30, 0.5
+SURE = 0.9
+
+
+def rule_scores(intervals: Intervals, event: str) -> np.ndarray:
+    """Return `(interval,)` how strongly the rule of an event holds; 0.5 is its threshold."""
+    return np.asarray(np.nan_to_num(RULES[event](_Columns(intervals)), nan=0.0))
+
+
+class _Columns:
+    """The intervals' features by name."""
+
+    def __init__(self, intervals: Intervals) -> None:
+        self.intervals = intervals
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return np.asarray(self.intervals.features[:, NAMES.index(name)], float)
+
+
+def _ramp(value: np.ndarray, threshold: float, sure: float) -> np.ndarray:
+    """Return 0.5 at the threshold, SURE where it is surely passed, in a line between and beyond."""
+    return np.clip(0.5 + (SURE - 0.5) * (value - threshold) / (sure - threshold), 0, 1)
+
+
+def _mowing(of: _Columns) -> np.ndarray:
+    """A fall of greenness between two looks that was green before and does not end in bare soil."""
+    fall = -of["ndvi_change"]
+    seen = _ramp(fall, FALL, DEEP) * (of["ndvi_after"] - of["ndvi_change"] > GREEN_NDVI)
+    dip = (of["ndvi_dip"] < -0.15) & (of["days_after_2"] <= 6) & (of["ndvi_change_of_two"] > -0.06)
+    return np.asarray(np.where(dip, 0.3 * seen, seen))
+
+
+def _harvest(of: _Columns) -> np.ndarray:
+    """Greenness or dry matter is gone and does not come back soon: the run of a fall that ends low."""
+    fallen = _ramp(of["ndvi_highest_60_before"], 0.3, 0.55) * (of["ndvi_after"] < 0.35)
+    bright = of["ndti_change"] < 0.0
+    return fallen * np.where(bright, 1.0, 0.8) * (of["ndvi_before_2"] > 0.25)
+
+
+def _bare(of: _Columns) -> np.ndarray:
+    """The first look at soil: little green, and no straw in the short-wave bands."""
+    first = of["ndvi_after"] - of["ndvi_change"] > BARE_NDVI
+    return np.asarray(_ramp(BARE_NDVI - of["ndvi_after"], 0.0, 0.12) * first * (of["ndti_after"] < 0.2))
+
+
+def _ploughing(of: _Columns) -> np.ndarray:
+    """Green or stubble turns to bare soil."""
+    turned = _ramp(-of["ndti_change"], 0.03, 0.1)
+    return np.asarray(turned * (of["ndvi_after"] < BARE_NDVI) * (of["ndvi_after"] - of["ndvi_change"] > 0.2))
+
+
+def _emergence(of: _Columns) -> np.ndarray:
+    """Greenness rises through the level of bare soil."""
+    before = of["ndvi_after"] - of["ndvi_change"]
+    return np.asarray(
+        _ramp(of["ndvi_after"] - before, 0.05, 0.25) * (before < BARE_NDVI) * (of["ndvi_after"] >= 0.25)
+    )
+
+
+def _sowing(of: _Columns) -> np.ndarray:
+    """Bare at both looks, and green within 40 days."""
+    before = of["ndvi_after"] - of["ndvi_change"]
+    bare = (before < BARE_NDVI) & (of["ndvi_after"] < BARE_NDVI)
+    return np.asarray(_ramp(of["ndvi_highest_40_after"], 0.15, 0.5) * bare)
+
+
+def _grazing(of: _Columns) -> np.ndarray:
+    """A slow fall that is too small for a cut, of grass that stays green."""
+    fall = -of["ndvi_change_of_two"]
+    return 0.6 * _ramp(fall, 0.03, 0.1) * (fall < FALL) * (of["ndvi_after"] > GREEN_NDVI)
+
+
+RULES = {
+    "mowing": _mowing,
+    "harvest": _harvest,
+    "bare_soil": _bare,
+    "ploughing": _ploughing,
+    "emergence": _emergence,
+    "sowing": _sowing,
+    "grazing": _grazing,
+}

@@ -1,0 +1,231 @@
+"""The tables of events: what is reported, what stays in doubt and why, and every possible event."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from features.schema import EVENTS, check_table
+from models.events.detector import Detector
+from models.events.intervals import NAMES, Intervals, find_intervals
+from models.events.kinds import EVENTS as KIND_NAMES
+from models.events.kinds import SAME_CHANGE
+from models.events.series import EventSeries
+
+SEEN = "seen"
+REASONS = {
+    SEEN: "reported",
+    "long_gap": "no clear look for a long time around it",
+    "other_event": "the same change is likelier to be another event",
+    "mowing_or_grazing": "mowing and grazing cannot be told apart here",
+    "few_pixels": "the parcel has too few pixels",
+    "weak_signal": "the change is too weak or uncertain",
+}
+# every possible event, for the markers
+CHANCES = pl.Schema(
+    {
+        "parcel_id": pl.String,
+        "event": pl.String,
+        "start": pl.Date,  # after this day ...
+        "end": pl.Date,  # ... and by this one, as far as radar narrows it down
+        "date": pl.Date,
+        "chance": pl.Float32,
+        "part": pl.Boolean,  # whether only a part of the parcel may have changed
+    }
+)
+SAME_DAYS = 10
+PART_RISE, PART_SPREAD = 0.05, 0.09  # standard deviation of NDVI between pixels: how much it rose, and to
+COHERENCE_RISE, VH_FALL = 0.08, 0.8  # radar that speaks for a cut, harvest or tillage
+
+
+@dataclass(frozen=True)
+class Found:
+    """Events and possible events of some parcels."""
+
+    events: pl.DataFrame
+    chances: pl.DataFrame
+
+
+def detect_events(detector: Detector, series: EventSeries, fold: np.ndarray) -> Found:
+    """Find the events of all parcels, in chunks.
+
+    Parameters
+    ----------
+    fold
+        `(parcel,)` as `models.events.detector.fit_detector` returns it.
+
+    Returns
+    -------
+    Found
+        `events`, schema EVENTS: those reported (`reason` is "seen") and those in doubt; `chances`, schema
+        CHANCES: everything possible.
+    """
+    parts = [
+        _detect(detector, series.take(rows), fold[rows])
+        for rows in _chunks(len(series), detector.options.chunk)
+    ]
+    events = pl.concat([part.events for part in parts]) if parts else EVENTS.to_frame()
+    chances = pl.concat([part.chances for part in parts]) if parts else CHANCES.to_frame()
+    return Found(events, chances)
+
+
+def _chunks(n: int, size: int) -> Iterator[np.ndarray]:
+    for first in range(0, n, size):
+        yield np.arange(first, min(first + size, n))
+
+
+@dataclass
+class _Peak:
+    """One possible event while the table is made; `interval` counts in the Intervals."""
+
+    row: int
+    event: str
+    interval: int
+    day: float
+    chance: float
+    threshold: float
+    reason: str = SEEN
+
+
+def _detect(detector: Detector, series: EventSeries, fold: np.ndarray) -> Found:
+    intervals = find_intervals(series)
+    peaks: list[_Peak] = []
+    chances = []
+    for event in KIND_NAMES:
+        if event not in detector.kinds:
+            continue
+        found, chance = detector.peaks(intervals, event, fold)
+        row = intervals.row[found.interval]
+        chances.append(_chances(series, intervals, event, found.interval, found.day, chance))
+        listed = np.flatnonzero(chance >= min(detector.options.shown_from, detector.reported_from(event)))
+        threshold = detector.reported_from(event)
+        peaks += [
+            _Peak(
+                int(row[k]), event, int(found.interval[k]), float(found.day[k]), float(chance[k]), threshold
+            )
+            for k in listed
+        ]
+    peaks.sort(key=lambda peak: (peak.row, peak.day, peak.event))
+    _settle(peaks, intervals, series, detector)
+    return Found(_events(peaks, intervals, series), pl.concat(chances) if chances else CHANCES.to_frame())
+
+
+def _chances(
+    series: EventSeries,
+    intervals: Intervals,
+    event: str,
+    interval: np.ndarray,
+    day: np.ndarray,
+    chance: np.ndarray,
+) -> pl.DataFrame:
+    ids = np.array(series.parcel_ids, dtype=object)[intervals.row[interval]]
+    return pl.DataFrame(
+        {
+            "parcel_id": ids.tolist(),
+            "event": [event] * len(ids),
+            "start": _dates(series, intervals.start[interval]),
+            "end": _dates(series, intervals.end[interval]),
+            "date": _dates(series, day),
+            "chance": chance.astype(np.float32),
+            "part": _part(intervals, interval),
+        },
+        schema=CHANCES,
+    )
+
+
+def _dates(series: EventSeries, days: np.ndarray) -> pl.Series:
+    origin = np.datetime64(series.origin, "D")
+    return pl.Series(origin + np.round(np.asarray(days, float)).astype("timedelta64[D]"), dtype=pl.Date)
+
+
+def _part(intervals: Intervals, interval: np.ndarray) -> np.ndarray:
+    """Return whether the pixels of a parcel drifted apart: perhaps only a part of it changed."""
+    after, change = (
+        intervals.features[interval, NAMES.index(name)] for name in ("ndvi_std_after", "ndvi_std_change")
+    )
+    return np.asarray((change >= PART_RISE) & (after >= PART_SPREAD))
+
+
+def _settle(peaks: list[_Peak], intervals: Intervals, series: EventSeries, detector: Detector) -> None:
+    """Give every possible event its reason: reported, or why not."""
+    options = detector.options
+    for place, peak in enumerate(peaks):
+        near = [
+            other
+            for other in peaks[max(place - 6, 0) : place + 7]
+            if other is not peak and other.row == peak.row and abs(other.day - peak.day) <= SAME_DAYS
+            and other.event in SAME_CHANGE and peak.event in SAME_CHANGE
+        ]  # fmt: skip
+        above = [other for other in near if other.chance > peak.chance]
+        pair = {peak.event, *(other.event for other in near)} >= {"mowing", "grazing"}
+        if series.pixels[peak.row] < options.min_pixels:
+            peak.reason = "few_pixels"
+        elif peak.chance >= peak.threshold:
+            peak.reason = "other_event" if any(other.chance >= other.threshold for other in above) else SEEN
+        elif pair:
+            peak.reason = "mowing_or_grazing"
+        elif above:
+            peak.reason = "other_event"
+        else:
+            long = intervals.gap[peak.interval] > options.long_gap_days
+            peak.reason = "long_gap" if long else "weak_signal"
+
+
+def _events(peaks: list[_Peak], intervals: Intervals, series: EventSeries) -> pl.DataFrame:
+    at = np.array([peak.interval for peak in peaks], dtype=int)
+    offset = np.nan_to_num(intervals.features[at, NAMES.index("offset")], nan=0.0)
+    earliest = intervals.start[at] - offset
+    part = _part(intervals, at)
+    words = [_evidence(peak, intervals, series, bool(some)) for peak, some in zip(peaks, part, strict=True)]
+    table = pl.DataFrame(
+        {
+            "parcel_id": [series.parcel_ids[peak.row] for peak in peaks],
+            "event": [peak.event for peak in peaks],
+            "earliest": _dates(series, earliest),
+            "latest": _dates(series, earliest + intervals.gap[at]),
+            "date": _dates(series, np.array([peak.day for peak in peaks])),
+            "probability": [peak.chance for peak in peaks],
+            "sensors": pl.Series([sensors for _, sensors in words], dtype=pl.List(pl.String)),
+            "gap_days": intervals.gap[at],
+            "evidence": [text for text, _ in words],
+            "reason": [peak.reason for peak in peaks],
+        },
+        schema_overrides={
+            "parcel_id": pl.String,
+            "event": pl.String,
+            "evidence": pl.String,
+            "reason": pl.String,
+        },
+    )
+    return check_table(table, EVENTS, "The events")
+
+
+def _evidence(peak: _Peak, intervals: Intervals, series: EventSeries, part: bool) -> tuple[str, list[str]]:
+    """Return what speaks for an event, in a sentence or two, and the sensors that do."""
+    of = dict(zip(NAMES, intervals.features[peak.interval], strict=True))
+    said, sensors = [], []
+    start = int(intervals.start[peak.interval] - np.nan_to_num(of["offset"], nan=0.0))
+    end = start + int(intervals.gap[peak.interval])
+    after, change = of["ndvi_after"], of["ndvi_change"]
+    if np.isfinite(after):
+        sensors.append("s2")
+        verb = "fell" if change < -0.02 else "rose" if change > 0.02 else "stayed"
+        said.append(
+            f"NDVI {verb} from {after - change:.2f} ({series.when(start):%d %b}) to {after:.2f} "
+            f"({series.when(end):%d %b})"
+        )
+        if of["ndvi_highest_40_after"] > 0.1:
+            said.append(f"it rose again by {of['ndvi_highest_40_after']:.2f} within 40 days")
+    else:
+        said.append("no clear look on both sides")
+    coherence, power = of["cohvv_change"], of["s0vh_db_change"]
+    if np.isfinite(coherence) and abs(coherence) >= COHERENCE_RISE:
+        sensors.append("s1")
+        said.append(f"coherence VV {'rose' if coherence > 0 else 'fell'} by {abs(coherence):.2f}")
+    if np.isfinite(power) and abs(power) >= VH_FALL:
+        sensors.append("s1")
+        said.append(f"backscatter VH {'rose' if power > 0 else 'fell'} by {abs(power):.1f} dB")
+    if part:
+        said.append("the spread between its pixels rose: perhaps only a part of the parcel changed")
+    return "; ".join(said) + ".", sorted(set(sensors))

@@ -1,0 +1,73 @@
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from features.errors import ConfigError
+from models.events.intervals import find_intervals
+from models.events.labels import Labels, read_labels, targets
+from tests.models.events.made_series import START, meadows
+
+END = date(2024, 10, 31)
+
+
+def read(tmp_path: Path, text: str) -> tuple[Labels, object]:
+    path = tmp_path / "labels.csv"
+    path.write_text(text)
+    return read_labels(path, ["007", "008"], START, END)
+
+
+def test_a_day_an_interval_and_a_parcel_without_events(tmp_path: Path) -> None:
+    labels, tally = read(
+        tmp_path,
+        "parcel_id,event,date,until\n007,mowing,2024-06-01,\n007,Mowing,2024-08-01,2024-08-09\n008,none,,\n",
+    )
+    assert labels.watched == ("007", "008") and labels.kinds == ("mowing",)
+    assert labels.events["exact"].to_list() == [True, False]
+    assert tally.came_in == tally.went_out == 3
+
+
+def test_unknown_parcels_and_other_seasons_are_counted(tmp_path: Path) -> None:
+    _, tally = read(
+        tmp_path, "parcel_id,event,date\n007,mowing,2024-06-01\n7,mowing,2024-06-01\n008,mowing,2023-06-01\n"
+    )
+    assert dict(tally.set_aside) == {"unknown_parcel": 1, "out_of_season": 1}
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ("007,mowin,2024-06-01,", "Did you mean"),
+        ("007,,2024-06-01,", "empty"),
+        ("007,mowing,1 June,", "no date that can be read"),
+        ("007,mowing,,", "no date that can be read"),
+        ("007,mowing,2024-06-09,2024-06-01", "end before they begin"),
+        ("007,mowing,2024-06-01,soon", "until"),
+        ("009,mowing,2024-06-01,", "No row"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, rows: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        read(tmp_path, f"parcel_id,event,date,until\n{rows}\n")
+
+
+def test_a_missing_column_and_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="lack the columns"):
+        read(tmp_path, "parcel_id,what\n007,mowing\n")
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_labels(tmp_path / "absent.csv", ["007"], START, END)
+
+
+def test_a_label_marks_its_interval_and_silences_its_neighbours() -> None:
+    series = meadows([[98]])
+    intervals = find_intervals(series)
+    day = series.when(98)
+    events = pl.DataFrame(
+        {"parcel_id": ["p000"], "event": ["mowing"], "first": [day], "last": [day], "exact": [True]}
+    )
+    y, weight = targets(intervals, series, Labels(events, ("p000",), ("mowing",)), "mowing")
+    assert intervals.end[y == 1].tolist() == [100]
+    assert intervals.end[weight == 0].tolist() == [95, 105]
+    assert np.sum(weight) == len(intervals) - 2
