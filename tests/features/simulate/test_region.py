@@ -214,6 +214,7 @@ CHANGES = {
     "spread": 0.2,
     "misdeclared_share": 0.2,
     "keep_truth_rasters": True,
+    "recorded_share": 0.0,
 }
 
 
