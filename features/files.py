@@ -6,7 +6,6 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -68,11 +67,3 @@ def fingerprint(value: Any) -> str:
     """
     canonical = json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()
-
-
-@cache
-def code_version(rooms: tuple[str, ...]) -> str:
-    """Return a hash of the source of rooms, each named by its folder: other code, other results."""
-    root = Path(__file__).parents[1]
-    sources = sorted(path for room in rooms for path in (root / room).rglob("*.py"))
-    return fingerprint({path.relative_to(root).as_posix(): sha256(path) for path in sources})

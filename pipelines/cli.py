@@ -299,14 +299,49 @@ def verify(
         str | None, typer.Option("--expect", help="The manifest's hash, as printed by the run.")
     ] = None,
 ) -> None:
-    """Recompute every hash of the manifest and walk the log; name what was altered."""
-    from pipelines.record.manifest import verify as recompute
+    """Recompute every hash of the manifest and walk the log; name what was altered, lost or added."""
+    from pipelines.record.verify import examine
 
-    found = recompute(folder, expect)
-    for fault in found:
-        typer.echo(f"altered: {fault}")
-    typer.echo("Nothing was altered." if not found else f"{len(found)} things do not hold.")
-    raise typer.Exit(1 if found else 0)
+    found = examine(folder, expect)
+    for fault in found.faults:
+        typer.echo(fault)
+    for name in found.not_here:
+        typer.echo(f"not here: {name}, which was read; nothing can be said of it")
+    typer.echo("Nothing was altered." if not found.faults else f"{len(found.faults)} things do not hold.")
+    raise typer.Exit(1 if found.faults else 0)
+
+
+@app.command()
+def status(
+    config: Config,
+    out: Out = None,
+    set_: Set = None,
+    with_: With = None,
+    data: Data = None,
+    until: Until = None,
+) -> None:
+    """Say which stages are fresh, which will run, and why; nothing is written."""
+    from pipelines.commands.status import status_of
+
+    loaded, workspace = _open(config, out, set_, with_, data, until)
+    typer.echo(status_of(loaded, workspace))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"cropcheck {version('cropcheck')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
 
 
 def _open(

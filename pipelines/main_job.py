@@ -16,6 +16,7 @@ from rich.progress import (
 from features.errors import StageError
 from features.workers import Executor
 from pipelines.config import RunConfig
+from pipelines.record.lock import locked
 from pipelines.record.receipt import Receipt
 from pipelines.record.stage import Stage, run_stage
 from pipelines.stages import clear, extract, fill, judge, publish, read, synthesise, tracking, train
@@ -27,18 +28,17 @@ console = Console(stderr=True)
 
 def stages(config: RunConfig, executor: Executor | None = None) -> list[Stage]:
     """Return the stages of a run in order; a real region has nothing to synthesise."""
-    simulated = config.simulate is not None
-    first = [synthesise.STAGE] if simulated else []
-    return [
+    first = [synthesise.stage(config)] if config.simulate is not None else []
+    earlier = [
         *first,
-        read.stage(simulated),
-        clear.STAGE,
-        extract.stage(config.clear.method != "none", executor),
-        fill.STAGE,
-        train.STAGE,
-        judge.STAGE,
-        publish.STAGE,
+        read.stage(config),
+        clear.stage(config),
+        extract.stage(config, executor),
+        fill.stage(config),
+        train.stage(config),
+        judge.stage(config),
     ]
+    return [*earlier, publish.stage(config, earlier)]
 
 
 def run_all(config: RunConfig, workspace: Workspace, executor: Executor | None = None) -> int:
@@ -46,7 +46,7 @@ def run_all(config: RunConfig, workspace: Workspace, executor: Executor | None =
     said = tracking.warn_if_unusable(config)
     if said:
         console.print(said, style="yellow", highlight=False, markup=False)
-    with display() as bars:
+    with locked(workspace.folder, "run"), display() as bars:
         receipts = [_run(stage, config, workspace, bars) for stage in stages(config, executor)]
     if not said and tracking.record_waiting(config, workspace, receipts[-1].facts.get("manifest_hash", "")):
         console.print("MLflow's record, which waited, is written.", highlight=False)
@@ -64,7 +64,7 @@ def run_one(name: str, config: RunConfig, workspace: Workspace, executor: Execut
     wanted = [by_name[name]]
     if name in ("clear", "extract"):
         wanted.insert(0, by_name["read"])
-    with display() as bars:
+    with locked(workspace.folder, name), display() as bars:
         receipts = [_run(stage, config, workspace, bars) for stage in wanted]
     return _exit_code(receipts)
 
@@ -81,7 +81,11 @@ def run_until_read(config: RunConfig, workspace: Workspace) -> None:
 def _run(stage: Stage, config: RunConfig, workspace: Workspace, bars: Progress) -> Receipt:
     bar = bars.add_task(stage.name, total=None)
     receipt, ran = run_stage(
-        stage, config, workspace, lambda done, total: bars.update(bar, completed=done, total=total)
+        stage,
+        config,
+        workspace,
+        lambda done, total: bars.update(bar, completed=done, total=total),
+        lambda sentence: bars.console.print(sentence, highlight=False, markup=False),
     )
     total = bars.tasks[bar].total or 1
     bars.update(

@@ -1,12 +1,16 @@
 """The tables that stages hand to each other: read back, and written whole or not at all."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import geopandas as gpd
 import polars as pl
 
+from features.catalog.hrefs import is_remote
 from features.files import atomic_path
 from pipelines.workspace import Workspace
+
+STAMPS = pl.Schema({"href": pl.String, "stamp": pl.String})
 
 
 def read_declared(workspace: Workspace) -> gpd.GeoDataFrame:
@@ -14,8 +18,64 @@ def read_declared(workspace: Workspace) -> gpd.GeoDataFrame:
     return gpd.read_parquet(workspace.declarations)
 
 
+def read_acquired(workspace: Workspace) -> pl.DataFrame:
+    """Read the acquisitions that `read` left (`features.schema.ACQUISITIONS`), every link as it opens."""
+    return _with_hrefs(
+        pl.read_parquet(workspace.acquisitions), lambda href: _outwards(href, workspace.folder.resolve())
+    )
+
+
+def write_acquired(acquisitions: pl.DataFrame, workspace: Workspace) -> Path:
+    """Write the acquisitions; links to files inside the run's folder hold wherever the folder is moved."""
+    return write_table(relative_acquired(acquisitions, workspace), workspace.acquisitions)
+
+
+def relative_acquired(acquisitions: pl.DataFrame, workspace: Workspace) -> pl.DataFrame:
+    """Return acquisitions whose links to files inside the run's folder begin there."""
+    return _with_hrefs(acquisitions, lambda href: _inwards(href, workspace.folder.resolve()))
+
+
+def read_stamps(workspace: Workspace) -> dict[str, str]:
+    """Return the stamps that `read` took of all assets, by link; nothing where it has not ended."""
+    if not workspace.assets.is_file():
+        return {}
+    here = workspace.folder.resolve()
+    rows = pl.read_parquet(workspace.assets).select("href", "stamp").iter_rows()
+    return {_outwards(href, here): stamp for href, stamp in rows}
+
+
+def write_stamps(stamps: dict[str, str], workspace: Workspace) -> Path:
+    """Write the stamps of all assets, in the order of their links."""
+    here = workspace.folder.resolve()
+    rows = sorted((_inwards(href, here), stamp) for href, stamp in stamps.items())
+    return write_table(pl.DataFrame(rows, schema=STAMPS, orient="row"), workspace.assets)
+
+
 def write_table(table: pl.DataFrame, path: Path) -> Path:
     """Write a Parquet table atomically."""
     with atomic_path(path) as partial:
         table.write_parquet(partial, compression="zstd", statistics=False)
     return path
+
+
+def hrefs_of(acquisitions: pl.DataFrame) -> list[str]:
+    """Return the links of all assets, each once, in order."""
+    return sorted(set(acquisitions["assets"].explode().struct.field("href").drop_nulls().to_list()))
+
+
+def _with_hrefs(acquisitions: pl.DataFrame, change: Callable[[str], str]) -> pl.DataFrame:
+    links = {href: change(href) for href in hrefs_of(acquisitions)}
+    moved = pl.element().struct.with_fields(
+        pl.element().struct.field("href").replace_strict(links, return_dtype=pl.String)
+    )
+    return acquisitions.with_columns(pl.col("assets").list.eval(moved)) if links else acquisitions
+
+
+def _inwards(href: str, folder: Path) -> str:
+    path = Path(href)
+    return path.relative_to(folder).as_posix() if path.is_relative_to(folder) else href
+
+
+def _outwards(href: str, folder: Path) -> str:
+    inside = not (is_remote(href) or href.startswith("/"))
+    return str(folder / href) if inside else href

@@ -19,6 +19,7 @@ class Workspace:
         self.declarations = folder / "declarations.parquet"
         self.holdings = folder / "holdings.json"  # check value of the key of their pseudonyms
         self.acquisitions = folder / "acquisitions.parquet"
+        self.assets = folder / "assets.parquet"
         self.parcels = folder / "parcels.parquet"
         self.cloud_model = folder / "clear"
         self.observations = folder / "observations"

@@ -4,7 +4,7 @@ Held as paths, so that it travels with work units; a block's own part is read wi
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,24 @@ class Channel:
         order = np.argsort(np.array(days))
         return cls(name, tuple(found[k] for k in order), tuple(days[k] for k in order), smooth)
 
+    def until(self, day: date) -> "Channel":
+        """Return the channel without maps of later days.
+
+        Raises
+        ------
+        ConfigError
+            Where it is dated and none is left.
+        """
+        if not self.days:
+            return self
+        kept = sum(known <= day for known in self.days)
+        if not kept:
+            raise ConfigError(
+                f"{self.name}: the first map is of {self.days[0]}, after season.until {day}; add an earlier "
+                "one, or leave it out of clear.context."
+            )
+        return replace(self, paths=self.paths[:kept], days=self.days[:kept])
+
     def check(self) -> None:
         """Open every header; raise a ConfigError where a map cannot be used."""
         try:
@@ -107,10 +125,10 @@ class BlockContext:
 
     @property
     def key(self) -> list[Any]:
-        """What the channels depend on: names, dates, and each file's path, size and time; JSON-ready."""
+        """What the channels depend on: names, dates, and each file's name, size and time; JSON-ready."""
         said = [[c.name, c.smooth, [str(day) for day in c.days], len(c.paths)] for c in self.channels]
         stats = [(path, path.stat()) for path in self.files]
-        return [said, [[str(path), stat.st_size, stat.st_mtime_ns] for path, stat in stats]]
+        return [said, [[path.name, stat.st_size, stat.st_mtime_ns] for path, stat in stats]]
 
     def check(self, times: np.ndarray | None = None) -> None:
         """Open every map's header, and check that the weather holds all days that frames at `times (time,)`

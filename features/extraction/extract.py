@@ -10,6 +10,9 @@ import geopandas as gpd
 import polars as pl
 
 from features.accounting import Tally, tally
+from features.catalog.hrefs import is_remote
+from features.catalog.stamps import file_stamp
+from features.code import code_version
 from features.context.blocks import BlockContext
 from features.declarations.geometry import inner_buffer
 from features.errors import ImageryError
@@ -23,14 +26,14 @@ from features.extraction.tile_parcels import check_overlap, cover_tiles, parcel_
 from features.extraction.tiling import Assignment, assign_tiles
 from features.extraction.units import Outcome, Unit, forget_tiles, run_unit
 from features.extraction.work_plan import Work, plan
-from features.files import atomic_path, code_version, fingerprint
+from features.files import atomic_path, fingerprint
 from features.schema import Acquisition
 from features.workers import Executor, Progress, one_by_one
 
 __all__ = ["ExtractOptions", "extract", "read_set_aside"]
 
 log = logging.getLogger(__name__)
-ROOMS = ("features",)  # whose code the numbers depend on
+CODE = "features.extraction.extract"  # with all that it imports: what the numbers depend on
 NOTES = {
     "nodata_differs": "Item and file name other nodata values; neither is used",
     "scaling_differs": "Item and file state another scale or offset; the item's is used",
@@ -46,6 +49,7 @@ def extract(
     progress: Progress | None = None,
     executor: Executor = one_by_one,
     context: BlockContext | None = None,
+    stamps: Mapping[str, str] | None = None,
 ) -> tuple[pl.DataFrame, Tally]:
     """Extract every acquisition over every parcel of its tile into `folder`.
 
@@ -68,6 +72,10 @@ def extract(
     context
         Maps and weather that the remover is told of every block; nothing by default.
 
+    stamps
+        What tells assets from others under the same link (`features.catalog.stamps.stamps_of`); those of
+        local files are taken here where absent.
+
     Returns
     -------
     tuple
@@ -80,7 +88,7 @@ def extract(
         Where no raster covers any parcel.
     """
     work, buffered, tiles, files = _prepared(acquisitions, declarations, options, folder)
-    ran = _run(work, work.rows, files, options, folder, remover, progress, executor, context)
+    ran = _run(work, work.rows, files, options, folder, remover, progress, executor, context, stamps)
     outcomes = _with_unread(work, ran.outcomes)
     _write_index(folder, ran.units, outcomes)
     views = {sensor: work.views_of(sensor) for sensor in work.sensors}
@@ -123,7 +131,7 @@ def without_contradictions(
         Where `extract` keeps the parcels of tiles and their coverage.
     """
     work, _, _, files = _prepared(acquisitions, declarations, options, folder)
-    aside = _contradictions(work.rows, files, options, folder, executor)
+    aside = _contradictions(work.rows, files, options, folder, executor, {})
     lost = [outcome.item_id for outcome in aside]
     return acquisitions.filter(~pl.col("item_id").is_in(lost)), aside
 
@@ -134,12 +142,13 @@ def _contradictions(
     options: ExtractOptions,
     folder: Path,
     executor: Executor,
+    stamps: Mapping[str, str],
 ) -> list[Outcome]:
     """What `features.extraction.scene_check` sets aside of every sensor and tile with parcels."""
     found: list[Outcome] = []
     for key, parcels in files.items():
         own = [row for row in rows if (row["sensor"], row["tile"]) == key]
-        found += contradictory([_unit(row, parcels, options, folder) for row in own], executor)
+        found += contradictory([_unit(row, parcels, options, folder, stamps) for row in own], executor)
     return found
 
 
@@ -160,19 +169,21 @@ def _run(
     progress: Progress | None,
     executor: Executor,
     context: BlockContext | None = None,
+    stamps: Mapping[str, str] | None = None,
 ) -> _Ran:
     """Coverage, then every unit of these rows whose tile holds parcels."""
     lost = {outcome.item_id for outcome in work.aside}
     rows = [row for row in rows if (row["sensor"], row["tile"]) in files and row["item_id"] not in lost]
     pixels = cover_tiles(rows, work.headers, files, options, folder, executor)
-    aside = _contradictions(rows, files, options, folder, executor)
+    known = stamps or {}
+    aside = _contradictions(rows, files, options, folder, executor, known)
     lost = {outcome.item_id for outcome in aside}
     rows = [row for row in rows if row["item_id"] not in lost]
     plain = [row for row in rows if remover is None or row["sensor"] != "s2"]
-    units = [_unit(row, files[row["sensor"], row["tile"]], options, folder) for row in plain]
+    units = [_unit(row, files[row["sensor"], row["tile"]], options, folder, known) for row in plain]
     told = context or BlockContext()
     fills, unopened = (
-        ([], []) if remover is None else _plan_fills(rows, files, options, folder, remover, told)
+        ([], []) if remover is None else _plan_fills(rows, files, options, folder, remover, told, known)
     )
     counter = _Counter(len(units) + sum(len(fill.blocks) for fill in fills if not fill.is_done), progress)
     outcomes = aside + unopened
@@ -249,6 +260,7 @@ def _plan_fills(
     folder: Path,
     remover: Remover,
     context: BlockContext,
+    stamps: Mapping[str, str],
 ) -> tuple[list[Fill], list[Outcome]]:
     """One fill per optical tile, and the acquisitions of tiles of which none can be opened; the remover may
     draw on radar of the same coordinate system that nests in it."""
@@ -256,10 +268,13 @@ def _plan_fills(
     for tile in sorted({row["tile"] for row in rows if row["sensor"] == "s2"}):
         own = [row for row in rows if row["sensor"] == "s2" and row["tile"] == tile]
         radar = [row for row in rows if row["sensor"] == "s1" and row["epsg"] == own[0]["epsg"]]
-        units = [_unit(row, files["s2", tile], options, folder) for row in own]
+        units = [_unit(row, files["s2", tile], options, folder, stamps) for row in own]
+        passes = [fingerprint(identity(row, stamps)) for row in radar]
         parcels = files["s2", tile]
         try:
-            fill = plan_fill(tile, own, radar, units, parcels, folder, options, remover, bands, context)
+            fill = plan_fill(
+                tile, own, radar, units, parcels, folder, options, remover, bands, context, passes
+            )
         except ImageryError as error:
             aside += [Outcome(row["item_id"], tile, error.reason, str(error)) for row in own]
         else:
@@ -281,21 +296,27 @@ def _account(outcomes: Sequence[Outcome]) -> Tally:
     return account
 
 
-def _unit(row: Acquisition, parcels: Path, options: ExtractOptions, folder: Path) -> Unit:
+def _unit(
+    row: Acquisition, parcels: Path, options: ExtractOptions, folder: Path, stamps: Mapping[str, str]
+) -> Unit:
     said = options.model_dump(exclude={"threads", "read_ahead_mb"})
-    key = fingerprint([code_version(ROOMS), parcels.name, _identity(row), said])
+    key = fingerprint([code_version(CODE), parcels.name, identity(row, stamps), said])
     part = folder / "parts" / safe_name(row["tile"]) / f"{safe_name(row['item_id'])}-{key[:16]}.parquet"
     return Unit(row, row["tile"], parcels, folder / "coverage", part, options)
 
 
-def _identity(row: Acquisition) -> list[Any]:
-    """What the numbers of an acquisition depend on: its row, and size and time of its local files."""
-    stamps = []
+def identity(row: Acquisition, stamps: Mapping[str, str]) -> list[Any]:
+    """Return what the numbers of an acquisition depend on: its row, and the stamp of every asset.
+
+    The folder that a local file lies in is no part of it: a catalog may be moved.
+    """
+    assets = []
     for asset in row["assets"]:
-        path = Path(asset["href"])
-        stat = path.stat() if path.is_file() else None
-        stamps.append([asset["href"], stat and stat.st_size, stat and stat.st_mtime_ns])
-    return [{key: str(value) for key, value in row.items()}, stamps]
+        href = asset["href"]
+        name = href if is_remote(href) else Path(href).name
+        stamp = stamps.get(href) or file_stamp(href)
+        assets.append([name, stamp, {key: value for key, value in asset.items() if key != "href"}])
+    return [{key: str(value) for key, value in row.items() if key != "assets"}, assets]
 
 
 def _say(remarks: pl.DataFrame) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from features.code import code_version
 from features.context.blocks import BlockContext
 from features.errors import CropcheckError, ImageryError
 from features.extraction.filled_units import (
@@ -66,6 +67,7 @@ def plan_fill(
     remover: Remover,
     bands: tuple[str, ...],
     context: BlockContext,
+    passes: Sequence[str],
 ) -> Fill:
     """Plan one tile.
 
@@ -82,6 +84,8 @@ def plan_fill(
         Those the remover learnt, in its order.
     context
         What the remover is told of every block beside its imagery.
+    passes
+        What tells each of `radar` from others: another one, another filling.
 
     Raises
     ------
@@ -89,8 +93,9 @@ def plan_fill(
         Where no acquisition of the tile can be opened.
     """
     scene = _common_scene(rows, bands, options)
-    parts, passes = [unit.part.name for unit in units], [row["item_id"] for row in radar]
-    key = fingerprint([key_of(remover), parts, passes, context.key])[:16]
+    parts = [unit.part.name for unit in units]
+    code = code_version(type(remover).__module__)
+    key = fingerprint([key_of(remover), code, parts, list(passes), context.key])[:16]
     here = folder / "parts" / tile
     polarisations = tuple(p for p in POLARISATIONS if any(p in assets_by_band(row) for row in radar))
     blocks = tuple(

@@ -18,7 +18,7 @@ from models.clouds.stored import Stored
 from pipelines.config import RunConfig
 from pipelines.inputs.clear_context import clear_context, frame_times
 from pipelines.stages.clear import bands_of, finest_grid, fitted_remover, polarisations_of
-from pipelines.tables import read_declared
+from pipelines.tables import read_acquired, read_declared
 from pipelines.workspace import Workspace
 
 BLOCK_PX = 512
@@ -44,7 +44,7 @@ def write_products(config: RunConfig, workspace: Workspace, folder: Path, progre
             f"No fitted model lies in {workspace.cloud_model}; run `cropcheck clear CONFIG` first."
         )
     acquisitions, _ = without_contradictions(
-        pl.read_parquet(workspace.acquisitions),
+        read_acquired(workspace),
         read_declared(workspace),
         config.extract,
         workspace.observations,

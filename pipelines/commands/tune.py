@@ -17,9 +17,9 @@ from models.tuning.search import Tuned, tune, write_best
 from pipelines.config import RunConfig
 from pipelines.inputs.model_series import model_series
 from pipelines.main_job import display
-from pipelines.record.stage import needed
+from pipelines.record.receipt import needed
 from pipelines.stages.clear import fitting_stacks
-from pipelines.tables import read_declared, write_table
+from pipelines.tables import read_acquired, read_declared, write_table
 from pipelines.workspace import Workspace
 
 
@@ -52,7 +52,7 @@ def tune_model(config: RunConfig, workspace: Workspace, model: str, trials: int)
             "progress": lambda done, total: bars.update(bar, completed=done, total=total),
         }
         if model in LEARNED:
-            acquisitions = pl.read_parquet(workspace.acquisitions)
+            acquisitions = read_acquired(workspace)
             stacks, _ = fitting_stacks(acquisitions, config, workspace, model)
             found = tune_clouds(model, stacks, config.clear, options, **kept)
         else:

@@ -39,13 +39,16 @@ def clear_context(config: RunConfig, workspace: Workspace, method: str | None = 
 
 def check_rasters(config: RunConfig, workspace: Workspace) -> None:
     """Open the headers of the rasters that are channels; raise a ConfigError where one cannot be used."""
-    _context_of(tuple(context_paths(config)), config, workspace).check()
+    names = config.clear.context if config.clear.method in LEARNED else ()
+    _context_of(tuple(name for name in names if name in config.rasters), config, workspace).check()
 
 
 def _context_of(names: tuple[str, ...], config: RunConfig, workspace: Workspace) -> BlockContext:
     paths = {name: _path_of(name, config, workspace) for name in names}
     weather = paths.pop(WEATHER, None)
     channels = tuple(Channel.of(name, path, name not in CLASSES) for name, path in paths.items())
+    if until := config.season.until:
+        channels = tuple(channel.until(until) for channel in channels)
     return BlockContext(channels, weather and weather.absolute())
 
 
@@ -59,15 +62,27 @@ def _path_of(name: str, config: RunConfig, workspace: Workspace) -> Path:
     return path
 
 
-def context_files(config: RunConfig, workspace: Workspace) -> list[Path]:
-    """Return every file that the configured channels are read from: what a stage depends on."""
-    return clear_context(config, workspace).files
+OPTIONS = (
+    "clear.method",
+    "clear.context",
+    "simulate",
+    "season.until",
+    "soil",
+    "elevation",
+    "weather",
+    "rasters",
+)
 
 
-def context_paths(config: RunConfig) -> dict[str, str]:
-    """Return the path of each raster that is a channel, by its name: two of them may change places."""
-    names = config.clear.context if config.clear.method in LEARNED else ()
-    return {name: str(config.rasters[name]) for name in names if name in config.rasters}
+def context_files(config: RunConfig, workspace: Workspace) -> dict[str, Path]:
+    """Return every file that the configured channels are read from, by its role: what a stage depends on."""
+    context = clear_context(config, workspace)
+    channels = {
+        f"clear.context {channel.name} {path.name}": path
+        for channel in context.channels
+        for path in channel.paths
+    }
+    return channels | ({"clear.context weather": context.weather} if context.weather else {})
 
 
 def frame_times(acquisitions: pl.DataFrame) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Where the daily weather and the maps of soil and elevation lie: a simulated region brings its own."""
+"""What a simulated region brings with it, and where a real one has its weather, soil and elevation."""
 
 from pathlib import Path
 from typing import Literal
@@ -21,3 +21,9 @@ def context_file(
         return made
     named: Path | None = getattr(config, name)
     return named
+
+
+def region_files(config: RunConfig, *patterns: str) -> dict[str, tuple[str, ...]]:
+    """Return which files of a simulated region a stage reads; nothing where the region is real."""
+    simulated = config.simulate is not None
+    return {"synthesise": tuple(f"region/{pattern}" for pattern in patterns)} if simulated else {}

@@ -1,7 +1,6 @@
 """What crop models read: the filled series, what else is known, and the parcels or models of other runs."""
 
-import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,12 +10,12 @@ import polars as pl
 import xarray as xr
 
 from features.context.parcels import attach_context
-from features.declarations.pseudonym import KEY_VARIABLE
 from features.errors import ConfigError, StageError
 from features.series.parcel_series import read_series
 from models.crops.fitting.bundle import Bundle, bundle_file, read_bundle
 from models.crops.fitting.options import TrainOptions, TransferOptions
 from models.crops.inputs.context import pool, pooled_id, with_weather
+from pipelines.inputs.source_runs import check_holding_keys, source_runs
 from pipelines.tables import read_declared
 from pipelines.workspace import Workspace
 
@@ -57,37 +56,6 @@ def learning_set(options: TrainOptions, workspace: Workspace) -> LearningSet:
     return LearningSet(pool(series, others), together, len(declarations))
 
 
-def check_holding_keys(workspace: Workspace, sources: Mapping[str, Workspace]) -> None:
-    """Raise a StageError where two runs pseudonymised holdings with different keys, or one does not say.
-
-    A holding of both seasons would then have two names, and could be on both sides of a fold.
-    """
-    checks = {
-        label: _key_check(run)
-        for label, run in {"this run": workspace, **sources}.items()
-        if run.declarations.is_file() and _has_holdings(run)
-    }
-    if len(checks) < 2 or (len(set(checks.values())) == 1 and None not in checks.values()):
-        return
-    named = ", ".join(f"{label} has {check or 'none'}" for label, check in checks.items())
-    raise StageError(
-        f"The holdings of the pooled runs have pseudonyms of different keys (check values: {named}), so a "
-        "holding of two seasons cannot be kept on one side of a fold. Give all runs one key in "
-        f"declarations.holding_key or {KEY_VARIABLE}, and run those that had another again."
-    )
-
-
-def _has_holdings(run: Workspace) -> bool:
-    return bool(pl.read_parquet(run.declarations, columns=["holding_id"])["holding_id"].is_not_null().any())
-
-
-def _key_check(run: Workspace) -> str | None:
-    try:
-        return str(json.loads(run.holdings.read_text(encoding="utf-8"))["key_check"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-
-
 def model_series(options: TrainOptions, workspace: Workspace) -> xr.Dataset:
     """Return this run's filled series with the context that the options want."""
     return _with_context(workspace, wanted_context(options, workspace))
@@ -112,14 +80,6 @@ def wanted_context(options: TrainOptions, workspace: Workspace) -> tuple[str, ..
     return options.context
 
 
-def source_runs(transfer: TransferOptions) -> dict[str, Workspace]:
-    """Return the runs that something is taken over from, by a label: the folder's name where it is alone."""
-    names = [run.name for run in transfer.runs]
-    return {
-        run.name if names.count(run.name) == 1 else run.as_posix(): Workspace(run) for run in transfer.runs
-    }
-
-
 def starting_bundle(transfer: TransferOptions) -> Bundle | None:
     """Return the models that are loaded or trained further; None where all are fitted here."""
     if not transfer.runs or transfer.use == "pool":
@@ -127,16 +87,15 @@ def starting_bundle(transfer: TransferOptions) -> Bundle | None:
     return read_bundle(transfer.runs[0], transfer.sha256)
 
 
-def transferred_files(transfer: TransferOptions) -> list[Path]:
-    """Return the files of other runs that training reads."""
+def transferred_files(transfer: TransferOptions) -> dict[str, Path]:
+    """Return the files of other runs that training reads, by their role."""
     if transfer.use != "pool":
-        return [bundle_file(run) for run in transfer.runs]
-    runs = source_runs(transfer).values()
-    return [
-        path
-        for run in runs
+        return {f"train.transfer.runs {number}": bundle_file(run) for number, run in enumerate(transfer.runs)}
+    return {
+        f"train.transfer.runs {number} {path.stem}": path
+        for number, run in enumerate(source_runs(transfer).values())
         for path in (run.filled, run.declarations, run.holdings, run.context, run.weather)
-    ]
+    }
 
 
 def check_transfer(transfer: TransferOptions, workspace: Workspace) -> None:

@@ -1,21 +1,29 @@
-"""What a run read, wrote and was made with, each with its SHA-256; and the check that it still holds."""
+"""What a run read, wrote and was made with, each with its SHA-256."""
 
 import hashlib
 import importlib.metadata
-import json
+import os
 import subprocess
+from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from features.errors import StageError
 from features.files import atomic_path, sha256, write_json
-from pipelines.record import audit
+from pipelines.record.hashes import file_hash, files_in, hash_all
+from pipelines.record.receipt import Receipt
+from pipelines.workspace import Workspace
 
 LIBRARIES = (
     "cropcheck", "exactextract", "geopandas", "keras", "lightgbm", "mlflow", "numpy", "pandas", "polars",
     "rasterio", "scikit-learn", "scipy", "shap", "tensorflow", "xarray",
 )  # fmt: skip
 UNSEALED = "0" * 64
+FORMAT = 2
+APART = ("manifest.json", "audit.jsonl", "audit.head.json", "receipts/publish.json")
+MODELS = ("models/", "clear/")
+JOURNAL = ".jsonl"  # files that are only added to: what they held must still stand at their beginning
+HOLDING_KEY = ".holding_key"
 
 
 def versions() -> dict[str, str]:
@@ -23,6 +31,7 @@ def versions() -> dict[str, str]:
     return {name: importlib.metadata.version(name) for name in LIBRARIES}
 
 
+@cache
 def git_commit() -> str | None:
     """Return the checkout's commit, with `+changes` where files differ from it; None outside a checkout."""
     root = Path(__file__).parents[2]
@@ -41,14 +50,47 @@ def _git(root: Path, *words: str) -> str | None:
 def page_hash(path: Path, seal: str = UNSEALED) -> str:
     """Return the SHA-256 of a file; of a page, with the manifest's own hash replaced by zeros."""
     if path.suffix != ".html":
-        return sha256(path)
+        return file_hash(path)
     return hashlib.sha256(path.read_bytes().replace(seal.encode(), UNSEALED.encode())).hexdigest()
 
 
-def write_manifest(path: Path, content: dict[str, Any], pages: list[Path]) -> str:
-    """Write the manifest, put its hash on the pages where they hold 64 zeros, and return it."""
-    write_json(path, content)
-    seal = sha256(path)
+def write_manifest(
+    workspace: Workspace, content: dict[str, Any], inputs: dict[str, str], receipts: Sequence[Receipt]
+) -> str:
+    """Write the manifest over every file of the run's folder, put its hash on the pages, and return it.
+
+    Parameters
+    ----------
+    content
+        What is said of the run beside its files.
+    inputs
+        Path to SHA-256 of what was read, in the region that was simulated and outside the folder; relative
+        paths begin in the working folder.
+
+    The file's groups: `inputs`, `models` and `outputs` name each file with its SHA-256 (`outputs` of pages:
+    with the manifest's own hash as zeros, which stand as often on a page as `seals` says); `journals` those
+    that are only added to, with their length; `records` what each stage stood on and wrote.
+    """
+    files = [path for path in covered(workspace.folder) if workspace.relative(path) not in inputs]
+    journals = [path for path in files if path.suffix == JOURNAL]
+    pages = [path for path in files if path.suffix == ".html"]
+    hashes = hash_all(path for path in files if path not in pages and path not in journals)
+    named = {workspace.relative(path): digest for path, digest in hashes.items()}
+    models = {name: digest for name, digest in named.items() if name.startswith(MODELS)}
+    outputs = {name: digest for name, digest in named.items() if name not in models}
+    document = {
+        **content,
+        "format": FORMAT,
+        "working_folder": {"path": str(Path.cwd()), "from_here": _from(workspace.folder)},
+        "inputs": inputs,
+        "models": models,
+        "outputs": {**outputs, **{workspace.relative(page): page_hash(page) for page in pages}},
+        "seals": {workspace.relative(page): page.read_bytes().count(UNSEALED.encode()) for page in pages},
+        "journals": {workspace.relative(path): _journal(path) for path in journals},
+        "records": {receipt.stage: _record(receipt) for receipt in receipts},
+    }
+    write_json(workspace.manifest, document)
+    seal = sha256(workspace.manifest)
     for page in pages:
         sealed = page.read_bytes().replace(UNSEALED.encode(), seal.encode())
         with atomic_path(page) as partial:
@@ -56,47 +98,26 @@ def write_manifest(path: Path, content: dict[str, Any], pages: list[Path]) -> st
     return seal
 
 
-def verify(folder: Path, expect: str | None = None) -> list[str]:
-    """Return what does not hold in a run's folder, a sentence each: altered, missing, rewritten.
-
-    Raises
-    ------
-    StageError
-        Where the folder holds no manifest.
-    """
-    path = folder / "manifest.json"
-    if not path.is_file():
-        raise StageError(f"{folder} has no manifest.json; is it the output folder of a finished run?")
-    found = audit.faults(folder / "audit.jsonl")
-    seal = sha256(path)
-    if expect is not None and seal != expect.lower():
-        found.append(f"manifest.json has the hash {seal}, not the expected {expect}: it was rewritten")
-    if seal != _logged_seal(folder / "audit.jsonl"):
-        found.append("manifest.json is not the one that the log names")
-    manifest = json.loads(path.read_text(encoding="utf-8"))
-    for group in ("inputs", "models", "outputs"):
-        found += [
-            fault
-            for name, claimed in manifest[group].items()
-            if (fault := _fault(folder, name, claimed, seal))
-        ]
-    return found
+def covered(folder: Path) -> list[Path]:
+    """Return every file of a run's folder that a manifest names: all but itself and what is written later."""
+    found = [path for path in files_in(folder) if path.relative_to(folder).as_posix() not in APART]
+    key = folder / HOLDING_KEY
+    return [*found, key] if key.is_file() else found
 
 
-def _fault(folder: Path, name: str, claimed: str, seal: str) -> str | None:
-    path = folder / name
-    path = path if path.is_file() else Path(name)  # inputs outside the folder, as seen from the checkout
-    if not path.is_file():
-        return f"{name} is missing"
-    return None if page_hash(path, seal) == claimed else f"{name} differs from the manifest"
+def _record(receipt: Receipt) -> dict[str, Any]:
+    """Return what made a stage's files: its config, files, earlier outputs, code and library versions."""
+    return {"key": receipt.key, "inputs": receipt.inputs, "outputs": sorted(receipt.outputs)}
 
 
-def _logged_seal(path: Path) -> str | None:
-    seals = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
-        try:
-            seals.append(json.loads(line).get("manifest_hash"))
-        except json.JSONDecodeError:
-            continue
-    named = [seal for seal in seals if seal]
-    return named[-1] if named else None
+def _journal(path: Path) -> dict[str, Any]:
+    content = path.read_bytes()
+    return {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+
+
+def _from(folder: Path) -> str | None:
+    """Return the working folder as seen from the run's, so that both may be moved together."""
+    try:
+        return Path(os.path.relpath(Path.cwd(), folder)).as_posix()
+    except ValueError:  # another drive
+        return None

@@ -30,9 +30,12 @@ from models.clouds.removal.options import LEARNED
 from models.clouds.removal.remover import Remover
 from models.clouds.stored import Stored
 from pipelines.config import RunConfig
-from pipelines.inputs.clear_context import clear_context, context_files, context_paths, farmed, frame_times
+from pipelines.inputs.clear_context import OPTIONS as CONTEXT_OPTIONS
+from pipelines.inputs.clear_context import clear_context, context_files, farmed, frame_times
+from pipelines.inputs.context_files import region_files
+from pipelines.record.inputs import Inputs
 from pipelines.record.stage import Outcome, Stage
-from pipelines.tables import read_declared
+from pipelines.tables import read_acquired, read_declared
 from pipelines.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -45,11 +48,24 @@ NOTHING_SEEN = (
 MOST_BLOCKS = 6  # of the imagery a model is fitted on: 0.4 million pixels, over all dates
 
 
+def stage(config: RunConfig) -> Stage:
+    """Return the stage."""
+    inputs = Inputs(
+        options=("seed", "clear", "extract.mask", "extract.inner_buffer_m", *CONTEXT_OPTIONS),
+        after={
+            **region_files(config, "catalog/*", "*.csv", "*.tif"),
+            "read": ("declarations.parquet", "acquisitions.parquet", "assets.parquet"),
+        },
+        files=context_files,
+    )
+    return Stage("clear", __name__, inputs, run)
+
+
 def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     """Fit the configured method and write it to `clear/`; `none` writes nothing, and neither does a season
     without two clear dates: radar goes on alone."""
     remover = build(config.clear.method, **config.clear.model_dump(exclude={"method"}))
-    acquisitions = pl.read_parquet(workspace.acquisitions)
+    acquisitions = read_acquired(workspace)
     if remover is None or not (acquisitions["sensor"] == "s2").any():
         progress(1, 1)
         return Outcome([], [])
@@ -203,14 +219,3 @@ def _readable(
             yield block, read_stack(rows, block, bands, config.extract.mask, polarisations)
         except ImageryError:
             continue
-
-
-STAGE = Stage(
-    "clear",
-    ("features", "models/clouds"),
-    ("clear", "extract"),
-    ("read",),
-    run,
-    context_files,
-    context_paths,
-)

@@ -29,7 +29,7 @@ from models.evaluation.verdict_scores import (
 )
 from models.probability.calibration import reliability
 from pipelines.config import RunConfig
-from pipelines.stages.read import declaration_options
+from pipelines.inputs.crop_tables import crop_options
 from pipelines.workspace import Workspace
 
 FOLLOW_UP_RATES = (0.05, 0.1, 0.2, 0.3)
@@ -124,7 +124,7 @@ def read_truth(config: RunConfig, workspace: Workspace) -> pl.DataFrame | None:
     if config.simulate is None or not workspace.truth.is_file():
         return None
     truth = pl.read_parquet(workspace.truth)
-    crops = read_crop_table(declaration_options(config, workspace).crops)
+    crops = read_crop_table(crop_options(config, workspace))
     classes = dict(crops.select("code", "crop_class").iter_rows())
     own = pl.col("true_code").replace_strict(classes, default=None, return_dtype=pl.String)
     return truth.select("parcel_id", own.alias("true_class"), "misdeclared")

@@ -6,15 +6,20 @@ from features.extraction.extract import extract
 from features.extraction.observations import read_observations
 from features.workers import Executor, Progress, one_by_one
 from pipelines.config import RunConfig
-from pipelines.inputs.clear_context import clear_context, context_files, context_paths, frame_times
+from pipelines.inputs.clear_context import OPTIONS as CONTEXT_OPTIONS
+from pipelines.inputs.clear_context import clear_context, context_files, frame_times
+from pipelines.inputs.context_files import region_files
+from pipelines.record.inputs import Inputs
 from pipelines.record.stage import Outcome, Stage
 from pipelines.stages.clear import fitted_remover
-from pipelines.tables import read_declared, write_table
+from pipelines.tables import read_acquired, read_declared, read_stamps, write_table
 from pipelines.workspace import Workspace
 
+WRITTEN = ("parts", "parts.parquet", "set_aside.parquet", "remarks.parquet", "tiles", "coverage")
 
-def stage(clears: bool, executor: Executor | None = None) -> Stage:
-    """Return the stage; it waits for `clear` where clouds are removed, and may run anywhere."""
+
+def stage(config: RunConfig, executor: Executor | None = None) -> Stage:
+    """Return the stage; it reads what `clear` fitted where clouds are removed, and may run anywhere."""
 
     def run_with(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
         try:
@@ -24,22 +29,25 @@ def stage(clears: bool, executor: Executor | None = None) -> Stage:
             if close is not None:  # its processes hold memory that the next stages need
                 close()
 
-    return Stage(
-        "extract",
-        ("features", "models/clouds"),
-        ("extract", "clear"),
-        ("read", "clear") if clears else ("read",),
-        run_with,
-        context_files,
-        context_paths,
+    clears = config.clear.method != "none"
+    inputs = Inputs(
+        options=("extract", *CONTEXT_OPTIONS),
+        after={
+            **region_files(config, "catalog/*", "*.csv", "*.tif"),
+            "read": ("declarations.parquet", "acquisitions.parquet", "assets.parquet"),
+            **({"clear": ("clear/*", "!clear/example.png")} if clears else {}),
+        },
+        files=context_files,
     )
+    # units that have ended are kept, so that running again tries those that were set aside and no others
+    return Stage("extract", __name__, inputs, run_with, try_again=lambda config, workspace: True)
 
 
 def run(
     config: RunConfig, workspace: Workspace, progress: Progress, executor: Executor = one_by_one
 ) -> Outcome:
     """Write the parts of `observations/`, `parcels.parquet`, and what each date saw."""
-    acquisitions, context = pl.read_parquet(workspace.acquisitions), clear_context(config, workspace)
+    acquisitions, context = read_acquired(workspace), clear_context(config, workspace)
     context.check(frame_times(acquisitions))
     parcels, tally = extract(
         acquisitions,
@@ -50,13 +58,12 @@ def run(
         progress=progress,
         executor=executor,
         context=context,
+        stamps=read_stamps(workspace),
     )
     write_table(parcels, workspace.parcels)
     write_table(dates_of(read_observations(workspace.observations)), workspace.table("dates"))
-    outputs = [workspace.parcels, workspace.table("dates"), workspace.observations / "parts"]
-    outputs += [
-        workspace.observations / name for name in ("parts.parquet", "set_aside.parquet", "remarks.parquet")
-    ]
+    outputs = [workspace.parcels, workspace.table("dates")]
+    outputs += [workspace.observations / name for name in WRITTEN]
     return Outcome(outputs, [tally], {"buffer": buffer_cost(parcels)})
 
 

@@ -16,13 +16,34 @@ from features.series.gapfill import gapfill_series
 from features.series.parcel_series import build_series, write_series
 from features.workers import Progress
 from pipelines.config import RunConfig
-from pipelines.inputs.context_files import context_file
+from pipelines.inputs.context_files import context_file, region_files
+from pipelines.record.inputs import Inputs
 from pipelines.record.stage import Outcome, Stage
 from pipelines.tables import read_declared, write_table
 from pipelines.workspace import Workspace
 
 MAPS: tuple[Literal["soil", "elevation"], ...] = ("soil", "elevation")
+WEATHER: Literal["weather"] = "weather"
 WEATHER_DAYS = 10  # before a step, that are averaged and summed
+
+
+def stage(config: RunConfig) -> Stage:
+    """Return the stage."""
+    inputs = Inputs(
+        options=("season", "series", "fill", "simulate", "weather", "soil", "elevation"),
+        after={
+            **region_files(config, "*.csv", "*.tif"),
+            "read": ("declarations.parquet",),
+            "extract": ("observations/parts.parquet", "observations/parts/*"),
+        },
+        files=_files,
+    )
+    return Stage("fill", __name__, inputs, run)
+
+
+def _files(config: RunConfig, workspace: Workspace) -> dict[str, Path]:
+    named = {name: context_file(config, workspace, name) for name in (*MAPS, WEATHER)}
+    return {name: path for name, path in named.items() if path}
 
 
 def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
@@ -54,9 +75,10 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
 
 
 def weather_of(config: RunConfig, workspace: Workspace) -> pl.DataFrame | None:
-    """Return the region's daily weather where it has any."""
-    path = context_file(config, workspace, "weather")
-    return read_weather(path) if path else None
+    """Return the region's daily weather, where it has any, of the days that may be looked at."""
+    path, until = context_file(config, workspace, WEATHER), config.season.until
+    weather = read_weather(path) if path else None
+    return weather if weather is None or until is None else weather.filter(pl.col("date") <= until)
 
 
 def _maps(config: RunConfig, workspace: Workspace, declarations: gpd.GeoDataFrame) -> list[Path]:
@@ -78,17 +100,3 @@ def _weather(
     since = weather.filter(pl.col("date") >= config.season.start - timedelta(days=WEATHER_DAYS))
     before = weather_before(since, series["time"].values, WEATHER_DAYS)
     return [write_table(before, workspace.weather)]
-
-
-def _external(config: RunConfig, workspace: Workspace) -> list[Path]:
-    return [path for path in (config.weather, config.soil, config.elevation) if path]
-
-
-STAGE = Stage(
-    "fill",
-    ("features",),
-    ("season", "series", "fill", "weather", "soil", "elevation"),
-    ("read", "extract"),
-    run,
-    _external,
-)

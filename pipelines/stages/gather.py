@@ -1,6 +1,7 @@
 """What the reports draw from: the stored tables of a run, read once."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,31 +9,29 @@ import polars as pl
 import yaml
 
 from features.catalog.hrefs import is_remote
-from features.context.blocks import rasters_in
 from features.declarations.crop_codes import read_crop_table
 from features.declarations.schemes import read_schemes
 from features.errors import StageError
-from features.files import sha256
 from features.series.parcel_series import read_series
 from models.assessment.field_results import present
 from pipelines.config import RunConfig
+from pipelines.inputs.crop_tables import crop_options
 from pipelines.inputs.field import design_of, field_journal
-from pipelines.inputs.model_series import transferred_files
+from pipelines.record.hashes import hash_all
+from pipelines.record.inputs import expanded
 from pipelines.record.manifest import UNSEALED, git_commit, versions
 from pipelines.record.receipt import Receipt, read_receipt
-from pipelines.stages.read import declaration_options
-from pipelines.tables import read_declared
+from pipelines.record.stage import Stage
+from pipelines.tables import hrefs_of, read_acquired, read_declared
 from pipelines.workspace import Workspace
 from reports.run import FieldTables, RunTables
-
-BEFORE = ("synthesise", "read", "clear", "extract", "fill", "train", "judge")
 
 
 def gather(
     config: RunConfig, workspace: Workspace, receipts: list[Receipt], inputs: dict[str, str]
 ) -> RunTables:
     """Read a run's tables into what the pages draw from."""
-    crops = read_crop_table(declaration_options(config, workspace).crops)
+    crops = read_crop_table(crop_options(config, workspace))
     verdicts = pl.read_parquet(workspace.verdicts)
     names = {code: name for code, name in crops.select("code", "name").iter_rows() if name}
     return RunTables(
@@ -41,7 +40,7 @@ def gather(
         declarations=read_declared(workspace),
         verdicts=verdicts,
         parcels=pl.read_parquet(workspace.parcels),
-        acquisitions=pl.read_parquet(workspace.acquisitions),
+        acquisitions=read_acquired(workspace),
         dates=pl.read_parquet(workspace.table("dates")),
         series=read_series(workspace.series),
         filled=read_series(workspace.filled),
@@ -123,26 +122,19 @@ def lineage(
     }
 
 
-def input_hashes(config: RunConfig, workspace: Workspace) -> dict[str, str]:
-    """Return path -> SHA-256 of everything that was read; files behind a URL are not hashed."""
+def input_hashes(config: RunConfig, workspace: Workspace, earlier: Sequence[Stage]) -> dict[str, str]:
+    """Return path -> SHA-256 of everything that was read, as the stages declare it, and of local imagery.
+
+    What lies behind a link is not hashed: `assets.parquet` holds what its server said of it.
+    """
     made = read_receipt(workspace, "synthesise") if config.simulate is not None else None
     region = dict(made.outputs) if made else {}
-    options = declaration_options(config, workspace)
-    named: list[str | Path | None] = [
-        options.path,
-        *options.crops.tables,
-        options.crops.groups,
-        config.judge.schemes,
-        config.imagery.catalog,
-    ]
-    named += [config.weather, config.soil, config.elevation, *_local_assets(workspace)]
-    named += transferred_files(config.train.transfer)
-    named += [workspace.field_journal, workspace.field_design]
-    named += [file for path in config.rasters.values() for file in rasters_in(path)]
-    files = sorted({Path(name).absolute() for name in named if name and not is_remote(str(name))})
-    inside = (workspace.folder / "region").absolute()
-    outside = [path for path in files if path.is_file() and not (region and path.is_relative_to(inside))]
-    return {**region, **{_named(path): sha256(path) for path in outside}}
+    named = [path for stage in earlier for path in expanded(stage.inputs.files(config, workspace)).values()]
+    read = [*named, *map(Path, _local_assets(workspace))]
+    covered = (workspace.region if region else workspace.folder).resolve()
+    outside = {path.absolute() for path in read if not path.resolve().is_relative_to(covered)}
+    hashes = hash_all(sorted(outside))
+    return {**region, **{_named(path): digest for path, digest in hashes.items()}}
 
 
 def _named(path: Path) -> str:
@@ -152,7 +144,7 @@ def _named(path: Path) -> str:
 
 
 def _local_assets(workspace: Workspace) -> list[str]:
-    hrefs = pl.read_parquet(workspace.acquisitions)["assets"].explode().struct.field("href").unique().sort()
+    hrefs = hrefs_of(read_acquired(workspace))
     return [href for href in hrefs if not is_remote(href) and not href.startswith(("s3://", "/vsi"))]
 
 

@@ -1,11 +1,11 @@
 """Probabilities become verdicts, and what is known of their error is written down."""
 
+import hashlib
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
-from features.files import code_version, fingerprint, sha256, write_json
+from features.files import fingerprint, write_json
 from features.series.parcel_series import read_series
 from features.series.quality import series_quality
 from features.workers import Progress
@@ -14,16 +14,52 @@ from models.assessment.quality_sample import draw_sample
 from models.verdicts.judge import judge, verdict_tally
 from models.verdicts.options import JudgeOptions
 from pipelines.config import RunConfig
+from pipelines.inputs.context_files import region_files
+from pipelines.inputs.crop_tables import crop_files
 from pipelines.inputs.field import derive, field_journal, settled, wrong_rates
-from pipelines.record.receipt import read_receipt
-from pipelines.record.stage import Outcome, Stage
+from pipelines.record.inputs import Inputs
+from pipelines.record.stage import Outcome, Stage, stage_entries
 from pipelines.stages.evaluate import evaluate
 from pipelines.stages.in_season import in_season
 from pipelines.tables import read_declared, write_table
 from pipelines.workspace import Workspace
 
 RULES = ("schemes", "groups")  # options that name a table of rules
-LYING: dict[str, Any] = {"judge": set(RULES), "train": {"transfer": {"runs"}}}  # where files lie
+DECLARED = "output read declarations.parquet"
+
+
+def stage(config: RunConfig) -> Stage:
+    """Return the stage."""
+    inputs = Inputs(
+        options=("seed", "season", "simulate", "declarations.crops", "judge", "sample"),
+        after={
+            **region_files(config, "crops.csv", "truth/*"),
+            "read": ("declarations.parquet",),
+            "extract": ("parcels.parquet",),
+            "fill": ("series.nc", "filled.nc"),
+            "train": (
+                "probabilities.parquet",
+                "inner_probabilities.parquet",
+                "evaluation/folds.parquet",
+                "evaluation/classes.parquet",
+                "models/*",
+                "!models/*/job.json",
+            ),
+        },
+        files=_files,
+        other=_settled,
+    )
+    return Stage("judge", __name__, inputs, run)
+
+
+def _files(config: RunConfig, workspace: Workspace) -> dict[str, Path]:
+    rules = {f"judge.{name}": Path(getattr(config.judge, name)) for name in RULES}
+    return rules | {"field design": workspace.field_design} | crop_files(config, workspace)
+
+
+def _settled(config: RunConfig, workspace: Workspace) -> dict[str, str]:
+    """Return the hash of the field results that hold now: an entry that was undone changes no verdict."""
+    return {"field results": fingerprint(settled(workspace).to_dicts())}
 
 
 def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
@@ -37,7 +73,7 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
         pl.read_parquet(workspace.parcels),
         quality,
         options,
-        model_id=model_id(config, workspace),
+        model_id=model_id(config, workspace, declared),
         inner=pl.read_parquet(workspace.inner),
     )
     verdicts = judged.verdicts
@@ -60,55 +96,27 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     progress(3, 3)
     outputs = [
         workspace.verdicts,
+        workspace.imagery_verdicts,
+        workspace.sample,
+        workspace.design,
         workspace.metrics,
         *(workspace.table(name) for name in ("quality", *tables)),
     ]
     return Outcome(outputs, [verdict_tally(verdicts)])
 
 
-def model_id(config: RunConfig, workspace: Workspace) -> str:
-    """Return the hash of config, inputs and weights that every verdict carries.
+def model_id(config: RunConfig, workspace: Workspace, declared: pl.DataFrame) -> str:
+    """Return the hash that every verdict carries: of all that this stage stands on, weights included.
 
-    Tables of rules, and other runs, count by their content: where they lie changes nothing.
+    Where files lie and how many cores work is no part of that. Of the declarations all columns count but the
+    pseudonyms of holdings, which have another key in every run.
     """
-    trained = read_receipt(workspace, "train")
-    weights = (
-        {
-            name: digest
-            for name, digest in trained.outputs.items()
-            if name.startswith("models/") and not name.endswith("job.json")
-        }
-        if trained
-        else {}
-    )
-    series = read_receipt(workspace, "fill")
-    sections = {
-        name: getattr(config, name).model_dump(mode="json", exclude=LYING.get(name))
-        for name in ("folds", "train", "judge", "season")
-    }
-    known = {
-        "config": sections,
-        "rules": [sha256(getattr(config.judge, name)) for name in RULES],
-        "seed": config.seed,
-        "field": settled(workspace).to_dicts(),
-        "weights": weights,
-        "series": series.digest if series else None,
-    }
-    return fingerprint({**known, "code": code_version(STAGE.rooms)})[:16]
+    known = stage_entries(stage(config), config, workspace)
+    known[DECLARED] = hashlib.sha256(declared.drop("holding_id").write_csv().encode()).hexdigest()
+    return fingerprint(known)[:16]
 
 
 def corrected(options: JudgeOptions, found: pl.DataFrame) -> JudgeOptions:
     """Return the options with the share of wrong declarations as the field found it, if it found enough."""
     rates = corrected_rates({"wrong_rate": options.noise_rate}, found)
     return options.model_copy(update={"noise_rate": float(rates["wrong_rate"]["value"])})
-
-
-def _field(config: RunConfig, workspace: Workspace) -> list[Path]:
-    """The rules, and the journal of field results with the design of the sample that was visited."""
-    rules = [getattr(config.judge, name) for name in RULES]
-    return [workspace.field_journal, workspace.field_design, *rules]
-
-
-STAGE = Stage(
-    "judge", ("features", "models"), ("judge", "sample"), ("read", "extract", "fill", "train"), run, _field
-)

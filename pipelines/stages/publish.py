@@ -1,5 +1,6 @@
 """Everything before becomes pages, exports, MLflow runs and a manifest."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import polars as pl
@@ -7,11 +8,12 @@ import polars as pl
 from features.workers import Progress
 from pipelines.config import RunConfig
 from pipelines.record import audit
-from pipelines.record.manifest import git_commit, page_hash, versions, write_manifest
+from pipelines.record.inputs import EVERYTHING, Inputs
+from pipelines.record.manifest import git_commit, versions, write_manifest
 from pipelines.record.receipt import read_receipt
 from pipelines.record.stage import Outcome, Stage
 from pipelines.stages import tracking
-from pipelines.stages.gather import BEFORE, gather, input_hashes
+from pipelines.stages.gather import gather, input_hashes
 from pipelines.workspace import Workspace
 from reports.exports.assessment import write_assessment
 from reports.exports.tables import write_exports, write_sample
@@ -20,10 +22,30 @@ from reports.pages.write import write_reports
 SAMPLE = "exports/quality_sample.csv"
 
 
-def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
+def stage(config: RunConfig, earlier: Sequence[Stage]) -> Stage:
+    """Return the stage; it reads all that the earlier ones wrote, and how they came to it."""
+
+    def run_after(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
+        return run(config, workspace, progress, earlier)
+
+    def records(config: RunConfig, workspace: Workspace) -> dict[str, str]:
+        receipts = {stage.name: read_receipt(workspace, stage.name) for stage in earlier}
+        return {f"record of {name}": receipt.key for name, receipt in receipts.items() if receipt}
+
+    after = {stage.name: EVERYTHING for stage in earlier}
+    return Stage("publish", __name__, Inputs(EVERYTHING, after, _files, records), run_after)
+
+
+def _files(config: RunConfig, workspace: Workspace) -> dict[str, Path]:
+    previous = {"previous": config.previous / "manifest.json"} if config.previous else {}
+    tuned = {"tuned": workspace.tuned, "tuning": workspace.table("tuning")}
+    return previous | tuned | {"field": workspace.field_results.parent}
+
+
+def run(config: RunConfig, workspace: Workspace, progress: Progress, earlier: Sequence[Stage]) -> Outcome:
     """Write `reports/`, the exports, `manifest.json`, and the run's record in MLflow."""
-    receipts = [receipt for name in BEFORE if (receipt := read_receipt(workspace, name))]
-    inputs = input_hashes(config, workspace)
+    receipts = [receipt for stage in earlier if (receipt := read_receipt(workspace, stage.name))]
+    inputs = input_hashes(config, workspace, earlier)
     tables = gather(config, workspace, receipts, inputs)
     exports = write_exports(
         tables.verdicts, tables.declarations, workspace.folder, crop_names=tables.crop_names
@@ -32,11 +54,6 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     exports += write_assessment(tables, workspace.folder / "exports", pl.read_parquet(workspace.design))
     pages = write_reports(tables, workspace.reports, config.publish, progress)
     tracked = tracking.begin(config, workspace, inputs)
-    outputs = {
-        name: digest for receipt in receipts for name, digest in receipt.outputs.items() if name not in inputs
-    }
-    weights = {name: digest for name, digest in outputs.items() if name.startswith(("models/", "clear/"))}
-    written = {workspace.relative(path): page_hash(path) for path in [*exports, *pages]}
     content = {
         "name": config.name,
         "config": config.model_dump(mode="json"),
@@ -44,13 +61,10 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
         "git_commit": git_commit(),
         "versions": versions(),
         "model_id": tables.lineage["model_id"],
-        "inputs": inputs,
-        "models": weights,
-        "outputs": {**{name: digest for name, digest in outputs.items() if name not in weights}, **written},
         "stages": tables.lineage["stages"],
         "runs": tracked.ids,
     }
-    seal = write_manifest(workspace.manifest, content, [page for page in pages if page.suffix == ".html"])
+    seal = write_manifest(workspace, content, inputs, receipts)
     audit.append(workspace.audit, "manifest", manifest_hash=seal)
     tracking.end(tracked, workspace, seal)
     facts = {"manifest_hash": seal, "summary": _summary(tables.verdicts)}
@@ -60,19 +74,3 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
 def _summary(verdicts: pl.DataFrame) -> str:
     counts = dict(verdicts["verdict"].value_counts().sort("verdict").iter_rows())
     return ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-
-
-def _extras(config: RunConfig, workspace: Workspace) -> list[Path]:
-    previous = [config.previous / "manifest.json"] if config.previous else []
-    field = [workspace.field_journal, workspace.assessment, workspace.by_stratum, workspace.assisted]
-    return [*field, workspace.table("tuning"), *previous]
-
-
-STAGE = Stage(
-    "publish",
-    ("features", "models", "reports", "pipelines"),
-    ("publish", "tracking", "previous"),
-    ("read", "extract", "fill", "train", "judge"),
-    run,
-    _extras,
-)

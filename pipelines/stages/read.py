@@ -1,61 +1,150 @@
 """Declarations and catalog become two tables, before any pixel is read."""
 
 import logging
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
+import polars as pl
 import pyproj
 
+from features.accounting import Tally
+from features.catalog.hrefs import is_remote
 from features.catalog.place import Bounds, bounds_of_points
 from features.catalog.reader import ImageryOptions, read_acquisitions
+from features.catalog.stamps import stamps_of
 from features.declarations.pseudonym import holding_key, key_check
 from features.declarations.reader import DeclarationOptions, read_declarations, refuse_if_none_usable
 from features.declarations.unmapped import report_unmapped
-from features.errors import DeclarationError
-from features.files import atomic_path, write_json
+from features.errors import CatalogError, DeclarationError
+from features.files import atomic_path, fingerprint, write_json
 from features.workers import Progress
 from pipelines.config import RunConfig
-from pipelines.inputs.model_series import check_holding_keys, source_runs
+from pipelines.inputs.context_files import region_files
+from pipelines.inputs.crop_tables import crop_files, crop_options
+from pipelines.inputs.source_runs import check_holding_keys, holding_checks, source_runs
+from pipelines.record.inputs import Entries, Inputs
+from pipelines.record.receipt import read_receipt
 from pipelines.record.stage import Outcome, Stage
-from pipelines.tables import write_table
+from pipelines.tables import (
+    hrefs_of,
+    read_declared,
+    read_stamps,
+    relative_acquired,
+    write_acquired,
+    write_stamps,
+    write_table,
+)
 from pipelines.workspace import Workspace
 
 log = logging.getLogger(__name__)
 HOLDING_KEY = ".holding_key"
 
 
-def stage(simulated: bool) -> Stage:
+def stage(config: RunConfig) -> Stage:
     """Return the stage; where the region is simulated it follows `synthesise`."""
-    return Stage(
-        "read", ("features",), ("declarations", "imagery"), ("synthesise",) if simulated else (), run, _inputs
+    inputs = Inputs(
+        options=("season", "simulate", "declarations", "imagery", "train.transfer"),
+        after=region_files(config, "declarations.gpkg", "crops.csv", "catalog/*.json"),
+        files=_files,
     )
+    return Stage("read", __name__, inputs, run, look=look)
 
 
 def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
-    """Write `declarations.parquet`, the geometry checks and `acquisitions.parquet`."""
-    options = declaration_options(config, workspace)
-    key = holding_key(workspace.folder / HOLDING_KEY, options.holding_key)
+    """Write `declarations.parquet`, the geometry checks, `acquisitions.parquet` and their assets' stamps."""
+    options, key = declaration_options(config, workspace), _key(config, workspace)
     declarations, parcels, checks = read_declarations(options, config.season.year, key)
     refuse_if_none_usable(declarations, options)
     for line in report_unmapped(declarations, options.crops, options.fields):
         log.warning("%s", line)
     progress(1, 2)
-    imagery = imagery_options(config, workspace)
-    acquisitions, items = read_acquisitions(
-        imagery, bounds_of(declarations), config.season.start, config.season.end
-    )
+    found = _acquired(config, workspace, declarations)
     with atomic_path(workspace.declarations) as partial:
-        declarations.to_parquet(partial)
+        declarations.to_parquet(partial, write_page_checksum=True)
     write_json(workspace.holdings, {"key_check": key_check(key)})
     if config.train.transfer.use == "pool":  # refused now, not after hours of extraction
         check_holding_keys(workspace, source_runs(config.train.transfer))
     write_table(checks, workspace.table("geometry_checks"))
-    write_table(acquisitions, workspace.acquisitions)
+    write_acquired(found.acquisitions, workspace)
+    write_stamps(found.stamps, workspace)
     progress(2, 2)
     outputs = [workspace.declarations, workspace.holdings, workspace.table("geometry_checks")]
-    outputs.append(workspace.acquisitions)
-    return Outcome(outputs, [parcels, items])
+    outputs += [workspace.acquisitions, workspace.assets]
+    return Outcome(outputs, [parcels, found.items], looked_at=_looked_at(found, config, workspace))
+
+
+def look(config: RunConfig, workspace: Workspace) -> Entries:
+    """Return what the catalog, its assets and the key of holdings are now.
+
+    A catalog behind a link that does not answer counts as unchanged, with a warning: what has been read from
+    it can be worked on without it.
+    """
+    try:
+        found = _acquired(config, workspace, read_declared(workspace))
+    except CatalogError as error:
+        before = read_receipt(workspace, "read")
+        if before is None or not is_remote(config.imagery.address):
+            raise
+        log.warning("The catalog is taken as it was when it was last read: %s", error)
+        return {
+            name.removeprefix("look "): value
+            for name, value in before.inputs.items()
+            if name.startswith("look ")
+        }
+    return _looked_at(found, config, workspace)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a catalog holds now: acquisitions, stamps of their assets, and the account of its items."""
+
+    acquisitions: pl.DataFrame
+    stamps: dict[str, str]
+    items: Tally
+
+
+def _acquired(config: RunConfig, workspace: Workspace, declarations: gpd.GeoDataFrame) -> _Found:
+    season = config.season
+    last = min(season.end, season.until or season.end)
+    acquisitions, items = read_acquisitions(
+        imagery_options(config, workspace), bounds_of(declarations), season.start, last
+    )
+    return _Found(acquisitions, _stamps(config, workspace, acquisitions), items)
+
+
+def _stamps(config: RunConfig, workspace: Workspace, acquisitions: pl.DataFrame) -> dict[str, str]:
+    """Return the stamps of all assets; of a simulated region's, which `synthesise` vouches for, the hash."""
+    made = read_receipt(workspace, "synthesise") if config.simulate is not None else None
+    here = workspace.folder.resolve()
+    hashes = {str(here / name): digest for name, digest in made.outputs.items()} if made else {}
+    hrefs = hrefs_of(acquisitions)
+    others = stamps_of([href for href in hrefs if href not in hashes], read_stamps(workspace))
+    return {href: hashes.get(href) or others[href] for href in hrefs}
+
+
+def _looked_at(found: _Found, config: RunConfig, workspace: Workspace) -> Entries:
+    """Return what is compared from run to run; figures lead, so that a message can say what changed."""
+    names = found.acquisitions["item_id"].to_list()
+    rows = relative_acquired(found.acquisitions, workspace).to_dicts()
+    aside = dict(found.items.set_aside)
+    return {
+        "items": f"{len(names)} items ({_short(names)})",
+        "what the items say": _short(rows),
+        "assets": f"{len(found.stamps)} assets ({_short(sorted(found.stamps.values()))})",
+        "items set aside": f"{sum(aside.values())} ({_short(aside)})",
+        "key of holdings": key_check(_key(config, workspace)),
+    }
+
+
+def _short(value: Any) -> str:
+    return fingerprint(value)[:12]
+
+
+def _key(config: RunConfig, workspace: Workspace) -> bytes:
+    return holding_key(workspace.folder / HOLDING_KEY, config.declarations.holding_key)
 
 
 def declaration_options(config: RunConfig, workspace: Workspace) -> DeclarationOptions:
@@ -63,8 +152,8 @@ def declaration_options(config: RunConfig, workspace: Workspace) -> DeclarationO
     options = config.declarations
     if config.simulate is None:
         return options
-    crops = options.crops.model_copy(update={"tables": (workspace.region / "crops.csv",)})
-    return options.model_copy(update={"path": str(workspace.region / "declarations.gpkg"), "crops": crops})
+    path = str(workspace.region / "declarations.gpkg")
+    return options.model_copy(update={"path": path, "crops": crop_options(config, workspace)})
 
 
 def imagery_options(config: RunConfig, workspace: Workspace) -> ImageryOptions:
@@ -74,10 +163,10 @@ def imagery_options(config: RunConfig, workspace: Workspace) -> ImageryOptions:
     return config.imagery.model_copy(update={"catalog": str(workspace.region / "catalog" / "catalog.json")})
 
 
-def _inputs(config: RunConfig, workspace: Workspace) -> list[Path]:
-    crops = config.declarations.crops
-    named: list[str | Path] = [config.declarations.path, config.imagery.catalog, *crops.tables, crops.groups]
-    return [Path(name) for name in named if name]
+def _files(config: RunConfig, workspace: Workspace) -> dict[str, Path]:
+    path = declaration_options(config, workspace).path
+    parcels = {"declarations.path": Path(path)} if path else {}
+    return parcels | crop_files(config, workspace) | holding_checks(config.train.transfer)
 
 
 def bounds_of(declarations: gpd.GeoDataFrame) -> Bounds:

@@ -1,19 +1,34 @@
 """A seed becomes a region: declarations, imagery, catalog and the hidden truth."""
 
+from collections.abc import Iterable
+
 from features.errors import StageError
 from features.simulate.region.region import simulate_region
 from features.workers import Progress
 from pipelines.config import RunConfig
+from pipelines.record.inputs import Inputs
 from pipelines.record.stage import Outcome, Stage
 from pipelines.workspace import Workspace
+
+
+def stage(config: RunConfig) -> Stage:
+    """Return the stage."""
+    return Stage("synthesise", __name__, Inputs(("seed", "season.year", "simulate")), run, discard=discard)
 
 
 def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     """Write the simulated region below `region/`."""
     if config.simulate is None:
-        raise StageError(f"{config.name} has no `simulate` section; it reads a real region.")
+        raise StageError("The config has no `simulate` section; it reads a real region.")
     tally = simulate_region(config.simulate, config.season.year, config.seed, workspace.region, progress)
     return Outcome([workspace.region], [tally])
 
 
-STAGE = Stage("synthesise", ("features/simulate",), ("simulate",), (), run)
+def discard(workspace: Workspace, names: Iterable[str]) -> None:
+    """Delete damaged files, and the item of a damaged image: a scene is drawn where its item is missing."""
+    for name in names:
+        path = workspace.folder / name
+        path.unlink(missing_ok=True)
+        if path.suffix == ".tif" and path.parent != workspace.region:
+            for item in path.parent.glob("*.json"):
+                item.unlink()

@@ -1,5 +1,6 @@
 """Series and declarations become out-of-fold probabilities, models and explanations."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +10,40 @@ import polars as pl
 from features.workers import Progress
 from models.crops.fitting.options import TrainOptions
 from pipelines.config import RunConfig
+from pipelines.record.inputs import Inputs
 from pipelines.record.stage import Outcome, Stage
 from pipelines.tables import write_table
 from pipelines.workspace import Workspace
 
 FOLDS = "folds"
+JOB = "job.json"  # as `models.crops.fitting.fits` names it
+
+
+def stage(config: RunConfig) -> Stage:
+    """Return the stage."""
+    inputs = Inputs(
+        options=("seed", "folds", "train"),
+        after={
+            "read": ("declarations.parquet",),
+            "fill": ("filled.nc", "context.parquet", "weather.parquet"),
+        },
+        files=_files,
+    )
+    return Stage("train", __name__, inputs, run, discard=discard)
+
+
+def discard(workspace: Workspace, names: Iterable[str]) -> None:
+    """Delete damaged files, and the note that a fit has ended of which one is damaged."""
+    for name in names:
+        path = workspace.folder / name
+        path.unlink(missing_ok=True)
+        (path.parent / JOB).unlink(missing_ok=True)
+
+
+def _files(config: RunConfig, workspace: Workspace) -> dict[str, Path]:
+    from pipelines.inputs.model_series import transferred_files
+
+    return transferred_files(config.train.transfer)
 
 
 def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
@@ -88,12 +118,3 @@ def _folds_table(parcel_ids: list[str], fold: np.ndarray, group: np.ndarray) -> 
     return pl.DataFrame(
         {"parcel_id": parcel_ids, "fold": fold.astype(np.int32), "group": group.astype(np.int32)}
     )
-
-
-def _external(config: RunConfig, workspace: Workspace) -> list[Path]:
-    from pipelines.inputs.model_series import transferred_files
-
-    return transferred_files(config.train.transfer)
-
-
-STAGE = Stage("train", ("features", "models"), ("folds", "train"), ("read", "fill"), run, _external)

@@ -22,6 +22,7 @@ from scipy.stats import t as student
 from features.files import atomic_path
 from models.clouds.removal.options import METHODS
 from pipelines.config import load_config
+from pipelines.record.receipt import Receipt, hash_outputs, write_receipt
 from pipelines.record.stage import run_stage
 from pipelines.stages import clear, extract, fill, judge, read, synthesise, train
 from pipelines.workspace import Workspace
@@ -43,13 +44,13 @@ def run_arm(seed: int, arm: str, parcels: int | None, folder: Path) -> dict[str,
     settings = {**ARMS[arm], "seed": seed, **({"simulate.n_parcels": parcels} if parcels else {})}
     config = load_config(CONFIG, [f"{name}={value}" for name, value in settings.items()])
     workspace = Workspace(folder / str(seed))
-    clears = config.clear.method != "none"
-    stages = [synthesise.STAGE, read.stage(True), clear.STAGE, extract.stage(clears), fill.STAGE]
+    stages = [room.stage(config) for room in (synthesise, read, clear, extract, fill)]
     for stage in stages:
         run_stage(stage, config, workspace, _silent)
     if arm == "zero":
         _zero(workspace.filled)
-    train.run(config, workspace, _silent)
+    trained = train.run(config, workspace, _silent)
+    write_receipt(workspace, Receipt("train", outputs=hash_outputs(workspace, trained.outputs)))
     judge.run(config, workspace, _silent)
     return figures(json.loads(workspace.metrics.read_text(encoding="utf-8")))
 

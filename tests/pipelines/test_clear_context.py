@@ -10,6 +10,7 @@ import pytest
 
 from features.errors import ConfigError
 from features.extraction.observations import read_observations
+from features.files import fingerprint
 from models.clouds.methods import build
 from models.clouds.removal.options import METHODS
 from pipelines.commands.check import check_inputs
@@ -17,11 +18,12 @@ from pipelines.commands.products import write_products
 from pipelines.config import RunConfig, load_config
 from pipelines.executor import InProcesses
 from pipelines.inputs.clear_context import clear_context
-from pipelines.main_job import run_one
-from pipelines.record.stage import stage_key
+from pipelines.main_job import run_one, stages
+from pipelines.record.stage import stage_entries
 from pipelines.stages import clear, extract
 from pipelines.stages.clear import fitting_stacks
 from pipelines.stages.gather import input_hashes
+from pipelines.tables import read_acquired
 from pipelines.workspace import Workspace
 from tests.small_imagery import write_tif
 
@@ -48,7 +50,7 @@ def region(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from pipelines.record.stage import run_stage
     from pipelines.stages import read
 
-    run_stage(read.stage(True), config, workspace, lambda done, total: None)
+    run_stage(read.stage(config), config, workspace, lambda done, total: None)
     return folder
 
 
@@ -58,6 +60,10 @@ def write_flux(folder: Path) -> None:
         rng = np.random.default_rng(int(value))
         values = rng.normal(value, 1, (64, 64)).astype(np.float32)
         write_tif(folder / name, values, step=1000.0, corner=(600_000.0, 5_670_000.0), epsg=32631)
+
+
+def clear_key(config: RunConfig, workspace: Workspace) -> str:
+    return fingerprint(stage_entries(clear.stage(config), config, workspace))
 
 
 def copy(region: Path, folder: Path) -> Workspace:
@@ -88,9 +94,10 @@ def test_check_refuses_a_raster_that_is_missing_or_unreadable(tmp_path: Path) ->
 
 
 def test_rasters_lie_in_the_data_folder_and_in_the_manifest(region: Path) -> None:
-    config = load_config(ROOT / "conf" / "tiny.yaml", ["rasters.flux=flux"], data=region)
+    used = ["rasters.flux=flux", "clear.method=unet", "clear.context=[flux]"]
+    config = load_config(ROOT / "conf" / "tiny.yaml", used, data=region)
     assert config.rasters["flux"] == region / "flux"
-    named = [Path(name).name for name in input_hashes(config, Workspace(region / "run"))]
+    named = [Path(name).name for name in input_hashes(config, Workspace(region / "run"), stages(config)[:-1])]
     assert {"et_20240401.tif", "et_20240615.tif"} <= set(named)
 
 
@@ -99,22 +106,22 @@ def test_keys_follow_the_files_that_are_channels_and_no_others(region: Path, tmp
     workspace = copy(region, tmp_path)
     used = config_of(f"rasters.flux={tmp_path}/flux")
     unused = config_of(f"rasters.flux={tmp_path}/flux", "clear.context=[]")
-    keys = [stage_key(clear.STAGE, config, workspace) for config in (used, unused)]
+    keys = [clear_key(config, workspace) for config in (used, unused)]
     write_tif(tmp_path / "flux" / "et_20240615.tif", np.ones((4, 4), np.float32))
-    again = [stage_key(clear.STAGE, config, workspace) for config in (used, unused)]
+    again = [clear_key(config, workspace) for config in (used, unused)]
     assert again[0] != keys[0]
     assert again[1] == keys[1]
     for names in ("[soil]", "[elevation]"):  # a region's own maps count by what they hold, too
         config = config_of("rasters={}", f"clear.context={names}")
-        before = stage_key(clear.STAGE, config, workspace)
+        before = clear_key(config, workspace)
         write_tif(workspace.region / "soil.tif", np.ones((4, 4), np.uint8))
-        assert (stage_key(clear.STAGE, config, workspace) != before) == (names == "[soil]")
+        assert (clear_key(config, workspace) != before) == (names == "[soil]")
     one, two = (tmp_path / "flux" / name for name in ("et_20240401.tif", "et_20240615.tif"))
     pair = [
         config_of("clear.context=[a, b]", f"rasters.a={a}", f"rasters.b={b}")
         for a, b in ((one, two), (two, one))
     ]
-    assert len({stage_key(clear.STAGE, config, workspace) for config in pair}) == 2
+    assert len({clear_key(config, workspace) for config in pair}) == 2
 
 
 def test_baselines_read_no_channels(region: Path) -> None:
@@ -168,7 +175,7 @@ def test_agricultural_only_learns_ndvi_inside_parcels(region: Path) -> None:
     def weights(only: bool) -> list[np.ndarray]:
         config = config_of("clear.context=[]", f"clear.agricultural_only={only}")
         workspace = Workspace(region / "run")
-        acquisitions = pl.read_parquet(workspace.acquisitions)
+        acquisitions = read_acquired(workspace)
         (stack, *_), _ = fitting_stacks(acquisitions, config, workspace, "unet")
         assert ("parcels" in stack) == only
         assert not only or 0.1 < float(stack["parcels"].mean()) < 0.9

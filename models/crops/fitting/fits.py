@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from features.files import atomic_path, code_version, fingerprint, sha256, write_json
+from features.code import code_version
+from features.files import atomic_path, fingerprint, sha256, write_json
 from features.workers import Progress
 from models.crops.estimators.by_name import FAMILIES, estimator_type
 from models.crops.estimators.estimator import RECIPE, CropEstimator
@@ -21,7 +22,7 @@ from models.crops.inputs.imbalance import balance
 
 JOB = "job.json"
 HELD_OUT = "held_out.parquet"
-ROOMS = ("features", "models")  # whose code a fit depends on
+CODE = "models.crops.fitting.fits"  # with all that it imports: what a fit depends on
 Job = tuple[str, tuple[int, ...]]  # a model and the folds it is fitted without
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ def run_all(task: Task, jobs: list[Job], folder: Path | None, progress: Progress
 def _run(task: Task, name: str, held: tuple[int, ...], folder: Path | None) -> Fitted:
     place = folder / name / ("fold_" + "_".join(map(str, held))) if folder else None
     settings = task.options.estimator(name, held[0]).settings.model_dump(mode="json")
-    key = fingerprint([code_version(ROOMS), task.digest, name, held, settings])
+    key = fingerprint([code_version(CODE), task.digest, name, held, settings])
     if place and (before := _resumed(task, name, held, place, key)):
         return before
     fitted = _fit(task, name, held)

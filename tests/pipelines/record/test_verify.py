@@ -1,0 +1,173 @@
+"""A manifest names every file of a run by hash; verify names what was altered, lost or added."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from features.errors import StageError
+from features.files import sha256, write_text
+from pipelines.record import audit
+from pipelines.record.manifest import UNSEALED, write_manifest
+from pipelines.record.receipt import Receipt, hash_outputs, write_receipt
+from pipelines.record.verify import examine, verify
+from pipelines.workspace import Workspace
+
+FILES = {
+    "verdicts.csv": "parcel_id,verdict\n001,confirmed\n",
+    "metrics.json": "{}",
+    "region/declarations.gpkg": "parcels",
+    "models/lightgbm/booster.txt": "tree",
+    "evaluation/imagery_verdicts.parquet": "what imagery said",
+    "evaluation/quality_sample.parquet": "drawn",
+    "observations/coverage/1.npz": "coverage",
+    "observations/tiles/s2.parquet": "tiles",
+    "field/results.parquet": "seen in the field",
+    "tuned/lightgbm.yaml": "rounds: 20",
+    "receipts/judge.json": "{}",
+    ".holding_key": "k" * 32,
+    "reports/auditor.html": f"<code>{UNSEALED}</code> made by <code>{UNSEALED}</code>",
+}
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A finished run's folder, made in the working folder that holds an input beside it."""
+    monkeypatch.chdir(tmp_path)
+    workspace = Workspace(tmp_path / "out")
+    for name, text in FILES.items():
+        write_text(workspace.folder / name, text)
+    write_text(tmp_path / "parcels.gpkg", "declared")
+    audit.append(workspace.audit, "judge")
+    inputs = {
+        "parcels.gpkg": sha256(tmp_path / "parcels.gpkg"),
+        "region/declarations.gpkg": sha256(workspace.folder / "region" / "declarations.gpkg"),
+    }
+    seal = write_manifest(workspace, {"name": "mock"}, inputs, [Receipt("judge", {"option seed": 1})])
+    audit.append(workspace.audit, "manifest", manifest_hash=seal)
+    receipt = Receipt("publish", outputs=hash_outputs(workspace, [workspace.manifest]))
+    audit.append(workspace.audit, "publish", key=receipt.key, digest=receipt.digest)
+    write_receipt(workspace, receipt)
+    return workspace.folder
+
+
+def test_a_finished_run_holds_and_its_page_shows_the_manifests_hash(run: Path) -> None:
+    seal = sha256(run / "manifest.json")
+    assert verify(run, seal) == []
+    assert (run / "reports" / "auditor.html").read_text().count(seal) == 2
+    assert json.loads((run / "manifest.json").read_text())["records"]["judge"]["inputs"] == {"option seed": 1}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_flipped_byte_is_named_in_every_file(run: Path, name: str) -> None:
+    content = bytearray((run / name).read_bytes())
+    content[0] ^= 1
+    (run / name).write_bytes(content)
+    assert verify(run) == [f"{name} differs from the manifest"]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_lost_file_is_named_though_a_copy_lies_in_the_working_folder(
+    run: Path, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    shutil.move(run / name, tmp_path / name)
+    assert verify(run) == [f"{name} is missing"]
+
+
+def test_an_added_file_is_named(run: Path) -> None:
+    (run / "verdicts_final.csv").write_text("mine")
+    assert verify(run) == ["verdicts_final.csv was added: the manifest does not name it"]
+
+
+def test_what_a_command_wrote_since_is_known_by_the_log(run: Path) -> None:
+    (run / "field" / "results.parquet").write_text("more results")
+    written = {"field/results.parquet": sha256(run / "field" / "results.parquet")}
+    audit.append(run / "audit.jsonl", "assess", outputs=written)
+    assert verify(run) == []
+    (run / "field" / "results.parquet").write_text("altered")
+    assert verify(run) == ["field/results.parquet differs from the manifest"]
+
+
+@pytest.mark.parametrize("other", [UNSEALED, "f" * 64])
+def test_a_page_with_another_manifests_hash_is_named(run: Path, other: str) -> None:
+    page = run / "reports" / "auditor.html"
+    page.write_text(page.read_text().replace(sha256(run / "manifest.json"), other))
+    assert verify(run) == ["reports/auditor.html does not carry the hash of this manifest"]
+
+
+def test_a_journal_may_grow_but_not_change(run: Path, tmp_path: Path) -> None:
+    workspace = Workspace(run)
+    journal = run / "field" / "journal.jsonl"
+    journal.write_text("first\n")
+    seal = write_manifest(workspace, {}, {}, [])
+    audit.append(workspace.audit, "manifest", manifest_hash=seal)
+    receipt = Receipt("publish")
+    audit.append(workspace.audit, "publish", key=receipt.key, digest=receipt.digest)
+    write_receipt(workspace, receipt)
+    journal.write_text("first\nsecond\n")
+    assert not [fault for fault in verify(run) if "journal" in fault]
+    journal.write_text("other\nsecond\n")
+    assert "field/journal.jsonl does not begin as it did: lines were altered or removed" in verify(run)
+
+
+def test_a_rewritten_manifest_does_not_meet_the_expected_hash(run: Path) -> None:
+    seal = sha256(run / "manifest.json")
+    write_manifest(Workspace(run), {}, {}, [])
+    assert any("it was rewritten" in fault for fault in verify(run, seal))
+    assert "manifest.json is not the one that the log names" in verify(run)
+
+
+@pytest.mark.parametrize("cut", [1, 2])
+def test_a_log_cut_at_its_end_is_noticed(run: Path, cut: int) -> None:
+    log = run / "audit.jsonl"
+    log.write_text("".join(log.read_text().splitlines(keepends=True)[:-cut]))
+    (run / "audit.head.json").unlink()
+    assert "receipts/publish.json is not the one that the log names" in verify(run)
+
+
+def test_it_is_the_same_from_any_working_folder_and_for_a_copy(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    assert examine(run).faults == examine(run).not_here == []
+    both = shutil.copytree(run, tmp_path / "both" / "out").parent
+    shutil.move(tmp_path / "parcels.gpkg", both / "parcels.gpkg")
+    assert examine(both / "out").faults == examine(both / "out").not_here == []
+    (both / "parcels.gpkg").write_text("amended")
+    assert examine(both / "out").faults == ["parcels.gpkg differs from the manifest"]
+
+
+def test_an_input_that_is_not_here_is_said_to_be_not_here(run: Path, tmp_path: Path) -> None:
+    (tmp_path / "parcels.gpkg").unlink()
+    found = examine(run)
+    assert (found.faults, found.not_here) == ([], ["parcels.gpkg"])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda content: b"",
+        lambda content: content[: len(content) // 2],
+        lambda content: b"\xff\xfe" + content,
+        lambda content: b"[]",
+        lambda content: b"null",
+        lambda content: content.replace(b'"outputs": {', b'"outputs": 7, "other": {', 1),
+        lambda content: content.replace(b'"format": 2', b'"format": 1'),
+        lambda content: content.replace(b'"seals": {', b'"seals": 7, "other": {'),
+    ],
+)
+@pytest.mark.parametrize("name", ["manifest.json", "audit.jsonl", "audit.head.json", "receipts/publish.json"])
+def test_damaged_records_give_sentences(run: Path, name: str, damage: Callable[[bytes], bytes]) -> None:
+    whole = (run / name).read_bytes()
+    (run / name).write_bytes(damage(whole))
+    assert verify(run) or (run / name).read_bytes() == whole
+
+
+def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StageError, match=r"manifest\.json"):
+        verify(tmp_path)
