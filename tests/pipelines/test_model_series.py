@@ -151,12 +151,13 @@ def test_runs_of_one_name_are_told_apart_and_an_unfinished_one_is_refused(tmp_pa
 
 def test_what_training_reads_of_other_runs_is_accounted_for(tmp_path: Path) -> None:
     pooled = transferred_files(TransferOptions(runs=(tmp_path,)))
-    assert {path.name for path in pooled} == {
+    assert {path.name for path in pooled.values()} == {
         "filled.nc",
         "declarations.parquet",
         "holdings.json",
         "context.parquet",
         "weather.parquet",
     }
-    assert transferred_files(TransferOptions(runs=(tmp_path,), use="load")) == [tmp_path / "bundle.json"]
-    assert transferred_files(TransferOptions()) == []
+    loaded = transferred_files(TransferOptions(runs=(tmp_path,), use="load"))
+    assert list(loaded.values()) == [tmp_path / "bundle.json"]
+    assert transferred_files(TransferOptions()) == {}
