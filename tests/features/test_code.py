@@ -25,7 +25,7 @@ def test_a_table_beside_the_code_counts_where_it_is_read() -> None:
 @pytest.mark.parametrize(
     ("name", "stages"),
     [
-        ("features/declarations/overlap.py", ["read"]),
+        ("features/declarations/reader.py", ["read"]),
         ("models/crops/fitting/fits.py", ["train"]),
         ("models/verdicts/rule.py", ["judge", "publish"]),
         ("models/crops/estimators/kernels.py", ["train", "publish"]),  # imported by name
