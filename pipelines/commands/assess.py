@@ -13,6 +13,8 @@ from models.assessment.quality_sample import DESIGN
 from models.assessment.reviewed import AssessmentError, read_reviewed
 from pipelines.inputs.field import derive, field_journal, source_of
 from pipelines.record import audit
+from pipelines.record.manifest import JOURNAL
+from pipelines.record.receipt import hash_outputs
 from pipelines.tables import write_table
 from pipelines.workspace import Workspace
 
@@ -62,7 +64,14 @@ def assess_run(
     drafts, taken = drafts_of(rows, source_of(reviewed), entries, who, correct=correct)
     journal.append(drafts, who)
     found = derive(workspace, journal.entries())
-    audit.append(workspace.audit, "assess", tally=str(counted), entries=len(drafts), by=who)
+    audit.append(
+        workspace.audit,
+        "assess",
+        tally=str(counted),
+        entries=len(drafts),
+        by=who,
+        outputs=_written(workspace),
+    )
     return "\n".join([str(counted), str(taken), *report(workspace, found), CLOSING])
 
 
@@ -81,7 +90,7 @@ def undo_entry(folder: Path, number: int, by: str | None = None) -> str:
     journal, who = field_journal(workspace), by or getpass.getuser()
     journal.append([undo(journal.entries(), number)], who)
     found = derive(workspace, journal.entries())
-    audit.append(workspace.audit, "assess", undone=number, by=who)
+    audit.append(workspace.audit, "assess", undone=number, by=who, outputs=_written(workspace))
     return "\n".join([f"Entry {number} is undone.", *report(workspace, found), CLOSING])
 
 
@@ -117,6 +126,12 @@ def report(workspace: Workspace, found: Present) -> list[str]:
             f"the first width would need {saved:.0%} fewer visits."
         )
     return [*lines, *_conflict_lines(found)]
+
+
+def _written(workspace: Workspace) -> dict[str, str]:
+    """Return the hashes of the field tables: the log vouches for what the manifest does not know yet."""
+    tables = hash_outputs(workspace, [workspace.field_results.parent])
+    return {name: digest for name, digest in tables.items() if not name.endswith(JOURNAL)}
 
 
 def _judged(folder: Path) -> Workspace:

@@ -8,7 +8,10 @@ import pytest
 
 from features.declarations.schemes import SCHEMES_FILE
 from features.files import write_text
+from features.journal import Draft
+from models.assessment.field_results import RESULT
 from pipelines.config import RunConfig, load_config
+from pipelines.inputs.field import field_journal
 from pipelines.record.receipt import Receipt, write_receipt
 from pipelines.stages.judge import model_id
 from pipelines.workspace import Workspace
@@ -61,11 +64,13 @@ def test_weights_and_whatever_verdicts_are_made_of_count(
     assert model_id(config_of(), workspace, DECLARED) != before
 
 
-def test_rates_corrected_by_the_field_and_results_that_settle_parcels_count(workspace: Workspace) -> None:
+def test_field_results_and_the_design_of_their_sample_count(workspace: Workspace) -> None:
     ids = [model_id(config_of(), workspace, DECLARED)]
-    for path in (workspace.assessment, workspace.field_results):
-        write_text(path, "from the field")
-        ids.append(model_id(config_of(), workspace, DECLARED))
+    journal = field_journal(workspace)
+    journal.append([Draft(RESULT, "001", {"field_result": "wrong"})], "inspector")
+    ids.append(model_id(config_of(), workspace, DECLARED))
+    write_text(workspace.field_design, "weights")
+    ids.append(model_id(config_of(), workspace, DECLARED))
     assert len(set(ids)) == 3
 
 
