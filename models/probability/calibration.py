@@ -1,5 +1,6 @@
 """Probabilities that mean what they say: temperature or isotonic, fitted without the parcels they serve."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
@@ -118,19 +119,41 @@ class Isotonic:
 
 
 def calibrator_from(stored: Mapping[str, Any]) -> Calibrator:
-    """Rebuild a calibrator from what `to_dict` gave."""
+    """Rebuild a calibrator from what `to_dict` gave.
+
+    Raises
+    ------
+    ModelError
+        Where the name is not known, a temperature is not above 0, or steps are not finite, rising and within
+        0 and 1.
+    """
     match stored.get("name"):
         case "none":
             return Identity()
         case "temperature":
-            return Temperature(float(stored["temperature"]))
+            temperature = float(stored["temperature"])
+            if not (math.isfinite(temperature) and temperature > 0):
+                raise ModelError(f"A calibration has the temperature {temperature}; it must be above 0.")
+            return Temperature(temperature)
         case "isotonic":
-            return Isotonic(
-                tuple(map(np.asarray, stored["inputs"])), tuple(map(np.asarray, stored["outputs"]))
+            inputs, outputs = (
+                [np.asarray(steps, float) for steps in stored[k]] for k in ("inputs", "outputs")
             )
+            for x, y in zip(inputs, outputs, strict=True):
+                _check_steps(x, y)
+            return Isotonic(tuple(inputs), tuple(outputs))
     raise ModelError(
         f"There is no calibration called {stored.get('name')!r}; known are none, temperature and isotonic."
     )
+
+
+def _check_steps(inputs: np.ndarray, outputs: np.ndarray) -> None:
+    both = np.concatenate([inputs, outputs])
+    rising = (np.diff(inputs) >= 0).all() and (np.diff(outputs) >= 0).all()
+    if inputs.shape != outputs.shape or inputs.ndim != 1 or not len(inputs) or not rising:
+        raise ModelError("A calibration has steps that do not rise; train again.")
+    if not (np.isfinite(both).all() and (both >= 0).all() and (both <= 1).all()):
+        raise ModelError("A calibration has steps outside 0 and 1; train again.")
 
 
 def fit_calibrator(

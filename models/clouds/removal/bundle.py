@@ -1,6 +1,5 @@
 """A fitted method on disk: JSON and plain arrays with their hashes; nothing that can run code when loaded."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +7,11 @@ import numpy as np
 
 from features.errors import ModelError
 from features.files import atomic_path, sha256, write_json
+from models.arrays_file import describe_arrays, read_arrays, read_recipe_json
 
 META = "model.json"
 WEIGHTS = "weights.npz"
+UNKNOWN = ("gap_sigma",)  # NaN where no gap was that long
 
 
 def write_bundle(folder: Path, meta: dict[str, Any], arrays: dict[str, np.ndarray]) -> Path:
@@ -20,7 +21,8 @@ def write_bundle(folder: Path, meta: dict[str, Any], arrays: dict[str, np.ndarra
     weights = folder / WEIGHTS
     with atomic_path(weights) as partial:
         np.savez(partial, **arrays)  # type: ignore[arg-type]
-    return write_json(folder / META, {**meta, "weights_sha256": sha256(weights)})
+    noted = {"weights_sha256": sha256(weights), "arrays": describe_arrays(weights)}
+    return write_json(folder / META, {**meta, **noted})
 
 
 def read_bundle(folder: Path, expected: str | None = None) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -34,7 +36,8 @@ def read_bundle(folder: Path, expected: str | None = None) -> tuple[dict[str, An
     Raises
     ------
     ModelError
-        Where a file is absent or a hash differs; nothing is parsed before its hash has been checked.
+        Where a file is absent, a hash differs, or arrays are not those that were written; nothing is parsed
+        before its hash has been checked.
     """
     meta_path, weights = folder / META, folder / WEIGHTS
     for path in (meta_path, weights):
@@ -44,10 +47,9 @@ def read_bundle(folder: Path, expected: str | None = None) -> tuple[dict[str, An
             )
     if expected is not None:
         _check(meta_path, expected)
-    meta = json.loads(meta_path.read_text(encoding="utf-8"))
+    meta = read_recipe_json(meta_path)
     _check(weights, str(meta.get("weights_sha256")))
-    with np.load(weights, allow_pickle=False) as stored:
-        return meta, {name: stored[name] for name in stored.files}
+    return meta, read_arrays(weights, meta.get("arrays"), may_lack=UNKNOWN)
 
 
 def _check(path: Path, expected: str) -> None:

@@ -20,10 +20,10 @@ class LtaeOptions(NeuralOptions):
     serve.
     """
 
-    heads: int = Field(8, ge=1, description="Heads; each sees its share of the channels.")
-    key_size: int = Field(8, ge=1, description="Width of keys and queries.")
-    width: int = Field(128, ge=8, description="Channels before attention; a multiple of the heads.")
-    units: int = Field(128, ge=2, description="Units of the layer after it.")
+    heads: int = Field(8, ge=1, le=4096, description="Heads; each sees its share of the channels.")
+    key_size: int = Field(8, ge=1, le=4096, description="Width of keys and queries.")
+    width: int = Field(128, ge=8, le=4096, description="Channels before attention; a multiple of the heads.")
+    units: int = Field(128, ge=2, le=4096, description="Units of the layer after it.")
     epochs: int = Field(40, ge=1, description="Passes over the training parcels.")
 
 

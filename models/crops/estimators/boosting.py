@@ -1,6 +1,7 @@
 """Gradient boosting (LightGBM) on the wide table; a missing value goes where the split sends it."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,9 +9,11 @@ import numpy as np
 import xarray as xr
 from pydantic import Field
 
+from features.errors import ModelError
 from features.files import write_text
-from models.crops.estimators.estimator import CropEstimator, EstimatorOptions
-from models.crops.inputs.table import wide_table
+from models.crops.estimators.booster_text import MOST_BYTES, check_booster_text
+from models.crops.estimators.estimator import Arrays, CropEstimator, EstimatorOptions
+from models.crops.inputs.table import columns_of, wide_table
 
 WEIGHTS = "booster.txt"
 
@@ -18,9 +21,9 @@ WEIGHTS = "booster.txt"
 class LightgbmOptions(EstimatorOptions):
     """Gradient boosting; a tree sees few columns and coarse bins, which costs a tenth and loses nothing."""
 
-    rounds: int = Field(100, ge=1, description="Boosting rounds.")
+    rounds: int = Field(100, ge=1, le=100_000, description="Boosting rounds.")
     learning_rate: float = Field(0.1, gt=0, le=1, description="Shrinkage of each round.")
-    leaves: int = Field(15, ge=2, description="Leaves of a tree at most.")
+    leaves: int = Field(15, ge=2, le=65_536, description="Leaves of a tree at most.")
     column_share: float = Field(0.1, gt=0, le=1, description="Share of the columns that a tree may use.")
     least_columns: int = Field(
         40, ge=1, description="Columns that a tree may use at least, however few that share comes to."
@@ -71,10 +74,20 @@ class LightgbmClassifier(CropEstimator):
     def _write(self, folder: Path) -> list[Path]:
         return [write_text(folder / WEIGHTS, self.text())]
 
-    def _read(self, folder: Path, state: dict[str, Any]) -> None:
+    def _read(self, folder: Path, state: dict[str, Any], arrays: Mapping[str, Arrays]) -> None:
         import lightgbm
 
-        self.booster_ = lightgbm.Booster(model_str=(folder / WEIGHTS).read_text(encoding="utf-8"))
+        if (folder / WEIGHTS).stat().st_size > MOST_BYTES:
+            raise ModelError(f"{folder / WEIGHTS} is larger than any model of ours; train again.")
+        text = (folder / WEIGHTS).read_text(encoding="utf-8")
+        classes, options = len(self.classes_), self.settings
+        columns = len(columns_of(self.layout_, options.summaries))
+        most = {"most_leaves": options.leaves, "most_trees": options.rounds * classes}
+        check_booster_text(text, classes=classes, columns=columns, **most)
+        try:
+            self.booster_ = lightgbm.Booster(model_str=text)
+        except lightgbm.basic.LightGBMError as error:
+            raise ModelError(f"LightGBM cannot read {folder / WEIGHTS} ({error}); train again.") from error
 
     def text(self) -> str:
         """Return the booster as LightGBM's own text, without the threads it was fitted with."""

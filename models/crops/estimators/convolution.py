@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 class TempcnnOptions(NeuralOptions):
     """TempCNN (Pelletier, Webb and Petitjean, 2019): three convolutions, then a dense layer."""
 
-    filters: int = Field(64, ge=2, description="Filters of each convolution.")
-    width: int = Field(5, ge=1, description="Steps that a filter sees.")
-    units: int = Field(128, ge=2, description="Units of the dense layer.")
+    filters: int = Field(64, ge=2, le=4096, description="Filters of each convolution.")
+    width: int = Field(5, ge=1, le=4096, description="Steps that a filter sees.")
+    units: int = Field(128, ge=2, le=4096, description="Units of the dense layer.")
     dropout: float = Field(0.3, ge=0, lt=1, description="Share of units dropped while training.")
 
 
@@ -45,7 +45,7 @@ class TempcnnClassifier(NeuralClassifier):
 class ResnetOptions(NeuralOptions):
     """One-dimensional ResNet (Wang, Yan and Oates, 2017): residual blocks, then the season's mean."""
 
-    filters: int = Field(48, ge=2, description="Filters of the first block; the others have twice as many.")
+    filters: int = Field(48, ge=2, le=4096, description="Filters of the first block; the others have twice.")
     widths: tuple[int, ...] = Field((7, 5, 3), min_length=1, description="Steps that a block's filters see.")
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class DenseOptions(NeuralOptions):
     """The dense network: flatten, three dense layers, batch normalisation after two of them."""
 
-    units: int = Field(128, ge=2, description="Units of the first two layers; the third has half as many.")
+    units: int = Field(128, ge=2, le=4096, description="Units of the first two layers; the third has half.")
     dropout: float = Field(0.4, ge=0, lt=1, description="Share of units dropped while training.")
 
 

@@ -1,6 +1,6 @@
 """What every crop estimator is: fitted on a ParcelSeries, saved and loaded without pickle."""
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -12,9 +12,12 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from features.errors import ModelError
 from features.files import fingerprint, sha256, write_json
 from features.options import Options
+from models.arrays_file import describe_arrays, read_arrays, read_recipe_json
 from models.crops.inputs.arrays import Layout, conform, layout_of
 
 RECIPE = "recipe.json"
+MOST_CLASSES = 10_000
+Arrays = dict[str, np.ndarray]
 
 
 class EstimatorOptions(Options):
@@ -136,6 +139,7 @@ class CropEstimator(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             "classes": self.classes_.tolist(),
             "layout": self.layout_.as_json(),
             "sha256": {path.name: sha256(path) for path in files},
+            "arrays": {path.name: describe_arrays(path) for path in files if path.suffix == ".npz"},
             "state": self._state(),
         }
         return write_json(folder / RECIPE, recipe)
@@ -152,16 +156,22 @@ class CropEstimator(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         Raises
         ------
         ModelError
-            Where a file is missing, a hash does not match (nothing is parsed then), or the recipe is of
-            another estimator.
+            Where a file is missing, a hash does not match (nothing is parsed then), the recipe is of another
+            estimator or beyond the limits, or the weights are not what the recipe says of them.
         """
         recipe = read_recipe(folder, expected)
-        if recipe["estimator"] != cls.name:
-            raise ModelError(f"{folder} holds a {recipe['estimator']}, not a {cls.name}.")
-        model = cls(cls.options_type.model_validate(recipe["options"]))
-        model.classes_ = np.asarray(recipe["classes"], dtype=str)
-        model.layout_ = Layout.from_json(recipe["layout"])
-        model._read(folder, recipe["state"])
+        try:
+            if recipe["estimator"] != cls.name:
+                raise ModelError(f"{folder} holds a {recipe['estimator']}, not a {cls.name}.")
+            model = cls(cls.options_type.model_validate(recipe["options"]))
+            model.classes_ = np.asarray(_checked_classes(recipe["classes"]), dtype=str)
+            model.layout_ = Layout.from_json(recipe["layout"])
+            arrays = {name: read_arrays(folder / name, noted) for name, noted in recipe["arrays"].items()}
+            model._read(folder, recipe["state"], arrays)
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+            raise ModelError(
+                f"{folder / RECIPE} cannot be used ({error}); copy the bundle anew, or train again."
+            ) from error
         return model
 
     def digest(self) -> str:
@@ -190,7 +200,8 @@ class CropEstimator(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
     def _write(self, folder: Path) -> list[Path]:
         raise NotImplementedError
 
-    def _read(self, folder: Path, state: dict[str, Any]) -> None:
+    def _read(self, folder: Path, state: dict[str, Any], arrays: Mapping[str, Arrays]) -> None:
+        """Take over the state and, by file, the arrays, which are those that were saved."""
         raise NotImplementedError
 
     def _state(self) -> dict[str, Any]:
@@ -214,9 +225,11 @@ def read_recipe(folder: Path, expected: str | None = None) -> dict[str, Any]:
             f"{folder} is not a model bundle: it has no {RECIPE}. Run the train stage to make one."
         )
     _refuse_other_hash(path, expected)
+    recipe = read_recipe_json(path)
     try:
-        recipe: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         hashes = dict(recipe["sha256"])
+        if any(name not in hashes for name in recipe["arrays"]):
+            raise ValueError("arrays of a file that it has no hash of")
     except (ValueError, KeyError, TypeError) as error:
         raise ModelError(f"{path} cannot be read as a recipe ({error}); copy the bundle anew.") from error
     for name, digest in hashes.items():
@@ -226,6 +239,13 @@ def read_recipe(folder: Path, expected: str | None = None) -> dict[str, Any]:
             )
         _refuse_other_hash(folder / name, digest)
     return recipe
+
+
+def _checked_classes(classes: Any) -> list[str]:
+    named = isinstance(classes, list) and all(isinstance(name, str) and name for name in classes)
+    if not named or not 2 <= len(classes) <= MOST_CLASSES or len(set(classes)) != len(classes):
+        raise ValueError(f"its classes are not 2 to {MOST_CLASSES} different names")
+    return list(classes)
 
 
 def _refuse_other_hash(path: Path, expected: str | None) -> None:

@@ -1,5 +1,6 @@
 """Forests on the wide table, gaps filled with the training median: the baseline, and a more random one."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn, Self
 
@@ -8,7 +9,7 @@ import xarray as xr
 from pydantic import Field
 
 from features.errors import ModelError
-from models.crops.estimators.estimator import CropEstimator, EstimatorOptions
+from models.crops.estimators.estimator import Arrays, CropEstimator, EstimatorOptions
 from models.crops.inputs.table import wide_table
 
 
@@ -78,7 +79,7 @@ class ForestClassifier(CropEstimator):
             f"{folder} holds the recipe of a forest, which is refitted and never stored; train it anew."
         )
 
-    def _read(self, folder: Path, state: dict[str, Any]) -> NoReturn:
+    def _read(self, folder: Path, state: dict[str, Any], arrays: Mapping[str, Arrays]) -> NoReturn:
         raise NotImplementedError
 
     def _weights_digest(self) -> str:

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from itertools import islice
 from pathlib import Path
@@ -17,7 +17,7 @@ from features.files import atomic_path
 from features.workers import Item
 from models.backend import bring_up
 from models.crops.estimators.compiled import borrowed, compile_network, reset, train
-from models.crops.estimators.estimator import CropEstimator, EstimatorOptions, TuneFurther
+from models.crops.estimators.estimator import Arrays, CropEstimator, EstimatorOptions, TuneFurther
 from models.crops.inputs.augmentation import AugmentationOptions, augment
 from models.crops.inputs.scaling import Scaler, Tensors
 
@@ -40,7 +40,7 @@ class NeuralOptions(EstimatorOptions):
     weight_decay: float = Field(1e-2, ge=0, description="Decoupled weight decay (AdamW).")
     label_smoothing: float = Field(0.05, ge=0, lt=1, description="Share of a label spread over all classes.")
     dropout: float = Field(0.2, ge=0, lt=1, description="Share of units dropped while training.")
-    joined_steps: int = Field(1, ge=1, description="Neighbouring steps that the network reads as one.")
+    joined_steps: int = Field(1, ge=1, le=4096, description="Neighbouring steps that are read as one.")
     augmentation: AugmentationOptions = AugmentationOptions()
 
 
@@ -125,6 +125,7 @@ class NeuralClassifier(CropEstimator):
         values = self.scaler_.assemble(tensors)
         parts = []
         with self._model() as model:
+            self._check_weights(model)
             model.set_weights(self.weights_)
             for start in range(0, len(values), PREDICTED_AT_ONCE):
                 rows = slice(start, start + PREDICTED_AT_ONCE)
@@ -160,6 +161,15 @@ class NeuralClassifier(CropEstimator):
             inputs, logits, options.learning_rate, options.weight_decay, options.label_smoothing
         )
 
+    def _check_weights(self, model: Any) -> None:
+        """Raise a ModelError where stored weights are not of the network that the recipe describes."""
+        wanted, found = [tuple(w.shape) for w in model.weights], [w.shape for w in self.weights_]
+        if found != wanted:
+            raise ModelError(
+                f"The weights of {self.name} have the shapes {found[:3]}…, where the recipe's network has "
+                f"{wanted[:3]}…; copy the bundle anew, or train again."
+            )
+
     def _write(self, folder: Path) -> list[Path]:
         with atomic_path(folder / WEIGHTS) as partial:
             arrays: dict[str, Any] = {f"w{i:03d}": value for i, value in enumerate(self.weights_)}
@@ -169,10 +179,9 @@ class NeuralClassifier(CropEstimator):
     def _state(self) -> dict[str, Any]:
         return {"scaler": self.scaler_.as_json()}
 
-    def _read(self, folder: Path, state: dict[str, Any]) -> None:
+    def _read(self, folder: Path, state: dict[str, Any], arrays: Mapping[str, Arrays]) -> None:
         self.scaler_ = Scaler.from_json(state["scaler"])
-        with np.load(folder / WEIGHTS, allow_pickle=False) as arrays:
-            self.weights_ = [arrays[name] for name in sorted(arrays.files)]
+        self.weights_ = [arrays[WEIGHTS][name] for name in sorted(arrays[WEIGHTS])]
 
     def _weights_digest(self) -> str:
         digest = hashlib.sha256(repr(self.scaler_).encode())

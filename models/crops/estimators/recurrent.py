@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 class LstmOptions(NeuralOptions):
     """A recurrent network (Hochreiter and Schmidhuber, 1997) whose last state is classified."""
 
-    units: int = Field(64, ge=2, description="Units of each recurrent layer.")
+    units: int = Field(64, ge=2, le=4096, description="Units of each recurrent layer.")
     layers: int = Field(1, ge=1, le=4, description="Recurrent layers.")
     both_ways: bool = Field(False, description="Read the season forwards and backwards.")
     epochs: int = Field(20, ge=1, description="Passes over the training parcels.")
-    joined_steps: int = Field(2, ge=1, description="Neighbouring steps that the network reads as one.")
+    joined_steps: int = Field(2, ge=1, le=4096, description="Neighbouring steps that are read as one.")
 
 
 class BilstmOptions(LstmOptions):

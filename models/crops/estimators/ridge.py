@@ -1,6 +1,7 @@
 """A ridge on the standardised season: as it stands, or seen through random convolutions."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,9 @@ import numpy as np
 import xarray as xr
 from pydantic import Field
 
+from features.errors import ModelError
 from features.files import atomic_path
-from models.crops.estimators.estimator import CropEstimator, EstimatorOptions
+from models.crops.estimators.estimator import Arrays, CropEstimator, EstimatorOptions
 from models.crops.estimators.kernels import Kernels
 from models.crops.estimators.leave_one_out import RidgeFit, fit_ridge
 from models.crops.inputs.arrays import season_days, values_of
@@ -23,15 +25,15 @@ LARGEST = 6.0  # standard deviations
 class RidgeOptions(EstimatorOptions):
     """Linear scores of values, masks and season summaries; nothing to tune, for few parcels."""
 
-    kernels: int = Field(0, ge=0, description="Random convolutions; 0: none.")
-    levels: int = Field(3, ge=1, description="Levels that a convolution's output is held against.")
+    kernels: int = Field(0, ge=0, le=100_000, description="Random convolutions; 0: none.")
+    levels: int = Field(3, ge=1, le=1000, description="Levels that a convolution's output is held against.")
     summaries: bool = Field(True, description="Add whole-season summaries.")
 
 
 class RocketOptions(RidgeOptions):
     """The same with random convolutions, as MiniRocket and MultiRocket have them."""
 
-    kernels: int = Field(400, ge=0, description="Random convolutions; 0: none.")
+    kernels: int = Field(400, ge=0, le=100_000, description="Random convolutions; 0: none.")
 
 
 class RidgeClassifier(CropEstimator):
@@ -89,12 +91,15 @@ class RidgeClassifier(CropEstimator):
     def _state(self) -> dict[str, Any]:
         return {"scaler": self.scaler_.as_json(), "kernels": self.kernels_.as_json()}
 
-    def _read(self, folder: Path, state: dict[str, Any]) -> None:
+    def _read(self, folder: Path, state: dict[str, Any], arrays: Mapping[str, Arrays]) -> None:
         self.scaler_ = Scaler.from_json(state["scaler"])
         self.kernels_ = Kernels.from_json(state["kernels"])
-        with np.load(folder / WEIGHTS, allow_pickle=False) as found:
-            self.mean_, self.scale_ = found["mean"], found["scale"]
-            self.ridge_ = RidgeFit(found["coefficients"], found["intercept"], *map(float, found["fit"]))
+        found = arrays[WEIGHTS]
+        self.mean_, self.scale_ = found["mean"], found["scale"]
+        temperature, penalty = map(float, found["fit"])
+        if temperature <= 0:
+            raise ModelError(f"{folder} has a temperature of {temperature}; it must be above 0. Train again.")
+        self.ridge_ = RidgeFit(found["coefficients"], found["intercept"], temperature, penalty)
 
     def _weights_digest(self) -> str:
         digest = hashlib.sha256(repr((self.scaler_, self.kernels_)).encode())

@@ -1,6 +1,6 @@
 """A run's fitted models as one thing that another season or region loads, judges with, or trains further."""
 
-import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +11,7 @@ import polars as pl
 
 from features.errors import ModelError
 from features.files import fingerprint, sha256, write_json
+from models.arrays_file import read_recipe_json
 from models.crops.estimators.by_name import estimator_type
 from models.crops.estimators.estimator import RECIPE, CropEstimator
 from models.crops.fitting.combination import combine
@@ -18,6 +19,8 @@ from models.crops.fitting.options import TrainOptions
 from models.probability.calibration import Calibrator, calibrator_from, fit_calibrator
 
 BUNDLE = "bundle.json"
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*", re.ASCII)
+_HASH = re.compile(r"[0-9a-f]{64}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -119,25 +122,28 @@ def read_bundle(folder: Path, expected: str | None = None) -> Bundle:
     Parameters
     ----------
     expected
-        SHA-256 of `bundle.json`, where it was noted; checked before the file is parsed.
+        SHA-256 of `bundle.json`, where it was noted; else the one in the manifest of the run that the bundle
+        lies in, if there is one. Checked before the file is parsed.
 
     Raises
     ------
     ModelError
-        Where there is none, its hash differs, or it cannot be read.
+        Where there is none, its hash differs, or it cannot be read or says what cannot be.
     """
     path = bundle_file(folder)
     if not path.is_file():
         raise ModelError(
             f"{folder} holds no trained models: it has no {BUNDLE}. Give the output folder of a finished run."
         )
+    expected = expected or _in_manifest(path)
     if expected is not None and (found := sha256(path)) != expected:
         raise ModelError(
             f"{path} has SHA-256 {found[:12]}…, where {expected[:12]}… was expected; it is not loaded. "
             "Copy the bundle anew, or note its hash anew if it was trained again."
         )
+    stored = read_recipe_json(path)
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
+        _check_stored(stored)
         return Bundle(
             folder=path.parent,
             classes=tuple(stored["classes"]),
@@ -147,8 +153,35 @@ def read_bundle(folder: Path, expected: str | None = None) -> Bundle:
             calibrator=calibrator_from(stored["calibration"]),
             digest=fingerprint(stored),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{path} cannot be read as a bundle ({error!r}); copy it anew.") from error
+    except (ValueError, KeyError, TypeError, AttributeError, ModelError) as error:
+        raise ModelError(f"{path} cannot be read as a bundle ({error}); copy it anew.") from error
+
+
+def _in_manifest(path: Path) -> str | None:
+    """SHA-256 of a bundle as the manifest of its own run has it; None where there is no manifest."""
+    manifest = path.parents[1] / "manifest.json"
+    if path.parent.name != "models" or not manifest.is_file():
+        return None
+    groups = [group for group in read_recipe_json(manifest).values() if isinstance(group, dict)]
+    found = next((group[name] for group in groups if (name := f"models/{BUNDLE}") in group), None)
+    digest = found.get("sha256") if isinstance(found, dict) else found
+    return digest if isinstance(digest, str) else None
+
+
+def _check_stored(stored: Mapping[str, Any]) -> None:
+    """Check names, hashes and weights of a bundle, which may be anybody's."""
+    classes, models = stored["classes"], [model["name"] for model in stored["models"]]
+    if not all(isinstance(name, str) and name for name in classes) or len(set(classes)) != len(classes):
+        raise ValueError("its classes are not different names")
+    if len(set(models)) != len(models) or not all(_PLAIN.fullmatch(name) for name in models):
+        raise ValueError("its models are not different plain names")
+    for name in models:
+        if not stored["recipes"][name] or not all(map(_HASH.fullmatch, stored["recipes"][name].values())):
+            raise ValueError(f"its recipes of {name} have no hashes")
+    for fold, weights in stored["weights"].items():
+        values = np.array([weights[name] for name in models], float)
+        if not (np.isfinite(values).all() and (values >= 0).all() and values.sum() > 0):
+            raise ValueError(f"its weights of fold {fold} are not numbers from 0 up")
 
 
 def _shared(rows: pl.DataFrame, names: Sequence[str]) -> dict[str, float]:

@@ -1,5 +1,6 @@
 """A run's models, taken over by another season: as they are, or trained further."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -123,10 +124,35 @@ def test_what_was_changed_is_not_loaded(folder: Path, tmp_path: Path) -> None:
     (tmp_path / BUNDLE).write_text('{"classes": ["a"]}')
     with pytest.raises(ModelError, match="cannot be read as a bundle"):
         read_bundle(tmp_path)
+    document = json.loads((folder / BUNDLE).read_text())
+    for wrong in (
+        {"classes": ["maize", "maize"]},
+        {"models": [{"name": "../dense", "options": {}}]},
+        {"weights": {"0": dict.fromkeys(document["weights"]["0"], float("nan"))}},
+        {"weights": {"0": dict.fromkeys(document["weights"]["0"], -1.0)}},
+        {"calibration": {"name": "temperature", "temperature": 0.0}},
+    ):
+        (tmp_path / BUNDLE).write_text(json.dumps(document | wrong))
+        with pytest.raises(ModelError, match="cannot be read as a bundle"):
+            read_bundle(tmp_path)
     bundle = read_bundle(folder)
     recipe = replace(bundle, recipes={"dense": {0: "1" * 64}})
     with pytest.raises(ModelError, match=r"recipe\.json has SHA-256"):
         recipe.estimator("dense", 0)
+
+
+def test_a_bundle_is_held_against_the_manifest_of_its_run(folder: Path, tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    models.mkdir()
+    document = json.loads((folder / BUNDLE).read_text())
+    (models / BUNDLE).write_text(json.dumps(document))
+    (tmp_path / "manifest.json").write_text(
+        json.dumps({"models": {"models/bundle.json": sha256(models / BUNDLE)}})
+    )
+    assert read_bundle(tmp_path).classes == tuple(document["classes"])
+    (models / BUNDLE).write_text(json.dumps(document | {"classes": document["classes"][::-1]}))
+    with pytest.raises(ModelError, match="it is not loaded"):
+        read_bundle(tmp_path)
 
 
 def test_forests_are_left_out_and_the_others_weigh_as_much_together(tmp_path: Path) -> None:

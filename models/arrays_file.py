@@ -1,0 +1,114 @@
+"""Arrays in an .npz file, checked against what was noted of them before anything large is read."""
+
+import json
+import zipfile
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from features.errors import ModelError
+
+MOST_VALUES = 200_000_000  # in one file: 0.8 GiB of float32
+LONGEST_HEADER = 4096
+LONGEST_RECIPE = 64 << 20
+KINDS = "fiub"
+
+Described = dict[str, list[Any]]  # by name: shape and dtype
+
+
+def describe_arrays(path: Path) -> Described:
+    """Return shape and dtype of every array of an .npz file, from the headers alone.
+
+    Raises
+    ------
+    ModelError
+        Where it is no such file, a header is odd, an array is of objects or text, or what is declared does
+        not fit the file.
+    """
+    try:
+        with zipfile.ZipFile(path) as packed:
+            members = packed.infolist()
+            found = {_name(member): _described(packed, member) for member in members}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+        raise ModelError(f"{path} is no file of arrays ({error}); copy it anew.") from error
+    if len(found) != len(members):
+        raise ModelError(f"{path} holds two arrays of one name; copy it anew.")
+    return found
+
+
+def read_arrays(path: Path, noted: object, may_lack: Collection[str] = ()) -> dict[str, np.ndarray]:
+    """Read an .npz file whose arrays are those noted, with finite values.
+
+    Parameters
+    ----------
+    noted
+        As `describe_arrays` gave it when the file was written.
+    may_lack
+        Arrays in which NaN stands for what is not known.
+
+    Raises
+    ------
+    ModelError
+        Where names, shapes or dtypes differ, there is more than `MOST_VALUES`, or a value is not finite;
+        nothing is unpacked before the headers agree.
+    """
+    found = describe_arrays(path)
+    if not isinstance(noted, Mapping) or found != {name: list(one) for name, one in noted.items()}:
+        raise ModelError(f"{path} holds other arrays than its recipe names; copy it anew, or train again.")
+    if sum(int(np.prod(shape, dtype=object)) for shape, _ in found.values()) > MOST_VALUES:
+        raise ModelError(f"{path} declares more than {MOST_VALUES:,} values; no model of ours has.")
+    with np.load(path, allow_pickle=False) as packed:
+        arrays = {name: packed[name] for name in found}
+    odd = [
+        name
+        for name, array in arrays.items()
+        if np.isinf(array).any() or (name not in may_lack and np.isnan(array).any())
+    ]
+    if odd:
+        raise ModelError(f"{path} holds values that are not finite, in {odd[0]}; train again.")
+    return arrays
+
+
+def read_recipe_json(path: Path) -> dict[str, Any]:
+    """Read the JSON object that describes a stored model.
+
+    Raises
+    ------
+    ModelError
+        Where it is longer than any of ours, or no JSON object.
+    """
+    try:
+        if path.stat().st_size > LONGEST_RECIPE:
+            raise ValueError(f"more than {LONGEST_RECIPE >> 20} MiB")
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(value, dict):
+            raise ValueError("no JSON object")
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path} cannot be read ({error}); copy the model anew, or train again.") from error
+    return value
+
+
+def _name(member: zipfile.ZipInfo) -> str:
+    if not member.filename.endswith(".npy"):
+        raise ValueError(f"{member.filename!r:.40} is no array")
+    return member.filename.removesuffix(".npy")
+
+
+def _described(packed: zipfile.ZipFile, member: zipfile.ZipInfo) -> list[Any]:
+    with packed.open(member) as stream:
+        shape, dtype = _header(stream)
+        size = int(np.prod(shape, dtype=object)) * dtype.itemsize
+        if dtype.kind not in KINDS or stream.tell() + size != member.file_size:
+            raise ValueError(f"{member.filename} declares {shape} of {dtype}, which its size does not fit")
+    return [list(shape), dtype.str]
+
+
+def _header(stream: IO[bytes]) -> tuple[tuple[int, ...], np.dtype]:
+    version = np.lib.format.read_magic(stream)
+    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    if version not in read:
+        raise ValueError(f"version {version} of the format")
+    shape, _, dtype = read[version](stream, max_header_size=LONGEST_HEADER)
+    return shape, dtype

@@ -1,0 +1,159 @@
+"""LightGBM's model text, checked by ourselves before the library reads it.
+
+Its own reader trusts what it reads: sizes that do not fit, indices out of range or trees that lead back to
+themselves end the process, or never end. What passes here is of the plain kind that `lightgbm.train` writes
+for us: numerical splits, no categories, no linear leaves. Format: LightGBM 4, its files
+`src/boosting/gbdt_model_text.cpp` and `src/io/tree.cpp`.
+"""
+
+import re
+from collections.abc import Mapping
+
+import numpy as np
+
+from features.errors import ModelError
+
+MOST_BYTES = 1 << 30
+END_OF_TREES = "end of trees"
+VERSIONS = ("v3", "v4")
+HEADER = {
+    "version", "num_class", "num_tree_per_iteration", "label_index", "max_feature_idx", "objective",
+    "feature_names", "feature_infos", "tree_sizes", "monotone_constraints",
+}  # fmt: skip
+OF_SPLITS = (
+    "split_feature", "split_gain", "threshold", "decision_type", "left_child", "right_child",
+    "internal_value", "internal_weight", "internal_count",
+)  # fmt: skip
+OF_LEAVES = ("leaf_value", "leaf_weight", "leaf_count")
+SCALARS = ("num_leaves", "num_cat", "is_linear", "shrinkage")
+WHOLE = {"split_feature", "decision_type", "left_child", "right_child", "leaf_count", "internal_count"}
+DECISIONS = (0, 2, 4, 6, 8, 10)  # numerical; default to the right or left; missing: none, zero or NaN
+_NUMBER = r"-?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,3})?"
+_NUMBERS = re.compile(rf"{_NUMBER}( {_NUMBER})*", re.ASCII)
+_WHOLE_NUMBERS = re.compile(r"-?\d{1,10}( -?\d{1,10})*", re.ASCII)
+_NAME, _RANGE = re.compile(r"\w+", re.ASCII), re.compile(rf"none|\[{_NUMBER}:{_NUMBER}\]", re.ASCII)
+
+
+def check_booster_text(text: str, *, classes: int, columns: int, most_leaves: int, most_trees: int) -> None:
+    """Check a LightGBM model text from its header to every tree's arrays.
+
+    Parameters
+    ----------
+    classes, columns
+        What the recipe says that the model tells apart, and reads.
+    most_leaves, most_trees
+        Leaves of a tree, and trees of the model, at most.
+
+    Raises
+    ------
+    ModelError
+        Where anything is not as LightGBM writes it, a size does not fit, an index is out of range, a number
+        is not finite, or a tree is no tree.
+    """
+    try:
+        _check(text, classes, columns, most_leaves, most_trees)
+    except (ValueError, OverflowError, KeyError, IndexError) as error:
+        raise ModelError(f"The LightGBM model is not as LightGBM writes it: {error}.") from error
+
+
+def _check(text: str, classes: int, columns: int, most_leaves: int, most_trees: int) -> None:
+    if len(text) > MOST_BYTES or not text.isascii() or "\0" in text:
+        raise ValueError("it is too large, or no plain text")
+    head, _, rest = text.partition("\n\n")
+    sizes = _checked_header(head, classes, columns)
+    if len(sizes) > most_trees or len(sizes) % classes:
+        raise ValueError(f"{len(sizes)} trees for {classes} classes, of {most_trees} at most")
+    trees = rest.lstrip("\n")
+    for number, size in enumerate(sizes):
+        block, trees = trees[:size], trees[size:]
+        _check_tree(block, number, columns, most_leaves)
+    if not trees.startswith(f"{END_OF_TREES}\n"):
+        raise ValueError("the sizes of the trees do not add up")
+    if "\nTree=" in trees or "\npandas_categorical:" in trees.removesuffix("\npandas_categorical:null\n"):
+        raise ValueError("something stands after the trees that should not")
+
+
+def _checked_header(head: str, classes: int, columns: int) -> list[int]:
+    """Check the header, and return the size of each tree's text."""
+    first, *lines = head.split("\n")
+    fields = _fields(lines, HEADER)
+    names, infos = fields["feature_names"].split(" "), fields["feature_infos"].split(" ")
+    expected = {
+        "version": fields["version"] if fields["version"] in VERSIONS else VERSIONS[-1],
+        "num_class": str(classes),
+        "num_tree_per_iteration": str(classes),
+        "label_index": "0",
+        "max_feature_idx": str(columns - 1),
+        "objective": f"multiclass num_class:{classes}",
+    }
+    wrong = [f"{name} is {fields.get(name)}" for name, value in expected.items() if fields.get(name) != value]
+    if first != "tree" or wrong:
+        raise ValueError("; ".join(wrong) or "it does not begin with `tree`")
+    plain = all(map(_NAME.fullmatch, names)) and all(map(_RANGE.fullmatch, infos))
+    if not plain or not len(set(names)) == len(names) == len(infos) == columns:
+        raise ValueError(f"{len(names)} names and {len(infos)} ranges of {columns} columns")
+    return [int(size) for size in _array(fields["tree_sizes"], _WHOLE_NUMBERS, np.int64)]
+
+
+def _check_tree(block: str, number: int, columns: int, most_leaves: int) -> None:
+    first, *lines = block.rstrip("\n").split("\n")
+    if first != f"Tree={number}" or not block.endswith("\n\n"):
+        raise ValueError(f"tree {number} does not begin and end where its size says")
+    fields = _fields(lines, {*OF_SPLITS, *OF_LEAVES, *SCALARS})
+    leaves = int(_array(fields["num_leaves"], _WHOLE_NUMBERS, np.int64)[0])
+    if not 1 <= leaves <= most_leaves or (fields["num_cat"], fields["is_linear"]) != ("0", "0"):
+        raise ValueError(
+            f"tree {number} has {leaves} leaves, of {most_leaves} at most, or is of another kind"
+        )
+    arrays = {
+        name: _tree_array(name, fields[name], count, number)
+        for names, count in ((OF_SPLITS, leaves - 1), (OF_LEAVES, leaves))
+        for name in names
+        if name in fields or name not in ("leaf_weight", "leaf_count")
+    }
+    if not np.isfinite(_array(fields["shrinkage"], _NUMBERS, np.float64)).all():
+        raise ValueError(f"tree {number} has no shrinkage")
+    _check_splits(arrays, leaves, number, columns)
+
+
+def _tree_array(name: str, text: str, count: int, number: int) -> np.ndarray:
+    """Numbers of one line of a tree; a tree of one leaf has no split, and may leave leaf counts out."""
+    kind = (_WHOLE_NUMBERS, np.int64) if name in WHOLE else (_NUMBERS, np.float64)
+    values = _array(text, *kind) if text else np.empty(0)
+    absent = count == 1 and name in ("leaf_weight", "leaf_count") and not len(values)
+    if len(values) != count and not absent:
+        raise ValueError(f"tree {number} has {len(values)} numbers of {name}, where {count} belong")
+    if not np.isfinite(values).all():
+        raise ValueError(f"tree {number} has {name} that is not finite")
+    return values
+
+
+def _check_splits(arrays: Mapping[str, np.ndarray], leaves: int, number: int, columns: int) -> None:
+    """Check that splits name columns and are numerical, and that every node but the root has one parent.
+
+    LightGBM appends nodes, so a child stands after its parent: with that, no path leads back.
+    """
+    feature, children = arrays["split_feature"], np.array([arrays["left_child"], arrays["right_child"]])
+    if ((feature < 0) | (feature >= columns)).any() or not np.isin(arrays["decision_type"], DECISIONS).all():
+        raise ValueError(f"tree {number} splits by a column that there is not, or in another way")
+    inner, ends = children[children >= 0], -children[children < 0] - 1
+    whole = np.array_equal(np.sort(inner), np.arange(1, leaves - 1)) if leaves > 1 else not inner.size
+    if not whole or not np.array_equal(np.sort(ends), np.arange(leaves if leaves > 1 else 0)):
+        raise ValueError(f"tree {number} does not hold every node and leaf once")
+    if ((children >= 0) & (children <= np.arange(max(leaves - 1, 0)))).any():
+        raise ValueError(f"tree {number} leads back to a node before")
+
+
+def _fields(lines: list[str], known: set[str]) -> dict[str, str]:
+    pairs = [line.partition("=") for line in lines]
+    names = [name for name, _, _ in pairs]
+    odd = [name for name, equals, _ in pairs if name not in known or not equals]
+    if odd or len(set(names)) != len(names):
+        raise ValueError(f"{(odd or names)[0]!r:.40} is no line of a model, or stands twice")
+    return {name: value for name, _, value in pairs}
+
+
+def _array(text: str, form: re.Pattern[str], kind: type) -> np.ndarray:
+    if not form.fullmatch(text):
+        raise ValueError(f"{text!r:.40} is no list of numbers")
+    return np.array(text.split(" "), dtype=kind)
