@@ -1,3 +1,3 @@
-"""What learns: cloud removal on pixels, crop typing on parcels, and the verdicts drawn from them."""
+"""Models: cloud removal on pixels, crop classification on parcels, events, and the verdicts."""
 
 import features  # noqa: F401 (settles where compiled functions are kept, before any is made)

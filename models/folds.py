@@ -103,7 +103,7 @@ def deal(group: np.ndarray, classes: np.ndarray, n_folds: int, rng: np.random.Ge
     class counts it evens out most. `group` and `classes` are `(parcel,)`.
 
     After scikit-learn's StratifiedGroupKFold, with counts taken relative to each class's total, so that a
-    rare class weighs as much as a common one. Ties fall by `rng`.
+    rare class weighs as much as a common one. Ties are broken by `rng`.
     """
     _, group = np.unique(group, return_inverse=True)
     names, label = np.unique(classes, return_inverse=True)

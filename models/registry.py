@@ -1,4 +1,4 @@
-"""What MLflow is told of a run: one parent, a child a model; settings, digests, figures and files."""
+"""The record of a run in MLflow: a parent run, and a child run per model; settings, figures, files."""
 
 import fcntl
 import logging

@@ -1,1 +1,1 @@
-"""What the models looked at: contributions, permutation and ablation."""
+"""Explanation of the models: contributions, permutation and ablation."""

@@ -38,7 +38,7 @@ def _text_of_class(text: str, position: int, k: int) -> str:
     return head + "".join(kept) + tail
 
 
-@lru_cache(maxsize=8)  # a fold's model is asked for one class after another
+@lru_cache(maxsize=8)  # the classes of a fold's model follow one another
 def _parts(text: str) -> tuple[str, list[str], str]:
     """Header, trees, and what follows them."""
     head, *trees = TREE.split(text)
@@ -58,7 +58,7 @@ def tree_contributions(
 
 
 def columns(model: LightgbmClassifier) -> list[Column]:
-    """Return what the columns of `tree_contributions` stand for."""
+    """Return the meaning of the columns of `tree_contributions`."""
     return columns_of(model.layout_, model.settings.summaries)
 
 

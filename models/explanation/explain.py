@@ -1,4 +1,4 @@
-"""What the models looked at: contributions a parcel, importance by feature, date, sensor and statistic."""
+"""Explanation of the models: contributions per parcel; importance by feature, date, sensor and statistic."""
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -166,7 +166,7 @@ def _other_importance(
 
 
 def _predicted(fitted: CrossFit, declared: pl.DataFrame) -> pl.DataFrame:
-    """Return `parcel_id, fold, declared, predicted`, the classes those that the models know."""
+    """Return `parcel_id, fold, declared, predicted`, with the classes of the models."""
     block = fitted.probabilities.filter(pl.col("model") == ENSEMBLE)
     classes = np.array(block.columns[3:])
     predicted = classes[block.select(classes.tolist()).to_numpy().argmax(1)]

@@ -1,4 +1,4 @@
-"""Probabilities that mean what they say: temperature or isotonic, fitted without the parcels they serve."""
+"""Calibration of probabilities, by temperature or isotonic, fitted without the parcels it is applied to."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from features.errors import ModelError
 
 CalibrationName = Literal["none", "temperature", "isotonic", "choose"]
 TINY = 1e-12
-ROWS = 20_000  # that a calibration is fitted on, evenly taken: enough for a temperature to three digits
+ROWS = 20_000  # in a fit, evenly taken: enough for a temperature to three digits
 
 
 class Calibrator(Protocol):
@@ -75,7 +75,7 @@ class Temperature:
 class Isotonic:
     """One rising step function a class, then rows rescaled to 1 (Zadrozny and Elkan 2002, KDD).
 
-    Each ends within `1 / (n + 2)` of 0 and 1 (Laplace), so that no class is ruled out by want of examples.
+    Each ends within `1 / (n + 2)` of 0 and 1 (Laplace), so that a class with few examples does not get 0.
     """
 
     inputs: tuple[np.ndarray, ...]

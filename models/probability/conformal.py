@@ -8,8 +8,8 @@ A parcel's p-value for class c is the share of correct declarations of c whose s
 is right by `models.probability.mislabel`; w_j is that probability for j's own declaration. All w_j = 1 is the
 textbook form.
 
-**Who calibrates whom.** A parcel is compared only with parcels outside its own fold, hence of other holdings
-and blocks: a holding that declares one thing wrongly on all its parcels must not set its own bar.
+**Calibration parcels.** A parcel is compared only with parcels outside its own fold, hence of other holdings
+and blocks. Otherwise a holding with one wrong declaration on all its parcels would be compared with itself.
 
 **What is promised.** Let the unit be the holding (or block). If a correct declaration's holding is
 exchangeable with those that calibrate it, and models that leave out different folds score alike, `P(p <=
@@ -74,7 +74,7 @@ def class_p_values(
     declared
         `(parcel)` index of the declared class, -1 where it is none of them.
     folds
-        `(parcel)`; parcels of fold -1 calibrate nobody and are compared with all.
+        `(parcel)`; parcels of fold -1 are left out of calibration and compared with all others.
     weights
         `(parcel)` probability that the parcel's own declaration is right; None: all are.
 

@@ -84,7 +84,9 @@ class TuneOptions(Options):
     )
     folds: int = Field(3, ge=2, description="Folds a trial is scored on, of those there are.")
     pruning: bool = Field(True, description="Stop a trial that does worse than half of those before it.")
-    metric: Literal["macro_f1", "log_loss"] = Field("macro_f1", description="What is made better.")
+    metric: Literal["macro_f1", "log_loss"] = Field(
+        "macro_f1", description="Metric that the search maximises."
+    )
     seed: int = Field(0, ge=0, description="Seed of the search and the fits.")
 
 
@@ -93,7 +95,7 @@ class Tuned:
     """What a search found.
 
     `trials` has `number, state, value, seconds` and a column an option; `importance` is the share of the
-    spread of scores that each option explains, empty with too few trials to say.
+    spread of scores that each option explains, empty with too few trials.
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The follow-up list: which declarations to look at first, and how far down the list still pays.
+"""The follow-up list: declarations ranked by the chance of an error, and the rate of each list length.
 
 Model-based: it rests on `models.probability.mislabel` being right about how many of the likeliest wrong ones
 are wrong, and is to be checked on field results. Benjamini-Hochberg over class-conditional p-values, which
@@ -13,7 +13,7 @@ def follow_up_q(right: np.ndarray) -> np.ndarray:
     over it and all before it.
 
     The list at q is the longest prefix, least likely to be right first, whose mean probability of being right
-    stays at or below q: so many of its entries are expected to be in order. Ties stand together. NaN is not
+    stays at or below q, the expected share of correct declarations on it. Ties stand together. NaN is not
     listed.
 
     Examples

@@ -26,7 +26,7 @@ from models.evaluation.metrics import (
 from models.probability.conformal import can_promise, class_p_values, least_p_values, margins, prediction_sets
 from models.verdicts.options import JudgeOptions
 
-COMPONENTS = 60  # principal components that crops are told apart by
+COMPONENTS = 60  # principal components that crops are classified by
 CURVE = pl.Schema(
     {
         "until": pl.Date,  # last day whose observations may have been used
@@ -162,8 +162,8 @@ def decided_by(
 ) -> np.ndarray:
     """Return whether probabilities alone would confirm or contradict each declaration, `(parcel)` bool.
 
-    The rule less what does not turn on the date: schemes, sizes, and the doubt that is learnt; parcels are
-    compared with their class by the margin.
+    The rule without what does not depend on the date: schemes, sizes, mislabel scores. A parcel is compared
+    with its class by the margin.
     """
     p_values = class_p_values(margins(probabilities), declared, folds)
     own = np.where(declared >= 0, p_values[np.arange(len(declared)), declared], np.nan)

@@ -1,4 +1,4 @@
-"""From probabilities to verdicts: what the imagery says of each declaration, and why."""
+"""From probabilities to verdicts, each with its reason."""
 
 import logging
 from dataclasses import dataclass
@@ -65,7 +65,7 @@ def judge(
     -------
     Judged
         `p_value` is that what the scheme requires holds (the declared crop itself by default); `probability`
-        is of the declared class. Both are null where there is nothing to say.
+        is of the declared class. Both are null where the parcel has no probabilities.
     """
     parcels, quality = (
         check_table(parcels, PARCELS, "The parcels table"),

@@ -8,7 +8,7 @@ import polars as pl
 from models.verdicts.evidence import Evidence
 from models.verdicts.options import JudgeOptions
 
-# every reason code, in the order in which the rule asks, and the verdict it leads to
+# every reason code, in the order in which the rule checks them, and the verdict of each
 REASONS: Mapping[str, str] = {
     "unreadable_id": "not_monitorable",
     "misplaced": "not_monitorable",

@@ -105,7 +105,7 @@ def trusted(cube: Cube) -> Cube:
 
     Thin cloud, haze and shadow that a mask misses lie near what it finds: in simulated regions, whose truth
     is known, pixels less than 60% clear around (14 pixels each way) hold two thirds of the errors of more
-    than 0.03 among 6% of the observations. A network that learnt from them would restore haze.
+    than 0.03 among 6% of the observations. A network trained on them would reproduce haze.
     """
     around = uniform_filter(cube.clear.astype(np.float32), (0, TRUST_PX, TRUST_PX), mode="nearest")
     good = cube.clear & (around >= TRUST_SHARE)
@@ -181,7 +181,7 @@ def _clear(stack: xr.Dataset) -> np.ndarray:
     if "scene_class" in stack:
         return np.isin(stack["scene_class"].values, CLEAR_SCENE_CLASSES)
     raise ModelError(
-        "The pixel stack has neither `clear` nor `scene_class`, so nothing says what is cloud; add one."
+        "The pixel stack has neither `clear` nor `scene_class`, so clouds cannot be recognised; add one."
     )
 
 

@@ -69,9 +69,9 @@ class CloudRemovalOptions(Options):
         0.15, gt=0, lt=1, description="share of spatial blocks, and of dates, held out of training"
     )
     validation_years: tuple[int, ...] = Field(
-        (), description="years whose frames only validate; empty: split by block alone"
+        (), description="years whose frames are used for validation only; empty: split by block alone"
     )
-    months: tuple[int, ...] = Field((), description="months whose frames are learnt from; empty: all")
+    months: tuple[int, ...] = Field((), description="months whose frames are used for training; empty: all")
     hidden_share: float = Field(
         0.5, gt=0, le=0.5, description="share of frames of which parts are hidden at a time"
     )

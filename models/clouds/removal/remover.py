@@ -1,4 +1,4 @@
-"""What every cloud-removal method is: fitted on stacks, fills a stack, never touches what was observed."""
+"""Base of the cloud-removal methods: fitted on stacks; fill a stack; observed values are never changed."""
 
 import logging
 from abc import ABC, abstractmethod
@@ -15,7 +15,7 @@ from features.workers import Progress
 from models.clouds.removal.cube import Cube, cube_of, time_order
 
 RARE = 0.001
-LATTICE = 128  # pixels a side, of all dates, tell what a band has shown
+LATTICE = 128  # pixels a side, over all dates, from which the darkest value of a band is taken
 log = logging.getLogger(__name__)
 
 

@@ -1,4 +1,4 @@
-"""A light temporal attention encoder: each head weighs the dates of the season with one learnt question."""
+"""A light temporal attention encoder: each head weights the dates of the season with one learned query."""
 
 from typing import TYPE_CHECKING
 
@@ -28,7 +28,7 @@ class LtaeOptions(NeuralOptions):
 
 
 class LtaeClassifier(NeuralClassifier):
-    """Dates weighed by what they show."""
+    """Attention over the dates of the season."""
 
     name = "ltae"
     options_type = LtaeOptions

@@ -1,4 +1,4 @@
-"""The crop estimators by name; an estimator's module, and what it imports, is loaded when it is asked for."""
+"""The crop estimators by name; an estimator's module is imported at first use."""
 
 import difflib
 from importlib import import_module

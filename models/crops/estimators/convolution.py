@@ -20,7 +20,7 @@ class TempcnnOptions(NeuralOptions):
 
 
 class TempcnnClassifier(NeuralClassifier):
-    """Local patterns, wherever each stands in the season."""
+    """Local patterns at any date of the season."""
 
     name = "tempcnn"
     options_type = TempcnnOptions

@@ -1,4 +1,4 @@
-"""What every crop estimator is: fitted on a ParcelSeries, saved and loaded without pickle."""
+"""Base of the crop estimators: fitted on a ParcelSeries, saved and loaded without pickle."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -79,7 +79,7 @@ class CropEstimator(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         self.classes_, codes = np.unique(y[keep], return_inverse=True)
         if len(self.classes_) < 2:
             raise ModelError(
-                f"{self.name} needs two classes or more to learn from; it was given {self.classes_.tolist()}."
+                f"{self.name} needs at least two classes; it was given {self.classes_.tolist()}."
             )
         self._fit(series.isel(parcel=np.flatnonzero(keep)), codes, weight[keep])
         return self
@@ -107,7 +107,7 @@ class CropEstimator(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         if unknown := sorted(set(y.tolist()) - set(self.classes_.tolist())):
             known = self.classes_.tolist()
             raise ModelError(
-                f"{self.name} does not know {unknown}; fine-tune with its classes {known} or train anew."
+                f"{self.name} was not trained on {unknown}; tune with its classes {known} or train anew."
             )
         keep = np.flatnonzero(weight > 0)
         codes = np.searchsorted(self.classes_, y[keep])

@@ -87,7 +87,7 @@ class ForestClassifier(CropEstimator):
 
 
 class ExtraTreesClassifier(ForestClassifier):
-    """The same with split points drawn at random: smoother, and less taken in by wrong labels."""
+    """The same with random split points: smoother, and less sensitive to wrong labels."""
 
     name = "extratrees"
     options_type = ExtraTreesOptions

@@ -1,4 +1,4 @@
-"""Random convolutions of a season: what a linear model needs to see shapes wherever they stand."""
+"""Random convolutions of a season, so that a linear model detects shapes at any date."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Self

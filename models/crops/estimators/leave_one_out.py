@@ -7,7 +7,7 @@ from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
-PENALTIES = (0.1, 1.0, 10.0, 100.0)  # times the mean eigenvalue; less would trust near twins of a parcel
+PENALTIES = (0.1, 1.0, 10.0, 100.0)  # times the mean eigenvalue; smaller ones overfit near-identical parcels
 SHARPEST, FLATTEST = 1e-3, 10.0
 
 

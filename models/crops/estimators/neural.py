@@ -1,4 +1,4 @@
-"""What the networks share: `keras.ops` only, one shape of batch, weights as plain arrays."""
+"""Base of the networks: `keras.ops` only, batches of one shape, weights as plain arrays."""
 
 import hashlib
 import math

@@ -1,4 +1,4 @@
-"""A ridge on the standardised season: as it stands, or seen through random convolutions."""
+"""Ridge classifiers on the standardised season, with or without random convolutions."""
 
 import hashlib
 from collections.abc import Mapping

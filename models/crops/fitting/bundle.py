@@ -1,4 +1,4 @@
-"""A run's fitted models as one thing that another season or region loads, judges with, or trains further."""
+"""A run's fitted models as a bundle that another season or region can load, use, or train further."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,7 +32,7 @@ class Bundle:
     folder
         Holds `bundle.json` and each model's own folder, `<model>/fold_<k>`.
     classes
-        Names that the models know, in order.
+        Names of the models' classes, in order.
     models
         Options of each model by its name, as `TrainOptions.models` has them.
     recipes
@@ -199,7 +199,7 @@ def _calibration(
     probabilities: pl.DataFrame,
     declared: pl.DataFrame,
 ) -> Calibrator:
-    """Fit on what the stored models together said of the parcels that they did not see."""
+    """Fit on the out-of-fold probabilities of the stored models, combined."""
     table = probabilities.filter(pl.col("fold") >= 0)
     classes = table.columns[3:]
     keys = table.filter(pl.col("model") == names[0]).join(

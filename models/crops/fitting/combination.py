@@ -1,17 +1,17 @@
-"""Several models' probabilities made one: a weighted product, its weights learnt out of fold."""
+"""Combination of several models' probabilities: a weighted product, its weights learned out of fold."""
 
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 
-FLOOR = 1e-4  # a model that gives a class no chance must not veto the others
+FLOOR = 1e-4  # added to probabilities, so that a zero from one model does not exclude a class
 PULL = 10.0  # weights are drawn to all the same as by this many parcels; matters only where there are few
 
 
 def combine(probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return `(n, k)`: the logarithmic opinion pool of `(model, n, k)` probabilities.
 
-    Weights that sum to 1 average; a larger or smaller sum also sharpens or softens, so that learnt weights
+    Weights that sum to 1 average; a larger or smaller sum also sharpens or softens, so that learned weights
     calibrate. (Genest and Zidek, 1986; the sum as a temperature: Guo et al., 2017.)
     """
     scores = np.tensordot(weights, np.log(probabilities + FLOOR), axes=1)
@@ -30,7 +30,7 @@ def learn_weights(
     codes
         `(n,)` columns of the declared classes.
     weight
-        `(n,)` what each parcel counts; all the same when omitted.
+        `(n,)` sample weights; equal when omitted.
     """
     logs = np.log(probabilities + FLOOR)
     models, n, _ = logs.shape

@@ -1,4 +1,4 @@
-"""Cross-fitting: every parcel's probabilities come from models, and weights, that never saw its label."""
+"""Cross-fitting: each parcel's probabilities come from models and weights fitted without its label."""
 
 import logging
 from collections.abc import Sequence
@@ -45,7 +45,7 @@ class CrossFit:
     inner
         The same columns, for learning from predictions without seeing the labels of the fold that is to be
         judged: rows of `fold` k were predicted by models that saw no label of fold k, and are not of fold k
-        themselves. Empty with fewer than three folds or a combination that learns nothing.
+        themselves. Empty with fewer than three folds or a combination without learned weights.
     weights
         `fold, model, weight` of the ensemble.
     classes
@@ -93,7 +93,7 @@ def cross_fit(
     progress: Progress | None = None,
     start: Bundle | None = None,
 ) -> CrossFit:
-    """Fit every model once a fold and predict what it did not see.
+    """Fit every model once per fold and predict the parcels of that fold.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ def cross_fit(
 
 
 def _suspects(task: Task) -> dict[tuple[int, ...], pl.DataFrame]:
-    """Look for doubtful labels in the training parcels of each job, by their own folds."""
+    """Find suspect labels among the training parcels of each job, by their own folds."""
 
     def look(held: tuple[int, ...]) -> pl.DataFrame:
         training = training_of(task, held)

@@ -38,7 +38,7 @@ class Fitted:
 
 
 def run_all(task: Task, jobs: list[Job], folder: Path | None, progress: Progress | None) -> dict[Job, Fitted]:
-    """Run the jobs side by side, a thread each; trees first, for their threads and networks' would spin."""
+    """Run the jobs in parallel, one thread each; trees first, as they would compete with networks."""
     fitted: dict[Job, Fitted] = {}
     for trees in (True, False):
         phase = [job for job in jobs if (task.options.kind(job[0]) in FAMILIES) == trees]

@@ -1,5 +1,4 @@
-"""Declarations that may be wrong: found out of fold, recorded parcel by parcel, weighed down or left out of
-training.
+"""Declarations that may be wrong: found out of fold, recorded by parcel, and given less weight in training.
 
 Two signals are looked for. Confident learning (Northcutt, Jiang and Chuang, 2021, JAIR 70): another class is
 predicted with more probability than its own members have on average. Cluster outliers: the series lies far
@@ -44,12 +43,12 @@ SUSPECT_MODEL: dict[str, Any] = {
 
 
 class LabelOptions(Options):
-    """What is done, inside the training folds, about declarations that look wrong."""
+    """How declarations that look wrong are treated inside the training folds."""
 
     method: Literal["keep", "weigh", "drop"] = Field(
-        "keep", description="Keep, weigh down, or leave out suspects."
+        "keep", description="Keep suspects, give them less weight, or leave them out."
     )
-    weight: float = Field(0.25, ge=0, le=1, description="weigh: what a suspect counts.")
+    weight: float = Field(0.25, ge=0, le=1, description="weigh: sample weight of a suspect.")
     most: float = Field(0.1, gt=0, le=0.5, description="Share of a class that may be suspected at most.")
     outliers: bool = Field(
         True, description="Suspect cluster outliers too, not only confident disagreements."
@@ -73,7 +72,7 @@ def find_suspects(
     Parameters
     ----------
     y, folds
-        `(n,)` classes and folds; with fewer than two folds nothing can be said and nobody is suspected.
+        `(n,)` classes and folds; with fewer than two folds no parcel is suspected.
 
     Returns
     -------

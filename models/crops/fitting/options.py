@@ -1,4 +1,4 @@
-"""What can be chosen about training: which models, how combined, what of rare and wrong labels."""
+"""Options of training: models, their combination, rare classes and wrong labels."""
 
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -13,7 +13,7 @@ from models.crops.inputs.imbalance import BalanceOptions
 
 
 class ExplanationOptions(Options):
-    """How much of the models is explained."""
+    """Options of the explanation."""
 
     parcels: int = Field(400, ge=1, description="Parcels that importance is measured on.")
     permutation: bool = Field(
@@ -37,7 +37,7 @@ class TransferOptions(Options):
         "field of two seasons lies on one side, for which all runs need one holding key "
         "(declarations.holding_key or CROPCHECK_HOLDING_KEY); load: their models "
         "judge as they are; tune: their networks are trained further, and trees fitted anew. With load and "
-        "tune the models are those of the bundle, and train.models has no say.",
+        "tune the models are those of the bundle, and train.models is ignored.",
     )
     sha256: str | None = Field(
         None, pattern=r"^[0-9a-f]{64}$", description="Of bundle.json: another is refused."
@@ -58,19 +58,18 @@ class TrainOptions(Options):
         default={"lightgbm": {}, "dense": {}, "lstm": {}},
         min_length=1,
         description="Models by name, each with its own options where they differ from its defaults; "
-        "`model` says which estimator a name of one's own stands for.",
+        "`model` gives the estimator of a name of your own.",
     )
     context: tuple[Literal["weather", "soil", "elevation"], ...] | None = Field(
         None,
-        description="What is known beside the series that models read; null: soil and elevation where the "
-        "region has them, and weather where other seasons are taken over, for within one it tells no parcels "
-        "apart.",
+        description="Further inputs of the models; null: soil and elevation where the region has them, and "
+        "weather where other seasons are used (within one season it is the same for all parcels).",
     )
     transfer: TransferOptions = TransferOptions()
     combination: Literal["learnt", "mean"] = Field(
-        "learnt", description="Weights of the ensemble: learnt inside the training folds, or all the same."
+        "learnt", description="Weights of the ensemble: learned inside the training folds, or equal."
     )
-    least_parcels: int = Field(10, ge=2, description="A class with fewer parcels is not trained on.")
+    least_parcels: int = Field(10, ge=2, description="Classes with fewer parcels are not trained on.")
     balance: BalanceOptions = BalanceOptions()
     labels: LabelOptions = LabelOptions()
     explanation: ExplanationOptions = ExplanationOptions()

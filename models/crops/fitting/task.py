@@ -1,4 +1,4 @@
-"""What the fits of a cross-fitting share: parcels, classes, folds, and who may be trained on."""
+"""The data that the fits of a cross-fitting share: parcels, classes, folds, and the training parcels."""
 
 import hashlib
 from collections.abc import Sequence
@@ -131,8 +131,8 @@ def held_sets(task: Task) -> list[tuple[int, ...]]:
     """Return the folds that each job leaves out: single folds, and pairs where the ensemble's weights are
     learned.
 
-    The weights for fold k are learnt on its partner's predictions by a model that saw neither: three extra
-    fits for five folds.
+    The weights for fold k are learned on the predictions for its partner fold by a model trained on neither:
+    three extra fits for five folds.
     """
     numbers = task.fold_numbers
     singles: list[tuple[int, ...]] = [(k,) for k in numbers]
@@ -140,7 +140,7 @@ def held_sets(task: Task) -> list[tuple[int, ...]]:
 
 
 def partners(task: Task) -> dict[int, tuple[int, int]]:
-    """Return for each fold the pair it is left out with; empty where no weights are to be learnt."""
+    """Return for each fold the pair it is left out with; empty where no weights are learned."""
     numbers = task.fold_numbers
     learns = task.options.combination == "learnt" and not task.loads
     if not learns or len(task.options.models) < 2 or len(numbers) < 3:

@@ -127,7 +127,7 @@ def _span(days: tuple[int, ...]) -> str:
 def values_of(series: xr.Dataset) -> np.ndarray:
     """Return values `(n, time, channel)` float32, NaN where unknown; channels as in `Layout.channels`.
 
-    They lie in memory in that order: sums, and so models, would else depend on how the series was cut out.
+    They lie in memory in that order; otherwise sums, and so models, would depend on how the series was cut.
     """
     value = series["value"].values.astype(np.float32, order="C")
     value = np.where(np.isfinite(value), value, np.float32(np.nan))

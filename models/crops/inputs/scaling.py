@@ -1,4 +1,4 @@
-"""Standardisation by what the training fold knows, and the masks that travel beside the values."""
+"""Standardisation with the moments of the training fold, and the masks that accompany the values."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, Self
@@ -9,7 +9,7 @@ import xarray as xr
 from features.errors import ModelError
 from models.crops.inputs.arrays import context_of, observed_of, values_of
 
-LARGEST = 6.0  # standard deviations; a value further out says no more than one this far
+LARGEST = 6.0  # standard deviations; values further out are clipped
 SAME_MASK = 0.99  # masks that agree on this share of steps share one channel
 
 
@@ -54,7 +54,7 @@ class Scaler:
         channels = np.flatnonzero(np.isfinite(mean) & (deviation > 1e-6 * np.maximum(np.abs(mean), 1e-6)))
         if not len(channels):
             raise ModelError(
-                "Every feature is missing or constant over the training parcels: nothing can be learnt."
+                "Every feature is missing or constant over the training parcels; add observations."
             )
         known, observed = _masks(np.isfinite(values[..., channels]), observed_of(series))
         context_mean, context_deviation = _moments(context_of(series))

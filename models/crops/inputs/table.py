@@ -1,4 +1,4 @@
-"""The wide table that tree models read: one column a channel and date, and what each column stands for."""
+"""The wide table of the tree models: one column per channel and date, with the meaning of each column."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ SUMMARIES = (*ORDER, *CHANGE, *(f"{wave}_{times}" for times in (1, 2) for wave i
 
 @dataclass(frozen=True)
 class Column:
-    """What a column of the wide table stands for; `step` is None for a whole-season summary or context."""
+    """Meaning of a column of the wide table; `step` is None for a whole-season summary or context."""
 
     feature: str
     statistic: str

@@ -85,7 +85,7 @@ def test_fine_tuning_goes_on_from_the_weights_and_knows_its_classes() -> None:
     model.tune_further(other, y_other)
     assert model.digest() != before
     assert (model.predict(other) == y_other).mean() > 0.7
-    with pytest.raises(ModelError, match=r"does not know \['hemp'\]"):
+    with pytest.raises(ModelError, match=r"was not trained on \['hemp'\]"):
         model.tune_further(other, np.full_like(y_other, "hemp"))
 
 

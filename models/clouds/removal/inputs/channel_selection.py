@@ -19,7 +19,7 @@ def choose_channels(
     Raises
     ------
     ModelError
-        Where the cubes' bands differ, or radar or a context channel that is asked for is absent.
+        Where the cubes' bands differ, or a configured radar or context channel is absent.
     """
     first = cubes[0]
     for cube in cubes:
@@ -46,7 +46,7 @@ def choose_channels(
 
 
 def _channels(wanted: tuple[str, ...], held: list[str]) -> tuple[str, ...]:
-    """Return the channels that names stand for; `weather` stands for all its variables."""
+    """Return the channels of the wanted names; `weather` selects all its variables."""
     found = {name: [h for h in held if h == name or h.startswith(f"{name}:")] for name in wanted}
     absent = sorted(name for name, channels in found.items() if not channels)
     if absent:
@@ -66,9 +66,10 @@ def _moments(values: np.ndarray) -> tuple[float, float]:
 
 
 def check_context(cube: Cube, channels: InputChannels) -> None:
-    """Raise where a context channel that was learnt is absent."""
+    """Raise a ModelError where a context channel that the model was trained on is absent."""
     absent = sorted(set(channels.context) - set(cube.context))
     if absent:
         raise ModelError(
-            f"The stack lacks the context channels {absent} the model learnt; it has {sorted(cube.context)}."
+            f"The stack lacks the context channels {absent} that the model was trained on; "
+            f"it has {sorted(cube.context)}."
         )

@@ -1,4 +1,4 @@
-"""What the networks see of one frame: clear observations of other dates, radar, and the frame's visible part.
+"""The networks' inputs for a frame: clear observations of other dates, radar, and the frame's visible part.
 
 All scales are fixed numbers in physical units, so that what is stored with a model is its weights alone;
 context channels, whose units are the user's, are standardised with the moments learnt in fitting.
@@ -33,12 +33,12 @@ from models.clouds.removal.neighbours import (
 
 RADAR_OFFSETS = (-24.0, -12.0, 0.0, 12.0, 24.0)  # days around the frame, where radar is all there is
 DEVIATION_SCALE = np.float32(20.0)  # 0.05 reflectance becomes 1
-LEAST_VISIBLE = 0.25  # share of a frame: a few pixels between clouds are hazy, and say nothing of the rest
+LEAST_VISIBLE = 0.25  # share of a frame: a few pixels between clouds are hazy and not representative
 LARGEST = 0.04  # reflectance off the frame's median: further out are missed clouds and shadows
-SPARSE, LEAST_SEEN = 4, 8  # every fourth pixel each way, and how many of them tell a frame's median
+SPARSE, LEAST_SEEN = 4, 8  # every fourth pixel each way, and how many of them a median needs
 CLOSE_BLOCKS = 7  # clear share within 28 pixels: rims of clouds are hazy
 ALIGNED = 64  # bytes; TensorFlow reads such arrays where they are, and copies others
-DEVIATIONS = len(REACHES) + 2  # over near and wide surroundings, over alike pixels, over all of these
+DEVIATIONS = len(REACHES) + 2  # over near and wide surroundings, over similar pixels, and the mean of these
 # Of a layer, after its bands and radar: days signed, days, nearness, clear share around, haze, seen.
 FLAGS = 6
 
@@ -142,12 +142,12 @@ class Frames:
 
     @cached_property
     def profiles(self) -> np.ndarray:
-        """Return what is seen of each pixel's season, `(y, x, feature)`."""
+        """Return the observed profile of each pixel's season, `(y, x, feature)`."""
         return season_profiles(self.cube)
 
     @cached_property
     def kinds(self) -> np.ndarray:
-        """Return labels of pixels with alike seasons, `(y, x)`."""
+        """Return labels of pixels with similar seasons, `(y, x)`."""
         return pixel_kinds(self.profiles)
 
     @cached_property

@@ -1,4 +1,4 @@
-"""The loops that write what the networks see, pixel by pixel; which channels these are, `inputs` says."""
+"""Compiled loops that write the networks' input channels, pixel by pixel; see `channels` for their order."""
 
 import numpy as np
 from numba import njit

@@ -1,5 +1,4 @@
-"""Radar at the dates of the optical frames: orbits levelled, speckle averaged in time and among alike
-pixels."""
+"""Radar at the dates of the optical frames: orbits levelled, speckle averaged."""
 
 import numpy as np
 from numba import njit
@@ -12,9 +11,9 @@ REACH_DAYS = 18.0
 SPECKLE_PX = (3, 9)  # windows: a field's edge is sharp in one, its level sure in the other
 MOISTURE_DAYS = 1.5  # the tile's mean needs no averaging in time, and soil dries within days
 VIEWS = 3  # of each polarisation: near, over the field, over the tile
-ALIKE_PX = 13  # the wide window, where optics tell which of its pixels are of one field
+ALIKE_PX = 13  # the wide window, in which optical profiles select similar pixels
 ALIKE = 2.0  # times the usual squared difference of neighbours: pixels as far apart weigh 1 / e
-LEAST_WEIGHT = 1e-5  # of all acquisitions around a day: one six days off still tells moisture
+LEAST_WEIGHT = 1e-5  # of all acquisitions around a day: one six days off still informs on moisture
 FARTHEST = 6.0  # beyond which a weight is as good as none
 
 
@@ -22,7 +21,7 @@ def radar_at(cube: Cube, days: np.ndarray, profiles: np.ndarray | None = None) -
     """Return backscatter `(len(days), view x channel, y, x)` in dB around each day, NaN where none was
     seen within reach.
 
-    Acquisitions are weighted by a Gaussian of 6 days, of 1.5 days for the mean over the tile, which tells
+    Acquisitions are weighted by a Gaussian of 6 days, of 1.5 days for the mean over the tile, which shows
     how wet the soil is (0.2 dB per percent: Baghdadi et al. 2016), and so how dark; each orbit is first
     shifted, pixel by pixel, to the mean over orbits, because incidence angles differ.
 
@@ -101,20 +100,20 @@ def _despeckle(power: np.ndarray, pixels: int) -> np.ndarray:
 
 
 def _among_alike(power: np.ndarray, profiles: np.ndarray) -> np.ndarray:
-    """Average around each pixel, weighted by how alike seasons are (non-local means, Buades et al. 2005)."""
+    """Average around each pixel, weighted by similarity of season (non-local means, Buades et al. 2005)."""
     usual = np.median(np.square(np.diff(profiles, axis=1)).sum(axis=-1)) if profiles.shape[1] > 1 else 0.0
     scale = np.float32(1 / max(ALIKE * float(usual), 1e-9))
     values = np.ascontiguousarray(np.moveaxis(power.reshape(-1, *power.shape[2:]), 0, -1))
     seen = np.isfinite(values)
     known = np.empty((0, 0, 0), np.float32) if seen.all() else seen.astype(np.float32)
-    out = _weigh(
+    out = _similar_mean(
         np.where(seen, values, np.float32(0)), known, np.ascontiguousarray(profiles), scale, ALIKE_PX // 2
     )
     return np.ascontiguousarray(np.moveaxis(out, -1, 0)).reshape(power.shape)
 
 
 @njit(cache=True, nogil=True)
-def _weigh(
+def _similar_mean(
     values: np.ndarray, known: np.ndarray, profiles: np.ndarray, scale: np.float32, reach: int
 ) -> np.ndarray:
     """Average `values (y, x, k)`, which are zero where `known` is 0; an empty `known`: all are known."""

@@ -1,8 +1,8 @@
-"""Which observations networks fill from: chosen by what misses hidden pixels least.
+"""Which observations networks fill from: the choice with the lowest error on hidden pixels.
 
-Two doubts leave observations out, that clouds surround them (`models.clouds.removal.cube.trusted`) and that
-they look hazy (`models.clouds.removal.inputs.haze`). Each costs dates: where masks are good, or fields change
-fast, it does not pay.
+Two tests leave observations out: clouds surround them (`models.clouds.removal.cube.trusted`), or they look
+hazy (`models.clouds.removal.inputs.haze`). Each costs dates. Where masks are good, or fields change fast, it
+is better to keep them.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,14 +25,14 @@ FRAMES_PER_TRIAL = 6
 
 @dataclass(frozen=True)
 class Sources:
-    """What is filled from.
+    """Which observations are used to fill.
 
     Attributes
     ----------
     trust_all
-        Also what clouds surround.
+        Whether observations that clouds surround are used.
     haze
-        How much brighter in blue than the dates on both sides it may be.
+        Largest excess in blue over the dates on both sides, reflectance.
     """
 
     trust_all: bool = True
@@ -40,10 +40,10 @@ class Sources:
 
 
 def choose_sources(windows: Sequence[Cube], options: CloudRemovalOptions) -> Sources:
-    """Try the ways that the options leave open on hidden parts of some windows.
+    """Return the choice, among those that the options leave open, with the lowest error on hidden pixels.
 
-    Every way is scored on the same pixels, those that no cloud surrounds, by what networks are trained on,
-    for interpolation and the frame's deviation, from which they begin.
+    Every choice is scored on the same pixels, those that no cloud surrounds, by the loss of the networks, for
+    the interpolation plus the frame's deviation, which is their starting point.
     """
     if options.inputs == "s1":
         return Sources(bool(options.trust_all))

@@ -1,5 +1,4 @@
-"""What the visible part of a frame says about its hidden part: deviations from interpolation, averaged
-around."""
+"""Deviations of a frame's visible part from the interpolation, over surroundings and similar pixels."""
 
 import numpy as np
 from numba import njit
@@ -56,7 +55,7 @@ def _add_up(values: np.ndarray, out: np.ndarray) -> None:
 
 
 def pixel_kinds(profiles: np.ndarray, seed: int = 0) -> np.ndarray:
-    """Return int16 `(y, x)` labels of pixels with alike `profiles (y, x, feature)`, by k-means."""
+    """Return int16 `(y, x)` labels of pixels with similar `profiles (y, x, feature)`, by k-means."""
     profile = profiles.reshape(-1, profiles.shape[-1])
     sample = profile[np.random.default_rng(seed).choice(len(profile), min(len(profile), 4000), replace=False)]
     centres = sample[:: max(1, len(sample) // KINDS)][:KINDS].copy()

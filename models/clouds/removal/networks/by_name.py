@@ -1,4 +1,4 @@
-"""The networks by their names, imported only when asked for: Keras takes ten seconds."""
+"""The networks by name, imported at first use: importing Keras takes ten seconds."""
 
 from typing import TYPE_CHECKING
 

@@ -20,8 +20,8 @@ from models.clouds.removal.networks.layers import (
     BlockMeans,
     Loss,
     Tensor,
-    entrances,
     first_guess,
+    input_tensors,
     weigh_layers,
 )
 from models.clouds.removal.networks.learned import Learned
@@ -87,7 +87,7 @@ class Diffusion(Learned):
         return velocity_error
 
     def step(self, part: Batch, rng: np.random.Generator) -> float:
-        """Draw a moment and noise for each sample; teach the velocity from noise to the latent's change."""
+        """Draw a moment and noise for each sample; train the velocity from noise to the latent's change."""
         change = (self._encode(_completed(part)) - self._encode(part.base)) / CHANGE_SCALE
         noise = rng.normal(size=change.shape).astype(np.float32)
         moment = rng.random((len(change), 1, 1, 1)).astype(np.float32)
@@ -156,7 +156,7 @@ def _decoder(bands: int, latent: int, width: int) -> keras.Model:
 
 
 def _denoiser(channels: InputChannels, latent: int, width: int, blocks: int) -> keras.Model:
-    inputs = entrances(channels)
+    inputs = input_tensors(channels)
     layers, scene = inputs
     noisy = keras.Input((None, None, latent), name="noisy")
     moment = keras.Input((None, None, 2 * TIME_FEATURES), name="moment")

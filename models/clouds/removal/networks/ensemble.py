@@ -1,8 +1,8 @@
-"""Several networks of one kind, each kept from other parts of the imagery; what they say on average fills.
+"""An ensemble of networks, each trained without other parts of the imagery; their mean prediction fills.
 
-A network's answer depends on the dates it happened not to learn from, which are few. Together the members
-learn from everything, yet each has blocks and dates it never saw, on which sigma is calibrated: by the
-members' own errors, which are no smaller than those of their mean (as in cross-conformal prediction,
+A network's prediction depends on which few dates were held out of its training. Together the members are
+trained on everything, and each has held-out blocks and dates on which sigma is calibrated: by the members'
+own errors, which are no smaller than those of their mean (as in cross-conformal prediction,
 Vovk 2015).
 """
 
@@ -98,7 +98,7 @@ class NetworkEnsemble(Remover):
             if stop.is_set():
                 raise InterruptedError
 
-        def tell(number: int, epochs: int, most: int) -> None:
+        def report(number: int, epochs: int, most: int) -> None:
             done[number] = epochs
             if progress:
                 progress(sum(done), most * len(done))
@@ -106,7 +106,7 @@ class NetworkEnsemble(Remover):
         with ThreadPoolExecutor(min(len(splits), os.cpu_count() or 1)) as threads:
             futures = [
                 threads.submit(
-                    member.learn, split, partial(tell, k), folder and folder / str(k), partial(ended, k)
+                    member.learn, split, partial(report, k), folder and folder / str(k), partial(ended, k)
                 )
                 for k, (member, split) in enumerate(zip(self.members, splits, strict=True))
             ]

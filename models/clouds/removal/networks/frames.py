@@ -17,8 +17,8 @@ from models.clouds.removal.inputs.haze import usable
 IN_USE = 3  # inputs at a time: one with the networks, one waiting, one in the making
 MULTIPLE = 16  # sides are padded to it in the network's pixels, so that few shapes are compiled
 
-Answer = tuple[np.ndarray, np.ndarray]  # reflectance and uncalibrated sigma, `(n, y, x, band)`
-Predict = Callable[[list[np.ndarray]], Answer]
+Prediction = tuple[np.ndarray, np.ndarray]  # reflectance and uncalibrated sigma, `(n, y, x, band)`
+Predict = Callable[[list[np.ndarray]], Prediction]
 Filled = tuple[int, np.ndarray, np.ndarray]  # frame, value and sigma `(band, y, x)`
 
 
@@ -46,13 +46,13 @@ def correct_frames(
     frames = Frames(coarsen(cube, size), channels, whole_blocks(cube.clear, size))
     constant = None if channels.optical else np.array(channels.constant)
     detail = Detail.of(cube, size, channels.recent, constant, usable(cube, frames.haze[1], size))
-    for frame, (low, spread) in zip(wanted.tolist(), _answers(frames, wanted, predict), strict=True):
+    for frame, (low, spread) in zip(wanted.tolist(), _predictions(frames, wanted, predict), strict=True):
         value, sigma = detail.refine(frame, low[0], spread[0], factor)
         yield frame, value[:, :height, :width], sigma[:, :height, :width]
 
 
-def _answers(frames: Frames, wanted: np.ndarray, predict: Predict) -> Iterator[Answer]:
-    """Yield what the networks say of each frame; the inputs of the next are made meanwhile."""
+def _predictions(frames: Frames, wanted: np.ndarray, predict: Predict) -> Iterator[Prediction]:
+    """Yield the networks' prediction of each frame; the inputs of the next are made meanwhile."""
     spaces = cycle([frames.blank(1) for _ in range(IN_USE)])  # new ones would cost as much as to fill them
 
     def inputs(frame: int) -> list[np.ndarray]:

@@ -19,7 +19,7 @@ RESERVE = 3.0
 MOST_RESIDUAL = 7.5  # units: what the network may add on its own, so that a strange frame cannot run away
 
 
-def entrances(channels: InputChannels) -> list[Tensor]:
+def input_tensors(channels: InputChannels) -> list[Tensor]:
     """Return the input tensors `layers` and `scene`, of any height and width."""
     return [
         keras.Input((None, None, channels.layers, channels.features), name="layers"),
@@ -52,7 +52,7 @@ def weigh_layers(
     -------
     tuple
         Weighted mean of the layers' deviations from their centre, in reflectance, and of the features
-        `(n, y / reduce, x / reduce, width)`. Layers without an observation weigh nothing.
+        `(n, y / reduce, x / reduce, width)`. Layers without an observation have weight zero.
     """
     seen = layers[..., -1]
     low = BlockMeans(reduce)(layers) if reduce > 1 else layers
@@ -134,7 +134,7 @@ class Flatten(keras.layers.Layer):  # type: ignore[misc]
 
 
 def correct(blend: Tensor, features: Tensor, scene: Tensor, channels: InputChannels) -> Tensor:
-    """Add to a first guess what the frame's visible part says, gated, and a residual; sigma beside it.
+    """Add the gated deviations of the frame's visible part and a residual to a first guess; append sigma.
 
     Returns
     -------

@@ -23,7 +23,7 @@ EPOCHS_JUDGED = 5  # an epoch counts by its mean validation error with those bef
 
 @dataclass
 class State:
-    """Where training stands: enough to go on as if it had never stopped."""
+    """The state of a training, complete enough to resume it with the same result."""
 
     epoch: int = 0
     best: float = float("inf")

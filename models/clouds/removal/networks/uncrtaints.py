@@ -16,7 +16,7 @@ import keras
 from keras import ops
 
 from models.clouds.removal.inputs.channels import InputChannels
-from models.clouds.removal.networks.layers import LOG_LIMIT, Tensor, entrances, first_guess
+from models.clouds.removal.networks.layers import LOG_LIMIT, Tensor, first_guess, input_tensors
 from models.clouds.removal.networks.learned import Learned
 
 REDUCE = 4
@@ -48,7 +48,7 @@ class UnCRtainTS(Learned):
         """Return the Keras model for these channels."""
         size = FULL if self.options.size == "full" else SMALL
         width = self.options.width or size.width
-        inputs = entrances(channels)
+        inputs = input_tensors(channels)
         layers, scene = inputs
         bands = len(channels.bands)
         entered = keras.layers.Dense(width)(layers) + keras.layers.Dense(width)(scene)[..., None, :]

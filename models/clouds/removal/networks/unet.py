@@ -15,15 +15,15 @@ from models.clouds.removal.networks.layers import (
     Joined,
     Tensor,
     correct,
-    entrances,
     first_guess,
+    input_tensors,
     weigh_layers,
 )
 from models.clouds.removal.networks.learned import Learned
 
 SMALL_WIDTH, FULL_WIDTH = 24, 64
 SCORE_WIDTH = 16
-PIXEL_WIDTHS = 4  # times the width: what a pixel's own layers say takes more than its surroundings
+PIXEL_WIDTHS = 4  # times the width: a pixel's own layers need more channels than its surroundings
 
 
 class UNet(Learned):
@@ -36,7 +36,7 @@ class UNet(Learned):
         """Return the Keras model for these channels."""
         full = self.options.size == "full"
         width = self.options.width or (FULL_WIDTH if full else SMALL_WIDTH)
-        inputs = entrances(channels)
+        inputs = input_tensors(channels)
         layers, scene = inputs
         blend, pooled = weigh_layers(layers, min(width, SCORE_WIDTH), channels)
         seen = [pooled, Flatten()(layers), scene]
