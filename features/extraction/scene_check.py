@@ -198,7 +198,8 @@ def _impossible(sample: Sample) -> tuple[str, str] | None:
 def _cure(sample: Sample, offset: float) -> str:
     """The offset to configure, in the numbers that the file stores."""
     stored = offset / sample.encoding.scale
-    return f"if the file is right, set imagery.offsets: {{{sample.item_id}: {stored:g}}}."
+    still = "still carry" if offset else "no longer carry"
+    return f"if its pixels {still} an offset, set imagery.offsets: {{{sample.item_id}: {stored:g}}}."
 
 
 def _shifted(samples: Sequence[Sample]) -> dict[str, tuple[str, str] | None]:

@@ -98,6 +98,11 @@ def _check(href: str, raster: Any) -> None:
     if not raster.count or np.dtype(raster.dtypes[0]).kind not in "uif":
         raise ImageryError(f"{href} has no band of real numbers; it is no image of reflectance or radar.")
     height, width = raster.block_shapes[0]
+    tiled = width != raster.width  # a strip is as wide as the raster
+    if raster.driver == "GTiff" and tiled and (height % 16 or width % 16):
+        raise ImageryError(
+            f"{href} has tiles of {height} x {width} pixels, no multiples of 16: it is damaged."
+        )
     if height * width * np.dtype(raster.dtypes[0]).itemsize > LARGEST_BLOCK:
         raise ImageryError(
             f"{href} is stored in blocks of {height} x {width} pixels, too large to read; write it as a "

@@ -64,7 +64,7 @@ def read_stack(
     -------
     xr.Dataset
         `reflectance (time, band, y, x)` float32, NaN where no data; `clear (time, y, x)` bool: seen,
-        cloudless and with data in every band that the acquisition has; `scene_class (time, y, x)` uint8;
+        cloudless and with data in some band; `scene_class (time, y, x)` uint8;
         where asked for, `backscatter (radar_time, polarisation, y, x)` float32 dB. Coordinates y, x are pixel
         centres.
 
@@ -88,7 +88,8 @@ def read_stack(
         clear[t] = clear_mask(scene_class, mask, pixel_metres(grid))
         with np.errstate(invalid="ignore"):
             classes[t] = np.where((scene_class >= 0) & (scene_class <= 11), scene_class, 0)
-        clear[t] &= np.isfinite(reflectance[~np.isnan(reflectance).all(axis=(1, 2))]).all(axis=0)
+        if bands:
+            clear[t] &= np.isfinite(reflectance).any(axis=0)
     axes = ("time", "y", "x")
     stack = xr.Dataset(
         {

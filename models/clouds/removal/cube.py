@@ -115,8 +115,9 @@ def trusted(cube: Cube) -> Cube:
 def cube_of(stack: xr.Dataset) -> Cube:
     """Return the arrays of a pixel stack, `reflectance (time, band, y, x)` and what is beside it.
 
-    `clear` comes from the stack's `clear`, else from its `scene_class`; a clear pixel with a band that is not
-    finite counts as unseen. Frames are put in order of time.
+    `clear` comes from the stack's `clear`, else from its `scene_class`; a clear pixel without any band counts
+    as unseen. Where a clear pixel lacks some bands only, their means stand in for them, so that one masked
+    band hides no other: `missing_bands` says where. Frames are put in order of time.
 
     Raises
     ------
@@ -128,9 +129,9 @@ def cube_of(stack: xr.Dataset) -> Cube:
         raise ModelError(
             f"The pixel stack is empty: {dict(stack['reflectance'].sizes)}; give it frames, bands and pixels."
         )
-    order = time_order(stack)
-    stack = stack if (np.diff(order) == 1).all() else stack.isel(time=order)  # which copies
-    reflectance, clear = _masked(np.asarray(stack["reflectance"].values, np.float32), _clear(stack))
+    stack = in_time_order(stack)
+    values, clear = np.asarray(stack["reflectance"].values, np.float32), _clear(stack)
+    reflectance, clear = _masked(values, clear, _stand_ins(values, clear))
     return Cube(
         reflectance=reflectance,
         clear=clear,
@@ -142,21 +143,65 @@ def cube_of(stack: xr.Dataset) -> Cube:
     )
 
 
+def missing_bands(stack: xr.Dataset) -> np.ndarray | None:
+    """Where a clear pixel lacks some of its bands: bool (time, band, y, x), by time; None if nowhere."""
+    stack = in_time_order(stack)
+    values, clear = np.asarray(stack["reflectance"].values), _clear(stack)
+    if not _partly_seen(values, clear):
+        return None
+    known = np.isfinite(values)
+    return np.asarray(~known & (clear & known.any(axis=1))[:, None])
+
+
+def _stand_ins(values: np.ndarray, clear: np.ndarray) -> np.ndarray:
+    """The mean of each band where it is clear, `(band,)`; that of all where a band has no value."""
+    if not _partly_seen(values, clear):
+        return np.zeros(values.shape[1], np.float32)
+    known = [band[clear & np.isfinite(band)] for band in np.moveaxis(values, 1, 0)]
+    every = np.mean([part.mean() for part in known if len(part)])
+    return np.array([part.mean() if len(part) else every for part in known], np.float32)
+
+
 @njit(cache=True, nogil=True)
-def _masked(values: np.ndarray, clear: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return a copy of `values (time, band, y, x)` with NaN where a pixel is not clear, and what is; it is
-    not where a band is not finite."""
-    out, seen = np.empty(values.shape, np.float32), clear.copy()
+def _partly_seen(values: np.ndarray, clear: np.ndarray) -> bool:
+    """Whether any clear pixel has some bands, and lacks others."""
+    times, bands, height, width = values.shape
+    found = np.empty(width, np.int64)
+    for t in range(times):
+        for y in range(height):
+            found[:] = 0
+            for b in range(bands):
+                for x in range(width):
+                    found[x] += np.isfinite(values[t, b, y, x])
+            for x in range(width):
+                if clear[t, y, x] and 0 < found[x] < bands:
+                    return True
+    return False
+
+
+@njit(cache=True, nogil=True)
+def _masked(values: np.ndarray, clear: np.ndarray, stand_ins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return a copy of `values (time, band, y, x)` with NaN where a pixel is not clear and stand-ins where it
+    lacks some bands, and what is clear; it is not where no band is finite."""
+    out, seen = np.empty(values.shape, np.float32), np.zeros_like(clear)
     times, bands, height, width = values.shape
     for t in range(times):
         for y in range(height):
             for b in range(bands):
                 for x in range(width):
-                    seen[t, y, x] &= np.isfinite(values[t, b, y, x])
+                    seen[t, y, x] |= clear[t, y, x] and np.isfinite(values[t, b, y, x])
             for b in range(bands):
                 for x in range(width):
-                    out[t, b, y, x] = values[t, b, y, x] if seen[t, y, x] else np.nan
+                    value = values[t, b, y, x]
+                    given = value if np.isfinite(value) else stand_ins[b]
+                    out[t, b, y, x] = given if seen[t, y, x] else np.nan
     return out, seen
+
+
+def in_time_order(stack: xr.Dataset) -> xr.Dataset:
+    """Return the stack with its frames in order of time."""
+    order = time_order(stack)
+    return stack if (np.diff(order) == 1).all() else stack.isel(time=order)  # which copies
 
 
 def time_order(stack: xr.Dataset) -> np.ndarray:

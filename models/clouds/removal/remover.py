@@ -12,7 +12,7 @@ from numba import njit
 
 from features.errors import ModelError
 from features.workers import Progress
-from models.clouds.removal.cube import Cube, cube_of, time_order
+from models.clouds.removal.cube import Cube, cube_of, missing_bands, time_order
 
 RARE = 0.001
 LATTICE = 128  # pixels a side, over all dates, from which the darkest value of a band is taken
@@ -71,7 +71,8 @@ class Remover(ABC):
         -------
         xr.Dataset
             `reflectance` as given where seen, bit for bit, filled elsewhere, no darker than what was seen of
-            the band, NaN where nothing is known;
+            the band, NaN where nothing is known; a band that a clear pixel lacks on some date is not filled
+            there on any;
             `sigma (time, band, y, x)`, one standard deviation of the error, 0 where seen, NaN where nothing
             is known; `filled (time, y, x)`. The attribute `never_seen` counts pixels without any clear date.
 
@@ -80,7 +81,7 @@ class Remover(ABC):
         ModelError
             Where the stack is empty, has no mask, or has other bands than the method learnt.
         """
-        cube = cube_of(stack)
+        cube, missing = cube_of(stack), missing_bands(stack)
         self.check_bands(cube.bands)
         value = cube.reflectance  # what is not clear is never read, so it may be written
         sigma = np.zeros(value.shape, np.float32)
@@ -91,6 +92,9 @@ class Remover(ABC):
             _lay(given, spread, cube.clear[frame], least, value[frame], sigma[frame], filled[frame])
             left[frame] = False
         sigma[left] = np.where(cube.clear[left], np.float32(0), np.float32(np.nan))[:, None]
+        if missing is not None:
+            unknown = missing | (missing.any(axis=0) & ~cube.clear[:, None])
+            value[unknown], sigma[unknown] = np.nan, np.nan
         back = np.argsort(time_order(stack), kind="stable")
         if (np.diff(back) != 1).any():
             value, sigma, filled = value[back], sigma[back], filled[back]

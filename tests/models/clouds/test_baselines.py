@@ -193,3 +193,23 @@ def test_at_most_half_the_frames_are_hidden_and_only_what_was_clear(seed: int, c
     hidden = hide(clear, rng)
     assert not (hidden & ~clear).any()
     assert hidden.any(axis=(1, 2)).sum() <= max(1, clear.any(axis=(1, 2)).sum() // 2)
+
+
+@pytest.mark.parametrize("name", ["linear", "closest", "mosaic", "whittaker"])
+def test_one_masked_band_hides_no_other(name: str) -> None:
+    """The third band has no value in the west on any date, and none in a corner of the east on one."""
+    scene = made_up(size=36, dates=16).stack
+    whole = build(name).fit([scene]).fill(scene)
+    holed = scene.copy(deep=True)
+    holed["reflectance"][:, 2, :, :12] = np.nan
+    holed["reflectance"][5, 2, :6, 30:] = np.nan
+    filled = build(name).fit([holed]).fill(holed)
+    clear, band = scene["clear"].values, filled["reflectance"].values
+    assert np.isnan(band[:, 2, :, :12]).all()
+    lacking = holed["clear"].values[5, :6, 30:]
+    assert np.isnan(band[5, 2, :6, 30:][lacking]).all()
+    seen = np.broadcast_to(clear[:, None], band.shape) & np.isfinite(holed["reflectance"].values)
+    np.testing.assert_array_equal(band[seen], holed["reflectance"].values[seen])
+    others = [0, 1, 3, 4]
+    np.testing.assert_array_equal(band[:, others], whole["reflectance"].values[:, others])
+    assert np.isfinite(band[:, others]).mean() > 0.99
