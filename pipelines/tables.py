@@ -7,7 +7,7 @@ import geopandas as gpd
 import polars as pl
 
 from features.catalog.hrefs import is_remote
-from features.files import atomic_path
+from features.files import atomic_path, read_parquet
 from pipelines.workspace import Workspace
 
 STAMPS = pl.Schema({"href": pl.String, "stamp": pl.String})
@@ -21,7 +21,7 @@ def read_declared(workspace: Workspace) -> gpd.GeoDataFrame:
 def read_acquired(workspace: Workspace) -> pl.DataFrame:
     """Read the acquisitions that `read` left (`features.schema.ACQUISITIONS`), every link as it opens."""
     return _with_hrefs(
-        pl.read_parquet(workspace.acquisitions), lambda href: _outwards(href, workspace.folder.resolve())
+        read_parquet(workspace.acquisitions), lambda href: _outwards(href, workspace.folder.resolve())
     )
 
 
@@ -40,7 +40,7 @@ def read_stamps(workspace: Workspace) -> dict[str, str]:
     if not workspace.assets.is_file():
         return {}
     here = workspace.folder.resolve()
-    rows = pl.read_parquet(workspace.assets).select("href", "stamp").iter_rows()
+    rows = read_parquet(workspace.assets).select("href", "stamp").iter_rows()
     return {_outwards(href, here): stamp for href, stamp in rows}
 
 

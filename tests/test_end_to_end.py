@@ -35,15 +35,16 @@ def cropcheck(*words: str | Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.fixture(scope="session")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run on the tiny region."""
+    """A finished run on the tiny region, in a folder whose name some libraries would take for a pattern."""
     folder = tmp_path_factory.mktemp("tiny")
+    run = folder / "run [a-z]*? \N{EAR OF RICE}"
     tracking = (
         f"tracking.store=sqlite:///{folder}/ml/mlflow.db",
         f"tracking.artifacts={folder}/ml/artifacts",
     )
-    done = cropcheck("run", TINY, "--out", folder / "run", "--set", tracking[0], "--set", tracking[1])
+    done = cropcheck("run", TINY, "--out", run, "--set", tracking[0], "--set", tracking[1])
     assert done.returncode == 0, done.stderr
-    return folder / "run"
+    return run
 
 
 @pytest.mark.slow
@@ -103,6 +104,15 @@ def test_no_holding_leaves_the_declarations(tiny: Path) -> None:
     assert any("mlflow.db" in path.name for path in files)
     assert [path for path in files if names_any(path, holdings)] == []
     assert names_any(region / "declarations.gpkg", holdings)
+
+
+@pytest.mark.slow
+def test_the_holding_key_stands_in_its_own_file_alone(tiny: Path) -> None:
+    own = tiny / ".holding_key"
+    key = own.read_bytes()
+    assert own.stat().st_mode & 0o777 == 0o600
+    others = [path for path in tiny.parent.rglob("*") if path.is_file() and path != own]
+    assert [path for path in others if names_any(path, [key.hex()]) or key in path.read_bytes()] == []
 
 
 def names_any(path: Path, words: list[str]) -> bool:

@@ -31,7 +31,7 @@ def read_weather(path: Path) -> pl.DataFrame:
         fill value such as -99, a minimum above the maximum. The message counts the days of each kind.
     """
     try:
-        raw = pl.read_csv(path, infer_schema=False)
+        raw = pl.read_csv(path, infer_schema=False, glob=False)
     except FileNotFoundError as error:
         raise ConfigError(f"There is no weather file {path}; check the setting weather.") from error
     except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:

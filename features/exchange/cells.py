@@ -44,7 +44,12 @@ def read_cells(path: Path) -> pl.DataFrame:
         raise ExchangeError(f"{path} has the columns {repeated} twice; remove one of each.", "columns")
     try:
         table = pl.read_csv(
-            path, separator=delimiter_of(heading), infer_schema=False, encoding="utf8", new_columns=names
+            path,
+            separator=delimiter_of(heading),
+            infer_schema=False,
+            encoding="utf8",
+            new_columns=names,
+            glob=False,
         )
     except pl.exceptions.PolarsError as error:
         said = str(error).splitlines()[0]

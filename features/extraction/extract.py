@@ -26,7 +26,7 @@ from features.extraction.tile_parcels import check_overlap, cover_tiles, parcel_
 from features.extraction.tiling import Assignment, assign_tiles
 from features.extraction.units import Outcome, Unit, forget_tiles, run_unit
 from features.extraction.work_plan import Work, plan
-from features.files import atomic_path, fingerprint
+from features.files import atomic_path, fingerprint, read_parquet
 from features.schema import Acquisition
 from features.workers import Executor, Progress, one_by_one
 
@@ -284,7 +284,7 @@ def _plan_fills(
 
 def read_set_aside(folder: Path) -> pl.DataFrame:
     """Acquisitions that the last extraction set aside: item_id, tile, reason, detail."""
-    return pl.read_parquet(folder / "set_aside.parquet")
+    return read_parquet(folder / "set_aside.parquet")
 
 
 def _account(outcomes: Sequence[Outcome]) -> Tally:
@@ -337,7 +337,7 @@ def _say(remarks: pl.DataFrame) -> None:
 
 def read_remarks_table(folder: Path) -> pl.DataFrame:
     """What the last extraction had to say of its acquisitions: item_id, tile, name, remark, pixels."""
-    return pl.read_parquet(folder / "remarks.parquet")
+    return read_parquet(folder / "remarks.parquet")
 
 
 def _write_index(folder: Path, units: Sequence[Unit], outcomes: Sequence[Outcome]) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from features.errors import StageError
-from features.files import atomic_path
+from features.files import atomic_path, read_parquet
 from features.schema import OBSERVATIONS, STATISTICS
 
 log = logging.getLogger(__name__)
@@ -129,7 +129,7 @@ def read_observations(folder: Path, features: Sequence[str] | None = None) -> pl
     index = folder / "parts.parquet"
     if not index.exists():
         raise StageError(f"{folder} holds no observations; run the extract stage first.")
-    parts = pl.read_parquet(index).sort("datetime", "item_id", "tile")
+    parts = read_parquet(index).sort("datetime", "item_id", "tile")
     paths = [str(folder / name) for name in parts["part"]]
     if not paths:
         return OBSERVATIONS.to_frame()
@@ -146,7 +146,7 @@ def read_observations(folder: Path, features: Sequence[str] | None = None) -> pl
 
 
 def _scan(paths: Sequence[str], features: Sequence[str] | None) -> pl.LazyFrame:
-    scan = pl.scan_parquet(list(paths))
+    scan = pl.scan_parquet(list(paths), glob=False)
     return scan if features is None else scan.filter(pl.col("feature").is_in(list(features)))
 
 

@@ -19,7 +19,7 @@ from features.extraction.extract import extract_tiles
 from features.extraction.options import ExtractOptions
 from features.extraction.tiling import Assignment, assign_tiles
 from features.extraction.work_plan import plan
-from features.files import atomic_path
+from features.files import atomic_path, read_parquet
 from features.schema import PARCELS
 from features.workers import Executor, Progress, one_by_one
 
@@ -158,4 +158,4 @@ def read_parcel_tables(folder: Path) -> pl.DataFrame:
     paths = sorted((folder / "parcels").glob("*.parquet"))
     if not paths:
         raise ImageryError(f"{folder} holds no parcels; run extract_partitioned first.")
-    return pl.read_parquet(paths).select(PARCELS.names())
+    return read_parquet(paths).select(PARCELS.names())

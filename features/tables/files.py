@@ -58,9 +58,11 @@ def open_table(path: str) -> pl.LazyFrame:
     try:
         if files[0].suffix.lower() in PARQUET:
             root = path if Path(path).is_dir() else files
-            table = pl.scan_parquet(root, hive_partitioning=Path(path).is_dir(), missing_columns="insert")
+            table = pl.scan_parquet(
+                root, hive_partitioning=Path(path).is_dir(), missing_columns="insert", glob=False
+            )
         else:
-            table = pl.scan_csv(files, infer_schema=False, separator=_separator(files[0]))
+            table = pl.scan_csv(files, infer_schema=False, separator=_separator(files[0]), glob=False)
         table.collect_schema()
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"series.tables: {path} cannot be read as a table ({error}).") from error

@@ -11,6 +11,7 @@ import polars as pl
 
 from features.accounting import Tally, tally
 from features.errors import ConfigError
+from features.files import read_parquet
 from features.suggestions import did_you_mean
 from models.events.intervals import Intervals
 from models.events.kinds import EVENTS, kind_of
@@ -99,8 +100,8 @@ def read_labels(path: Path, parcel_ids: Collection[str], start: date, end: date)
 def _open(path: Path) -> pl.DataFrame:
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
-            return pl.read_parquet(path)
-        return pl.read_csv(path, infer_schema=False)
+            return read_parquet(path)
+        return pl.read_csv(path, infer_schema=False, glob=False)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise ConfigError(
             f"The labels {path} cannot be read: {error}. Write them as CSV or Parquet."

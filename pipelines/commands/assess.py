@@ -7,6 +7,7 @@ import polars as pl
 
 from features.errors import StageError
 from features.exchange.cells import need_columns, read_cells
+from features.files import read_parquet
 from models.assessment.errors import MEASURES, field_visits_saved
 from models.assessment.field_results import Present, drafts_of, listing, present, undo
 from models.assessment.quality_sample import DESIGN
@@ -49,7 +50,7 @@ def assess_run(
         Where rows cannot be used; nothing is then taken.
     """
     workspace = _judged(folder)
-    verdicts = pl.read_parquet(workspace.imagery_verdicts)
+    verdicts = read_parquet(workspace.imagery_verdicts)
     rows, counted = read_reviewed(reviewed, verdicts)
     journal, who = field_journal(workspace), by or getpass.getuser()
     entries = journal.entries()
@@ -60,7 +61,7 @@ def assess_run(
     if sample_design is not None:
         write_table(read_design(sample_design), workspace.field_design)
     elif not workspace.field_design.is_file():  # results rest on the sample visited, not on a later one
-        write_table(pl.read_parquet(workspace.design), workspace.field_design)
+        write_table(read_parquet(workspace.design), workspace.field_design)
     drafts, taken = drafts_of(rows, source_of(reviewed), entries, who, correct=correct)
     journal.append(drafts, who)
     found = derive(workspace, journal.entries())
@@ -109,14 +110,14 @@ def read_design(path: Path) -> pl.DataFrame:
 
 def report(workspace: Workspace, found: Present) -> list[str]:
     """Return what the journal says now: counts, errors with intervals, conflicts."""
-    results = pl.read_parquet(workspace.field_results)
+    results = read_parquet(workspace.field_results)
     outside = results.filter(~pl.col("in_sample")).height
     lines = [f"{results.height} parcels have a field result."]
     if outside:
         lines.append(
             f"{outside} of them are not in the sample: they settle their parcel, and are not counted below."
         )
-    table, helped = pl.read_parquet(workspace.assessment), pl.read_parquet(workspace.assisted)
+    table, helped = read_parquet(workspace.assessment), read_parquet(workspace.assisted)
     lines += [_line(row) for row in table.iter_rows(named=True)]
     saved = field_visits_saved(table, helped)
     if saved is not None and saved > 0:

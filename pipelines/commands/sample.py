@@ -8,6 +8,7 @@ import polars as pl
 
 from features.errors import ConfigError
 from features.exchange.ranked_list import RankedList, read_ranked_list, read_targets
+from features.files import read_parquet
 from features.suggestions import did_you_mean
 from models.assessment.buckets import Covered, DrawRules
 from models.assessment.list_design import MOST_ROWS, list_design
@@ -124,11 +125,11 @@ def plan_sample(workspace: Workspace, width: float, noise_rate: float, pilot: Pa
                 f"{pilot} has no field results; run `cropcheck assess` there, or leave --pilot out."
             )
         return plan_from_rate(noise_rate, population, width)
-    table = pl.read_parquet(of.assessment)
+    table = read_parquet(of.assessment)
     row = table.filter((pl.col("measure") == "error") & (pl.col("unit") == "hectares")).to_dicts()[0]
     error = Estimate(*(row[name] for name in ("value", "low", "high", "n")))
-    results = pl.read_parquet(of.field_results).filter("in_sample")
-    design = pl.read_parquet(of.field_design if of.field_design.is_file() else of.design)
+    results = read_parquet(of.field_results).filter("in_sample")
+    design = read_parquet(of.field_design if of.field_design.is_file() else of.design)
     visited = design.join(results, on="parcel_id", how="semi")
     holdings = visited["holding"].n_unique()
     return plan_from_results(error, visited["parcel_id"].n_unique(), holdings, population, width)

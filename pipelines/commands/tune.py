@@ -7,6 +7,7 @@ from typing import Any, TypedDict
 import numpy as np
 import polars as pl
 
+from features.files import read_parquet
 from features.workers import Progress
 from models.clouds.removal.options import LEARNED
 from models.crops.estimators.by_name import estimator_type
@@ -85,7 +86,7 @@ def beside_other_models(table: pl.DataFrame, path: Path) -> pl.DataFrame:
     """Return the rows of one model, and those of the others that `path` holds."""
     if not path.is_file():
         return table
-    others = pl.read_parquet(path).filter(~pl.col("model").is_in(table["model"].unique().to_list()))
+    others = read_parquet(path).filter(~pl.col("model").is_in(table["model"].unique().to_list()))
     return pl.concat([others, table], how="diagonal_relaxed")
 
 

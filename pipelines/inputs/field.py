@@ -4,7 +4,7 @@ from pathlib import Path
 
 import polars as pl
 
-from features.files import sha256
+from features.files import read_parquet, sha256
 from features.journal import Draft, Entry, FileJournal, Source
 from models.assessment.errors import ASSESSMENT, BY_STRATUM, by_stratum, estimate
 from models.assessment.field_results import RESULT, SAID, Present, present
@@ -16,7 +16,7 @@ def field_journal(workspace: Workspace) -> FileJournal:
     """Return the run's journal; results that an earlier version kept as a table become its first entries."""
     journal = FileJournal(workspace.field_journal)
     if not workspace.field_journal.is_file() and workspace.field_results.is_file():
-        table = pl.read_parquet(workspace.field_results)
+        table = read_parquet(workspace.field_results)
         source = Source(workspace.field_results.name, sha256(workspace.field_results))
         rows = table.to_dicts()
         drafts = [
@@ -32,7 +32,7 @@ def derive(workspace: Workspace, entries: list[Entry]) -> Present:
     The verdicts assessed are those that the imagery gave, before any field result settled them.
     """
     found = present(entries)
-    verdicts = pl.read_parquet(workspace.imagery_verdicts)
+    verdicts = read_parquet(workspace.imagery_verdicts)
     design = design_of(workspace)
     results = found.results.with_columns(in_sample=pl.col("parcel_id").is_in(design["parcel_id"].to_list()))
     results = results.filter(pl.col("parcel_id").is_in(verdicts["parcel_id"].to_list()))
@@ -76,7 +76,7 @@ def settled(workspace: Workspace) -> pl.DataFrame:
 def design_of(workspace: Workspace) -> pl.DataFrame:
     """Return the design that results are weighed by: of the sample visited, else of the run's own."""
     own = workspace.field_design if workspace.field_design.is_file() else workspace.design
-    return pl.read_parquet(own)
+    return read_parquet(own)
 
 
 def source_of(path: Path) -> Source:

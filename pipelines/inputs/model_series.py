@@ -11,6 +11,7 @@ import xarray as xr
 
 from features.context.parcels import attach_context
 from features.errors import ConfigError, StageError
+from features.files import read_parquet
 from features.series.parcel_series import read_series
 from models.crops.fitting.bundle import Bundle, bundle_file, read_bundle
 from models.crops.fitting.options import TrainOptions, TransferOptions
@@ -113,7 +114,9 @@ def check_transfer(transfer: TransferOptions, workspace: Workspace) -> None:
 
 def _available(workspace: Workspace) -> list[str]:
     """Return which of weather, soil and elevation `fill` found, in this order."""
-    maps = pl.read_parquet_schema(workspace.context) if workspace.context.is_file() else {}
+    maps = (
+        pl.scan_parquet(workspace.context, glob=False).collect_schema() if workspace.context.is_file() else {}
+    )
     found = [name for name in ("soil", "elevation") if any(column.startswith(name) for column in maps)]
     return ["weather", *found] if workspace.weather.is_file() else found
 
@@ -122,10 +125,10 @@ def _with_context(workspace: Workspace, wanted: Collection[str]) -> xr.Dataset:
     series = read_series(workspace.filled)
     maps = tuple(name for name in wanted if name != "weather")
     if maps and workspace.context.is_file():
-        table = pl.read_parquet(workspace.context)
+        table = read_parquet(workspace.context)
         series = attach_context(
             series, table.select("parcel_id", *(c for c in table.columns if c.startswith(maps)))
         )
     if "weather" in wanted and workspace.weather.is_file():
-        series = with_weather(series, pl.read_parquet(workspace.weather))
+        series = with_weather(series, read_parquet(workspace.weather))
     return series

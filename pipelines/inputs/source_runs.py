@@ -5,10 +5,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import polars as pl
-
 from features.declarations.pseudonym import KEY_VARIABLE
 from features.errors import StageError
+from features.files import read_parquet
 from pipelines.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def check_holding_keys(workspace: Workspace, sources: Mapping[str, Workspace]) -
 
 
 def _has_holdings(run: Workspace) -> bool:
-    return bool(pl.read_parquet(run.declarations, columns=["holding_id"])["holding_id"].is_not_null().any())
+    return bool(read_parquet(run.declarations, columns=["holding_id"])["holding_id"].is_not_null().any())
 
 
 def _key_check(run: Workspace) -> str | None:

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from features.declarations.crop_codes import read_crop_table
+from features.files import read_parquet
 from features.schema import ENSEMBLE
 from models.assessment.field_results import corrected_rates
 from models.evaluation.metrics import (
@@ -56,8 +57,8 @@ def evaluate(
     settled
         The verdicts with what the field found: counted, not scored.
     """
-    probabilities = pl.read_parquet(workspace.probabilities)
-    folds = pl.read_parquet(workspace.table("folds")).filter(pl.col("group") >= 0)  # others stand alone
+    probabilities = read_parquet(workspace.probabilities)
+    folds = read_parquet(workspace.table("folds")).filter(pl.col("group") >= 0)  # others stand alone
     truth = read_truth(config, workspace)
     reference = _reference(verdicts, truth, folds)
     models, model_tables = _score_models(probabilities, reference, config.seed)
@@ -115,7 +116,7 @@ def _promised(config: RunConfig, workspace: Workspace) -> dict[str, Any]:
     """Return the promised rates, and what field results make of them where there are enough."""
     promised: dict[str, Any] = {"false_alarm_rate": config.judge.alpha}
     if workspace.assessment.is_file():
-        promised["corrected"] = corrected_rates(promised, pl.read_parquet(workspace.assessment))
+        promised["corrected"] = corrected_rates(promised, read_parquet(workspace.assessment))
     return promised
 
 
@@ -123,7 +124,7 @@ def read_truth(config: RunConfig, workspace: Workspace) -> pl.DataFrame | None:
     """Return `parcel_id, true_class, misdeclared` of a simulated region; None where nobody knows."""
     if config.simulate is None or not workspace.truth.is_file():
         return None
-    truth = pl.read_parquet(workspace.truth)
+    truth = read_parquet(workspace.truth)
     crops = read_crop_table(crop_options(config, workspace))
     classes = dict(crops.select("code", "crop_class").iter_rows())
     own = pl.col("true_code").replace_strict(classes, default=None, return_dtype=pl.String)

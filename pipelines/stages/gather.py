@@ -12,6 +12,7 @@ from features.catalog.hrefs import is_remote
 from features.declarations.crop_codes import read_crop_table
 from features.declarations.schemes import read_schemes
 from features.errors import StageError
+from features.files import read_parquet
 from features.series.parcel_series import read_series
 from models.assessment.field_results import present
 from pipelines.config import RunConfig
@@ -32,31 +33,29 @@ def gather(
 ) -> RunTables:
     """Read a run's tables into what the pages draw from."""
     crops = read_crop_table(crop_options(config, workspace))
-    verdicts = pl.read_parquet(workspace.verdicts)
+    verdicts = read_parquet(workspace.verdicts)
     names = {code: name for code, name in crops.select("code", "name").iter_rows() if name}
     return RunTables(
         name=config.name,
         season=config.season.year,
         declarations=read_declared(workspace),
         verdicts=verdicts,
-        parcels=pl.read_parquet(workspace.parcels),
+        parcels=read_parquet(workspace.parcels),
         acquisitions=read_acquired(workspace),
-        dates=pl.read_parquet(workspace.table("dates")),
+        dates=read_parquet(workspace.table("dates")),
         series=read_series(workspace.series),
         filled=read_series(workspace.filled),
-        probabilities=pl.read_parquet(workspace.probabilities),
-        importance=pl.read_parquet(workspace.importance),
-        contributions=pl.read_parquet(workspace.contributions),
-        evaluation={
-            path.stem: pl.read_parquet(path) for path in sorted(workspace.evaluation.glob("*.parquet"))
-        },
+        probabilities=read_parquet(workspace.probabilities),
+        importance=read_parquet(workspace.importance),
+        contributions=read_parquet(workspace.contributions),
+        evaluation={path.stem: read_parquet(path) for path in sorted(workspace.evaluation.glob("*.parquet"))},
         metrics=_read_json(workspace.metrics),
         rules=_rules(config),
         lineage=lineage(config, verdicts, receipts, inputs),
         crop_names=names,
-        quality_sample=pl.read_parquet(workspace.sample),
-        quality_design=pl.read_parquet(workspace.design),
-        assessment=pl.read_parquet(workspace.assessment) if workspace.assessment.is_file() else None,
+        quality_sample=read_parquet(workspace.sample),
+        quality_design=read_parquet(workspace.design),
+        assessment=read_parquet(workspace.assessment) if workspace.assessment.is_file() else None,
         field_results=_field(workspace),
         previous=_previous(config),
     )
@@ -68,10 +67,10 @@ def _field(workspace: Workspace) -> FieldTables | None:
     if not entries or not workspace.assessment.is_file():
         return None
     return FieldTables(
-        results=pl.read_parquet(workspace.field_results),
+        results=read_parquet(workspace.field_results),
         conflicts=present(entries).conflicts,
-        by_stratum=pl.read_parquet(workspace.by_stratum),
-        assisted=pl.read_parquet(workspace.assisted),
+        by_stratum=read_parquet(workspace.by_stratum),
+        assisted=read_parquet(workspace.assisted),
         design=design_of(workspace),
         entries=len(entries),
     )
@@ -89,8 +88,8 @@ def _previous(config: RunConfig) -> RunTables | None:
         name=manifest["name"],
         season=manifest["config"]["season"]["year"],
         declarations=read_declared(before),
-        verdicts=pl.read_parquet(before.verdicts),
-        parcels=pl.read_parquet(before.parcels),
+        verdicts=read_parquet(before.verdicts),
+        parcels=read_parquet(before.parcels),
         series=read_series(before.series),
         metrics=_read_json(before.metrics),
     )

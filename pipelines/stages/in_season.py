@@ -3,6 +3,7 @@
 import numpy as np
 import polars as pl
 
+from features.files import read_parquet
 from features.series.parcel_series import read_series
 from models.evaluation.metrics import standing_alone
 from models.verdicts.in_season import dates_of, discriminate, season_curve
@@ -21,8 +22,8 @@ def in_season(config: RunConfig, workspace: Workspace) -> dict[str, pl.DataFrame
         return {}
     series = read_series(workspace.series)
     declared = pl.from_pandas(read_declared(workspace).drop(columns="geometry"))
-    folds = pl.read_parquet(workspace.table("folds"))
-    modelled = pl.read_parquet(workspace.table("classes")).filter("trained")["crop_class"].to_list()
+    folds = read_parquet(workspace.table("folds"))
+    modelled = read_parquet(workspace.table("classes")).filter("trained")["crop_class"].to_list()
     key = pl.DataFrame({"parcel_id": series["parcel"].to_numpy().astype(str).tolist()})
     for table in (declared.select("parcel_id", "crop_class"), folds):
         key = key.join(table, on="parcel_id", how="left", maintain_order="left", validate="1:1")

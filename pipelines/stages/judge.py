@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from features.files import fingerprint, write_json
+from features.files import fingerprint, read_parquet, write_json
 from features.series.parcel_series import read_series
 from features.series.quality import series_quality
 from features.workers import Progress
@@ -68,13 +68,13 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     quality = series_quality(read_series(workspace.filled))
     options = corrected(config.judge, wrong_rates(workspace, declared))
     judged = judge(
-        pl.read_parquet(workspace.probabilities),
+        read_parquet(workspace.probabilities),
         declared,
-        pl.read_parquet(workspace.parcels),
+        read_parquet(workspace.parcels),
         quality,
         options,
         model_id=model_id(config, workspace, declared),
-        inner=pl.read_parquet(workspace.inner),
+        inner=read_parquet(workspace.inner),
     )
     verdicts = judged.verdicts
     write_table(verdicts, workspace.imagery_verdicts)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
+from features.files import read_parquet
 from features.workers import Progress
 from pipelines.config import RunConfig
 from pipelines.record import audit
@@ -50,8 +51,8 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress, earlier: Se
     exports = write_exports(
         tables.verdicts, tables.declarations, workspace.folder, crop_names=tables.crop_names
     )
-    exports.append(write_sample(pl.read_parquet(workspace.sample), workspace.folder / SAMPLE))
-    exports += write_assessment(tables, workspace.folder / "exports", pl.read_parquet(workspace.design))
+    exports.append(write_sample(read_parquet(workspace.sample), workspace.folder / SAMPLE))
+    exports += write_assessment(tables, workspace.folder / "exports", read_parquet(workspace.design))
     pages = write_reports(tables, workspace.reports, config.publish, progress)
     tracked = tracking.begin(config, workspace, inputs)
     content = {

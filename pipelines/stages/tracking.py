@@ -7,7 +7,7 @@ from typing import Any
 
 import polars as pl
 
-from features.files import write_json
+from features.files import read_parquet, write_json
 from features.schema import ENSEMBLE
 from models.clouds.removal.options import LEARNED
 from models.crops.estimators.by_name import libraries_of
@@ -100,8 +100,8 @@ def _opened(config: RunConfig, workspace: Workspace, inputs: dict[str, str]) -> 
     tracker = Tracker(config.tracking.store, config.tracking.artifacts, config.tracking.experiment)
     metrics = json.loads(workspace.metrics.read_text(encoding="utf-8"))
     settings = config.model_dump(mode="json")
-    scores = pl.read_parquet(workspace.table("class_scores"))
-    folds = pl.read_parquet(workspace.table("fold_scores"))
+    scores = read_parquet(workspace.table("class_scores"))
+    folds = read_parquet(workspace.table("fold_scores"))
     names = [name for name in metrics["models"] if name != ENSEMBLE]
     models = [_model_record(name, config, workspace, metrics, scores, folds) for name in names]
     record = RunRecord(

@@ -9,7 +9,7 @@ import polars as pl
 import shapely
 from jinja2 import Template
 
-from features.files import atomic_path
+from features.files import atomic_path, read_parquet
 from reports.desk.parcels import Parcels
 from reports.desk.records.accounts import Accounts
 from reports.desk.records.decisions import Decisions
@@ -90,4 +90,4 @@ class Desk:
         if not own.exists():
             with atomic_path(own) as partial:
                 self.run.verdicts.select(SEEN).write_parquet(partial)
-        return pl.read_parquet(others[-1]) if others else None
+        return read_parquet(others[-1]) if others else None

@@ -3,7 +3,10 @@
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from features.files import atomic_path, write_text
+import polars as pl
+import pytest
+
+from features.files import atomic_path, read_parquet, write_text
 
 
 def test_two_writers_of_one_file_do_not_share_a_temporary_file(tmp_path: Path) -> None:
@@ -23,3 +26,11 @@ def test_many_threads_leave_one_whole_file(tmp_path: Path) -> None:
         list(pool.map(lambda text: write_text(path, text), texts * 10))
     assert path.read_text() in texts
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["run [1]", "50%*", "what?", "\N{EAR OF RICE} Ähre"])
+def test_a_folder_may_be_named_as_a_pattern(name: str, tmp_path: Path) -> None:
+    path = tmp_path / name / "table.parquet"
+    with atomic_path(path) as partial:
+        pl.DataFrame({"a": [1]}).write_parquet(partial)
+    assert read_parquet(path)["a"].to_list() == [1]

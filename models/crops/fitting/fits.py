@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from features.code import code_version
-from features.files import atomic_path, fingerprint, sha256, write_json
+from features.files import atomic_path, fingerprint, read_parquet, sha256, write_json
 from features.workers import Progress
 from models.crops.estimators.by_name import FAMILIES, estimator_type
 from models.crops.estimators.estimator import RECIPE, CropEstimator
@@ -116,7 +116,7 @@ def _resumed(task: Task, name: str, held: tuple[int, ...], place: Path, key: str
     job: dict[str, Any] = json.loads((place / JOB).read_text(encoding="utf-8"))
     if job["key"] != key or sha256(place / HELD_OUT) != job["sha256"][HELD_OUT]:
         return None
-    table = pl.read_parquet(place / HELD_OUT)
+    table = read_parquet(place / HELD_OUT)
     kind = estimator_type(task.options.kind(name))
     model = kind.load(place, job["sha256"][RECIPE]) if kind.storable else None
     seconds = (float(job["seconds"][0]), float(job["seconds"][1]))
