@@ -15,7 +15,7 @@ from features.catalog.bands import pick_assets
 from features.catalog.hrefs import admit, is_remote, is_signed, resolve, without_secrets
 from features.catalog.mission import mission_of, whole_number
 from features.catalog.options import ImageryOptions, RadarOptions
-from features.catalog.place import Bounds, flat_box, footprint_of, overlaps
+from features.catalog.place import Bounds, flat_box, footprint_of, grid_bounds, overlaps
 from features.catalog.reach import Reach
 from features.catalog.stac import Item, Query
 from features.errors import CatalogError
@@ -54,8 +54,9 @@ def row_of(item: Item, location: str, options: ImageryOptions, query: Query) -> 
     -------
     dict or str
         The columns of `features.schema.ACQUISITIONS`, with `tile` None where the item states none; beside
-        them what tells duplicates and products apart: `collection`, `bbox`, `ground` (footprint, shapely,
-        degrees), `datastrip` (start of sensing), `processed`, `quantity` and `coherence_days`.
+        them what tells duplicates and products apart: `collection`, `bbox`, `extent` (of the rasters),
+        `ground` (footprint, shapely, degrees), `datastrip` (start of sensing), `processed`, `quantity`,
+        `coherence_days`, and `orbit_is_derived`.
     """
     properties, assets = _mapping(item.get("properties")), _mapping(item.get("assets"))
     known = {key: asset for key, asset in assets.items() if isinstance(asset, Mapping)}
@@ -88,6 +89,7 @@ def row_of(item: Item, location: str, options: ImageryOptions, query: Query) -> 
         "assets": usable,
         "collection": _text(item.get("collection")),
         "bbox": place,
+        "extent": _extent(item, chosen.values()),
         "ground": ground,
         "datastrip": _datastrip(properties),
         "orbit_is_derived": mission.orbit_is_derived,
@@ -95,6 +97,18 @@ def row_of(item: Item, location: str, options: ImageryOptions, query: Query) -> 
         "quantity": quantity if {"vv", "vh"} & chosen.keys() else None,
         "coherence_days": days if {"cohvv", "cohvh"} & chosen.keys() else None,
     }
+
+
+def _extent(item: Item, keys: Iterable[str]) -> Bounds | None:
+    """Bounds of the rasters in degrees, where the item states their grid (projection extension)."""
+    code = _epsg(item, keys)
+    for place in (item["properties"], *(item["assets"][key] for key in keys)):
+        corners, shape = place.get("proj:transform"), place.get("proj:shape")
+        if code and isinstance(corners, list) and isinstance(shape, list) and len(shape) == 2:
+            numbers = [radiometry.number(value) for value in (*corners[:6], *shape)]
+            if len(corners) >= 6 and None not in numbers:
+                return grid_bounds(code, tuple(float(value) for value in numbers if value is not None))
+    return None
 
 
 def _of_sensor(keys: dict[str, str], sensor: str) -> dict[str, str]:

@@ -16,9 +16,9 @@ Row = Mapping[str, Any]
 # Catalogs date a scene by its own sensing, its datatake's start or its middle, up to some minutes apart; the
 # next orbit passes 98 minutes later.
 ONE_PASS = timedelta(minutes=5)
-# Two listings of one scene cover the same ground; the halves of a tile that two datastrips give share a seam.
-# Where a part is listed beside the whole, both are kept: of each parcel the one that saw most of it counts.
-SAME_GROUND = 0.5
+# One scene replaces another where it covers this part of its ground. Complementary halves and parts beside
+# the whole are all kept: of each parcel the one that saw most of it counts.
+SAME_GROUND = 0.9
 # ESA's ground segment numbers tiles' datastrips by their start, which reprocessing keeps within seconds.
 SAME_DATASTRIP = timedelta(seconds=10)
 
@@ -27,10 +27,10 @@ def find_duplicates(rows: Sequence[Row]) -> list[str | None]:
     """Say of each row why it is not kept; None for those that are.
 
     Two rows are one acquisition where sensor, satellite, tile, orbit and bands agree, their times lie within
-    five minutes, they are of one datastrip where both say, and they share at least half of the ground that
-    both cover. Where footprints are not known, boxes stand for them; two rows of one box and one baseline
-    could then be its complementary parts, and both are kept unless they list the same files. Of one
-    acquisition the highest processing baseline is kept
+    five minutes, they are of one datastrip where both say, and the one that is kept covers at least nine
+    tenths of the other's ground. Where footprints are not known, boxes stand for them; two rows of one box
+    and one baseline could then be its complementary parts, and both are kept unless they list the same files.
+    Of one acquisition the highest processing baseline is kept
     (99.99, which names no baseline of ESA's, ranks below all), then the one that covers most, then the one
     processed last, then the last item id: ESA's product names and Earth Search's counters grow with the time
     of processing.
@@ -87,9 +87,9 @@ def _is_same(one: Row, other: Row) -> bool:
         return False
     ground, under = one.get("ground"), other.get("ground")
     if ground is not None and under is not None:
-        return _shared(ground, under) >= SAME_GROUND
+        return _covered(ground, under) >= SAME_GROUND
     boxes = [box_polygon(row["bbox"]) for row in (one, other) if row.get("bbox")]
-    if len(boxes) == 2 and _shared(*boxes) < SAME_GROUND:
+    if len(boxes) == 2 and _covered(*boxes) < SAME_GROUND:
         return False
     baselines = [row["processing_baseline"] for row in (one, other)]
     return apart is not None or baselines[0] != baselines[1] or _same_listing(one, other)
@@ -101,9 +101,9 @@ def _same_listing(one: Row, other: Row) -> bool:
     return one["item_id"] == other["item_id"] or bool(hrefs[0] & hrefs[1])
 
 
-def _shared(one: shapely.Geometry, other: shapely.Geometry) -> float:
-    total = one.union(other).area
-    return float(one.intersection(other).area / total) if total > 0 else 0.0
+def _covered(kept: shapely.Geometry, other: shapely.Geometry) -> float:
+    """Part of the other's ground that the kept one covers."""
+    return float(kept.intersection(other).area / other.area) if other.area > 0 else 1.0
 
 
 def _reason(kept: Row, row: Row) -> str:

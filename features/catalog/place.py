@@ -1,9 +1,11 @@
 """Where an item lies: boxes and footprints in degrees, the antimeridian, names of places without tiles."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import pyproj
 import shapely
 from shapely.geometry import shape
 
@@ -56,6 +58,21 @@ def flat_box(bbox: Any) -> Bounds | None:
         return None
     half = len(values) // 2
     return (float(values[0]), float(values[1]), float(values[half]), float(values[half + 1]))
+
+
+@lru_cache(maxsize=4096)
+def grid_bounds(epsg: int, grid: tuple[float, ...]) -> Bounds | None:
+    """Return the bounds in degrees of a grid: six numbers of its affine transform, height, width; None where
+    the code is unknown or the grid is not on Earth."""
+    a, b, c, d, e, f, height, width = grid
+    corners = [(a * x + b * y + c, d * x + e * y + f) for x in (0, width) for y in (0, height)]
+    try:
+        change = pyproj.Transformer.from_crs(epsg, 4326, always_xy=True)
+        longitude, latitude = change.transform(*np.array(corners).T)
+    except pyproj.exceptions.ProjError:
+        return None
+    found = np.concatenate([longitude, latitude])
+    return bounds_of_points(np.asarray(longitude), np.asarray(latitude)) if np.isfinite(found).all() else None
 
 
 def _is_number(value: Any) -> bool:
@@ -116,8 +133,8 @@ def box_polygon(bounds: Bounds) -> shapely.Geometry:
     return shapely.union_all([shapely.box(*box) for box in boxes_of(bounds)])
 
 
-def name_places(boxes: Sequence[Bounds | None]) -> list[str]:
-    """Name the place of each box: `untiled_` and its middle; boxes that share most of their extent share it.
+def name_places(boxes: Sequence[Bounds | None], prefix: str = UNTILED) -> list[str]:
+    """Name the place of each box: a prefix and its middle; boxes that share most of their extent share it.
 
     Examples
     --------
@@ -128,17 +145,14 @@ def name_places(boxes: Sequence[Bounds | None]) -> list[str]:
     names = []
     for box in boxes:
         if box is None or box[0] > box[2]:
-            names.append(UNTILED)
+            names.append(prefix)
             continue
         same = np.flatnonzero(shared_extent(box, first) >= SAME_PLACE)
         if not len(same):
             first.append(box)
-        names.append(_place_name(first[int(same[0])] if len(same) else box))
+        middle = first[int(same[0])] if len(same) else box
+        names.append(f"{prefix}_{(middle[1] + middle[3]) / 2:.4f}_{(middle[0] + middle[2]) / 2:.4f}")
     return names
-
-
-def _place_name(box: Bounds) -> str:
-    return f"{UNTILED}_{(box[1] + box[3]) / 2:.4f}_{(box[0] + box[2]) / 2:.4f}"
 
 
 def shared_extent(box: Bounds, others: Iterable[Bounds]) -> np.ndarray:

@@ -98,15 +98,26 @@ def _settle(rows: list[dict[str, Any]], options: ImageryOptions) -> list[dict[st
 
 
 def _place(rows: list[dict[str, Any]]) -> None:
-    """Give a tile's name to rows without one: to optical chips by their place. The borders of radar slices
-    differ from pass to pass: these are told apart by their grids when they are read.
+    """Give rows without a tile's name one, and chips of several places in one tile a name each.
+
+    The borders of radar slices differ from pass to pass: these are told apart by their grids when they are
+    read.
     """
-    untiled = [row for row in rows if row["tile"] is None]
-    chips = [row for row in untiled if row["sensor"] == "s2"]
-    for row in untiled:
-        row["tile"] = UNTILED
-    for row, name in zip(chips, name_places([row["bbox"] for row in chips]), strict=True):
-        row["tile"] = name
+    tiles: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        if row["tile"] is not None:
+            tiles.setdefault(row["tile"], []).append(row)
+        elif row["sensor"] == "s2":
+            tiles.setdefault(UNTILED, []).append(row)
+        else:
+            row["tile"] = UNTILED
+    for tile, members in tiles.items():
+        untiled = tile == UNTILED
+        boxes = [row["extent"] or (row["bbox"] if untiled else None) for row in members]
+        names = name_places(boxes, tile)
+        several = untiled or len(set(names) - {tile}) > 1
+        for row, name in zip(members, names, strict=True):
+            row["tile"] = name if several else tile
 
 
 def _refuse_mixtures(rows: list[dict[str, Any]]) -> None:

@@ -19,7 +19,7 @@ from rasterio.features import rasterize
 from features.context.maps import check_map, read_map
 from features.context.weather import read_weather
 from features.errors import ConfigError, ImageryError
-from features.indexing.dated_scene import read_name
+from features.indexing.file_names import read_name
 
 RASTERS = (".tif", ".tiff")
 WEATHER_DAYS = 30  # averaging window of a frame, its own day included
@@ -186,8 +186,7 @@ def _day_of(name: str, file: Path) -> date:
     said = read_name(file.name)
     if said is None:
         raise ConfigError(f"{name}: {file} has no date in its name; write it as 2024-05-01 or 20240501.")
-    day: date = said["taken"].date()
-    return day
+    return said.taken.date()
 
 
 def _unusable(name: str, error: ImageryError) -> ConfigError:

@@ -11,6 +11,7 @@ import polars as pl
 
 from features.accounting import Tally, tally
 from features.catalog.hrefs import is_remote
+from features.catalog.radiometry import baseline_rank
 from features.catalog.stamps import file_stamp
 from features.code import code_version
 from features.context.blocks import BlockContext
@@ -340,6 +341,12 @@ def read_remarks_table(folder: Path) -> pl.DataFrame:
     return read_parquet(folder / "remarks.parquet")
 
 
+def rank_of(baseline: str | None) -> int:
+    """A processing baseline as one number, the higher the newer."""
+    major, minor = baseline_rank(baseline)
+    return 100 * major + minor
+
+
 def _write_index(folder: Path, units: Sequence[Unit], outcomes: Sequence[Outcome]) -> None:
     """Name the parts that hold, delete those of other inputs or options, and list what was set aside."""
     written = {outcome.item_id for outcome in outcomes if outcome.reason is None}
@@ -352,8 +359,15 @@ def _write_index(folder: Path, units: Sequence[Unit], outcomes: Sequence[Outcome
             "datetime": pl.Series([unit.row["datetime"] for unit in kept], dtype=pl.Datetime("us")),
             "part": [str(unit.part.relative_to(folder)) for unit in kept],
             "pass": number_passes([unit.row for unit in kept]),
+            "rank": [rank_of(unit.row["processing_baseline"]) for unit in kept],
         },
-        schema_overrides={"item_id": pl.String, "tile": pl.String, "sensor": pl.String, "part": pl.String},
+        schema_overrides={
+            "item_id": pl.String,
+            "tile": pl.String,
+            "sensor": pl.String,
+            "part": pl.String,
+            "rank": pl.Int32,
+        },
     )
     aside = [(o.item_id, o.tile, o.reason, o.detail) for o in outcomes if o.reason is not None]
     schema = dict.fromkeys(("item_id", "tile", "reason", "detail"), pl.String)

@@ -119,7 +119,8 @@ def read_observations(folder: Path, features: Sequence[str] | None = None) -> pl
     pl.DataFrame
         `features.schema.OBSERVATIONS`, in order of time. Where several acquisitions of one pass saw a parcel
         (both halves of a tile cut by a datastrip border, two tiles or slices that overlap, a scene that is
-        listed twice), the one that saw most of it counts, for each feature.
+        listed twice), the one that saw most of it counts, for each feature; of equal ones that of the newest
+        processing baseline.
 
     Raises
     ------
@@ -134,7 +135,7 @@ def read_observations(folder: Path, features: Sequence[str] | None = None) -> pl
     if not paths:
         return OBSERVATIONS.to_frame()
     scan = _scan(paths, features)
-    several = parts.filter(pl.col("pass").is_duplicated())
+    several = parts.filter(pl.col("pass").is_duplicated()).sort("rank", descending=True, maintain_order=True)
     if not several.height:
         return scan.collect()
     passes = dict(zip((str(folder / name) for name in several["part"]), several["pass"], strict=True))

@@ -1,24 +1,18 @@
-"""GeoTIFFs with a date in their name or tags, one band a file or several."""
+"""GeoTIFFs and JPEG2000 files with a date in their name, folder or tags, one band a file or several."""
 
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import rasterio
+from affine import Affine
 
 from features.catalog.bands import band_of
-from features.indexing.dated_scene import (
-    Layer,
-    Scene,
-    band_in_name,
-    describe_values,
-    read_name,
-    sensor_of_bands,
-)
+from features.catalog.mission import sensor_of_bands
+from features.indexing.dated_image import BandImage, DatedImage, describe_values, is_known, seen_polygon
+from features.indexing.file_names import Said, band_in_name, label_of, read_name, read_path
 from features.schema import OPTICAL_BANDS, SCENE_CLASS
 
 # Tags that state when a scene was taken, then when a file was written: the latter only where nothing else is
@@ -29,63 +23,59 @@ SCENE_CLASSES = 12
 SAMPLE_PIXELS = 512
 
 
-@dataclass(frozen=True)
-class Part:
-    """The bands of one file, and what its name says."""
-
-    layers: tuple[Layer, ...]
-    said: dict[str, Any]
-
-
-def read_part(path: Path) -> Part | str:
+def read_raster(path: Path, root: Path) -> tuple[list[DatedImage], list[str]] | str:
     """Read one file, or say why it is set aside.
 
     A file of a single band is referred to where it lies; of a file of several bands each is read. Bands are
-    known by their descriptions, else by the file's name.
+    known by their descriptions, else by the file's name. Radar and optical bands of one file are two images.
+
+    Returns
+    -------
+    tuple or str
+        The images, and the reason of every band that is set aside.
     """
+    driver = "JP2OpenJPEG" if path.suffix.lower() == ".jp2" else "GTiff"
     try:
-        with rasterio.open(path, driver="GTiff") as raster:
-            said = read_name(path.name) or _date_in_tags(raster)
+        with rasterio.open(path, driver=driver) as raster:
+            said = read_path(path, root) or _date_in_tags(raster)
             if said is None:
                 return "no_date"
             if raster.crs is None:
-                return "no_crs"
-            layers = [_layer(raster, path, position, band) for position, band in _bands(raster, path).items()]
+                return "only_control_points" if raster.gcps[0] else "no_crs"
+            bands = _bands(raster, path)
+            read = [_band_image(raster, path, position, band) for position, band in bands.items()]
     except rasterio.errors.RasterioError:
         return "unreadable"
-    usable = tuple(layer for layer in layers if isinstance(layer, Layer))
-    return (
-        Part(usable, said)
-        if usable
-        else next((why for why in layers if isinstance(why, str)), "no_known_band")
-    )
+    lost = ["no_known_band"] * (raster.count - len(bands)) + [why for why in read if isinstance(why, str)]
+    usable = [band for band in read if isinstance(band, BandImage)]
+    return (_images(usable, said, path), lost) if usable else (lost[-1] if read else "no_known_band")
 
 
-def group_parts(parts: Iterable[Part]) -> list[Scene]:
-    """Put the bands of one moment and sensor together; of a band that comes twice the first counts."""
-    groups: defaultdict[tuple[Any, ...], list[Part]] = defaultdict(list)
-    for part in parts:
-        sensor = sensor_of_bands([layer.band for layer in part.layers])
-        groups[part.said["taken"], sensor, part.said.get("tile"), part.said.get("baseline")].append(part)
+def _images(bands: list[BandImage], said: Said, path: Path) -> list[DatedImage]:
+    by_sensor: defaultdict[str, list[BandImage]] = defaultdict(list)
+    for band in bands:
+        by_sensor[sensor_of_bands([band.band])].append(band)
     return [
-        _scene(key[0], key[1], held) for key, held in sorted(groups.items(), key=lambda group: str(group[0]))
+        DatedImage(said.taken, sensor, tuple(held), properties_of(said), None, path, label_of(path.name))
+        for sensor, held in sorted(by_sensor.items())
     ]
 
 
-def _scene(taken: datetime, sensor: str, parts: list[Part]) -> Scene:
-    layers = {layer.band: layer for part in reversed(parts) for layer in reversed(part.layers)}
-    said = {name: value for part in parts for name, value in part.said.items() if value is not None}
+def properties_of(said: Said) -> dict[str, Any]:
+    """What a name says, as the properties of an item."""
+    period = {"start_datetime": said.taken, "end_datetime": said.end} if said.end else {}
     stated = {
-        "grid:code": f"MGRS-{said['tile']}" if "tile" in said else None,
-        "platform": said.get("platform"),
-        "sat:relative_orbit": said.get("orbit"),
-        "s2:processing_baseline": said.get("baseline"),
+        "grid:code": f"MGRS-{said.tile}" if said.tile else None,
+        "platform": said.platform,
+        "sat:relative_orbit": said.orbit,
+        "sat:orbit_state": said.state,
+        "s2:processing_baseline": said.baseline,
+        **{name: f"{moment:%Y-%m-%dT%H:%M:%SZ}" for name, moment in period.items()},
     }
-    known = {name: value for name, value in stated.items() if value is not None}
-    return Scene(taken, sensor, tuple(layers[band] for band in sorted(layers)), known)
+    return {name: value for name, value in stated.items() if value is not None}
 
 
-def _date_in_tags(raster: Any) -> dict[str, Any] | None:
+def _date_in_tags(raster: Any) -> Said | None:
     tags = raster.tags()
     for name in DATE_TAGS:
         if said := read_name(str(tags.get(name, "")).replace(":", "-", 2)):
@@ -102,9 +92,10 @@ def _bands(raster: Any, path: Path) -> dict[int, str]:
     return known
 
 
-def _layer(raster: Any, path: Path, position: int, band: str) -> Layer | str:
+def _band_image(raster: Any, path: Path, position: int, band: str) -> BandImage | str:
     step = max(1, max(raster.shape) // SAMPLE_PIXELS)
-    sample = raster.read(position, out_shape=(raster.height // step or 1, raster.width // step or 1))
+    size = (raster.height // step or 1, raster.width // step or 1)
+    sample = raster.read(position, out_shape=size)
     nodata = raster.nodatavals[position - 1]
     nodata = None if nodata is None or not np.isfinite(nodata) else float(nodata)
     said = describe_values(band, sample, nodata)
@@ -115,11 +106,13 @@ def _layer(raster: Any, path: Path, position: int, band: str) -> Layer | str:
     elif band in OPTICAL_BANDS and np.dtype(raster.dtypes[position - 1]).kind in "iu":
         said |= {"offset": None}
     crs = f"EPSG:{raster.crs.to_epsg()}" if raster.crs.to_epsg() else raster.crs.to_wkt()
-    layer = Layer(band, raster.transform, crs, raster.shape, nodata=nodata, **said)
+    larger = raster.transform @ Affine.scale(raster.width / size[1], raster.height / size[0])
+    seen = None if band == SCENE_CLASS else seen_polygon(is_known(sample, nodata), larger, crs)
+    found = BandImage(band, raster.transform, crs, raster.shape, nodata=nodata, seen=seen, **said)
     if raster.count == 1:
-        return replace(layer, file=path, data_type=raster.dtypes[0])
+        return replace(found, file=path, data_type=raster.dtypes[0])
     values = raster.read(position)
-    return replace(layer, values=_classes(values) if band == SCENE_CLASS else values)
+    return replace(found, values=_classes(values) if band == SCENE_CLASS else values)
 
 
 def _classes(values: np.ndarray) -> np.ndarray:

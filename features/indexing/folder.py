@@ -1,47 +1,123 @@
 """Imagery that people already have, indexed into a static STAC catalog that reads like any other."""
 
 import logging
-from collections import defaultdict
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
-from features.accounting import tally
+from features.accounting import Tally, tally
 from features.errors import CropcheckError, ImageryError
 from features.files import atomic_path
-from features.indexing.dated_raster import Part, group_parts, read_part
-from features.indexing.dated_scene import Layer, Scene, infer_orbits
+from features.indexing.cube_axes import plain_axes
+from features.indexing.dated_image import BandImage, DatedImage, infer_orbits
+from features.indexing.dated_raster import read_raster
 from features.indexing.field_raster import parcels_from_raster
-from features.indexing.netcdf_cube import kind_of, open_cube, read_scenes, read_weather
-from features.indexing.stac_writer import bounds_wgs84, write_catalog, write_cog, write_items
+from features.indexing.file_names import DATE_CURE, place_words, read_path
+from features.indexing.grouping import group_images, place_of
+from features.indexing.netcdf_cube import has_bands, kind_of, open_cube, read_images, read_weather, with_date
+from features.indexing.stac_writer import write_catalog, write_cog, write_items
 from features.workers import Progress
 
 log = logging.getLogger(__name__)
 
-CUBES, RASTERS = (".nc", ".nc4"), (".tif", ".tiff")
+CUBES, RASTERS = (".nc", ".nc4"), (".tif", ".tiff", ".jp2")
+# What to do about files that are set aside, where something can be done.
+CURES = {
+    "no_date": DATE_CURE,
+    "no_known_band": "name the band in the file's name or in the band's description (B04, nir, SCL, VV ...)",
+    "no_crs": "write the coordinate system into the file",
+    "only_control_points": "project the radar to the ground first (terrain correction)",
+    "other_format": "only .nc, .nc4, .tif, .tiff and .jp2 are read; convert others",
+    "unreadable": "fetch these files again",
+    "unnamed_bands": "write the bands' names into the cube's band coordinate",
+    "uneven_grid": "resample these cubes onto an even grid",
+    "unreadable_times": "write the cube's time axis as CF conventions ask",
+}
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """A folder as a catalog: where it is, what lies beside it, and what became of everything found.
+
+    The files, the dates in those that are used, and the bands of those dates each come out or are set aside;
+    the bands that come out are the assets of the `items`.
+    """
+
+    catalog: Path
+    items: int
+    files: Tally
+    dates: Tally
+    bands: Tally
+    parcels: tuple[Path, ...] = ()
+    weather: tuple[Path, ...] = ()
+
+    @property
+    def cures(self) -> list[str]:
+        """What to do about what was set aside: a sentence a reason."""
+        reasons = {**self.files.set_aside, **self.dates.set_aside}
+        return [f"{reason}: {CURES[reason]}." for reason in sorted(reasons) if reason in CURES]
 
 
 @dataclass
 class _Found:
-    """What the files of a folder turned out to hold."""
+    """What the files of a folder turned out to hold, and why what is not used is not."""
 
-    scenes: list[Scene] = field(default_factory=list)
-    parts: list[Part] = field(default_factory=list)
-    reasons: list[str | None] = field(default_factory=list)
+    root: Path
+    out: Path
+    min_pixels: int
+    images: list[DatedImage] = field(default_factory=list)
+    files: list[str | None] = field(default_factory=list)
+    dates: list[str | None] = field(default_factory=list)
+    bands: list[str | None] = field(default_factory=list)
+    parcels: list[Path] = field(default_factory=list)
+    weather: list[Path] = field(default_factory=list)
+    folders: Counter[Path] = field(default_factory=Counter)
+
+    def add(self, images: list[DatedImage], lost: list[str]) -> None:
+        """Take in one date of one file, its pixels put on disk."""
+        self.bands += lost
+        self.bands += [None for image in images for _ in image.bands]
+        self.dates.append(
+            None if images else (Counter(lost).most_common(1)[0][0] if lost else "no_known_band")
+        )
+        self.images += [self._on_disk(image) for image in images]
+
+    def _on_disk(self, image: DatedImage) -> DatedImage:
+        inside = (
+            image.source.relative_to(self.root) if image.source.is_relative_to(self.root) else image.source
+        )
+        folder = (
+            self.out / "cogs" / inside.parent / inside.name / f"{image.taken:%Y%m%dT%H%M%S}-{image.sensor}"
+        )
+        self.folders[folder] += 1
+        if self.folders[folder] > 1:  # a cube may hold a moment twice
+            folder = folder.with_name(f"{folder.name}-{self.folders[folder]}")
+        return replace(image, bands=tuple(_written(band, image.source, folder) for band in image.bands))
 
 
-def index_folder(folder: Path, out: Path, min_pixels: int = 8, progress: Progress | None = None) -> Path:
+def _written(band: BandImage, source: Path, folder: Path) -> BandImage:
+    if band.values is None:
+        return band
+    path = folder / f"{band.band}.tif"
+    if not path.is_file() or path.stat().st_mtime < source.stat().st_mtime:
+        write_cog(band, path)
+    return replace(band, values=None, file=path, written=True, data_type=str(np.asarray(band.values).dtype))
+
+
+def index_folder(folder: Path, out: Path, min_pixels: int = 8, progress: Progress | None = None) -> Indexed:
     """Index imagery into a static STAC catalog of COGs.
 
-    Takes openEO NetCDF cubes and dated GeoTIFFs, from `folder` and below. Pixels keep their raw values;
-    scale, offset, nodata and unit are stated by the items. A GeoTIFF of one band is referred to where it
-    lies, all else is written as one COG a band and date. Daily weather among the cubes becomes `weather.csv`
+    Takes NetCDF cubes and dated GeoTIFFs or JPEG2000 files, from `folder` and below. Pixels keep their raw
+    values; scale, offset, nodata and unit are stated by the items. A raster of one band is referred to where
+    it lies, all else is written as one COG a band and date. Images of two places, orbits or directions are
+    two acquisitions also where they share a moment. Daily weather among the cubes becomes `weather.csv`
     (date, t_min_c, t_max_c, precipitation_mm, radiation_mj) and a raster of declared crops `parcels.gpkg`
     (see `parcels_from_raster`), beside the catalog or, where they come from a subfolder, in a subfolder of
-    the same name.
+    the same name; where a folder holds several, the name of their file is added.
 
     Parameters
     ----------
@@ -55,8 +131,8 @@ def index_folder(folder: Path, out: Path, min_pixels: int = 8, progress: Progres
 
     Returns
     -------
-    Path
-        `catalog.json`, written last.
+    Indexed
+        Whose `catalog.json` was written last.
 
     Raises
     ------
@@ -64,128 +140,107 @@ def index_folder(folder: Path, out: Path, min_pixels: int = 8, progress: Progres
         Where the folder is missing or holds no imagery.
     """
     files = _files(folder, out)
-    found = _Found()
+    found = _Found(folder, out, min_pixels)
     for position, path in enumerate(files, start=1):
-        _read(path, folder, out, min_pixels, found)
+        _read(path, found)
         if progress:
             progress(position, len(files))
-    scenes = _with_orbits(_merge([*found.scenes, *group_parts(found.parts)]))
-    account = tally("catalog", "files and dates", found.reasons)
-    log.info("%s", account)
-    if not scenes:
-        raise ImageryError(f"{folder} holds no imagery that can be indexed: {account}.")
-    ids = write_items(scenes, out)
-    return write_catalog(out, ids, f"Imagery indexed from {folder.name}: {account}.")
+    images, coarser = group_images(found.images)
+    images = _with_orbits(images)
+    kept = sum(reason is None for reason in found.bands) - len(coarser)
+    bands = tally("catalog", "bands", [*[None] * kept, *filter(None, found.bands), *coarser])
+    accounts = (tally("catalog", "files", found.files), tally("catalog", "dates", found.dates), bands)
+    for account in accounts:
+        log.info("%s", account)
+    indexed = Indexed(
+        out / "catalog.json", len(images), *accounts, tuple(found.parcels), tuple(found.weather)
+    )
+    if not images:
+        cures = " ".join(indexed.cures)
+        raise ImageryError(f"{folder} holds no imagery that can be indexed: {accounts[0]}. {cures}".rstrip())
+    about = "; ".join(str(account) for account in accounts)
+    write_catalog(out, write_items(images, out), f"Imagery indexed from {folder.name}: {about}.")
+    return indexed
 
 
 def _files(folder: Path, out: Path) -> list[Path]:
     if not folder.is_dir():
         raise ImageryError(f"There is no folder {folder}; name the folder that holds the imagery.")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in (*CUBES, *RASTERS))
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     files = [path for path in files if out.absolute() not in path.absolute().parents]
-    if not files:
+    if not any(path.suffix.lower() in (*CUBES, *RASTERS) for path in files):
+        endings = ", ".join((*CUBES, *RASTERS))
         raise ImageryError(
-            f"{folder} holds no .nc, .tif or .tiff file; name the folder that holds the imagery."
+            f"{folder} holds none of {endings} among its {len(files)} files; name the folder that holds the "
+            "imagery."
         )
     return files
 
 
-def _read(path: Path, folder: Path, out: Path, min_pixels: int, found: _Found) -> None:
+def _read(path: Path, found: _Found) -> None:
     """Take in one file; what cannot be used is set aside with its reason."""
+    kind = path.suffix.lower()
     try:
-        if path.suffix.lower() in RASTERS:
-            part = read_part(path)
-            found.reasons.append(part if isinstance(part, str) else None)
-            if isinstance(part, Part):
-                found.parts.append(_kept(part, path, out))
+        if kind in RASTERS:
+            read = read_raster(path, found.root)
+            found.files.append(read if isinstance(read, str) else None)
+            if not isinstance(read, str):
+                found.add(*read)
+        elif kind in CUBES:
+            found.files.append(_read_cube(path, found))
         else:
-            _read_cube(path, out / path.parent.relative_to(folder), out, min_pixels, found)
+            found.files.append("other_format")
     except CropcheckError as error:
         log.warning("%s", error)
-        found.reasons.append("unreadable")
+        found.files.append(error.reason)
 
 
-def _read_cube(path: Path, beside: Path, out: Path, min_pixels: int, found: _Found) -> None:
-    with open_cube(path) as cube:
+def _read_cube(path: Path, found: _Found) -> str | None:
+    said = read_path(path, found.root)
+    with open_cube(path) as raw:
+        cube = plain_axes(raw, path)
+        if has_bands(cube) and "t" not in cube.dims:
+            cube = with_date(cube, said, path)
         kind = kind_of(cube)
         if kind == "imagery":
-            for scene in read_scenes(cube, path):
-                found.reasons.append(scene if isinstance(scene, str) else None)
-                if isinstance(scene, Scene):
-                    found.scenes.append(_written(scene, path, out))
-            return
+            for images, lost in read_images(cube, path, place_words(path, found.root)):
+                found.add(images, lost)
         weather = read_weather(cube) if kind == "weather" else None
+    beside = found.out / path.parent.relative_to(found.root)
     if weather is not None:
-        _write_weather(weather, beside / "weather.csv")
+        found.weather.append(_write_weather(weather, _free(beside / "weather.csv", path, found.weather)))
     if kind == "crops":
-        _write_parcels(path, min_pixels, beside / "parcels.gpkg")
-    found.reasons.append(None if kind else "not_recognised")
+        target = _free(beside / "parcels.gpkg", path, found.parcels)
+        found.parcels.append(_write_parcels(path, found.min_pixels, target))
+    return None if kind else "no_known_band"
 
 
-def _write_weather(weather: pl.DataFrame, path: Path) -> None:
+def _free(path: Path, source: Path, taken: Iterable[Path]) -> Path:
+    """The path, or, where another file of this folder took it, one with the source's name."""
+    return path.with_name(f"{path.stem}_{source.stem}{path.suffix}") if path in taken else path
+
+
+def _write_weather(weather: pl.DataFrame, path: Path) -> Path:
     with atomic_path(path) as partial:
         weather.write_csv(partial)
+    return path
 
 
-def _write_parcels(raster: Path, min_pixels: int, path: Path) -> None:
+def _write_parcels(raster: Path, min_pixels: int, path: Path) -> Path:
     parcels = parcels_from_raster(raster, min_pixels)
     with atomic_path(path) as partial:
         parcels.to_file(partial, layer="parcels", driver="GPKG")
+    return path
 
 
-def _written(scene: Scene, source: Path, out: Path) -> Scene:
-    """The scene with its values on disk instead of in memory."""
-    folder = out / "cogs" / source.stem / f"{scene.taken:%Y%m%dT%H%M%S}"
-    return replace(scene, layers=tuple(_on_disk(layer, source, folder) for layer in scene.layers))
-
-
-def _kept(part: Part, source: Path, out: Path) -> Part:
-    folder = out / "cogs" / source.stem
-    return replace(part, layers=tuple(_on_disk(layer, source, folder) for layer in part.layers))
-
-
-def _on_disk(layer: Layer, source: Path, folder: Path) -> Layer:
-    if layer.values is None:
-        return layer
-    path = folder / f"{layer.band}.tif"
-    if not path.is_file() or path.stat().st_mtime < source.stat().st_mtime:
-        write_cog(layer, path)
-    return replace(layer, values=None, file=path, written=True, data_type=str(np.asarray(layer.values).dtype))
-
-
-def _merge(scenes: list[Scene]) -> list[Scene]:
-    """Put together what several cubes hold of one acquisition: 10 m and 20 m bands are files of their own."""
-    groups: defaultdict[tuple[object, ...], list[Scene]] = defaultdict(list)
-    for scene in scenes:
-        extent = tuple(round(value, 3) for value in bounds_wgs84(scene.layers[0]))
-        groups[scene.taken, scene.sensor, extent, scene.properties.get("s2:processing_baseline")].append(
-            scene
-        )
-    return [_union(group) for _, group in sorted(groups.items(), key=lambda group: str(group[0]))]
-
-
-def _with_orbits(scenes: list[Scene]) -> list[Scene]:
-    """Infer the orbits of each place by itself."""
-    places: defaultdict[tuple[float, ...], list[Scene]] = defaultdict(list)
-    for scene in scenes:
-        places[_extent(scene)].append(scene)
-    return [scene for place in places.values() for scene in infer_orbits(place)]
-
-
-def _extent(scene: Scene) -> tuple[float, ...]:
-    """Where a scene lies, to about 100 m."""
-    return tuple(round(value, 3) for value in bounds_wgs84(scene.layers[0]))
-
-
-def _union(group: list[Scene]) -> Scene:
-    finest: dict[str, Layer] = {}
-    for layer in sorted(_layers(group), key=lambda layer: abs(layer.transform.a)):
-        finest.setdefault(layer.band, layer)
-    azimuth = next((scene.view_azimuth for scene in group if scene.view_azimuth is not None), None)
-    properties = {name: value for scene in group for name, value in scene.properties.items()}
-    return replace(group[0], layers=tuple(finest.values()), properties=properties, view_azimuth=azimuth)
-
-
-def _layers(group: list[Scene]) -> Iterator[Layer]:
-    for scene in group:
-        yield from scene.layers
+def _with_orbits(images: list[DatedImage]) -> list[DatedImage]:
+    """Infer the orbits of each place by itself; the order stays."""
+    places: dict[int, list[int]] = {}
+    for position, place in enumerate(place_of(images)):
+        places.setdefault(place, []).append(position)
+    found = list(images)
+    for positions in places.values():
+        inferred = infer_orbits([images[k] for k in positions])
+        for position, image in zip(positions, inferred, strict=True):
+            found[position] = image
+    return found

@@ -1,7 +1,7 @@
-"""NetCDF cubes as openEO writes them: imagery by date, daily weather, declared crops."""
+"""NetCDF cubes, as openEO, xarray and others write them: imagery by date, daily weather, declared crops."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -13,11 +13,13 @@ import pyproj
 import xarray as xr
 from affine import Affine
 
-from features.catalog.bands import band_of
+from features.catalog.mission import sensor_of_bands
 from features.errors import ImageryError
-from features.indexing.dated_scene import Layer, Scene, describe_values, sensor_of_bands
+from features.indexing.cube_axes import TIMES, known_band
+from features.indexing.dated_image import BandImage, DatedImage, describe_values, is_known, seen_polygon
+from features.indexing.file_names import DATE_CURE, Said, label_of
+from features.schema import SCENE_CLASS
 
-TIMES = ("t", "time", "timestamp")
 KELVIN = 273.15
 READ_AT_ONCE = 256 * 2**20
 # AgERA5's names, what they become, and its unit where a file states none.
@@ -45,6 +47,7 @@ CELSIUS = (
 )
 UNIT_NAMES = {"kelvin": "k", "millimeter": "mm", "millimetre": "mm", **dict.fromkeys(CELSIUS, "c")}
 _ANGLES = ("viewAzimuthMean",)
+_DATES = ("time_coverage_start", "datetime", "acquisition_date", "date")
 CROP_VARIABLES = ("CT", "crop_type", "croptype")
 
 
@@ -86,7 +89,31 @@ def _time_of(cube: xr.Dataset) -> str | None:
 
 
 def _is_band(cube: xr.Dataset, name: str) -> bool:
-    return band_of(name) is not None and {"x", "y"} <= set(cube[name].dims)
+    return known_band(name) is not None and {"x", "y"} <= set(cube[name].dims)
+
+
+def has_bands(cube: xr.Dataset) -> bool:
+    """Whether a cube with plain axes holds a known band on a grid, dated or not."""
+    return any(_is_band(cube, str(name)) for name in cube.data_vars)
+
+
+def with_date(cube: xr.Dataset, said: Said | None, path: Path) -> xr.Dataset:
+    """The cube of one moment with that moment, which its attributes or its name state.
+
+    Raises
+    ------
+    ImageryError
+        With the reason `no_date` where nothing does.
+    """
+    stated = next((str(cube.attrs[name]) for name in _DATES if name in cube.attrs), "")
+    known = re.match(r"\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}:\d{2})?", stated)
+    if known is None and said is None:
+        raise ImageryError(
+            f"{path} has no time dimension and no date; {DATE_CURE}, or time_coverage_start.",
+            reason="no_date",
+        )
+    moment = np.datetime64(known[0] if known else said.taken if said else "NaT", "ns")
+    return cube.expand_dims(t=np.array([moment]))
 
 
 def _weather_name(name: str) -> str | None:
@@ -94,8 +121,15 @@ def _weather_name(name: str) -> str | None:
     return plain if plain in WEATHER else None
 
 
-def read_scenes(cube: xr.Dataset, path: Path) -> Iterator[Scene | str]:
-    """Yield one scene a date, or the reason why a date is set aside.
+def read_images(
+    cube: xr.Dataset, path: Path, named: Mapping[str, str]
+) -> Iterator[tuple[list[DatedImage], list[str]]]:
+    """Yield for each date its images, radar and optical apart, and the reason of every band set aside.
+
+    Parameters
+    ----------
+    named
+        Properties that the cube's name states of all its dates.
 
     Raises
     ------
@@ -103,21 +137,29 @@ def read_scenes(cube: xr.Dataset, path: Path) -> Iterator[Scene | str]:
         Where the cube has no CRS or no regular grid.
     """
     time, names = str(_time_of(cube)), _bands(cube)
-    crs, transform, stated = crs_of(cube, path), transform_of(cube, path), _stated(cube, path)
+    on_grid = [name for name in cube.data_vars if {time, "x", "y"} <= set(cube[name].dims)]
+    unknown = len(set(map(str, on_grid)) - {*names.values(), *_ANGLES})
+    crs, transform, stated = crs_of(cube, path), transform_of(cube, path), _stated(cube, named)
     for moment, date in _dates(cube, time, [*names.values(), *_ANGLES]):
-        layers = [_layer(date[name], band, crs, transform) for band, name in names.items()]
-        usable = tuple(layer for layer in layers if isinstance(layer, Layer))
-        if usable:
-            sensor = sensor_of_bands([layer.band for layer in usable])
-            yield Scene(moment, sensor, usable, stated, _azimuth(date))
-        else:
-            yield next(layer for layer in layers if isinstance(layer, str))
+        read = [_band_image(date[name], band, crs, transform) for band, name in names.items()]
+        lost = ["no_known_band"] * unknown + [band for band in read if isinstance(band, str)]
+        usable = [band for band in read if isinstance(band, BandImage)]
+        images = []
+        for sensor in ("s1", "s2"):
+            bands = tuple(band for band in usable if sensor_of_bands([band.band]) == sensor)
+            if bands:
+                azimuth = _azimuth(date) if sensor == "s2" else None
+                images.append(DatedImage(moment, sensor, bands, stated, azimuth, path, label_of(path.name)))
+        yield images, lost
 
 
 def _bands(cube: xr.Dataset) -> dict[str, str]:
-    """Variable names by our band name."""
-    held = {str(name): band_of(str(name)) for name in cube.data_vars if _is_band(cube, str(name))}
-    return {band[0]: name for name, band in held.items() if band}
+    """Variable names by our band name; of two variables of one band the first."""
+    found: dict[str, str] = {}
+    for name in map(str, cube.data_vars):
+        if _is_band(cube, name) and (band := known_band(name)):
+            found.setdefault(band, name)
+    return found
 
 
 def _dates(cube: xr.Dataset, time: str, names: list[str]) -> Iterator[tuple[datetime, xr.Dataset]]:
@@ -136,18 +178,13 @@ def _azimuth(date: xr.Dataset) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def _stated(cube: xr.Dataset, path: Path) -> dict[str, Any]:
-    """What the cube's attributes and file name say of all its dates."""
+def _stated(cube: xr.Dataset, named: Mapping[str, str]) -> dict[str, Any]:
+    """What the cube's attributes and its name say of all its dates."""
     tile = re.fullmatch(r"\d{2}[A-Z]{3}", str(cube.attrs.get("tile", "")))
-    state = re.search(r"(ascending|descending)", path.name, re.IGNORECASE)
-    stated = {
-        "grid:code": f"MGRS-{tile[0]}" if tile else None,
-        "sat:orbit_state": state[1].lower() if state else None,
-    }
-    return {name: value for name, value in stated.items() if value is not None}
+    return {**named, **({"grid:code": f"MGRS-{tile[0]}"} if tile else {})}
 
 
-def _layer(values: xr.DataArray, band: str, crs: str, transform: Affine) -> Layer | str:
+def _band_image(values: xr.DataArray, band: str, crs: str, transform: Affine) -> BandImage | str:
     raw = north_up(values)
     fill = values.attrs.get("_FillValue", values.encoding.get("_FillValue"))
     nodata = None if fill is None or not np.isfinite(float(fill)) else float(fill)
@@ -156,7 +193,8 @@ def _layer(values: xr.DataArray, band: str, crs: str, transform: Affine) -> Laye
         return said
     if {"scale_factor", "add_offset"} & values.attrs.keys():
         said |= {"scale": _packing(values, "scale_factor", 1), "offset": _packing(values, "add_offset", 0)}
-    return Layer(band, transform, crs, raw.shape, values=raw, nodata=nodata, **said)
+    seen = None if band == SCENE_CLASS else seen_polygon(is_known(raw, nodata), transform, crs)
+    return BandImage(band, transform, crs, raw.shape, values=raw, nodata=nodata, seen=seen, **said)
 
 
 def north_up(values: xr.DataArray) -> np.ndarray:
@@ -169,10 +207,14 @@ def transform_of(cube: xr.Dataset, path: Path) -> Affine:
     """Return the affine transform of a cube's pixels, north up, from the centres in its coordinates."""
     x, y = np.asarray(cube["x"].values, float), np.sort(np.asarray(cube["y"].values, float))[::-1]
     if min(len(x), len(y)) < 2:
-        raise ImageryError(f"{path} has fewer than 2 x 2 pixels; its resolution cannot be told.")
+        raise ImageryError(
+            f"{path} has fewer than 2 x 2 pixels; its resolution cannot be told.", reason="too_small"
+        )
     dx, dy = np.diff(x), np.diff(y)
     if not (np.allclose(dx, dx[0]) and np.allclose(dy, dy[0]) and dx[0] > 0):
-        raise ImageryError(f"{path} has no regular grid: its steps differ; resample it first.")
+        raise ImageryError(
+            f"{path} has no regular grid: its steps differ; resample it first.", reason="uneven_grid"
+        )
     return Affine(dx[0], 0, x[0] - dx[0] / 2, 0, dy[0], y[0] - dy[0] / 2)
 
 
@@ -189,7 +231,13 @@ def crs_of(cube: xr.Dataset, path: Path) -> str:
             if crs := _parsed(attributes.get(name)):
                 code = crs.to_epsg()
                 return f"EPSG:{code}" if code else str(crs.to_wkt())
-    raise ImageryError(f"{path} states no coordinate system; write a crs_wkt attribute into it.")
+    if "crs_of_axes" in cube.attrs:
+        return str(cube.attrs["crs_of_axes"])
+    raise ImageryError(
+        f"{path} states no coordinate system; write a crs_wkt attribute, or the attribute crs: EPSG:32631, "
+        "into it.",
+        reason="no_crs",
+    )
 
 
 def _parsed(text: object) -> pyproj.CRS | None:

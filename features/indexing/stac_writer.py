@@ -1,6 +1,7 @@
-"""Scenes of a folder written as a static STAC catalog: COGs, items, the catalog itself last."""
+"""Images of a folder written as a static STAC catalog: COGs, items, the catalog itself last."""
 
 import os
+from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC
 from pathlib import Path
@@ -8,11 +9,11 @@ from typing import Any
 
 import numpy as np
 import rasterio
-from rasterio.transform import array_bounds
-from rasterio.warp import transform_bounds
+import shapely
 
 from features.files import atomic_path, write_json
-from features.indexing.dated_scene import Layer, Scene
+from features.indexing.dated_image import BandImage, DatedImage
+from features.schema import SCENE_CLASS
 
 STAC_VERSION = "1.1.0"
 EXTENSIONS = [
@@ -26,9 +27,9 @@ COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 SINGLE_BLOCK = 512
 
 
-def write_cog(layer: Layer, path: Path) -> Path:
-    """Write a layer's raw values as a cloud-optimised GeoTIFF (deflate), atomically."""
-    values = np.asarray(layer.values)
+def write_cog(band: BandImage, path: Path) -> Path:
+    """Write a band's raw values as a cloud-optimised GeoTIFF (deflate), atomically."""
+    values = np.asarray(band.values)
     small = max(values.shape) <= SINGLE_BLOCK
     profile = {
         "driver": "GTiff" if small else "COG",
@@ -36,9 +37,9 @@ def write_cog(layer: Layer, path: Path) -> Path:
         "width": values.shape[1],
         "count": 1,
         "dtype": values.dtype,
-        "crs": layer.crs,
-        "transform": layer.transform,
-        "nodata": layer.nodata,
+        "crs": band.crs,
+        "transform": band.transform,
+        "nodata": band.nodata,
         "compress": "deflate",
     }
     with atomic_path(path) as partial, rasterio.open(partial, "w", **profile) as raster:
@@ -46,18 +47,14 @@ def write_cog(layer: Layer, path: Path) -> Path:
     return path
 
 
-def bounds_wgs84(layer: Layer) -> list[float]:
-    """West, south, east, north of a layer in degrees."""
-    west, south, east, north = array_bounds(*layer.shape, layer.transform)
-    return [round(value, 7) for value in transform_bounds(layer.crs, "OGC:CRS84", west, south, east, north)]
+def item_of(image: DatedImage, item_id: str, place: Path) -> dict[str, Any]:
+    """Return an image as a STAC item whose JSON will lie at `place`; every band has its file.
 
-
-def item_of(scene: Scene, item_id: str, place: Path) -> dict[str, Any]:
-    """Return a scene as a STAC item whose JSON will lie at `place`; every layer has its file."""
-    boxes = np.array([bounds_wgs84(layer) for layer in scene.layers])
+    The box is that of the rasters; the geometry is what is not nodata in any band.
+    """
+    boxes = np.array([band.bounds_wgs84 for band in image.bands])
     west, south = map(float, boxes[:, :2].min(axis=0))
     east, north = map(float, boxes[:, 2:].max(axis=0))
-    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
     root = "../../catalog.json"
     return {
         "type": "Feature",
@@ -65,50 +62,63 @@ def item_of(scene: Scene, item_id: str, place: Path) -> dict[str, Any]:
         "stac_extensions": EXTENSIONS,
         "id": item_id,
         "bbox": [west, south, east, north],
-        "geometry": {"type": "Polygon", "coordinates": [ring]},
-        "properties": _properties(scene),
+        "geometry": _geometry(image, shapely.box(west, south, east, north)),
+        "properties": _properties(image),
         "links": [{"rel": relation, "href": root} for relation in ("root", "parent")],
-        "assets": {layer.band: _asset(layer, place) for layer in scene.layers},
+        "assets": {band.band: _asset(band, place) for band in image.bands},
     }
 
 
-def _properties(scene: Scene) -> dict[str, Any]:
-    crs = scene.layers[0].crs
+def _geometry(image: DatedImage, whole: shapely.Geometry) -> dict[str, Any]:
+    parts = [whole if band.seen is None else band.seen for band in image.bands if band.band != SCENE_CLASS]
+    seen = shapely.convex_hull(shapely.union_all(parts)) if parts else whole
+    geometry: dict[str, Any] = shapely.geometry.mapping(shapely.set_precision(seen, 1e-7))
+    return geometry
+
+
+def _properties(image: DatedImage) -> dict[str, Any]:
+    crs = image.bands[0].crs
     return {
-        "datetime": scene.taken.replace(tzinfo=UTC).isoformat().replace("+00:00", "Z"),
-        "constellation": f"sentinel-{scene.sensor[1]}",
+        "datetime": image.taken.replace(tzinfo=UTC).isoformat().replace("+00:00", "Z"),
+        "constellation": f"sentinel-{image.sensor[1]}",
         **({"proj:code": crs} if crs.startswith("EPSG:") else {"proj:code": None, "proj:wkt2": crs}),
-        **scene.properties,
+        **image.properties,
     }
 
 
-def _asset(layer: Layer, place: Path) -> dict[str, Any]:
+def _asset(band: BandImage, place: Path) -> dict[str, Any]:
     stated = {
-        "nodata": layer.nodata,
-        "unit": layer.unit,
-        "data_type": layer.data_type,
-        "raster:scale": layer.scale,
-        "raster:offset": layer.offset,
+        "nodata": band.nodata,
+        "unit": band.unit,
+        "data_type": band.data_type,
+        "raster:scale": band.scale,
+        "raster:offset": band.offset,
     }
     return {
-        "href": os.path.relpath(str(layer.file), place.parent) if layer.written else str(layer.file),
+        "href": os.path.relpath(str(band.file), place.parent) if band.written else str(band.file),
         "type": COG,
         "roles": ["data"],
-        "proj:shape": list(layer.shape),
-        "proj:transform": list(layer.transform)[:6],
+        "proj:shape": list(band.shape),
+        "proj:transform": list(band.transform)[:6],
         **{name: value for name, value in stated.items() if value is not None},
     }
 
 
-def write_items(scenes: Sequence[Scene], out: Path) -> list[str]:
-    """Write one item a scene under `out/items` and return their ids."""
+def write_items(images: Sequence[DatedImage], out: Path) -> list[str]:
+    """Write one item an image under `out/items` and return their ids.
+
+    Ids name sensor, tile and moment; where several images share these, a number follows, in their order.
+    """
     ids: list[str] = []
-    for scene in scenes:
-        tile = str(scene.properties.get("grid:code", "")).removeprefix("MGRS-")
-        name = "_".join(part for part in (scene.sensor.upper(), tile, f"{scene.taken:%Y%m%dT%H%M%S}") if part)
-        item_id = name if name not in ids else f"{name}_{len(ids)}"
+    met: Counter[str] = Counter()
+    for image in images:
+        tile = str(image.properties.get("grid:code", "")).removeprefix("MGRS-")
+        parts = (image.sensor.upper(), tile, f"{image.taken:%Y%m%dT%H%M%S}")
+        name = "_".join(part for part in parts if part)
+        met[name] += 1
+        item_id = name if met[name] == 1 else f"{name}_{met[name]}"
         place = out / "items" / item_id / "item.json"
-        write_json(place, item_of(scene, item_id, place))
+        write_json(place, item_of(image, item_id, place))
         ids.append(item_id)
     return ids
 

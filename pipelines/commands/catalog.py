@@ -6,9 +6,12 @@ from features.indexing.folder import index_folder
 
 
 def index(folder: Path, out: Path) -> str:
-    """Index a folder and say what a config needs to read it."""
-    catalog = index_folder(folder, out)
-    lines = [f"Indexed {folder} into {catalog}", f"  imagery.catalog: {catalog}"]
-    lines += [f"  declarations.path: {path}" for path in sorted(out.rglob("parcels.gpkg"))]
-    lines += [f"  weather: {path}" for path in sorted(out.rglob("weather.csv"))]
+    """Index a folder; say what became of every file, date and band, and what a config needs to read it."""
+    found = index_folder(folder, out)
+    lines = [f"Indexed {folder} into {found.catalog}: {found.items} items"]
+    lines += [f"  {account}" for account in (found.files, found.dates, found.bands)]
+    lines += [f"  {cure}" for cure in found.cures]
+    lines += [f"  imagery.catalog: {found.catalog}"]
+    lines += [f"  declarations.path: {path}" for path in found.parcels]
+    lines += [f"  weather: {path}" for path in found.weather]
     return "\n".join(lines)

@@ -14,9 +14,10 @@ from affine import Affine
 
 from features.catalog.reader import ImageryOptions, read_acquisitions
 from features.errors import CatalogError, DeclarationError, ImageryError
-from features.indexing.dated_scene import band_in_name, describe_values, read_name
+from features.indexing.dated_image import describe_values
 from features.indexing.field_raster import connected_fields, parcels_from_raster
-from features.indexing.folder import index_folder
+from features.indexing.file_names import band_in_name, read_name
+from features.indexing.folder import Indexed, index_folder
 from features.indexing.netcdf_cube import read_weather
 
 BOUNDS = (2.9, 50.7, 3.2, 50.9)
@@ -59,8 +60,8 @@ def raster(path: Path, bands: dict[str | None, np.ndarray], nodata: float | None
     return path
 
 
-def read(catalog: Path, **settings: Any) -> tuple[pl.DataFrame, Any]:
-    return read_acquisitions(ImageryOptions(catalog=str(catalog), **settings), BOUNDS, *WHOLE_YEAR)
+def read(found: Indexed, **settings: Any) -> tuple[pl.DataFrame, Any]:
+    return read_acquisitions(ImageryOptions(catalog=str(found.catalog), **settings), BOUNDS, *WHOLE_YEAR)
 
 
 def assets_of(table: pl.DataFrame, row: int = 0) -> dict[str, dict[str, Any]]:
@@ -148,7 +149,7 @@ def test_weather_becomes_a_table_in_celsius_and_millimetres(tmp_path: Path) -> N
     )
     weather.to_netcdf(tmp_path / "in/AgERA5.nc", engine="h5netcdf")
     catalog = index_folder(tmp_path / "in", tmp_path / "out")
-    table = pl.read_csv(catalog.with_name("weather.csv"), try_parse_dates=True)
+    table = pl.read_csv(catalog.catalog.with_name("weather.csv"), try_parse_dates=True)
     assert table["date"].to_list() == [date(2018, 5, 1), date(2018, 5, 2)]
     assert table["t_min_c"][0] == pytest.approx(7, abs=1e-3)
     assert table["t_min_c"][1] is None
@@ -222,7 +223,7 @@ def test_parcels_are_written_beside_the_catalog(tmp_path: Path) -> None:
     cube(tmp_path / "in/a.nc", ["2018-05-01"], {"B04": np.full((1, 3, 3), 500, np.uint16)})
     crops(tmp_path / "in/OUTPUT.nc", np.full((3, 3), 1200, np.uint16))
     catalog = index_folder(tmp_path / "in", tmp_path / "out")
-    parcels = gpd.read_file(catalog.with_name("parcels.gpkg"))
+    parcels = gpd.read_file(catalog.catalog.with_name("parcels.gpkg"))
     assert (len(parcels), parcels["crop_code"][0], parcels["pixels"][0]) == (1, "1200", 9)
 
 
@@ -279,8 +280,8 @@ def test_indexing_again_writes_no_pixel_twice(tmp_path: Path) -> None:
     cube(tmp_path / "in/a.nc", ["2018-05-01"], {"B04": np.full((1, 3, 3), 500, np.uint16)})
     catalog = index_folder(tmp_path / "in", tmp_path / "out")
     cog = next((tmp_path / "out/cogs").rglob("*.tif"))
-    before, content = cog.stat().st_mtime_ns, catalog.read_bytes()
-    assert index_folder(tmp_path / "in", tmp_path / "out").read_bytes() == content
+    before, content = cog.stat().st_mtime_ns, catalog.catalog.read_bytes()
+    assert index_folder(tmp_path / "in", tmp_path / "out").catalog.read_bytes() == content
     assert cog.stat().st_mtime_ns == before
 
 
@@ -309,7 +310,7 @@ def test_a_folder_without_imagery_is_an_error(content: str, tmp_path: Path) -> N
 )
 def test_dates_in_file_names(name: str, taken: datetime | None) -> None:
     said = read_name(name)
-    assert (said["taken"] if said else None) == taken
+    assert (said.taken if said else None) == taken
 
 
 def test_bands_in_file_names() -> None:

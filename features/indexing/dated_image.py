@@ -1,0 +1,175 @@
+"""Imagery of one moment that lies in a folder: its bands, how their values are read, and what they cover."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyproj
+import shapely
+from affine import Affine
+from rasterio.transform import array_bounds
+from rasterio.warp import transform_bounds
+
+from features.catalog.orbits import DAY, INFERRED_ORBIT, SAME_ORBIT, group_on_circle, time_of_day
+from features.catalog.place import Bounds
+from features.schema import OPTICAL_BANDS, SCENE_CLASS
+
+# Several writers fill float rasters with 1e20.
+HUGE = 1e20
+# Backscatter in decibels in whole numbers is stored times a power of ten; the median of land tells which.
+WHOLE_DECIBELS = (1e-4, 1e-3, 1e-2, 1e-1)
+USUAL_DECIBELS = (-35.0, -3.6)
+
+
+@dataclass(frozen=True)
+class BandImage:
+    """One band of one moment: raw values, or the file that holds just them (`written` by us, or found).
+
+    `seen` is what is not nodata, as a polygon in degrees; None where all of the raster may be.
+    """
+
+    band: str
+    transform: Affine
+    crs: str
+    shape: tuple[int, int]
+    values: np.ndarray | None = None
+    file: Path | None = None
+    written: bool = False
+    data_type: str | None = None
+    nodata: float | None = None
+    scale: float = 1.0
+    offset: float | None = 0.0
+    unit: str = "reflectance"
+    seen: shapely.Geometry | None = None
+
+    @property
+    def bounds_wgs84(self) -> Bounds:
+        """West, south, east, north of the raster in degrees."""
+        return _degrees(self.crs, array_bounds(*self.shape, self.transform))
+
+
+@lru_cache(maxsize=4096)
+def _degrees(crs: str, bounds: Bounds) -> Bounds:
+    west, south, east, north = transform_bounds(crs, "OGC:CRS84", *bounds)
+    return round(west, 7), round(south, 7), round(east, 7), round(north, 7)
+
+
+@dataclass(frozen=True)
+class DatedImage:
+    """One acquisition: what is known of it, its bands, and the file and words that it was found by."""
+
+    taken: datetime
+    sensor: str
+    bands: tuple[BandImage, ...]
+    properties: Mapping[str, Any] = field(default_factory=dict)
+    view_azimuth: float | None = None
+    source: Path = Path()
+    label: str = ""
+
+
+def known_values(values: np.ndarray, nodata: float | None) -> np.ndarray:
+    """Values that are neither nodata, infinite, NaN nor a fill of 1e20 and above, flat.
+
+    Examples
+    --------
+    >>> known_values(np.array([0.0, 0.2, 1e20, np.nan]), nodata=0)
+    array([0.2])
+    """
+    return np.asarray(values[is_known(values, nodata)])
+
+
+def is_known(values: np.ndarray, nodata: float | None) -> np.ndarray:
+    """Which values are data, as `known_values`; bool of the same shape."""
+    with np.errstate(invalid="ignore"):
+        known = np.abs(values) < HUGE
+    return np.asarray(known if nodata is None else known & (values != nodata))
+
+
+def seen_polygon(known: np.ndarray, transform: Affine, crs: str) -> shapely.Geometry | None:
+    """Return the convex hull of known pixels (y, x) in degrees; None where all or none are known.
+
+    Parameters
+    ----------
+    transform
+        From the mask's own columns and rows to the CRS: of a thinned sample, that of its larger pixels.
+    """
+    if known.all() or not known.any():
+        return None
+    rows = np.flatnonzero(known.any(axis=1))
+    first, last = known[rows].argmax(axis=1), known.shape[1] - known[rows][:, ::-1].argmax(axis=1)
+    corners = [(column, row + down) for row, *ends in zip(rows, first, last, strict=True)
+               for column in ends for down in (0, 1)]  # fmt: skip
+    hull = shapely.convex_hull(shapely.MultiPoint(np.array(corners, float)))
+    points = shapely.get_coordinates(hull)
+    x, y = transform @ (points[:, 0], points[:, 1])
+    longitude, latitude = _to_degrees(crs).transform(x, y)
+    found = shapely.Polygon(np.column_stack([longitude, latitude]))
+    return found if found.is_valid and np.isfinite(found.bounds).all() else None
+
+
+@lru_cache(maxsize=64)
+def _to_degrees(crs: str) -> Any:
+    return pyproj.Transformer.from_crs(crs, "OGC:CRS84", always_xy=True)
+
+
+def describe_values(band: str, values: np.ndarray, nodata: float | None) -> dict[str, Any] | str:
+    """Return scale, offset and unit of a band that states none, or the reason why they cannot be told.
+
+    Reflectance in whole numbers is times 10,000, as every producer writes it; so is reflectance in floating
+    point whose median exceeds 2. Backscatter below zero is in decibels, times a power of ten where in
+    whole numbers; above zero it is linear.
+    """
+    known = known_values(values, nodata)
+    if not known.size:
+        return "nothing_but_nodata"
+    if band == SCENE_CLASS:
+        return {"scale": 1.0, "unit": "class"}
+    middle = float(np.median(known))
+    whole = values.dtype.kind in "iu"
+    if band in OPTICAL_BANDS:
+        return {"scale": 1e-4 if whole or middle > 2 else 1.0, "unit": "reflectance"}
+    if band.startswith("coh"):
+        return {"scale": 1.0, "unit": "coherence"} if middle <= 1 else "unknown_coherence_scale"
+    if not whole and middle != 0:
+        return {"scale": 1.0, "unit": "linear" if middle > 0 else "db"}
+    scales = [scale for scale in WHOLE_DECIBELS if USUAL_DECIBELS[0] <= middle * scale <= USUAL_DECIBELS[1]]
+    return {"scale": scales[0], "unit": "db"} if scales else "unknown_radar_scale"
+
+
+def infer_orbits(images: Sequence[DatedImage]) -> list[DatedImage]:
+    """Number the orbits of images that state none: radar by the time of day, optics by the direction of view.
+
+    Images of one sensor whose times of day lie within three minutes of each other come from one relative
+    orbit; the two directions of radar are never taken for one. Optical ones, whose published times are less
+    regular, are split by view azimuth instead where it is known (two orbits see a place from opposite sides)
+    and stay without orbit where it is not, as does radar with neither direction nor time of day. Numbers
+    start at 901, in order of direction and time of day, and the items say
+    `cropcheck:relative_orbit_inferred`.
+    """
+    orbits: dict[int, int] = {}
+    unknown = [k for k, image in enumerate(images) if image.properties.get("sat:relative_orbit") is None]
+    radar = [k for k in unknown if images[k].sensor == "s1"]
+    states = sorted({str(images[k].properties.get("sat:orbit_state")) for k in radar})
+    optical = [k for k in unknown if images[k].sensor == "s2" and images[k].view_azimuth is not None]
+    number = INFERRED_ORBIT
+    for state in states:
+        mine = [k for k in radar if str(images[k].properties.get("sat:orbit_state")) == state]
+        groups = group_on_circle([time_of_day(images[k].taken) for k in mine], SAME_ORBIT / DAY)
+        if state == "None" and not any(time_of_day(images[k].taken) for k in mine):
+            continue
+        orbits |= {k: number + int(group) for k, group in zip(mine, groups, strict=True)}
+        number += int(groups.max()) + 1
+    views = group_on_circle([float(images[k].view_azimuth or 0) / 360 for k in optical], 60 / 360)
+    orbits |= {k: INFERRED_ORBIT + int(group) for k, group in zip(optical, views, strict=True)}
+    return [_with_orbit(image, orbits.get(k)) for k, image in enumerate(images)]
+
+
+def _with_orbit(image: DatedImage, orbit: int | None) -> DatedImage:
+    if orbit is None:
+        return image
+    inferred = {"sat:relative_orbit": orbit, "cropcheck:relative_orbit_inferred": True}
+    return replace(image, properties={**image.properties, **inferred})
