@@ -134,6 +134,22 @@ def check(
 
 
 @app.command()
+def init(
+    parcels: Annotated[str, typer.Argument(help="The parcel file.", show_default=False)],
+    out: Annotated[Path | None, typer.Option("--out", help="Config to write; default FILE's name.")] = None,
+    codes: Annotated[
+        Path | None, typer.Option("--codes", help="Code table, by which the column of crops is found.")
+    ] = None,
+    layer: Annotated[str | None, typer.Option("--layer", help="Layer, where the file holds several.")] = None,
+    member: Annotated[str | None, typer.Option("--member", help="File inside a zip of several.")] = None,
+) -> None:
+    """Write a first config from a parcel file's own columns; says what was guessed, asks nothing."""
+    from pipelines.commands.init import Source, write_config
+
+    typer.echo(write_config(Source(parcels, layer, member, codes), out))
+
+
+@app.command()
 def catalog(
     folder: Annotated[
         Path, typer.Argument(help="Folder of NetCDF cubes or dated GeoTIFFs.", show_default=False)

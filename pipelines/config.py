@@ -33,9 +33,9 @@ RasterName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 class SeasonOptions(Options):
     """The season that is judged: its year and the dates whose imagery counts."""
 
-    year: int = Field(ge=2015, le=2100)
-    start: date
-    end: date
+    year: int = Field(ge=2015, le=2100, description="Year of the harvest, by which the season is called.")
+    start: date = Field(description="First day whose imagery counts (YYYY-MM-DD).")
+    end: date = Field(description="Last day whose imagery counts (YYYY-MM-DD).")
     until: date | None = Field(None, description="Judge with what was seen by this day, as if in season.")
 
     @model_validator(mode="after")
@@ -58,17 +58,22 @@ class FoldOptions(Options):
 class TrackingOptions(Options):
     """Where MLflow keeps the runs."""
 
-    enabled: bool = True
-    store: str = "sqlite:///mlruns/mlflow.db"
-    artifacts: Path = Path("mlruns/artifacts")
-    experiment: str = "cropcheck"
+    enabled: bool = Field(True, description="Whether runs are recorded.")
+    store: str = Field(
+        "sqlite:///mlruns/mlflow.db", description="Database or server that MLflow writes to, as an address."
+    )
+    artifacts: Path = Field(Path("mlruns/artifacts"), description="Folder of the files that a record keeps.")
+    experiment: str = Field("cropcheck", description="Name of the experiment that runs are kept under.")
 
 
 class RunConfig(Options):
     """Everything a run depends on."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")
-    seed: int = Field(default=1, ge=0)
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$",
+        description="Name of the run: its output folder is out/NAME/. Letters, digits, `_` and `-`.",
+    )
+    seed: int = Field(default=1, ge=0, description="Seed of every random choice of the run.")
     season: SeasonOptions
     simulate: SimulationOptions | None = None
     declarations: DeclarationOptions

@@ -17,26 +17,38 @@ RADAR = ("s0vv_db", "s0vh_db", "ratio_db", "rvi", "cohvv", "cohvh")
 class ExtractOptions(Options):
     """Features, statistics, mask and the limits of the work of extraction."""
 
-    optical: tuple[str, ...] = OPTICAL
-    """Bands and indices of Sentinel-2, by the names of `features.indices.formulas`."""
-    radar: tuple[str, ...] = RADAR
-    """Features of Sentinel-1, by the names of `features.indices.formulas`."""
-    statistics: tuple[Statistics, ...] = ("mean", "std", "min", "max", "p25", "median", "p75")
-    """Statistics to compute; the others are null in the observations."""
-    inner_buffer_m: float = Field(5.0, ge=0, le=100)
-    """Metres by which parcels are shrunk, so that mixed border pixels fall away."""
-    mask: MaskOptions = MaskOptions()
-    """Which optical pixels count as seen."""
-    block_px: int = Field(3072, ge=32, le=32768)
-    """Side of the blocks a raster is read by, in its finest pixels."""
-    clear_block_px: int = Field(256, ge=16, le=4096)
-    """Side of the blocks whose whole time stack is held in memory where clouds are removed, in finest
-    pixels."""
-    read_ahead_mb: int = Field(512, ge=0, le=65536)
-    """Megabytes of pixels that may be read ahead, while earlier blocks are summarised; 0 reads one block at
-    a time."""
-    threads: int = Field(2, ge=1, le=64)
-    """Threads that decode and summarise within one worker."""
+    optical: tuple[str, ...] = Field(
+        OPTICAL, description="Bands and indices of Sentinel-2, by the names of `features.indices.formulas`."
+    )
+    radar: tuple[str, ...] = Field(
+        RADAR, description="Features of Sentinel-1, by the names of `features.indices.formulas`."
+    )
+    statistics: tuple[Statistics, ...] = Field(
+        ("mean", "std", "min", "max", "p25", "median", "p75"),
+        description="Statistics to compute; the others are null in the observations.",
+    )
+    inner_buffer_m: float = Field(
+        5.0, ge=0, le=100, description="Parcels are shrunk by this, so that mixed border pixels fall away."
+    )
+    mask: MaskOptions = Field(MaskOptions(), description="Which optical pixels count as seen.")
+    block_px: int = Field(
+        3072, ge=32, le=32768, description="Side of the blocks a raster is read by, in its finest pixels."
+    )
+    clear_block_px: int = Field(
+        256,
+        ge=16,
+        le=4096,
+        description="Side of the blocks whose whole time stack is held in memory where clouds are removed, "
+        "in finest pixels.",
+    )
+    read_ahead_mb: int = Field(
+        512,
+        ge=0,
+        le=65536,
+        description="Pixels that may be read ahead, while earlier blocks are summarised; 0 reads one block "
+        "at a time.",
+    )
+    threads: int = Field(2, ge=1, le=64, description="Threads that decode and summarise within one worker.")
 
     def features_of(self, sensor: str) -> tuple[str, ...]:
         """Features of one sensor; each is in `features.indices.formulas`, else a ConfigError is raised."""

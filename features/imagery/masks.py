@@ -3,6 +3,7 @@
 from typing import Literal
 
 import numpy as np
+from pydantic import Field
 
 from features.options import Options
 
@@ -14,13 +15,17 @@ CLOUDY_CLASSES = (3, 8, 9, 10)
 class MaskOptions(Options):
     """Which pixels of an optical scene count as seen."""
 
-    masked_classes: tuple[int, ...] = MASKED_CLASSES
-    """Scene classes (Sen2Cor's numbers) that are left out."""
-    without_classes: Literal["set_aside", "clear"] = "set_aside"
-    """Scenes without a scene classification: left out, or all that is not nodata counts as clear, as in
-    composites that were masked before."""
-    dilation_m: float = 20.0
-    """Metres by which clouds and cloud shadows are grown before they are left out."""
+    masked_classes: tuple[int, ...] = Field(
+        MASKED_CLASSES, description="Scene classes (Sen2Cor's numbers) that are left out."
+    )
+    without_classes: Literal["set_aside", "clear"] = Field(
+        "set_aside",
+        description="Scenes without a scene classification: left out, or all that is not nodata counts as clear, "
+        "as in composites that were masked before.",
+    )
+    dilation_m: float = Field(
+        20.0, description="Clouds and cloud shadows are grown by this much before they are left out."
+    )
 
 
 def clear_mask(scene_class: np.ndarray, options: MaskOptions, pixel_m: tuple[float, float]) -> np.ndarray:

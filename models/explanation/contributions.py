@@ -1,6 +1,7 @@
-"""What each value adds to a class's score: LightGBM's own contributions, from one class's trees alone."""
+"""What each value adds to a class's score: by LightGBM itself, and by shap for the forests."""
 
 import re
+import warnings
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 import xarray as xr
 
 from models.crops.estimators.boosting import LightgbmClassifier
+from models.crops.estimators.forest import ForestClassifier
 from models.crops.inputs.arrays import conform
 from models.crops.inputs.table import Column, columns_of, wide_table
 
@@ -57,8 +59,26 @@ def tree_contributions(
     return np.asarray(found)[:, :-1], np.asarray(found)[:, -1]
 
 
-def columns(model: LightgbmClassifier) -> list[Column]:
-    """Return the meaning of the columns of `tree_contributions`."""
+def forest_contributions(
+    model: ForestClassifier, series: xr.Dataset, crop_class: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return contributions to a class's probability, `(n, column)`, and the `(n,)` base they add up with.
+
+    Exact for the trees as they are (TreeSHAP: Lundberg et al. 2020, doi:10.1038/s42256-019-0138-9), by shap.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # its plots, which are not used, ask matplotlib for old names
+        import shap
+
+    table = model.filled_table(conform(series, model.layout_))
+    position = int(np.searchsorted(model.classes_, crop_class))
+    explainer = shap.TreeExplainer(model.forest_)
+    found = np.asarray(explainer.shap_values(table, check_additivity=False))[..., position]
+    return found, np.full(len(table), np.ravel(explainer.expected_value)[position])
+
+
+def columns(model: LightgbmClassifier | ForestClassifier) -> list[Column]:
+    """Return the meaning of the columns of `tree_contributions` and `forest_contributions`."""
     return columns_of(model.layout_, model.settings.summaries)
 
 

@@ -18,7 +18,7 @@ from models.crops.fitting.crossfit import CrossFit
 from models.crops.fitting.options import ExplanationOptions
 from models.crops.inputs.arrays import take
 from models.crops.inputs.table import SUMMARIES, Column, columns_of
-from models.explanation.contributions import columns, sums_by, tree_contributions
+from models.explanation.contributions import columns, forest_contributions, sums_by, tree_contributions
 
 log = logging.getLogger(__name__)
 ALL = "all"
@@ -219,16 +219,20 @@ def _explained(
 
 def _one(estimator: CropEstimator, series: xr.Dataset, crop_class: str, background: xr.Dataset) -> Explained:
     from models.crops.estimators.boosting import LightgbmClassifier
+    from models.crops.estimators.forest import ForestClassifier
 
     ids = series["parcel"].values.astype(str)
     if isinstance(estimator, LightgbmClassifier):
         contributions, _ = tree_contributions(estimator, series, crop_class)
         return Explained(crop_class, ids, columns(estimator), contributions)
+    if isinstance(estimator, ForestClassifier):
+        contributions, _ = forest_contributions(estimator, series, crop_class)
+        return Explained(crop_class, ids, columns(estimator), contributions)
     from models.crops.estimators.neural import NeuralClassifier
     from models.explanation.gradients import network_columns, network_contributions
 
     if not isinstance(estimator, NeuralClassifier):
-        raise ModelError(f"{estimator.name} has no contributions; explain lightgbm or a network.")
+        raise ModelError(f"{estimator.name} has no contributions; explain lightgbm, a forest or a network.")
     rng = np.random.default_rng(estimator.settings.seed)
     found, gap = network_contributions(estimator, series, crop_class, background, rng)
     log.info("%s, %s: contributions add up to within %.0f %%", estimator.name, crop_class, 100 * gap)

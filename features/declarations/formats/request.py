@@ -25,7 +25,7 @@ class Request:
     Attributes
     ----------
     columns
-        Names of the columns; `fid` is the feature id where no column has that name.
+        Names of the columns, None for all; `fid` is the feature id where no column has that name.
     layer
         Layer, where the file holds several.
     encoding
@@ -34,7 +34,7 @@ class Request:
         Limits on the rows, and on what they take in memory.
     """
 
-    columns: Sequence[str]
+    columns: Sequence[str] | None
     layer: str | None = None
     encoding: str | None = None
     most_parcels: int = 30_000_000
@@ -49,6 +49,8 @@ class Request:
             Naming every column that the file lacks, with the nearest that it has.
         """
         have = list(dict.fromkeys(names))
+        if self.columns is None:
+            return have
         meant = [
             name for name in dict.fromkeys(self.columns) if not self._is_feature_id(name, have, feature_id)
         ]
@@ -62,7 +64,7 @@ class Request:
         """Return the frame with `FEATURE_ID`, and with the columns that were asked for by its name."""
         ids = pd.Series(np.asarray(feature_ids, dtype=object), index=frame.index, dtype=object)
         return frame.assign(
-            **{name: ids for name in (*self.columns, FEATURE_ID) if name not in frame.columns}
+            **{name: ids for name in (*(self.columns or ()), FEATURE_ID) if name not in frame.columns}
         )
 
     def allow(self, parcels: int, path: Path) -> None:

@@ -26,10 +26,9 @@ def read_shapefile(path: Path, request: Request) -> gpd.GeoDataFrame:
         return read_layer(path, request, "ESRI Shapefile")
     with told_plainly(beside):
         table = AttributeTable(beside, request.encoding)
-    own = [name for name in dict.fromkeys(request.columns) if name in table.fields]
-    rest = Request(
-        [name for name in request.columns if name not in own], request.layer, None, request.most_parcels
-    )
+    wanted = list(table.fields) if request.columns is None else list(dict.fromkeys(request.columns))
+    own = [name for name in wanted if name in table.fields]
+    rest = Request([name for name in wanted if name not in own], request.layer, None, request.most_parcels)
     frame = read_layer(path, rest, "ESRI Shapefile", ENCODING=table.encoding.upper())
     rows = frame[FEATURE_ID].astype(np.int64).to_numpy()  # deleted records have no feature
     if len(rows) and rows.max() >= len(table):

@@ -64,10 +64,12 @@ class ForestClassifier(CropEstimator):
     def _filled(self, table: np.ndarray) -> np.ndarray:
         return np.where(np.isfinite(table), table, self.median_.astype(np.float32))
 
+    def filled_table(self, series: xr.Dataset) -> np.ndarray:
+        """Return the wide table that the trees see, medians in its gaps, `(n, column)`."""
+        return self._filled(wide_table(series, self.settings.summaries))
+
     def _scores(self, series: xr.Dataset) -> np.ndarray:
-        return np.asarray(
-            self.forest_.predict_proba(self._filled(wide_table(series, self.settings.summaries)))
-        )
+        return np.asarray(self.forest_.predict_proba(self.filled_table(series)))
 
     def _write(self, folder: Path) -> list[Path]:
         return []

@@ -11,7 +11,7 @@ from models.crops.fitting.crossfit import CrossFit, cross_fit
 from models.crops.fitting.options import ExplanationOptions, TrainOptions
 from models.crops.inputs.table import wide_table
 from models.explanation.ablation import ablation
-from models.explanation.contributions import tree_contributions
+from models.explanation.contributions import columns, forest_contributions, tree_contributions
 from models.explanation.explain import explain
 from models.explanation.permutation import permutation_importance
 from reports.pages.evaluation import TABLES
@@ -35,6 +35,17 @@ def test_one_class_by_its_own_trees_equals_the_whole_model() -> None:
         contributions, base = tree_contributions(model, series, name)
         np.testing.assert_allclose(contributions, whole[:, k, :-1])
         np.testing.assert_allclose(contributions.sum(1) + base, raw[:, k])
+
+
+@pytest.mark.parametrize("name", ["forest", "extratrees"])
+def test_a_forests_contributions_add_up_to_its_probability(name: str) -> None:
+    series, y, _ = crop_world(n=60)
+    model = build(name, trees=5, threads=1).fit(series, y)
+    probability = model.predict_proba(series)
+    for k, crop_class in enumerate(model.classes_):
+        contributions, base = forest_contributions(model, series, crop_class)
+        np.testing.assert_allclose(contributions.sum(1) + base, probability[:, k], atol=1e-5)
+        assert contributions.shape[1] == len(columns(model))
 
 
 def test_tables_are_as_the_schema_says_and_contributions_of_flagged_parcels_only(world) -> None:
@@ -87,10 +98,10 @@ def test_shuffling_is_measured_on_the_parcels_asked_for(world) -> None:
     assert set(table["n"]) == {20}
 
 
-def test_a_forest_says_why_it_cannot_be_explained() -> None:
+def test_a_model_without_contributions_says_so() -> None:
     series, y, folds = crop_world(n=60)
-    fit = cross_fit(series, y, folds, TrainOptions(models={"forest": {"trees": 5}}, threads=1))
-    with pytest.raises(ModelError, match="forest has no contributions"):
+    fit = cross_fit(series, y, folds, TrainOptions(models={"ridge": {}}, threads=1))
+    with pytest.raises(ModelError, match="ridge has no contributions; explain lightgbm, a forest or a network"):
         explain(fit, series, y, ExplanationOptions())
 
 
