@@ -20,8 +20,8 @@ class MaskOptions(Options):
     )
     without_classes: Literal["set_aside", "clear"] = Field(
         "set_aside",
-        description="Scenes without a scene classification: left out, or all that is not nodata counts as clear, "
-        "as in composites that were masked before.",
+        description="Scenes without a scene classification: left out, or all that is not nodata counts as "
+        "clear, as in composites that were masked before.",
     )
     dilation_m: float = Field(
         20.0, description="Clouds and cloud shadows are grown by this much before they are left out."

@@ -101,7 +101,9 @@ def test_shuffling_is_measured_on_the_parcels_asked_for(world) -> None:
 def test_a_model_without_contributions_says_so() -> None:
     series, y, folds = crop_world(n=60)
     fit = cross_fit(series, y, folds, TrainOptions(models={"ridge": {}}, threads=1))
-    with pytest.raises(ModelError, match="ridge has no contributions; explain lightgbm, a forest or a network"):
+    with pytest.raises(
+        ModelError, match="ridge has no contributions; explain lightgbm, a forest or a network"
+    ):
         explain(fit, series, y, ExplanationOptions())
 
 
