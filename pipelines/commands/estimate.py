@@ -20,7 +20,15 @@ SECONDS_PER_MEGAPIXEL_HIDDEN = 0.35  # hiding and filling pixels, to learn how f
 SECONDS_PER_MEGAPIXEL_FILLED = {"classical": 1.5, "learned": 3.0}
 SECONDS_PER_WINDOW_PASS = 0.2  # training a small network for one pass over one window: 0.1 to 0.3
 SECONDS_PER_MILLION_ROWS = 0.6  # writing and reading back observations, and putting them onto a calendar
-BYTES_PER_ROW = 22.0  # of the observations on disk
+BLOCKS_PER_PARCEL_AREA = 1.6  # blocks are read whole, parcels fill about 60% of them
+# measured on the embedded default (2,600 parcels, 127 acquisitions: 747 MB) and on a region of 200 parcels
+BYTES_PER_ROW = 26.0  # of the observations
+BYTES_PER_UNIT = 20e3  # of the files of one acquisition, however few its parcels
+BYTES_PER_PIXEL_SIMULATED = 0.8  # of one band
+BYTES_PER_SERIES_VALUE = 3.9  # in one of series.nc and filled.nc, with its marks
+BYTES_PER_FIT = 1.6e6
+BYTES_PER_REPORTED_PARCEL = 8e3  # verdicts, probabilities, exports, its share of pages and sheets
+BYTES_OF_PAGES = 1e6
 SECONDS_PER_FIT_AND_THOUSAND_PARCELS = 1.2
 MARGIN_PX = 32  # around a block that is filled
 MEMORY_GIB = 2.0  # libraries, one block of pixels, one tile's coverage
@@ -80,7 +88,7 @@ def load_of_simulation(config: RunConfig, simulate: SimulationOptions) -> Load:
 
 def estimate(config: RunConfig, load: Load) -> list[str]:
     """Return a line each for time, disk and memory; every figure is a measured rate times the load."""
-    megapixels = load.hectares * 100 / 1e6 * 1.6  # blocks are read whole, parcels fill about 60% of them
+    megapixels = load.hectares * 100 / 1e6 * BLOCKS_PER_PARCEL_AREA
     rows = load.parcels * load.features
     fits = len(config.train.models) * config.folds.count * 1.6
     fitting, filling = _clearing(config.clear, megapixels * load.frames)
@@ -101,10 +109,44 @@ def estimate(config: RunConfig, load: Load) -> list[str]:
     each = ", ".join(f"{name} {_duration(value)}" for name, value in seconds.items())
     return [
         f"Time: about {_duration(sum(seconds.values()))} on two cores ({each}); here are {os.cpu_count()}.",
-        f"Disk: about {rows * BYTES_PER_ROW / 2**30:.1f} GiB of observations.",
+        _disk_line(disk_of(config, load)),
         f"Memory: about {memory:.1f} GiB at the peak.",
         f"Config {fingerprint(config.model_dump(mode='json'))[:12]}.",
     ]
+
+
+def disk_of(config: RunConfig, load: Load) -> dict[str, float]:
+    """Return the bytes that a run writes, by what they are."""
+    megapixels = load.hectares * 100 / 1e6 * BLOCKS_PER_PARCEL_AREA
+    share = load.simulated / load.acquisitions if load.acquisitions else 0
+    channels = len(config.extract.optical) + 2 * len(config.extract.radar)  # of two orbits
+    values = load.parcels * load.steps * channels * len(config.series.statistics)
+    fits = len(config.train.models) * (config.folds.count + 1)
+    return {
+        "simulated imagery": megapixels * load.bands * share * 1e6 * BYTES_PER_PIXEL_SIMULATED,
+        "observations": load.parcels * load.features * BYTES_PER_ROW + load.acquisitions * BYTES_PER_UNIT,
+        "series": 2 * values * BYTES_PER_SERIES_VALUE,
+        "models": 2 * fits * BYTES_PER_FIT,  # in the output and in MLflow's folder
+        "reports and tables": load.parcels * BYTES_PER_REPORTED_PARCEL + BYTES_OF_PAGES,
+    }
+
+
+def _disk_line(parts: dict[str, float]) -> str:
+    told = ", ".join(f"{name} {_size(size)}" for name, size in parts.items() if size >= 1e6)
+    return f"Disk: about {_size(sum(parts.values()))} ({told})."
+
+
+def _size(size: float) -> str:
+    """Return bytes as people say them.
+
+    Examples
+    --------
+    >>> _size(748e6), _size(3.2e9), _size(2e5)
+    ('748 MB', '3.2 GB', '0.2 MB')
+    """
+    if size >= 1e9:
+        return f"{size / 1e9:.1f} GB"
+    return f"{size / 1e6:.0f} MB" if size >= 1e6 else f"{size / 1e6:.1f} MB"
 
 
 def _clearing(options: CloudRemovalOptions, frames: float) -> tuple[float, float]:

@@ -8,7 +8,7 @@ import pytest
 import shapely
 
 from pipelines.commands.check import check_inputs
-from pipelines.commands.estimate import STACKS_HELD
+from pipelines.commands.estimate import STACKS_HELD, disk_of, load_of_simulation
 from pipelines.config import RunConfig, load_config
 from pipelines.workspace import Workspace
 
@@ -27,6 +27,17 @@ def test_removing_clouds_needs_memory_for_the_stacks_it_holds(tmp_path: Path) ->
     frames = 49  # eight months of a pass every five days
     assert large - plain == pytest.approx(STACKS_HELD * (416 + 64) ** 2 * frames * 10 * 4 / 2**30, abs=0.2)
     assert plain < small < large
+
+
+def test_the_estimate_of_disk_counts_what_is_written() -> None:
+    """The embedded default left 747 MB, most of it the imagery that it makes."""
+    config = load_config(CONFIG)
+    assert config.simulate is not None
+    parts = disk_of(config, load_of_simulation(config, config.simulate))
+    assert sum(parts.values()) == pytest.approx(747e6 + 28e6, rel=0.15)  # and the models once more, in mlruns
+    measured = {"simulated imagery": 598e6, "observations": 93e6, "series": 29e6, "models": 56e6}
+    for name, size in measured.items():
+        assert parts[name] == pytest.approx(size, rel=0.25), name
 
 
 def region(folder: Path, **changes: Any) -> RunConfig:
