@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
+import pandas as pd
 import pyogrio
 
 from features.declarations.formats.request import FORMATS, Request, told_plainly
@@ -44,7 +45,7 @@ def read_layer(
             )
         request.allow(int(info["features"]), path)
         columns = request.found_in(map(str, info["fields"]), path, info["fid_column"] or None)
-        frame = _read(path, layer, columns, options)
+        frame = _decoded(_read(path, layer, columns, options), columns)
         return request.with_feature_ids(frame.reset_index(drop=True), frame.index.astype(str).tolist())
 
 
@@ -57,6 +58,12 @@ def _read(path: Path, layer: str, columns: list[str], options: Mapping[str, str]
         shapes = pyogrio.read_dataframe(path, columns=[], on_invalid="fix", **shared)
         table = pyogrio.read_dataframe(path, columns=columns, read_geometry=False, **arrow, **shared)
         return shapes.join(table, validate="1:1")[[*columns, shapes.geometry.name]]
+
+
+def _decoded(frame: gpd.GeoDataFrame, columns: list[str]) -> gpd.GeoDataFrame:
+    """Return the frame with its texts decoded: what is no UTF-8 fails here, not where it is first used."""
+    texts = [name for name in columns if isinstance(frame[name].dtype, pd.StringDtype)]
+    return frame.assign(**{name: frame[name].astype(object) for name in texts})
 
 
 def choose_layer(path: Path, layer: str | None, layers: list[str] | None = None) -> str:
