@@ -15,6 +15,7 @@ from features.extraction.filled_units import (
     drop_blocks,
     join_blocks,
     key_of,
+    readable,
     run_block,
     run_blocks,
 )
@@ -43,9 +44,10 @@ class Fill:
     @property
     def is_done(self) -> bool:
         """Whether an earlier run has written all of it."""
-        if not self.note.exists():
+        try:
+            lost = _lost(self)
+        except (OSError, ValueError, AttributeError, LookupError, TypeError):  # absent, or damaged
             return False
-        lost = json.loads(self.note.read_text(encoding="utf-8"))
         return all(unit.row["item_id"] in lost or unit.part.exists() for unit in self.units)
 
 
@@ -134,20 +136,38 @@ def run_fill(fill: Fill, executor: Executor, tick: Callable[[], None]) -> Iterat
     CropcheckError
         Where the remover cannot be applied: that is no fault of one acquisition.
     """
+    if fill.is_done and any(_mended(fill, item) for item in _lost(fill)):
+        _forget(fill)  # what one date gives depends on all others
     if not fill.is_done:
         _run(fill, executor, tick)
-    lost = json.loads(fill.note.read_text(encoding="utf-8"))
+    lost = _lost(fill)
     for unit in fill.units:
         item = unit.row["item_id"]
         yield Outcome(item, fill.tile, *lost.get(item, (None, "")))
 
 
+def _lost(fill: Fill) -> dict[str, tuple[str, str]]:
+    """Return the acquisitions that could not be read, optical or radar, with reason and detail."""
+    said: dict[str, Any] = json.loads(fill.note.read_text(encoding="utf-8"))
+    return {item: (str(why[0]), str(why[1])) for item, why in said.items()}
+
+
+def _mended(fill: Fill, item: str) -> bool:
+    """Try an acquisition that could not be read, block by block up to the first that still cannot."""
+    return all(readable(block, item) for block in fill.blocks)
+
+
+def _forget(fill: Fill) -> None:
+    fill.note.unlink()
+    for unit in fill.units:
+        unit.part.unlink(missing_ok=True)
+
+
 def _run(fill: Fill, executor: Executor, tick: Callable[[], None]) -> None:
-    optical = {unit.row["item_id"] for unit in fill.units}
     lost: dict[str, Any] = {}
     alone = executor is one_by_one
     for outcome in run_blocks(fill.blocks) if alone else executor(run_block, fill.blocks):
-        lost |= {item: reason for item, reason in outcome.failed.items() if item in optical}
+        lost |= outcome.failed
         tick()
     paths = tuple(block.part for block in fill.blocks)
     jobs = [_Joining(unit, fill.scene, paths) for unit in fill.units if unit.row["item_id"] not in lost]

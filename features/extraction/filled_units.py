@@ -133,6 +133,17 @@ def _read(unit: BlockUnit) -> _Held:
     return _Held(unit, cuts, unit.context.laid_on(stack, grid), failed)
 
 
+def readable(unit: BlockUnit, item: str) -> bool:
+    """Say whether an acquisition can be read in a block; it can where the block holds no parcel."""
+    cuts, grid = _cuts(unit)
+    if not any(len(cut.present) for cut in cuts.values()):
+        return True
+    failed: dict[str, ImageryError] = {}
+    table = pl.DataFrame([row for row in unit.rows if row["item_id"] == item], schema=ACQUISITIONS)
+    read_stack(table, grid, unit.bands, unit.options.mask, unit.polarisations, failed)
+    return not failed
+
+
 def _fill(held: _Held) -> _Held:
     if held.stack is None or not held.items:
         return held

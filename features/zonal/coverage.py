@@ -1,6 +1,7 @@
 """Exact coverage of a grid's pixels by parcels: computed once per grid, then used for every raster on it."""
 
 import json
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from features.files import atomic_path, fingerprint
 from features.zonal.exact import covered_cells
 from features.zonal.statistics import ranges
 
+log = logging.getLogger(__name__)
 FULL = 0.999  # a pixel with at least this coverage counts as full
 BATCH = 2000  # parcels handed to exactextract at a time, to bound its Python objects
 VERSION = 1  # of the layout below; part of the cache key
@@ -195,9 +197,27 @@ def coverage_of(
     if cache is None:
         return _compute(shapes, ids, grid)
     path = cache / f"{coverage_key(shapes, ids, grid)[:24]}.npz"
-    if not path.exists():
-        write_coverage(path, _compute(shapes, ids, grid))
-    return read_coverage(path)
+    found = _cached(path)
+    return _made(path, _compute(shapes, ids, grid)) if found is None else found
+
+
+def _made(path: Path, coverage: Coverage) -> Coverage:
+    write_coverage(path, coverage)
+    return coverage
+
+
+def _cached(path: Path) -> Coverage | None:
+    """Return a coverage from its file; None where there is none, or it was damaged and has to be made anew.
+
+    Each array in the file has a CRC-32, which is checked as it is read.
+    """
+    try:
+        return read_coverage(path)
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # whatever a damaged file makes its readers raise
+        log.warning("The coverage %s was damaged and is computed anew: %s", path.name, error)
+        return None
 
 
 def coverage_key(shapes: np.ndarray, parcel_ids: np.ndarray, grid: GeoBox) -> str:
@@ -271,7 +291,7 @@ def write_coverage(path: Path, coverage: Coverage) -> Path:
 
 def read_coverage(path: Path) -> Coverage:
     """Read what `write_coverage` wrote."""
-    with np.load(path, allow_pickle=False) as stored:
+    with path.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
         ids = np.array(json.loads(stored["parcel_ids"].tobytes()), dtype=object)
         height, width = stored["shape"].tolist()
         return Coverage(ids, (height, width), **{name: stored[name] for name in ARRAYS})

@@ -129,7 +129,7 @@ def _leaves(key: str, value: Any) -> dict[str, Any]:
         return {}
     if isinstance(value, BaseModel):
         value = {name: getattr(value, name) for name in type(value).model_fields}
-    if isinstance(value, Mapping):
+    if isinstance(value, Mapping) and value:  # an empty one, as of a model with its defaults, is a leaf
         return {
             name: leaf
             for part, inner in value.items()

@@ -12,7 +12,7 @@ import shapely
 import xarray as xr
 from odc.geo.geobox import GeoBox
 
-from features.accounting import Tally
+from features.accounting import Tally, tally
 from features.context.blocks import BlockContext, pixels_in
 from features.errors import ImageryError, ModelError
 from features.extraction.extract import without_contradictions
@@ -34,12 +34,14 @@ from pipelines.inputs.clear_context import OPTIONS as CONTEXT_OPTIONS
 from pipelines.inputs.clear_context import clear_context, context_files, farmed, frame_times
 from pipelines.inputs.context_files import region_files
 from pipelines.record.inputs import Inputs
+from pipelines.record.receipt import read_receipt
 from pipelines.record.stage import Outcome, Stage
 from pipelines.tables import read_acquired, read_declared
 from pipelines.workspace import Workspace
 
 log = logging.getLogger(__name__)
 BLOCK_PX = 256
+SET_ASIDE = "set_aside"  # among the facts of the receipt: item ids
 EXAMPLE_PX = 128
 NOTHING_SEEN = (
     NOTHING_CLEAR,
@@ -58,7 +60,7 @@ def stage(config: RunConfig) -> Stage:
         },
         files=context_files,
     )
-    return Stage("clear", __name__, inputs, run)
+    return Stage("clear", __name__, inputs, run, try_again=mended)
 
 
 def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
@@ -72,7 +74,7 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     training = workspace.cloud_model / "training"
     kept = {"checkpoint": training} if config.clear.method in LEARNED else {}
     try:
-        stacks, chosen = fitting_stacks(acquisitions, config, workspace, config.clear.method)
+        stacks, failed = fitting_stacks(acquisitions, config, workspace, config.clear.method)
         remover.fit(stacks, progress, **kept)
     except (ModelError, ImageryError) as error:
         if error.reason not in NOTHING_SEEN:
@@ -85,8 +87,25 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     remover.save(workspace.cloud_model)
     shutil.rmtree(training, ignore_errors=True)
     write_example(remover, stacks[0], workspace.cloud_model / "example.png")
-    reasons = {"unreadable": chosen - len(stacks)} if chosen > len(stacks) else {}
-    return Outcome([workspace.cloud_model], [Tally("clear", "blocks", chosen, len(stacks), reasons)])
+    reasons = [failed.get(item) for item in acquisitions["item_id"]]
+    facts = {SET_ASIDE: sorted(failed)} if failed else {}
+    return Outcome([workspace.cloud_model], [tally("clear", "acquisitions", reasons)], facts)
+
+
+def mended(config: RunConfig, workspace: Workspace) -> bool:
+    """Say whether an acquisition that could not be read for the fit can be read now."""
+    receipt = read_receipt(workspace, "clear")
+    items = receipt.facts.get(SET_ASIDE, []) if receipt else []
+    if not items:
+        return False
+    acquisitions = read_acquired(workspace)
+    blocks = fitting_blocks(acquisitions, read_declared(workspace), config.seed)
+    failed: dict[str, ImageryError] = {}
+    of_these = acquisitions.filter(pl.col("item_id").is_in(items))
+    for _ in _stacks(of_these, blocks, config, bands_of(acquisitions), polarisations_of(of_these), failed):
+        if len(failed) == len(items):
+            return False
+    return len(failed) < len(items)
 
 
 def write_example(remover: Remover, stack: xr.Dataset, path: Path) -> None:
@@ -104,20 +123,20 @@ def fitted_remover(config: RunConfig, workspace: Workspace) -> Stored | None:
 
 def fitting_stacks(
     acquisitions: pl.DataFrame, config: RunConfig, workspace: Workspace, method: str
-) -> tuple[list[xr.Dataset], int]:
+) -> tuple[list[xr.Dataset], dict[str, str]]:
     """Read what a method is fitted on, with the channels and parcels that the config asks for.
 
     Returns
     -------
     tuple
-        The stacks, and how many blocks were chosen, also those that cannot be read.
+        The stacks, and the acquisitions that could not be read: item id to reason.
 
     Raises
     ------
     ConfigError
         Where a channel's file cannot be used.
     ModelError
-        Where no block can be read.
+        Where no optical acquisition can be read.
     """
     context = clear_context(config, workspace, method)
     context.check(frame_times(acquisitions))
@@ -127,7 +146,7 @@ def fitting_stacks(
     )
     blocks = fitting_blocks(acquisitions, declarations, config.seed)
     shapes = farmed(config, declarations, method)
-    return read_blocks(acquisitions, blocks, config, context, shapes), len(blocks)
+    return read_blocks(acquisitions, blocks, config, context, shapes)
 
 
 def fitting_blocks(
@@ -182,40 +201,53 @@ def read_blocks(
     config: RunConfig,
     context: BlockContext,
     shapes: gpd.GeoSeries | None = None,
-) -> list[xr.Dataset]:
-    """Read blocks with their context; those that cannot be read are left out.
+) -> tuple[list[xr.Dataset], dict[str, str]]:
+    """Read blocks with their context; acquisitions that cannot be read are left out.
 
     Parameters
     ----------
     shapes
         Where given, the stacks have `parcels (y, x)`: pixels inside them.
 
+    Returns
+    -------
+    tuple
+        The stacks, and the acquisitions left out: item id to reason.
+
     Raises
     ------
     ModelError
-        Where none can.
+        Where no optical acquisition can be read.
     """
-    found = _readable(acquisitions, blocks, config)
-    stacks = [_with_parcels(context.laid_on(stack, block), block, shapes) for block, stack in found]
-    if not stacks:
+    failed: dict[str, ImageryError] = {}
+    bands, polarisations = bands_of(acquisitions), polarisations_of(acquisitions)
+    found = _stacks(acquisitions, blocks, config, bands, polarisations, failed)
+    read = [(block, stack) for block, stack in found if stack.sizes["time"]]
+    if not read:
         raise ModelError(
             "No block of imagery could be read to fit cloud removal on; set clear.method to none.",
             reason="nothing_read",
         )
-    return stacks
+    stacks = [_with_parcels(context.laid_on(stack, block), block, shapes) for block, stack in read]
+    return stacks, {item: error.reason for item, error in failed.items()}
 
 
 def _with_parcels(stack: xr.Dataset, block: GeoBox, shapes: gpd.GeoSeries | None) -> xr.Dataset:
     return stack if shapes is None else stack.assign(parcels=(("y", "x"), pixels_in(shapes, block)))
 
 
-def _readable(
-    acquisitions: pl.DataFrame, blocks: list[tuple[str, GeoBox]], config: RunConfig
+def _stacks(
+    acquisitions: pl.DataFrame,
+    blocks: list[tuple[str, GeoBox]],
+    config: RunConfig,
+    bands: list[str],
+    polarisations: list[str],
+    failed: dict[str, ImageryError],
 ) -> Iterator[tuple[GeoBox, xr.Dataset]]:
-    bands, polarisations = bands_of(acquisitions), polarisations_of(acquisitions)
+    """Yield each block's stack, one that cannot be read in one block being left out of the later ones too;
+    `failed` tells why."""
     for tile, block in blocks:
-        rows = acquisitions.filter((pl.col("tile") == tile) | (pl.col("sensor") == "s1"))
-        try:
-            yield block, read_stack(rows, block, bands, config.extract.mask, polarisations)
-        except ImageryError:
-            continue
+        here = (pl.col("tile") == tile) | (pl.col("sensor") == "s1")
+        rows = acquisitions.filter(here & ~pl.col("item_id").is_in(list(failed)))
+        if len(rows):
+            yield block, read_stack(rows, block, bands, config.extract.mask, polarisations, failed)

@@ -30,8 +30,9 @@ DECLARED = "output read declarations.parquet"
 
 def stage(config: RunConfig) -> Stage:
     """Return the stage."""
+    truth = ("declarations.crops",) if config.simulate is not None else ()
     inputs = Inputs(
-        options=("seed", "season", "simulate", "declarations.crops", "judge", "sample"),
+        options=("seed", "season", "simulate", "judge", "sample", *truth),
         after={
             **region_files(config, "crops.csv", "truth/*"),
             "read": ("declarations.parquet",),
@@ -54,7 +55,8 @@ def stage(config: RunConfig) -> Stage:
 
 def _files(config: RunConfig, workspace: Workspace) -> dict[str, Path]:
     rules = {f"judge.{name}": Path(getattr(config.judge, name)) for name in RULES}
-    return rules | {"field design": workspace.field_design} | crop_files(config, workspace)
+    truth = crop_files(config, workspace) if config.simulate is not None else {}
+    return rules | {"field design": workspace.field_design} | truth
 
 
 def _settled(config: RunConfig, workspace: Workspace) -> dict[str, str]:

@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from features.accounting import Tally
 from features.extraction.extract import extract
 from features.extraction.observations import read_observations
 from features.extraction.options import ExtractOptions
@@ -91,6 +92,29 @@ def test_resumes_and_sets_a_broken_acquisition_aside(tmp_path: Path) -> None:
     assert not list((tmp_path / "o" / "blocks").iterdir())
     extract(table(*rows), FIELDS, OPTIONS, tmp_path / "o", remover=Constant(0.2))
     assert len(list((tmp_path / "o" / "parts").rglob("*.parquet"))) == 2
+
+
+def test_what_could_not_be_read_is_tried_again_and_alone_until_it_can(tmp_path: Path) -> None:
+    rows = season(tmp_path / "i", 0.4)
+    same = {asset["href"]: "as before" for row in rows for asset in row["assets"]}  # as a link without ETag
+    href = Path(rows[1]["assets"][1]["href"])
+    whole = href.read_bytes()
+    remover = Constant()
+
+    def again() -> Tally:
+        return extract(table(*rows), FIELDS, OPTIONS, tmp_path / "o", remover=remover, stamps=same)[1]
+
+    extract(table(*rows), FIELDS, OPTIONS, tmp_path / "all", remover=Constant())
+    href.write_bytes(whole[:-1500])
+    assert again().set_aside == {"unreadable": 1}
+    calls = len(remover.calls)
+    parts = {path: path.read_bytes() for path in (tmp_path / "o").rglob("*.parquet")}
+    assert again().set_aside == {"unreadable": 1}
+    assert len(remover.calls) == calls
+    assert {path: path.read_bytes() for path in (tmp_path / "o").rglob("*.parquet")} == parts
+    href.write_bytes(whole)
+    assert again().set_aside == {}
+    assert read_observations(tmp_path / "o").equals(read_observations(tmp_path / "all"))
 
 
 def test_sigma_of_an_index_is_its_first_order_propagation() -> None:

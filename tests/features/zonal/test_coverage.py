@@ -104,3 +104,16 @@ def test_a_border_that_crosses_itself_is_repaired() -> None:
     coverage = coverage_of(gpd.GeoSeries([bow, None], crs=32635), ["a", "b"], grid)
     assert coverage.covered().tolist() == [8, 0]
     assert coverage.pixels.tolist() == [8, 0]
+
+
+def test_a_damaged_cache_is_computed_anew_whichever_byte_was_altered(tmp_path: Path) -> None:
+    shapes = fields((5, 5, 105, 85), (0, 0, 10, 10))
+    sound = coverage_of(shapes, ["a", "b"], GRID, tmp_path)
+    (path,) = tmp_path.iterdir()
+    whole = path.read_bytes()
+    damages = [whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :] for at in range(0, len(whole), 17)]
+    for damage in [*damages, b"", whole[: len(whole) // 2], b"PK"]:
+        path.write_bytes(damage)
+        found = coverage_of(shapes, ["a", "b"], GRID, tmp_path)
+        for name in ("parcel_ids", "runs", "offsets", "rows", "columns", "lengths", "weights", "pixels"):
+            assert np.array_equal(getattr(found, name), getattr(sound, name))
