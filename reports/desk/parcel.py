@@ -120,4 +120,4 @@ def beside(desk: Desk, ask: Ask, parcel_id: str) -> dict[str, str]:
 
 
 def _from(ask: Ask) -> dict[str, str]:
-    return {"from": ask.form["from"]} if ask.form.get("from") else {}
+    return {"from": ask.form["from"]} if "from" in ask.form else {}

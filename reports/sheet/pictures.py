@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from threading import Lock
 
 import geopandas as gpd
 import numpy as np
@@ -127,11 +128,13 @@ class Album:
     def __init__(self, run: RunTables, margin_m: float) -> None:
         self.run, self.margin_m = run, margin_m
         self.items = _items(run)
+        self._lock = Lock()  # rasterio's masks change warning filters, which threads share
 
     def frames(self, parcel_id: str) -> list[Frame]:
         """Return every acquisition that shows all of a parcel, in order of time."""
         views = self._views(parcel_id)
-        clear = _clear_shares(self.items, views)
+        with self._lock:
+            clear = _clear_shares(self.items, views)
         return [
             Frame(
                 self.items[view.item].item_id,
@@ -149,7 +152,9 @@ class Album:
         found: dict[str, list[Picture]] = defaultdict(list)
         view = views[0]
         stands_for = {(parcel_id, view.item): None}
-        _read_item(self.items[view.item], [view], _clear_shares(self.items, [view]), stands_for, found)
+        with self._lock:
+            clear = _clear_shares(self.items, [view])
+            _read_item(self.items[view.item], [view], clear, stands_for, found)
         return found[parcel_id][0] if found[parcel_id] else None
 
     def _views(self, parcel_id: str) -> list[_View]:
