@@ -48,6 +48,12 @@ class ExtractOptions(Options):
         description="Pixels that may be read ahead, while earlier blocks are summarised; 0 reads one block "
         "at a time.",
     )
+    most_megapixels: int = Field(
+        4000,
+        ge=1,
+        description="Million pixels that a raster may declare; a larger one is set aside before it is read. "
+        "A Sentinel-2 tile has 121.",
+    )
     threads: int = Field(2, ge=1, le=64, description="Threads that decode and summarise within one worker.")
 
     def features_of(self, sensor: str) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import polars as pl
 import shapely
 from odc.geo.geobox import GeoBox
 
+from features.catalog.hrefs import is_remote
 from features.catalog.place import UNTILED
 from features.errors import CropcheckError, ImageryError
 from features.extraction.options import ExtractOptions
@@ -98,6 +99,21 @@ def _needed(row: Acquisition, options: ExtractOptions) -> list[str]:
     return [band for band in bands_of(options.features_of(row["sensor"])) if band in assets]
 
 
+def _bounded_grid(row: Acquisition, needed: Sequence[str], most_megapixels: int) -> GeoBox:
+    """The grid of an acquisition's first band; every local file's is looked at for its size."""
+    assets = assets_by_band(row)
+    first, *others = (assets[band]["href"] for band in needed)
+    for href in (first, *(other for other in others if not is_remote(other))):
+        height, width = grid_of(href).shape
+        if height * width > most_megapixels * 1_000_000:
+            raise ImageryError(
+                f"{href} declares {height} x {width} pixels, more than extract.most_megapixels "
+                f"({most_megapixels}) allows; raise it if the file is right.",
+                reason="too_large",
+            )
+    return grid_of(first)
+
+
 def usual_bands(held: Sequence[Iterable[str]]) -> set[str]:
     """Return the bands that more than half of some acquisitions hold: one with an odd band more is no rule.
 
@@ -127,7 +143,7 @@ def _read_headers(
             if not needed or (missing and row["sensor"] == "s2"):
                 lacks = f" and lacks {missing}, which most others of its tile hold" if missing else ""
                 raise ImageryError(f"{row['item_id']} has bands {needed}{lacks}.", reason="missing_band")
-            headers[row["item_id"]] = grid_of(assets_by_band(row)[needed[0]]["href"])
+            headers[row["item_id"]] = _bounded_grid(row, needed, options.most_megapixels)
         except CropcheckError as error:
             aside.append(Outcome(row["item_id"], row["tile"], error.reason, str(error)))
     return headers, aside

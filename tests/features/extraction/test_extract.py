@@ -4,6 +4,7 @@ import geopandas as gpd
 import numpy as np
 import polars as pl
 import pytest
+import rasterio
 import shapely
 
 from features.accounting import Tally
@@ -257,3 +258,31 @@ def test_where_nothing_can_be_used_the_reasons_are_said(tmp_path: Path) -> None:
     Path(row["assets"][0]["href"]).unlink()
     with pytest.raises(ImageryError, match=r"No acquisition can be used \(.*missing_file.*does not exist"):
         extract(table(row), parcels(field(0, 0, 200, 200)), OPTIONS, tmp_path / "o")
+
+
+def test_a_raster_that_declares_more_pixels_than_allowed_is_set_aside_unread(tmp_path: Path) -> None:
+    """A sparse file of 200,000 x 200,000 pixels takes two megabytes on disk and 75 GiB in memory."""
+    rows = [optical(tmp_path / "i", day, scene(np.random.default_rng(9)), all_clear()) for day in range(2)]
+    side = 200_000
+    with rasterio.open(
+        rows[1]["assets"][1]["href"], "w", driver="GTiff", height=side, width=side, count=1, dtype="uint16",
+        crs="EPSG:32635", transform=rasterio.Affine(10, 0, LEFT, 0, -10, TOP), tiled=True, compress="deflate",
+        blockxsize=512, blockysize=512, SPARSE_OK=True, BIGTIFF="YES",
+    ):  # fmt: skip
+        pass
+    _, account = extract(table(*rows), parcels(field(0, 0, 200, 200)), OPTIONS, tmp_path / "o")
+    assert account.set_aside == {"too_large": 1}
+    (lost,) = read_set_aside(tmp_path / "o").to_dicts()
+    assert "200000 x 200000 pixels, more than extract.most_megapixels" in lost["detail"]
+
+
+def test_a_raster_of_one_huge_block_is_set_aside(tmp_path: Path) -> None:
+    rows = [optical(tmp_path / "i", day, scene(np.random.default_rng(9)), all_clear()) for day in range(2)]
+    with rasterio.open(
+        rows[1]["assets"][0]["href"], "w", driver="GTiff", height=20_000, width=20_000, count=1,
+        dtype="uint16", crs="EPSG:32635", transform=rasterio.Affine(10, 0, LEFT, 0, -10, TOP),
+        blockysize=20_000, SPARSE_OK=True, compress="deflate",
+    ):  # fmt: skip
+        pass
+    _, account = extract(table(*rows), parcels(field(0, 0, 200, 200)), OPTIONS, tmp_path / "o")
+    assert account.set_aside == {"too_large": 1}
