@@ -1,6 +1,6 @@
 """A few small rasters and parcels written as files, for tests of extraction."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import shapely
 import xarray as xr
 from affine import Affine
 
+from features.extraction.remover import FilledFrame
 from features.schema import ACQUISITIONS
 
 LEFT, TOP = 500_000.0, 5_000_000.0
@@ -120,14 +121,13 @@ class Constant:
         self.value, self.sigma, self.margin_px = value, sigma, margin_px
         self.calls: list[dict[str, int]] = []
 
-    def fill(self, stack: xr.Dataset) -> xr.Dataset:
+    def filled_frames(self, stack: xr.Dataset, reuse: bool = False) -> Iterator[FilledFrame]:
         self.calls.append(dict(stack.sizes))
-        hidden = ~stack["clear"]
-        out = stack[["reflectance"]].copy()
-        out["reflectance"] = stack["reflectance"].where(~hidden, np.float32(self.value))
-        out["sigma"] = xr.full_like(stack["reflectance"], self.sigma).where(hidden, 0)
-        out["filled"] = hidden
-        return out
+        values, hidden = stack["reflectance"].values, ~stack["clear"].values
+        for t, (value, gone) in enumerate(zip(values, hidden, strict=True)):
+            filled = np.where(gone, np.float32(self.value), value)
+            sigma = np.where(gone, np.float32(self.sigma), np.zeros_like(value))
+            yield FilledFrame(t, filled, sigma, gone)
 
     def save(self, folder: Path) -> Path:
         (folder / "model.json").write_text(f"{self.value} {self.sigma}")

@@ -10,10 +10,10 @@ import json
 import math
 import shutil
 import tempfile
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from functools import partial
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from features.context.blocks import BlockContext
 from features.errors import ImageryError
 from features.extraction.observations import Remarks, make_part, write_part
 from features.extraction.options import ExtractOptions
-from features.extraction.remover import Remover
+from features.extraction.remover import FilledFrame, Remover
 from features.extraction.units import Outcome, Unit, share_of, tile_coverage, tile_shares
 from features.files import fingerprint, partial_of, sha256, write_json
 from features.imagery.blocks import Block
@@ -95,7 +95,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class _Held:
-    """A block in work, with its stack as read, later as filled; None where nothing is to be done."""
+    """A block in work, with its stack as read; None where nothing is to be done."""
 
     unit: BlockUnit
     cuts: Mapping[int, Cut] = field(default_factory=dict)
@@ -110,15 +110,14 @@ class _Held:
 
 def run_block(unit: BlockUnit) -> BlockOutcome:
     """Read, fill and summarise one block over all dates, and write what its parcels gave."""
-    return _write(_fill(_read(unit)))
+    return _write(_read(unit))
 
 
 def run_blocks(units: Iterable[BlockUnit]) -> Iterator[BlockOutcome]:
-    """As `run_block`, one after another; while one is filled, the next is read and the last one summarised,
-    so that memory holds up to three."""
-    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-        filled = map(_fill, one_ahead(reader, _read, units))
-        yield from one_ahead(writer, _write, filled)
+    """As `run_block`, one after another; while one is filled the next is read, so that memory holds two
+    stacks as read, and a few filled frames."""
+    with ThreadPoolExecutor(1) as reader:
+        yield from map(_write, one_ahead(reader, _read, units))
 
 
 def _read(unit: BlockUnit) -> _Held:
@@ -144,12 +143,6 @@ def readable(unit: BlockUnit, item: str) -> bool:
     return not failed
 
 
-def _fill(held: _Held) -> _Held:
-    if held.stack is None or not held.items:
-        return held
-    return replace(held, stack=held.unit.remover.fill(held.stack))
-
-
 def _write(held: _Held) -> BlockOutcome:
     part = held.unit.part
     if not part.exists():
@@ -162,20 +155,33 @@ def _summarise(held: _Held) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     if held.stack is None:
         return {"items": [], "failed": {}, "features": {}}, {}
     scene, options, items = held.unit.scene, held.unit.options, held.items
-    arrays: dict[str, np.ndarray] = {}
-    features: dict[str, list[str]] = {}
+    sheets = {}
     for factor, cut in held.cuts.items():
         names = [name for name in scene.features if scene.target(name).factor == factor]
-        features[str(factor)] = names
-        sheet = _Sheet(len(items), names, cut, options.statistics)
-        list(pool_of(options.threads).map(partial(_add, sheet, held.stack), range(len(items))))
-        arrays |= {f"{factor}-{kind}": array for kind, array in sheet.arrays().items()}
+        sheets[factor] = _Sheet(len(items), names, cut, options.statistics)
+    if items:
+        _fill_sheets(held.unit, held.stack, list(sheets.values()))
+    arrays = {f"{k}-{kind}": array for k, sheet in sheets.items() for kind, array in sheet.arrays().items()}
     reasons = {item: [error.reason, str(error)] for item, error in held.failed.items()}
+    features = {str(factor): sheet.features for factor, sheet in sheets.items()}
     return {"items": items, "failed": reasons, "features": features}, arrays
 
 
-def _add(sheet: "_Sheet", filled: xr.Dataset, t: int) -> None:
-    sheet.add(t, _lines(filled.isel(time=t), sheet.features, sheet.cut))
+def _fill_sheets(unit: BlockUnit, stack: xr.Dataset, sheets: "Sequence[_Sheet]") -> None:
+    """Summarise every frame as soon as it is filled, while the next are; only a few are held."""
+
+    def add(filled: FilledFrame) -> None:
+        for sheet in sheets:
+            sheet.add(filled.frame, _lines(filled, unit.bands, sheet.features, sheet.cut))
+
+    threads = unit.options.threads
+    running: deque[Future[None]] = deque()
+    for filled in unit.remover.filled_frames(stack, reuse=True):
+        running.append(pool_of(threads).submit(add, filled))
+        if len(running) > threads:
+            running.popleft().result()
+    for task in running:
+        task.result()
 
 
 def _optical(rows: Sequence[Acquisition]) -> list[Acquisition]:
@@ -237,17 +243,14 @@ class _Line:
     left_out: int
 
 
-def _lines(filled: xr.Dataset, names: Sequence[str], cut: Cut) -> dict[str, _Line]:
+def _lines(filled: FilledFrame, bands: Sequence[str], names: Sequence[str], cut: Cut) -> dict[str, _Line]:
     """Each feature of every covered pixel."""
-    bands = [str(name) for name in filled["band"].values]
     needed = sorted({band for name in names for band in find_index(name).bands})
     lines = {
-        kind: {
-            band: gathered(_on(cut, filled[kind].values[bands.index(band)]), cut.coverage) for band in needed
-        }
-        for kind in ("reflectance", "sigma")
+        kind: {band: gathered(_on(cut, values[bands.index(band)]), cut.coverage) for band in needed}
+        for kind, values in (("reflectance", filled.value), ("sigma", filled.sigma))
     }
-    share = gathered(_on(cut, filled["filled"].values.astype(np.float32)), cut.coverage)
+    share = gathered(_on(cut, filled.filled.astype(np.float32)), cut.coverage)
     share = (share > 0).astype(np.float32)
     found: dict[str, _Line] = {}
     for name in names:

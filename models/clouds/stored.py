@@ -1,5 +1,6 @@
 """A fitted method by the folder it is kept in: small enough to be sent to the processes that fill with it."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Self
 
 import xarray as xr
 
+from features.extraction.remover import FilledFrame
 from features.files import sha256
 from models.clouds.methods import load
 from models.clouds.removal.bundle import META
@@ -39,6 +41,10 @@ class Stored:
     def fill(self, stack: xr.Dataset) -> xr.Dataset:
         """Fill a stack `(time, band, y, x)`; see `Remover.fill`."""
         return _loaded(self).fill(stack)
+
+    def filled_frames(self, stack: xr.Dataset, reuse: bool = False) -> Iterator[FilledFrame]:
+        """As `Remover.filled_frames`."""
+        return _loaded(self).filled_frames(stack, reuse)
 
     def save(self, folder: Path) -> Path:
         """As `Remover.save`."""

@@ -112,12 +112,17 @@ def trusted(cube: Cube) -> Cube:
     return replace(cube, clear=np.where(good.any(axis=0), good, cube.clear))  # values stay: a copy is large
 
 
-def cube_of(stack: xr.Dataset) -> Cube:
+def cube_of(stack: xr.Dataset, reuse: bool = False) -> Cube:
     """Return the arrays of a pixel stack, `reflectance (time, band, y, x)` and what is beside it.
 
     `clear` comes from the stack's `clear`, else from its `scene_class`; a clear pixel without any band counts
     as unseen. Where a clear pixel lacks some bands only, their means stand in for them, so that one masked
     band hides no other: `missing_bands` says where. Frames are put in order of time.
+
+    Parameters
+    ----------
+    reuse
+        Write the cube's reflectance into the stack's own array.
 
     Raises
     ------
@@ -131,7 +136,8 @@ def cube_of(stack: xr.Dataset) -> Cube:
         )
     stack = in_time_order(stack)
     values, clear = np.asarray(stack["reflectance"].values, np.float32), _clear(stack)
-    reflectance, clear = _masked(values, clear, _stand_ins(values, clear))
+    target = values if reuse and values.flags.writeable else np.empty(values.shape, np.float32)
+    reflectance, clear = _masked(values, clear, _stand_ins(values, clear), target)
     return Cube(
         reflectance=reflectance,
         clear=clear,
@@ -180,10 +186,12 @@ def _partly_seen(values: np.ndarray, clear: np.ndarray) -> bool:
 
 
 @njit(cache=True, nogil=True)
-def _masked(values: np.ndarray, clear: np.ndarray, stand_ins: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return a copy of `values (time, band, y, x)` with NaN where a pixel is not clear and stand-ins where it
-    lacks some bands, and what is clear; it is not where no band is finite."""
-    out, seen = np.empty(values.shape, np.float32), np.zeros_like(clear)
+def _masked(
+    values: np.ndarray, clear: np.ndarray, stand_ins: np.ndarray, out: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Write `values (time, band, y, x)` into `out`, maybe the same, with NaN where a pixel is not clear
+    and stand-ins where it lacks some bands; return it, and what is clear: not where no band is finite."""
+    seen = np.zeros_like(clear)
     times, bands, height, width = values.shape
     for t in range(times):
         for y in range(height):
@@ -241,7 +249,9 @@ def _radar(stack: xr.Dataset) -> dict[str, np.ndarray]:
     else:  # passes of one orbit share their time of day to within a minute or two
         orbits = np.round((days % 1) * 24 * 12).astype(np.int64)
     return {
-        "backscatter": np.where(np.isfinite(values), values, np.float32(np.nan)),
+        "backscatter": np.where(np.isinf(values), np.float32(np.nan), values)
+        if np.isinf(values).any()
+        else values,
         "radar_days": days,
         "radar_orbits": orbits,
     }

@@ -3,6 +3,7 @@
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any, Self
 
@@ -11,6 +12,7 @@ import xarray as xr
 from numba import njit
 
 from features.errors import ModelError
+from features.extraction.remover import FilledFrame
 from features.workers import Progress
 from models.clouds.removal.cube import Cube, cube_of, missing_bands, time_order
 
@@ -81,24 +83,36 @@ class Remover(ABC):
         ModelError
             Where the stack is empty, has no mask, or has other bands than the method learnt.
         """
-        cube, missing = cube_of(stack), missing_bands(stack)
+        value = np.empty(stack["reflectance"].shape, np.float32)
+        sigma, filled = np.empty_like(value), np.empty((len(value), *value.shape[2:]), bool)
+        for done in self.filled_frames(stack):
+            value[done.frame], sigma[done.frame], filled[done.frame] = done.value, done.sigma, done.filled
+        return assemble(stack, value, sigma, filled)
+
+    def filled_frames(self, stack: xr.Dataset, reuse: bool = False) -> Iterator[FilledFrame]:
+        """As `fill`, frame by frame, so that no filled stack is held; whole frames come last."""
+        missing = missing_bands(stack)
+        order = time_order(stack)
+        cube = cube_of(stack, reuse)
         self.check_bands(cube.bands)
-        value = cube.reflectance  # what is not clear is never read, so it may be written
-        sigma = np.zeros(value.shape, np.float32)
-        filled = np.zeros_like(cube.clear)
-        least = darkest(cube)
-        left = np.ones(len(cube.days), bool)
-        for frame, given, spread in self.frames(cube):
-            _lay(given, spread, cube.clear[frame], least, value[frame], sigma[frame], filled[frame])
+        least, left = darkest(cube), np.ones(len(cube.days), bool)
+        lacking = None if missing is None else missing.any(axis=0)
+        for frame, given, spread in chain(self.frames(cube), _whole(cube, left)):
             left[frame] = False
-        sigma[left] = np.where(cube.clear[left], np.float32(0), np.float32(np.nan))[:, None]
-        if missing is not None:
-            unknown = missing | (missing.any(axis=0) & ~cube.clear[:, None])
-            value[unknown], sigma[unknown] = np.nan, np.nan
-        back = np.argsort(time_order(stack), kind="stable")
-        if (np.diff(back) != 1).any():
-            value, sigma, filled = value[back], sigma[back], filled[back]
-        return assemble(stack, value, sigma, filled, cube)
+            value, clear = cube.reflectance[frame].copy(), cube.clear[frame]
+            sigma, filled = np.zeros_like(value), np.zeros_like(clear)
+            _lay(given, spread, clear, least, value, sigma, filled)
+            if missing is not None and lacking is not None:
+                unknown = missing[frame] | (lacking & ~clear)
+                value[unknown], sigma[unknown] = np.nan, np.nan
+            yield FilledFrame(int(order[frame]), value, sigma, filled)
+
+
+def _whole(cube: Cube, left: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Yield the frames that are left, as if nothing were known of their hidden pixels."""
+    nothing = np.full(cube.reflectance.shape[1:], np.nan, np.float32)
+    for frame in np.flatnonzero(left).tolist():
+        yield frame, nothing, nothing
 
 
 @njit(cache=True, nogil=True)
@@ -134,21 +148,20 @@ def darkest(cube: Cube) -> np.ndarray:
     return np.asarray(np.quantile(seen, RARE, axis=0, method="lower"), np.float32)
 
 
-def assemble(
-    stack: xr.Dataset, value: np.ndarray, sigma: np.ndarray, filled: np.ndarray, cube: Cube
-) -> xr.Dataset:
+def assemble(stack: xr.Dataset, value: np.ndarray, sigma: np.ndarray, filled: np.ndarray) -> xr.Dataset:
     """Return filled `value` and `sigma (time, band, y, x)` and `filled (time, y, x)` as a dataset with the
     labels of `stack`, and count what stayed missing.
     """
     dims = stack["reflectance"].dims
-    never = int((~cube.clear.any(axis=0)).sum())
+    seen = np.isfinite(value).any(axis=1) & ~filled
+    never = int((~seen.any(axis=0)).sum())
     if never:
-        log.info("%d of %d pixels have no clear date and stay missing.", never, cube.clear[0].size)
+        log.info("%d of %d pixels have no clear date and stay missing.", never, seen[0].size)
     out = stack[["reflectance"]].copy()
     out["reflectance"] = (dims, value, stack["reflectance"].attrs)
     out["sigma"] = (dims, sigma)
     out["filled"] = (("time", "y", "x"), filled)
-    return out.assign_attrs(stack.attrs, never_seen=never, not_filled=int((~cube.clear).sum() - filled.sum()))
+    return out.assign_attrs(stack.attrs, never_seen=never, not_filled=int((~seen).sum() - filled.sum()))
 
 
 def check_same_bands(found: tuple[str, ...], learnt: tuple[str, ...], name: str) -> None:
