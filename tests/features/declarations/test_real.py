@@ -1,50 +1,35 @@
-"""The extracts that five agencies publish, each read with a config of a few lines."""
+"""The extracts that five agencies publish, each read with its template of a few lines."""
 
+import zipfile
 from pathlib import Path
 
+import geopandas as gpd
+import pandas as pd
+import pyarrow.parquet as pq
+import pyogrio
 import pytest
-import yaml
 
 from features.declarations.reader import DeclarationOptions, read_declarations
 from features.errors import DeclarationError
+from pipelines.yamlfile import read_yaml
 
 pytestmark = pytest.mark.realdata
 
-CONFIGS = """
-austria:
-  path: gsaa/at/inspire_schlaege_2025-1_polygon.gpkg.zip
-  fields: {parcel_id: INSPIRE_ID, code: SNAR_CODE, claimed_area: SL_FLAECHE_BRUTTO_HA}
-  crops: {tables: [at_2021.csv]}
-netherlands:
-  path: gsaa/nl/brpgewaspercelen_definitief_2023.gpkg
-  fields: {code: gewascode}
-  crops: {tables: [nl_2020.csv, nl_other_years.csv]}
-flanders:
-  path: gsaa/be_vlg/Landbouwgebruikspercelen_2023_-_Definitief_(extractie_28-03-2024)_GPKG.zip
-  fields: {parcel_id: REF_ID, code: GWSCOD_H, code_second: GWSCOD_N, region: PRC_GEM, claimed_area: GRAF_OPP}
-  crops: {tables: [be_vlg_2021.csv]}
-flanders_fiboa:
-  path: gsaa/be_vlg/be_vlg_2024_fiboa_0_2.parquet
-  fields: {parcel_id: id, code: "crop:code", claimed_area: area}
-  crops: {tables: [be_vlg_2021.csv]}
-latvia:
-  path: gsaa/lv/1_100.xml
-  fields: {parcel_id: PARCEL_ID, code: PRODUCT_CODE, intervention: AID_FORMS, claimed_area: AREA_DECLARED}
-  crops: {tables: [lv_2021.csv]}
-latvia_eurocrops:
-  path: gsaa/ec_lv/LV_2021.zip
-  fields: {parcel_id: PARCEL_ID, code: PRODUCT_CO, claimed_area: AREA_DECLA}
-  crops: {tables: [lv_2021.csv]}
-slovenia:
-  path: gsaa/ec_si/SI_2021.zip
-  fields: {parcel_id: ID, code: SIFRA_KMRS, claimed_area: AREA, claimed_area_unit: m2}
-  crops: {tables: [si_2021.csv]}
-"""
+TEMPLATES = Path(__file__).parents[3] / "conf" / "agencies"
+FILES = {
+    "austria": "gsaa/at/inspire_schlaege_2025-1_polygon.gpkg.zip",
+    "netherlands": "gsaa/nl/brpgewaspercelen_definitief_2023.gpkg",
+    "flanders": "gsaa/be_vlg/Landbouwgebruikspercelen_2023_-_Definitief_(extractie_28-03-2024)_GPKG.zip",
+    "fiboa": "gsaa/be_vlg/be_vlg_2024_fiboa_0_2.parquet",
+    "latvia": "gsaa/lv/1_100.xml",
+    "latvia_eurocrops": "gsaa/ec_lv/LV_2021.zip",
+    "slovenia": "gsaa/ec_si/SI_2021.zip",
+}
 EXPECTED = {  # parcels with a mapped code of 100, EPSG code
     "austria": (80, 31287),
     "netherlands": (90, 28992),
     "flanders": (100, 31370),
-    "flanders_fiboa": (100, 31370),
+    "fiboa": (100, 31370),
     "latvia": (100, 3059),
     "latvia_eurocrops": (100, 3059),
     "slovenia": (100, 3794),
@@ -52,11 +37,70 @@ EXPECTED = {  # parcels with a mapped code of 100, EPSG code
 
 
 def configured(real_data: Path, country: str) -> DeclarationOptions:
-    config = yaml.safe_load(CONFIGS)[country]
-    tables = [real_data / "hcat" / "csvs" / "country_mappings" / name for name in config["crops"]["tables"]]
+    """The template as it stands, with the paths that a user gives."""
+    template = read_yaml(TEMPLATES / f"{country}.yaml")["declarations"]
+    folder = real_data / "hcat" / "csvs" / "country_mappings"
+    tables = [folder / name for name in template["crops"]["tables"]]
     return DeclarationOptions.model_validate(
-        config | {"path": str(real_data / config["path"]), "crops": {"tables": tables}}
+        template | {"path": str(real_data / FILES[country]), "crops": template["crops"] | {"tables": tables}}
     )
+
+
+def rows_on_disk(path: Path) -> int:
+    """Count the parcels of a file without our reader."""
+    if path.suffix == ".parquet":
+        return int(pq.ParquetFile(path).metadata.num_rows)
+    if path.suffix != ".zip":
+        return int(pyogrio.read_info(path, force_feature_count=True)["features"])
+    with zipfile.ZipFile(path) as archive:
+        names = [
+            name for name in archive.namelist() if name.endswith((".gpkg", ".shp")) and "__MACOSX" not in name
+        ]
+    counts = [
+        pyogrio.read_info(f"/vsizip/{path}/{name}", force_feature_count=True)["features"] for name in names
+    ]
+    return int(sum(counts))
+
+
+def test_every_template_has_a_file_and_every_file_a_template(real_data: Path) -> None:
+    assert {path.stem for path in TEMPLATES.glob("*.yaml")} == set(FILES) == set(EXPECTED)
+    known = {real_data / name for name in FILES.values()} | {real_data / "gsaa" / "si" / "KMRS_2023.rar"}
+    beside = (".csv", ".gfs", ".txt")
+    files = {path for path in (real_data / "gsaa").rglob("*") if path.is_file() and path.suffix not in beside}
+    assert {path for path in files if path.name != "LICENSE"} == known
+
+
+@pytest.mark.parametrize("country", FILES)
+def test_what_is_on_disk_comes_out_or_is_set_aside(real_data: Path, country: str) -> None:
+    frame, counted, _ = read_declarations(configured(real_data, country), 2023)
+    assert rows_on_disk(real_data / FILES[country]) == counted.came_in == len(frame)
+    by_reason = frame["reason"].value_counts().to_dict()
+    assert counted.set_aside == by_reason
+    assert counted.went_out + sum(by_reason.values()) == counted.came_in
+
+
+def test_every_field_polygon_of_a_table_comes_out_or_is_set_aside(real_data: Path, tmp_path: Path) -> None:
+    folder = real_data / "farmpin-parcels"
+    table = pd.read_csv(folder / "parcels.csv")
+    labels = pd.read_csv(folder / "labels.csv").set_index("field_id")["crop_id"]
+    shapes = gpd.GeoSeries.from_wkt(table["geometry"], crs="EPSG:32734")
+    frame = gpd.GeoDataFrame({"id": table["Field_Id"], "area": table["Area"]}, geometry=shapes)
+    frame["crop"] = frame["id"].map(labels).astype("Int64")
+    frame.to_file(tmp_path / "fields.gpkg")
+    crops = pd.read_csv(folder / "crops.csv", dtype=str)
+    crops.assign(hcat_code=None, crop_class=crops["crop"]).to_csv(tmp_path / "crops.csv", index=False)
+    chosen = DeclarationOptions(
+        path=str(tmp_path / "fields.gpkg"),
+        fields={"parcel_id": "id", "code": "crop", "claimed_area": "area"},
+        crops={"tables": (tmp_path / "crops.csv",), "code_column": "crop_id"},
+    )
+    read, counted, checks = read_declarations(chosen, 2017)
+    assert len(table) == counted.came_in == len(read) == 3568
+    assert counted.went_out + counted.lost == 3568
+    labelled = int(frame["crop"].notna().sum())
+    assert (counted.went_out, dict(counted.set_aside)) == (labelled, {"no_code": 3568 - labelled})
+    assert sorted(read["parcel_id"], key=int) == [str(number) for number in sorted(table["Field_Id"])]
+    assert "misplaced" not in set(checks["check"])
 
 
 @pytest.mark.parametrize("country", EXPECTED)
