@@ -284,6 +284,38 @@ def sample(
 
 
 @app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="A run's output folder.", show_default=False)],
+    to: Annotated[
+        str,
+        typer.Option("--to", help="postgresql://user@host/database; password in PGPASSWORD or ~/.pgpass."),
+    ],
+    schema: Annotated[
+        str | None, typer.Option("--schema", help="Schema to write; default cropcheck_<folder's name>.")
+    ] = None,
+) -> None:
+    """Write a run into PostGIS: declarations, verdicts, markers, sample and field results, all or none."""
+    from pipelines.commands.export import export_run
+
+    typer.echo(export_run(folder, to, schema))
+
+
+@app.command()
+def validate(
+    paths: Annotated[
+        list[Path], typer.Argument(help="Folder or files of the QUAP exchange.", show_default=False)
+    ],
+    out: Annotated[Path | None, typer.Option("--out", help="CSV to write every finding to.")] = None,
+) -> None:
+    """Check the tables of the QUAP exchange: columns, keys, relations, areas and geometry."""
+    from pipelines.commands.validate import validate_tables
+
+    said, found = validate_tables(paths, out)
+    typer.echo(said)
+    raise typer.Exit(1 if found else 0)
+
+
+@app.command()
 def desk(
     folder: Annotated[Path, typer.Argument(help="A run's output folder.", show_default=False)],
     host: Annotated[

@@ -46,9 +46,14 @@ class DeclarationOptions(Options):
     """Where the parcels are, what their columns mean, and how their codes map."""
 
     path: str = Field(
-        "", description="GeoPackage, Shapefile, GeoJSON, GML, GeoParquet, or a zip of one of these."
+        "",
+        description="GeoPackage, Shapefile, GeoJSON, GML, GeoParquet, or a zip of one of these; or the "
+        "address of a PostGIS database, postgresql://user@host/database, whose password is in PGPASSWORD or "
+        "~/.pgpass.",
     )
-    layer: str | None = Field(None, description="Layer, where the file holds several.")
+    layer: str | None = Field(
+        None, description="Layer, where the file holds several; of a database the table, schema.table."
+    )
     member: str | None = Field(None, description="File inside the zip, where it holds several.")
     encoding: str | None = Field(
         None,

@@ -6,11 +6,13 @@ from pathlib import Path
 import geopandas as gpd
 import shapely
 
+from features.database import is_database
 from features.declarations.formats.archive import unpack
 from features.declarations.formats.geojson import read_geojson
 from features.declarations.formats.geopackage import read_geopackage
 from features.declarations.formats.geoparquet import read_geoparquet
 from features.declarations.formats.gml import read_gml
+from features.declarations.formats.postgis import read_postgis
 from features.declarations.formats.request import FEATURE_ID, FORMATS, Reader, Request
 from features.declarations.formats.shapefile import read_shapefile
 from features.errors import DeclarationError
@@ -103,7 +105,8 @@ def _text_kind(head: bytes) -> str | None:
 
 
 def read_vector(path: str, request: Request, member: str | None = None) -> gpd.GeoDataFrame:
-    """Read the wanted columns, the feature id (`FEATURE_ID`, string) and 2-D geometry of a parcel file.
+    """Read the wanted columns, the feature id (`FEATURE_ID`, string) and 2-D geometry of a parcel file, or of
+    a table in PostGIS.
 
     Parameters
     ----------
@@ -115,6 +118,8 @@ def read_vector(path: str, request: Request, member: str | None = None) -> gpd.G
     DeclarationError
         Where the file cannot be read, lacks a column, or holds several layers and none is chosen.
     """
+    if is_database(path):
+        return _flat(read_postgis(path, request))
     found = local_file(path)
     with scratch_folder() as folder:
         if kind_of(found) == "zip":
@@ -125,4 +130,8 @@ def read_vector(path: str, request: Request, member: str | None = None) -> gpd.G
                 f"The archive {path} holds another archive; unpack it and name the file inside."
             )
         frame = reader(found, request)
+    return _flat(frame)
+
+
+def _flat(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     return frame.set_geometry(shapely.force_2d(frame.geometry.array))

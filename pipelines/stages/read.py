@@ -15,6 +15,8 @@ from features.catalog.hrefs import is_remote
 from features.catalog.place import Bounds, bounds_of_points
 from features.catalog.reader import ImageryOptions, read_acquisitions
 from features.catalog.stamps import stamps_of
+from features.database import is_database
+from features.declarations.formats.postgis import table_digest
 from features.declarations.pseudonym import holding_key, key_check
 from features.declarations.reader import DeclarationOptions, read_declarations, refuse_if_none_usable
 from features.declarations.unmapped import report_unmapped
@@ -49,6 +51,7 @@ def stage(config: RunConfig) -> Stage:
         options=("season", "simulate", "declarations", "imagery", "train.transfer"),
         after=region_files(config, "declarations.gpkg", "crops.csv", "catalog/*.json"),
         files=_files,
+        other=_table,
     )
     return Stage("read", __name__, inputs, run, look=look)
 
@@ -163,9 +166,17 @@ def imagery_options(config: RunConfig, workspace: Workspace) -> ImageryOptions:
     return config.imagery.model_copy(update={"catalog": str(workspace.region / "catalog" / "catalog.json")})
 
 
+def _table(config: RunConfig, workspace: Workspace) -> dict[str, str]:
+    """Return the hash of the table in a database that declarations are read from."""
+    options = config.declarations
+    if config.simulate is not None or not is_database(options.path):
+        return {}
+    return {"declarations table": table_digest(options.path, options.layer)}
+
+
 def _files(config: RunConfig, workspace: Workspace) -> dict[str, Path]:
     path = declaration_options(config, workspace).path
-    parcels = {"declarations.path": Path(path)} if path else {}
+    parcels = {"declarations.path": Path(path)} if path and not is_database(path) else {}
     return parcels | crop_files(config, workspace) | holding_checks(config.train.transfer)
 
 

@@ -1,0 +1,45 @@
+"""The tables of the QUAP exchange are checked before they are delivered."""
+
+from pathlib import Path
+
+import polars as pl
+
+from features.exchange.findings import summary
+from features.exchange.quap import TABLES
+from features.exchange.quap_checks import check_relations, check_table
+from features.exchange.quap_geometry import check_geometry
+from features.exchange.quap_reader import quap_files, read_quap
+from features.files import atomic_path
+from reports.exports.neutral import neutral_table
+
+BY_NAME = {table.name: table for table in TABLES}
+
+
+def validate_tables(paths: list[Path], out: Path | None = None) -> tuple[str, int]:
+    """Check a folder or files of the exchange; return what was found in words, and how many findings.
+
+    Parameters
+    ----------
+    out
+        CSV that every finding is written to.
+
+    Raises
+    ------
+    ExchangeError
+        Where no table is found, or a file cannot be read at all.
+    """
+    files = {name: read_quap(path, BY_NAME[name]) for name, path in quap_files(paths).items()}
+    found = pl.concat(
+        [*(check_table(file) for file in files.values()), check_relations(files), check_geometry(files)]
+    )
+    rows = sum(file.cells.height for file in files.values())
+    absent = [name for name in BY_NAME if name not in files]
+    lines = [f"{len(files)} tables, {rows} rows: {found.height} findings."]
+    if absent:
+        lines.append(f"Not given, so not checked: {', '.join(absent)}.")
+    lines += summary(found)
+    if out is not None:
+        with atomic_path(out) as partial:
+            neutral_table(found).write_csv(partial)
+        lines.append(f"Every finding: {out}")
+    return "\n".join(lines), found.height

@@ -1,0 +1,170 @@
+"""A run goes into PostGIS and its declarations come back; on a real server, which `.ci/postgis` starts."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import polars as pl
+import pytest
+
+from features.database import DatabaseError, connect, safe_url
+from features.declarations.formats.postgis import table_digest
+from features.declarations.formats.request import Request
+from features.declarations.vector_file import read_vector
+from features.errors import DeclarationError
+from pipelines.commands.export import export_run, tables_of
+from pipelines.tables import write_table
+from pipelines.workspace import Workspace
+from reports.exports import postgis
+from reports.exports.postgis import Exported, export_postgis
+from tests.mock_run import make_run
+
+SCHEMA = "cropcheck_test"
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    url = os.environ.get("CROPCHECK_TEST_POSTGIS")
+    if not url:
+        pytest.skip('no PostGIS server; start one with: eval "$(.ci/postgis start)"')
+    _drop(url)
+    yield url
+    _drop(url)
+
+
+def _drop(url: str) -> None:
+    with connect(url) as connection:
+        connection.execute(f"DROP SCHEMA IF EXISTS {SCHEMA} CASCADE")
+
+
+def one(url: str, query: str) -> Any:
+    with connect(url) as connection:
+        row = connection.execute(query).fetchone()  # type: ignore[arg-type]
+    return row[0] if row else None
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = make_run(40)
+    workspace = Workspace(tmp_path_factory.mktemp("finished"))
+    run.declarations.to_parquet(workspace.declarations)
+    write_table(run.verdicts, workspace.verdicts)
+    return workspace.folder
+
+
+def test_a_run_goes_in_and_its_declarations_come_back(server: str, finished: Path) -> None:
+    assert f"{SCHEMA}.verdicts: 40 rows" in export_run(finished, server, SCHEMA)
+    before = gpd.read_parquet(Workspace(finished).declarations)
+    request = Request(["parcel_id", "declared", "area_ha"], layer=f"{SCHEMA}.declarations")
+    after = read_vector(server, request).set_index("parcel_id").loc[before["parcel_id"]]
+    assert after["declared"].tolist() == before["declared"].tolist()
+    assert after.crs == before.crs
+    same = after.geometry.geom_equals(before.set_index("parcel_id").geometry)
+    assert (same | before.set_index("parcel_id").geometry.is_empty).all()
+    assert one(server, f"SELECT count(*) FROM pg_indexes WHERE schemaname = '{SCHEMA}'") >= 6
+    joined = f"SELECT count(*) FROM {SCHEMA}.verdicts JOIN {SCHEMA}.declarations USING (parcel_id)"
+    assert one(server, joined) == 40
+
+
+def test_a_second_export_changes_nothing_and_views_stay(server: str, finished: Path) -> None:
+    export_run(finished, server, SCHEMA)
+    digest = table_digest(server, f"{SCHEMA}.verdicts")
+    with connect(server) as connection:
+        connection.execute(f"CREATE VIEW {SCHEMA}.doubts AS SELECT * FROM {SCHEMA}.verdicts")
+    export_run(finished, server, SCHEMA)
+    assert table_digest(server, f"{SCHEMA}.verdicts") == digest
+    assert one(server, f"SELECT count(*) FROM {SCHEMA}.doubts") == 40
+    changed = [Exported("verdicts", pl.DataFrame({"parcel_id": ["1"]}), ("parcel_id",))]
+    with pytest.raises(DatabaseError, match="drop them first") as caught:
+        export_postgis(changed, server, SCHEMA)
+    assert caught.value.reason == "dependent_views"
+    assert one(server, f"SELECT count(*) FROM {SCHEMA}.doubts") == 40
+
+
+def test_other_content_is_another_digest(server: str, finished: Path) -> None:
+    export_run(finished, server, SCHEMA)
+    digest = table_digest(server, f"{SCHEMA}.declarations")
+    with connect(server) as connection:
+        connection.execute(f"UPDATE {SCHEMA}.declarations SET declared = '999' WHERE season > 0")
+    assert table_digest(server, f"{SCHEMA}.declarations") != digest
+
+
+def test_an_export_that_fails_or_is_cut_off_leaves_what_was_there(
+    server: str, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export_run(finished, server, SCHEMA)
+    before = table_digest(server, f"{SCHEMA}.declarations"), table_digest(server, f"{SCHEMA}.verdicts")
+    tables = tables_of(Workspace(finished))
+    twice = tables[1].table
+    broken = [
+        tables[0],
+        Exported("verdicts", pl.concat([twice, twice]), tables[1].key, parent="declarations"),
+    ]
+    with pytest.raises(DatabaseError, match="nothing was changed"):
+        export_postgis(broken, server, SCHEMA)
+
+    rows = postgis._rows
+
+    def cut_off(table: Exported) -> Iterator[tuple[Any, ...]]:
+        for count, row in enumerate(rows(table)):
+            if table.name == "verdicts" and count == 20:
+                with connect(server) as other:
+                    other.execute(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                        "WHERE pid <> pg_backend_pid() AND query LIKE 'COPY%'"
+                    )
+            yield row
+
+    monkeypatch.setattr(postgis, "_rows", cut_off)
+    with pytest.raises(DatabaseError, match="nothing was changed"):
+        export_postgis(tables, server, SCHEMA)
+    after = table_digest(server, f"{SCHEMA}.declarations"), table_digest(server, f"{SCHEMA}.verdicts")
+    assert after == before
+
+
+def test_a_read_only_database_and_a_schema_of_others_are_left_alone(server: str, finished: Path) -> None:
+    with pytest.raises(DatabaseError) as caught:
+        export_run(finished, f"{server}?options=-c%20default_transaction_read_only%3Don", SCHEMA)
+    assert caught.value.reason == "read_only"
+    with pytest.raises(DatabaseError, match="no export made"):
+        export_run(finished, server, "public")
+    with pytest.raises(DatabaseError, match="small letters"):
+        export_run(finished, server, "x; DROP SCHEMA public")
+
+
+def test_a_table_is_found_or_the_nearest_is_named(server: str, finished: Path) -> None:
+    export_run(finished, server, SCHEMA)
+    with pytest.raises(DeclarationError, match=r"Did you mean 'cropcheck_test.declarations'\?"):
+        read_vector(server, Request(["parcel_id"], layer=f"{SCHEMA}.declaration"))
+    with pytest.raises(DeclarationError, match="name its table"):
+        read_vector(server, Request(["parcel_id"]))
+    with pytest.raises(DeclarationError, match=r"no column 'parcel'\. Did you mean 'parcel_id'"):
+        read_vector(server, Request(["parcel"], layer=f"{SCHEMA}.declarations"))
+
+
+def test_a_password_in_an_address_is_refused_and_not_repeated(finished: Path) -> None:
+    for url in ("postgresql://anna:hush@host/db", "postgresql://anna@host/db?password=hush"):
+        with pytest.raises(DatabaseError) as caught:
+            export_run(finished, url, SCHEMA)
+        assert "hush" not in str(caught.value)
+        assert caught.value.reason == "password_in_url"
+        with pytest.raises(DatabaseError):
+            read_vector(url, Request(["parcel_id"], layer="a.b"))
+        assert "hush" not in safe_url(url)
+
+
+def test_a_database_that_is_down_is_said_so(finished: Path) -> None:
+    with pytest.raises(DatabaseError, match="Check that the server runs") as caught:
+        export_run(finished, "postgresql://127.0.0.1:1/db", SCHEMA)
+    assert caught.value.reason == "database_down"
+
+
+def test_a_wrong_password_is_not_repeated(
+    server: str, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGPASSWORD", "hush")
+    with pytest.raises(DatabaseError) as caught:
+        export_run(finished, server, SCHEMA)
+    assert "hush" not in str(caught.value)
