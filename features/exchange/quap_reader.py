@@ -13,6 +13,7 @@ from features.errors import CropcheckError
 from features.exchange.cells import ExchangeError, delimiter_of, read_cells
 from features.exchange.findings import FINDINGS, findings
 from features.exchange.quap import EPSG, Table, table_called
+from features.files import read_parquet
 
 ENDINGS = (".csv", ".gpkg", ".shp", ".parquet", ".geoparquet")
 GEOMETRY_NAMES = ("geometry", "geom", "wkt", "gsa_geom", "lpis_geom", "the_geom")
@@ -131,7 +132,7 @@ def _read_parquet(path: Path, table: Table) -> QuapFile:
 
     if b"geo" in (parquet.read_schema(path).metadata or {}):
         return _from_frame(gpd.read_parquet(path), table)
-    cells = pl.read_parquet(path)
+    cells = read_parquet(path)
     return QuapFile(table, _texts(cells), None, None, pl.DataFrame(schema=FINDINGS))
 
 

@@ -8,6 +8,7 @@ import polars as pl
 
 from features.database import DatabaseError, is_database, refuse_password, safe_url
 from features.errors import StageError
+from features.files import read_parquet
 from features.journal import Entry
 from pipelines.inputs.field import field_journal
 from pipelines.tables import read_declared
@@ -57,15 +58,15 @@ def tables_of(workspace: Workspace) -> list[Exported]:
         tables.append(_of_parcels("quality_design", workspace.design, ("parcel_id", "stratum"), ()))
     if workspace.field_results.is_file():
         tables.append(_of_parcels("field_results", workspace.field_results, (), ("parcel_id",)))
-        tables.append(Exported("assessment", pl.read_parquet(workspace.assessment), ("measure", "unit")))
-        strata = pl.read_parquet(workspace.by_stratum)
+        tables.append(Exported("assessment", read_parquet(workspace.assessment), ("measure", "unit")))
+        strata = read_parquet(workspace.by_stratum)
         tables.append(Exported("assessment_by_stratum", strata, ("stratum", "measure", "unit")))
         tables.append(_journal(field_journal(workspace).entries()))
     return tables
 
 
 def _of_parcels(name: str, path: Path, key: tuple[str, ...], indexes: tuple[str, ...]) -> Exported:
-    return Exported(name, pl.read_parquet(path), key, indexes, parent="declarations")
+    return Exported(name, read_parquet(path), key, indexes, parent="declarations")
 
 
 def _typed(table: pl.DataFrame) -> pl.DataFrame:
