@@ -36,9 +36,9 @@ Set = Annotated[
     list[str] | None, typer.Option("--set", help="Override a config key, e.g. --set fill.method=linear.")
 ]
 With = Annotated[list[Path] | None, typer.Option("--with", help="Lay this YAML file over the config.")]
-Data = Annotated[Path | None, typer.Option("--data", help="Folder that the config's relative paths lie in.")]
+Data = Annotated[Path | None, typer.Option("--data", help="Folder of the config's relative paths.")]
 Until = Annotated[
-    str | None, typer.Option("--until", help="Judge with what was seen by this date (YYYY-MM-DD).")
+    str | None, typer.Option("--until", help="Use only observations up to this date (YYYY-MM-DD).")
 ]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Extract in this many local processes.")]
 Dask = Annotated[

@@ -36,7 +36,7 @@ class SeasonOptions(Options):
     year: int = Field(ge=2015, le=2100, description="Year of the harvest, by which the season is called.")
     start: date = Field(description="First day whose imagery counts (YYYY-MM-DD).")
     end: date = Field(description="Last day whose imagery counts (YYYY-MM-DD).")
-    until: date | None = Field(None, description="Judge with what was seen by this day, as if in season.")
+    until: date | None = Field(None, description="Use only observations up to this day, as if in season.")
 
     @model_validator(mode="after")
     def _in_order(self) -> "SeasonOptions":

@@ -19,7 +19,7 @@ class PublishOptions(Options):
         0.50, gt=0, le=1, description="Highest rate the officer can choose; sheets are written up to it."
     )
     max_sheets: int = Field(
-        2000, ge=0, description="At most this many parcel sheets, the surest doubts first."
+        2000, ge=0, description="At most this many parcel sheets, the most likely errors first."
     )
     pictures: bool = Field(True, description="Put satellite pictures on the parcel sheets.")
     picture_dates: int = Field(4, ge=1, le=6, description="Dates shown on a sheet.")

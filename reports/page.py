@@ -1,4 +1,4 @@
-"""What every page has in common: where it stands, what it stands on."""
+"""The values that every page shows: region, season, versions, navigation."""
 
 from reports.embed import clean
 from reports.options import PublishOptions

@@ -43,7 +43,7 @@ class FieldTables:
 
 @dataclass(frozen=True)
 class RunTables:
-    """The stored tables of one run; a page draws nothing that does not stand in one of them.
+    """The stored tables of one run; pages draw from them only.
 
     Only the first block is needed. A table that is None or missing makes the page say so.
 

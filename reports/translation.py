@@ -1,4 +1,4 @@
-"""What the pages say, in the reader's language, from one catalog file per language."""
+"""The phrases of the pages, from one catalog file per language."""
 
 import math
 from collections.abc import Mapping

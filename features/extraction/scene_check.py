@@ -20,8 +20,8 @@ import numpy as np
 
 from features.catalog.radiometry import BASELINE_OFFSET
 from features.errors import CropcheckError
+from features.extraction.clear_mask import clear_weights, read_clear_mask
 from features.extraction.options import ExtractOptions
-from features.extraction.seen import read_seen, seen_weights
 from features.extraction.units import Outcome, Unit, tile_coverage, windows_of
 from features.imagery.blocks import Block, cut
 from features.imagery.physical import Encoding
@@ -141,7 +141,7 @@ def _pixels(
     raw = read_layer(layer, square)
     line, weights = gathered(raw, coverage), coverage.weights
     if SCENE_CLASS in scene.layers:
-        weights = seen_weights(read_seen(scene, block, options.mask), layer, block, coverage)
+        weights = clear_weights(read_clear_mask(scene, block, options.mask), layer, block, coverage)
     stored = ~layer.encoding.unknown(line)
     return layer.encoding.physical(line, reuse=True), np.where(stored, weights, np.float32(0))
 

@@ -13,9 +13,9 @@ import polars as pl
 from odc.geo.geobox import GeoBox
 
 from features.errors import CropcheckError, ImageryError
+from features.extraction.clear_mask import clear_weights, read_clear_mask
 from features.extraction.observations import Remarks, make_part, write_part
 from features.extraction.options import ExtractOptions
-from features.extraction.seen import read_seen, seen_weights
 from features.imagery.blocks import Block
 from features.imagery.header import layout_of
 from features.imagery.scenes import Layer, Scene, finer, read_layer, scene_of
@@ -225,12 +225,12 @@ def _window(unit: Unit, layer: Layer, block: Block) -> Window:
 
 def _gather_grids(unit: Unit, scene: Scene, block: Block, windows: Mapping[GeoBox, Window]) -> Grids:
     """Coverage and clear weights of the block on each grid that a feature's statistics are taken on."""
-    seen = read_seen(scene, block, unit.options.mask) if SCENE_CLASS in scene.layers else None
+    seen = read_clear_mask(scene, block, unit.options.mask) if SCENE_CLASS in scene.layers else None
     grids = {}
     for layer in map(scene.target, scene.features):
         if layer.grid not in grids:
             part = windows[layer.grid].coverage
-            weights = part.weights if seen is None else seen_weights(seen, layer, block, part)
+            weights = part.weights if seen is None else clear_weights(seen, layer, block, part)
             grids[layer.grid] = Gathered(windows[layer.grid], weights)
     return grids
 

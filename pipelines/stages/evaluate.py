@@ -121,7 +121,7 @@ def _promised(config: RunConfig, workspace: Workspace) -> dict[str, Any]:
 
 
 def read_truth(config: RunConfig, workspace: Workspace) -> pl.DataFrame | None:
-    """Return `parcel_id, true_class, misdeclared` of a simulated region; None where nobody knows."""
+    """Return `parcel_id, true_class, misdeclared` of a simulated region; None for a real region."""
     if config.simulate is None or not workspace.truth.is_file():
         return None
     truth = read_parquet(workspace.truth)

@@ -46,7 +46,7 @@ def stage(config: RunConfig, executor: Executor | None = None) -> Stage:
 def run(
     config: RunConfig, workspace: Workspace, progress: Progress, executor: Executor = one_by_one
 ) -> Outcome:
-    """Write the parts of `observations/`, `parcels.parquet`, and what each date saw."""
+    """Write the parts of `observations/`, `parcels.parquet`, and the dates with their clear shares."""
     acquisitions, context = read_acquired(workspace), clear_context(config, workspace)
     context.check(frame_times(acquisitions))
     parcels, tally = extract(
@@ -78,7 +78,7 @@ def dates_of(observations: pl.DataFrame) -> pl.DataFrame:
 
 
 def buffer_cost(parcels: pl.DataFrame) -> dict[str, float]:
-    """Return what the inner buffer costs: parcels and hectares that it leaves nothing of, and area in all."""
+    """Return the cost of the inner buffer: parcels and hectares lost whole, share of area lost."""
     gone = parcels.filter(pl.col("buffered_area_ha") <= 0)
     total, kept = (float(parcels[name].to_numpy().sum()) for name in ("area_ha", "buffered_area_ha"))
     return {

@@ -47,7 +47,7 @@ def _files(config: RunConfig, workspace: Workspace) -> dict[str, Path]:
 
 
 def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
-    """Write `series.nc` (as observed) and `filled.nc`, and what maps and weather say, where there are any."""
+    """Write `series.nc` (as observed) and `filled.nc`, and context from maps and weather."""
     declarations, weather = read_declared(workspace), weather_of(config, workspace)
     parcel_ids = declarations["parcel_id"].tolist()
     observations = read_observations(workspace.observations)
@@ -82,7 +82,7 @@ def weather_of(config: RunConfig, workspace: Workspace) -> pl.DataFrame | None:
 
 
 def _maps(config: RunConfig, workspace: Workspace, declarations: gpd.GeoDataFrame) -> list[Path]:
-    """Write what the maps of soil and elevation say of each parcel."""
+    """Write soil and elevation of each parcel, from maps."""
     soil, elevation = (context_file(config, workspace, name) for name in MAPS)
     workspace.context.unlink(missing_ok=True)
     if not (soil or elevation):

@@ -1,4 +1,4 @@
-"""How early in the season the crops of a run can be told apart, and its declarations decided."""
+"""How early in the season the crops of a run can be classified, and its declarations decided."""
 
 import numpy as np
 import polars as pl

@@ -1,4 +1,4 @@
-"""Probabilities become verdicts, and what is known of their error is written down."""
+"""Probabilities become verdicts, and the error rates are evaluated."""
 
 import hashlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The officer's page: what was found, where, and which parcels to follow up."""
+"""The officer's page: counts of verdicts, a map, and the parcels to follow up."""
 
 import math
 from collections.abc import Iterable, Mapping, Sequence

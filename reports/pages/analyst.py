@@ -63,7 +63,7 @@ def write_analyst(run: RunTables, out: Path, options: PublishOptions, listed: pl
 
 
 def _suspects(run: RunTables) -> pl.DataFrame | None:
-    """Return the declarations that training left out or weighed down, the most doubtful first."""
+    """Return the declarations that training left out or gave less weight, the most suspect first."""
     table = stored(run, "suspects")
     if table is None:
         return None

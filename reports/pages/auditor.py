@@ -1,4 +1,4 @@
-"""The auditor's page: what the models looked at, what they stand on, whether promises were kept."""
+"""The auditor's page: importance of the inputs, lineage, and promised errors beside measured ones."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -20,17 +20,17 @@ class Card:
 
     trained: list[dict[str, object]]  # class, parcels, hectares, holdings
     not_monitorable: list[dict[str, object]]  # class, parcels, of how many
-    weak: list[tuple[str, q.Share]]  # what it is worst at
+    weak: list[tuple[str, q.Share]]  # its largest errors
     models: list[str]
     folds: int
     folds_note: str  # where folds could not be made as asked
-    transfer: str  # what was taken over from other runs
+    transfer: str  # models or parcels of other runs
 
 
 TRANSFER_PHRASES = {
-    "pool": "learnt too from the parcels of {runs}",
-    "load": "models as {runs} fitted them, none trained here",
-    "tune": "networks that {runs} fitted, trained further here; trees fitted here",
+    "pool": "also trained on the parcels of {runs}",
+    "load": "models of {runs} as they are; none trained here",
+    "tune": "networks of {runs}, trained further here; trees fitted here",
 }
 
 
@@ -55,7 +55,7 @@ def model_card(run: RunTables, quality: q.Quality) -> Card:
 
 
 def _transfer(run: RunTables) -> str:
-    """Return what was taken over from other runs; nothing where all was learnt here."""
+    """Return a phrase on the use of other runs; empty where none were used."""
     facts: Mapping[str, Any] = run.lineage.get("folds") or {}
     use = TRANSFER_PHRASES.get(facts.get("transfer", ""))
     return use.format(runs=", ".join(clean(name) for name in facts["runs"])) if use else ""

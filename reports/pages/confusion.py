@@ -1,4 +1,4 @@
-"""Declared against predicted classes, and which parcels stand in each cell."""
+"""Declared against predicted classes, and the parcels of each cell."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The follow-up list: which parcels a person should look at, the surest doubts first."""
+"""The follow-up list: the parcels that a person should check, the most likely errors first."""
 
 import polars as pl
 
@@ -17,8 +17,8 @@ def candidates(run: RunTables, options: PublishOptions) -> pl.DataFrame:
     that a field visit settled. The rate chosen on the page cuts the list by `q_value` alone.
     """
     flagged = (pl.col("verdict") == "contradicted") & ~pl.col("reason").str.starts_with(SETTLED)
-    doubt = (pl.col("q_value") <= options.list_rate_limit) | flagged
-    rows = run.table.filter(doubt.fill_null(False)).sort(
+    listed = (pl.col("q_value") <= options.list_rate_limit) | flagged
+    rows = run.table.filter(listed.fill_null(False)).sort(
         ["q_value", "probability", "parcel_id"], nulls_last=True, maintain_order=True
     )
     sheets = [file_name(parcel_id) for parcel_id in rows["parcel_id"].head(options.max_sheets)]

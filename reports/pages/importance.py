@@ -19,7 +19,7 @@ SENSORS = {"s1": "Sentinel-1", "s2": "Sentinel-2", "context": "Weather, soil, te
 
 @dataclass(frozen=True)
 class View:
-    """One heat map, and the groups that weigh most in it."""
+    """One heat map, and its most important groups."""
 
     key: str
     title: str
@@ -136,7 +136,7 @@ def month_labels(days: list[date]) -> list[str]:
 def season_lines(
     run: RunTables, feature_name: Callable[[str], str], most: int = 6
 ) -> tuple[Markup, list[str], str] | None:
-    """Return importance through the season of the features that weigh most, their names, and the method.
+    """Return importance through the season of the most important features, their names, and the method.
 
     The random forest's own importance where it was stored, else SHAP.
     """

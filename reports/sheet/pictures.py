@@ -119,7 +119,7 @@ class Frame:
 
     item_id: str
     day: date
-    clear_share: float | None  # of the parcel's pixels; None where no scene classification says
+    clear_share: float | None  # of the parcel's pixels; None without a scene classification
 
 
 class Album:

@@ -1,4 +1,4 @@
-"""The (feature, date) groups that weighed most for a parcel, in plain words and as a small chart."""
+"""The (feature, date) groups that contributed most for a parcel, in words and as a small chart."""
 
 from dataclasses import dataclass
 from datetime import date

@@ -116,7 +116,7 @@ def national_names(run: RunTables) -> dict[str, str]:
 def _dates(
     parcel_id: str, season: Season, weights: Mapping[str, list[reasons.Weight]], count: int
 ) -> list[date]:
-    """Return the steps to show: those whose optical groups weighed most, then others spread out."""
+    """Return the steps to show: those with the largest optical contributions, then others spread out."""
     heavy = [
         weight.day
         for weight in weights.get(parcel_id, [])
@@ -168,7 +168,7 @@ def context_of(row: SheetRow, materials: Materials) -> dict[str, object]:
 
 
 def _name(crop_class: str | None, materials: Materials) -> str:
-    """Return the national names of a class; the class's own where nobody declared it."""
+    """Return the national names of a class; the class's own where it was not declared."""
     return materials.names.get(crop_class or "") or clean(materials.run.class_name(crop_class)) or "–"
 
 

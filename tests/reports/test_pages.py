@@ -214,7 +214,7 @@ def test_the_auditor_reads_what_was_taken_over(tmp_path: Path) -> None:
     facts = {"transfer": "load", "runs": ["region_2023"]}
     run = make_run(60, 1, lineage={"folds": facts})
     page = write_auditor(run, tmp_path, OPTIONS).read_text()
-    assert "models as region_2023 fitted them, none trained here" in page
+    assert "models of region_2023 as they are; none trained here" in page
     assert "Taken over" not in write_auditor(make_run(60, 1), tmp_path, OPTIONS).read_text()
 
 

@@ -1,4 +1,4 @@
-"""What an acquisition saw of a block: its scene classification, as weights of the coverage on any grid."""
+"""The clear mask of an acquisition over a block, as weights of the coverage on any grid."""
 
 from dataclasses import dataclass
 
@@ -14,26 +14,26 @@ from features.zonal.engine import masked
 
 
 @dataclass(frozen=True)
-class Seen:
-    """Clear pixels `(y, x)`, bool, of the scene classification under a block, and which of its own they
-    are."""
+class ClearMask:
+    """Clear pixels `(y, x)`, bool, of the scene classification under a block, and their place in it."""
 
     clear: np.ndarray
     read: Block
     layer: Layer
 
 
-def read_seen(scene: Scene, block: Block, options: MaskOptions) -> Seen:
-    """Read the classification under a block; clouds are grown from beyond its border too."""
+def read_clear_mask(scene: Scene, block: Block, options: MaskOptions) -> ClearMask:
+    """Read the scene classification under a block; the mask includes clouds grown from beyond its border."""
     layer = scene.layers[SCENE_CLASS]
     read, metres = layer.hull(block), pixel_metres(layer.grid)
     wide = read.widened(max(radii(options, metres)), layer.grid.shape)
     clear = clear_mask(read_layer(layer, wide), options, metres)
-    return Seen(np.ascontiguousarray(clear[read.within(wide).slices]), read, layer)
+    return ClearMask(np.ascontiguousarray(clear[read.within(wide).slices]), read, layer)
 
 
-def seen_weights(seen: Seen, target: Layer, block: Block, coverage: Coverage) -> np.ndarray:
-    """The coverage's weights on the target's pixels of a block, zero where not seen; float32 (pixel,).
+def clear_weights(seen: ClearMask, target: Layer, block: Block, coverage: Coverage) -> np.ndarray:
+    """Return the coverage's weights on the target's pixels of a block, zero where not clear; float32
+    `(pixel,)`.
 
     A pixel finer than the classification's takes the class of the one it lies in; a coarser one is clear
     where all of the classification's pixels in it are.
@@ -59,7 +59,7 @@ def seen_weights(seen: Seen, target: Layer, block: Block, coverage: Coverage) ->
     return masked(coverage, _coarser(seen, target, block))
 
 
-def _pixels_under(seen: Seen, target: Layer, block: Block) -> list[tuple[int, int]]:
+def _pixels_under(seen: ClearMask, target: Layer, block: Block) -> list[tuple[int, int]]:
     """First and last row, then column, of the classification's pixels under the target's of a block, counted
     from the first that was read."""
     layer = seen.layer
@@ -78,13 +78,13 @@ def _pixels_under(seen: Seen, target: Layer, block: Block) -> list[tuple[int, in
     ]
 
 
-def _lies_within(seen: Seen, target: Layer, block: Block) -> bool:
+def _lies_within(seen: ClearMask, target: Layer, block: Block) -> bool:
     """Whether the classification was read under all of the target's pixels of a block: it may cover less."""
     under = _pixels_under(seen, target, block)
     return all(low >= 0 and high < n for (low, high), n in zip(under, seen.clear.shape, strict=True))
 
 
-def _coarser(seen: Seen, target: Layer, block: Block) -> np.ndarray:
+def _coarser(seen: ClearMask, target: Layer, block: Block) -> np.ndarray:
     """Which of a block's coarser pixels are clear in all of the classification's; bool (y, x)."""
     times = target.factor // seen.layer.factor
     height, width = target.own(block).shape
