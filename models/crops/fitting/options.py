@@ -33,7 +33,7 @@ class TransferOptions(Options):
     )
     use: Literal["pool", "load", "tune"] = Field(
         "pool",
-        description="pool: their parcels are added to the training parcels, in the same folds: a holding or a "
+        description="pool: their parcels are trained on too, in the same folds: a holding or a "
         "field of two seasons lies on one side, for which all runs need one holding key "
         "(declarations.holding_key or CROPCHECK_HOLDING_KEY); load: their models "
         "judge as they are; tune: their networks are trained further, and trees fitted anew. With load and "
