@@ -295,10 +295,19 @@ def _scaling(
         return _radar_scaling(scale, offset, "coherence")
     unit = _radar_unit(item, asset, options.radar)
     if unit is None:
-        return "unknown_radar_unit"
+        return "not_geocoded" if _is_in_radar_geometry(item) else "unknown_radar_unit"
     scale = scale if options.radar.scale is None else options.radar.scale
     offset = offset if options.radar.offset is None else options.radar.offset
     return _radar_scaling(scale, offset, unit)
+
+
+def _is_in_radar_geometry(item: Item) -> bool:
+    """Whether an item is ground-range detected radar of which no map grid is stated, as ESA publishes it."""
+    properties = item["properties"]
+    kind = f"{properties.get('sar:product_type')} {properties.get('product:type')}".upper()
+    grids = ("proj:transform", "proj:code", "proj:epsg", "proj:wkt2")
+    places = (properties, *item["assets"].values())
+    return "GRD" in kind and not any(place.get(name) for place in places for name in grids)
 
 
 def _radar_scaling(scale: float | None, offset: float | None, unit: str) -> dict[str, Any]:

@@ -30,6 +30,8 @@ CURES = {
     "refused_href": "allow its links with imagery.hosts, allow_remote or allow_object_storage",
     "other_radar_product": "set imagery.radar to the product that the catalog has",
     "too_cloudy": "raise imagery.max_cloud_cover",
+    "not_geocoded": "use backscatter that was projected to the ground, such as Planetary Computer's "
+    "sentinel-1-rtc: GRD products are in the radar's own geometry",
     "other_satellite": "name a collection of Sentinel-1 or Sentinel-2 in imagery.collections",
     "other_level": "name a collection of surface reflectance (L2A) or terrain-corrected radar",
     "no_id": "mend the items that have no id",

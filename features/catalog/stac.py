@@ -1,6 +1,7 @@
 """Where STAC items come from: a static catalog on disk or over http, an item collection, or a STAC API."""
 
 import logging
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -220,13 +221,18 @@ def _search(location: str, query: Query, reach: Reach) -> Iterator[tuple[Item, s
 
 
 def _describe_api(location: str, query: Query, reach: Reach) -> str:
-    with _answered(location):
-        client = _client(location, reach)
-        names = sorted(collection.id for collection in client.get_collections())
-        known = [name for name in query.collections if name in names]
-        box = boxes_of(query.bounds)[0]
-        anywhen = client.search(collections=known or None, bbox=box, limit=20, max_items=20)
-        items = list(anywhen.items_as_dicts())
+    """What an API offers. Some servers only search: that they list no collections hides no other error."""
+    try:
+        with _answered(location), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of parts of the API that the server does not have
+            client = _client(location, reach)
+            names = sorted(collection.id for collection in client.get_collections())
+            known = [name for name in query.collections if name in names]
+            box = boxes_of(query.bounds)[0]
+            anywhen = client.search(collections=known or None, bbox=box, limit=20, max_items=20)
+            items = list(anywhen.items_as_dicts())
+    except CatalogError:
+        return "it does not list its collections"
     there = (
         f"; at these bounds, among others, {_describe_items(items)}" if items else "; nothing at these bounds"
     )
