@@ -360,6 +360,17 @@ def verify(
 
 
 @app.command()
+def trace(
+    folder: Annotated[Path, typer.Argument(help="A run's output folder.", show_default=False)],
+    parcel: Annotated[str, typer.Argument(help="A parcel's id.", show_default=False)],
+) -> None:
+    """List what a parcel's verdict rests on: declaration, scenes, fillings, models, rule, with hashes."""
+    from pipelines.commands.trace import trace_parcel
+
+    typer.echo(trace_parcel(folder, parcel))
+
+
+@app.command()
 def status(
     config: Config,
     out: Out = None,

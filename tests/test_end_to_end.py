@@ -149,6 +149,40 @@ def test_verify_holds_and_names_what_was_altered(tiny: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
+def test_trace_lists_what_a_verdict_rests_on(tiny: Path) -> None:
+    manifest = json.loads((tiny / "manifest.json").read_text())
+    verdict = pl.read_parquet(tiny / "verdicts.parquet").filter(pl.col("fold") >= 0).row(0, named=True)
+    parcel, fold = verdict["parcel_id"], verdict["fold"]
+    traced = cropcheck("trace", tiny, parcel)
+    assert traced.returncode == 0, traced.stderr
+    seen = read_observations(tiny / "observations").filter(
+        (pl.col("parcel_id") == parcel) & (pl.col("pixel_count") > 0)
+    )
+    for day in seen["datetime"].unique():
+        assert f"{day:%Y-%m-%d %H:%M:%S}" in traced.stdout
+    weights = f"models/dense/fold_{fold}/weights.npz"
+    for said in (
+        verdict["verdict"], verdict["reason"], verdict["model_id"], f"fold {fold}", "alpha 0.1",
+        f"{weights} {manifest['models'][weights]}", manifest["outputs"]["declarations.parquet"],
+    ):  # fmt: skip
+        assert said in traced.stdout
+    unknown = cropcheck("trace", tiny, "no such parcel")
+    assert (unknown.returncode, "Traceback" in unknown.stderr) == (2, False)
+
+
+@pytest.mark.slow
+def test_status_says_what_runs_and_why_and_writes_nothing(tiny: Path, tmp_path: Path) -> None:
+    before = {path: path.stat().st_mtime_ns for path in tiny.rglob("*")}
+    done = cropcheck("status", TINY, "--out", tiny, "--set", "judge.alpha=0.05")
+    assert "train       fresh" in done.stdout
+    assert "judge       will run\n             judge.alpha was 0.1, is 0.05" in done.stdout
+    assert {path: path.stat().st_mtime_ns for path in tiny.rglob("*")} == before
+    absent = cropcheck("status", TINY, "--out", tmp_path / "absent")
+    assert "it has not ended" in absent.stdout
+    assert not (tmp_path / "absent").exists()
+
+
+@pytest.mark.slow
 def test_a_run_killed_five_times_while_writing_ends_the_same(tiny: Path, tmp_path: Path) -> None:
     folder = tmp_path / "killed"
     rng = np.random.default_rng(20_24)

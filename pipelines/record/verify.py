@@ -15,6 +15,7 @@ from pipelines.record.receipt import read_receipt, receipt_fault
 from pipelines.workspace import Workspace
 
 GROUPS = ("inputs", "models", "outputs")
+OTHER_GROUPS = ("seals", "journals", "working_folder", "records")
 RUN_AGAIN = "run `cropcheck run CONFIG` to make it anew"
 
 
@@ -68,6 +69,24 @@ def examine(folder: Path, expect: str | None = None) -> Findings:
     return found
 
 
+def read_manifest(workspace: Workspace) -> dict[str, Any]:
+    """Return the manifest of a finished run.
+
+    Raises
+    ------
+    StageError
+        Where there is none, or it is damaged.
+    """
+    if not workspace.manifest.is_file():
+        raise StageError(
+            f"{workspace.folder} has no manifest.json; is it the output folder of a finished run?"
+        )
+    manifest = _read(workspace.manifest)
+    if isinstance(manifest, str):
+        raise StageError(f"{manifest}; {RUN_AGAIN}.")
+    return manifest
+
+
 def _read(path: Path) -> dict[str, Any] | str:
     """Return the manifest, or a sentence where it is none."""
     try:
@@ -78,7 +97,7 @@ def _read(path: Path) -> dict[str, Any] | str:
         return "manifest.json is damaged: it is no JSON object"
     if manifest.get("format") != FORMAT:
         return f"manifest.json is of another version of cropcheck (format {manifest.get('format')!r})"
-    groups = {name: manifest.get(name) for name in (*GROUPS, "seals", "journals", "working_folder")}
+    groups = {name: manifest.get(name) for name in (*GROUPS, *OTHER_GROUPS)}
     wrong = [name for name, group in groups.items() if not isinstance(group, dict)]
     return f"manifest.json is damaged: {', '.join(wrong)} cannot be read" if wrong else manifest
 
