@@ -11,6 +11,7 @@ from reports.embed import clean, render
 from reports.options import PublishOptions
 from reports.page import frame
 from reports.pages import quality as q
+from reports.pages.assessment import assessment_view
 from reports.pages.card import model_card
 from reports.pages.drift import drift
 from reports.pages.importance import methods, parts, season_lines, shap_views
@@ -44,6 +45,7 @@ def write_auditor(run: RunTables, out: Path, options: PublishOptions) -> Path:
         "card": model_card(run, quality),
         "rules": _flat(run.rules),
         "promises": _promises(run, quality),
+        "assessed": assessment_view(run),
         "drift": drift(run),
         "lineage": run.lineage,
         "acquisitions": _acquisitions(run),
