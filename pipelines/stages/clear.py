@@ -17,6 +17,7 @@ from features.context.blocks import BlockContext, pixels_in
 from features.errors import ImageryError, ModelError
 from features.extraction.extract import without_contradictions
 from features.extraction.filled_tiles import bands_of_all
+from features.extraction.options import ExtractOptions
 from features.imagery.blocks import cut
 from features.imagery.grids import crop, grid_of
 from features.imagery.stacks import read_stack
@@ -141,9 +142,8 @@ def fitting_stacks(
     context = clear_context(config, workspace, method)
     context.check(frame_times(acquisitions))
     declarations = read_declared(workspace)
-    acquisitions, _ = without_contradictions(
-        acquisitions, declarations, config.extract, workspace.observations
-    )
+    compared = ExtractOptions(mask=config.extract.mask, inner_buffer_m=config.extract.inner_buffer_m)
+    acquisitions, _ = without_contradictions(acquisitions, declarations, compared, workspace.observations)
     blocks = fitting_blocks(acquisitions, declarations, config.seed)
     shapes = farmed(config, declarations, method)
     return read_blocks(acquisitions, blocks, config, context, shapes)

@@ -85,7 +85,7 @@ def test_fills_of_1e20_in_a_scene_classification_are_not_clear(real_data: Path) 
             band = source.read(1)
             grid = GeoBox(source.shape, Affine(*source.transform[:6]), source.crs.to_string())
         huge = ~(np.abs(classes) < 1e19)
-        clear = clear_mask(classes, MaskOptions(dilation_m=0), 10)
+        clear = clear_mask(classes, MaskOptions(dilation_m=0), (10, 10))
         assert not clear[huge].any()
         found += int(huge.sum())
         left, bottom, right, top = grid.boundingbox
