@@ -11,19 +11,6 @@ _RADAR = re.compile(r"^(?P<base>s0\w*?|coh\w*?|rvi|ratio\w*?)(?:_r(?P<orbit>\d+)
 _SOIL = re.compile(r"^soil_(?P<number>\d+)$")
 
 
-def sensor_of(feature: str) -> str:
-    """Return `s1` or `s2`, or `context` for weather, soil and terrain.
-
-    Examples
-    --------
-    >>> sensor_of("s0vh_db_r037"), sensor_of("ndvi"), sensor_of("weather_gdd")
-    ('s1', 's2', 'context')
-    """
-    if feature.split("_", maxsplit=1)[0] in ("weather", "soil", "elevation", "terrain", "context"):
-        return "context"
-    return "s1" if _RADAR.match(feature) else "s2"
-
-
 def feature_words(feature: str, text: Text) -> str:
     """Return a feature's name in plain words, with its orbit where it has one.
 

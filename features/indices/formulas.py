@@ -11,6 +11,7 @@ Besides the names in `INDICES`, every index of spyndex whose bands Sentinel-2 ha
 
 import ast
 import itertools
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
@@ -185,15 +186,37 @@ def bands_of(names: list[str] | tuple[str, ...]) -> tuple[str, ...]:
     return tuple(sorted({band for name in names for band in find_index(name).bands}))
 
 
-def sensor_of(name: str) -> str:
-    """`s1` where the feature called `name` is made of radar bands, else `s2`.
+# What beside imagery a series may hold, by the first word of its name.
+CONTEXT = ("weather", "soil", "elevation", "slope", "terrain", "context")
+_ORBIT = re.compile(r"_r\d+$")
+_RADAR_NAMES = re.compile(r"s0v[vh]|coh|rvi|ratio")
+
+
+@cache
+def sensor_of(feature: str, unknown: str = "s2") -> str:
+    """Return `s1`, `s2`, or `context` for weather, soil and terrain.
+
+    Parameters
+    ----------
+    feature
+        As in `find_index`, or as a series has it: with the orbit in its name.
+    unknown
+        Returned where no index of that name exists.
 
     Examples
     --------
-    >>> sensor_of("rvi"), sensor_of("ndvi")
-    ('s1', 's2')
+    >>> [sensor_of(name) for name in ("s0vh_db_r037", "rvi", "ndvi", "weather_gdd", "slope")]
+    ['s1', 's1', 's2', 'context', 'context']
+    >>> sensor_of("lai_of_others", unknown="other")
+    'other'
     """
-    return "s1" if set(find_index(name).bands) <= set(RADAR_BANDS) else "s2"
+    plain = _ORBIT.sub("", feature)
+    if plain.split("_", maxsplit=1)[0] in CONTEXT:
+        return "context"
+    try:
+        return "s1" if set(find_index(plain).bands) <= set(RADAR_BANDS) else "s2"
+    except ConfigError:
+        return "s1" if _RADAR_NAMES.match(plain) else unknown
 
 
 def compute(name: str, bands: Mapping[str, Array]) -> Array:

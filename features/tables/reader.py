@@ -248,12 +248,8 @@ def _observations(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _sensor(feature: str) -> str:
     """Return s1 or s2 for what they measure, `other` for everything else (weather, products of others)."""
-    if feature in RADAR:
-        return "s1"
-    try:
-        return sensor_of(feature)
-    except ConfigError:
-        return "other"
+    sensor = "s1" if feature in RADAR else sensor_of(feature, unknown="other")
+    return "other" if sensor == "context" else sensor
 
 
 def _summary(observations: pl.DataFrame, parcels: int) -> pl.DataFrame:

@@ -6,11 +6,11 @@ import numpy as np
 import polars as pl
 import xarray as xr
 
+from features.indices.formulas import sensor_of
 from models.crops.fitting.crossfit import cross_fit
 from models.crops.fitting.options import TrainOptions
 from models.crops.inputs.arrays import CONTEXT
 from models.evaluation.metrics import Estimate, macro_f1, paired_difference, score_model
-from models.explanation.explain import sensor_of
 
 KINDS = ("s1", "s2", "weather", "soil", "elevation")
 EVERYTHING = "everything"

@@ -10,6 +10,7 @@ import polars as pl
 import xarray as xr
 
 from features.errors import ModelError
+from features.indices.formulas import sensor_of
 from features.schema import CONTRIBUTIONS, ENSEMBLE, IMPORTANCE, check_table
 from features.workers import Progress
 from models.crops.estimators.by_name import build
@@ -40,19 +41,6 @@ class Explained:
     columns: list[Column]
     contributions: np.ndarray
     gap: float = 0.0  # how far contributions are from adding up, as a share; 0 for trees
-
-
-def sensor_of(feature: str) -> str:
-    """Return s1, s2 or context.
-
-    Examples
-    --------
-    >>> [sensor_of(name) for name in ("s0vh_db_r037", "ndvi", "elevation")]
-    ['s1', 's2', 'context']
-    """
-    if feature.startswith(("s0", "coh", "rvi", "ratio_db")):
-        return "s1"
-    return "context" if feature.startswith(("elevation", "soil", "slope", "weather")) else "s2"
 
 
 def statistic_of(column: Column) -> str:

@@ -8,10 +8,10 @@ import numpy as np
 import polars as pl
 from markupsafe import Markup
 
+from features.indices.formulas import sensor_of
 from reports.embed import clean
 from reports.run import RunTables
 from reports.svg import Plot, figure, heat_map, nice_ticks, short
-from reports.words import sensor_of
 
 MOST_ROWS = 60
 SENSORS = {"s1": "Sentinel-1", "s2": "Sentinel-2", "context": "Weather, soil, terrain"}

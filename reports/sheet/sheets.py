@@ -11,6 +11,7 @@ import polars as pl
 from markupsafe import Markup
 
 from features.files import write_text
+from features.indices.formulas import sensor_of
 from features.workers import Progress
 from reports.embed import clean, render
 from reports.options import PublishOptions
@@ -20,7 +21,6 @@ from reports.sheet import reasons
 from reports.sheet.pictures import Picture, read_pictures
 from reports.sheet.season import KINDS, Season
 from reports.translation import Text, translation
-from reports.words import sensor_of
 
 SCENES_LISTED = 6
 
