@@ -4,9 +4,11 @@ import difflib
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, get_args
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from features.catalog.hrefs import without_secrets
 from features.catalog.reader import ImageryOptions
 from features.declarations.reader import DeclarationOptions
 from features.errors import ConfigError
@@ -64,6 +66,16 @@ class TrackingOptions(Options):
     )
     artifacts: Path = Field(Path("mlruns/artifacts"), description="Folder of the files that a record keeps.")
     experiment: str = Field("cropcheck", description="Name of the experiment that runs are kept under.")
+
+    @field_validator("store")
+    @classmethod
+    def _no_password(cls, store: str) -> str:
+        if urlsplit(store).password:
+            raise ValueError(
+                "holds a password, which would be written into the run's record; leave it out and put it "
+                "into ~/.pgpass or MLFLOW_TRACKING_PASSWORD"
+            )
+        return store
 
 
 class RunConfig(Options):
@@ -196,7 +208,7 @@ def _explain(error: Any) -> str:
         return f"  {dotted}: there is no such key; {_nearest(loc)}"
     if error["type"] == "missing":
         return f"  {dotted}: this key is needed; add it."
-    return f"  {dotted}: {error['msg']} (here is {error['input']!r})"
+    return f"  {dotted}: {error['msg']} (here is {without_secrets(repr(error['input']))})"
 
 
 def _nearest(loc: tuple[str, ...]) -> str:

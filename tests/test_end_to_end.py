@@ -275,6 +275,11 @@ def test_what_the_field_settled_does_not_come_back_as_a_doubt(copied: tuple[Path
     settled = verdicts.filter(pl.col("parcel_id").is_in(sample["parcel_id"].to_list()))
     assert settled["verdict"].unique().to_list() == ["confirmed"]
     assert settled["reason"].unique().to_list() == ["field_correct"]
+    imagery = pl.read_parquet(folder / "evaluation" / "imagery_verdicts.parquet")
+    truth = pl.read_parquet(folder / "region" / "truth" / "truth.parquet")
+    correct = imagery.join(truth, on="parcel_id").filter(~pl.col("misdeclared"))
+    scored = json.loads((folder / "metrics.json").read_text())["verdicts"]["false_alarm_rate"]["count"]
+    assert scored["value"] == pytest.approx((correct["verdict"] == "contradicted").mean())
 
 
 @pytest.mark.slow
