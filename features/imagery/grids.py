@@ -12,6 +12,7 @@ from features.imagery.blocks import Block
 from features.imagery.header import header_of
 
 EARTH = Geod(ellps="WGS84")
+LARGEST_FACTOR = 1000  # pixels of 10 m under one of 10 km
 CLOSE = 1e-3  # of a pixel: grids that differ by less lie on each other
 
 
@@ -81,7 +82,11 @@ def placed(inner: GeoBox, outer: GeoBox, what: str) -> tuple[int, int, int]:
     row, column = to_outer.f * factor, to_outer.c * factor
     whole = [factor, down, row, column]
     turned = (outer.affine.b, outer.affine.d) != (inner.affine.b, inner.affine.d)
-    if factor < 1 - CLOSE or turned or any(abs(number - round(number)) > CLOSE for number in whole):
+    if (
+        not 1 - CLOSE <= factor <= LARGEST_FACTOR
+        or turned
+        or any(abs(number - round(number)) > CLOSE for number in whole)
+    ):
         raise ImageryError(
             f"{what} has pixels that do not nest in the grid it is read on; resample it first.",
             reason="shifted_grid",

@@ -14,6 +14,8 @@ from features.imagery.windows import read_window
 from features.indices.formulas import find_index
 from features.schema import Acquisition, Asset, assets_by_band
 
+FURTHEST = 10  # sizes of a band that all bands of an acquisition lie within
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -112,6 +114,14 @@ def _hull_of(grids: Mapping[str, GeoBox]) -> GeoBox:
     top, left = (min(-place[axis] for place, _ in places) for axis in (1, 2))
     bottom = max(-row + height * factor for (factor, row, _), (height, _) in places)
     right = max(-column + width * factor for (factor, _, column), (_, width) in places)
+    for axis, length in enumerate((bottom - top, right - left)):
+        longest = max(shape[axis] * place[0] for place, shape in places)
+        if length > FURTHEST * longest:
+            raise ImageryError(
+                f"Bands of one acquisition lie far apart, over {length / longest:.3g} times their own size: "
+                f"{', '.join(sorted(grids))}; download them again.",
+                reason="shifted_grid",
+            )
     whole = Block(slice(top, bottom), slice(left, right))
     return finest if whole.shape == tuple(finest.shape) and (top, left) == (0, 0) else crop(finest, whole)
 

@@ -169,6 +169,16 @@ def test_a_shifted_band_within_one_acquisition_is_set_aside(tmp_path: Path) -> N
     assert account.set_aside == {"shifted_grid": 1}
 
 
+@pytest.mark.parametrize("east", [2e7, 1e60])
+def test_a_band_that_lies_far_from_the_others_is_set_aside(tmp_path: Path, east: float) -> None:
+    rng = np.random.default_rng(7)
+    rows = [optical(tmp_path / "i", day, scene(rng), all_clear()) for day in range(2)]
+    values = rng.integers(1200, 6000, (SIDE, SIDE)).astype(np.uint16)
+    write_tif(Path(rows[1]["assets"][1]["href"]), values, corner=(500_000.0 + east, 5_000_000.0))
+    _, account = extract(table(*rows), parcels(field(0, 0, 200, 200)), OPTIONS, tmp_path / "o")
+    assert account.set_aside == {"shifted_grid": 1}
+
+
 def test_parcels_outside_on_nodata_and_within_a_pixel_each_have_a_row(tmp_path: Path) -> None:
     bands = scene(np.random.default_rng(8))
     bands["B04"][:20, :20] = 0  # nodata

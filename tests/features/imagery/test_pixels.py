@@ -123,6 +123,10 @@ def test_nested_grids_are_placed_and_others_refused() -> None:
         placed(fine, shifted, "it")
     with pytest.raises(ImageryError, match="another coordinate system"):
         placed(fine, GeoBox((10, 10), coarse.affine, "EPSG:32634"), "it")
+    for metres in (-20.0, 1e7, 1e300):  # as a damaged header may say
+        odd = GeoBox((10, 10), Affine(metres, 0, 500_000, 0, -metres, 5_000_000), coarse.crs)
+        with pytest.raises(ImageryError, match="do not nest"):
+            placed(fine, odd, "it")
 
 
 def test_values_on_a_grid_that_reaches_beyond_the_raster_are_missing_there(tmp_path: Path) -> None:
