@@ -21,6 +21,7 @@ from features.suggestions import did_you_mean
 from models.assessment.quality_sample import SampleOptions
 from models.clouds.removal.options import CloudRemovalOptions
 from models.crops.fitting.options import TrainOptions
+from models.events.options import EventOptions
 from models.folds import GroupBy
 from models.tuning.search import TuneOptions
 from models.verdicts.options import JudgeOptions
@@ -102,6 +103,7 @@ class RunConfig(Options):
     fill: GapfillOptions = GapfillOptions()
     folds: FoldOptions = FoldOptions()
     train: TrainOptions = TrainOptions()
+    events: EventOptions = EventOptions()
     judge: JudgeOptions = JudgeOptions()
     sample: SampleOptions = SampleOptions()
     tune: TuneOptions = TuneOptions()

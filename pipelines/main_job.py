@@ -19,7 +19,7 @@ from pipelines.config import RunConfig
 from pipelines.record.lock import locked
 from pipelines.record.receipt import Receipt
 from pipelines.record.stage import Stage, run_stage
-from pipelines.stages import clear, extract, fill, judge, publish, read, synthesise, tracking, train
+from pipelines.stages import clear, detect, extract, fill, judge, publish, read, synthesise, tracking, train
 from pipelines.workspace import Workspace
 
 PARTIAL = 3
@@ -36,6 +36,7 @@ def stages(config: RunConfig, executor: Executor | None = None) -> list[Stage]:
         extract.stage(config, executor),
         fill.stage(config),
         train.stage(config),
+        detect.stage(config),
         judge.stage(config),
     ]
     return [*earlier, publish.stage(config, earlier)]

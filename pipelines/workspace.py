@@ -16,6 +16,7 @@ class Workspace:
         self.folder = folder
         self.region = folder / "region"
         self.truth = self.region / "truth" / "truth.parquet"
+        self.truth_events = self.region / "truth" / "events.parquet"
         self.declarations = folder / "declarations.parquet"
         self.holdings = folder / "holdings.json"  # check value of the key of their pseudonyms
         self.acquisitions = folder / "acquisitions.parquet"
@@ -28,6 +29,13 @@ class Workspace:
         self.context = folder / "context.parquet"
         self.weather = folder / "weather.parquet"
         self.models = folder / "models"
+        self.event_models = folder / "event_models"
+        self.events = folder / "events.parquet"
+        self.event_chances = folder / "event_chances.parquet"
+        self.event_looks = folder / "event_looks.parquet"
+        self.event_journal = folder / "event_journal.parquet"
+        self.markers = folder / "markers.parquet"
+        self.outcomes = folder / "outcomes.parquet"
         self.probabilities = folder / "probabilities.parquet"
         self.inner = folder / "inner_probabilities.parquet"
         self.importance = folder / "importance.parquet"

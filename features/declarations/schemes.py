@@ -1,18 +1,22 @@
-"""What must hold for an intervention: the exact crop, its group, or any agricultural activity."""
+"""What must hold for an intervention: the crop, its group or any agriculture, and what is done when."""
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from features.declarations.crop_codes import CropGroups
+from features.declarations.requirements import Requirement, contradictions
 from features.errors import ConfigError
 from features.options import Options
 
 SCHEMES_FILE = Path(__file__).parents[2] / "conf" / "schemes.yaml"
 Rule = Literal["crop", "group", "agriculture"]
+STRICTEST_FIRST: tuple[Rule, ...] = ("crop", "group", "agriculture")
+SEVERAL = re.compile(r"[;,+|]")  # between the interventions of one parcel
 
 
 class Schemes(Options):
@@ -27,10 +31,61 @@ class Schemes(Options):
 
     default: Rule = Field("crop", description="Rule of an intervention that is not listed.")
     interventions: dict[str, Rule] = Field(default_factory=dict, description="Rule by intervention.")
+    requirements: dict[str, tuple[Requirement, ...]] = Field(
+        default_factory=dict, description="What is to be done or left undone, by intervention."
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split(cls, given: Any) -> Any:
+        """Part each intervention into its rule and its requirements.
+
+        An intervention is its rule; or a mapping of `crop` (the rule, the default where it is left out) and a
+        requirement or a list of `requirements`; or such a list.
+        """
+        if not isinstance(given, dict) or not isinstance(given.get("interventions"), dict):
+            return given
+        rules, asked = {}, dict(given.get("requirements") or {})
+        for name, entry in given["interventions"].items():
+            rule, wanted = _parted(str(name), entry)
+            if rule is not None:
+                rules[name] = rule
+            if wanted:
+                asked[name] = wanted
+        return {**given, "interventions": rules, "requirements": asked}
+
+    @model_validator(mode="after")
+    def _can_be_kept(self) -> "Schemes":
+        for name, wanted in self.requirements.items():
+            found = contradictions(wanted)
+            if found:
+                raise ValueError(f"{name} cannot be kept: {'; '.join(found)}")
+        names = [item.name for wanted in self.requirements.values() for item in wanted]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two requirements are called {twice[0]!r}; give each a `name` of its own")
+        return self
 
     def rule_of(self, intervention: str | None) -> Rule:
-        """Return the rule of an intervention; None is a parcel claimed under none."""
-        return self.default if intervention is None else self.interventions.get(intervention, self.default)
+        """Return the rule of an intervention; None is a parcel claimed under none.
+
+        A parcel under several (`ECO_hay;BISS`) has the strictest of their rules.
+        """
+        if intervention is None:
+            return self.default
+        rules = [self.interventions.get(name, self.default) for name in self.named(intervention)]
+        return next(rule for rule in STRICTEST_FIRST if rule in rules)
+
+    def requirements_of(self, intervention: str | None) -> tuple[Requirement, ...]:
+        """Return what is asked of a parcel under an intervention, or under several."""
+        names = [] if intervention is None else self.named(intervention)
+        return tuple(item for name in dict.fromkeys(names) for item in self.requirements.get(name, ()))
+
+    def named(self, intervention: str) -> list[str]:
+        """Return the interventions in one cell: a listed name as it stands, else what separators part."""
+        if intervention in self.interventions or intervention in self.requirements:
+            return [intervention]
+        return [name.strip() for name in SEVERAL.split(intervention) if name.strip()] or [intervention]
 
 
 def read_schemes(path: Path = SCHEMES_FILE) -> Schemes:
@@ -53,6 +108,21 @@ def read_schemes(path: Path = SCHEMES_FILE) -> Schemes:
             f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()
         )
         raise ConfigError(f"The scheme rules {path} cannot be used: {wrong}.") from error
+
+
+def _parted(name: str, entry: Any) -> tuple[Any, list[Any]]:
+    """Return an intervention's rule (None: the default) and its requirements, each with a name."""
+    if isinstance(entry, str):
+        return entry, []
+    rule = None
+    if isinstance(entry, dict):
+        rule = entry.get("crop")
+        rest = {key: value for key, value in entry.items() if key != "crop"}
+        entry = rest.pop("requirements", None) or ([rest] if rest else [])
+    if not isinstance(entry, list) or not all(isinstance(item, dict) for item in entry):
+        return entry, []
+    names = [name] if len(entry) == 1 else [f"{name}_{number}" for number in range(1, len(entry) + 1)]
+    return rule, [{"name": own, **item} for own, item in zip(names, entry, strict=True)]
 
 
 def accepted_classes(rule: Rule, declared: str, classes: Iterable[str], groups: CropGroups) -> frozenset[str]:

@@ -155,7 +155,7 @@ def _rules(config: RunConfig) -> dict[str, Any]:
 
 
 def _is_model(name: str) -> bool:
-    return name.startswith(("models/", "clear/"))
+    return name.startswith(("models/", "clear/", "event_models/"))
 
 
 def _read_json(path: Path) -> Any:

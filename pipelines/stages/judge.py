@@ -21,6 +21,7 @@ from pipelines.record.inputs import Inputs
 from pipelines.record.stage import Outcome, Stage, stage_entries
 from pipelines.stages.evaluate import evaluate
 from pipelines.stages.in_season import in_season
+from pipelines.stages.mark import mark
 from pipelines.tables import read_declared, write_table
 from pipelines.workspace import Workspace
 
@@ -32,7 +33,7 @@ def stage(config: RunConfig) -> Stage:
     """Return the stage."""
     truth = ("declarations.crops",) if config.simulate is not None else ()
     inputs = Inputs(
-        options=("seed", "season", "simulate", "judge", "sample", *truth),
+        options=("seed", "season", "simulate", "judge", "events", "sample", *truth),
         after={
             **region_files(config, "crops.csv", "truth/*"),
             "read": ("declarations.parquet",),
@@ -46,6 +47,7 @@ def stage(config: RunConfig) -> Stage:
                 "models/*",
                 "!models/*/job.json",
             ),
+            "detect": ("event_chances.parquet", "event_looks.parquet", "evaluation/event_labels.parquet"),
         },
         files=_files,
         other=_settled,
@@ -88,6 +90,7 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
         verdicts = settle(verdicts, derive(workspace, entries).results)
     write_table(verdicts, workspace.verdicts)
     write_table(quality, workspace.table("quality"))
+    marked = mark(config, workspace, declared, verdicts, model_id(config, workspace, declared))
     progress(1, 3)
     metrics, tables = evaluate(config, workspace, judged.verdicts, judged.calibrated, verdicts)
     progress(2, 3)
@@ -103,6 +106,7 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
         workspace.design,
         workspace.metrics,
         *(workspace.table(name) for name in ("quality", *tables)),
+        *marked,
     ]
     return Outcome(outputs, [verdict_tally(verdicts)])
 

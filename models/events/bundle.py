@@ -1,0 +1,121 @@
+"""A run's fitted detector on disk, without pickle: boosters as LightGBM's text, the rest as JSON."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from features.errors import ModelError
+from features.files import fingerprint, sha256, write_json, write_text
+from models.events.chance import Chance
+from models.events.detector import Detector, KindModel
+from models.events.intervals import NAMES
+from models.events.kinds import EVENTS, kind_of
+from models.events.options import EventOptions
+
+BUNDLE = "events.json"
+FOLDER = "event_models"
+# what a model's figures depend on; threads and chunks are the caller's
+OWN = ("rounds", "learning_rate", "leaves", "column_share", "rows_wanted", "wrong_share", "seed")
+
+
+def write_detector(folder: Path, detector: Detector) -> Path:
+    """Write a detector below `folder`, each booster in a file of its own; return its `events.json`."""
+    kinds = {}
+    for name, model in detector.kinds.items():
+        files = {}
+        for fold, booster in sorted(model.boosters.items()):
+            path = folder / name / f"{'all' if fold < 0 else f'fold_{fold}'}.txt"
+            text = "".join(
+                line
+                for line in booster.model_to_string().splitlines(keepends=True)
+                if not line.startswith("[num_threads:")
+            )
+            files[str(fold)] = {
+                "file": path.relative_to(folder).as_posix(), "sha256": sha256(write_text(path, text))
+            }  # fmt: skip
+        kinds[name] = {
+            "boosters": files,
+            "chances": {str(fold): _chance_out(chance) for fold, chance in sorted(model.chances.items())},
+            "date_share": model.date_share,
+            "events": model.events,
+        }
+    options = detector.options.model_dump(mode="json", include=set(OWN))
+    return write_json(
+        folder / BUNDLE, {"features": fingerprint(list(NAMES)), "options": options, "kinds": kinds}
+    )
+
+
+def detector_file(folder: Path) -> Path:
+    """Return where a run's folder, or the folder of its event models, has its detector."""
+    inside = folder / FOLDER / BUNDLE
+    return inside if inside.is_file() else folder / BUNDLE
+
+
+def read_detector(folder: Path, options: EventOptions, expected: str | None = None) -> Detector:
+    """Read a detector from a run's folder, or from the folder of its event models.
+
+    Parameters
+    ----------
+    expected
+        SHA-256 of `events.json`, where it was noted; checked before the file is parsed. The hash of every
+        booster stands in it and is checked before that is parsed.
+
+    Raises
+    ------
+    ModelError
+        Where there is none, a hash differs, it was made for other features, or it cannot be read.
+    """
+    path = detector_file(folder)
+    if not path.is_file():
+        raise ModelError(
+            f"{folder} holds no event models: it has no {BUNDLE}. Give the output folder of a run that had "
+            "labels of events (events.labels)."
+        )
+    if expected is not None and (found := sha256(path)) != expected:
+        raise ModelError(
+            f"{path} has SHA-256 {found[:12]}…, where {expected[:12]}… was expected; copy it anew."
+        )
+    try:
+        stored = json.loads(path.read_text(encoding="utf-8"))
+        if stored["features"] != fingerprint(list(NAMES)):
+            raise ModelError(
+                f"{path} was made by another version of cropcheck, for other features; train it anew."
+            )
+        kinds = {
+            name: _kind_in(path.parent, stored["kinds"][name]) for name in stored["kinds"] if name in EVENTS
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path} cannot be read as event models ({error!r}); copy it anew.") from error
+    missing = {name: KindModel(date_share=kind_of(name).date_share) for name in EVENTS if name not in kinds}
+    return Detector({**kinds, **missing}, options)
+
+
+def _kind_in(folder: Path, stored: dict[str, Any]) -> KindModel:
+    import lightgbm
+
+    boosters = {}
+    for fold, entry in stored["boosters"].items():
+        path = (folder / entry["file"]).resolve()
+        if not path.is_relative_to(folder.resolve()) or not path.is_file() or sha256(path) != entry["sha256"]:
+            raise ModelError(f"{path} is missing or was altered; copy the run's models anew.")
+        boosters[int(fold)] = lightgbm.Booster(model_str=path.read_text(encoding="utf-8"))
+    chances = {int(fold): _chance_in(entry) for fold, entry in stored["chances"].items()}
+    return KindModel(boosters, chances, float(stored["date_share"]), int(stored["events"]))
+
+
+def _chance_out(chance: Chance) -> dict[str, Any]:
+    return {
+        "weights": [float(weight) for weight in chance.weights],
+        "intercept": float(chance.intercept),
+        "reported_from": float(chance.reported_from),
+        "n": int(chance.n),
+    }
+
+
+def _chance_in(stored: dict[str, Any]) -> Chance:
+    return Chance(
+        tuple(float(weight) for weight in stored["weights"]),
+        float(stored["intercept"]),
+        float(stored["reported_from"]),
+        int(stored["n"]),
+    )

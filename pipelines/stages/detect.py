@@ -1,0 +1,272 @@
+"""Observations become dated events of every parcel, with chances and evidence."""
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from features.accounting import Tally, tally
+from features.extraction.observations import read_observations
+from features.files import fingerprint
+from features.schema import EVENTS
+from features.workers import Progress
+from models.events.bundle import detector_file, read_detector, write_detector
+from models.events.detector import ALL, Detector, fit_detector, rule_detector
+from models.events.evaluate import SCORES, event_scores
+from models.events.in_season import JOURNAL, add_to_journal, keep_reported
+from models.events.kinds import EVENTS as KINDS
+from models.events.labels import Labels, read_labels
+from models.events.series import BANDS, OPTICAL, RADAR, EventSeries, from_observations
+from models.events.table import CHANCES, SEEN, Found, detect_events
+from pipelines.config import RunConfig
+from pipelines.inputs.context_files import region_files
+from pipelines.record.inputs import Inputs
+from pipelines.record.stage import Outcome, Stage
+from pipelines.tables import read_declared, write_table
+from pipelines.workspace import Workspace
+
+# what every parcel's clear looks showed, for the markers
+LOOKS = pl.Schema(
+    [
+        ("parcel_id", pl.String()),
+        ("looks", pl.List(pl.Date)),
+        ("ndvi", pl.List(pl.Float32)),
+        ("passes", pl.List(pl.Date)),
+    ]
+)
+GAPS = (12, 24)  # days, the limits of the breakdown by gap
+SIZES = (0.5, 1.0, 2.0)  # hectares
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A detector, the fold whose models saw no label of each parcel, and the labels, where there are any."""
+
+    detector: Detector
+    fold: np.ndarray
+    labels: Labels | None
+    tallies: tuple[Tally, ...] = ()
+    basis: str = "rules"
+
+
+def stage(config: RunConfig) -> Stage:
+    """Return the stage."""
+    inputs = Inputs(
+        options=("seed", "season", "simulate", "events"),
+        after={
+            **region_files(config, "field_records.csv", "truth/events.parquet"),
+            "read": ("declarations.parquet",),
+            "extract": ("observations/*",),
+            "train": ("evaluation/folds.parquet",),
+        },
+        files=_files,
+        other=_reported_before,
+    )
+    return Stage("detect", __name__, inputs, run)
+
+
+def _files(config: RunConfig, workspace: Workspace) -> dict[str, Path]:
+    named: dict[str, Path] = {}
+    if config.events.labels is not None:
+        named["events.labels"] = config.events.labels
+    if config.events.from_run is not None:
+        named["events.from_run"] = detector_file(config.events.from_run).parent
+    return named
+
+
+def _reported_before(config: RunConfig, workspace: Workspace) -> dict[str, str]:
+    """Return the hash of what earlier runs of this folder reported, as of earlier days."""
+    if not workspace.event_journal.is_file():
+        return {}
+    until = config.season.until or config.season.end
+    before = pl.read_parquet(workspace.event_journal).filter(pl.col("as_of") < until)
+    return {"reported before": fingerprint(before.drop("sensors").rows())} if len(before) else {}
+
+
+def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
+    """Write `events.parquet`, every possible event, the clear looks, the event models and their scores."""
+    if not config.events.enabled:
+        return _nothing(workspace)
+    declared = read_declared(workspace)
+    ids = declared["parcel_id"].tolist()
+    names = dict.fromkeys((*BANDS, *OPTICAL, *RADAR))
+    observations = read_observations(workspace.observations, list(names))
+    series = from_observations(observations, ids, config.season.start, config.events.min_share)
+    until = config.season.until or config.season.end
+    series = series.until(until)
+    progress(1, 4)
+    fitted = fit(config, workspace, series)
+    progress(2, 4)
+    found = detect_events(fitted.detector, series, fitted.fold)
+    events = _through_the_season(workspace, found.events, until)
+    progress(3, 4)
+    outputs = [
+        write_table(events, workspace.events),
+        write_table(found.chances, workspace.event_chances),
+        write_table(looks_of(series), workspace.event_looks),
+        write_table(_scores(config, workspace, events, series, fitted), workspace.table("event_scores")),
+    ]
+    if fitted.labels is not None:
+        outputs.append(write_table(_label_table(fitted.labels), workspace.table("event_labels")))
+        write_detector(workspace.event_models, fitted.detector)
+        outputs.append(workspace.event_models)
+    progress(4, 4)
+    return Outcome(
+        outputs,
+        [*fitted.tallies, _tally(series, found)],
+        {"events_by": fitted.basis, "watched": len(fitted.labels.watched) if fitted.labels else 0},
+    )
+
+
+def fit(config: RunConfig, workspace: Workspace, series: EventSeries) -> Fitted:
+    """Fit on the run's labels, or load another run's models, or take the rules."""
+    options = config.events
+    path = labels_file(config, workspace)
+    everyone = np.full(len(series), ALL)
+    if options.from_run is not None:
+        return Fitted(read_detector(options.from_run, options), everyone, None, (), "another run's models")
+    if path is None:
+        return Fitted(rule_detector(options), everyone, None)
+    labels, counted = read_labels(
+        path, series.parcel_ids, config.season.start, config.season.until or config.season.end
+    )
+    folds = pl.read_parquet(workspace.table("folds"))
+    of = dict(folds.select("parcel_id", "fold").iter_rows())
+    fold = np.array([of.get(name, -1) for name in series.parcel_ids])
+    detector, own = fit_detector(series, labels, fold, options)
+    return Fitted(detector, own, labels, (counted,), "labels")
+
+
+def labels_file(config: RunConfig, workspace: Workspace) -> Path | None:
+    """Return the table of labels: the config's, or what holdings of a simulated region sent in."""
+    if config.events.labels is not None or config.simulate is None:
+        return config.events.labels
+    records = workspace.region / "field_records.csv"
+    told = records.is_file() and config.simulate.recorded_share > 0
+    return records if told and config.events.from_run is None else None
+
+
+def looks_of(series: EventSeries) -> pl.DataFrame:
+    """Return the clear looks and radar passes of every parcel, schema LOOKS."""
+    rows = []
+    ndvi = series.optical[:, :, OPTICAL.index("ndvi")]
+    passed = np.isfinite(series.radar).any(2)
+    days = [series.when(day) for day in series.days]
+    passes = [series.when(day) for day in series.radar_days]
+    for row, name in enumerate(series.parcel_ids):
+        clear = np.flatnonzero(np.isfinite(ndvi[row]))
+        seen = sorted({passes[k] for k in np.flatnonzero(passed[row])})
+        rows.append((name, [days[k] for k in clear], ndvi[row, clear].tolist(), seen))
+    return pl.DataFrame(rows, schema=LOOKS, orient="row")
+
+
+def _through_the_season(workspace: Workspace, events: pl.DataFrame, until: date) -> pl.DataFrame:
+    """Keep what earlier runs of this folder reported, and note what this one does."""
+    journal = JOURNAL.to_frame()
+    if workspace.event_journal.is_file():
+        journal = pl.read_parquet(workspace.event_journal)
+    kept = keep_reported(events, journal, until)
+    write_table(add_to_journal(journal, kept, until), workspace.event_journal)
+    return kept
+
+
+def _scores(
+    config: RunConfig, workspace: Workspace, events: pl.DataFrame, series: EventSeries, fitted: Fitted
+) -> pl.DataFrame:
+    """Score against the hidden truth of a simulated region, else against the labels, out of fold."""
+    known, units = _known(config, workspace, series, fitted)
+    if known is None:
+        return SCORES.to_frame()
+    declared = read_declared(workspace)
+    area = dict(zip(declared["parcel_id"], declared["area_ha"], strict=True))
+    holding = declared["holding_id"].astype(object).where(declared["holding_id"].notna(), None)
+    groups = {
+        name: str(owner)
+        for name, owner in zip(declared["parcel_id"], holding, strict=True)
+        if owner is not None
+    }
+    levels = {
+        "size": {name: _bin(area[name], SIZES, "ha") for name in units},
+        "gap": _gaps(events, known),
+        "sensor": {
+            name: "optics and radar" if radar else "optics alone"
+            for name, radar in zip(
+                series.parcel_ids, np.isfinite(series.radar).any((1, 2)).tolist(), strict=True
+            )
+        },
+    }
+    return event_scores(events, known, units, groups, levels)
+
+
+def _known(
+    config: RunConfig, workspace: Workspace, series: EventSeries, fitted: Fitted
+) -> tuple[pl.DataFrame | None, list[str]]:
+    truth = workspace.truth_events
+    until = config.season.until or config.season.end
+    if config.simulate is not None and truth.is_file():
+        main = pl.read_parquet(truth).filter(
+            (pl.col("share") >= 0.5) & pl.col("event").is_in(KINDS)
+            & pl.col("first").is_between(config.season.start, until)
+        )  # fmt: skip
+        return main, list(series.parcel_ids)
+    if fitted.labels is None:
+        return None, []
+    watched = [name for name in series.parcel_ids if name in set(fitted.labels.watched)]
+    return fitted.labels.events, watched
+
+
+def _gaps(events: pl.DataFrame, known: pl.DataFrame) -> dict[str, str]:
+    """Return the longest gap that an event of a parcel fell into, as a bin."""
+    longest = events.group_by("parcel_id").agg(pl.col("gap_days").max())
+    return {name: _bin(float(gap or 0), GAPS, "days") for name, gap in longest.iter_rows()}
+
+
+def _bin(value: float, limits: tuple[float, ...], unit: str) -> str:
+    """Return the bin of a value, in words.
+
+    Examples
+    --------
+    >>> _bin(0.2, (0.5, 1.0), "ha"), _bin(0.7, (0.5, 1.0), "ha"), _bin(3.0, (0.5, 1.0), "ha")
+    ('up to 0.5 ha', 'up to 1 ha', 'over 1 ha')
+    """
+    for limit in limits:
+        if value <= limit:
+            return f"up to {limit:g} {unit}"
+    return f"over {limits[-1]:g} {unit}"
+
+
+def _label_table(labels: Labels) -> pl.DataFrame:
+    """Return the labels as the markers read them: `parcel_id, event, first, last`, one row a watched parcel
+    without events.
+    """
+    some = labels.events.select("parcel_id", "event", "first", "last")
+    quiet = sorted(set(labels.watched) - set(some["parcel_id"].to_list()))
+    none = pl.DataFrame({"parcel_id": quiet}, schema={"parcel_id": pl.String}).with_columns(
+        event=pl.lit("none"), first=pl.lit(None, pl.Date), last=pl.lit(None, pl.Date)
+    )
+    return pl.concat([some, none])
+
+
+def _tally(series: EventSeries, found: Found) -> Tally:
+    """Count the parcels in, those with a reported event or none in doubt, and those set aside by reason."""
+    unseen = ~(np.isfinite(series.optical).any((1, 2)) | np.isfinite(series.radar).any((1, 2)))
+    doubt = found.events.filter(pl.col("reason") != SEEN).group_by("parcel_id").agg(pl.col("reason").first())
+    reported = set(found.events.filter(pl.col("reason") == SEEN)["parcel_id"].to_list())
+    why = dict(doubt.iter_rows())
+    reasons = [
+        "never_observed" if unseen[row] else None if name in reported else why.get(name)
+        for row, name in enumerate(series.parcel_ids)
+    ]
+    return tally("detect", "parcels", reasons)
+
+
+def _nothing(workspace: Workspace) -> Outcome:
+    outputs = [
+        write_table(EVENTS.to_frame(), workspace.events),
+        write_table(CHANCES.to_frame(), workspace.event_chances),
+        write_table(LOOKS.to_frame(), workspace.event_looks),
+        write_table(SCORES.to_frame(), workspace.table("event_scores")),
+    ]
+    return Outcome(outputs, [], {"events_by": "not looked for"})
