@@ -88,6 +88,8 @@ class RunTables:
         What field results gave: `measure, unit, value, low, high, n`.
     field_results
         The rest of what they gave.
+    events, markers
+        `features.schema.EVENTS` and `MARKERS`.
     previous
         The last season's run, for drift; None where none is given.
     """
@@ -114,6 +116,8 @@ class RunTables:
     quality_design: pl.DataFrame | None = None
     assessment: pl.DataFrame | None = None
     field_results: FieldTables | None = None
+    events: pl.DataFrame | None = None
+    markers: pl.DataFrame | None = None
     previous: "RunTables | None" = None
 
     def __post_init__(self) -> None:

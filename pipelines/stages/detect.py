@@ -9,7 +9,7 @@ import polars as pl
 
 from features.accounting import Tally, tally
 from features.extraction.observations import read_observations
-from features.files import fingerprint
+from features.files import fingerprint, read_parquet
 from features.schema import EVENTS
 from features.workers import Progress
 from models.events.bundle import detector_file, read_detector, write_detector
@@ -58,7 +58,7 @@ def stage(config: RunConfig) -> Stage:
         after={
             **region_files(config, "field_records.csv", "truth/events.parquet"),
             "read": ("declarations.parquet",),
-            "extract": ("observations/*",),
+            "extract": ("observations/parts.parquet", "observations/parts/*"),
             "train": ("evaluation/folds.parquet",),
         },
         files=_files,
@@ -81,7 +81,7 @@ def _reported_before(config: RunConfig, workspace: Workspace) -> dict[str, str]:
     if not workspace.event_journal.is_file():
         return {}
     until = config.season.until or config.season.end
-    before = pl.read_parquet(workspace.event_journal).filter(pl.col("as_of") < until)
+    before = read_parquet(workspace.event_journal).filter(pl.col("as_of") < until)
     return {"reported before": fingerprint(before.drop("sensors").rows())} if len(before) else {}
 
 
@@ -132,7 +132,7 @@ def fit(config: RunConfig, workspace: Workspace, series: EventSeries) -> Fitted:
     labels, counted = read_labels(
         path, series.parcel_ids, config.season.start, config.season.until or config.season.end
     )
-    folds = pl.read_parquet(workspace.table("folds"))
+    folds = read_parquet(workspace.table("folds"))
     of = dict(folds.select("parcel_id", "fold").iter_rows())
     fold = np.array([of.get(name, -1) for name in series.parcel_ids])
     detector, own = fit_detector(series, labels, fold, options)
@@ -166,7 +166,7 @@ def _through_the_season(workspace: Workspace, events: pl.DataFrame, until: date)
     """Keep what earlier runs of this folder reported, and note what this one does."""
     journal = JOURNAL.to_frame()
     if workspace.event_journal.is_file():
-        journal = pl.read_parquet(workspace.event_journal)
+        journal = read_parquet(workspace.event_journal)
     kept = keep_reported(events, journal, until)
     write_table(add_to_journal(journal, kept, until), workspace.event_journal)
     return kept
@@ -206,7 +206,7 @@ def _known(
     truth = workspace.truth_events
     until = config.season.until or config.season.end
     if config.simulate is not None and truth.is_file():
-        main = pl.read_parquet(truth).filter(
+        main = read_parquet(truth).filter(
             (pl.col("share") >= 0.5) & pl.col("event").is_in(KINDS)
             & pl.col("first").is_between(config.season.start, until)
         )  # fmt: skip

@@ -57,6 +57,8 @@ def gather(
         quality_design=read_parquet(workspace.design),
         assessment=read_parquet(workspace.assessment) if workspace.assessment.is_file() else None,
         field_results=_field(workspace),
+        events=_table(workspace.events),
+        markers=_table(workspace.markers),
         previous=_previous(config),
     )
 
@@ -74,6 +76,10 @@ def _field(workspace: Workspace) -> FieldTables | None:
         design=design_of(workspace),
         entries=len(entries),
     )
+
+
+def _table(path: Path) -> pl.DataFrame | None:
+    return read_parquet(path) if path.is_file() else None
 
 
 def _previous(config: RunConfig) -> RunTables | None:

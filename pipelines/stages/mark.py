@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 
 from features.declarations.schemes import read_schemes
+from features.files import read_parquet
 from features.schema import MARKERS
 from models.verdicts.marker_scores import RATES, marker_rates
 from models.verdicts.markers import Facts, Season, markers_of
@@ -26,7 +27,7 @@ def mark(
     markers, rates = MARKERS.to_frame(), RATES.to_frame()
     if config.events.enabled and workspace.event_chances.is_file():
         schemes = read_schemes(config.judge.schemes)
-        parcels = pl.read_parquet(workspace.parcels)
+        parcels = read_parquet(workspace.parcels)
         markers = markers_of(
             declared,
             schemes,
@@ -49,11 +50,11 @@ def mark(
 
 def _facts(workspace: Workspace) -> dict[str, Facts]:
     possible: dict[str, list[dict]] = {}
-    for row in pl.read_parquet(workspace.event_chances).iter_rows(named=True):
+    for row in read_parquet(workspace.event_chances).iter_rows(named=True):
         possible.setdefault(row["parcel_id"], []).append(row)
     return {
         name: Facts(possible.get(name, []), looks, ndvi, passes)
-        for name, looks, ndvi, passes in pl.read_parquet(workspace.event_looks).iter_rows()
+        for name, looks, ndvi, passes in read_parquet(workspace.event_looks).iter_rows()
         if looks or passes
     }
 
@@ -72,13 +73,13 @@ def _small(declared: pl.DataFrame, parcels: pl.DataFrame, config: RunConfig) -> 
 
 def _labels(workspace: Workspace) -> Done:
     path = workspace.table("event_labels")
-    return _by_parcel(pl.read_parquet(path)) if path.is_file() else {}
+    return _by_parcel(read_parquet(path)) if path.is_file() else {}
 
 
 def _truth(config: RunConfig, workspace: Workspace, declared: pl.DataFrame) -> Mapping[str, list] | None:
     if config.simulate is None or not workspace.truth_events.is_file():
         return None
-    main = pl.read_parquet(workspace.truth_events).filter(pl.col("share") >= 0.5)
+    main = read_parquet(workspace.truth_events).filter(pl.col("share") >= 0.5)
     done = _by_parcel(main.select("parcel_id", "event", "first", "last"))
     return {name: done.get(name, []) for name in declared["parcel_id"]}
 

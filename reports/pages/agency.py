@@ -8,11 +8,12 @@ import geopandas as gpd
 import polars as pl
 
 from features.files import write_text
-from features.schema import VERDICTS_OF
+from features.schema import MARKER_STATES, VERDICTS_OF
 from reports.embed import clean, embed_json, render, rounded
 from reports.maps import encode_outlines, tiles
 from reports.options import PublishOptions
 from reports.page import frame
+from reports.pages.requirements import requirements_of
 from reports.pages.summary import Row, group, split
 from reports.run import RunTables
 from reports.translation import Text, translation
@@ -42,7 +43,7 @@ def write_agency(run: RunTables, out: Path, options: PublishOptions, listed: pl.
     table = run.table.join(listed.select("parcel_id", "sheet"), on="parcel_id", how="left").sort("parcel_id")
     data = _data(run, table, options, text)
     parts = math.ceil(len(embed_json(data)) / (options.page_limit_mb * 1e6 * 0.9))
-    context = _context(run, out, options, text)
+    context = _context(run, out, options, text, listed)
     if parts <= 1:
         data["list"] = _list(listed, table)
         return [_write(out / "agency.html", context, data)]
@@ -100,7 +101,9 @@ def _geometry(run: RunTables, table: pl.DataFrame) -> gpd.GeoSeries:
     return run.declarations.set_index("parcel_id").geometry.loc[table["parcel_id"].to_list()]
 
 
-def _context(run: RunTables, out: Path, options: PublishOptions, text: Text) -> dict[str, object]:
+def _context(
+    run: RunTables, out: Path, options: PublishOptions, text: Text, listed: pl.DataFrame
+) -> dict[str, object]:
     table, absent = run.table, text("agency.absent")
     groups = {
         "reason": group(table, "reason", lambda code: text.get(f"reason.{code}", clean(code)), absent),
@@ -112,6 +115,8 @@ def _context(run: RunTables, out: Path, options: PublishOptions, text: Text) -> 
         **frame(run, options, "agency.html", text),
         "total": split(table),
         "groups": groups,
+        "requirements": requirements_of(run, listed, text),
+        "marker_states": MARKER_STATES,
         "default_rate": options.list_rate,
         "rate_limit": options.list_rate_limit,
         "sample": _sample(run),

@@ -17,6 +17,7 @@ from reports.page import frame
 from reports.pages import quality as q
 from reports.pages.confusion import confusion_data, confusion_of
 from reports.pages.evaluation import stored
+from reports.pages.requirements import MEASURES, event_rows
 from reports.run import RunTables
 from reports.svg import Plot, nice_ticks, short
 from reports.translation import translation
@@ -51,6 +52,8 @@ def write_analyst(run: RunTables, out: Path, options: PublishOptions, listed: pl
         "differences": stored(run, "model_differences"),
         "truth_scores": _truth_scores(run),
         "rates": _rates(run),
+        "events": event_rows(run),
+        "event_measures": MEASURES,
         "in_season": in_season_figure(stored(run, "in_season")),
         "decidable": stored(run, "decidable"),
         "tuning": stored(run, "tuning"),

@@ -15,6 +15,7 @@ from reports.pages.assessment import assessment_view
 from reports.pages.card import model_card
 from reports.pages.drift import drift
 from reports.pages.importance import methods, parts, season_lines, shap_views
+from reports.pages.requirements import marker_rows
 from reports.run import RunTables
 from reports.svg import SEQUENTIAL
 from reports.translation import translation
@@ -46,6 +47,7 @@ def write_auditor(run: RunTables, out: Path, options: PublishOptions) -> Path:
         "rules": _flat(run.rules),
         "promises": _promises(run, quality),
         "assessed": assessment_view(run),
+        "markers": marker_rows(run),
         "drift": drift(run),
         "lineage": run.lineage,
         "acquisitions": _acquisitions(run),

@@ -60,7 +60,8 @@ def event_rows(run: RunTables) -> list[dict[str, Any]]:
     for row in scores.iter_rows(named=True) if scores is not None else ():
         key = (row["event"], row["by"], row["level"])
         one = rows.setdefault(
-            key, {"event": clean(row["event"]).replace("_", " "), "by": row["by"], "level": clean(row["level"])}
+            key,
+            {"event": clean(row["event"]).replace("_", " "), "by": row["by"], "level": clean(row["level"])},
         )
         one[row["metric"]] = row
     return list(rows.values())

@@ -6,6 +6,7 @@ from typing import Any, cast
 from reports.options import PublishOptions
 from reports.run import RunTables
 from reports.sheet import reasons
+from reports.sheet.calendar import by_parcel
 from reports.sheet.season import Season
 from reports.sheet.sheets import Materials, SheetRow, context_of, national_names
 from reports.translation import translation
@@ -23,6 +24,8 @@ class Sheets:
             reasons.weights_of(run),
             {},
             national_names(run),
+            by_parcel(run.events),
+            by_parcel(run.markers),
         )
 
     def context(self, row: Mapping[str, Any]) -> dict[str, object]:

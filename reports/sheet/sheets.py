@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import Any, TypedDict, cast
 
 import numpy as np
 import polars as pl
@@ -18,11 +18,14 @@ from reports.options import PublishOptions
 from reports.page import frame
 from reports.run import RunTables
 from reports.sheet import reasons
+from reports.sheet.calendar import by_parcel, calendar_of, looks_around
 from reports.sheet.pictures import Picture, read_pictures
 from reports.sheet.season import KINDS, Season
 from reports.translation import Text, translation
 
 SCENES_LISTED = 6
+
+AROUND = 4  # looks before and after events that are shown beside the others
 
 
 class Ranked(TypedDict):
@@ -66,6 +69,8 @@ class Materials:
     weights: Mapping[str, list[reasons.Weight]]
     pictures: Mapping[str, list[Picture]]
     names: Mapping[str, str]  # class to the national names of its crops
+    events: Mapping[str, list[dict[str, Any]]]
+    markers: Mapping[str, list[dict[str, Any]]]
 
 
 def write_sheets(
@@ -80,12 +85,28 @@ def write_sheets(
     """
     rows = cast(list[SheetRow], listed.filter(pl.col("sheet").is_not_null()).to_dicts())
     season, weights = Season(run), reasons.weights_of(run)
+    events, markers = by_parcel(run.events), by_parcel(run.markers)
+    around = {row["parcel_id"]: looks_around(events.get(row["parcel_id"], []), AROUND) for row in rows}
     wanted = {
-        row["parcel_id"]: _dates(row["parcel_id"], season, weights, options.picture_dates) for row in rows
+        row["parcel_id"]: sorted(
+            {
+                *around[row["parcel_id"]],
+                *_dates(row["parcel_id"], season, weights, options.picture_dates),
+            }
+        )
+        for row in rows
     }
     pictures = read_pictures(run, wanted, options.picture_margin_m) if options.pictures else {}
     materials = Materials(
-        run, options, translation(options.language), season, weights, pictures, national_names(run)
+        run,
+        options,
+        translation(options.language),
+        season,
+        weights,
+        pictures,
+        national_names(run),
+        events,
+        markers,
     )
     written = []
     for done, row in enumerate(rows):
@@ -155,6 +176,12 @@ def context_of(row: SheetRow, materials: Materials) -> dict[str, object]:
         ],
         "p_sentence": p_sentence(row["p_value"], declared, text),
         "charts": _charts(row, place, materials),
+        "calendar": calendar_of(
+            materials.events.get(row["parcel_id"], []),
+            materials.markers.get(row["parcel_id"], []),
+            season.days if season.series is not None else [],
+            text,
+        ),
         "ranges": _ranges(row, declared, materials),
         "pictures": materials.pictures.get(row["parcel_id"], []),
         "seen_word": lambda picture: _seen(picture, text),

@@ -42,6 +42,7 @@ OUTPUTS = {
         "models/dense/job.json",
         "importance.parquet",
     ),
+    "detect": ("event_chances.parquet", "event_looks.parquet", "events.parquet"),
     "judge": ("verdicts.parquet", "metrics.json"),
     "publish": ("reports/agency.html",),
 }
@@ -98,9 +99,9 @@ def test_nothing_changed_and_nothing_runs(finished: Workspace) -> None:
 @pytest.mark.parametrize(
     ("setting", "expected"),
     [
-        ("season.until=2024-07-20", ["read", "clear", "extract", "fill", "judge"]),
-        ("season.end=2024-09-30", ["read", "fill", "judge"]),  # the rest follows from what these leave
-        ("seed=2", ["clear", "train", "judge"]),
+        ("season.until=2024-07-20", ["read", "clear", "extract", "fill", "detect", "judge"]),
+        ("season.end=2024-09-30", ["read", "fill", "detect", "judge"]),  # the rest follows from what these leave
+        ("seed=2", ["clear", "train", "detect", "judge"]),
         ("declarations.fields.code=code", ["read"]),
         ("imagery.max_cloud_cover=50", ["read"]),
         ("clear.epochs=3", ["clear"]),
@@ -111,6 +112,7 @@ def test_nothing_changed_and_nothing_runs(finished: Workspace) -> None:
         ("fill.method=whittaker", ["fill"]),
         ("folds.count=4", ["train"]),
         ("train.models={lightgbm: {}}", ["train"]),
+        ("events.rounds=50", ["detect", "judge"]),
         ("judge.alpha=0.1", ["judge"]),
         ("sample.large_size=10", ["judge"]),
         ("publish.list_rate=0.15", []),
@@ -161,11 +163,11 @@ def test_files_that_moved_change_nothing(finished: Workspace) -> None:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("declarations.parquet", ["clear", "extract", "fill", "train", "judge"]),
+        ("declarations.parquet", ["clear", "extract", "fill", "train", "detect", "judge"]),
         ("assets.parquet", ["clear", "extract"]),
         ("clear/model.json", ["extract"]),
         ("clear/example.png", []),
-        ("observations/parts/T/a.parquet", ["fill"]),
+        ("observations/parts/T/a.parquet", ["fill", "detect"]),
         ("observations/set_aside.parquet", []),
         ("parcels.parquet", ["judge"]),
         ("filled.nc", ["train", "judge"]),
@@ -174,6 +176,8 @@ def test_files_that_moved_change_nothing(finished: Workspace) -> None:
         ("models/dense/weights.npz", ["judge"]),
         ("models/dense/job.json", []),  # how long a fit took
         ("importance.parquet", []),
+        ("event_chances.parquet", ["judge"]),
+        ("events.parquet", []),
         ("metrics.json", []),
     ],
 )
@@ -227,6 +231,7 @@ def test_every_option_that_names_a_file_is_declared_by_a_stage_or_known_to_chang
     declared = {
         "weather", "soil", "elevation", "rasters", "previous", "declarations.crops.tables",
         "declarations.crops.groups", "judge.schemes", "judge.groups", "train.transfer.runs",
+        "events.labels", "events.from_run",
     }  # fmt: skip
     key = {"declarations.holding_key"}  # looked at by its pseudonyms
     without_effect = {"tracking.artifacts"}
