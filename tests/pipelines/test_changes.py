@@ -100,7 +100,10 @@ def test_nothing_changed_and_nothing_runs(finished: Workspace) -> None:
     ("setting", "expected"),
     [
         ("season.until=2024-07-20", ["read", "clear", "extract", "fill", "detect", "judge"]),
-        ("season.end=2024-09-30", ["read", "fill", "detect", "judge"]),  # the rest follows from what these leave
+        (
+            "season.end=2024-09-30",
+            ["read", "fill", "detect", "judge"],
+        ),  # the rest follows from what these leave
         ("seed=2", ["clear", "train", "detect", "judge"]),
         ("declarations.fields.code=code", ["read"]),
         ("imagery.max_cloud_cover=50", ["read"]),
