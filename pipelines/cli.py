@@ -306,11 +306,15 @@ def validate(
         list[Path], typer.Argument(help="Folder or files of the QUAP exchange.", show_default=False)
     ],
     out: Annotated[Path | None, typer.Option("--out", help="CSV to write every finding to.")] = None,
+    write: Annotated[
+        Path | None,
+        typer.Option("--write", help="Folder to write the tables to, as the platform takes them."),
+    ] = None,
 ) -> None:
     """Check the tables of the QUAP exchange: columns, keys, relations, areas and geometry."""
     from pipelines.commands.validate import validate_tables
 
-    said, found = validate_tables(paths, out)
+    said, found = validate_tables(paths, out, write)
     typer.echo(said)
     raise typer.Exit(1 if found else 0)
 

@@ -9,19 +9,22 @@ from features.exchange.quap import TABLES
 from features.exchange.quap_checks import check_relations, check_table
 from features.exchange.quap_geometry import check_geometry
 from features.exchange.quap_reader import quap_files, read_quap
+from features.exchange.quap_writer import write_quap
 from features.files import atomic_path
 from reports.exports.neutral import neutral_table
 
 BY_NAME = {table.name: table for table in TABLES}
 
 
-def validate_tables(paths: list[Path], out: Path | None = None) -> tuple[str, int]:
+def validate_tables(paths: list[Path], out: Path | None = None, write: Path | None = None) -> tuple[str, int]:
     """Check a folder or files of the exchange; return what was found in words, and how many findings.
 
     Parameters
     ----------
     out
         CSV that every finding is written to.
+    write
+        Folder that the tables are written to as the platform takes them.
 
     Raises
     ------
@@ -42,4 +45,7 @@ def validate_tables(paths: list[Path], out: Path | None = None) -> tuple[str, in
         with atomic_path(out) as partial:
             neutral_table(found).write_csv(partial)
         lines.append(f"Every finding: {out}")
+    if write is not None:
+        written = [write_quap(file, write).name for file in files.values()]
+        lines.append(f"Written to {write}: {', '.join(written)}")
     return "\n".join(lines), found.height

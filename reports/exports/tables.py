@@ -71,7 +71,7 @@ def write_exports(
             more / "gsa_population.gpkg",
             lambda path: _geopackage(_population(declarations, agency), path, "gsa_population"),
         ),
-        _write(more / "gsa_ua_claimed.csv", lambda path: _csv(_claimed(declarations, agency), path)),
+        _write(more / "gsa_ua_claimed.csv", lambda path: _exchange(_claimed(declarations, agency), path)),
     ]
 
 
@@ -107,6 +107,11 @@ def _plain(parcels: gpd.GeoDataFrame) -> pl.DataFrame:
 
 def _csv(table: pl.DataFrame, path: Path) -> None:
     neutral_table(table).write_csv(path, float_precision=6)
+
+
+def _exchange(table: pl.DataFrame, path: Path) -> None:
+    """Write a table of the European exchange: semicolons, hectares with four decimals."""
+    neutral_table(table).write_csv(path, separator=";", float_precision=4)
 
 
 def _geopackage(frame: gpd.GeoDataFrame, path: Path, layer: str) -> None:

@@ -69,7 +69,7 @@ def test_the_european_tables(written: Path) -> None:
     ]
     assert list(population.columns) == names
     assert (len(population), population.crs.to_epsg(), set(population["gsa_code"])) == (60, 4326, {"BE"})
-    claimed = pl.read_csv(written / "exports" / "gsa_ua_claimed.csv", infer_schema=False)
+    claimed = pl.read_csv(written / "exports" / "gsa_ua_claimed.csv", infer_schema=False, separator=";")
     assert claimed.columns == ["gsa_code", "gsa_par_id", "ua", "claim_area"]
     assert claimed.height == RUN.declarations["claimed_area_ha"].notna().sum()
 
@@ -92,9 +92,9 @@ def test_hostile_text_runs_nowhere(tmp_path: Path) -> None:
         parcel_id=pl.Series(ids), declared=pl.Series(HOSTILE)
     )
     write_exports(verdicts, declarations, tmp_path)
-    for path in (tmp_path / "verdicts.csv", tmp_path / "exports" / "gsa_ua_claimed.csv"):
-        with path.open(encoding="utf-8") as handle:
-            cells = [cell for row in csv.reader(handle) for cell in row]
+    for name, delimiter in (("verdicts.csv", ","), ("exports/gsa_ua_claimed.csv", ";")):
+        with (tmp_path / name).open(encoding="utf-8") as handle:
+            cells = [cell for row in csv.reader(handle, delimiter=delimiter) for cell in row]
         assert [cell for cell in cells if cell[:1] in ("=", "+", "@", "\t") or cell.startswith("-2")] == []
         assert "-5" in cells
     assert list(gpd.read_file(tmp_path / "verdicts.gpkg")["region"]) == HOSTILE

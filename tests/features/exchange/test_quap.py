@@ -155,3 +155,15 @@ def test_a_column_or_table_that_is_missing_is_said(tmp_path: Path, delivery: Del
     assert "Not given, so not checked: gsa_lpis_relationship, interventions" in said
     with pytest.raises(ExchangeError, match="says no table"):
         validate_tables([tmp_path / "found.csv"])
+
+
+def test_tables_are_written_as_the_platform_takes_them_and_read_back(
+    delivery: Delivery, tmp_path: Path
+) -> None:
+    delivery.claimed |= {"claim_area": ["0.123456"]}
+    delivery.found(epsg=3035)
+    _, before = validate_tables([tmp_path], write=tmp_path / "out")
+    said, after = validate_tables([tmp_path / "out"])
+    assert before > after == 0, said
+    assert (tmp_path / "out" / "gsa_ua_claimed.csv").read_text().splitlines()[1] == "001;U1;0.1235"
+    assert gpd.read_file(tmp_path / "out" / "gsa_population.gpkg")["gsa_par_id"].tolist() == ["001", "002"]
