@@ -1,6 +1,6 @@
 """Observations become series on a calendar, gaps filled and marked; beside them what else is known."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -57,7 +57,7 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
         parcel_ids,
         config.series,
         season.start,
-        season.end,
+        _last_day(config),
         weather=weather,
         until=season.until,
     )
@@ -72,6 +72,14 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     seen = series["observed"].any(("time", "feature")).to_numpy()
     reasons = [None if ok else "never_observed" for ok in seen]
     return Outcome([workspace.series, workspace.filled, *beside], [tally("fill", "parcels", reasons)])
+
+
+def _last_day(config: RunConfig) -> date:
+    """Return the day that the calendar ends on: degree days are known no further than the weather."""
+    season = config.season
+    if config.series.calendar != "thermal" or season.until is None:
+        return season.end
+    return min(season.end, season.until)
 
 
 def weather_of(config: RunConfig, workspace: Workspace) -> pl.DataFrame | None:
