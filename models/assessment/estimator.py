@@ -85,8 +85,24 @@ def share(
     spread = variance(residual, weight, visited, known) / below.sum() ** 2
     clusters = len(np.unique(visited.cluster[domain]))
     left = _left_out(visited.probability[domain], below[domain])
-    low, high = interval(value, spread, kish(below), kish(_sums(below, visited.cluster)), clusters, left)
+    parcels = kish(below) / _unexplained(hit, domain, below, visited.stratum)
+    low, high = interval(value, spread, parcels, kish(_sums(below, visited.cluster)), clusters, left)
     return Estimate(value, low, high, n)
+
+
+def _unexplained(hit: np.ndarray, domain: np.ndarray, below: np.ndarray, stratum: np.ndarray) -> float:
+    """Share of the variance of single parcels that strata leave, 0 to 1: what no luck in the draw undercuts.
+
+    Each stratum's rate is taken with one parcel more of either kind, so that few visits without an error do
+    not look like none.
+    """
+    count = np.bincount(stratum[domain]).astype(float)
+    weight = np.bincount(stratum[domain], below[domain])
+    seen = weight > 0
+    hits = np.bincount(stratum[domain], (below * hit)[domain])[seen] / weight[seen] * count[seen]
+    rates, weight = (hits + 1) / (count[seen] + 2), weight[seen] / weight.sum()
+    mean = float((weight * rates).sum())
+    return float((weight * rates * (1 - rates)).sum() / (mean * (1 - mean)))
 
 
 def variance(residual: np.ndarray, weight: np.ndarray, visited: Visited, known: np.ndarray) -> float:
@@ -144,7 +160,8 @@ def interval(
     spread
         Variance of the share.
     parcels, holdings
-        Effective numbers of the domain (see `kish`).
+        Effective numbers of the domain (see `kish`); the interval is not narrower than so many independent
+        parcels would make it.
     clusters
         Holdings with a parcel of the domain.
     left
