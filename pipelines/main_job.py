@@ -19,7 +19,19 @@ from pipelines.config import RunConfig
 from pipelines.record.lock import locked
 from pipelines.record.receipt import Receipt
 from pipelines.record.stage import Stage, run_stage
-from pipelines.stages import clear, detect, extract, fill, judge, publish, read, synthesise, tracking, train
+from pipelines.stages import (
+    clear,
+    detect,
+    extract,
+    fill,
+    judge,
+    publish,
+    read,
+    synthesise,
+    tabulate,
+    tracking,
+    train,
+)
 from pipelines.workspace import Workspace
 
 PARTIAL = 3
@@ -32,14 +44,20 @@ def stages(config: RunConfig, executor: Executor | None = None) -> list[Stage]:
     earlier = [
         *first,
         read.stage(config),
-        clear.stage(config),
-        extract.stage(config, executor),
+        *_observing(config, executor),
         fill.stage(config),
         train.stage(config),
         detect.stage(config),
         judge.stage(config),
     ]
     return [*earlier, publish.stage(config, earlier)]
+
+
+def _observing(config: RunConfig, executor: Executor | None) -> list[Stage]:
+    """Return the stages that make observations: of imagery, or of tables that others extracted from it."""
+    if config.series.tables:
+        return [tabulate.stage(config)]
+    return [clear.stage(config), extract.stage(config, executor)]
 
 
 def run_all(config: RunConfig, workspace: Workspace, executor: Executor | None = None) -> int:

@@ -16,6 +16,8 @@ from features.files import atomic_path
 from features.options import Options
 from features.schema import check_columns, check_series, make_series
 from features.series.calendar import Calendar, CalendarName, make_calendar
+from features.tables.labels import LabelOptions
+from features.tables.options import TableOptions
 from features.workers import Progress
 
 log = logging.getLogger(__name__)
@@ -46,6 +48,12 @@ class SeriesOptions(Options):
         gt=0,
         le=1,
         description="of a parcel's pixels: seen makes a step observed; seen or filled gives it a value",
+    )
+    tables: tuple[TableOptions, ...] = Field(
+        (), description="Tables of series that others extracted, read in the place of imagery."
+    )
+    labels: LabelOptions | None = Field(
+        None, description="Declarations in those tables themselves: points with a crop code."
     )
     thermal_steps: int = Field(24, ge=2, description="bins of the thermal calendar")
     base_temperature_c: float = Field(0.0, description="growing-degree days count above this")

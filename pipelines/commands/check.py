@@ -20,11 +20,13 @@ from features.declarations.schemes import read_schemes
 from features.declarations.unmapped import report_unmapped
 from features.extraction.extract import without_contradictions
 from features.extraction.units import Outcome
+from pipelines.commands.check_tables import understood
 from pipelines.commands.estimate import estimate, load_of, load_of_simulation
 from pipelines.config import RunConfig
 from pipelines.faults import sentence_of
 from pipelines.inputs.clear_context import check_rasters, clear_context, frame_times
 from pipelines.inputs.model_series import check_transfer
+from pipelines.inputs.points import write_points
 from pipelines.stages import tracking
 from pipelines.stages.read import bounds_of, declaration_options, imagery_options
 from pipelines.workspace import Workspace
@@ -67,7 +69,7 @@ def check_inputs(config: RunConfig, workspace: Workspace, only: Only | None = No
     """
     findings = Findings()
     made_later = config.simulate is not None and not (workspace.region / "declarations.gpkg").is_file()
-    declarations = None if made_later else _declarations(config, workspace, findings)
+    declarations = None if made_later else _declared(config, workspace, findings)
     if only == "declarations":
         return findings
     findings.of(lambda: read_schemes(config.judge.schemes))
@@ -83,11 +85,26 @@ def check_inputs(config: RunConfig, workspace: Workspace, only: Only | None = No
         )
         findings.lines += estimate(config, load_of_simulation(config, config.simulate))
         return findings
+    if config.series.tables:
+        lines = None if declarations is None else findings.of(lambda: understood(config, declarations))
+        findings.lines += lines or []
+        return findings
     acquisitions = _imagery(config, workspace, declarations, findings)
     if declarations is not None and acquisitions is not None:
         load = load_of(config, acquisitions, len(declarations), float(declarations["area_ha"].sum()))
         findings.lines += estimate(config, load)
     return findings
+
+
+def _declared(config: RunConfig, workspace: Workspace, findings: Findings) -> gpd.GeoDataFrame | None:
+    """Read the declarations; those that a table of series holds go through a folder that does not stay."""
+    if config.series.labels is None:
+        return _declarations(config, workspace, findings)
+    with TemporaryDirectory() as folder:
+        passing = Workspace(Path(folder))
+        before = len(findings.problems)
+        findings.of(lambda: write_points(config, passing))
+        return _declarations(config, passing, findings) if len(findings.problems) == before else None
 
 
 def _declarations(config: RunConfig, workspace: Workspace, findings: Findings) -> gpd.GeoDataFrame | None:

@@ -12,6 +12,7 @@ from features.accounting import tally
 from features.context.parcels import parcel_context
 from features.context.weather import read_weather, weather_before
 from features.extraction.observations import read_observations
+from features.files import read_parquet
 from features.series.gapfill import gapfill_series
 from features.series.parcel_series import build_series, write_series
 from features.workers import Progress
@@ -34,7 +35,7 @@ def stage(config: RunConfig) -> Stage:
         after={
             **region_files(config, "*.csv", "*.tif"),
             "read": ("declarations.parquet",),
-            "extract": ("observations/parts.parquet", "observations/parts/*"),
+            "extract": ("observations/parts.parquet", "observations/parts/*", "observations/context.parquet"),
         },
         files=_files,
     )
@@ -93,9 +94,22 @@ def _maps(config: RunConfig, workspace: Workspace, declarations: gpd.GeoDataFram
     """Write soil and elevation of each parcel, from maps."""
     soil, elevation = (context_file(config, workspace, name) for name in MAPS)
     workspace.context.unlink(missing_ok=True)
-    if not (soil or elevation):
+    tables = [parcel_context(declarations, soil, elevation)] if soil or elevation else []
+    beside = workspace.observations / "context.parquet"  # numbers that tables of series hold beside values
+    if config.series.tables and beside.is_file():
+        tables.append(read_parquet(beside))
+    if not tables or all(table.width == 1 for table in tables):
         return []
-    return [write_table(parcel_context(declarations, soil, elevation), workspace.context)]
+    return [write_table(_side_by_side(tables), workspace.context)]
+
+
+def _side_by_side(tables: list[pl.DataFrame]) -> pl.DataFrame:
+    """Join tables of one row a parcel; a name that two give keeps its first."""
+    first, *others = tables
+    for other in others:
+        new = ["parcel_id", *(name for name in other.columns if name not in first.columns)]
+        first = first.join(other.select(new), on="parcel_id", how="left", maintain_order="left")
+    return first
 
 
 def _weather(

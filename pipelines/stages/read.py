@@ -22,10 +22,12 @@ from features.declarations.reader import DeclarationOptions, read_declarations, 
 from features.declarations.unmapped import report_unmapped
 from features.errors import CatalogError, DeclarationError
 from features.files import atomic_path, fingerprint, write_json
+from features.schema import ACQUISITIONS
 from features.workers import Progress
 from pipelines.config import RunConfig
 from pipelines.inputs.context_files import region_files
 from pipelines.inputs.crop_tables import crop_files, crop_options
+from pipelines.inputs.points import table_files, with_points, write_points
 from pipelines.inputs.source_runs import check_holding_keys, holding_checks, source_runs
 from pipelines.record.inputs import Entries, Inputs
 from pipelines.record.receipt import read_receipt
@@ -48,7 +50,15 @@ HOLDING_KEY = ".holding_key"
 def stage(config: RunConfig) -> Stage:
     """Return the stage; where the region is simulated it follows `synthesise`."""
     inputs = Inputs(
-        options=("season", "simulate", "declarations", "imagery", "train.transfer"),
+        options=(
+            "season",
+            "simulate",
+            "declarations",
+            "imagery",
+            "series.tables",
+            "series.labels",
+            "train.transfer",
+        ),
         after=region_files(config, "declarations.gpkg", "crops.csv", "catalog/*.json"),
         files=_files,
         other=_table,
@@ -58,6 +68,7 @@ def stage(config: RunConfig) -> Stage:
 
 def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     """Write `declarations.parquet`, the geometry checks, `acquisitions.parquet` and their assets' stamps."""
+    write_points(config, workspace)
     options, key = declaration_options(config, workspace), _key(config, workspace)
     declarations, parcels, checks = read_declarations(options, config.season.year, key)
     refuse_if_none_usable(declarations, options)
@@ -110,6 +121,8 @@ class _Found:
 
 
 def _acquired(config: RunConfig, workspace: Workspace, declarations: gpd.GeoDataFrame) -> _Found:
+    if config.series.tables:  # series that others extracted: no imagery is asked for
+        return _Found(ACQUISITIONS.to_frame(), {}, Tally("read", "items", 0, 0))
     season = config.season
     last = min(season.end, season.until or season.end)
     acquisitions, items = read_acquisitions(
@@ -154,7 +167,7 @@ def declaration_options(config: RunConfig, workspace: Workspace) -> DeclarationO
     """Return where the declarations are: a simulated region's lie in the run's own folder."""
     options = config.declarations
     if config.simulate is None:
-        return options
+        return with_points(options, config, workspace)
     path = str(workspace.region / "declarations.gpkg")
     return options.model_copy(update={"path": path, "crops": crop_options(config, workspace)})
 
@@ -176,7 +189,10 @@ def _table(config: RunConfig, workspace: Workspace) -> dict[str, str]:
 
 def _files(config: RunConfig, workspace: Workspace) -> dict[str, Path]:
     path = declaration_options(config, workspace).path
-    parcels = {"declarations.path": Path(path)} if path and not is_database(path) else {}
+    if config.series.labels is not None:  # made of the tables, which count
+        parcels = table_files(config)
+    else:
+        parcels = {"declarations.path": Path(path)} if path and not is_database(path) else {}
     return parcels | crop_files(config, workspace) | holding_checks(config.train.transfer)
 
 

@@ -1,0 +1,77 @@
+"""Declarations that stand in a table of series itself: points with a crop code, one a parcel."""
+
+from collections.abc import Sequence
+
+import geopandas as gpd
+import numpy as np
+import polars as pl
+import shapely
+from pydantic import Field
+
+from features.errors import DeclarationError
+from features.options import Options
+from features.tables.files import id_text, need, open_table
+from features.tables.options import TableOptions
+
+COLUMNS = ("code", "holding", "intervention", "region")
+
+
+class LabelOptions(Options):
+    """Which columns of the tables say what a parcel is declared as and where it lies."""
+
+    code: str = Field(description="column of crop codes")
+    longitude: str = Field("lon", description="column, degrees")
+    latitude: str = Field("lat", description="column, degrees")
+    holding: str | None = Field(None, description="column of holdings")
+    intervention: str | None = Field(None, description="column of interventions")
+    region: str | None = Field(None, description="column of regions")
+    pixel_m: float = Field(10.0, gt=0, description="a point stands for a square of this side, metres")
+
+
+def read_points(tables: Sequence[TableOptions], labels: LabelOptions) -> gpd.GeoDataFrame:
+    """Return one row a parcel of the tables: `parcel_id, code, …` and a square of `pixel_m` about its point.
+
+    Raises
+    ------
+    DeclarationError
+        Where a parcel has two codes or two places, or none has a place.
+    """
+    wanted = {name: getattr(labels, name) for name in (*COLUMNS, "longitude", "latitude")}
+    parts = []
+    for options in tables:
+        table = open_table(options.path)
+        names = table.collect_schema().names()
+        columns = [
+            pl.col(need(names, column, f"series.labels.{role}")).cast(
+                pl.Float64 if role in ("longitude", "latitude") else pl.String, strict=False
+            ).alias(role)
+            for role, column in wanted.items()
+            if column is not None
+        ]  # fmt: skip
+        ids = id_text(table, need(names, options.parcel, "parcel ids")).alias("parcel_id")
+        parts.append(table.select(ids, *columns).unique().collect())
+    rows = pl.concat(parts).unique().drop_nulls("parcel_id").sort("parcel_id")
+    twice = rows.filter(pl.col("parcel_id").is_duplicated())["parcel_id"]
+    if len(twice):
+        raise DeclarationError(
+            f"series.labels: {twice.n_unique()} parcels have several codes or places, first {twice[0]!r}; "
+            "give each one, or name a column that tells them apart as `parcel`."
+        )
+    return _squares(rows, labels.pixel_m)
+
+
+def _squares(rows: pl.DataFrame, side: float) -> gpd.GeoDataFrame:
+    """Points as squares in the UTM zone of their middle; a point without a place has an empty geometry."""
+    longitude, latitude = (rows[name].to_numpy().astype(float) for name in ("longitude", "latitude"))
+    known = np.isfinite(longitude) & np.isfinite(latitude) & (np.abs(latitude) <= 90)
+    if not known.any():
+        raise DeclarationError(
+            "series.labels: no parcel has a longitude and latitude; check the columns' names."
+        )
+    points = gpd.GeoSeries(gpd.points_from_xy(longitude[known], latitude[known]), crs=4326)
+    metric = points.to_crs(points.estimate_utm_crs())
+    shapes = np.full(len(rows), shapely.Polygon(), object)
+    half = side / 2
+    shapes[known] = shapely.box(metric.x - half, metric.y - half, metric.x + half, metric.y + half)
+    columns = rows.drop("longitude", "latitude").to_pandas()
+    return gpd.GeoDataFrame(columns, geometry=shapes, crs=metric.crs)
