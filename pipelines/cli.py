@@ -78,6 +78,7 @@ _add("synthesise", "Make the simulated region: declarations, imagery, catalog.")
 _add("extract", "Aggregate imagery over parcels into observations.")
 _add("fill", "Turn observations into regular series, gaps filled and marked.")
 _add("train", "Fit the crop models, out of fold.")
+_add("detect", "Find what was done on every parcel, and when.")
 _add("judge", "Turn probabilities into verdicts.")
 _add("publish", "Write reports, exports and the manifest.")
 
@@ -180,6 +181,25 @@ def tune(
 
 
 By = Annotated[str | None, typer.Option("--by", help="Who enters this; default the name of your account.")]
+
+
+@app.command("detect-table")
+def detect_table(
+    table: Annotated[
+        Path, typer.Argument(help="Table of series: parcel_id, date, a column a feature.", show_default=False)
+    ],
+    to: Annotated[Path, typer.Option("--to", help="Parquet or CSV file to write.")] = Path("events.parquet"),
+    from_run: Annotated[
+        Path | None, typer.Option("--from-run", help="Run whose event models are used; else rules.")
+    ] = None,
+    template: Annotated[
+        str | None, typer.Option("--template", help="What wrote the table: openeo, earth_engine, sits ...")
+    ] = None,
+) -> None:
+    """Find what was done on the parcels of a table of series that others extracted, and when."""
+    from pipelines.commands.detect import detect_in_table
+
+    typer.echo(detect_in_table(table, to, from_run, template))
 
 
 @app.command()

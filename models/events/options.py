@@ -43,7 +43,7 @@ class EventOptions(Options):
     leaves: int = Field(12, ge=2, description="Leaves of a tree at most.")
     column_share: float = Field(0.3, gt=0, le=1, description="Share of the columns that a tree may use.")
     rows_wanted: int = Field(
-        30_000,
+        60_000,
         ge=0,
         description="Few labels are learned from several times, each time with other looks left out, until "
         "there are about so many intervals; at most six times.",

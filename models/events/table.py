@@ -1,6 +1,7 @@
 """The tables of events: what is reported, what stays in doubt and why, and every possible event."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -61,10 +62,13 @@ def detect_events(detector: Detector, series: EventSeries, fold: np.ndarray) -> 
         `events`, schema EVENTS: those reported (`reason` is "seen") and those in doubt; `chances`, schema
         CHANCES: everything possible.
     """
-    parts = [
-        _detect(detector, series.take(rows), fold[rows])
-        for rows in _chunks(len(series), detector.options.chunk)
-    ]
+    with ThreadPoolExecutor(detector.options.threads) as pool:
+        parts = list(
+            pool.map(
+                lambda rows: _detect(detector, series.take(rows), fold[rows]),
+                _chunks(len(series), detector.options.chunk),
+            )
+        )
     events = pl.concat([part.events for part in parts]) if parts else EVENTS.to_frame()
     chances = pl.concat([part.chances for part in parts]) if parts else CHANCES.to_frame()
     return Found(events, chances)
