@@ -18,6 +18,7 @@ from polars import selectors
 from polars.testing import assert_frame_equal
 
 from features.extraction.observations import read_observations
+from features.files import read_parquet
 from pipelines.config import load_config
 
 ROOT = Path(__file__).parents[1]
@@ -63,8 +64,8 @@ def test_a_run_leaves_all_that_it_promises(tiny: Path) -> None:
 
 @pytest.mark.slow
 def test_every_parcel_that_came_in_comes_out(tiny: Path) -> None:
-    declared = pl.read_parquet(tiny / "declarations.parquet", columns=["parcel_id"])
-    verdicts = pl.read_parquet(tiny / "verdicts.parquet")
+    declared = read_parquet(tiny / "declarations.parquet", columns=["parcel_id"])
+    verdicts = read_parquet(tiny / "verdicts.parquet")
     assert verdicts["parcel_id"].to_list() == declared["parcel_id"].to_list()
     assert len(verdicts) == 200
     for receipt in (tiny / "receipts").glob("*.json"):
@@ -81,15 +82,15 @@ def test_metrics_carry_their_n_and_interval(tiny: Path) -> None:
     for rate in ("false_alarm_rate", "miss_rate", "false_discovery_rate"):
         for unit in ("count", "hectares"):
             assert set(metrics["verdicts"][rate][unit]) == {"value", "low", "high", "n"}
-    truth = pl.read_parquet(tiny / "region" / "truth" / "truth.parquet")
+    truth = read_parquet(tiny / "region" / "truth" / "truth.parquet")
     assert metrics["verdicts"]["miss_rate"]["count"]["n"] <= int(truth["misdeclared"].sum())
 
 
 @pytest.mark.slow
 def test_the_false_alarm_rate_can_be_recomputed_from_the_tables(tiny: Path) -> None:
     metrics = json.loads((tiny / "metrics.json").read_text())
-    table = pl.read_parquet(tiny / "verdicts.parquet").join(
-        pl.read_parquet(tiny / "region" / "truth" / "truth.parquet"), on="parcel_id"
+    table = read_parquet(tiny / "verdicts.parquet").join(
+        read_parquet(tiny / "region" / "truth" / "truth.parquet"), on="parcel_id"
     )
     correct = table.filter(~pl.col("misdeclared"))
     share = (correct["verdict"] == "contradicted").mean()
@@ -118,7 +119,7 @@ def test_the_holding_key_stands_in_its_own_file_alone(tiny: Path) -> None:
 def names_any(path: Path, words: list[str]) -> bool:
     """Whether a file holds one of the words: in a text column of a Parquet file, or in its bytes."""
     if path.suffix in (".parquet", ".geoparquet"):
-        columns = pl.read_parquet(path).select(selectors.string())
+        columns = read_parquet(path).select(selectors.string())
         return any(column.is_in(words).any() for column in columns)
     content = path.read_bytes()
     return any(word.encode() in content for word in words)
@@ -151,7 +152,7 @@ def test_verify_holds_and_names_what_was_altered(tiny: Path, tmp_path: Path) -> 
 @pytest.mark.slow
 def test_trace_lists_what_a_verdict_rests_on(tiny: Path) -> None:
     manifest = json.loads((tiny / "manifest.json").read_text())
-    verdict = pl.read_parquet(tiny / "verdicts.parquet").filter(pl.col("fold") >= 0).row(0, named=True)
+    verdict = read_parquet(tiny / "verdicts.parquet").filter(pl.col("fold") >= 0).row(0, named=True)
     parcel, fold = verdict["parcel_id"], verdict["fold"]
     traced = cropcheck("trace", tiny, parcel)
     assert traced.returncode == 0, traced.stderr
@@ -271,12 +272,12 @@ def test_what_the_field_settled_does_not_come_back_as_a_doubt(copied: tuple[Path
     assert assessed.returncode == 0, assessed.stderr
     assert "false_alarm_rate" in assessed.stdout
     assert cropcheck("run", TINY, *settings).returncode == 0
-    verdicts = pl.read_parquet(folder / "verdicts.parquet")
+    verdicts = read_parquet(folder / "verdicts.parquet")
     settled = verdicts.filter(pl.col("parcel_id").is_in(sample["parcel_id"].to_list()))
     assert settled["verdict"].unique().to_list() == ["confirmed"]
     assert settled["reason"].unique().to_list() == ["field_correct"]
-    imagery = pl.read_parquet(folder / "evaluation" / "imagery_verdicts.parquet")
-    truth = pl.read_parquet(folder / "region" / "truth" / "truth.parquet")
+    imagery = read_parquet(folder / "evaluation" / "imagery_verdicts.parquet")
+    truth = read_parquet(folder / "region" / "truth" / "truth.parquet")
     correct = imagery.join(truth, on="parcel_id").filter(~pl.col("misdeclared"))
     scored = json.loads((folder / "metrics.json").read_text())["verdicts"]["false_alarm_rate"]["count"]
     assert scored["value"] == pytest.approx((correct["verdict"] == "contradicted").mean())
@@ -386,7 +387,7 @@ def taken_over(tiny: Path, folder: Path, use: str) -> Path:
 @pytest.mark.slow
 def test_models_of_a_run_judge_another_as_they_judged_their_own(tiny: Path, tmp_path: Path) -> None:
     again = taken_over(tiny, tmp_path / "again", "load")
-    first, second = (pl.read_parquet(run / "probabilities.parquet") for run in (tiny, again))
+    first, second = (read_parquet(run / "probabilities.parquet") for run in (tiny, again))
     single = pl.col("model") != "ensemble"
     trained = pl.col("fold") >= 0
     assert_frame_equal(first.filter(single & trained), second.filter(single & trained), abs_tol=1e-6)
@@ -400,7 +401,7 @@ def test_a_pooled_run_accounts_for_its_own_parcels_alone(tiny: Path, tmp_path: P
     receipt = json.loads((pooled / "receipts" / "train.json").read_text())
     assert [tally["came_in"] for tally in receipt["tallies"]] == [200]
     assert receipt["facts"]["learnt_from"] == 400
-    assert len(pl.read_parquet(pooled / "verdicts.parquet")) == 200
-    classes = pl.read_parquet(pooled / "evaluation" / "classes.parquet")
-    alone = pl.read_parquet(tiny / "evaluation" / "classes.parquet")
+    assert len(read_parquet(pooled / "verdicts.parquet")) == 200
+    classes = read_parquet(pooled / "evaluation" / "classes.parquet")
+    alone = read_parquet(tiny / "evaluation" / "classes.parquet")
     assert classes["parcels"].sum() > 1.9 * alone["parcels"].sum()
