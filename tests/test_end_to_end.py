@@ -378,7 +378,7 @@ def test_help_answers_at_once() -> None:
 def taken_over(tiny: Path, folder: Path, use: str) -> Path:
     """The tiny run trained anew with the parcels of another run (itself)."""
     shutil.copytree(tiny, folder)
-    words = ("--set", f"train.transfer.runs=[{tiny}]", "--set", f"train.transfer.use={use}")
+    words = ("--set", f"train.transfer.runs=['{tiny}']", "--set", f"train.transfer.use={use}")
     done = cropcheck("run", TINY, "--out", folder, *UNTRACKED, *words)
     assert done.returncode == 0, done.stderr
     return folder

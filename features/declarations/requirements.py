@@ -22,8 +22,9 @@ class Requirement(Options):
 
     Examples
     --------
-    >>> late = Requirement.model_validate({"name": "late", "forbid": "mowing", "from": "03-01", "to":
-    "07-15"}) >>> late.window(date(2024, 3, 1), date(2024, 10, 31))
+    >>> written = {"name": "late", "forbid": "mowing", "from": "03-01", "to": "07-15"}
+    >>> late = Requirement.model_validate(written)
+    >>> late.window(date(2024, 3, 1), date(2024, 10, 31))
     (datetime.date(2024, 3, 1), datetime.date(2024, 7, 15))
     """
 

@@ -14,9 +14,8 @@ from features.schema import EVENTS
 from features.workers import Progress
 from models.events.bundle import detector_file, read_detector, write_detector
 from models.events.detector import ALL, Detector, fit_detector, rule_detector
-from models.events.evaluate import SCORES, event_scores
+from models.events.evaluate import SCORES
 from models.events.in_season import JOURNAL, add_to_journal, keep_reported
-from models.events.kinds import EVENTS as KINDS
 from models.events.labels import Labels, read_labels
 from models.events.series import BANDS, OPTICAL, RADAR, EventSeries, from_observations
 from models.events.table import CHANCES, SEEN, Found, detect_events
@@ -24,6 +23,7 @@ from pipelines.config import RunConfig
 from pipelines.inputs.context_files import region_files
 from pipelines.record.inputs import Inputs
 from pipelines.record.stage import Outcome, Stage
+from pipelines.stages.evaluate_events import TRUTH_EVENTS, scores_of
 from pipelines.tables import read_declared, write_table
 from pipelines.workspace import Workspace
 
@@ -36,8 +36,6 @@ LOOKS = pl.Schema(
         ("passes", pl.List(pl.Date)),
     ]
 )
-GAPS = (12, 24)  # days, the limits of the breakdown by gap
-SIZES = (0.5, 1.0, 2.0)  # hectares
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ def stage(config: RunConfig) -> Stage:
     inputs = Inputs(
         options=("seed", "season", "simulate", "events"),
         after={
-            **region_files(config, "field_records.csv", "truth/events.parquet"),
+            **region_files(config, "field_records.csv", TRUTH_EVENTS),
             "read": ("declarations.parquet",),
             "extract": ("observations/parts.parquet", "observations/parts/*"),
             "train": ("evaluation/folds.parquet",),
@@ -102,11 +100,12 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     found = detect_events(fitted.detector, series, fitted.fold)
     events = _through_the_season(workspace, found.events, until)
     progress(3, 4)
+    scores = scores_of(config, workspace, events, series, fitted.labels)
     outputs = [
         write_table(events, workspace.events),
         write_table(found.chances, workspace.event_chances),
         write_table(looks_of(series), workspace.event_looks),
-        write_table(_scores(config, workspace, events, series, fitted), workspace.table("event_scores")),
+        write_table(scores, workspace.table("event_scores")),
     ]
     if fitted.labels is not None:
         outputs.append(write_table(_label_table(fitted.labels), workspace.table("event_labels")))
@@ -170,71 +169,6 @@ def _through_the_season(workspace: Workspace, events: pl.DataFrame, until: date)
     kept = keep_reported(events, journal, until)
     write_table(add_to_journal(journal, kept, until), workspace.event_journal)
     return kept
-
-
-def _scores(
-    config: RunConfig, workspace: Workspace, events: pl.DataFrame, series: EventSeries, fitted: Fitted
-) -> pl.DataFrame:
-    """Score against the hidden truth of a simulated region, else against the labels, out of fold."""
-    known, units = _known(config, workspace, series, fitted)
-    if known is None:
-        return SCORES.to_frame()
-    declared = read_declared(workspace)
-    area = dict(zip(declared["parcel_id"], declared["area_ha"], strict=True))
-    holding = declared["holding_id"].astype(object).where(declared["holding_id"].notna(), None)
-    groups = {
-        name: str(owner)
-        for name, owner in zip(declared["parcel_id"], holding, strict=True)
-        if owner is not None
-    }
-    levels = {
-        "size": {name: _bin(area[name], SIZES, "ha") for name in units},
-        "gap": _gaps(events, known),
-        "sensor": {
-            name: "optics and radar" if radar else "optics alone"
-            for name, radar in zip(
-                series.parcel_ids, np.isfinite(series.radar).any((1, 2)).tolist(), strict=True
-            )
-        },
-    }
-    return event_scores(events, known, units, groups, levels)
-
-
-def _known(
-    config: RunConfig, workspace: Workspace, series: EventSeries, fitted: Fitted
-) -> tuple[pl.DataFrame | None, list[str]]:
-    truth = workspace.truth_events
-    until = config.season.until or config.season.end
-    if config.simulate is not None and truth.is_file():
-        main = read_parquet(truth).filter(
-            (pl.col("share") >= 0.5) & pl.col("event").is_in(KINDS)
-            & pl.col("first").is_between(config.season.start, until)
-        )  # fmt: skip
-        return main, list(series.parcel_ids)
-    if fitted.labels is None:
-        return None, []
-    watched = [name for name in series.parcel_ids if name in set(fitted.labels.watched)]
-    return fitted.labels.events, watched
-
-
-def _gaps(events: pl.DataFrame, known: pl.DataFrame) -> dict[str, str]:
-    """Return the longest gap that an event of a parcel fell into, as a bin."""
-    longest = events.group_by("parcel_id").agg(pl.col("gap_days").max())
-    return {name: _bin(float(gap or 0), GAPS, "days") for name, gap in longest.iter_rows()}
-
-
-def _bin(value: float, limits: tuple[float, ...], unit: str) -> str:
-    """Return the bin of a value, in words.
-
-    Examples
-    --------
-    >>> _bin(0.2, (0.5, 1.0), "ha"), _bin(0.7, (0.5, 1.0), "ha"), _bin(3.0, (0.5, 1.0), "ha")
-    ('up to 0.5 ha', 'up to 1 ha', 'over 1 ha')
-    """
-    for limit in limits:
-        if value <= limit:
-            return f"up to {limit:g} {unit}"
-    return f"over {limits[-1]:g} {unit}"
 
 
 def _label_table(labels: Labels) -> pl.DataFrame:

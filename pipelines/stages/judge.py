@@ -19,7 +19,7 @@ from pipelines.inputs.crop_tables import crop_files
 from pipelines.inputs.field import derive, field_journal, settled, wrong_rates
 from pipelines.record.inputs import Inputs
 from pipelines.record.stage import Outcome, Stage, stage_entries
-from pipelines.stages.evaluate import evaluate
+from pipelines.stages.evaluate import TRUTH, evaluate
 from pipelines.stages.in_season import in_season
 from pipelines.stages.mark import mark
 from pipelines.tables import read_declared, write_table
@@ -35,7 +35,7 @@ def stage(config: RunConfig) -> Stage:
     inputs = Inputs(
         options=("seed", "season", "simulate", "judge", "events", "sample", *truth),
         after={
-            **region_files(config, "crops.csv", "truth/*"),
+            **region_files(config, "crops.csv", TRUTH),
             "read": ("declarations.parquet",),
             "extract": ("parcels.parquet",),
             "fill": ("series.nc", "filled.nc"),

@@ -205,7 +205,7 @@ def p_sentence(p_value: float | None, crop: str, text: Text) -> str:
     Examples
     --------
     >>> print(p_sentence(0.021, "maize", translation("en")))
-    Of 1,000 parcels that really grow what was declared (maize), about 21 look at least this unusual.
+    Of 1,000 parcels that really grow what was declared (maize), about 21 look at least as unusual.
     """
     if p_value is None or not np.isfinite(p_value):
         return text("sheet.p_none")

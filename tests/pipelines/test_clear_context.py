@@ -1,6 +1,7 @@
 """Channels and parcels of cloud removal by config: named, found, keyed, and brought to every stack."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -86,11 +87,11 @@ def test_a_name_without_a_file_is_refused_with_those_there_are(tmp_path: Path) -
 
 
 def test_check_refuses_a_raster_that_is_missing_or_unreadable(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"flux.*no file .*absent"):
-        check_inputs(config_of(f"rasters.flux={tmp_path}/absent"), Workspace(tmp_path / "run"))
     (tmp_path / "text.tif").write_text("no raster")
-    with pytest.raises(ConfigError, match=r"flux cannot be used.*text\.tif"):
-        check_inputs(config_of(f"rasters.flux={tmp_path}/text.tif"), Workspace(tmp_path / "run"))
+    cases = {"absent": r"flux.*no file .*absent", "text.tif": r"flux cannot be used.*text\.tif"}
+    for name, said in cases.items():
+        found = check_inputs(config_of(f"rasters.flux={tmp_path}/{name}"), Workspace(tmp_path / "run"))
+        assert any(re.search(said, problem) for problem in found.problems), found.problems
 
 
 def test_rasters_lie_in_the_data_folder_and_in_the_manifest(region: Path) -> None:

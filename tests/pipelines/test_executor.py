@@ -90,8 +90,8 @@ def test_local_workers_end_when_their_stage_ends(tmp_path: Path, monkeypatch: py
         return Outcome([])
 
     monkeypatch.setattr("pipelines.stages.extract.run", extracted)
-    stage = extract_stage(False, InProcesses(1))
-    stage.run(load_config(Path("conf/tiny.yaml")), Workspace(tmp_path), lambda done, total: None)
+    config = load_config(Path("conf/tiny.yaml"), ["clear.method=none"])
+    extract_stage(config, InProcesses(1)).run(config, Workspace(tmp_path), lambda done, total: None)
     assert gone(ran[0])
 
 

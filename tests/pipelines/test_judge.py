@@ -32,7 +32,7 @@ def leave(workspace: Workspace, stage: str, **outputs: str) -> None:
 def workspace(tmp_path: Path) -> Workspace:
     """A run whose stages before `judge` have ended."""
     workspace = Workspace(tmp_path / "run")
-    for stage in ("synthesise", "read", "extract", "fill"):
+    for stage in ("synthesise", "read", "extract", "fill", "detect"):
         leave(workspace, stage)
     leave(workspace, "train", **{"probabilities.parquet": "p", "models/dense/weights.npz": "w"})
     return workspace

@@ -35,7 +35,7 @@ def config_of(data: Path) -> RunConfig:
 
 def judged(data: Path, run: Path) -> Workspace:
     workspace = Workspace(run)
-    for stage in ("clear", "extract", "fill", "train", "judge"):
+    for stage in ("clear", "extract", "fill", "train", "detect", "judge"):
         run_one(stage, config_of(data), workspace)
     return workspace
 

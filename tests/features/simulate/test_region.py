@@ -258,7 +258,12 @@ def test_outlines_come_from_local_files_only(tmp_path: Path, path: str) -> None:
 
 
 # made, named, scored
-TRUTH_BELONGS_TO = ("features/simulate/", "pipelines/workspace.py", "pipelines/stages/evaluate.py")
+TRUTH_BELONGS_TO = (
+    "features/simulate/",
+    "pipelines/workspace.py",
+    "pipelines/stages/evaluate.py",
+    "pipelines/stages/evaluate_events.py",
+)
 DOORS = {"SimulationOptions", "simulate_region"}
 
 

@@ -187,8 +187,14 @@ def test_values_that_are_not_finite_count_as_unseen(fitted, stack: xr.Dataset) -
     broken["reflectance"].values[3, 1] = np.inf
     broken["reflectance"].values[4, 2] = np.nan
     out = fitted("unet").fill(broken)
-    assert out["filled"].values[3:5][:, stack["clear"].values.any(axis=0)].all()
-    assert np.isfinite(out["reflectance"].values[:, :, stack["clear"].values[5:].any(axis=0)]).all()
+    values, seen = out["reflectance"].values, stack["clear"].values
+    assert np.array_equal(values[3, 0][seen[3]], stack["reflectance"].values[3, 0][seen[3]])
+    for band, lacked in enumerate((None, seen[3], seen[4], None, None)):
+        known = seen[5:].any(axis=0)
+        if lacked is not None:  # a band that a seen pixel lacked on some date is not filled there
+            assert np.isnan(values[band + 2, band][lacked]).all()
+            known = known & ~lacked
+        assert np.isfinite(values[:, band][:, known]).all()
 
 
 def test_a_model_whose_hash_is_not_the_recorded_one_is_refused(fitted, tmp_path: Path) -> None:

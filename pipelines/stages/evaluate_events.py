@@ -1,0 +1,82 @@
+"""How good the detected events are: against the hidden truth of a simulated region, else the labels."""
+
+import numpy as np
+import polars as pl
+
+from features.files import read_parquet
+from models.events.evaluate import SCORES, event_scores
+from models.events.kinds import EVENTS as KINDS
+from models.events.labels import Labels
+from models.events.series import EventSeries
+from pipelines.config import RunConfig
+from pipelines.tables import read_declared
+from pipelines.workspace import Workspace
+
+TRUTH_EVENTS = "truth/events.parquet"  # below the folder of a simulated region
+GAPS = (12, 24)  # days, the limits of the breakdown by gap
+SIZES = (0.5, 1.0, 2.0)  # hectares
+
+
+def scores_of(
+    config: RunConfig, workspace: Workspace, events: pl.DataFrame, series: EventSeries, labels: Labels | None
+) -> pl.DataFrame:
+    """Score against the hidden truth of a simulated region, else against the labels, out of fold."""
+    known, units = _known(config, workspace, series, labels)
+    if known is None:
+        return SCORES.to_frame()
+    declared = read_declared(workspace)
+    area = dict(zip(declared["parcel_id"], declared["area_ha"], strict=True))
+    holding = declared["holding_id"].astype(object).where(declared["holding_id"].notna(), None)
+    groups = {
+        name: str(owner)
+        for name, owner in zip(declared["parcel_id"], holding, strict=True)
+        if owner is not None
+    }
+    levels = {
+        "size": {name: _bin(area[name], SIZES, "ha") for name in units},
+        "gap": _gaps(events, known),
+        "sensor": {
+            name: "optics and radar" if radar else "optics alone"
+            for name, radar in zip(
+                series.parcel_ids, np.isfinite(series.radar).any((1, 2)).tolist(), strict=True
+            )
+        },
+    }
+    return event_scores(events, known, units, groups, levels)
+
+
+def _known(
+    config: RunConfig, workspace: Workspace, series: EventSeries, labels: Labels | None
+) -> tuple[pl.DataFrame | None, list[str]]:
+    truth = workspace.truth_events
+    until = config.season.until or config.season.end
+    if config.simulate is not None and truth.is_file():
+        main = read_parquet(truth).filter(
+            (pl.col("share") >= 0.5) & pl.col("event").is_in(KINDS)
+            & pl.col("first").is_between(config.season.start, until)
+        )  # fmt: skip
+        return main, list(series.parcel_ids)
+    if labels is None:
+        return None, []
+    watched = [name for name in series.parcel_ids if name in set(labels.watched)]
+    return labels.events, watched
+
+
+def _gaps(events: pl.DataFrame, known: pl.DataFrame) -> dict[str, str]:
+    """Return the longest gap that an event of a parcel fell into, as a bin."""
+    longest = events.group_by("parcel_id").agg(pl.col("gap_days").max())
+    return {name: _bin(float(gap or 0), GAPS, "days") for name, gap in longest.iter_rows()}
+
+
+def _bin(value: float, limits: tuple[float, ...], unit: str) -> str:
+    """Return the bin of a value, in words.
+
+    Examples
+    --------
+    >>> _bin(0.2, (0.5, 1.0), "ha"), _bin(0.7, (0.5, 1.0), "ha"), _bin(3.0, (0.5, 1.0), "ha")
+    ('up to 0.5 ha', 'up to 1 ha', 'over 1 ha')
+    """
+    for limit in limits:
+        if value <= limit:
+            return f"up to {limit:g} {unit}"
+    return f"over {limits[-1]:g} {unit}"
