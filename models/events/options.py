@@ -1,13 +1,10 @@
 """Settings of the detection of events."""
 
 from pathlib import Path
-from typing import Literal
 
 from pydantic import Field
 
 from features.options import Options
-
-Member = Literal["boosting", "network"]
 
 
 class EventOptions(Options):
@@ -21,9 +18,6 @@ class EventOptions(Options):
     )
     from_run: Path | None = Field(
         None, description="Output folder of another run whose event models are used, instead of labels."
-    )
-    members: tuple[Member, ...] = Field(
-        ("boosting",), min_length=1, description="Detectors that are combined: boosting, network."
     )
     wrong_share: float = Field(
         0.1, gt=0, lt=0.5, description="Promised share of wrong events among those reported, at most."
@@ -48,7 +42,6 @@ class EventOptions(Options):
         description="Few labels are learned from several times, each time with other looks left out, until "
         "there are about so many intervals; at most six times.",
     )
-    epochs: int = Field(12, ge=1, description="Passes of the network over the labelled parcels.")
     chunk: int = Field(2000, ge=1, description="Parcels held in memory at a time.")
     threads: int = Field(2, ge=1, le=64, description="Threads of the boosting.")
     seed: int = Field(1, ge=0, description="Of what is drawn.")
