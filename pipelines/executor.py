@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, CancelledError, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from itertools import islice
+from itertools import chain, islice
 from multiprocessing import get_context, parent_process
 from multiprocessing.connection import wait as wait_for_process
 from typing import Any
@@ -181,22 +181,29 @@ class OnDask:
 
     def _run(self, client: Any, function: Callable[..., Any], source: Iterator[Any]) -> Iterator[Any]:
         done: queue.SimpleQueue[Any] = queue.SimpleQueue()
-        running: set[Any] = set()
+        running: dict[Any, Any] = {}  # futures and their units
+        again: list[Any] = []  # units whose result went down with the worker that held it
         patience = _Patience(self.address)
         looked = -POLL_SECONDS
         try:
             while True:
                 if time.monotonic() - looked >= POLL_SECONDS:
                     threads, looked = self._threads(client), time.monotonic()
-                for item in islice(source, max(AHEAD * max(threads, 1) - len(running), 0)):
+                room = max(AHEAD * max(threads, 1) - len(running), 0)
+                repeated, again = again, []
+                for item in chain(repeated, islice(source, room)):
                     future = client.submit(function, item, pure=False, retries=LOSSES)
-                    running.add(future)
+                    running[future] = item
                     future.add_done_callback(done.put)
                 if not running:
                     return
                 for future in _taken(done):
-                    running.discard(future)
-                    yield self._result(future)
+                    item = running.pop(future)
+                    try:
+                        yield self._result(future)
+                    except _ResultGoneError:  # units may be run twice: what they write is the same
+                        self._threads(client)  # the scheduler answers, so a worker took the result with it
+                        again.append(item)
                     future.release()
                     patience.renew()
                 patience.check(threads)
@@ -223,8 +230,12 @@ class OnDask:
                 f"A unit ended {LOSSES + 1} workers of {self.address}; memory may be short: use fewer "
                 "threads a worker. What is finished is kept; run the stage again."
             ) from error
-        except (CancelledError, TimeoutError) as error:
+        except CancelledError as error:
             raise self._lost(error) from error
+        except TimeoutError as error:
+            if future.status == "error":  # the unit's own
+                raise
+            raise _ResultGoneError from error
 
     def _lost(self, error: BaseException) -> StageError:
         log.debug("lost the scheduler", exc_info=error)
@@ -232,6 +243,10 @@ class OnDask:
             f"The Dask scheduler at {self.address} no longer answers; start it anew and run the stage again. "
             "What is finished is kept."
         )
+
+
+class _ResultGoneError(Exception):
+    """A unit ended, and its result does not arrive: the worker that held it is gone."""
 
 
 class _Patience:
