@@ -378,7 +378,7 @@ def verify(
     for fault in found.faults:
         typer.echo(fault)
     for name in found.not_here:
-        typer.echo(f"not here: {name}, which was read; nothing can be said of it")
+        typer.echo(f"not here: {name}; nothing can be said of it")
     typer.echo("Nothing was altered." if not found.faults else f"{len(found.faults)} things do not hold.")
     raise typer.Exit(1 if found.faults else 0)
 

@@ -46,6 +46,7 @@ class Workspace:
         self.sample = self.evaluation / "quality_sample.parquet"
         self.imagery_verdicts = self.evaluation / "imagery_verdicts.parquet"
         self.design = self.evaluation / "quality_design.parquet"
+        self.desk = folder / "desk"
         self.field_journal = folder / "field" / "journal.jsonl"
         self.field_design = folder / "field" / "design.parquet"
         self.field_results = folder / "field" / "results.parquet"

@@ -7,7 +7,7 @@ from typing import Any
 import polars as pl
 
 from features.accounting import Tally
-from features.journal import Draft, Entry, Source
+from features.journal.entries import Draft, Entry, Source
 from models.assessment.reviewed import CORRECT, WRONG, AssessmentError
 
 RESULTS = pl.Schema(

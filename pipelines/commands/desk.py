@@ -1,6 +1,7 @@
 """The desk over a finished run: its tables read once, its database opened, its pages served."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,7 @@ from pipelines.config import RunConfig
 from pipelines.stages.gather import gather
 from pipelines.workspace import Workspace
 from reports.desk.app import application
-from reports.desk.records import journal
-from reports.desk.records.store import Store, local_url
+from reports.desk.records.store import open_store
 from reports.desk.state import Desk
 
 LOOPBACK = "127.0.0.1"
@@ -40,7 +40,7 @@ def open_desk(
     options = config.publish if language is None else config.publish.model_copy(update={"language": language})
     tables = gather(config, workspace, [], {})
     season = (config.season.start, config.season.end)
-    store = Store(database or local_url(folder))
+    store = open_store(folder, database, schema_of(config))
     return Desk(tables, store, folder / "desk", options, season, proxy_header=proxy_header, letter=letter)
 
 
@@ -58,6 +58,12 @@ def finished_run(folder: Path) -> RunConfig:
         ) from error
 
 
+def schema_of(config: RunConfig) -> str:
+    """Return the schema of PostgreSQL of a run's desk: one a season, the same for a run made anew."""
+    name = re.sub(r"[^a-z0-9]+", "_", config.name.lower()).strip("_")
+    return f"cropcheck_desk_{name[:30]}_{config.season.end.year}"
+
+
 def serve(desk: Desk, host: str, port: int, names: list[str]) -> None:
     """Serve the desk until it is stopped; the address, and a first administrator's password, are printed."""
     import uvicorn
@@ -65,7 +71,7 @@ def serve(desk: Desk, host: str, port: int, names: list[str]) -> None:
     password = desk.accounts.first()
     if password is not None:
         print(desk.text("desk.first_password", password=password), flush=True)
-    found = journal.faults(desk.store)
+    found = desk.store.faults()
     if found:
         print(desk.text("desk.broken", faults="; ".join(found[:3])), flush=True)
     print(f"http://{'localhost' if host == LOOPBACK else host}:{port}/", flush=True)

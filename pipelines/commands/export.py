@@ -9,7 +9,7 @@ import polars as pl
 from features.database import DatabaseError, is_database, refuse_password, safe_url
 from features.errors import StageError
 from features.files import read_parquet
-from features.journal import Entry
+from features.journal.entries import Entry
 from pipelines.inputs.field import field_journal
 from pipelines.tables import read_declared
 from pipelines.workspace import Workspace

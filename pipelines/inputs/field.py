@@ -5,7 +5,8 @@ from pathlib import Path
 import polars as pl
 
 from features.files import read_parquet, sha256
-from features.journal import Draft, Entry, FileJournal, Source
+from features.journal.entries import Draft, Entry, Source
+from features.journal.file import FileJournal
 from models.assessment.errors import ASSESSMENT, BY_STRATUM, by_stratum, estimate
 from models.assessment.field_results import RESULT, SAID, Present, present
 from pipelines.tables import write_table

@@ -20,7 +20,14 @@ LIBRARIES = (
 )  # fmt: skip
 UNSEALED = "0" * 64
 FORMAT = 2
-APART = ("manifest.json", "audit.jsonl", "audit.head.json", "receipts/publish.json")
+APART = (
+    "manifest.json",
+    "audit.jsonl",
+    "audit.head.json",
+    "receipts/publish.json",
+    "field/journal.head.json",
+)
+DESK = "desk/"  # what people enter there is walked by its own journal
 MODELS = ("models/", "clear/")
 JOURNAL = ".jsonl"  # files that are only added to: what they held must still stand at their beginning
 HOLDING_KEY = ".holding_key"
@@ -100,9 +107,13 @@ def write_manifest(
 
 def covered(folder: Path) -> list[Path]:
     """Return every file of a run's folder that a manifest names: all but itself and what is written later."""
-    found = [path for path in files_in(folder) if path.relative_to(folder).as_posix() not in APART]
+    found = [path for path in files_in(folder) if not _apart(path.relative_to(folder).as_posix())]
     key = folder / HOLDING_KEY
     return [*found, key] if key.is_file() else found
+
+
+def _apart(name: str) -> bool:
+    return name in APART or name.startswith(DESK)
 
 
 def _record(receipt: Receipt) -> dict[str, Any]:

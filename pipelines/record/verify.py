@@ -8,7 +8,7 @@ from typing import Any
 
 from features.errors import StageError
 from features.files import sha256
-from pipelines.record import audit
+from pipelines.record import audit, journals
 from pipelines.record.hashes import hash_all
 from pipelines.record.manifest import FORMAT, covered, page_hash
 from pipelines.record.receipt import read_receipt, receipt_fault
@@ -138,7 +138,10 @@ def _compare(
         elif hashes[path] != claimed:
             found.faults.append(f"{name} differs from the manifest")
     found.faults += _journal_faults(workspace, manifest["journals"])
-    known = {*inside, *manifest["journals"]}
+    walked = journals.walk(workspace)
+    found.faults += walked.faults
+    found.not_here += walked.not_here
+    known = {*inside, *manifest["journals"], *walked.files}
     here = [workspace.relative(path) for path in covered(workspace.folder)]
     found.faults += [f"{name} was added: the manifest does not name it" for name in here if name not in known]
     for name, claimed in sorted(manifest["inputs"].items()):
@@ -159,9 +162,9 @@ def _page_faults(path: Path, name: str, claimed: str, places: int, seal: str) ->
     return [] if page_hash(path, seal) == claimed else [f"{name} differs from the manifest"]
 
 
-def _journal_faults(workspace: Workspace, journals: dict[str, Any]) -> list[str]:
+def _journal_faults(workspace: Workspace, named: dict[str, Any]) -> list[str]:
     found = []
-    for name, said in journals.items():
+    for name, said in named.items():
         path = workspace.folder / name
         if not path.is_file():
             found.append(f"{name} is missing")

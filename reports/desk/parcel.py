@@ -8,7 +8,6 @@ from starlette.responses import Response
 from features.errors import ConfigError
 from reports.desk.listing import holding_name, wish_of
 from reports.desk.query import Query
-from reports.desk.records import journal
 from reports.desk.records.decisions import DECISIONS, ConflictError, Decision
 from reports.desk.state import Desk
 from reports.desk.web import Ask, Refused, go, page
@@ -41,7 +40,7 @@ def show(desk: Desk, ask: Ask, status: int = 200, conflict: Decision | None = No
         conflict=conflict,
         form=ask.form,
         decisions=DECISIONS,
-        history=list(journal.entries(desk.store, parcel_id=parcel_id)),
+        history=desk.store.entries(subject=parcel_id),
         photos=desk.photos.of(parcel_id),
         holding=holding_name(desk, ask, row["holding_id"]),
         beside=beside(desk, ask, parcel_id),
@@ -70,7 +69,7 @@ def undo(desk: Desk, ask: Ask) -> Response:
     if not number.isdigit():
         raise ConfigError("Say which entry is taken back.")
     entry = desk.decisions.undo(ask.session.name, int(number))
-    return go("/parcel", id=entry.parcel_id, **_from(ask))
+    return go("/parcel", id=entry.subject, **_from(ask))
 
 
 def holding(desk: Desk, ask: Ask) -> Response:

@@ -9,7 +9,6 @@ from starlette.responses import Response
 from features.errors import ConfigError
 from reports.desk.listing import holding_name
 from reports.desk.parcel import show as show_parcel
-from reports.desk.records import journal
 from reports.desk.records.accounts import ROLES, TooManyGuessesError
 from reports.desk.state import Desk
 from reports.desk.web import COOKIE, Ask, go, page
@@ -75,7 +74,7 @@ def progress(desk: Desk, ask: Ask) -> Response:
     )
     todo = sum(name not in standing for name in listed)
     weeks: Counter[tuple[str, str]] = Counter()
-    for entry in journal.entries(desk.store):
+    for entry in desk.store.entries():
         if entry.kind == "decision":
             year, week, _ = datetime.fromisoformat(entry.at).isocalendar()
             weeks[(f"{year}-W{week:02d}", entry.by)] += 1
@@ -88,8 +87,8 @@ def progress(desk: Desk, ask: Ask) -> Response:
 
 def log(desk: Desk, ask: Ask) -> Response:
     """Show the newest entries of the log, and whether it holds."""
-    faults = journal.faults(desk.store)
-    newest = list(journal.entries(desk.store, newest=LOG_ROWS))
+    faults = desk.store.faults()
+    newest = desk.store.entries(newest=LOG_ROWS)
     return page(desk, ask, "log.html.j2", faults=faults, entries=newest[::-1])
 
 

@@ -9,7 +9,8 @@ import polars as pl
 import shapely
 from jinja2 import Template
 
-from features.files import atomic_path, read_parquet
+from features.files import atomic_path, read_parquet, sha256
+from features.journal.entries import Draft
 from reports.desk.parcels import Parcels
 from reports.desk.records.accounts import Accounts
 from reports.desk.records.decisions import Decisions
@@ -22,6 +23,7 @@ from reports.sheet.live import Sheets
 from reports.sheet.pictures import Album
 from reports.translation import translation
 
+OPENED, PROGRAM = "run_opened", "cropcheck"  # kind of entry, and who adds it
 SEEN = ("parcel_id", "verdict", "reason", "q_value", "model_id")
 
 
@@ -81,13 +83,23 @@ class Desk:
         return self._degrees.get(parcel_id, shapely.Point())
 
     def _earlier(self) -> pl.DataFrame | None:
-        """Keep this run's verdicts, and return those of the run that was looked at before it."""
-        kept = self.folder / "runs"
-        own = kept / f"{self.model_id}.parquet"
-        others = sorted(
-            (path for path in kept.glob("*.parquet") if path != own), key=lambda path: path.stat().st_mtime
-        )
+        """Keep this run's verdicts, and return those of the run that was looked at before it.
+
+        That a run was opened is an entry of the journal, with the hash of what was kept of it.
+        """
+        own = self._kept(self.model_id)
         if not own.exists():
             with atomic_path(own) as partial:
                 self.run.verdicts.select(SEEN).write_parquet(partial)
-        return read_parquet(others[-1]) if others else None
+        opened = [
+            entry.content for entry in self.store.entries(subject=self.run.name) if entry.kind == OPENED
+        ]
+        now = {"model_id": self.model_id, "verdicts": sha256(own)}
+        if now not in opened:
+            self.store.add([Draft(OPENED, self.run.name, now)], PROGRAM)
+        others = [said["model_id"] for said in opened if said["model_id"] != self.model_id]
+        there = [path for path in map(self._kept, others) if path.is_file()]
+        return read_parquet(there[-1]) if there else None
+
+    def _kept(self, model_id: str) -> Path:
+        return self.folder / "runs" / f"{model_id}.parquet"

@@ -27,7 +27,6 @@ from urllib.parse import urlencode, urlsplit
 
 import numpy as np
 
-from reports.desk.records import journal
 from reports.desk.records.store import Store, local_url
 from reports.desk.state import Desk
 from reports.options import PublishOptions
@@ -128,8 +127,8 @@ def losses(kills: int) -> list[dict]:
             for thread in threads:
                 thread.join()
             store = Store(local_url(Path(folder)))
-            kept = {(entry.parcel_id, entry.content.get("remark")) for entry in journal.entries(store)}
-            assert journal.faults(store) == []
+            kept = {(entry.subject, entry.content.get("remark")) for entry in store.entries()}
+            assert store.faults() == []
             store.close()
             lost += sum(entry not in kept for entry in told)
             acknowledged += len(told)

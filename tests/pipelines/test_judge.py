@@ -8,7 +8,7 @@ import pytest
 
 from features.declarations.schemes import SCHEMES_FILE
 from features.files import write_text
-from features.journal import Draft
+from features.journal.entries import Draft
 from models.assessment.field_results import RESULT
 from pipelines.config import RunConfig, load_config
 from pipelines.inputs.field import field_journal

@@ -12,7 +12,8 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from features.errors import ConfigError
-from reports.desk.records import journal
+from features.journal import database as journal
+from features.journal.entries import Draft
 from reports.desk.records.store import ACCOUNTS, SESSIONS, Store
 
 ROLES = ("officer", "analyst", "auditor", "administrator")
@@ -70,7 +71,7 @@ class Accounts:
             if taken is not None:
                 raise ConfigError(f"There is an account {name!r} already; choose another name.")
             connection.execute(sa.insert(ACCOUNTS).values(name=name, role=role, password=hashed, active=True))
-            journal.add(connection, by, "account_created", {"name": name, "role": role})
+            journal.append(connection, [Draft("account_created", "", {"name": name, "role": role})], by)
 
     def first(self) -> str | None:
         """Create the administrator of a desk without accounts; return the password, which is shown once."""
@@ -93,7 +94,8 @@ class Accounts:
             connection.execute(sa.update(ACCOUNTS).where(ACCOUNTS.c.name == name).values(active=active))
             if not active:
                 connection.execute(sa.delete(SESSIONS).where(SESSIONS.c.name == name))
-            journal.add(connection, by, "account_opened" if active else "account_closed", {"name": name})
+            kind = "account_opened" if active else "account_closed"
+            journal.append(connection, [Draft(kind, "", {"name": name})], by)
 
     def log_in(self, name: str, password: str, address: str) -> str | None:
         """Return the value of the session's cookie, or None where name and password do not match.
@@ -132,7 +134,7 @@ class Accounts:
                     until=now + SESSION_S,
                 )
             )
-            journal.add(connection, name, "logged_in", {})
+            journal.append(connection, [Draft("logged_in", "", {})], name)
         return token
 
     def session(self, token: str | None) -> Session | None:

@@ -1,15 +1,14 @@
 """What was decided about each parcel: derived from the journal, which is only ever added to."""
 
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-import sqlalchemy as sa
-
 from features.errors import ConfigError
-from reports.desk.records import journal
-from reports.desk.records.journal import Entry
+from features.journal import database as journal
+from features.journal.entries import Draft, Entry
 from reports.desk.records.store import Store
 
 DECISIONS = ("in_order", "contact", "visit", "accept", "refer")
@@ -75,26 +74,20 @@ class Wish:
 
 
 class Decisions:
-    """The decisions of one desk, kept up to date with the journal."""
+    """The decisions of one desk, kept up to date with the journal; several threads may ask at once."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self._last = 0
         self._of: dict[str, list[Decision]] = {}
+        self._parcel_of: dict[int, str] = {}  # parcel of each decision's entry
         self._undone: set[int] = set()
+        self._stands: dict[str, Decision] = {}
+        self._lock = threading.Lock()
 
     def standing(self) -> dict[str, Decision]:
         """Return the decision that stands for each parcel that has one."""
-        self._catch_up(self.store)
-        return self._standing()
-
-    def _standing(self) -> dict[str, Decision]:
-        found = {}
-        for parcel_id, made in self._of.items():
-            kept = [decision for decision in made if decision.number not in self._undone]
-            if kept:
-                found[parcel_id] = kept[-1]
-        return found
+        return self._after(self.store.entries(after=self._last))
 
     def of(self, parcel_id: str) -> Decision | None:
         """Return the decision that stands for a parcel."""
@@ -126,17 +119,16 @@ class Decisions:
                 f"A decision is saved for 1 to {MOST_AT_ONCE} parcels at once; here are {len(rows)}."
             )
         with self.store.writing() as connection:
-            self._catch_up(connection)
-            standing = self._standing()
+            standing = self._after(journal.entries(connection, after=self._last))
             for parcel_id, _ in rows:
                 now = standing.get(parcel_id)
                 if (now.number if now else 0) != seen.get(parcel_id, 0):
                     raise ConflictError(parcel_id, now)
-            content = {**vars(wish)}
-            return [
-                journal.add(connection, by, "decision", {**content, "model_id": model_id}, parcel_id)
+            drafts = [
+                Draft("decision", parcel_id, {**vars(wish), "model_id": model_id})
                 for parcel_id, model_id in rows
             ]
+            return journal.append(connection, drafts, by)
 
     def undo(self, by: str, number: int) -> Entry:
         """Take a decision back; the entry stays, and so does the taking back.
@@ -147,23 +139,42 @@ class Decisions:
             Where there is no such decision, or it was taken back already.
         """
         with self.store.writing() as connection:
-            self._catch_up(connection)
-            made = {decision.number: name for name, all_of in self._of.items() for decision in all_of}
-            if number not in made or number in self._undone:
+            self._after(journal.entries(connection, after=self._last))
+            if number not in self._parcel_of or number in self._undone:
                 raise ConfigError(f"Entry {number} is no decision that stands, so it cannot be taken back.")
-            return journal.add(connection, by, "undo", {"number": number}, made[number])
+            draft = Draft("undo", self._parcel_of[number], {"number": number})
+            return journal.append(connection, [draft], by)[0]
 
-    def _catch_up(self, source: Store | sa.Connection) -> None:
-        for entry in journal.entries(source, after=self._last):
-            if entry.kind == "decision" and entry.parcel_id is not None:
-                self._of.setdefault(entry.parcel_id, []).append(_decision(entry))
-            elif entry.kind == "undo":
-                self._undone.add(int(entry.content["number"]))
-            self._last = entry.number
+    def _after(self, entries: Iterable[Entry]) -> dict[str, Decision]:
+        """Take over entries that are not known yet, and return what stands then.
+
+        Entries are read before the lock is taken: a thread that waits for the database holds up no other.
+        """
+        read = list(entries)
+        with self._lock:
+            for entry in read:
+                if entry.number > self._last:
+                    self._take(entry)
+                    self._last = entry.number
+            return dict(self._stands)
+
+    def _take(self, entry: Entry) -> None:
+        if entry.kind == "decision":
+            self._parcel_of[entry.number] = entry.subject
+            self._of.setdefault(entry.subject, []).append(_decision(entry))
+        elif entry.kind == "undo":
+            self._undone.add(int(entry.content["number"]))
+        else:
+            return
+        kept = [made for made in self._of.get(entry.subject, ()) if made.number not in self._undone]
+        if kept:
+            self._stands[entry.subject] = kept[-1]
+        else:
+            self._stands.pop(entry.subject, None)
 
 
 def _decision(entry: Entry) -> Decision:
-    content: dict[str, Any] = entry.content
+    content: Mapping[str, Any] = entry.content
     return Decision(
         number=entry.number,
         at=entry.at,

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import json
 import math
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -10,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import shapely
-import sqlalchemy as sa
 from PIL import ExifTags, Image, ImageOps
 
 from features.errors import ConfigError
 from features.files import atomic_path
-from reports.desk.records import journal
-from reports.desk.records.store import PHOTOS, Store
+from features.journal import database as journal
+from features.journal.entries import Draft, Entry
+from reports.desk.records.store import Store
 
 MOST_BYTES = 40_000_000
 MOST_PIXELS = 60_000_000
@@ -25,6 +24,7 @@ TOLERANCE_M = 25.0  # of a phone's position
 AIM_DEGREES = 60.0  # how far from the parcel's middle a photo's direction may point
 SHOWN_PX = 1600
 ALIKE_BITS = 6  # of 64: photos whose likeness hashes differ by no more show the same
+PHOTO = "photo"  # kind of entry
 EARTH_M = 6_371_008.8  # mean radius, metres
 
 
@@ -124,6 +124,8 @@ class Photos:
 
     def __init__(self, store: Store, folder: Path) -> None:
         self.store, self.folder = store, folder
+        self._last = 0
+        self._likeness: dict[str, str] = {}
 
     def add(
         self, by: str, parcel_id: str, name: str, content: bytes, parcel: Any, season: Season
@@ -137,43 +139,28 @@ class Photos:
         """
         facts = read_facts(content)
         sha256 = hashlib.sha256(content).hexdigest()
-        here = {photo["sha256"]: photo["facts"]["likeness"] for photo in self._all()}
-        found = findings(facts, parcel, season, here, sha256)
+        found = findings(facts, parcel, season, self._likenesses(), sha256)
         path = self.folder / sha256
         if not path.exists():
             with atomic_path(path) as partial:
                 partial.write_bytes(content)
-        kept = {**vars(facts), "findings": found}
+        kept = {"sha256": sha256, "name": name[:300], **vars(facts), "findings": found}
         with self.store.writing() as connection:
-            there = connection.execute(
-                sa.select(PHOTOS.c.sha256).where(PHOTOS.c.sha256 == sha256, PHOTOS.c.parcel_id == parcel_id)
-            ).first()
-            if there is None:
-                entry = journal.add(
-                    connection, by, "photo", {"sha256": sha256, "name": name[:300], **kept}, parcel_id
-                )
-                connection.execute(
-                    sa.insert(PHOTOS).values(
-                        sha256=sha256,
-                        parcel_id=parcel_id,
-                        file_name=name[:300],
-                        facts=json.dumps(kept),
-                        entry=entry.number,
-                    )
-                )
+            there = journal.entries(connection, subject=parcel_id)
+            if not any(entry.kind == PHOTO and entry.content["sha256"] == sha256 for entry in there):
+                journal.append(connection, [Draft(PHOTO, parcel_id, kept)], by)
         return found
 
     def place(self, by: str, parcel_id: str, sha256: str, longitude: float, latitude: float) -> None:
         """Record the place that a person gives to a photo without one; the original stays as it is."""
         if not (abs(longitude) <= 180 and abs(latitude) <= 90):
             raise ConfigError(f"{latitude}, {longitude} is no place: latitude, longitude in degrees.")
-        with self.store.writing() as connection:
-            content = {"sha256": sha256, "longitude": longitude, "latitude": latitude}
-            journal.add(connection, by, "photo_placed", content, parcel_id)
+        content = {"sha256": sha256, "longitude": longitude, "latitude": latitude}
+        self.store.add([Draft("photo_placed", parcel_id, content)], by)
 
     def of(self, parcel_id: str) -> list[dict[str, Any]]:
         """Return the photos of a parcel: `sha256, file_name, facts`, the oldest first."""
-        return self._all(parcel_id)
+        return [_photo(entry) for entry in self.store.entries(subject=parcel_id) if entry.kind == PHOTO]
 
     def shown(self, sha256: str) -> bytes | None:
         """Return a photo to show: turned upright, at most 1,600 pixels, JPEG, without any metadata."""
@@ -191,13 +178,17 @@ class Photos:
             plain.save(out, "JPEG", quality=85)
             return out.getvalue()
 
-    def _all(self, parcel_id: str | None = None) -> list[dict[str, Any]]:
-        query = sa.select(PHOTOS).order_by(PHOTOS.c.entry)
-        if parcel_id is not None:
-            query = query.where(PHOTOS.c.parcel_id == parcel_id)
-        with self.store.reading() as connection:
-            rows = connection.execute(query).all()
-        return [{**row._mapping, "facts": json.loads(row.facts)} for row in rows]
+    def _likenesses(self) -> dict[str, str]:
+        """Return the likeness of every photo that is there, by SHA-256."""
+        for entry in self.store.entries(after=self._last):
+            if entry.kind == PHOTO:
+                self._likeness[str(entry.content["sha256"])] = str(entry.content["likeness"])
+            self._last = max(self._last, entry.number)
+        return dict(self._likeness)
+
+
+def _photo(entry: Entry) -> dict[str, Any]:
+    return {"sha256": entry.content["sha256"], "file_name": entry.content["name"], "facts": entry.content}
 
 
 def _opened(content: bytes) -> Image.Image:

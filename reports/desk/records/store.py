@@ -1,34 +1,28 @@
 """What people enter, in SQLite beside the run or in PostgreSQL for a team: its tables, opened safely.
 
 The run's own tables are never written here. SQLite syncs every commit to disk (`synchronous=FULL`): an
-acknowledged entry survives a killed process.
+acknowledged entry survives a killed process. How far the journal goes is noted in the run's folder, apart
+from the database (`features.journal.entries.Head`).
 """
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
+from features.database import is_database, refuse_password, safe_url
 from features.errors import StageError
+from features.files import fingerprint
+from features.journal import database as journal
+from features.journal.database import METADATA
+from features.journal.entries import Draft, Entry, Head, faults
 
-METADATA = sa.MetaData()
-ENTRIES = sa.Table(
-    "desk_entries",
-    METADATA,
-    sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
-    sa.Column("at", sa.String(32), nullable=False),  # ISO 8601, UTC
-    sa.Column("by", sa.String(120), nullable=False),
-    sa.Column("kind", sa.String(40), nullable=False),
-    sa.Column("parcel_id", sa.String(400), index=True),
-    sa.Column("content", sa.Text, nullable=False),  # JSON
-    sa.Column("previous", sa.String(64), nullable=False),
-    sa.Column("hash", sa.String(64), nullable=False),
-)
 ACCOUNTS = sa.Table(
     "desk_accounts",
     METADATA,
@@ -52,15 +46,7 @@ VIEWS = sa.Table(
     sa.Column("title", sa.String(120), primary_key=True),
     sa.Column("query", sa.Text, nullable=False),
 )
-PHOTOS = sa.Table(
-    "desk_photos",
-    METADATA,
-    sa.Column("sha256", sa.String(64), primary_key=True),
-    sa.Column("parcel_id", sa.String(400), primary_key=True),
-    sa.Column("file_name", sa.String(300), nullable=False),
-    sa.Column("facts", sa.Text, nullable=False),  # JSON
-    sa.Column("entry", sa.BigInteger, nullable=False),
-)
+FILE, HEAD, LOCAL_HEAD = "desk.sqlite", ".head.json", "desk.head.json"
 LOCK = 0x63726F70  # PostgreSQL's advisory lock under which entries are added, one at a time
 
 
@@ -75,15 +61,41 @@ class Store:
     ----------
     url
         `sqlite:///FILE` or `postgresql://…`; a password comes from PGPASSWORD or ~/.pgpass.
+    head
+        File that says how far the journal goes; none where it is not to be noted.
+    schema
+        Schema of PostgreSQL that holds the tables, one a run.
+
+    Raises
+    ------
+    StoreError
+        Where the database cannot be opened, or was made by an earlier version.
+    DatabaseError
+        Where the address holds a password.
     """
 
-    def __init__(self, url: str) -> None:
-        self.shown = sa.engine.make_url(url).render_as_string(hide_password=True)
-        self.engine = _engine(url)
+    def __init__(self, url: str, head: Path | None = None, schema: str | None = None) -> None:
+        if is_database(url):
+            refuse_password(url)
+        self.url, self.head, self.schema = url, head, schema
+        self.shown = _shown(url)
+        self.engine = _engine(url, schema)
         try:
-            METADATA.create_all(self.engine)
-        except (OperationalError, sa.exc.DBAPIError) as error:
+            if schema is not None:
+                with self.engine.begin() as connection:
+                    connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
+                    connection.execute(sa.schema.CreateSchema(schema, if_not_exists=True))
+                    METADATA.create_all(connection)
+            else:
+                METADATA.create_all(self.engine)
+            if sa.inspect(self.engine).has_table("desk_entries"):
+                raise StoreError(
+                    f"The desk's database {self.shown} was made by an earlier version. Open it with that "
+                    "version and export what was decided, or move it elsewhere and begin anew."
+                )
+        except SQLAlchemyError as error:
             raise StoreError(f"The desk's database {self.shown} cannot be opened: {_plain(error)}") from error
+        self._head_holds = not self._head_faults()
 
     @property
     def local(self) -> bool:
@@ -96,7 +108,7 @@ class Store:
         try:
             with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 yield connection
-        except sa.exc.DBAPIError as error:
+        except DBAPIError as error:
             raise StoreError(f"The desk's database {self.shown} cannot be read: {_plain(error)}") from error
 
     @contextmanager
@@ -107,40 +119,101 @@ class Store:
                 if not self.local:
                     connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
                 yield connection
-        except sa.exc.DBAPIError as error:
+                end = journal.last(connection)
+        except DBAPIError as error:
             raise StoreError(
                 f"The desk's database {self.shown} cannot be written, so nothing was saved: {_plain(error)}"
             ) from error
+        self._note(end)
+
+    def add(self, drafts: list[Draft], by: str, at: datetime | None = None) -> list[Entry]:
+        """Add drafts to the journal, all or none."""
+        with self.writing() as connection:
+            return journal.append(connection, drafts, by, at)
+
+    def entries(self, after: int = 0, subject: str | None = None, newest: int | None = None) -> list[Entry]:
+        """Return entries of the journal in order (see `features.journal.database.entries`)."""
+        with self.reading() as connection:
+            return list(journal.entries(connection, after, subject, newest))
+
+    def faults(self) -> list[str]:
+        """Return what does not hold in the journal, a sentence each."""
+        with self.reading() as connection:
+            return list(faults(journal.entries(connection), self.shown, self._read_head()))
 
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
 
+    def _note(self, end: Head | None) -> None:
+        """Note how far the journal goes; a head that the journal contradicts stays, for `faults` to name."""
+        if self.head is None or end is None or not self._head_holds:
+            return
+        known = self._read_head()
+        if known is None or known.number < end.number:
+            schema = {"schema": self.schema} if self.schema else {}
+            end.write(
+                self.head, database=self.head.with_name(FILE).name if self.local else self.url, **schema
+            )
+
+    def _read_head(self) -> Head | None:
+        return Head.read(self.head) if self.head is not None else None
+
+    def _head_faults(self) -> bool:
+        head = self._read_head()
+        if head is None:
+            return False
+        with self.reading() as connection:
+            there = list(journal.entries(connection, after=head.number - 1))[:1]
+        return not there or (there[0].number, there[0].hash) != (head.number, head.hash)
+
+
+def open_store(folder: Path, database: str | None = None, schema: str | None = None) -> Store:
+    """Open the database of the desk of a run's folder: SQLite inside it, or the one that is named."""
+    if database is None:
+        return Store(local_url(folder), folder / "desk" / LOCAL_HEAD)
+    if not is_database(database):
+        raise StoreError(f"--database {safe_url(database)} is no address like postgresql://USER@HOST/NAME.")
+    name = fingerprint([database, schema])[:8]
+    return Store(database, folder / "desk" / f"postgresql-{name}{HEAD}", schema)
+
 
 def local_url(folder: Path) -> str:
     """Return the address of the database file of a run's folder."""
-    return f"sqlite:///{(folder / 'desk' / 'desk.sqlite').absolute().as_posix()}"
+    return f"sqlite:///{(folder / 'desk' / FILE).absolute().as_posix()}"
 
 
-def _engine(url: str) -> sa.Engine:
+def _engine(url: str, schema: str | None) -> sa.Engine:
     if url.startswith("sqlite:///"):
         path = Path(url.removeprefix("sqlite:///"))
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if not path.exists():
-            os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                os.close(os.open(path, os.O_CREAT | os.O_WRONLY, 0o600))
+        except OSError as error:
+            raise StoreError(f"The desk's database {path} cannot be made: {error.strerror}.") from error
         engine = sa.create_engine(url, connect_args={"timeout": 30})
         event.listen(engine, "connect", _durable)
         event.listen(engine, "begin", _alone)
         return engine
-    driver = url.replace("postgresql://", "postgresql+psycopg://", 1)
+    return postgresql(url, schema)
+
+
+def postgresql(url: str, schema: str | None = None) -> sa.Engine:
+    """Return the engine of a PostgreSQL database whose tables are in a schema; nothing is opened yet."""
+    driver = "postgresql+psycopg://" + url.split("://", 1)[1]
     try:
-        return sa.create_engine(driver, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+        engine = sa.create_engine(driver, pool_pre_ping=True, connect_args={"connect_timeout": 10})
     except (ImportError, sa.exc.ArgumentError) as error:
         raise StoreError(
             f"--database takes postgresql://USER@HOST/NAME and needs psycopg (pip install "
-            f"'cropcheck[postgis]'): "
-            f"{error}"
+            f"'cropcheck[postgis]'): {error}"
         ) from error
+    return engine.execution_options(schema_translate_map={None: schema}) if schema else engine
+
+
+def _shown(url: str) -> str:
+    return safe_url(url) if is_database(url) else Path(url.removeprefix("sqlite:///")).name
 
 
 def _durable(connection: Any, _: Any) -> None:

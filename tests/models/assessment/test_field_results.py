@@ -5,7 +5,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from features.journal import Entry, FileJournal, Source
+from features.journal.entries import Entry, Source
+from features.journal.file import FileJournal
 from models.assessment.errors import ASSESSMENT
 from models.assessment.field_results import (
     RESULTS,

@@ -9,6 +9,8 @@ import pytest
 
 from features.errors import StageError
 from features.files import sha256, write_text
+from features.journal.entries import Draft
+from features.journal.file import FileJournal
 from pipelines.record import audit
 from pipelines.record.manifest import UNSEALED, write_manifest
 from pipelines.record.receipt import Receipt, hash_outputs, write_receipt
@@ -100,16 +102,16 @@ def test_a_page_with_another_manifests_hash_is_named(run: Path, other: str) -> N
 
 def test_a_journal_may_grow_but_not_change(run: Path, tmp_path: Path) -> None:
     workspace = Workspace(run)
-    journal = run / "field" / "journal.jsonl"
-    journal.write_text("first\n")
+    journal = FileJournal(run / "field" / "journal.jsonl")
+    journal.append([Draft("result", "7", {"field_result": "wrong"})], "anna")
     seal = write_manifest(workspace, {}, {}, [])
     audit.append(workspace.audit, "manifest", manifest_hash=seal)
     receipt = Receipt("publish")
     audit.append(workspace.audit, "publish", key=receipt.key, digest=receipt.digest)
     write_receipt(workspace, receipt)
-    journal.write_text("first\nsecond\n")
+    journal.append([Draft("result", "8", {"field_result": "correct"})], "anna")
     assert not [fault for fault in verify(run) if "journal" in fault]
-    journal.write_text("other\nsecond\n")
+    journal.path.write_text(journal.path.read_text().replace("wrong", "correct"))
     assert "field/journal.jsonl does not begin as it did: lines were altered or removed" in verify(run)
 
 

@@ -10,7 +10,6 @@ import pytest
 from starlette.testclient import TestClient
 
 from reports.desk.app import application
-from reports.desk.records import journal
 from reports.desk.records.store import Store, local_url
 from reports.desk.state import Desk
 from reports.options import PublishOptions
@@ -144,10 +143,10 @@ def test_what_was_typed_survives_the_end_of_a_session(desk: Desk) -> None:
 )
 def test_a_form_of_another_site_is_refused(desk: Desk, path: str) -> None:
     client = client_of(desk, "officer")
-    before = len(list(journal.entries(desk.store)))
+    before = len(desk.store.entries())
     answer = client.post(path, data={"id": "000001", "decision": "visit", "seen": "0", "form_token": "guess"})
     assert answer.status_code == 403
-    assert len(list(journal.entries(desk.store))) == before
+    assert len(desk.store.entries()) == before
 
 
 def test_roles_hold_on_the_server(desk: Desk) -> None:

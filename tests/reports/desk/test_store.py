@@ -1,55 +1,92 @@
 """What people enter is chained, kept, and only for those who may."""
 
-import sqlite3
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from features.errors import ConfigError
-from reports.desk.records import journal
+from features.journal import database as journal
+from features.journal.entries import Draft, Head
 from reports.desk.records.accounts import Accounts, TooManyGuessesError
-from reports.desk.records.store import ENTRIES, SESSIONS, Store, StoreError, local_url
+from reports.desk.records.decisions import Decisions, Wish
+from reports.desk.records.store import SESSIONS, Store, StoreError, local_url, open_store
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(local_url(tmp_path))
+def store(tmp_path: Path) -> Iterator[Store]:
+    made = Store(local_url(tmp_path))
+    yield made
+    made.close()
 
 
 def say(store: Store, *kinds: str) -> None:
     for kind in kinds:
-        with store.writing() as connection:
-            journal.add(connection, "anna", kind, {"remark": "Grünland <b>"}, "7")
+        store.add([Draft(kind, "7", {"remark": "Grünland <b>"})], "anna")
 
 
 def test_entries_are_numbered_chained_and_whole(store: Store) -> None:
     say(store, "first", "second")
-    one, two = journal.entries(store)
+    one, two = store.entries()
     assert (one.number, two.number, two.previous) == (1, 2, one.hash)
     assert two.content == {"remark": "Grünland <b>"}
-    assert journal.faults(store) == []
+    assert store.faults() == []
 
 
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        ("UPDATE desk_entries SET content='{}' WHERE number=2", "desk entry 2 was altered"),
-        ("DELETE FROM desk_entries WHERE number=2", "desk entry 3 does not follow the one before"),
+        (
+            "UPDATE journal_entries SET content='{}' WHERE number=2",
+            "entry 2 (second, 7, by anna) was altered",
+        ),
+        ("UPDATE journal_entries SET content='{' WHERE number=2", "entry 2 (second, 7, by anna) was altered"),
+        ("UPDATE journal_entries SET source='7' WHERE number=2", "entry 2 (second, 7, by anna) was altered"),
+        ("DELETE FROM journal_entries WHERE number=2", "entry 3 (third, 7, by anna) does not follow"),
+        ("DELETE FROM journal_entries WHERE number=3", "was cut at its end: entries 3 to 3 are missing"),
+        ("DELETE FROM journal_entries", "was cut at its end: entries 1 to 3 are missing"),
     ],
 )
-def test_an_entry_that_was_altered_or_removed_is_named(store: Store, damage: str, said: str) -> None:
+def test_an_entry_that_was_altered_or_removed_is_named(tmp_path: Path, damage: str, said: str) -> None:
+    store = open_store(tmp_path)
     say(store, "first", "second", "third")
     with store.engine.begin() as connection:
         connection.execute(sa.text(damage))
-    assert any(fault.startswith(said) for fault in journal.faults(store))
+    assert said in store.faults()[0]
+    store.close()
+    again = open_store(tmp_path)  # and later entries do not hide it
+    say(again, "fourth", "fifth", "sixth", "seventh")
+    assert any(said in fault or "is not the one that was entered" in fault for fault in again.faults())
+    again.close()
+
+
+def test_the_head_follows_the_journal(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
+    say(store, "first", "second")
+    head = Head.read(tmp_path / "desk" / "desk.head.json")
+    assert head == Head(2, store.entries()[1].hash)
+    store.close()
 
 
 def test_a_transaction_that_fails_leaves_nothing(store: Store) -> None:
     with pytest.raises(RuntimeError), store.writing() as connection:
-        journal.add(connection, "anna", "first", {})
+        journal.append(connection, [Draft("first", "", {})], "anna")
         raise RuntimeError
-    assert list(journal.entries(store)) == []
+    assert store.entries() == []
+
+
+def test_decisions_read_by_many_threads_are_in_order(store: Store) -> None:
+    decisions, wish = Decisions(store), Wish("visit")
+    with ThreadPoolExecutor(8) as pool:
+        reads = [pool.submit(decisions.standing) for _ in range(40)]
+        saved = [pool.submit(decisions.save, "anna", wish, [(str(number), "m")], {}) for number in range(20)]
+        numbers = {future.result()[0].subject: future.result()[0].number for future in saved}
+        assert all(read.result() is not None for read in reads)
+    assert {name: made.number for name, made in decisions.standing().items()} == numbers
+    decisions.undo("anna", numbers["7"])
+    assert decisions.of("7") is None
 
 
 def test_the_first_start_makes_an_administrator_and_only_the_first(store: Store) -> None:
@@ -139,5 +176,3 @@ def test_commits_are_synced(store: Store) -> None:
     with store.reading() as connection:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
-    assert sqlite3.sqlite_version
-    assert ENTRIES.c.number.primary_key

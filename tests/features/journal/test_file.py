@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from features.journal import Draft, FileJournal, JournalError, Source, chained, check_chain
+from features.journal.entries import Draft, JournalError, Source, chained, check_chain
+from features.journal.file import FileJournal
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
 
@@ -21,7 +22,7 @@ def test_an_entry_says_who_when_what_and_from_where(tmp_path: Path) -> None:
     assert (first.number, first.by, first.at, first.subject) == (
         1,
         "anna",
-        "2026-06-01T12:00:00+00:00",
+        "2026-06-01T12:00:00.000+00:00",
         "007",
     )
     assert first.source == source
@@ -82,6 +83,40 @@ def test_the_chain_serves_any_store() -> None:
     first = chained([Draft("decision", "7", {"decision": "visit"})], None, "anna", NOON)
     more = chained([Draft("decision", "8", {})], first[-1], "ben", NOON)
     check_chain([*first, *more], "a table")
-    with pytest.raises(JournalError, match="a table: entry 1 does not follow"):
+    with pytest.raises(JournalError, match=r"a table: entry 2 \(decision, 8, by ben\) does not follow"):
         check_chain(more, "a table")
     assert json.loads(json.dumps(first[0].hash)) == first[0].digest()
+
+
+def test_a_journal_cut_at_its_end_is_refused_and_not_added_to(tmp_path: Path) -> None:
+    journal = FileJournal(tmp_path / "journal.jsonl")
+    journal.append([Draft("result", str(number), {}) for number in range(3)], "anna")
+    lines = journal.path.read_text().splitlines(keepends=True)
+    journal.path.write_text("".join(lines[:2]))
+    with pytest.raises(JournalError, match="cut at its end: entries 3 to 3 are missing"):
+        journal.append([Draft("result", "4", {})], "ben")
+    assert journal.faults("field/journal.jsonl") == [
+        "field/journal.jsonl was cut at its end: entries 3 to 3 are missing"
+    ]
+
+
+def test_a_journal_rewritten_as_a_whole_is_named_by_its_head(tmp_path: Path) -> None:
+    journal, other = FileJournal(tmp_path / "journal.jsonl"), FileJournal(tmp_path / "other.jsonl")
+    journal.append([Draft("result", "7", {"field_result": "wrong"})], "anna", NOON)
+    other.append([Draft("result", "7", {"field_result": "correct"})], "anna", NOON)
+    journal.path.write_bytes(other.path.read_bytes())
+    assert journal.faults("journal") == [
+        "journal: entry 1 (result, 7, by anna) is not the one that was entered"
+    ]
+
+
+def test_a_lost_journal_or_head_is_named(tmp_path: Path) -> None:
+    journal = FileJournal(tmp_path / "journal.jsonl")
+    assert journal.faults("journal") == []
+    journal.append([Draft("result", "7", {})], "anna")
+    journal.head.rename(tmp_path / "kept")
+    assert "is missing or damaged" in journal.faults("journal")[0]
+    assert len(journal.entries()) == 1, "a journal of an earlier version may still be read"
+    (tmp_path / "kept").rename(journal.head)
+    journal.path.unlink()
+    assert journal.faults("journal") == ["journal is missing"]

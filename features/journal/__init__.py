@@ -1,0 +1,1 @@
+"""A journal of what people entered, in a file or a database: entries are added, never changed."""
