@@ -67,6 +67,33 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
+def vouch(path: Path) -> None:
+    """Note the SHA-256 of a finished file in a hidden file beside it, for `is_vouched`."""
+    write_text(voucher_of(path), sha256(path) + "\n")
+
+
+def is_vouched(path: Path) -> bool:
+    """Whether a file is there and as it was when `vouch` noted it.
+
+    A killed run has no receipt yet: what it left is used again only where this holds.
+    """
+    try:
+        return voucher_of(path).read_bytes() == f"{sha256(path)}\n".encode()
+    except OSError:
+        return False
+
+
+def voucher_of(path: Path) -> Path:
+    """Return where the SHA-256 of a finished file is noted.
+
+    Examples
+    --------
+    >>> voucher_of(Path("parts/a.parquet")).as_posix()
+    'parts/.a.parquet.sha256'
+    """
+    return path.with_name(f".{path.name}.sha256")
+
+
 def fingerprint(value: Any) -> str:
     """Return the SHA-256 of a JSON-serialisable value, independent of key order.
 

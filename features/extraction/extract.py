@@ -27,7 +27,7 @@ from features.extraction.tile_parcels import check_overlap, cover_tiles, parcel_
 from features.extraction.tiling import Assignment, assign_tiles
 from features.extraction.units import Outcome, Unit, forget_tiles, run_unit
 from features.extraction.work_plan import Work, plan
-from features.files import atomic_path, fingerprint, read_parquet
+from features.files import atomic_path, fingerprint, read_parquet, voucher_of
 from features.schema import Acquisition
 from features.workers import Executor, Progress, one_by_one
 
@@ -381,3 +381,4 @@ def _write_index(folder: Path, units: Sequence[Unit], outcomes: Sequence[Outcome
     for path in (folder / "parts").glob("*/*.parquet"):
         if path not in current:
             path.unlink()
+            voucher_of(path).unlink(missing_ok=True)

@@ -23,7 +23,7 @@ from features.extraction.options import ExtractOptions
 from features.extraction.remover import Remover
 from features.extraction.units import Outcome, Unit
 from features.extraction.work_plan import usual_bands
-from features.files import fingerprint, write_json
+from features.files import fingerprint, is_vouched, vouch, write_json
 from features.imagery.scenes import Scene, scene_of
 from features.schema import OPTICAL_BANDS, SCENE_CLASS, Acquisition, assets_by_band
 from features.workers import Executor, one_by_one
@@ -44,11 +44,13 @@ class Fill:
     @property
     def is_done(self) -> bool:
         """Whether an earlier run has written all of it."""
+        if not is_vouched(self.note):
+            return False
         try:
             lost = _lost(self)
-        except (OSError, ValueError, AttributeError, LookupError, TypeError):  # absent, or damaged
+        except (OSError, ValueError, AttributeError, LookupError, TypeError):  # of another make
             return False
-        return all(unit.row["item_id"] in lost or unit.part.exists() for unit in self.units)
+        return all(unit.row["item_id"] in lost or is_vouched(unit.part) for unit in self.units)
 
 
 @dataclass(frozen=True)
@@ -136,9 +138,11 @@ def run_fill(fill: Fill, executor: Executor, tick: Callable[[], None]) -> Iterat
     CropcheckError
         Where the remover cannot be applied: that is no fault of one acquisition.
     """
-    if fill.is_done and any(_mended(fill, item) for item in _lost(fill)):
+    done = fill.is_done
+    if done and any(_mended(fill, item) for item in _lost(fill)):
         _forget(fill)  # what one date gives depends on all others
-    if not fill.is_done:
+        done = False
+    if not done:
         _run(fill, executor, tick)
     lost = _lost(fill)
     for unit in fill.units:
@@ -174,7 +178,7 @@ def _run(fill: Fill, executor: Executor, tick: Callable[[], None]) -> None:
     for joined in executor(_join, jobs):
         if joined.reason is not None:
             lost[joined.item_id] = (joined.reason, joined.detail)
-    write_json(fill.note, lost)
+    vouch(write_json(fill.note, lost))
     drop_blocks(fill.blocks[0].part.parent)
 
 

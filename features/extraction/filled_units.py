@@ -28,7 +28,7 @@ from features.extraction.observations import Remarks, make_part, write_part
 from features.extraction.options import ExtractOptions
 from features.extraction.remover import FilledFrame, Remover
 from features.extraction.units import Outcome, Unit, share_of, tile_coverage, tile_shares
-from features.files import fingerprint, partial_of, sha256, write_json
+from features.files import fingerprint, is_vouched, partial_of, sha256, vouch, write_json
 from features.imagery.blocks import Block
 from features.imagery.grids import crop
 from features.imagery.scenes import Layer, Scene, scene_of
@@ -121,7 +121,7 @@ def run_blocks(units: Iterable[BlockUnit]) -> Iterator[BlockOutcome]:
 
 
 def _read(unit: BlockUnit) -> _Held:
-    if unit.part.exists():
+    if _is_whole(unit.part):
         return _Held(unit)
     cuts, grid = _cuts(unit)
     if not any(len(cut.present) for cut in cuts.values()):
@@ -145,7 +145,8 @@ def readable(unit: BlockUnit, item: str) -> bool:
 
 def _write(held: _Held) -> BlockOutcome:
     part = held.unit.part
-    if not part.exists():
+    if not _is_whole(part):
+        shutil.rmtree(part, ignore_errors=True)
         _write_block(part, *_summarise(held))
     return BlockOutcome(part, _read_notes(part)["failed"])
 
@@ -312,13 +313,21 @@ def _write_block(path: Path, notes: Mapping[str, Any], arrays: Mapping[str, np.n
     try:
         for name, array in arrays.items():
             np.save(draft / f"{name}.npy", array, allow_pickle=False)
-        write_json(draft / "notes.json", notes)
+            vouch(draft / f"{name}.npy")
+        vouch(write_json(draft / "notes.json", notes))
         draft.rename(path)
     except OSError:
-        if not (path / "notes.json").exists():  # else another worker was first, with the same arrays
+        if not _is_whole(path):  # else another worker was first, with the same arrays
             raise
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a block's folder is there with every file as it was written."""
+    held = [file for file in path.glob("*.*") if not file.name.startswith(".")]
+    noted = len(list(path.glob(".*.sha256")))
+    return (path / "notes.json") in held and len(held) == noted and all(map(is_vouched, held))
 
 
 def _read_notes(path: Path) -> dict[str, Any]:
@@ -361,7 +370,7 @@ def _read_date(path: Path, item: str) -> dict[str, _Given]:
 def join_blocks(unit: Unit, scene: Scene, blocks: Sequence[Path]) -> Outcome:
     """Write one acquisition's part from what all blocks of its tile gave."""
     row = unit.row
-    if not unit.part.exists():
+    if not is_vouched(unit.part):
         found: dict[str, list[_Given]] = {}
         for path in blocks:
             for name, gave in _read_date(path, row["item_id"]).items():

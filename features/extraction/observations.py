@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from features.errors import StageError
-from features.files import atomic_path, read_parquet
+from features.files import atomic_path, read_parquet, vouch
 from features.schema import OBSERVATIONS, STATISTICS
 
 log = logging.getLogger(__name__)
@@ -86,10 +86,11 @@ class Remarks:
 
 
 def write_part(path: Path, part: pl.DataFrame, remarks: Remarks) -> Path:
-    """Write one part atomically, its remarks in the file's metadata."""
+    """Write one part atomically, its remarks in the file's metadata, and note its hash."""
     said = {REMARKS: json.dumps(asdict(remarks))}
     with atomic_path(path) as partial:
         part.write_parquet(partial, compression="zstd", compression_level=1, statistics=False, metadata=said)
+    vouch(path)
     return path
 
 

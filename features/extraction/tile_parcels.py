@@ -13,7 +13,7 @@ from features.errors import CropcheckError, ImageryError
 from features.extraction.options import ExtractOptions
 from features.extraction.tiling import Assignment, View, assign_tiles
 from features.extraction.units import tile_coverage
-from features.files import atomic_path
+from features.files import atomic_path, is_vouched, vouch
 from features.imagery.scenes import scene_of
 from features.schema import PARCELS, Acquisition
 from features.workers import Executor
@@ -66,10 +66,11 @@ def write_tiles(
         shapes, names = shapes.iloc[order], ids[chosen][order]
         key = coverage_key(np.asarray(shapes.array, dtype=object), names, grid)[:16]
         path = files[sensor, tile] = folder / "tiles" / f"{sensor}-{safe_name(tile)}-{key}.parquet"
-        if not path.exists():
+        if not is_vouched(path):
             with atomic_path(path) as partial:
                 frame = gpd.GeoDataFrame({"parcel_id": names}, geometry=shapes.to_numpy(), crs=shapes.crs)
                 frame.to_parquet(partial)
+            vouch(path)
     return files
 
 

@@ -16,6 +16,7 @@ from features.errors import CropcheckError, ImageryError
 from features.extraction.clear_mask import clear_weights, read_clear_mask
 from features.extraction.observations import Remarks, make_part, write_part
 from features.extraction.options import ExtractOptions
+from features.files import is_vouched
 from features.imagery.blocks import Block
 from features.imagery.header import layout_of
 from features.imagery.scenes import Layer, Scene, finer, read_layer, scene_of
@@ -53,7 +54,7 @@ class Outcome:
 
 def run_unit(unit: Unit) -> Outcome:
     """Extract one acquisition over one tile and write its part; never raises for a bad raster."""
-    if unit.part.exists():
+    if is_vouched(unit.part):
         return Outcome(unit.row["item_id"], unit.tile)
     try:
         write_part(unit.part, *extract_unit(unit))

@@ -14,7 +14,7 @@ from odc.geo.geobox import GeoBox
 
 from features.declarations.geometry import repair
 from features.errors import ImageryError
-from features.files import atomic_path, fingerprint
+from features.files import atomic_path, fingerprint, is_vouched, vouch
 from features.zonal.exact import covered_cells
 from features.zonal.statistics import ranges
 
@@ -207,17 +207,13 @@ def _made(path: Path, coverage: Coverage) -> Coverage:
 
 
 def _cached(path: Path) -> Coverage | None:
-    """Return a coverage from its file; None where there is none, or it was damaged and has to be made anew.
-
-    Each array in the file has a CRC-32, which is checked as it is read.
-    """
-    try:
-        return read_coverage(path)
-    except FileNotFoundError:
+    """Return a coverage from its file; None where there is none, or it is not as it was written."""
+    if not path.is_file():
         return None
-    except Exception as error:  # whatever a damaged file makes its readers raise
-        log.warning("The coverage %s was damaged and is computed anew: %s", path.name, error)
+    if not is_vouched(path):
+        log.warning("The coverage %s was damaged and is computed anew.", path.name)
         return None
+    return read_coverage(path)
 
 
 def coverage_key(shapes: np.ndarray, parcel_ids: np.ndarray, grid: GeoBox) -> str:
@@ -281,11 +277,12 @@ def _join(parts: list[np.ndarray], kind: np.dtype) -> np.ndarray:
 
 
 def write_coverage(path: Path, coverage: Coverage) -> Path:
-    """Write a coverage atomically as an uncompressed .npz without pickled objects."""
+    """Write a coverage atomically as an uncompressed .npz without pickled objects, and note its hash."""
     arrays = {name: getattr(coverage, name) for name in ARRAYS}
     names = np.frombuffer(json.dumps(list(coverage.parcel_ids)).encode(), np.uint8)
     with atomic_path(path) as partial, partial.open("wb") as handle:
         np.savez(handle, allow_pickle=False, parcel_ids=names, shape=np.array(coverage.shape), **arrays)
+    vouch(path)
     return path
 
 

@@ -8,6 +8,7 @@ from features.accounting import Tally
 from features.extraction.extract import extract
 from features.extraction.observations import read_observations
 from features.extraction.options import ExtractOptions
+from features.extraction.units import forget_tiles
 from features.imagery.masks import MaskOptions
 from features.indices.uncertainty import fill_moments, propagate
 from features.schema import STATISTICS
@@ -130,3 +131,45 @@ def test_filled_weight_and_mean_sigma_are_sums_over_the_pixels_that_have_a_value
     sigma, filled = np.float32([0.0, 0.2, 0.9, 0.4]), np.float32([0, 1, 1, 1])
     found = fill_moments(value, sigma, filled, np.float32([1, 1, 1, 0.5]), np.array([0, 3, 4]))
     np.testing.assert_allclose(found, [[1, 0.1, 2], [0.5, 0.4, 0.5]], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "damaged", ["parts/*/*.parquet", "parts/*/fill-*.json", "tiles/*.parquet", "coverage/*.npz"]
+)
+def test_what_a_killed_extraction_left_is_used_only_as_it_was_written(tmp_path: Path, damaged: str) -> None:
+    rows = table(*season(tmp_path / "i", 0.4))
+    extract(rows, FIELDS, OPTIONS, tmp_path / "o", remover=Constant())
+    whole = {path: path.read_bytes() for path in (tmp_path / "o").rglob("*") if path.is_file()}
+    path = next(path for path in sorted(whole) if path.match(damaged))
+    for at in np.linspace(0, len(whole[path]) - 1, 5).astype(int):
+        changed = bytearray(whole[path])
+        changed[at] ^= 4
+        path.write_bytes(changed)
+        forget_tiles()  # as a new process
+        extract(rows, FIELDS, OPTIONS, tmp_path / "o", remover=Constant())
+        found = {path: path.read_bytes() for path in (tmp_path / "o").rglob("*") if path.is_file()}
+        assert found == whole
+
+
+@pytest.mark.parametrize("damaged", ["*-moments.npy", "*-samples.npy", "notes.json", "*-owners.npy"])
+def test_a_block_that_was_damaged_between_two_runs_is_filled_again(
+    tmp_path: Path, damaged: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run is killed when all blocks are there and none is joined; each file of a block is damaged."""
+    rows = table(*season(tmp_path / "i", 0.4))
+    extract(rows, FIELDS, OPTIONS, tmp_path / "all", remover=Constant())
+
+    def killed(job: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("features.extraction.filled_tiles._join", killed)
+        extract(rows, FIELDS, OPTIONS, tmp_path / "o", remover=Constant())
+    path = sorted((tmp_path / "o" / "blocks").rglob(damaged))[0]
+    changed = bytearray(path.read_bytes())
+    changed[-3] ^= 4
+    path.write_bytes(changed)
+    remover = Constant()
+    extract(rows, FIELDS, OPTIONS, tmp_path / "o", remover=remover)
+    assert len(remover.calls) == 1  # the one block
+    assert read_observations(tmp_path / "o").equals(read_observations(tmp_path / "all"))

@@ -35,7 +35,7 @@ def test_coverage_is_the_area_in_pixels_and_types_are_narrow() -> None:
 def test_cache_is_found_again_by_geometry_and_grid(tmp_path: Path) -> None:
     shapes = fields((5, 5, 105, 85))
     first = coverage_of(shapes, ["a"], GRID, tmp_path)
-    (path,) = tmp_path.iterdir()
+    (path,) = tmp_path.glob("*.npz")
     stamp = path.stat().st_mtime_ns
     again = coverage_of(shapes, ["a"], GRID, tmp_path)
     assert path.stat().st_mtime_ns == stamp
@@ -45,7 +45,7 @@ def test_cache_is_found_again_by_geometry_and_grid(tmp_path: Path) -> None:
         shapes, ["a"], GeoBox((40, 50), Affine(10, 0, 500_001, 0, -10, 5_000_000), "EPSG:32635"), tmp_path
     )
     coverage_of(shapes, ["b"], GRID, tmp_path)
-    assert len(list(tmp_path.iterdir())) == 4
+    assert len(list(tmp_path.glob("*.npz"))) == 4
 
 
 def test_geometries_of_another_system_are_reprojected() -> None:
@@ -109,7 +109,7 @@ def test_a_border_that_crosses_itself_is_repaired() -> None:
 def test_a_damaged_cache_is_computed_anew_whichever_byte_was_altered(tmp_path: Path) -> None:
     shapes = fields((5, 5, 105, 85), (0, 0, 10, 10))
     sound = coverage_of(shapes, ["a", "b"], GRID, tmp_path)
-    (path,) = tmp_path.iterdir()
+    (path,) = tmp_path.glob("*.npz")
     whole = path.read_bytes()
     damages = [whole[:at] + bytes([whole[at] ^ 0x55]) + whole[at + 1 :] for at in range(0, len(whole), 17)]
     for damage in [*damages, b"", whole[: len(whole) // 2], b"PK"]:
