@@ -28,3 +28,23 @@ def follow_up_q(right: np.ndarray) -> np.ndarray:
     means = np.cumsum(ranked) / np.arange(1, len(order) + 1)
     q[order] = means[np.searchsorted(ranked, ranked, side="right") - 1]
     return q
+
+
+def chance_right(q: np.ndarray) -> np.ndarray:
+    """Return `(parcel,)`: each parcel's own chance of being right, from the rates of `follow_up_q`.
+
+    A rate is the mean over the list up to a parcel; what a parcel adds to the sum is its own chance. NaN
+    stays NaN.
+
+    Examples
+    --------
+    >>> chance_right(np.array([0.15, 0.0, 0.4, np.nan])).round(6)
+    array([0.3, 0. , 0.9, nan])
+    """
+    own = np.full(len(q), np.nan)
+    known = np.flatnonzero(np.isfinite(q))
+    rates, place, size = np.unique(np.asarray(q)[known], return_inverse=True, return_counts=True)
+    last = np.cumsum(size)
+    sums = np.diff(rates.astype(float) * last, prepend=0.0)
+    own[known] = np.clip(sums / np.maximum(size, 1), 0, 1)[place]
+    return own
