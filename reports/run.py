@@ -1,7 +1,7 @@
 """What a page may draw from: the stored tables of one run, read once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -11,6 +11,9 @@ import polars as pl
 import xarray as xr
 
 from features.schema import ACQUISITIONS, PARCELS, VERDICTS, check_columns, check_declarations
+from reports.embed import clean
+from reports.evidence import with_strength
+from reports.translation import Text
 
 
 @dataclass(frozen=True)
@@ -73,13 +76,16 @@ class RunTables:
     rules
         The rule and thresholds in force, by name (the judge's options, and the schemes under `schemes`).
     lineage
-        `config` (text), `seed`, `versions`, `git_commit`, `model_id`, `inputs` and `models` (lists of
-        `{path, sha256}`), `stages` (list of `{stage, unit, came_in, went_out, set_aside}`), `exports`
-        (list of `{path, title}`; the known ones beside the reports where absent), and `manifest_sha256`.
+        `made` (day of the verdicts), `config` (text), `seed`, `versions`, `git_commit`, `model_id`,
+        `inputs` and `models` (lists of `{path, sha256}`), `stages` (list of
+        `{stage, unit, came_in, went_out, set_aside}`), `exports` (list of `{path, title}`; the known ones
+        beside the reports where absent), and `manifest_sha256`.
     crop_names
         National code to the name the agency gives it.
     class_names
-        Modelling class to a name to print; the class itself where absent.
+        Modelling class to a name to print; where absent, the agency's names of its crops.
+    class_words
+        Modelling class to words of a language, for classes without any other name.
     quality_sample
         `parcel_id, stratum` and further columns of the drawn quality sample.
     quality_design
@@ -112,6 +118,7 @@ class RunTables:
     lineage: Mapping[str, Any] = field(default_factory=dict)
     crop_names: Mapping[str, str] = field(default_factory=dict)
     class_names: Mapping[str, str] = field(default_factory=dict)
+    class_words: Mapping[str, str] = field(default_factory=dict)
     quality_sample: pl.DataFrame | None = None
     quality_design: pl.DataFrame | None = None
     assessment: pl.DataFrame | None = None
@@ -132,16 +139,48 @@ class RunTables:
         left = self.parcels.select("parcel_id", "full_pixels", "buffer_loss").unique(
             "parcel_id", keep="first"
         )
-        joined = self.verdicts.join(declared, on="parcel_id", how="left", validate="1:1")
+        joined = with_strength(self.verdicts).join(declared, on="parcel_id", how="left", validate="1:1")
         return joined.join(left, on="parcel_id", how="left").sort("parcel_id")
+
+    @cached_property
+    def national_names(self) -> dict[str, str]:
+        """Each modelling class with the agency's names of its two commonest crops."""
+        known = self.verdicts.filter(pl.col("crop_class").is_not_null())
+        counts = (
+            known.group_by("crop_class", "declared")
+            .len()
+            .sort(["crop_class", "len", "declared"], descending=[False, True, False])
+        )
+        names: dict[str, list[str]] = {}
+        for crop_class, code in counts.select("crop_class", "declared").iter_rows():
+            names.setdefault(crop_class, []).append(clean(self.crop(code)))
+        return {
+            name: " / ".join(dict.fromkeys(crops[:2])) + (" …" if len(crops) > 2 else "")
+            for name, crops in names.items()
+        }
+
+    def in_language(self, text: Text) -> "RunTables":
+        """Return the same run, with its crops named in a language where its catalog knows them.
+
+        Names of an agency's own table stay as the agency writes them.
+        """
+        named = {code: text.crop(name) for code, name in self.crop_names.items()}
+        classes = {name: text.crop(word) for name, word in self.class_names.items()}
+        seen = {*self.verdicts["crop_class"].drop_nulls(), *self.verdicts["predicted"].drop_nulls()}
+        fallback = {name: word for name in seen if (word := text.crop(name.replace("_", " "))) != name}
+        return replace(self, crop_names=named, class_names=classes, class_words=fallback)
 
     def crop(self, code: str | None) -> str:
         """Return the agency's name of a national code, or the code itself."""
         return self.crop_names.get(code or "", code or "")
 
     def class_name(self, crop_class: str | None) -> str:
-        """Return the name to print for a modelling class."""
-        return self.class_names.get(crop_class or "", (crop_class or "").replace("_", " "))
+        """Return the name to print for a modelling class: one name on every page."""
+        name = crop_class or ""
+        for names in (self.class_names, self.national_names, self.class_words):
+            if name in names:
+                return names[name]
+        return name.replace("_", " ")
 
 
 def _strings(column: pd.Series) -> pl.Series:

@@ -42,6 +42,16 @@ class Text:
         """Return the phrase of `key`, or `default` where the catalog cannot know the name."""
         return self.phrases.get(key, default)
 
+    def crop(self, name: str) -> str:
+        """Return a crop's name in this language where the catalog knows it, else the name itself.
+
+        Examples
+        --------
+        >>> translation("de").crop("Winter wheat"), translation("de").crop("Winterweichweizen")
+        ('Winterweizen', 'Winterweichweizen')
+        """
+        return self.phrases.get(f"crop.{name.lower()}", name)
+
     def number(self, value: float | None, digits: int = 0) -> str:
         """Return a number with the language's separators; the dash of an unknown value for None."""
         if value is None or math.isnan(value):

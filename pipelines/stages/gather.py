@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from models.assessment.field_results import present
 from pipelines.config import RunConfig
 from pipelines.inputs.crop_tables import crop_options
 from pipelines.inputs.field import design_of, field_journal
+from pipelines.record import audit
 from pipelines.record.hashes import hash_all
 from pipelines.record.inputs import expanded
 from pipelines.record.manifest import UNSEALED, git_commit, versions
@@ -51,7 +53,7 @@ def gather(
         evaluation={path.stem: read_parquet(path) for path in sorted(workspace.evaluation.glob("*.parquet"))},
         metrics=_read_json(workspace.metrics),
         rules=_rules(config),
-        lineage=lineage(config, verdicts, receipts, inputs),
+        lineage=lineage(config, workspace, verdicts, receipts, inputs),
         crop_names=names,
         quality_sample=read_parquet(workspace.sample),
         quality_design=read_parquet(workspace.design),
@@ -102,7 +104,11 @@ def _previous(config: RunConfig) -> RunTables | None:
 
 
 def lineage(
-    config: RunConfig, verdicts: pl.DataFrame, receipts: list[Receipt], inputs: dict[str, str]
+    config: RunConfig,
+    workspace: Workspace,
+    verdicts: pl.DataFrame,
+    receipts: list[Receipt],
+    inputs: dict[str, str],
 ) -> dict[str, Any]:
     """Return where the verdicts come from: config, code, inputs, models and what each stage accounted for."""
     models = {
@@ -112,6 +118,7 @@ def lineage(
     return {
         "config": resolved,
         "seed": config.seed,
+        "made": _made(workspace),
         "versions": versions(),
         "git_commit": git_commit(),
         "model_id": verdicts["model_id"][0] if len(verdicts) else None,
@@ -125,6 +132,12 @@ def lineage(
         "folds": next((receipt.facts for receipt in receipts if receipt.stage == "train"), {}),
         "manifest_sha256": UNSEALED,
     }
+
+
+def _made(workspace: Workspace) -> date | None:
+    """Return the day on which the verdicts were made, by the run's log."""
+    times = [entry["time"] for entry in audit.entries(workspace.audit) if entry["event"] == "judge"]
+    return date.fromisoformat(times[-1][:10]) if times else None
 
 
 def input_hashes(config: RunConfig, workspace: Workspace, earlier: Sequence[Stage]) -> dict[str, str]:

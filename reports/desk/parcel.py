@@ -1,6 +1,5 @@
 """One parcel: what was seen, what it rests on, what was decided; and the place to decide."""
 
-from typing import Any
 from urllib.parse import parse_qsl
 
 from starlette.responses import Response
@@ -11,8 +10,6 @@ from reports.desk.query import Query
 from reports.desk.records.decisions import DECISIONS, ConflictError, Decision
 from reports.desk.state import Desk
 from reports.desk.web import Ask, Refused, go, page
-
-STRONG, MEDIUM = 0.05, 0.2  # of the chance that the declaration is right, by the model
 
 
 def show(desk: Desk, ask: Ask, status: int = 200, conflict: Decision | None = None) -> Response:
@@ -33,7 +30,6 @@ def show(desk: Desk, ask: Ask, status: int = 200, conflict: Decision | None = No
         why=desk.text(desk.parcels.why_listed(row), rate=desk.text.percent(row["q_value"]))
         if row["listed"]
         else desk.text(desk.parcels.why_listed(row)),
-        strength=strength(row),
         frames=desk.album.frames(parcel_id),
         neighbours=desk.parcels.neighbours(parcel_id),
         standing=standing,
@@ -82,27 +78,6 @@ def holding(desk: Desk, ask: Ask) -> Response:
         desk, ask, "holding.html.j2", rows=rows, standing=desk.decisions.standing(),
         name=holding_name(desk, ask, name),
     )  # fmt: skip
-
-
-def strength(row: dict[str, Any]) -> str | None:
-    """Return strong, medium or weak: how firmly the imagery speaks against a declaration.
-
-    By the model's chance that the declaration is right where the parcel is doubted (`q_value` is a mean over
-    the list, so the p-value and the probability are asked).
-
-    Examples
-    --------
-    >>> strength({"verdict": "contradicted", "p_value": 0.004, "fits": 0.01})
-    'strong'
-    >>> strength({"verdict": "confirmed", "p_value": 0.6, "fits": 0.9}) is None
-    True
-    """
-    if row["verdict"] != "contradicted" or row["p_value"] is None:
-        return None
-    fits = row["fits"] or 0.0
-    if fits <= STRONG and row["p_value"] <= STRONG / 5:
-        return "strong"
-    return "medium" if fits <= MEDIUM else "weak"
 
 
 def beside(desk: Desk, ask: Ask, parcel_id: str) -> dict[str, str]:

@@ -40,11 +40,14 @@ class Parcels:
     ----------
     list_rate
         The recommended list's rate: parcels whose `q_value` is at most it are on the list.
+        None: nothing is recommended.
     holdings
         Pseudonym to the agency's own number, where the agency's key is at hand.
     """
 
-    def __init__(self, run: RunTables, list_rate: float, holdings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, run: RunTables, list_rate: float | None, holdings: Mapping[str, str] | None = None
+    ) -> None:
         self.run, self.list_rate = run, list_rate
         self.holdings = dict(holdings or {})
         names = {code: run.crop(code) for code in run.table["declared"].unique().drop_nulls()}
@@ -53,7 +56,7 @@ class Parcels:
             {"parcel_id": run.declarations["parcel_id"].astype(str).tolist(), "longitude": longitude,
              "latitude": latitude}
         )  # fmt: skip
-        listed = (pl.col("q_value") <= list_rate).fill_null(False)
+        listed = (pl.col("q_value") <= (-1.0 if list_rate is None else list_rate)).fill_null(False)
         table = run.table.join(place, on="parcel_id", how="left").with_columns(
             crop=pl.col("declared").replace_strict(names, default=pl.col("declared"), return_dtype=pl.String),
             looks_like=pl.col("predicted").map_elements(run.class_name, return_dtype=pl.String),

@@ -18,6 +18,7 @@ from reports.desk.records.photos import MOST_BYTES, Photos, Season
 from reports.desk.records.store import Store
 from reports.embed import clean, template
 from reports.options import PublishOptions
+from reports.pages.follow_up import recommended
 from reports.run import RunTables
 from reports.sheet.live import Sheets
 from reports.sheet.pictures import Album
@@ -55,12 +56,13 @@ class Desk:
         proxy_header: str = "",
         letter: Path | None = None,
     ) -> None:
-        self.run, self.store, self.folder, self.options = run, store, folder, options
-        self.season = Season(*season)
         self.text = translation(options.language)
+        self.run = run = run.in_language(self.text)
+        self.store, self.folder, self.options = store, folder, options
+        self.season = Season(*season)
         self.title = clean(options.title or run.name)
         self.proxy_header, self.letter = proxy_header, letter
-        self.parcels = Parcels(run, options.list_rate, holdings)
+        self.parcels = Parcels(run, recommended(run.table, options.list_rate).rate, holdings)
         self.accounts, self.decisions = Accounts(store), Decisions(store)
         self.photos = Photos(store, folder / "photos")
         self.sheets = Sheets(run, options)

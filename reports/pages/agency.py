@@ -10,9 +10,12 @@ import polars as pl
 from features.files import write_text
 from features.schema import MARKER_STATES, VERDICTS_OF
 from reports.embed import clean, embed_json, render, rounded
+from reports.evidence import STRENGTHS
 from reports.maps import encode_outlines, tiles
 from reports.options import PublishOptions
 from reports.page import frame
+from reports.pages.follow_up import recommended, turn_out
+from reports.pages.quality import quality_of
 from reports.pages.requirements import requirements_of
 from reports.pages.summary import Row, group, split
 from reports.run import RunTables
@@ -42,12 +45,12 @@ def write_agency(run: RunTables, out: Path, options: PublishOptions, listed: pl.
     text = translation(options.language)
     table = run.table.join(listed.select("parcel_id", "sheet"), on="parcel_id", how="left").sort("parcel_id")
     data = _data(run, table, options, text)
+    data["rate"] = _rate(run, options)
     parts = math.ceil(len(embed_json(data)) / (options.page_limit_mb * 1e6 * 0.9))
     context = _context(run, out, options, text, listed)
     if parts <= 1:
-        data["list"] = _list(listed, table)
         return [_write(out / "agency.html", context, data)]
-    inside = table.filter(pl.col("parcel_id").is_in(listed["parcel_id"].implode()))
+    inside = table.filter(pl.col("parcel_id").is_in(listed.filter("listed")["parcel_id"].implode()))
     shares = _parts(run, table, parts)
     written = []
     for number, part in enumerate(shares):
@@ -55,8 +58,9 @@ def write_agency(run: RunTables, out: Path, options: PublishOptions, listed: pl.
         written.append(_write_part(out / part_name(number), part_data, number, len(shares), context))
     data = {
         **_data(run, inside, options, text),
-        "list": _list(listed, inside),
+        "rate": data["rate"],
         "parts": _frames(run, shares),
+        "elsewhere": _elsewhere(inside, shares),
     }
     return [_write(out / "agency.html", context, data), *written]
 
@@ -106,18 +110,20 @@ def _context(
 ) -> dict[str, object]:
     table, absent = run.table, text("agency.absent")
     groups = {
-        "reason": group(table, "reason", lambda code: text.get(f"reason.{code}", clean(code)), absent),
-        "crop": group(table, "declared", lambda code: clean(run.crop(code)), absent),
-        "intervention": group(table, "intervention", clean, absent),
-        "region": group(table, "region", clean, absent),
+        "reason": ("r", group(table, "reason", lambda code: text.get(f"reason.{code}", clean(code)), absent)),
+        "crop": ("c", group(table, "declared", lambda code: clean(run.crop(code)), absent)),
+        "intervention": ("i", group(table, "intervention", clean, absent)),
+        "region": ("g", group(table, "region", clean, absent)),
     }
     return {
         **frame(run, options, "agency.html", text),
         "total": split(table),
+        "turn_out": turn_out(run, quality_of(run)),
+        "recommended": recommended(run.table, options.list_rate),
         "groups": groups,
         "requirements": requirements_of(run, listed, text),
         "marker_states": MARKER_STATES,
-        "default_rate": options.list_rate,
+        "asked_rate": options.list_rate,
         "rate_limit": options.list_rate_limit,
         "sample": _sample(run),
         "assessment": [] if run.assessment is None else run.assessment.to_dicts(),
@@ -159,7 +165,11 @@ def _codes(values: Iterable[str | None], names: list[str]) -> list[int]:
 
 def _data(run: RunTables, table: pl.DataFrame, options: PublishOptions, text: Text) -> dict[str, object]:
     """Return what the map and the list need of `table`'s parcels, as columns."""
-    names: dict[str, list[str]] = {"v": [*VERDICTS_OF], **{key: [] for key in "rcpgi"}}
+    names: dict[str, list[str]] = {
+        "v": [*VERDICTS_OF],
+        "s": [*STRENGTHS],
+        **{key: [] for key in "rcpgi"},
+    }
     outlines = encode_outlines(_geometry(run, table), options.map_tolerance_m)
     columns: dict[str, Sequence[object]] = {
         "id": [clean(value) for value in table["parcel_id"]],
@@ -169,7 +179,10 @@ def _data(run: RunTables, table: pl.DataFrame, options: PublishOptions, text: Te
         "p": _codes(table["predicted"], names["p"]),
         "g": _codes(table["region"], names["g"]),
         "i": _codes(table["intervention"], names["i"]),
+        "s": _codes(table["strength"], names["s"]),
         "f": _scaled(table["probability"], 10_000),
+        "q": _scaled(table["q_value"], 100_000),
+        "o": _scaled(table["likely_right"], 10_000),
         "a": _scaled(table["area_ha"], 100),
     }
     if options.show_holdings:
@@ -183,7 +196,9 @@ def _data(run: RunTables, table: pl.DataFrame, options: PublishOptions, text: Te
             "p": [clean(run.class_name(name)) for name in names["p"]],
             "g": [clean(name) for name in names["g"]],
             "i": [clean(name) for name in names["i"]],
+            "s": [text(f"evidence.{name}") for name in names["s"]],
         },
+        "codes": {key: [clean(name) for name in names[key]] for key in "vrcigs"},
         "grid": [outlines.x, outlines.y, outlines.step],
         "outlines": outlines.code,
         "parcels": columns,
@@ -196,9 +211,17 @@ def _scaled(values: pl.Series, factor: int) -> list[int]:
     return [-1 if value is None or math.isnan(value) else round(value * factor) for value in values.to_list()]
 
 
-def _list(listed: pl.DataFrame, table: pl.DataFrame) -> dict[str, list[object]]:
-    places = {parcel_id: k for k, parcel_id in enumerate(table["parcel_id"])}
+def _rate(run: RunTables, options: PublishOptions) -> float | None:
+    """Return the rate of the recommended list, None where nothing is recommended."""
+    rate = recommended(run.table, options.list_rate).rate
+    return rounded(rate, 5) if rate is not None else None
+
+
+def _elsewhere(inside: pl.DataFrame, parts: list[pl.DataFrame]) -> dict[str, list[object]]:
+    """Return id, verdict and part of the map of every parcel that this page has no outline of."""
+    rest = [part.join(inside.select("parcel_id"), on="parcel_id", how="anti") for part in parts]
     return {
-        "at": [places[name] for name in listed["parcel_id"]],
-        "q": [rounded(value) for value in listed["q_value"]],
+        "id": [clean(name) for part in rest for name in part["parcel_id"]],
+        "v": [[*VERDICTS_OF].index(verdict) for part in rest for verdict in part["verdict"]],
+        "part": [number for number, part in enumerate(rest) for _ in range(len(part))],
     }

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from features.schema import VERDICTS_OF
+from reports.embed import clean
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Row:
     name: str
     total: Amount
     by_verdict: dict[str, Amount]
+    key: str | None = None  # the value that its parcels share
 
     @property
     def parts(self) -> list[tuple[str, float, float]]:
@@ -41,14 +43,17 @@ def amount(table: pl.DataFrame) -> Amount:
     return Amount(len(table), float(table["area_ha"].cast(pl.Float64).fill_nan(0).sum()))
 
 
-def split(table: pl.DataFrame, name: str = "") -> Row:
+def split(table: pl.DataFrame, name: str = "", key: str | None = None) -> Row:
     """Return a part of the verdict table as one row, split by verdict."""
     by_verdict = {verdict: amount(table.filter(pl.col("verdict") == verdict)) for verdict in VERDICTS_OF}
-    return Row(name, amount(table), by_verdict)
+    return Row(name, amount(table), by_verdict, key)
 
 
 def group(table: pl.DataFrame, column: str, label: Callable[[str], str], absent: str) -> list[Row]:
     """Return one row per value of a column, largest first; parcels without a value stand under `absent`."""
     parts = table.partition_by(column, as_dict=True, maintain_order=True)
-    rows = [split(part, absent if key[0] is None else label(str(key[0]))) for key, part in parts.items()]
+    rows = [
+        split(part, absent, None) if key[0] is None else split(part, label(str(key[0])), clean(key[0]))
+        for key, part in parts.items()
+    ]
     return sorted(rows, key=lambda row: (-row.total.parcels, row.name))

@@ -11,6 +11,7 @@ from reports.pages.auditor import write_auditor
 from reports.pages.follow_up import candidates
 from reports.run import RunTables
 from reports.sheet.sheets import write_sheets
+from reports.translation import translation
 
 log = logging.getLogger(__name__)
 PAGES = 3
@@ -33,6 +34,7 @@ def write_reports(
     list[Path]
         Every file written, in order.
     """
+    run = run.in_language(translation(options.language))
     listed = candidates(run, options)
     total = int(listed["sheet"].is_not_null().sum()) + PAGES
     report = progress or (lambda done, of: None)

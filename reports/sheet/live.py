@@ -8,7 +8,7 @@ from reports.run import RunTables
 from reports.sheet import reasons
 from reports.sheet.calendar import by_parcel
 from reports.sheet.season import Season
-from reports.sheet.sheets import Materials, SheetRow, context_of, national_names
+from reports.sheet.sheets import Materials, SheetRow, context_of
 from reports.translation import translation
 
 
@@ -23,7 +23,6 @@ class Sheets:
             Season(run),
             reasons.weights_of(run),
             {},
-            national_names(run),
             by_parcel(run.events),
             by_parcel(run.markers),
         )

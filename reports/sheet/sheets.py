@@ -14,6 +14,7 @@ from features.files import write_text
 from features.indices.formulas import sensor_of
 from features.workers import Progress
 from reports.embed import clean, render
+from reports.evidence import numbers
 from reports.options import PublishOptions
 from reports.page import frame
 from reports.run import RunTables
@@ -46,6 +47,9 @@ class SheetRow(TypedDict):
     top3: list[Ranked] | None
     p_value: float | None
     q_value: float | None
+    probability: float | None
+    likely_right: float | None
+    strength: str | None
     verdict: str
     reason: str
     area_ha: float | None
@@ -68,7 +72,6 @@ class Materials:
     season: Season
     weights: Mapping[str, list[reasons.Weight]]
     pictures: Mapping[str, list[Picture]]
-    names: Mapping[str, str]  # class to the national names of its crops
     events: Mapping[str, list[dict[str, Any]]]
     markers: Mapping[str, list[dict[str, Any]]]
 
@@ -104,7 +107,6 @@ def write_sheets(
         season,
         weights,
         pictures,
-        national_names(run),
         events,
         markers,
     )
@@ -115,23 +117,6 @@ def write_sheets(
         if progress:
             progress(done + 1, len(rows))
     return written
-
-
-def national_names(run: RunTables) -> dict[str, str]:
-    """Return, per modelling class, the agency's names of its two commonest crops."""
-    known = run.verdicts.filter(pl.col("crop_class").is_not_null())
-    counts = (
-        known.group_by("crop_class", "declared")
-        .len()
-        .sort(["crop_class", "len", "declared"], descending=[False, True, False])
-    )
-    names: dict[str, list[str]] = {}
-    for crop_class, code in counts.select("crop_class", "declared").iter_rows():
-        names.setdefault(crop_class, []).append(clean(run.crop(code)))
-    return {
-        name: " / ".join(dict.fromkeys(crops[:2])) + (" …" if len(crops) > 2 else "")
-        for name, crops in names.items()
-    }
 
 
 def _dates(
@@ -175,6 +160,8 @@ def context_of(row: SheetRow, materials: Materials) -> dict[str, object]:
             for top in row["top3"] or []
         ],
         "p_sentence": p_sentence(row["p_value"], declared, text),
+        "strength": row["strength"],
+        "numbers": numbers({**row}, text),
         "charts": _charts(row, place, materials),
         "calendar": calendar_of(
             materials.events.get(row["parcel_id"], []),
@@ -195,8 +182,8 @@ def context_of(row: SheetRow, materials: Materials) -> dict[str, object]:
 
 
 def _name(crop_class: str | None, materials: Materials) -> str:
-    """Return the national names of a class; the class's own where it was not declared."""
-    return materials.names.get(crop_class or "") or clean(materials.run.class_name(crop_class)) or "–"
+    """Return the name of a class that all pages use."""
+    return clean(materials.run.class_name(crop_class)) or "–"
 
 
 def p_sentence(p_value: float | None, crop: str, text: Text) -> str:
@@ -275,7 +262,6 @@ def _facts(row: SheetRow, materials: Materials) -> list[tuple[str, str]]:
         ("filled_share", text.percent(row["filled_share"], 0)),
         ("pixels", text.number(row["full_pixels"])),
         ("lost", text.percent(row["buffer_loss"], 0)),
-        ("rate", text.percent(row["q_value"])),
     ]
     if options.show_holdings:
         facts.insert(1, ("holding", clean(row["holding_id"] or "–")))

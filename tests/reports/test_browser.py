@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
 from reports.options import PublishOptions
@@ -137,7 +138,7 @@ def _violations(page: Any) -> list[tuple[str, list[str]]]:
 def test_a_click_on_the_map_shows_a_parcel_and_marks_its_row(watched: Watched, site: Path) -> None:
     page = watched.open(site / "agency.html")
     x, y, wanted = page.evaluate(
-        """() => { const k = run.list.at[0], box = map.parcels[k].box;
+        """() => { const k = order[0], box = map.parcels[k].box;
         map.canvas.scrollIntoView(); const seen = map.canvas.getBoundingClientRect();
         const [px, py] = map.screen((box[0] + box[2]) / 2, (box[1] + box[3]) / 2);
         return [seen.left + px, seen.top + py, run.parcels.id[k]]; }"""
@@ -179,7 +180,7 @@ def test_the_list_follows_the_rate_filters_and_search(watched: Watched, site: Pa
         page.locator("#qn").fill(str(percent))
         assert page.locator("#list tbody tr").count() == sum(rate <= percent / 100 + 1e-6 for rate in rates)
     everyone = rows(page)
-    page.select_option("#by-v", label="Contradicted")
+    page.select_option("#by-v", label="Looks different")
     flagged = set(run.verdicts.filter(run.verdicts["verdict"] == "contradicted")["parcel_id"])
     assert rows(page) == [name for name in everyone if name in flagged]
     page.locator("#reset").click()
@@ -187,6 +188,77 @@ def test_the_list_follows_the_rate_filters_and_search(watched: Watched, site: Pa
     assert rows(page) == [everyone[3]]
     page.locator("#search").fill("nothing is called so")
     assert page.locator("#nothing").is_visible()
+
+
+def test_search_finds_a_parcel_that_is_on_no_list(watched: Watched, site: Path) -> None:
+    confirmed = make_run(300, 1).verdicts.filter(pl.col("verdict") == "confirmed")["parcel_id"][0]
+    page = watched.open(site / "agency.html")
+    page.locator("#search").fill(confirmed)
+    assert rows(page) == [confirmed]
+    assert "Confirmed" in page.locator("#list tbody td[title]").get_attribute("title")
+
+
+def test_a_typed_rate_is_used_exactly_and_an_empty_box_changes_nothing(watched: Watched, site: Path) -> None:
+    rates = make_run(300, 1).verdicts["q_value"].cast(pl.Float64).drop_nulls()
+    page = watched.open(site / "agency.html")
+    box = page.locator("#qn")
+    for typed in ("80", "12.5", "95"):
+        box.fill(typed)
+        expected = int((rates.round(5) <= float(typed) / 100 + 1e-9).sum())
+        assert page.locator("#promise").inner_text().startswith(f"{expected} parcels")
+    box.fill("")
+    assert page.locator("#promise").inner_text().startswith(f"{expected} parcels")
+    box.blur()
+    assert box.input_value() == "95"
+
+
+def test_the_controls_and_the_list_agree_after_back(watched: Watched, site: Path) -> None:
+    page = watched.open(site / "agency.html")
+    page.locator("#qn").fill("40")
+    page.select_option("#by-v", label="Looks different")
+    before = rows(page)
+    assert before
+    page.locator("#list tbody td.id a").first.click()
+    page.wait_for_url("**/parcels/**")
+    page.go_back()
+    page.wait_for_timeout(200)
+    assert rows(page) == before
+    assert page.locator("#qn").input_value() == "40"
+    assert page.locator("#by-v").input_value() == "contradicted"
+
+
+def test_tiles_groups_and_headings_filter_and_sort_the_list(watched: Watched, site: Path) -> None:
+    verdicts = make_run(300, 1).verdicts
+    page = watched.open(site / "agency.html")
+    page.locator("button.tile[data-verdict=inconclusive]").click()
+    wanted = set(verdicts.filter(pl.col("verdict") == "inconclusive")["parcel_id"])
+    assert set(rows(page)) == wanted
+    page.locator("#list thead th[data-sort=a] button").click()
+    areas = dict(verdicts.select("parcel_id", pl.col("area_ha").round(2)).iter_rows())
+    listed = [areas[name] for name in rows(page)]
+    assert listed == sorted(listed)
+    page.locator("#by-crop tbody th button").first.click()
+    crop = page.locator("#by-crop tbody th bdi").first.inner_text()
+    assert set(page.locator("#list tbody td:nth-child(4)").all_inner_texts()) == {crop}
+
+
+def test_the_pop_up_opens_inside_the_window(watched: Watched, site: Path) -> None:
+    page = watched.open(site / "agency.html")
+    page.locator("#list tbody td:nth-child(5)").first.click()
+    box = page.locator(".detail").bounding_box()
+    assert box["y"] >= 0 and box["y"] + box["height"] <= 768
+    page.locator(".detail summary").click()
+    assert "Chance that this declaration is right" in page.locator(".detail dl").inner_text()
+
+
+def test_print_says_what_was_filtered_and_prints_all_of_it(watched: Watched, site: Path) -> None:
+    page = watched.open(site / "agency.html")
+    page.locator("#search").fill("maize")
+    page.emulate_media(media="print")
+    assert "Search: maize" in page.locator("#filtered").inner_text()
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    total = page.evaluate("fitting.length")
+    assert page.locator("#list tbody tr").count() == total
 
 
 def test_the_list_saves_as_csv(watched: Watched, site: Path) -> None:

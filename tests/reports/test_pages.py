@@ -59,11 +59,11 @@ def test_counts_are_those_of_the_verdict_table(run: RunTables, pages: Path) -> N
 
 def test_the_list_is_ordered_by_the_stored_rate(run: RunTables, pages: Path) -> None:
     found = data((pages / "agency.html").read_text(), "run")
-    listed = [found["parcels"]["id"][k] for k in found["list"]["at"]]
-    stored = run.verdicts.filter(pl.col("q_value") <= OPTIONS.list_rate_limit).sort("q_value")
-    assert set(stored["parcel_id"]) <= set(listed)
-    rates = [rate for rate in found["list"]["q"] if rate is not None]
-    assert rates == sorted(rates)
+    rates = dict(zip(found["parcels"]["id"], found["parcels"]["q"], strict=True))
+    stored = dict(run.verdicts.select("parcel_id", pl.col("q_value").cast(pl.Float64)).iter_rows())
+    assert rates == {name: -1 if q is None else round(q * 100_000) for name, q in stored.items()}
+    sheets = candidates(run, OPTIONS).filter("listed")["q_value"].drop_nulls().to_list()
+    assert sheets == sorted(sheets)
 
 
 def test_the_confusion_matrix_is_that_of_the_verdict_table(run: RunTables, pages: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_run_without_doubts_says_so(tmp_path: Path) -> None:
     )
     written = write_reports(make_run(60, 1, verdicts=verdicts), tmp_path, OPTIONS)
     assert len(written) == 3
-    assert data(written[0].read_text(), "run")["list"] == {"at": [], "q": []}
+    assert set(data(written[0].read_text(), "run")["parcels"]["q"]) == {-1}
 
 
 def test_one_class_alone_and_no_groups_are_said(tmp_path: Path) -> None:
