@@ -106,8 +106,8 @@ def linked(assets: list[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:
 
 
 def asset(band: str, path: Path) -> dict[str, Any]:
-    unit = "class" if band == "scl" else "reflectance"
-    return {"band": band, "href": str(path), "scale": 1.0, "offset": 0.0, "nodata": 0.0, "unit": unit}
+    unit, scale = ("class", 1.0) if band == "scl" else ("reflectance", 1e-4)
+    return {"band": band, "href": str(path), "scale": scale, "offset": 0.0, "nodata": 0.0, "unit": unit}
 
 
 def acquisition(assets: list[dict[str, Any]], day: int = 0, tile: str = "35VLF") -> dict[str, Any]:
@@ -121,5 +121,6 @@ def acquisition(assets: list[dict[str, Any]], day: int = 0, tile: str = "35VLF")
         "05.10",
         tile,
         32635,
+        None,
     ]
     return dict(zip(ACQUISITIONS.names(), [*values, assets], strict=True))

@@ -61,8 +61,9 @@ def largest_errors(assets: list[dict[str, Any]], found: Any, observations: pl.Da
             column = next(
                 c for c in found.columns if c.startswith(Path(item["href"]).stem) and c.endswith(f"_{theirs}")
             )
+            scale = 1.0 if name == "count" else item["scale"]
             peer = pl.DataFrame(
-                {"parcel_id": found["parcel_id"].to_numpy(), "peer": found[column].to_numpy()}
+                {"parcel_id": found["parcel_id"].to_numpy(), "peer": found[column].to_numpy() * scale}
             )
             joined = mine.join(peer, on="parcel_id").filter(pl.col("count") > 1e-6)
             pair = joined.select(pl.col(name).cast(pl.Float64), "peer")
