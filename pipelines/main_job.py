@@ -16,6 +16,7 @@ from rich.progress import (
 from features.errors import StageError
 from features.workers import Executor
 from pipelines.config import RunConfig
+from pipelines.memory import give_back
 from pipelines.record.lock import locked
 from pipelines.record.receipt import Receipt
 from pipelines.record.stage import Stage, run_stage
@@ -106,6 +107,8 @@ def _run(stage: Stage, config: RunConfig, workspace: Workspace, bars: Progress) 
         lambda done, total: bars.update(bar, completed=done, total=total),
         lambda sentence: bars.console.print(sentence, highlight=False, markup=False),
     )
+    if ran:
+        give_back()
     total = bars.tasks[bar].total or 1
     bars.update(
         bar, completed=total, total=total, description=stage.name if ran else f"{stage.name} (already done)"

@@ -1,0 +1,16 @@
+"""Memory that a stage has let go of, handed back to the system before the next one begins."""
+
+import ctypes
+import gc
+
+
+def give_back() -> None:
+    """Return freed memory to the system; where the C library cannot (musl, macOS), do nothing.
+
+    glibc keeps what was freed in pieces for the process: 0.8 GiB after a cloud-removal network was fitted on
+    the default region, on top of which the next stage would build its own.
+    """
+    gc.collect()
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
