@@ -220,6 +220,10 @@ CONTRIBUTIONS = _schema(
         "contribution": pl.Float32,
     }
 )
+# Tables of probabilities have a column a class, beside these; `all` stands for every class.
+RESERVED_CLASSES = frozenset(
+    ("all", "at", "code", "group", "guess", "held_out", "known", "own", "reference", "true_class"),
+).union(DECLARATION_COLUMNS, VERDICTS, PARCELS, IMPORTANCE, CONTRIBUTIONS, OBSERVATIONS)
 
 
 class SchemaError(CropcheckError):

@@ -14,6 +14,7 @@ from features.declarations.cells.text import plain_code
 from features.declarations.formats.text_table import read_text_table
 from features.errors import DeclarationError
 from features.options import Options
+from features.schema import RESERVED_CLASSES
 from features.suggestions import did_you_mean
 
 logger = logging.getLogger(__name__)
@@ -177,9 +178,18 @@ def read_crop_table(options: CropTableOptions) -> pl.DataFrame:
     )
     crops = crops.with_columns(crop_class=named)
     _warn_of_idle_merges(options.merge_classes, set(crops["crop_class"]))
-    return crops.with_columns(pl.col("crop_class").replace(dict(options.merge_classes))).with_columns(
+    crops = crops.with_columns(pl.col("crop_class").replace(dict(options.merge_classes))).with_columns(
         crop_group=pl.col("crop_class").map_elements(groups.group_of, return_dtype=pl.String)
     )
+    return crops.with_columns(pl.col("crop_class").replace(_kept_apart(set(crops["crop_class"]))))
+
+
+def _kept_apart(classes: set[str]) -> dict[str, str]:
+    """Return another name for each class that is called as a column of our tables."""
+    names = {name: f"{name} (crop)" for name in sorted(RESERVED_CLASSES & classes)}
+    for name, other in names.items():
+        logger.info("The class %s is called %r here: a table has a column of that name.", name, other)
+    return names
 
 
 def _warn_of_idle_merges(merges: Mapping[str, str], classes: set[str]) -> None:

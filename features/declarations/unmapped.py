@@ -24,8 +24,9 @@ class Tables:
     options: CropTableOptions
 
     def known(self, options: CropTableOptions | None = None) -> frozenset[str]:
-        """Return the keys of the codes, as other options would write them."""
-        return frozenset(map((options or self.options).key, self.crops["code"]))
+        """Return the keys of the codes that have a class, as other options would write them."""
+        classed = self.crops.filter(pl.col("crop_class").is_not_null())
+        return frozenset(map((options or self.options).key, classed["code"]))
 
 
 def report_unmapped(frame: gpd.GeoDataFrame, crops: CropTableOptions, fields: FieldOptions) -> list[str]:
@@ -48,10 +49,29 @@ def report_unmapped(frame: gpd.GeoDataFrame, crops: CropTableOptions, fields: Fi
     tables = Tables(read_crop_table(crops), crops)
     if not crops.tables:
         return ["No code table is named; set `declarations.crops.tables`."]
-    first = (
-        f"{len(aside)} parcels have {len(counts)} codes of `{fields.code}` that the code tables do not know."
-    )
-    return [first, *advice(counts, tables, fields), *_listed(counts, tables.crops)]
+    classless = {code: count for code, count in counts.items() if code in set(tables.crops["code"])}
+    unknown = {code: count for code, count in counts.items() if code not in classless}
+    lines = _without_class(classless, tables.crops)
+    if unknown:
+        lines.append(
+            f"{sum(unknown.values())} parcels have {len(unknown)} codes of `{fields.code}` that the code "
+            "tables do not know."
+        )
+        lines += [*advice(unknown, tables, fields), *_listed(unknown, tables.crops)]
+    return lines
+
+
+def _without_class(counts: Mapping[str, int], crops: pl.DataFrame) -> list[str]:
+    """Return a line on the codes whose row gives no class, so that nothing can be compared with them."""
+    if not counts:
+        return []
+    names = dict(crops.select("code", "name").iter_rows())
+    told = ", ".join(f"{code!r} {names[code] or ''}".rstrip() for code in list(counts)[:LISTED])
+    more = f" and {len(counts) - LISTED} more" if len(counts) > LISTED else ""
+    return [
+        f"{sum(counts.values())} parcels have codes whose row in the code tables gives neither a class nor an "
+        f"HCAT3 code of one: {told}{more}."
+    ]
 
 
 def _listed(counts: Mapping[str, int], crops: pl.DataFrame) -> list[str]:

@@ -54,6 +54,13 @@ def test_a_merge_that_does_nothing_is_said(tmp_path: Path, caplog: pytest.LogCap
     assert "names potato, a class of no code. Did you mean 'potatoes'?" in caplog.text
 
 
+@pytest.mark.parametrize("name", ["fold", "model", "parcel_id", "all", "crop_class", "own", "value"])
+def test_a_class_called_as_a_column_of_our_tables_is_kept_apart(tmp_path: Path, name: str) -> None:
+    path = table(tmp_path, f"code,crop_class\n1,{name}\n2,a // b\n3,{'x' * 300}\n")
+    crops = read_crop_table(CropTableOptions(tables=(path,)))
+    assert crops["crop_class"].to_list() == [f"{name} (crop)", "a // b", "x" * 300]
+
+
 def test_no_table_is_an_empty_table() -> None:
     assert read_crop_table(CropTableOptions()).height == 0
 

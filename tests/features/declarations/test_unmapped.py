@@ -155,3 +155,14 @@ def test_without_a_table_or_a_code_it_says_which_key(tmp_path: Path) -> None:
         DeclarationError, match=r"\(no_code 2\).*\n.*`crop` is empty; name another in `fields\.code`"
     ):
         refuse_if_none_usable(read_declarations(empty, 2024)[0], empty)
+
+
+def test_a_code_whose_row_has_no_class_is_told_apart_from_an_unknown_one(tmp_path: Path) -> None:
+    chosen = options(tmp_path, ["810", "810", "VX"])
+    (tmp_path / "t.csv").write_text(TABLE + "810,Tree nursery,\n")
+    frame = read_declarations(chosen, 2024)[0]
+    assert report_unmapped(frame, chosen.crops, chosen.fields)[:2] == [
+        "2 parcels have codes whose row in the code tables gives neither a class nor an HCAT3 code of one: "
+        "'810' Tree nursery.",
+        "1 parcels have 1 codes of `crop` that the code tables do not know.",
+    ]
