@@ -58,9 +58,9 @@ ASSET = pl.Struct(
         "scale": pl.Float64,  # physical = raw * scale + offset
         "offset": pl.Float64,
         "nodata": pl.Float64,  # null: no nodata value
-        "unit": pl.String,  # reflectance, class, linear, db, coherence
+        "unit": pl.String,  # reflectance, class, linear, db, coherence; unknown: the file must say
         # of nodata, scale, offset those the item is silent on; offset_unit: the offset was configured in
-        # stored numbers and converted by an assumed scale
+        # stored numbers and converted by an assumed scale; offset_unknown: the file must say
         "assumed": pl.List(pl.String),
     }
 )

@@ -32,14 +32,6 @@ _RADAR_KEYS = frozenset(RADAR_BANDS)
 
 # What the items of these collections do not say of themselves: quantity and unit of backscatter.
 _PRODUCTS = {"sentinel-1-rtc": ("gamma0", "linear")}
-_UNITS = {
-    "db": "db",
-    "decibel": "db",
-    "linear": "linear",
-    "1": "linear",
-    "power": "linear",
-    "m2/m2": "linear",
-}
 
 
 def row_of(item: Item, location: str, options: ImageryOptions, query: Query) -> dict[str, Any] | str:
@@ -294,11 +286,11 @@ def _scaling(
     if band not in {"vv", "vh"}:
         return _radar_scaling(scale, offset, "coherence")
     unit = _radar_unit(item, asset, options.radar)
-    if unit is None:
-        return "not_geocoded" if _is_in_radar_geometry(item) else "unknown_radar_unit"
+    if unit is None and _is_in_radar_geometry(item):
+        return "not_geocoded"
     scale = scale if options.radar.scale is None else options.radar.scale
     offset = offset if options.radar.offset is None else options.radar.offset
-    return _radar_scaling(scale, offset, unit)
+    return _radar_scaling(scale, offset, unit or "unknown")
 
 
 def _is_in_radar_geometry(item: Item) -> bool:
@@ -318,13 +310,15 @@ def _radar_scaling(scale: float | None, offset: float | None, unit: str) -> dict
     }  # fmt: skip
 
 
-def _reflectance(item: Item, asset: Mapping[str, Any], options: ImageryOptions) -> dict[str, Any] | str:
+def _reflectance(item: Item, asset: Mapping[str, Any], options: ImageryOptions) -> dict[str, Any]:
     decided = radiometry.decide_reflectance(item, asset, options.offsets.get(str(item.get("id"))))
     if decided is None and options.default_offset is not None:
         decided = radiometry.decide_reflectance(item, asset, options.default_offset)
-    if decided is None:
-        return "unknown_offset"
     assumed = [] if _states(asset, "scale") or _is_float(asset) else ["scale"]
+    if decided is None:
+        scale = radiometry.stated_scaling(asset)[0] or radiometry.usual_scale(asset)
+        assumed += ["offset", "offset_unknown"]
+        return {"scale": scale, "offset": 0.0, "unit": "reflectance", "assumed": assumed}
     if decided.basis == "configuration" and assumed:
         assumed.append("offset_unit")
     if decided.basis in radiometry.ASSUMED and not _states(asset, "offset"):
@@ -335,8 +329,8 @@ def _reflectance(item: Item, asset: Mapping[str, Any], options: ImageryOptions) 
 def _radar_unit(item: Item, asset: Mapping[str, Any], radar: RadarOptions) -> str | None:
     if radar.unit != "stated":
         return radar.unit
-    said = str(radiometry.stated(asset, "unit") or item["properties"].get("unit") or "").lower()
-    return _UNITS.get(said) or _PRODUCTS.get(str(item.get("collection")), (None, None))[1]
+    said = str(radiometry.stated(asset, "unit") or item["properties"].get("unit") or "")
+    return radiometry.radar_unit(said) or _PRODUCTS.get(str(item.get("collection")), (None, None))[1]
 
 
 def _quantity(item: Item) -> str | None:

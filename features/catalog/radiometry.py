@@ -14,8 +14,9 @@ catalogs differ:
   the offset was subtracted (issues 66 and 71; cirrus-earth-search issue 33): only the pixels tell.
 
 So, in this order: what the configuration says of the item; a flag that the offset was removed; the baseline,
-where it is before 04.00; what the item states; the baseline. Nothing known at all: the item is set aside,
-since a guess of 0.1 in reflectance is worse than a gap. `features.extraction.scene_check`
+where it is before 04.00; what the item states; the baseline. Nothing known at all: the item is left to the
+tags of its file, and set aside where those are silent too: a guess of 0.1 in reflectance is worse than a gap.
+`features.extraction.scene_check`
 then compares the decision with pixels.
 """
 
@@ -45,6 +46,16 @@ _BASELINES = (
 )
 _PRODUCTS = ("s2:product_uri", "sentinel:product_id", "title")
 _IN_PRODUCT_NAME = re.compile(r"_N(\d{2})(\d{2})_R\d{3}_")
+_UNITS = {
+    "db": "db",
+    "decibel": "db",
+    "decibels": "db",
+    "linear": "linear",
+    "1": "linear",
+    "power": "linear",
+    "linear power": "linear",
+    "m2/m2": "linear",
+}
 _VERSION = re.compile(r"^0*(\d{1,2})\.(\d{1,2})$")
 
 
@@ -147,7 +158,7 @@ def decide_reflectance(
     Returns
     -------
     Scaling or None
-        None where neither item nor baseline says anything: the caller sets the item aside.
+        None where neither item nor baseline says anything.
 
     Raises
     ------
@@ -161,7 +172,7 @@ def decide_reflectance(
     """
     scale, offset = stated_scaling(asset)
     if scale is None:
-        scale = 1.0 if str(stated(asset, "data_type") or "").startswith("float") else QUANTIFICATION
+        scale = usual_scale(asset)
     if override is not None:
         if abs(override * scale) > LARGEST_OFFSET:
             raise ConfigError(
@@ -181,3 +192,31 @@ def decide_reflectance(
     if scale == 1.0:
         return Scaling(scale, 0.0, "float")
     return None if numbers is None else Scaling(scale, BASELINE_OFFSET, "baseline")
+
+
+def usual_scale(asset: Mapping[str, Any]) -> float:
+    """Return the scale of a reflectance asset that states none."""
+    return 1.0 if str(stated(asset, "data_type") or "").startswith("float") else QUANTIFICATION
+
+
+def offset_of_baseline(baseline: str) -> float | None:
+    """Return the offset that pixels of a processing baseline carry, None where it is no baseline.
+
+    Examples
+    --------
+    >>> offset_of_baseline("05.10"), offset_of_baseline("03.01"), offset_of_baseline("v2")
+    (-0.1, 0.0, None)
+    """
+    numbers = _numbers(baseline)
+    return None if numbers is None else BASELINE_OFFSET if numbers >= FIRST_WITH_OFFSET else 0.0
+
+
+def radar_unit(text: str) -> str | None:
+    """Return `db` or `linear` for a unit of backscatter as people write it.
+
+    Examples
+    --------
+    >>> radar_unit("dB"), radar_unit("m2/m2"), radar_unit("metre")
+    ('db', 'linear', None)
+    """
+    return _UNITS.get(text.strip().lower())

@@ -24,8 +24,6 @@ log = logging.getLogger(__name__)
 # What to do about each reason for setting an item aside, where something can be done.
 CURES = {
     "no_known_band": "name the asset keys of the bands in imagery.bands",
-    "unknown_offset": "say in imagery.offsets or imagery.default_offset whether 0 or -1000 is to be added",
-    "unknown_radar_unit": "say in imagery.radar.unit whether vv and vh are linear or db",
     "signed_href": "sign links when they are opened (imagery.signing), or ask the catalog for plain ones",
     "refused_href": "allow its links with imagery.hosts, allow_remote or allow_object_storage",
     "other_radar_product": "set imagery.radar to the product that the catalog has",

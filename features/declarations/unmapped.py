@@ -69,8 +69,8 @@ def _without_class(counts: Mapping[str, int], crops: pl.DataFrame) -> list[str]:
     told = ", ".join(f"{code!r} {names[code] or ''}".rstrip() for code in list(counts)[:LISTED])
     more = f" and {len(counts) - LISTED} more" if len(counts) > LISTED else ""
     return [
-        f"{sum(counts.values())} parcels have codes whose row in the code tables gives neither a class nor an "
-        f"HCAT3 code of one: {told}{more}."
+        f"{sum(counts.values())} parcels have codes whose row in the code tables gives neither a class nor "
+        f"an HCAT3 code of one: {told}{more}."
     ]
 
 

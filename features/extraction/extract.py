@@ -35,6 +35,7 @@ __all__ = ["ExtractOptions", "extract", "read_set_aside"]
 
 log = logging.getLogger(__name__)
 CODE = "features.extraction.extract"  # with all that it imports: what the numbers depend on
+UNTOLD = ("unknown_offset", "unknown_radar_unit")  # why numbers cannot be read of which nothing says how
 NOTES = {
     "nodata_differs": "Item and file name other nodata values; neither is used",
     "scaling_differs": "Item and file state another scale or offset; the item's is used",
@@ -124,7 +125,8 @@ def without_contradictions(
     folder: Path,
     executor: Executor = one_by_one,
 ) -> tuple[pl.DataFrame, list[Outcome]]:
-    """The acquisitions whose numbers can be, as `extract` uses them, and the others with their reasons.
+    """The acquisitions whose numbers are told and can be, as `extract` uses them, and the others with their
+    reasons; what cannot be opened is left to `extract`.
 
     Parameters
     ----------
@@ -132,7 +134,8 @@ def without_contradictions(
         Where `extract` keeps the parcels of tiles and their coverage.
     """
     work, _, _, files = _prepared(acquisitions, declarations, options, folder)
-    aside = _contradictions(work.rows, files, options, folder, executor, {})
+    aside = [outcome for outcome in work.aside if outcome.reason in UNTOLD]
+    aside += _contradictions(work.rows, files, options, folder, executor, {})
     lost = [outcome.item_id for outcome in aside]
     return acquisitions.filter(~pl.col("item_id").is_in(lost)), aside
 

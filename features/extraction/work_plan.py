@@ -1,9 +1,10 @@
 """Which acquisitions can be used at all, and the grid that each sensor's tile is read on."""
 
+import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import polars as pl
 import shapely
@@ -17,8 +18,11 @@ from features.extraction.passes import number_passes
 from features.extraction.tiling import View
 from features.extraction.units import Outcome
 from features.imagery.grids import grid_of
+from features.imagery.physical import encoding_of, is_left_to_file
 from features.indices.formulas import bands_of
 from features.schema import Acquisition, acquisition_rows, assets_by_band
+
+log = logging.getLogger(__name__)
 
 Tile = tuple[str, str]  # sensor and name
 
@@ -52,7 +56,7 @@ def plan(acquisitions: pl.DataFrame, options: ExtractOptions) -> Work:
     and passes that are projected to another UTM zone become tiles of their own. Of a named optical tile those
     that lie off its grid are set aside.
     """
-    rows = acquisition_rows(acquisitions.sort("datetime", "item_id"))
+    rows, untold = _told(acquisition_rows(acquisitions.sort("datetime", "item_id")), options)
     headers, aside = _read_headers(rows, options)
     rows = _split_places(rows, headers)
     references, shifted = _reference_grids(rows, headers)
@@ -62,7 +66,32 @@ def plan(acquisitions: pl.DataFrame, options: ExtractOptions) -> Work:
         if row["item_id"] in headers and row["item_id"] not in lost:
             view = View(number, headers[row["item_id"]], _footprint(row))
             views.setdefault((row["sensor"], row["tile"]), []).append(view)
-    return Work(rows, references, views, headers, aside + shifted)
+    return Work(rows, references, views, headers, aside + shifted + untold)
+
+
+def _told(rows: Sequence[Acquisition], options: ExtractOptions) -> tuple[list[Acquisition], list[Outcome]]:
+    """Ask the files of what their items do not say; without the bands of which neither says it, and the
+    acquisitions of which none is left.
+    """
+    kept, aside, left_out = [], [], Counter[str]()
+    for row in rows:
+        assets = assets_by_band(row)
+        refused: dict[str, CropcheckError] = {}
+        for band in (band for band in _needed(row, options) if is_left_to_file(assets[band])):
+            try:
+                encoding_of(assets[band])
+            except CropcheckError as error:
+                refused[band] = error
+        usable = set(_needed(row, options)) - refused.keys()
+        if refused and (not usable or row["sensor"] == "s2"):
+            first = next(iter(refused.values()))
+            aside.append(Outcome(row["item_id"], row["tile"], first.reason, str(first)))
+            continue
+        left_out.update({f"{band} ({error.reason})": 1 for band, error in refused.items()})
+        kept.append({**row, "assets": [a for a in row["assets"] if a["band"] not in refused]})
+    for band, count in sorted(left_out.items()):
+        log.warning("%s is left out of %d acquisitions; their other bands are used.", band, count)
+    return [cast(Acquisition, row) for row in kept], aside
 
 
 def _footprint(row: Acquisition) -> shapely.Geometry | None:

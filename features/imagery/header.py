@@ -16,6 +16,8 @@ from features.errors import ImageryError
 from features.imagery.opening import FAULTS, beside, open_raster
 from features.imagery.tiff import Layout, read_layout
 
+BASELINE_TAGS = ("processing_baseline", "s2:processing_baseline", "processing:version")
+
 
 @dataclass(frozen=True)
 class Header:
@@ -25,6 +27,8 @@ class Header:
     ----------
     nodata, scale, offset
         As the file's own tags state them; None where it is silent.
+    unit, baseline
+        Unit of the first band, and the processing baseline, as the file's tags state them; None where silent.
     masked
         Whether the file has a mask or an alpha band: only GDAL lays it over the pixels.
     layout
@@ -38,6 +42,8 @@ class Header:
     offset: float | None
     masked: bool
     layout: Layout | None
+    unit: str | None = None
+    baseline: str | None = None
 
 
 def header_of(href: str) -> Header:
@@ -76,7 +82,23 @@ def _header_of(href: str, stamp: tuple[int, ...]) -> Header:
             *_scaling(raster),
             masked=masked,
             layout=layout if known else None,
+            unit=_unit(raster),
+            baseline=_baseline(raster),
         )
+
+
+def _unit(raster: Any) -> str | None:
+    """Unit of the first band: GDAL's own field, else a tag of the band or file."""
+    tags = {key.lower(): value for key, value in {**raster.tags(), **raster.tags(1)}.items()}
+    said = raster.units[0] or tags.get("units") or tags.get("unit") or tags.get("unittype")
+    return str(said) if said else None
+
+
+def _baseline(raster: Any) -> str | None:
+    """Processing baseline of a Sentinel-2 product, as GDAL's reader of products names the tag."""
+    tags = {key.lower(): value for key, value in raster.tags().items()}
+    found = next((tags[name] for name in BASELINE_TAGS if tags.get(name)), None)
+    return str(found) if found else None
 
 
 def _scaling(raster: Any) -> tuple[float | None, float | None]:

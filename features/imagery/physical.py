@@ -6,7 +6,9 @@ masks in: 0 of reflectance where the item names no nodata or the file stores flo
 exactly 0 dB or a coherence of exactly 0, which no measurement gives.
 
 Scale and offset are the item's; where it is silent, the file's; where both are, those of
-`features.catalog.radiometry`, and of floating-point reflectance 1 and 0.
+`features.catalog.radiometry`, and of floating-point reflectance 1 and 0. Where not even a baseline is known,
+the file must say one: its tags of scale and offset, its baseline, or floating-point numbers. So it is with
+the unit of backscatter.
 """
 
 import math
@@ -14,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from features.catalog.radiometry import BASELINE_OFFSET, LARGEST_OFFSET
+from features.catalog.radiometry import BASELINE_OFFSET, LARGEST_OFFSET, offset_of_baseline, radar_unit
 from features.errors import ImageryError
 from features.imagery.header import Header, header_of
 from features.indices.formulas import to_db
@@ -92,6 +94,7 @@ def encoding_of(asset: Asset) -> Encoding:
 def settle(asset: Asset, header: Header) -> Encoding:
     """As `encoding_of`, of a header at hand."""
     silent = set(asset.get("assumed") or ())
+    unit = asset["unit"] if asset["unit"] != "unknown" else _unit(asset, header)
     scale, offset, differs = _scaling(asset, header, silent)
     if asset["unit"] == "reflectance" and not abs(offset) <= LARGEST_OFFSET:
         raise ImageryError(
@@ -99,7 +102,7 @@ def settle(asset: Asset, header: Header) -> Encoding:
             f"imagery.offsets as 0 or {BASELINE_OFFSET / scale:g}.",
             reason="offset_out_of_range",
         )
-    burnt = asset["unit"] in NEVER_ZERO or (asset["unit"] == "reflectance" and header.dtype.kind == "f")
+    burnt = unit in NEVER_ZERO or (asset["unit"] == "reflectance" and header.dtype.kind == "f")
     zero = 0.0 if burnt and offset == 0 else None
     named = [value for value in (asset["nodata"], header.nodata, zero) if value is not None]
     stated = None if "nodata" in silent else asset["nodata"]
@@ -107,7 +110,36 @@ def settle(asset: Asset, header: Header) -> Encoding:
     if stated is not None and header.nodata is not None and not _same(stated, header.nodata):
         notes.append("nodata_differs")
     kept = tuple(dict.fromkeys(value for value in named if _possible(value, header.dtype)))
-    return Encoding(scale, offset, asset["unit"], kept, tuple(notes))
+    return Encoding(scale, offset, unit, kept, tuple(notes))
+
+
+def is_left_to_file(asset: Asset) -> bool:
+    """Whether an item says so little that only its file can say how numbers are read."""
+    return asset["unit"] == "unknown" or "offset_unknown" in (asset.get("assumed") or ())
+
+
+def _unit(asset: Asset, header: Header) -> str:
+    """Unit of backscatter as the file's tags state it."""
+    unit = radar_unit(header.unit or "")
+    if unit is None:
+        raise ImageryError(
+            f"{asset['href']}: neither item nor file says whether backscatter is linear or in decibels; say "
+            "so in imagery.radar.unit.",
+            reason="unknown_radar_unit",
+        )
+    return unit
+
+
+def _known_offset(asset: Asset, header: Header) -> float:
+    """Offset of a file that states no scale and offset, of an item that says nothing of it."""
+    offset = offset_of_baseline(header.baseline or "")
+    if offset is None:
+        raise ImageryError(
+            f"{asset['href']}: neither item nor file says which offset its numbers carry; say in "
+            "imagery.offsets or imagery.default_offset whether 0 or -1000 is to be added.",
+            reason="unknown_offset",
+        )
+    return offset
 
 
 def _scaling(asset: Asset, header: Header, silent: set[str]) -> tuple[float, float, bool]:
@@ -115,13 +147,20 @@ def _scaling(asset: Asset, header: Header, silent: set[str]) -> tuple[float, flo
     scale, offset = asset["scale"], asset["offset"]
     is_float = header.dtype.kind == "f" and asset["unit"] == "reflectance"
     tagged = header.scale is not None and header.offset is not None
-    if asset["unit"] == "class" or not (tagged or is_float):
+    if asset["unit"] == "class":
         return scale, offset, False
+    if not (tagged or is_float):
+        unknown = "offset_unknown" in silent
+        return scale, _known_offset(asset, header) if unknown else offset, False
     said = (header.scale, header.offset) if header.scale is not None else (1.0, 0.0)
     found = said[0] if "scale" in silent else scale
     if "offset_unit" in silent:
         offset *= found / scale
-    differs = tagged and not (_same(found, said[0]) and _same(offset, said[1] or 0.0))
+    differs = (
+        tagged
+        and "offset_unknown" not in silent
+        and not (_same(found, said[0]) and _same(offset, said[1] or 0.0))
+    )
     if "offset" in silent and (tagged or "scale" in silent):
         offset = said[1] or 0.0
     return found, offset, differs

@@ -78,7 +78,7 @@ class Layout:
     nodata
         As the file states it.
     plain
-        Whether the file states nothing more of its values: no scale, offset or unit.
+        Whether the file states nothing more of its values: no scale, offset, unit or baseline.
     sparse_value
         Of pixels in blocks that the file leaves out.
     """
@@ -165,7 +165,7 @@ def _values(tags: Tags) -> tuple[float | None, bool] | None:
     if nodata is None or metadata is None:
         return None
     stated = _number(nodata) if nodata else None
-    plain = not re.search("scale|offset|unittype|nbits", metadata, re.IGNORECASE)
+    plain = not re.search("scale|offset|unit|nbits|baseline|processing", metadata, re.IGNORECASE)
     return None if nodata and stated is None else (stated, plain)
 
 

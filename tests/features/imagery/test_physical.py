@@ -117,3 +117,57 @@ def test_a_file_that_changes_is_read_anew(tmp_path: Path) -> None:
     assert header_of(str(path)).nodata == -9999
     write_tif(path, np.float32([[-9999, 1, 2]]), nodata=-1)
     assert header_of(str(path)).nodata == -1
+
+
+UNKNOWN = ["nodata", "scale", "offset", "offset_unknown"]
+
+
+@pytest.mark.parametrize(
+    ("tags", "reflectance"),
+    [
+        ({"scales": (0.0001,), "offsets": (-0.1,)}, 0.05),
+        ({"scales": (0.0001,), "offsets": (0.0,)}, 0.15),
+        ({"baseline": "05.10"}, 0.05),
+        ({"baseline": "02.14"}, 0.15),
+    ],
+)
+def test_an_item_that_says_nothing_of_the_offset_is_read_as_its_file_says(
+    tmp_path: Path, tags: dict[str, Any], reflectance: float
+) -> None:
+    baseline = tags.pop("baseline", None)
+    path = tagged(tmp_path / "a.tif", np.uint16([[1500]]), **tags)
+    if baseline:
+        with rasterio.open(path, "r+") as raster:
+            raster.update_tags(PROCESSING_BASELINE=baseline)
+    said = {"offset": 0.0, "assumed": UNKNOWN}
+    assert read(path, "reflectance", 0.0, **said)[0] == pytest.approx(reflectance)
+    assert encoding_of(asset("B04", path) | said).notes == ()
+
+
+def test_floating_point_reflectance_of_an_item_that_says_nothing_has_no_offset(tmp_path: Path) -> None:
+    path = write_tif(tmp_path / "a.tif", np.float32([[0.31]]))
+    assert read(path, "reflectance", 0.0, offset=0.0, assumed=UNKNOWN)[0] == pytest.approx(0.31)
+
+
+def test_where_neither_item_nor_file_says_the_offset_it_is_refused(tmp_path: Path) -> None:
+    path = write_tif(tmp_path / "a.tif", np.uint16([[1500]]))
+    with pytest.raises(ImageryError, match=r"imagery\.default_offset whether 0 or -1000") as refusal:
+        read(path, "reflectance", 0.0, offset=0.0, assumed=UNKNOWN)
+    assert refusal.value.reason == "unknown_offset"
+
+
+@pytest.mark.parametrize(
+    ("unit", "values"), [("dB", [-13.0]), ("linear power", [np.nan]), ("m2/m2", [np.nan])]
+)
+def test_the_unit_of_backscatter_may_stand_in_the_file_only(
+    tmp_path: Path, unit: str, values: list[float]
+) -> None:
+    path = tagged(tmp_path / "vv.tif", np.float32([[-13]]), units=(unit,))
+    found = read(path, "unknown", None, assumed=SILENT)
+    np.testing.assert_allclose(found, values)  # no power is negative
+
+
+def test_backscatter_of_which_nothing_states_the_unit_is_refused(tmp_path: Path) -> None:
+    path = write_tif(tmp_path / "vv.tif", np.float32([[-13]]))
+    with pytest.raises(ImageryError, match=r"linear or in decibels; say so in imagery\.radar\.unit"):
+        read(path, "unknown", None, assumed=SILENT)

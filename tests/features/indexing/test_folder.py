@@ -13,7 +13,8 @@ import xarray as xr
 from affine import Affine
 
 from features.catalog.reader import ImageryOptions, read_acquisitions
-from features.errors import CatalogError, DeclarationError, ImageryError
+from features.errors import DeclarationError, ImageryError
+from features.imagery.physical import encoding_of
 from features.indexing.dated_image import describe_values
 from features.indexing.field_raster import connected_fields, parcels_from_raster
 from features.indexing.file_names import band_in_name, read_name
@@ -238,8 +239,9 @@ def test_single_band_rasters_stay_where_they_are(tmp_path: Path) -> None:
     red_asset = assets_of(table)["B04"]
     assert Path(red_asset["href"]).parent == (tmp_path / "in/20180501").resolve()
     assert red_asset["offset"] == -0.1
-    with pytest.raises(CatalogError, match=r"unknown_offset.*imagery\.default_offset"):
-        read(catalog)
+    untold, _ = read(catalog)
+    with pytest.raises(ImageryError, match=r"neither item nor file says .*imagery\.default_offset"):
+        encoding_of(assets_of(untold)["B04"])
 
 
 def test_rasters_of_several_bands_are_split_and_products_know_their_baseline(tmp_path: Path) -> None:
