@@ -68,8 +68,9 @@ def run_all(config: RunConfig, workspace: Workspace, executor: Executor | None =
         console.print(said, style="yellow", highlight=False, markup=False)
     with locked(workspace.folder, "run"), display() as bars:
         receipts = [_run(stage, config, workspace, bars) for stage in stages(config, executor)]
-    if not said and tracking.record_waiting(config, workspace, receipts[-1].facts.get("manifest_hash", "")):
-        console.print("MLflow's record, which waited, is written.", highlight=False)
+        seal = receipts[-1].facts.get("manifest_hash", "")
+        if not said and tracking.record_waiting(config, workspace, seal):
+            bars.console.print("MLflow's record, which waited, is written.", highlight=False)
     _summary(config, workspace, receipts)
     return _exit_code(receipts)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import polars as pl
@@ -114,6 +115,20 @@ def _void(entries: Iterable[Entry]) -> set[int]:
         if entry.kind == UNDO and entry.number not in void:
             void.add(int(entry.subject))
     return void
+
+
+def known_by(entries: Sequence[Entry], day: date | None) -> list[Entry]:
+    """Return the entries of a journal less results that were not known on a day; all where there is none.
+
+    A result counts from the day of the visit; from the day it was entered where that was not given.
+    """
+    return [
+        entry
+        for entry in entries
+        if day is None
+        or entry.kind == UNDO
+        or str(entry.content.get("field_date") or entry.at)[:10] <= day.isoformat()
+    ]
 
 
 def present(entries: Sequence[Entry]) -> Present:

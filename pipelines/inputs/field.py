@@ -1,5 +1,6 @@
 """The journal of field results in a run's folder, and the tables derived from it."""
 
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -8,7 +9,7 @@ from features.files import read_parquet, sha256
 from features.journal.entries import Draft, Entry, Source
 from features.journal.file import FileJournal
 from models.assessment.errors import ASSESSMENT, BY_STRATUM, by_stratum, estimate
-from models.assessment.field_results import RESULT, SAID, Present, present
+from models.assessment.field_results import RESULT, SAID, Present, known_by, present
 from pipelines.tables import write_table
 from pipelines.workspace import Workspace
 
@@ -52,7 +53,12 @@ def derive(workspace: Workspace, entries: list[Entry]) -> Present:
     return found
 
 
-def wrong_rates(workspace: Workspace, areas: pl.DataFrame) -> pl.DataFrame:
+def entries_until(workspace: Workspace, until: date | None) -> list[Entry]:
+    """Return the journal's entries that may be looked at where the season is judged as of a day."""
+    return known_by(field_journal(workspace).entries(), until)
+
+
+def wrong_rates(workspace: Workspace, areas: pl.DataFrame, until: date | None = None) -> pl.DataFrame:
     """Return what field results say of the declarations before any verdict: schema ASSESSMENT.
 
     Only `wrong_rate` is told then.
@@ -61,17 +67,22 @@ def wrong_rates(workspace: Workspace, areas: pl.DataFrame) -> pl.DataFrame:
     ----------
     areas
         `parcel_id, area_ha` of all parcels.
+    until
+        Results of later days are left out.
     """
-    found = present(field_journal(workspace).entries())
+    found = present(entries_until(workspace, until))
     if found.results.is_empty() or not (workspace.field_design.is_file() or workspace.design.is_file()):
         return pl.DataFrame(schema=ASSESSMENT)
     unjudged = areas.select("parcel_id", "area_ha", verdict=pl.lit("no_data"))
     return estimate(found.results, unjudged, design_of(workspace)).filter(pl.col("measure") == "wrong_rate")
 
 
-def settled(workspace: Workspace) -> pl.DataFrame:
-    """Return the results that hold now, without the numbers of their entries; RESULTS less `entries`."""
-    return present(field_journal(workspace).entries()).results.drop("entries")
+def settled(workspace: Workspace, until: date | None = None) -> pl.DataFrame:
+    """Return the results that hold, without the numbers of their entries; RESULTS less `entries`.
+
+    Those of days after `until` are left out.
+    """
+    return present(entries_until(workspace, until)).results.drop("entries")
 
 
 def design_of(workspace: Workspace) -> pl.DataFrame:

@@ -18,7 +18,7 @@ from features.series.parcel_series import read_series
 from models.assessment.field_results import present
 from pipelines.config import RunConfig
 from pipelines.inputs.crop_tables import crop_options
-from pipelines.inputs.field import design_of, field_journal
+from pipelines.inputs.field import design_of, entries_until
 from pipelines.record import audit
 from pipelines.record.hashes import hash_all
 from pipelines.record.inputs import expanded
@@ -58,16 +58,16 @@ def gather(
         quality_sample=read_parquet(workspace.sample),
         quality_design=read_parquet(workspace.design),
         assessment=read_parquet(workspace.assessment) if workspace.assessment.is_file() else None,
-        field_results=_field(workspace),
+        field_results=_field(workspace, config.season.until),
         events=_table(workspace.events),
         markers=_table(workspace.markers),
         previous=_previous(config),
     )
 
 
-def _field(workspace: Workspace) -> FieldTables | None:
+def _field(workspace: Workspace, until: date | None) -> FieldTables | None:
     """Return what field results gave, or None where there are none."""
-    entries = field_journal(workspace).entries()
+    entries = entries_until(workspace, until)
     if not entries or not workspace.assessment.is_file():
         return None
     return FieldTables(

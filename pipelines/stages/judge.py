@@ -16,7 +16,7 @@ from models.verdicts.options import JudgeOptions
 from pipelines.config import RunConfig
 from pipelines.inputs.context_files import region_files
 from pipelines.inputs.crop_tables import crop_files
-from pipelines.inputs.field import derive, field_journal, settled, wrong_rates
+from pipelines.inputs.field import derive, entries_until, settled, wrong_rates
 from pipelines.record.inputs import Inputs
 from pipelines.record.stage import Outcome, Stage, stage_entries
 from pipelines.stages.evaluate import TRUTH, evaluate
@@ -63,14 +63,14 @@ def _files(config: RunConfig, workspace: Workspace) -> dict[str, Path]:
 
 def _settled(config: RunConfig, workspace: Workspace) -> dict[str, str]:
     """Return the hash of the field results that hold now: an entry that was undone changes no verdict."""
-    return {"field results": fingerprint(settled(workspace).to_dicts())}
+    return {"field results": fingerprint(settled(workspace, config.season.until).to_dicts())}
 
 
 def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     """Write `verdicts.parquet`, the evaluation tables and `metrics.json`."""
     declared = pl.from_pandas(read_declared(workspace).drop(columns="geometry"))
     quality = series_quality(read_series(workspace.filled))
-    options = corrected(config.judge, wrong_rates(workspace, declared))
+    options = corrected(config.judge, wrong_rates(workspace, declared, config.season.until))
     judged = judge(
         read_parquet(workspace.probabilities),
         declared,
@@ -85,8 +85,8 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     drawn = draw_sample(declared, config.sample, config.seed)
     write_table(drawn.sample, workspace.sample)
     write_table(drawn.design, workspace.design)
-    entries = field_journal(workspace).entries()
-    if entries:
+    entries = entries_until(workspace, config.season.until)
+    if workspace.field_journal.is_file():
         verdicts = settle(verdicts, derive(workspace, entries).results)
     write_table(verdicts, workspace.verdicts)
     write_table(quality, workspace.table("quality"))

@@ -180,7 +180,7 @@ def _up(values: np.ndarray, scale: int) -> np.ndarray:
 def world(seed: int, folder: Path, parcels: int = 150) -> Scene:
     """Return a simulated region with its truth, made once under `folder`."""
     at = folder / f"{parcels}_{seed}"
-    if not (at / "region.sha256").is_file():
+    if not (at / "region.json").is_file():
         options = SimulationOptions(n_parcels=parcels, keep_truth_rasters=True, coherence=False)
         simulate_region(options, SEASON, seed, at)
     return simulated(at, SEASON)

@@ -19,7 +19,7 @@ from pipelines.workspace import Workspace
 from tests.benchmarks.clouds_downstream import CONFIG, METRICS
 
 USES = ("own", "load", "tune", "pool")
-NOT_COPIED = shutil.ignore_patterns("models", "reports", "exports", "catalog", "region.sha256")
+NOT_COPIED = shutil.ignore_patterns("models", "reports", "exports", "catalog", "region.json")
 
 
 def main() -> None:

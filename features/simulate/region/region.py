@@ -1,9 +1,12 @@
 """A region from nothing, written as the agencies publish real ones."""
 
+import json
 import logging
+import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -11,8 +14,9 @@ import polars as pl
 import pyogrio
 
 from features.accounting import Tally
+from features.code import code_version
 from features.errors import StageError
-from features.files import atomic_path, fingerprint
+from features.files import atomic_path, write_json
 from features.simulate.land.crops import CODES
 from features.simulate.options import SimulationOptions
 from features.simulate.randomness import generator
@@ -26,7 +30,10 @@ from features.simulate.region.world import World, make_canvas, make_world
 from features.workers import Progress
 
 log = logging.getLogger(__name__)
-GENERATOR = 2  # raised when the same seed would give another region
+CODE = "features.simulate.region.region"  # with all that it imports: other code, another region
+NOTE, EARLIER_NOTE = "region.json", "region.sha256"
+FOLDERS = ("catalog", "truth")
+FILES = ("crops.csv", "weather.csv", "declarations.gpkg", "field_records.csv", "soil.tif", "elevation.tif")
 
 
 def simulate_region(
@@ -39,12 +46,13 @@ def simulate_region(
     """Write declarations, imagery, weather, soil, elevation and the hidden truth of a simulated region.
 
     The same seed gives the same land and holdings in every season, with other weather and crops. What is
-    already written is kept: a run that was stopped goes on where it was, and ends with the same bytes.
+    already written is kept: a run that was stopped goes on where it was, and ends with the same bytes. A
+    region that other code made is deleted and made anew.
 
     Raises
     ------
     StageError
-        Where the folder holds a region of other settings.
+        Where the folder holds a region of other settings, or files that this did not make.
     """
     _claim(folder, options, season, seed)
     for leftover in folder.rglob(".*.partial*"):
@@ -82,17 +90,42 @@ def _render(studio: Studio, missing: list[Scene], total: int, progress: Progress
 
 
 def _claim(folder: Path, options: SimulationOptions, season: int, seed: int) -> None:
-    """Note what the folder holds, or refuse it where it holds something else."""
-    settings = options.model_dump(mode="json", exclude={"threads"})
-    mark = fingerprint({"generator": GENERATOR, "options": settings, "season": season, "seed": seed})
-    note = folder / "region.sha256"
-    if note.exists() and note.read_text(encoding="utf-8").strip() != mark:
+    """Note what the folder holds; refuse another region, and clear away one that other code made."""
+    said = {**options.model_dump(mode="json", exclude={"threads"}), "season": season, "seed": seed}
+    mark = {"settings": said, "code": code_version(CODE)}
+    noted = _noted(folder / NOTE)
+    if noted == mark:
+        return
+    before = noted.get("settings")
+    other = isinstance(before, dict) and any(
+        said[name] != before[name] for name in said.keys() & before.keys()
+    )
+    there = any((folder / name).exists() for name in (*FOLDERS, *FILES))
+    known = noted or (folder / EARLIER_NOTE).is_file()
+    if other or (there and not known):
         raise StageError(
             f"{folder} holds a region of other settings, season or seed; delete it or choose another folder."
         )
-    if not note.exists():
-        with atomic_path(note) as partial:
-            partial.write_text(mark + "\n", encoding="utf-8")
+    if there:
+        log.warning("The region in %s was made by another version of cropcheck; it is made anew.", folder)
+        _clear(folder)
+    write_json(folder / NOTE, mark)
+
+
+def _noted(path: Path) -> dict[str, Any]:
+    try:
+        noted = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return noted if isinstance(noted, dict) else {}
+
+
+def _clear(folder: Path) -> None:
+    """Delete what this module writes, but the note: a run that is stopped here clears the rest."""
+    for name in FOLDERS:
+        shutil.rmtree(folder / name, ignore_errors=True)
+    for name in (*FILES, EARLIER_NOTE):
+        (folder / name).unlink(missing_ok=True)
 
 
 def _write_tables(world: World, options: SimulationOptions, season: int, seed: int, folder: Path) -> None:

@@ -218,6 +218,39 @@ CHANGES = {
 }
 
 
+@pytest.mark.parametrize("left", ["other code", "a setting that is new", "a note of an earlier version"])
+def test_a_region_that_other_code_made_is_made_anew_and_that_is_said(
+    tmp_path: Path, left: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    base = SMALL.model_copy(update={"n_parcels": 20, "last_month": 4, "optical_revisit_days": 15})
+    simulate_region(base, SEASON, SEED, tmp_path)
+    expected = contents(tmp_path)
+    note = tmp_path / "region.json"
+    said = json.loads(note.read_text())
+    if left == "other code":
+        note.write_text(json.dumps(said | {"code": "0" * 64}))
+    elif left == "a setting that is new":
+        del said["settings"]["spread"]
+        note.write_text(json.dumps(said))
+    else:
+        note.rename(tmp_path / "region.sha256")
+    (tmp_path / "weather.csv").write_text("of that code")
+    item = next((tmp_path / "catalog").rglob("B04.tif"))
+    item.write_bytes(b"of that code")
+    simulate_region(base, SEASON, SEED, tmp_path)
+    assert "made by another version of cropcheck; it is made anew" in caplog.text
+    assert contents(tmp_path) == expected
+
+
+def test_files_of_somebody_else_are_not_deleted(tmp_path: Path) -> None:
+    mine = tmp_path / "catalog" / "mine.txt"
+    mine.parent.mkdir()
+    mine.write_text("not made here")
+    with pytest.raises(StageError, match="another folder"):
+        simulate_region(SMALL, SEASON, SEED, tmp_path)
+    assert mine.read_text() == "not made here"
+
+
 def test_every_setting_changes_the_region(tmp_path: Path) -> None:
     """`threads` must not, and `parcels_path` has its own test."""
     assert set(CHANGES) | {"threads", "parcels_path"} == set(SimulationOptions.model_fields)
@@ -227,7 +260,7 @@ def test_every_setting_changes_the_region(tmp_path: Path) -> None:
     for name, value in CHANGES.items():
         simulate_region(base.model_copy(update={name: value}), SEASON, SEED, tmp_path / name)
         found = contents(tmp_path / name)
-        del found["region.sha256"]
+        del found["region.json"]
         assert found != {path: digest for path, digest in expected.items() if path in found} or (
             len(found) < len(expected) - 1
         ), name

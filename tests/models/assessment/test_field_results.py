@@ -1,5 +1,6 @@
 """Field results: read with care, kept in a journal, and what they settle."""
 
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -9,9 +10,13 @@ from features.journal.entries import Entry, Source
 from features.journal.file import FileJournal
 from models.assessment.errors import ASSESSMENT
 from models.assessment.field_results import (
+    CORRECTION,
+    RESULT,
     RESULTS,
+    UNDO,
     corrected_rates,
     drafts_of,
+    known_by,
     listing,
     present,
     settle,
@@ -202,3 +207,24 @@ def test_promises_are_corrected_by_enough_results() -> None:
         "omission": (0.2, "promise"),
     }
     assert corrected_rates(promised, table, fewest=20)["commission"]["source"] == "field"
+
+
+def entry(
+    number: int, kind: str, subject: str, at: str = "2025-01-01T00:00:00+00:00", **content: object
+) -> Entry:
+    return Entry(number, at, "inspector", kind, subject, content, None, "")
+
+
+def test_what_the_field_said_after_a_day_is_not_known_on_it() -> None:
+    said = [
+        entry(1, RESULT, "001", field_result="correct", field_date="2024-06-20"),
+        entry(2, RESULT, "002", field_result="wrong", field_date="2024-06-21"),
+        entry(3, RESULT, "003", field_result="wrong", at="2024-06-22T08:00:00+00:00"),
+        entry(4, CORRECTION, "001", field_result="wrong", field_date="2024-07-01", replaces=[1]),
+        entry(5, UNDO, "2"),
+    ]
+    assert [one.number for one in known_by(said, date(2024, 6, 20))] == [1, 5]
+    assert [one.number for one in known_by(said, date(2024, 6, 22))] == [1, 2, 3, 5]
+    assert known_by(said, None) == said
+    held = present(known_by(said, date(2024, 6, 20))).results
+    assert held.select("parcel_id", "field_result").rows() == [("001", "correct")]
