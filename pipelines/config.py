@@ -19,7 +19,7 @@ from features.series.parcel_series import SeriesOptions
 from features.simulate.options import SimulationOptions
 from features.suggestions import did_you_mean
 from models.assessment.quality_sample import SampleOptions
-from models.clouds.removal.options import CloudRemovalOptions
+from models.clouds.mask.options import ClearOptions
 from models.crops.fitting.options import TrainOptions
 from models.events.options import EventOptions
 from models.folds import GroupBy
@@ -97,7 +97,7 @@ class RunConfig(Options):
     rasters: dict[RasterName, Path] = Field(
         {}, description="Other maps that clear.context may name: a GeoTIFF, or a folder of dated ones."
     )
-    clear: CloudRemovalOptions = CloudRemovalOptions()
+    clear: ClearOptions = ClearOptions()
     extract: ExtractOptions = ExtractOptions()
     series: SeriesOptions = SeriesOptions()
     fill: GapfillOptions = GapfillOptions()

@@ -52,6 +52,7 @@ def extract(
     executor: Executor = one_by_one,
     context: BlockContext | None = None,
     stamps: Mapping[str, str] | None = None,
+    known_aside: Mapping[str, tuple[str, str, str]] | None = None,
 ) -> tuple[pl.DataFrame, Tally]:
     """Extract every acquisition over every parcel of its tile into `folder`.
 
@@ -77,6 +78,9 @@ def extract(
     stamps
         What tells assets from others under the same link (`features.catalog.stamps.stamps_of`); those of
         local files are taken here where absent.
+    known_aside
+        Acquisitions that are not among these, because they were set aside before: item id to tile, reason and
+        detail. They are accounted for.
 
     Returns
     -------
@@ -92,6 +96,7 @@ def extract(
     work, buffered, tiles, files = _prepared(acquisitions, declarations, options, folder)
     ran = _run(work, work.rows, files, options, folder, remover, progress, executor, context, stamps)
     outcomes = _with_unread(work, ran.outcomes)
+    outcomes += [Outcome(item, *why) for item, why in (known_aside or {}).items()]
     _write_index(folder, ran.units, outcomes)
     views = {sensor: work.views_of(sensor) for sensor in work.sensors}
     table = parcel_table(declarations, buffered, tiles, ran.pixels, views)

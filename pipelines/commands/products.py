@@ -17,8 +17,10 @@ from models.clouds.products import ProductWriter, write_catalog
 from models.clouds.stored import Stored
 from pipelines.config import RunConfig
 from pipelines.inputs.clear_context import clear_context, frame_times
-from pipelines.stages.clear import bands_of, finest_grid, fitted_remover, polarisations_of
-from pipelines.tables import read_acquired, read_declared
+from pipelines.inputs.cloud_masks import masked_extract, read_masked
+from pipelines.inputs.tile_grids import finest_grid
+from pipelines.stages.clear import bands_of, fitted_remover, polarisations_of
+from pipelines.tables import read_declared
 from pipelines.workspace import Workspace
 
 BLOCK_PX = 512
@@ -44,9 +46,9 @@ def write_products(config: RunConfig, workspace: Workspace, folder: Path, progre
             f"No fitted model lies in {workspace.cloud_model}; run `cropcheck clear CONFIG` first."
         )
     acquisitions, _ = without_contradictions(
-        read_acquired(workspace),
+        read_masked(config, workspace),
         read_declared(workspace),
-        config.extract,
+        masked_extract(config),
         workspace.observations,
     )
     optical = acquisitions.filter(pl.col("sensor") == "s2")
@@ -76,7 +78,7 @@ def _write_tile(
     for done, place in enumerate(places, start=1):
         wide = place.widened(remover.margin_px, grid.shape)
         inner, block = place.within(wide), crop(grid, wide)
-        stack = read_stack(rows, block, bands, config.extract.mask, polarisations)
+        stack = read_stack(rows, block, bands, masked_extract(config).mask, polarisations)
         filled = remover.fill(context.laid_on(stack, block)).isel(y=inner.rows, x=inner.columns)
         writer.add(place, filled)
         progress(done, len(places))
@@ -86,8 +88,9 @@ def _write_tile(
 def _clear_shares(config: RunConfig, rows: pl.DataFrame, grid: GeoBox, places: list[Block]) -> np.ndarray:
     """Return each frame's clear share over the tile, read block by block."""
     optical, total = rows.filter(pl.col("sensor") == "s2"), grid.shape[0] * grid.shape[1]
+    mask = masked_extract(config).mask
     counts = [
-        read_stack(optical, crop(grid, place), (), config.extract.mask)["clear"].sum(("y", "x")).to_numpy()
+        read_stack(optical, crop(grid, place), (), mask)["clear"].sum(("y", "x")).to_numpy()
         for place in places
     ]
     return np.asarray(np.sum(counts, axis=0) / total)

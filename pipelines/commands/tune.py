@@ -16,11 +16,12 @@ from models.registry import Tracker
 from models.tuning.clouds import METRIC, tune_clouds
 from models.tuning.search import Tuned, tune, write_best
 from pipelines.config import RunConfig
+from pipelines.inputs.cloud_masks import read_masked
 from pipelines.inputs.model_series import model_series
 from pipelines.main_job import display
 from pipelines.record.receipt import needed
 from pipelines.stages.clear import fitting_stacks
-from pipelines.tables import read_acquired, read_declared, write_table
+from pipelines.tables import read_declared, write_table
 from pipelines.workspace import Workspace
 
 
@@ -53,9 +54,9 @@ def tune_model(config: RunConfig, workspace: Workspace, model: str, trials: int)
             "progress": lambda done, total: bars.update(bar, completed=done, total=total),
         }
         if model in LEARNED:
-            acquisitions = read_acquired(workspace)
+            acquisitions = read_masked(config, workspace)
             stacks, _ = fitting_stacks(acquisitions, config, workspace, model)
-            found = tune_clouds(model, stacks, config.clear, options, **kept)
+            found = tune_clouds(model, stacks, config.clear.removal, options, **kept)
         else:
             found = tune(model, *_task(config, workspace), options, **kept)
     if tracker:

@@ -19,9 +19,10 @@ from features.extraction.extract import without_contradictions
 from features.extraction.filled_tiles import bands_of_all
 from features.extraction.options import ExtractOptions
 from features.imagery.blocks import cut
-from features.imagery.grids import crop, grid_of
+from features.imagery.grids import crop
+from features.imagery.masks import MaskOptions
 from features.imagery.stacks import read_stack
-from features.schema import OPTICAL_BANDS, acquisition_rows, assets_by_band
+from features.schema import acquisition_rows
 from features.workers import Progress
 from models.clouds.methods import build
 from models.clouds.pictures import before_after, half_clear_frames, write_png
@@ -33,16 +34,25 @@ from models.clouds.stored import Stored
 from pipelines.config import RunConfig
 from pipelines.inputs.clear_context import OPTIONS as CONTEXT_OPTIONS
 from pipelines.inputs.clear_context import clear_context, context_files, farmed, frame_times
+from pipelines.inputs.cloud_masks import (
+    masks_folder,
+    read_masked,
+    reading_options,
+    with_masks,
+    without_mask,
+)
 from pipelines.inputs.context_files import region_files
+from pipelines.inputs.tile_grids import finest_grid
 from pipelines.record.inputs import Inputs
 from pipelines.record.receipt import read_receipt
 from pipelines.record.stage import Outcome, Stage
+from pipelines.stages.mask_scenes import make_masks
 from pipelines.tables import read_acquired, read_declared
 from pipelines.workspace import Workspace
 
 log = logging.getLogger(__name__)
 BLOCK_PX = 256
-SET_ASIDE = "set_aside"  # among the facts of the receipt: item ids
+SET_ASIDE, NO_MASK = "set_aside", "no_mask"  # among the facts of the receipt: item ids
 EXAMPLE_PX = 128
 NOTHING_SEEN = (
     NOTHING_CLEAR,
@@ -65,10 +75,20 @@ def stage(config: RunConfig) -> Stage:
 
 
 def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
-    """Fit the configured method and write it to `clear/`; `none` writes nothing, and neither does a season
-    without two clear dates: radar goes on alone."""
-    remover = build(config.clear.method, **config.clear.model_dump(exclude={"method"}))
+    """Write the region's own cloud masks to `masks/`, fit the configured removal and write it to `clear/`.
+
+    `none` fits nothing, and neither does a season without two clear dates: radar goes on alone.
+    """
     acquisitions = read_acquired(workspace)
+    masked = make_masks(acquisitions, config, workspace, progress)
+    outputs = [masks_folder(workspace)] if masked else []
+    facts = {NO_MASK: sorted(without_mask(config.clear.mask, workspace))} if masked else {}
+    fitted = _fit(with_masks(acquisitions, config.clear.mask, workspace), config, workspace, progress)
+    return Outcome([*outputs, *fitted.outputs], [*masked, *fitted.tallies], {**facts, **fitted.facts})
+
+
+def _fit(acquisitions: pl.DataFrame, config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
+    remover = build(config.clear.method, **config.clear.removal.model_dump(exclude={"method"}))
     if remover is None or not (acquisitions["sensor"] == "s2").any():
         progress(1, 1)
         return Outcome([], [])
@@ -96,10 +116,12 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
 def mended(config: RunConfig, workspace: Workspace) -> bool:
     """Say whether an acquisition that could not be read for the fit can be read now."""
     receipt = read_receipt(workspace, "clear")
+    if receipt and receipt.facts.get(NO_MASK):
+        return True
     items = receipt.facts.get(SET_ASIDE, []) if receipt else []
     if not items:
         return False
-    acquisitions = read_acquired(workspace)
+    acquisitions = read_masked(config, workspace)
     blocks = fitting_blocks(acquisitions, read_declared(workspace), config.seed)
     failed: dict[str, ImageryError] = {}
     of_these = acquisitions.filter(pl.col("item_id").is_in(items))
@@ -142,7 +164,7 @@ def fitting_stacks(
     context = clear_context(config, workspace, method)
     context.check(frame_times(acquisitions))
     declarations = read_declared(workspace)
-    compared = ExtractOptions(mask=config.extract.mask, inner_buffer_m=config.extract.inner_buffer_m)
+    compared = ExtractOptions(mask=_reading(config), inner_buffer_m=config.extract.inner_buffer_m)
     acquisitions, _ = without_contradictions(acquisitions, declarations, compared, workspace.observations)
     blocks = fitting_blocks(acquisitions, declarations, config.seed)
     shapes = farmed(config, declarations, method)
@@ -167,21 +189,6 @@ def fitting_blocks(
 def blocks_of(grid: GeoBox) -> Iterator[GeoBox]:
     """Cut a grid into even blocks of at most `BLOCK_PX` pixels."""
     return (crop(grid, block) for block in cut(grid.shape, BLOCK_PX, even=True))
-
-
-def finest_grid(rows: pl.DataFrame) -> GeoBox:
-    """Return the finest grid of the first readable acquisition's optical bands."""
-    for row in acquisition_rows(rows):
-        assets = assets_by_band(row)
-        try:
-            grids = [grid_of(assets[band]["href"]) for band in OPTICAL_BANDS if band in assets]
-        except ImageryError:
-            continue
-        if grids:
-            return min(grids, key=lambda grid: abs(grid.affine.a))
-    raise ImageryError(
-        "None of the optical acquisitions can be opened; check the catalog's links.", reason="nothing_read"
-    )
 
 
 def bands_of(acquisitions: pl.DataFrame) -> list[str]:
@@ -250,4 +257,8 @@ def _stacks(
         here = (pl.col("tile") == tile) | (pl.col("sensor") == "s1")
         rows = acquisitions.filter(here & ~pl.col("item_id").is_in(list(failed)))
         if len(rows):
-            yield block, read_stack(rows, block, bands, config.extract.mask, polarisations, failed)
+            yield block, read_stack(rows, block, bands, _reading(config), polarisations, failed)
+
+
+def _reading(config: RunConfig) -> MaskOptions:
+    return reading_options(config.clear.mask, config.extract.mask)

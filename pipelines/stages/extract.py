@@ -8,6 +8,7 @@ from features.workers import Executor, Progress, one_by_one
 from pipelines.config import RunConfig
 from pipelines.inputs.clear_context import OPTIONS as CONTEXT_OPTIONS
 from pipelines.inputs.clear_context import clear_context, context_files, frame_times
+from pipelines.inputs.cloud_masks import mask_stamps, masked_extract, with_masks, without_mask
 from pipelines.inputs.context_files import region_files
 from pipelines.record.inputs import Inputs
 from pipelines.record.stage import Outcome, Stage
@@ -29,13 +30,15 @@ def stage(config: RunConfig, executor: Executor | None = None) -> Stage:
             if close is not None:  # its processes hold memory that the next stages need
                 close()
 
-    clears = config.clear.method != "none"
+    outputs: tuple[str, ...] = () if config.clear.mask.as_delivered else ("masks/*",)
+    if config.clear.method != "none":
+        outputs += ("clear/*", "!clear/example.png")
     inputs = Inputs(
-        options=("extract", *CONTEXT_OPTIONS),
+        options=("extract", "clear.mask", *CONTEXT_OPTIONS),
         after={
             **region_files(config, "catalog/*", "*.csv", "*.tif"),
             "read": ("declarations.parquet", "acquisitions.parquet", "assets.parquet"),
-            **({"clear": ("clear/*", "!clear/example.png")} if clears else {}),
+            **({"clear": outputs} if outputs else {}),
         },
         files=context_files,
     )
@@ -47,18 +50,20 @@ def run(
     config: RunConfig, workspace: Workspace, progress: Progress, executor: Executor = one_by_one
 ) -> Outcome:
     """Write the parts of `observations/`, `parcels.parquet`, and the dates with their clear shares."""
-    acquisitions, context = read_acquired(workspace), clear_context(config, workspace)
+    acquired, context, mask = read_acquired(workspace), clear_context(config, workspace), config.clear.mask
+    acquisitions = with_masks(acquired, mask, workspace)
     context.check(frame_times(acquisitions))
     parcels, tally = extract(
         acquisitions,
         read_declared(workspace),
-        config.extract,
+        masked_extract(config),
         workspace.observations,
         remover=fitted_remover(config, workspace),
         progress=progress,
         executor=executor,
         context=context,
-        stamps=read_stamps(workspace),
+        stamps=read_stamps(workspace) | mask_stamps(mask, workspace),
+        known_aside=without_mask(mask, workspace),
     )
     write_table(parcels, workspace.parcels)
     write_table(dates_of(read_observations(workspace.observations)), workspace.table("dates"))

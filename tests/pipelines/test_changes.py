@@ -109,6 +109,8 @@ def test_nothing_changed_and_nothing_runs(finished: Workspace) -> None:
         ("imagery.max_cloud_cover=50", ["read"]),
         ("clear.epochs=3", ["clear"]),
         ("clear.method=linear", ["clear", "extract"]),
+        ("clear.mask.method=temporal", ["clear", "extract"]),
+        ("clear.mask.buffer_px={cloud: 3}", ["clear", "extract"]),
         ("extract.statistics=[mean]", ["clear", "extract"]),
         ("extract.inner_buffer_m=0", ["clear", "extract"]),
         ("series.min_share=0.4", ["fill"]),

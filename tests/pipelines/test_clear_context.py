@@ -180,7 +180,7 @@ def test_agricultural_only_learns_ndvi_inside_parcels(region: Path) -> None:
         (stack, *_), _ = fitting_stacks(acquisitions, config, workspace, "unet")
         assert ("parcels" in stack) == only
         assert not only or 0.1 < float(stack["parcels"].mean()) < 0.9
-        model = build("unet", **config.clear.model_dump(exclude={"method"}))
+        model = build("unet", **config.clear.removal.model_dump(exclude={"method"}))
         model.fit([stack.isel(y=slice(20, 84), x=slice(20, 84))])
         return model.members[0].weights()
 

@@ -24,8 +24,9 @@ from models.clouds.methods import build
 from models.clouds.stored import Stored
 from pipelines.config import load_config
 from pipelines.executor import AHEAD, InProcesses, executor_for
+from pipelines.inputs.tile_grids import finest_grid
 from pipelines.record.stage import Outcome
-from pipelines.stages.clear import bands_of, finest_grid
+from pipelines.stages.clear import bands_of
 from pipelines.stages.extract import stage as extract_stage
 from pipelines.workspace import Workspace
 from tests.small_imagery import all_clear, field, optical, parcels, scene, table

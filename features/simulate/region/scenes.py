@@ -12,7 +12,7 @@ from features.simulate.region.schedule import Scene
 from features.simulate.region.stac import OPTICAL, baseline_of, make_item, raster_asset
 from features.simulate.region.studio import Studio
 from features.simulate.region.world import World, double, halve
-from features.simulate.sensors.clouds import View, classify_scene, make_sky, scene_cover
+from features.simulate.sensors.clouds import Sky, View, classify_scene, make_sky, scene_cover
 from features.simulate.sensors.optical import (
     FINE_BANDS,
     Palette,
@@ -64,6 +64,7 @@ def render_optical(scene: Scene, studio: Studio) -> tuple[dict[str, Any], dict[s
     assets["SCL"] = raster_asset("./SCL.tif", scl_encoding, world.grid)
     if studio.options.keep_truth_rasters:
         _write_truth(scene, studio, (ground[0], double(ground[1])), offset)
+        _write_sky(scene, studio, sky)
     covered = np.isin(scl[~beyond], FLAGGED)
     properties = {
         "platform": scene.platform,
@@ -135,3 +136,10 @@ def _write_truth(scene: Scene, studio: Studio, pixels: tuple[np.ndarray, np.ndar
     for names, values in zip((FINE_BANDS, COARSE_BANDS), pixels, strict=True):
         for name, band in zip(names, values, strict=True):
             studio.write(place / f"{scene.item_id}_{name}.tif", digital_numbers(band, offset), 0)
+
+
+def _write_sky(scene: Scene, studio: Studio, sky: Sky) -> None:
+    """Write opacity of cloud and depth of shadow in percent, for scoring only."""
+    for name, values in (("opacity", sky.opacity), ("shade", sky.shade)):
+        percent = np.rint(100 * double(values)).astype(np.uint8)
+        studio.write(studio.folder / "truth" / "sky" / f"{scene.item_id}_{name}.tif", percent, None)

@@ -1,0 +1,33 @@
+"""Every mask by its name."""
+
+from models.clouds.mask.frames import Mask
+from models.clouds.mask.options import CloudMaskOptions
+from models.clouds.mask.scene_class import SceneClassMask
+from models.clouds.mask.temporal import TemporalMask
+
+
+def build(options: CloudMaskOptions, back: bool = False) -> Mask:
+    """Return a mask that needs no fitting.
+
+    Parameters
+    ----------
+    back
+        Whether later dates are not to be looked at, where the options leave that open.
+
+    Raises
+    ------
+    ModelError
+        Where the method's package is not installed.
+    """
+    looks_back = back if options.look is None else options.look == "back"
+    if options.method == "scl":
+        return SceneClassMask()
+    if options.method == "fmask":
+        from models.clouds.mask.fmask import FmaskMask
+
+        return FmaskMask()
+    if options.method == "temporal":
+        return TemporalMask(looks_back)
+    from models.clouds.mask.peers import peer
+
+    return peer(options.method)

@@ -1,0 +1,176 @@
+"""The inner loops of the temporal mask: each pixel's dates against its own clear dates around them."""
+
+import numpy as np
+from numba import njit
+
+WINDOW_DAYS = 45.0  # within which the lowest blue stands for the clear ground, at first
+LOOKS = 3  # clear dates on a side whose median is the reference
+CLOUD_BLUE = 0.68  # reflectance of cloud in the blue
+CLOUD_HAZE = 0.29  # of cloud, blue less half of the red
+FIRST_HAZE, FIRST_BLUE = 0.02, 0.015  # above the lowest: not clear, at first
+MOST_HAZE = 0.07  # blue less half of the red, above which no ground lies
+DARKEST = 0.06  # near-infrared reflectance below which a shadow cannot be told from dark ground
+CLEAR_OPACITY, CLEAR_DEPTH = 0.07, 0.2  # up to which a date serves as reference
+
+
+@njit(cache=True, nogil=True)
+def first_guess(pixel, days, back, ok):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Mark the dates of one pixel `(time, band)` that are not brighter than the lowest around them.
+
+    Brighter means in the blue, and in blue less half of the red, which bare soil leaves as it is.
+    """
+    first = 0
+    for t in range(len(days)):
+        ok[t] = False
+        while days[t] - days[first] > WINDOW_DAYS:
+            first += 1
+        if not np.isfinite(pixel[t, 0]):
+            continue
+        low0, low1, low2 = np.inf, np.inf, np.inf
+        red0, red1, red2 = np.inf, np.inf, np.inf
+        seen = 0
+        for other in range(first, len(days)):
+            if days[other] - days[t] > WINDOW_DAYS or (back and other > t):
+                break
+            value, red = pixel[other, 0], pixel[other, 1]
+            if not np.isfinite(value):
+                continue
+            seen += 1
+            if value < low0:
+                low2, red2, low1, red1, low0, red0 = low1, red1, low0, red0, value, red
+            elif value < low1:
+                low2, red2, low1, red1 = low1, red1, value, red
+            elif value < low2:
+                low2, red2 = value, red
+        low, low_red = low0, red0
+        if seen >= 9:  # the lowest ones may lie in shadow
+            low, low_red = low2, red2
+        elif seen >= 4:
+            low, low_red = low1, red1
+        above = pixel[t, 0] - low
+        haze = above - 0.5 * (pixel[t, 1] - low_red)
+        ok[t] = (above < FIRST_BLUE or haze < FIRST_HAZE) and pixel[t, 0] - 0.5 * pixel[t, 1] < MOST_HAZE
+
+
+@njit(cache=True, nogil=True)
+def median_of(values, count):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Return the median of the first one, two or three values."""
+    if count == 1:
+        return values[0]
+    if count == 2:
+        return 0.5 * (values[0] + values[1])
+    low, high = min(values[0], values[1]), max(values[0], values[1])
+    return max(low, min(high, values[2]))
+
+
+@njit(cache=True, nogil=True)
+def push(pixel, t, last, found, brightest, out):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Put a date among the last clear ones `(look, band)` and write the reference of each band.
+
+    It is the median; of near infrared and 1.6 um the highest where asked for: shadows are still among them.
+    """
+    for b in range(pixel.shape[1]):
+        for k in range(LOOKS - 1, 0, -1):
+            last[k, b] = last[k - 1, b]
+        last[0, b] = pixel[t, b]
+    found = min(found + 1, LOOKS)
+    for b in range(pixel.shape[1]):
+        out[b] = median_of(last[:, b], found)
+        if brightest and b > 1:
+            for k in range(found):
+                out[b] = max(out[b], last[k, b])
+    return found
+
+
+@njit(cache=True, nogil=True)
+def against(pixel, t, reference, longwave):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Return opacity and depth of shadow of a date against one reference.
+
+    Bands are blue, red, near infrared and, where there is one, 1.6 um.
+    """
+    above = pixel[t, 0] - reference[0]
+    haze = above - 0.5 * (pixel[t, 1] - reference[1])
+    opacity = min(1.1 * above / (CLOUD_BLUE - min(reference[0], 0.4)), haze / CLOUD_HAZE)
+    near = pixel[t, 2] / max(reference[2], 0.01)
+    # what harvest and mowing brighten: the red, and more so 1.6 um
+    other = pixel[t, 3] / max(reference[3], 0.01) if longwave else pixel[t, 1] / max(reference[1], 0.01)
+    depth = 1 - max(near, other)
+    if reference[2] < DARKEST:
+        depth = 0.0
+    return opacity, depth
+
+
+@njit(cache=True, nogil=True)
+def compare(values, days, back, longwave, rounds, opacity, depth):  # type: ignore[no-untyped-def]  # noqa: PLR0912  # pragma: no cover
+    """Compare every date of every pixel of a row with its clear dates before and after it.
+
+    Parameters
+    ----------
+    values
+        `(x, time, band)` float32: blue, red, near infrared, 1.6 um (where `longwave`); NaN where unknown.
+    opacity, depth
+        `(time, x)` float32, written: of cloud, and of shadow; NaN where there is no reference. A date must
+        differ from both sides alike: a harvest differs from one only.
+    """
+    columns, dates, bands = values.shape
+    ok = np.empty(dates, np.bool_)
+    last, reference = np.empty((LOOKS, bands), np.float32), np.empty(bands, np.float32)
+    o, d = np.empty(dates, np.float32), np.empty(dates, np.float32)
+    for x in range(columns):
+        pixel = values[x]
+        first_guess(pixel, days, back, ok)
+        for step in range(rounds):
+            brightest = step == 0 and rounds > 1
+            found = 0
+            for t in range(dates):
+                o[t], d[t] = np.nan, np.nan
+                if not np.isfinite(pixel[t, 0]):
+                    continue
+                if found:
+                    o[t], d[t] = against(pixel, t, reference, longwave)
+                if ok[t]:
+                    found = push(pixel, t, last, found, brightest, reference)
+            found = 0
+            for t in range(dates - 1, -1, -1):
+                if back:
+                    break
+                if not np.isfinite(pixel[t, 0]):
+                    continue
+                if found:
+                    more, deeper = against(pixel, t, reference, longwave)
+                    o[t] = more if np.isnan(o[t]) else min(o[t], more)
+                    d[t] = deeper if np.isnan(d[t]) else min(d[t], deeper)
+                if ok[t]:
+                    found = push(pixel, t, last, found, brightest, reference)
+            if step + 1 < rounds:
+                for t in range(dates):
+                    if np.isfinite(o[t]):
+                        ok[t] = o[t] < CLEAR_OPACITY and d[t] < CLEAR_DEPTH
+                        ok[t] &= pixel[t, 0] - 0.5 * pixel[t, 1] < MOST_HAZE
+        for t in range(dates):
+            opacity[t, x] = o[t]
+            depth[t, x] = d[t]
+
+
+@njit(cache=True, nogil=True)
+def throw(cast, dark, downs, rights, possible):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Throw a cloud mask `(y, x)` by each of some shifts; return thrown pixels and dark ones among them.
+
+    `possible` is set wherever some shift throws a cloud, or may throw one from beyond the border.
+    """
+    height, width = cast.shape
+    total, hit = np.zeros(len(downs), np.int64), np.zeros(len(downs), np.int64)
+    for k in range(len(downs)):
+        down, right = downs[k], rights[k]
+        for y in range(height):
+            from_y = y - down
+            for x in range(width):
+                from_x = x - right
+                if from_y < 0 or from_y >= height or from_x < 0 or from_x >= width:
+                    possible[y, x] = True
+                elif cast[from_y, from_x]:
+                    possible[y, x] = True
+                    if not cast[y, x]:
+                        total[k] += 1
+                        hit[k] += dark[y, x]
+    return total, hit

@@ -1,0 +1,180 @@
+"""The run's own cloud masks: computed tile by tile, block by block, and written as scene classes."""
+
+import logging
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from features.accounting import Tally, tally
+from features.errors import ImageryError
+from features.extraction.extract import without_contradictions
+from features.extraction.options import ExtractOptions
+from features.extraction.tile_parcels import safe_name
+from features.files import sha256
+from features.imagery.blocks import Block, cut
+from features.schema import ACQUISITIONS, Acquisition, acquisition_rows
+from features.workers import Progress
+from models.clouds.mask.by_name import build
+from models.clouds.mask.classes import NAMES, NODATA, UNKNOWN, UNKNOWN_NAMES
+from models.clouds.mask.decide import classes_of, to_scene_class
+from models.clouds.mask.frames import Frames, Mask, unknown_of
+from models.clouds.mask.options import Buffers, CloudMaskOptions
+from models.clouds.mask.rasters import TILE_PX, MaskWriter
+from models.clouds.mask.reading import MaskGrid, read_frames
+from pipelines.config import RunConfig
+from pipelines.inputs.cloud_masks import INDEX, masks_folder
+from pipelines.inputs.tile_grids import finest_grid
+from pipelines.tables import read_declared, write_table
+from pipelines.workspace import Workspace
+
+log = logging.getLogger(__name__)
+NO_MASK = "no_mask"
+STACK_VALUES = 100_000_000  # reflectances in memory at a time
+LARGEST_PX = 1024
+
+
+@dataclass
+class _Account:
+    """Pixels of every class, by item id."""
+
+    pixels: dict[str, Counter[str]] = field(default_factory=dict)
+
+    def add(self, item: str, classes: np.ndarray, unknown: np.ndarray) -> None:
+        held = self.pixels.setdefault(item, Counter())
+        judged = unknown == 0
+        for number, name in enumerate(NAMES):
+            held[name] += int((judged & (classes == number)).sum())
+        for number, name in UNKNOWN_NAMES.items():
+            held[name] += int((unknown == number).sum())
+        held["not_compared"] += int((judged & (classes == UNKNOWN)).sum())
+
+
+def make_masks(
+    acquisitions: pl.DataFrame, config: RunConfig, workspace: Workspace, progress: Progress
+) -> list[Tally]:
+    """Write the masks of all optical acquisitions to `masks/`, and their index; nothing where the scene
+    classes are used as delivered.
+
+    An acquisition that cannot be read, or lacks a band that the mask needs, has none and is set aside with
+    the reason. What cannot be judged is written as nodata, saturated or snow, and counted.
+    """
+    folder, options = masks_folder(workspace), config.clear.mask
+    optical = acquisitions.filter(pl.col("sensor") == "s2")
+    if options.as_delivered or not len(optical):
+        shutil.rmtree(folder, ignore_errors=True)
+        return []
+    compared = ExtractOptions(mask=config.extract.mask, inner_buffer_m=config.extract.inner_buffer_m)
+    usable, _ = without_contradictions(optical, read_declared(workspace), compared, workspace.observations)
+    mask = build(options, back=config.season.until is not None)
+    index: list[dict[str, Any]] = []
+    for (tile, epsg), rows in usable.group_by("tile", "epsg", maintain_order=True):
+        place = safe_name(f"{tile}_{epsg}")
+        index += _mask_tile(place, acquisition_rows(rows), mask, options, workspace, progress)
+    write_table(pl.DataFrame(index, schema=INDEX).sort("item_id"), folder / "masks.parquet")
+    reasons = [row["reason"] for row in index]
+    return [tally("mask", "acquisitions", reasons)]
+
+
+def _mask_tile(
+    place: str,
+    rows: list[Acquisition],
+    mask: Mask,
+    options: CloudMaskOptions,
+    workspace: Workspace,
+    progress: Progress,
+) -> list[dict[str, Any]]:
+    folder = masks_folder(workspace) / place
+    lacking = {row["item_id"]: said for row in rows if (said := _lacks(row, mask))}
+    failed: dict[str, ImageryError] = {}
+    account = _Account()
+    able = [row for row in rows if row["item_id"] not in lacking]
+    names = {row["item_id"]: f"{safe_name(row['item_id'])}.tif" for row in rows}
+    if able:
+        grid = MaskGrid.over(finest_grid(pl.DataFrame(able, schema=ACQUISITIONS)))
+        writer = MaskWriter(folder, grid.grid, names)
+        places = list(cut(grid.grid.shape, _side(len(able), mask), TILE_PX))
+        for done, block in enumerate(places, start=1):
+            for item, classes, unknown in _mask_block(able, grid, block, mask, options, failed):
+                writer.add(item, block, classes)
+                account.add(item, *unknown)
+            progress(done, len(places))
+        writer.close(set(failed))
+    reasons = {**lacking, **{item: (error.reason, str(error)) for item, error in failed.items()}}
+    return [_row(row, reasons.get(row["item_id"]), folder / names[row["item_id"]], account) for row in rows]
+
+
+def _lacks(row: Acquisition, mask: Mask) -> tuple[str, str] | None:
+    present = {asset["band"] for asset in row["assets"]}
+    missing = [" or ".join(group) for group in mask.needs if not present & set(group)]
+    if not missing:
+        return None
+    said = f"{row['item_id']} has no {', no '.join(missing)}, which the mask {mask.name} needs."
+    return "missing_band", said
+
+
+def _side(dates: int, mask: Mask) -> int:
+    """Side of a block in the mask's pixels: as large as memory allows, since margins are read twice."""
+    bands = max(len(mask.needs) + 2, 6)
+    side = int(np.sqrt(STACK_VALUES / (dates * bands))) - 2 * mask.margin_px
+    return max(TILE_PX, min(side // TILE_PX * TILE_PX, LARGEST_PX))
+
+
+Masked = tuple[str, np.ndarray, tuple[np.ndarray, np.ndarray]]
+
+
+def _mask_block(
+    rows: Sequence[Acquisition],
+    grid: MaskGrid,
+    place: Block,
+    mask: Mask,
+    options: CloudMaskOptions,
+    failed: dict[str, ImageryError],
+) -> Iterator[Masked]:
+    """Yield each acquisition's scene classes of a block, and its classes and reasons of unknown."""
+    margin = max(mask.margin_px, *(options.buffer_px or Buffers()).model_dump().values())
+    wide = place.widened(margin, grid.grid.shape)
+    inner = place.within(wide).slices
+    wanted = [row for row in rows if row["item_id"] not in failed]
+    frames, read = read_frames(wanted, grid, wide, _bands(mask), failed)
+    if not read:
+        return
+    for number, chances in enumerate(mask.chances(frames)):
+        unknown = unknown_of(frames, number, _groups(mask, frames))
+        chances[:, unknown == NODATA] = np.nan
+        classes = classes_of(chances, options)
+        delivered = None if frames.scene_class is None else frames.scene_class[number]
+        scene_class = to_scene_class(classes, unknown, delivered)
+        yield read[number]["item_id"], scene_class[inner], (classes[inner], unknown[inner])
+
+
+def _groups(mask: Mask, frames: Frames) -> tuple[tuple[str, ...], ...]:
+    return mask.needs or tuple((band,) for band in frames.bands[:1])
+
+
+def _bands(mask: Mask) -> tuple[str, ...]:
+    """Bands to read: those the mask needs, and those that tell snow."""
+    needed = [band for group in mask.needs for band in group]
+    return tuple(dict.fromkeys([*needed, "B03", "B11", "B8A", "B08"]))
+
+
+def _row(row: Acquisition, reason: tuple[str, str] | None, path: Path, account: _Account) -> dict[str, Any]:
+    item = row["item_id"]
+    there = reason is None and path.is_file()
+    why = reason if reason or there else (NO_MASK, f"{item} shows none of its tile")
+    pixels = account.pixels.get(item, Counter())
+    counted = (*NAMES, *UNKNOWN_NAMES.values(), "not_compared")
+    return {
+        "item_id": item,
+        "tile": row["tile"],
+        "file": f"{path.parent.name}/{path.name}" if there else None,
+        "sha256": sha256(path) if there else None,
+        "reason": why[0] if why else None,
+        "detail": why[1] if why else None,
+        **{f"{name}_px": pixels[name] if there else 0 for name in counted},
+    }
