@@ -1,9 +1,9 @@
 """Tables of series that others extracted, as observations: every value taken in is kept or set aside."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 import numpy as np
 import polars as pl
@@ -12,12 +12,14 @@ from features.accounting import Tally
 from features.errors import ConfigError
 from features.indices.formulas import compute, find_index, sensor_of
 from features.schema import OBSERVATIONS, OPTICAL_BANDS, STATISTICS
+from features.tables.chunks import chunks_of_parcels
 from features.tables.files import id_text, need, open_table
 from features.tables.options import TableOptions
 from features.tables.shapes import long_form
 
 log = logging.getLogger(__name__)
 
+VALUES_AT_ONCE = 4_000_000
 HUGE = 1e20  # fill values of several writers; nothing that is measured comes near
 RADAR = ("s0vv_db", "s0vh_db", "ratio_db", "rvi", "cohvv", "cohvh", "vv", "vh")
 CELL = ["parcel_id", "datetime", "feature"]
@@ -29,23 +31,45 @@ RATIOS = ("ndvi", "gndvi", "ndre", "ndwi", "ndmi", "nbr", "cohvv", "cohvh")
 
 
 @dataclass(frozen=True)
-class Understood:
-    """What was made of the tables.
+class Read:
+    """What reading in chunks found, beside the values themselves.
 
     `features` has one row a feature: `feature, dates, values, missing_share, low, high` (low and high are its
     1st and 99th percentiles). `context` has one row a parcel and one column a name of `TableOptions.context`.
     """
 
-    observations: pl.DataFrame
     features: pl.DataFrame
     context: pl.DataFrame
     tally: Tally
 
 
+@dataclass(frozen=True)
+class Understood(Read):
+    """What was made of tables that fit in memory; `observations` has the schema OBSERVATIONS."""
+
+    observations: pl.DataFrame
+
+
 def read_tables(
     tables: Sequence[TableOptions], parcel_ids: Sequence[str], start: date, end: date
 ) -> Understood:
-    """Read the season's values of the declared parcels.
+    """Read the season's values of the declared parcels, all at once; as `read_in_chunks`."""
+    parts: list[pl.DataFrame] = []
+    read = read_in_chunks(tables, parcel_ids, start, end, parts.append)
+    observations = pl.concat([OBSERVATIONS.to_frame(), *parts])
+    ordered = observations.sort("datetime", "sensor", "feature", "parcel_id")
+    return Understood(read.features, read.context, read.tally, ordered)
+
+
+def read_in_chunks(
+    tables: Sequence[TableOptions],
+    parcel_ids: Sequence[str],
+    start: date,
+    end: date,
+    take: Callable[[pl.DataFrame], None],
+    values_at_once: int = VALUES_AT_ONCE,
+) -> Read:
+    """Read the season's values of the declared parcels, one chunk of parcels after another.
 
     Parameters
     ----------
@@ -53,12 +77,11 @@ def read_tables(
         The declared parcels; values of others are set aside.
     start, end
         First and last day of the season, both included.
-
-    Returns
-    -------
-    Understood
-        Its observations have the schema OBSERVATIONS, with null for what a table cannot say: pixel counts,
-        shares and sigma. Only the statistic `mean` is given.
+    take
+        Is given the observations of each chunk that has any: schema OBSERVATIONS, with null for what a table
+        cannot say (pixel counts, shares and sigma). Only the statistic `mean` is given.
+    values_at_once
+        About how many values a chunk has; larger tables are divided by parcel, on disk, first.
 
     Raises
     ------
@@ -66,32 +89,109 @@ def read_tables(
         Where a table cannot be read as its options say, no parcel is found in it, values repeat that differ,
         or a feature lies outside what its unit allows.
     """
-    known = pl.LazyFrame({"parcel_id": list(parcel_ids)}, schema={"parcel_id": pl.String}).with_columns(
+    known = pl.DataFrame({"parcel_id": list(parcel_ids)}, schema={"parcel_id": pl.String}).with_columns(
         declared=pl.lit(True)
     )
-    parts = [_read(options, known, start, end) for options in tables]
-    rows = pl.concat([part[0] for part in parts])
-    set_aside: dict[str, int] = {}
-    for _, counts in parts:
+    account = _Account()
+    with chunks_of_parcels(tables, values_at_once) as chunks:
+        for chunk in chunks:
+            rows = _chunk(chunk, tables, known.lazy(), (start, end), account, len(chunks))
+            if rows.height:
+                take(_observations(rows))
+    _refuse_nothing_left(account.values, account.set_aside, tables)
+    _refuse_units(account.sample())
+    _refuse_underivable(tables, set(account.found))
+    tally = account.tally()
+    log.info("%s", tally)
+    return Read(account.summary(len(known)), _context(tables, known.lazy()), tally)
+
+
+class _Account:
+    """What all chunks together held: counts by reason, and of each feature its dates and a sample."""
+
+    def __init__(self) -> None:
+        self.set_aside: dict[str, int] = {}
+        self.values = 0
+        self.found: dict[str, int] = {}
+        self.dates: dict[str, set[datetime]] = {}
+        self.samples: list[pl.DataFrame] = []
+        self.kept: list[pl.DataFrame] = []
+
+    def lose(self, counts: Mapping[str, int]) -> None:
         for reason, count in counts.items():
-            set_aside[reason] = set_aside.get(reason, 0) + count
-    _refuse_nothing_left(rows, set_aside, tables)
-    _refuse_units(rows)
+            self.set_aside[reason] = self.set_aside.get(reason, 0) + count
+
+    def see(self, rows: pl.DataFrame) -> None:
+        """Count values that are kept, derived ones too."""
+        seen = rows.group_by("feature").agg(pl.len(), pl.col("datetime").unique())
+        for feature, count, dates in seen.iter_rows():
+            self.found[feature] = self.found.get(feature, 0) + count
+            self.dates.setdefault(feature, set()).update(dates)
+
+    def sample(self) -> pl.DataFrame:
+        return pl.concat(self.samples)
+
+    def tally(self) -> Tally:
+        lost = sum(self.set_aside.values())
+        return Tally("tabulate", "values", self.values + lost, self.values, self.set_aside)
+
+    def summary(self, parcels: int) -> pl.DataFrame:
+        rows = [
+            (name, len(self.dates[name]), count, 1 - count / (len(self.dates[name]) * max(parcels, 1)))
+            for name, count in self.found.items()
+        ]
+        counted = pl.DataFrame(
+            rows,
+            schema={
+                "feature": pl.String,
+                "dates": pl.UInt32,
+                "values": pl.UInt32,
+                "missing_share": pl.Float64,
+            },
+            orient="row",
+        )
+        ranges = (
+            pl.concat(self.kept)
+            .group_by("feature")
+            .agg(low=pl.col("value").quantile(0.01), high=pl.col("value").quantile(0.99))
+        )
+        return counted.join(ranges, on="feature", how="left").sort("feature")
+
+
+def _chunk(
+    opened: Sequence[pl.LazyFrame],
+    options: Sequence[TableOptions],
+    known: pl.LazyFrame,
+    season: tuple[date, date],
+    account: _Account,
+    stride: int,
+) -> pl.DataFrame:
+    """Return the usable values of one chunk, derived ones too: `parcel_id, datetime, feature, value`.
+
+    Percentiles are those of every `stride`-th value, so that the sample of all chunks is as large as one.
+    """
+    parts = []
+    for table, of in zip(opened, options, strict=True):
+        rows, counts = _read(table, of, known, *season)
+        account.lose(counts)
+        parts.append(rows)
+    rows = pl.concat(parts)
+    account.samples.append(rows.select("feature", "value").gather_every(stride))
     rows, impossible = _possible(rows)
-    set_aside |= {"impossible": impossible} if impossible else {}
-    lost = sum(set_aside.values())
-    account = Tally("tabulate", "values", rows.height + lost, rows.height, set_aside)
-    derived = [_derived(rows, options.derive) for options in tables if options.derive]
-    observations = _observations(pl.concat([rows, *derived]) if derived else rows)
-    log.info("%s", account)
-    return Understood(observations, _summary(observations, len(parcel_ids)), _context(tables, known), account)
+    account.lose({"impossible": impossible} if impossible else {})
+    account.values += rows.height
+    derived = [table for of in options if of.derive for table in _derived(rows, of.derive)]
+    rows = pl.concat([rows, *derived]) if derived else rows
+    account.see(rows)
+    account.kept.append(rows.select("feature", "value").gather_every(stride))
+    return rows
 
 
 def _read(
-    options: TableOptions, known: pl.LazyFrame, start: date, end: date
+    opened: pl.LazyFrame, options: TableOptions, known: pl.LazyFrame, start: date, end: date
 ) -> tuple[pl.DataFrame, dict[str, int]]:
     """Return one table's values (`parcel_id, datetime, feature, value`) and what was set aside, by reason."""
-    table = long_form(open_table(options.path), options)
+    table = long_form(opened, options)
     names = pl.LazyFrame(
         [(column, to.name, to.scale, to.convert, to.offset) for column, to in options.columns.items()],
         schema={"column": pl.String, "feature": pl.String, "scale": pl.Float64, "convert": pl.String,
@@ -155,8 +255,8 @@ def _once(rows: pl.DataFrame, options: TableOptions) -> tuple[pl.DataFrame, int]
     return one, rows.height - one.height
 
 
-def _refuse_nothing_left(rows: pl.DataFrame, aside: dict[str, int], tables: Sequence[TableOptions]) -> None:
-    if rows.height:
+def _refuse_nothing_left(values: int, aside: dict[str, int], tables: Sequence[TableOptions]) -> None:
+    if values or set(aside) == {"impossible"}:  # of these, `_refuse_units` says more
         return
     reasons = (
         ", ".join(f"{reason} {count}" for reason, count in sorted(aside.items())) or "the tables are empty"
@@ -188,16 +288,16 @@ def _refuse_units(rows: pl.DataFrame) -> None:
 
 def _possible(rows: pl.DataFrame) -> tuple[pl.DataFrame, int]:
     """Return the values that can have been measured, and how many cannot."""
-    limits = {
-        name: POSSIBLE.get(_kind(name), (-np.inf, np.inf)) for name in rows["feature"].unique().to_list()
-    }
-    low, high = (
-        pl.col("feature").replace_strict(
-            {name: pair[end] for name, pair in limits.items()}, return_dtype=pl.Float64
-        )
-        for end in (0, 1)
+    limits = pl.DataFrame(
+        [
+            (name, *POSSIBLE.get(_kind(name), (-np.inf, np.inf)))
+            for name in sorted(rows["feature"].unique().to_list())
+        ],
+        schema={"feature": pl.String, "lowest": pl.Float64, "highest": pl.Float64},
+        orient="row",
     )
-    kept = rows.filter(pl.col("value").is_between(low, high))
+    joined = rows.join(limits, on="feature", how="left", maintain_order="left")
+    kept = joined.filter(pl.col("value").is_between("lowest", "highest")).select(rows.columns)
     return kept, rows.height - kept.height
 
 
@@ -209,26 +309,33 @@ def _kind(feature: str) -> str:
     return "dB" if feature.startswith("s0") and feature.endswith("_db") else "other"
 
 
-def _derived(rows: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:
-    """Indices of the tables' own values, where every band of theirs is known on that date."""
-    found = []
-    for name in names:
-        operands = {
-            band: {"vv": "s0vv_db", "vh": "s0vh_db"}.get(band, band) for band in find_index(name).bands
-        }
-        absent = sorted(set(operands.values()) - set(rows["feature"].unique()))
-        if absent:
+def _operands(index: str) -> dict[str, str]:
+    """Return what an index is computed from: band of its formula to feature of the tables."""
+    return {band: {"vv": "s0vv_db", "vh": "s0vh_db"}.get(band, band) for band in find_index(index).bands}
+
+
+def _refuse_underivable(tables: Sequence[TableOptions], found: set[str]) -> None:
+    for name in (name for options in tables for name in options.derive):
+        if absent := sorted(set(_operands(name).values()) - found):
             raise ConfigError(
                 f"series.tables: derive names {name}, which needs {absent}; the tables lack them."
             )
+
+
+def _derived(rows: pl.DataFrame, names: Sequence[str]) -> Iterator[pl.DataFrame]:
+    """Yield indices of the tables' own values, where every band of theirs is known on that date."""
+    there = set(rows["feature"].unique())
+    for name in names:
+        operands = _operands(name)
+        if not set(operands.values()) <= there:
+            continue
         bands = rows.filter(pl.col("feature").is_in(list(operands.values())))
         wide = bands.pivot("feature", index=["parcel_id", "datetime"], values="value")
         arrays = {band: wide[column].fill_null(np.nan).to_numpy().astype(np.float32)
                   for band, column in operands.items()}  # fmt: skip
         value = pl.Series("value", compute(name, arrays).astype(float), nan_to_null=True)
         table = wide.select("parcel_id", "datetime").with_columns(pl.lit(name).alias("feature"), value)
-        found.append(table.drop_nulls("value"))
-    return pl.concat(found)
+        yield table.drop_nulls("value")
 
 
 def _observations(rows: pl.DataFrame) -> pl.DataFrame:
@@ -252,16 +359,6 @@ def _sensor(feature: str) -> str:
     return "other" if sensor == "context" else sensor
 
 
-def _summary(observations: pl.DataFrame, parcels: int) -> pl.DataFrame:
-    dates = observations.group_by("feature").agg(dates=pl.col("datetime").n_unique())
-    stats = observations.group_by("feature").agg(
-        values=pl.len(), low=pl.col("mean").quantile(0.01), high=pl.col("mean").quantile(0.99)
-    )
-    share = (1 - pl.col("values") / (pl.col("dates") * max(parcels, 1))).alias("missing_share")
-    joined = stats.join(dates, on="feature").with_columns(share)
-    return joined.select("feature", "dates", "values", "missing_share", "low", "high").sort("feature")
-
-
 def _context(tables: Sequence[TableOptions], known: pl.LazyFrame) -> pl.DataFrame:
     """Numbers that each parcel has once, by `TableOptions.context`: the first known value of each."""
     found = known.select("parcel_id").collect()
@@ -275,6 +372,10 @@ def _context(tables: Sequence[TableOptions], known: pl.LazyFrame) -> pl.DataFram
             raw = pl.col(need(names, column, "series.tables.context")).cast(pl.Float64, strict=False)
             usable = ~raw.is_in(list(options.nodata)) & raw.is_finite()
             numbers.append(raw.filter(usable.fill_null(False)).first().alias(name))
-        once = table.group_by(id_text(table, options.parcel).alias("parcel_id")).agg(numbers).collect()
+        once = (
+            table.group_by(id_text(table, options.parcel).alias("parcel_id"))
+            .agg(numbers)
+            .collect(engine="streaming")
+        )
         found = found.join(once, on="parcel_id", how="left", maintain_order="left")
     return found

@@ -1,6 +1,7 @@
 """Tables of series that others extracted become observations, in the place of imagery."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 
 import geopandas as gpd
@@ -8,7 +9,7 @@ import polars as pl
 
 from features.extraction.observations import Remarks, write_part
 from features.schema import PARCELS
-from features.tables.reader import read_tables
+from features.tables.reader import read_in_chunks
 from features.workers import Progress
 from pipelines.config import RunConfig
 from pipelines.inputs.points import table_files
@@ -18,7 +19,6 @@ from pipelines.stages.extract import dates_of
 from pipelines.tables import read_declared, write_table
 from pipelines.workspace import Workspace
 
-PART = "parts/tables.parquet"
 TILE = "tables"
 
 
@@ -35,34 +35,68 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     declarations, season = read_declared(workspace), config.season
     usable = declarations[declarations["reason"].isna()]["parcel_id"].tolist()
     last = min(season.end, season.until or season.end)
-    found = read_tables(config.series.tables, usable, season.start, last)
+    parts = _Parts(workspace.observations)
+    read = read_in_chunks(config.series.tables, usable, season.start, last, parts.take)
     progress(1, 2)
-    write_part(workspace.observations / PART, found.observations, Remarks())
-    write_table(_index(found.observations), workspace.observations / "parts.parquet")
-    write_table(found.context, workspace.observations / "context.parquet")
-    write_table(_parcels(declarations, found.observations), workspace.parcels)
-    write_table(dates_of(found.observations), workspace.table("dates"))
-    write_table(found.features, workspace.table("series_tables"))
+    write_table(parts.index(), workspace.observations / "parts.parquet")
+    write_table(read.context, workspace.observations / "context.parquet")
+    write_table(_parcels(declarations, parts.seen), workspace.parcels)
+    write_table(parts.dates(), workspace.table("dates"))
+    write_table(read.features, workspace.table("series_tables"))
     progress(2, 2)
     outputs = [workspace.parcels, workspace.table("dates"), workspace.table("series_tables")]
-    outputs += [workspace.observations / name for name in (PART, "parts.parquet", "context.parquet")]
-    return Outcome(outputs, [found.tally])
+    outputs += [workspace.observations / name for name in (*parts.names, "parts.parquet", "context.parquet")]
+    return Outcome(outputs, [read.tally])
+
+
+class _Parts:
+    """The parts of the observations, one a chunk, and what the tables beside them need of each."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.names: list[str] = []
+        self.seen: set[str] = set()
+        self._first: list[datetime] = []
+        self._dates: list[pl.DataFrame] = []
+
+    def take(self, observations: pl.DataFrame) -> None:
+        """Write the observations of one chunk."""
+        name = f"parts/tables_{len(self.names):04d}.parquet"
+        write_part(self.folder / name, observations, Remarks())
+        self.names.append(name)
+        self.seen.update(observations["parcel_id"].unique())
+        self._first.append(observations["datetime"][0])
+        self._dates.append(dates_of(observations))
+
+    def index(self) -> pl.DataFrame:
+        """Return the index of the parts, as `read_observations` reads it: each alone in its pass."""
+        count = len(self.names)
+        return pl.DataFrame(
+            {
+                "datetime": self._first,
+                "item_id": [TILE] * count,
+                "tile": [TILE] * count,
+                "part": self.names,
+                "pass": range(count),
+                "rank": [0] * count,
+            }
+        )
+
+    def dates(self) -> pl.DataFrame:
+        """Return what `dates_of` would of all parts together; no chunk shares a parcel with another."""
+        keys = ["datetime", "sensor", "relative_orbit"]
+        summed = (
+            pl.concat(self._dates).group_by(keys).agg(pl.col("parcels").sum(), pl.col("valid_share").mean())
+        )
+        return summed.sort(keys)
 
 
 def _files(config: RunConfig, workspace: Workspace) -> Mapping[str, Path]:
     return table_files(config)
 
 
-def _index(observations: pl.DataFrame) -> pl.DataFrame:
-    """Return the index of the one part, as `read_observations` reads it: one row, alone in its pass."""
-    first = observations["datetime"].min()
-    row = {"datetime": [first], "item_id": [TILE], "tile": [TILE], "part": [PART], "pass": [0], "rank": [0]}
-    return pl.DataFrame(row)
-
-
-def _parcels(declarations: gpd.GeoDataFrame, observations: pl.DataFrame) -> pl.DataFrame:
+def _parcels(declarations: gpd.GeoDataFrame, seen: set[str]) -> pl.DataFrame:
     """Return PARCELS of those that the tables hold; what a grid would leave of them is unknown."""
-    seen = set(observations["parcel_id"].unique())
     rows = [
         (name, TILE, area, None, None, None)
         for name, area in zip(declarations["parcel_id"], declarations["area_ha"], strict=True)

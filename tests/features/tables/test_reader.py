@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from features.errors import ConfigError
 from features.schema import OBSERVATIONS
 from features.tables.options import TableOptions
-from features.tables.reader import Understood, read_tables
+from features.tables.reader import Understood, read_in_chunks, read_tables
 
 START, END = date(2024, 3, 1), date(2024, 10, 31)
 
@@ -268,3 +268,41 @@ def test_the_three_shapes_say_the_same(tmp_path_factory: pytest.TempPathFactory,
     long = read({"path": str(folder / "long.parquet"), "feature": "what", "value": "v"})
     widest = read({"path": str(folder / "widest.parquet"), "date": None, "pattern": "{feature}_{date}"})
     assert values(wide) == values(long) == values(widest)
+
+
+def long_table(folder: Path, parcels: int = 9) -> str:
+    lines = [
+        f"{parcel},2024-05-{day:02d},{band},{0.1 + 0.01 * parcel:.2f}"
+        for day in (21, 1, 11)  # unsorted, and a parcel's rows lie apart
+        for band in ("B04", "B08")
+        for parcel in range(parcels)
+    ]
+    return csv(folder, "parcel_id,date,what,v\n" + "\n".join(lines) + "\n")
+
+
+def test_chunks_give_what_the_whole_table_gives(tmp_path: Path) -> None:
+    ids = [str(parcel) for parcel in range(8)]  # the ninth is not declared
+    options = TableOptions.model_validate(
+        {"path": long_table(tmp_path), "feature": "what", "value": "v", "derive": ["ndvi"]}
+    )
+    whole = read_tables([options], ids, START, END)
+    parts: list[pl.DataFrame] = []
+    read = read_in_chunks([options], ids, START, END, parts.append, values_at_once=10)
+    assert len(parts) > 1
+    seen = [set(part["parcel_id"]) for part in parts]
+    assert sum(map(len, seen)) == len(set().union(*seen)) == 8, "no parcel is in two chunks"
+    keys = ["datetime", "sensor", "feature", "parcel_id"]
+    assert pl.concat(parts).sort(keys).equals(whole.observations)
+    assert read.tally == whole.tally
+    assert read.tally.set_aside == {"unknown_parcel": 6}
+    same = ["feature", "dates", "values", "missing_share"]
+    assert read.features.select(same).equals(whole.features.select(same))
+
+
+def test_values_that_repeat_are_found_in_chunks_too(tmp_path: Path) -> None:
+    path = long_table(tmp_path)
+    with Path(path).open("a", encoding="utf-8") as handle:
+        handle.write("3,2024-05-01,B04,0.9\n")
+    options = TableOptions.model_validate({"path": path, "feature": "what", "value": "v"})
+    with pytest.raises(ConfigError, match="several values, first parcel 3"):
+        read_in_chunks([options], ["3", "4"], START, END, lambda part: None, values_at_once=10)

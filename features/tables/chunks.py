@@ -1,0 +1,68 @@
+"""Tables of series divided by parcel, so that no more than a chunk of them is in memory."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import polars as pl
+
+from features.scratch import scratch_folder
+from features.tables.files import id_text, need, open_table
+from features.tables.options import TableOptions
+from features.tables.shapes import matched, wanted_columns
+
+ROWS_AT_ONCE = 100_000  # of a table, while it is divided
+CHUNK = "chunk of cropcheck"  # a column of the divided rows
+
+
+@contextmanager
+def chunks_of_parcels(
+    tables: Sequence[TableOptions], values_at_once: int
+) -> Iterator[list[list[pl.LazyFrame]]]:
+    """Yield chunks, each the rows of some parcels in every table, in their order.
+
+    Tables with no more than `values_at_once` values are one chunk and stay where they are; others are
+    written anew, divided by a hash of the parcel's id, to a temporary folder.
+    """
+    opened = [open_table(options.path) for options in tables]
+    values = sum(_values(table, options) for table, options in zip(opened, tables, strict=True))
+    count = -(-values // values_at_once)
+    if count <= 1:
+        yield [opened]
+        return
+    with scratch_folder() as folder:
+        divided = [
+            _divide(table, options, folder / str(number), count)
+            for number, (table, options) in enumerate(zip(opened, tables, strict=True))
+        ]
+        yield [list(parts) for parts in zip(*divided, strict=True)]
+
+
+def _values(table: pl.LazyFrame, options: TableOptions) -> int:
+    rows = table.select(pl.len()).collect(engine="streaming").item()
+    return int(rows) * len(_value_columns(table.collect_schema().names(), options))
+
+
+def _value_columns(names: list[str], options: TableOptions) -> list[str]:
+    if options.shape == "long":
+        return [need(names, str(options.value), "values")]
+    return wanted_columns(names, options) if options.shape == "wide" else list(matched(names, options))
+
+
+def _divide(table: pl.LazyFrame, options: TableOptions, folder: Path, count: int) -> list[pl.LazyFrame]:
+    """Write the columns that are read into `count` folders of Parquet, by parcel; return them, opened."""
+    names = table.collect_schema().names()
+    wanted = {options.parcel, options.date, options.feature, *options.keep, *_value_columns(names, options)}
+    wanted |= {options.first} if isinstance(options.first, str) else set()
+    chunk = (id_text(table, need(names, options.parcel, "parcel ids")).hash() % count).fill_null(0)
+    rows = table.select(*(name for name in names if name in wanted), chunk.alias(CHUNK))
+    parts: list[list[Path]] = [[] for _ in range(count)]
+    for number in range(count):
+        (folder / str(number)).mkdir(parents=True)
+    for turn, batch in enumerate(rows.collect_batches(chunk_size=ROWS_AT_ONCE, maintain_order=True)):
+        for (key,), part in batch.partition_by(CHUNK, as_dict=True, include_key=False).items():
+            path = folder / str(key) / f"{turn:06d}.parquet"
+            part.write_parquet(path, compression="lz4", statistics=False)
+            parts[int(key)].append(path)
+    empty = rows.drop(CHUNK).clear()
+    return [pl.scan_parquet(paths, glob=False) if paths else empty for paths in parts]
