@@ -1,16 +1,17 @@
 """What a user may choose about the reports."""
 
-from typing import Literal
-
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from features.options import Options
+from reports.translation import languages
 
 
 class PublishOptions(Options):
     """Settings of the three pages and the parcel sheets."""
 
-    language: Literal["en", "de"] = Field("en", description="Language of the officer's page and the sheets.")
+    language: str = Field(
+        "en", description="Language of all pages, sheets and the desk: a file of reports/translations."
+    )
     title: str = Field("", description="Name of the region on the pages; the run's name where empty.")
     list_rate: float = Field(
         0.10, gt=0, le=1, description="Rate of expected false alarms the follow-up list opens with."
@@ -36,3 +37,13 @@ class PublishOptions(Options):
         300, ge=10, le=10_000, description="Parcels a click on a cell of the confusion matrix lists at most."
     )
     show_holdings: bool = Field(False, description="Print (pseudonymised) holding ids on pages and sheets.")
+
+    @field_validator("language")
+    @classmethod
+    def _has_a_catalog(cls, language: str) -> str:
+        if language not in languages():
+            raise ValueError(
+                f"there is no catalog of {language!r}; use one of {', '.join(languages())}, or add "
+                f"reports/translations/{language}.yaml"
+            )
+        return language

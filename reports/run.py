@@ -86,6 +86,8 @@ class RunTables:
         Modelling class to a name to print; where absent, the agency's names of its crops.
     class_words
         Modelling class to words of a language, for classes without any other name.
+    crop_groups
+        Modelling class to its crop group.
     quality_sample
         `parcel_id, stratum` and further columns of the drawn quality sample.
     quality_design
@@ -119,6 +121,7 @@ class RunTables:
     crop_names: Mapping[str, str] = field(default_factory=dict)
     class_names: Mapping[str, str] = field(default_factory=dict)
     class_words: Mapping[str, str] = field(default_factory=dict)
+    crop_groups: Mapping[str, str] = field(default_factory=dict)
     quality_sample: pl.DataFrame | None = None
     quality_design: pl.DataFrame | None = None
     assessment: pl.DataFrame | None = None

@@ -18,6 +18,8 @@ SEQUENTIAL = (
     "#08352b",
 )
 
+ERROR_SHADES = ("#f7f4ef", "#f6ddcf", "#efc1a8", "#e59f7b", "#d8794c", "#b95323", "#9a3d12", "#7c2c08")
+
 
 def nice_ticks(low: float, high: float, count: int = 5) -> list[float]:
     """Return round numbers from `low` to `high`, about `count` of them.

@@ -60,6 +60,19 @@ class Text:
         written = f"{round(value, digits) + 0.0:,.{digits}f}"
         return written.translate({ord(","): thousands, ord("."): point, ord("-"): "−"})
 
+    def written(self, value: str) -> str:
+        """Return a number written in English (`0.5`, `1,200`, `12%`) as this language writes it.
+
+        Examples
+        --------
+        >>> german = translation("de")
+        >>> german.written("0.5"), german.written("12%"), german.written("1,200")
+        ('0,5', '12 %', '1.200')
+        """
+        thousands, point = self.phrases["number.thousands"], self.phrases["number.point"]
+        plain = value.removesuffix("%").translate({ord(","): thousands, ord("."): point, ord("-"): "−"})
+        return self("number.percent", value=plain) if value.endswith("%") else plain
+
     def percent(self, value: float | None, digits: int = 1) -> str:
         """Return a share as a percentage."""
         if value is None or math.isnan(value):
@@ -72,6 +85,17 @@ class Text:
         """Return a day as `12 May` or, with the year, `12 May 2025`."""
         name = self(f"month.{day.month}")
         return self("date.with_year" if year else "date.short", day=day.day, month=name, year=day.year)
+
+
+def languages() -> list[str]:
+    """Return the languages that have a catalog: one file each, with the keys of `en.yaml`.
+
+    Examples
+    --------
+    >>> languages()
+    ['de', 'en']
+    """
+    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
 @cache

@@ -73,13 +73,15 @@ def run(
 
 
 def dates_of(observations: pl.DataFrame) -> pl.DataFrame:
-    """Sum observations up, one row an acquisition: parcels seen and the mean share of them that was seen."""
+    """Sum observations up, one row an acquisition: parcels with values, and the mean shares of them that have
+    values (`valid_share`, seen or filled) and that were filled (`filled_share`).
+    """
     one = observations.group_by("datetime", "sensor", "relative_orbit", "parcel_id").agg(
-        pl.col("valid_share").max()
+        pl.col("valid_share").max(), pl.col("filled_share").max()
     )
     seen = pl.col("valid_share").gt(0).sum().cast(pl.Int32).alias("parcels")
     keys = ("datetime", "sensor", "relative_orbit")
-    return one.group_by(keys).agg(seen, pl.col("valid_share").mean()).sort(keys)
+    return one.group_by(keys).agg(seen, pl.col("valid_share", "filled_share").mean()).sort(keys)
 
 
 def buffer_cost(parcels: pl.DataFrame) -> dict[str, float]:

@@ -10,7 +10,7 @@ import polars as pl
 import yaml
 
 from features.catalog.hrefs import is_remote
-from features.declarations.crop_codes import read_crop_table
+from features.declarations.crop_codes import read_crop_groups, read_crop_table
 from features.declarations.schemes import read_schemes
 from features.errors import StageError
 from features.files import read_parquet
@@ -55,6 +55,7 @@ def gather(
         rules=_rules(config),
         lineage=lineage(config, workspace, verdicts, receipts, inputs),
         crop_names=names,
+        crop_groups=read_crop_groups(config.judge.groups).group_by_class,
         quality_sample=read_parquet(workspace.sample),
         quality_design=read_parquet(workspace.design),
         assessment=read_parquet(workspace.assessment) if workspace.assessment.is_file() else None,
@@ -167,8 +168,12 @@ def _local_assets(workspace: Workspace) -> list[str]:
 
 
 def _rules(config: RunConfig) -> dict[str, Any]:
+    options = config.judge.model_dump(mode="json")
     return {
-        **config.judge.model_dump(mode="json"),
+        **{
+            name: Path(value).name if name in ("schemes", "groups") else value
+            for name, value in options.items()
+        },
         "schemes": read_schemes(config.judge.schemes).model_dump(mode="json"),
     }
 

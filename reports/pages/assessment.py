@@ -78,6 +78,7 @@ def _strata(run: RunTables, design: pl.DataFrame, visited: set[str]) -> list[Row
 def _measures(table: pl.DataFrame | None) -> list[Row]:
     return [
         {
+            "key": name,
             "name": name.replace("_", " "),
             "meaning": MEASURES[name],
             "count": _figure(table, name, "count"),

@@ -1,7 +1,9 @@
 """The auditor's page: importance of the inputs, lineage, and promised errors beside measured ones."""
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,9 +18,10 @@ from reports.pages.card import model_card
 from reports.pages.drift import drift
 from reports.pages.importance import methods, parts, season_lines, shap_views
 from reports.pages.requirements import marker_rows
+from reports.pages.rules import rule_sentences, scheme_sentences
 from reports.run import RunTables
 from reports.svg import SEQUENTIAL
-from reports.translation import translation
+from reports.translation import Text, translation
 from reports.words import feature_words
 
 
@@ -28,7 +31,7 @@ def write_auditor(run: RunTables, out: Path, options: PublishOptions) -> Path:
     Where the manifest is sealed after the other pages, call this again with its hash in
     `run.lineage["manifest_sha256"]`: only this page shows it.
     """
-    text = translation("en")
+    text = translation(options.language)
 
     def name(feature: str) -> str:
         return feature_words(clean(feature), text)
@@ -39,16 +42,18 @@ def write_auditor(run: RunTables, out: Path, options: PublishOptions) -> Path:
         "run": run,
         "clean": clean,
         "feature_name": name,
-        "views": shap_views(run, name),
-        "season_lines": season_lines(run, name),
-        "methods": methods(run, name),
-        "parts": parts(run, name),
-        "card": model_card(run, quality),
+        "views": shap_views(run, name, text),
+        "season_lines": season_lines(run, name, text),
+        "methods": methods(run, name, text),
+        "parts": parts(run, name, text),
+        "card": model_card(run, quality, text),
         "rules": _flat(run.rules),
-        "promises": _promises(run, quality),
+        "prose": rule_sentences(run.rules, text),
+        "schemes": scheme_sentences(run.rules, text),
+        "promises": _promises(run, quality, text),
         "assessed": assessment_view(run),
         "markers": marker_rows(run),
-        "drift": drift(run),
+        "drift": drift(run, text),
         "lineage": run.lineage,
         "acquisitions": _acquisitions(run),
         "ramp": SEQUENTIAL,
@@ -68,25 +73,40 @@ def _flat(rules: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]
     return found
 
 
-def _promises(run: RunTables, quality: q.Quality) -> list[dict[str, object]]:
-    """Return every promised rate beside what was measured, by parcels and hectares."""
+def _promises(run: RunTables, quality: q.Quality, text: Text) -> list[dict[str, object]]:
+    """Return every promise beside what was measured, then the other rates, by parcels and hectares."""
     promised, measured = run.metrics.get("promised", {}), run.metrics.get("verdicts", {})
+    kept = {row["promise"]: {**row} for row in run.metrics.get("kept", [])}
+    for name, row in kept.items():
+        row["hectares"] = measured.get(name, {}).get("hectares")
     names = sorted(set(promised) | {key for key, rate in measured.items() if _is_rate(rate)})
     rows = [
         {
-            "name": name.replace("_", " "),
-            "meaning": clean(run.metrics.get("rates", {}).get(name, "")),
+            "name": text.get(f"metric.{name}", clean(name).replace("_", " ")),
+            "meaning": text.get(f"rate.{name}", clean(run.metrics.get("rates", {}).get(name, ""))),
             "promised": promised.get(name),
             "count": measured.get(name, {}).get("count"),
             "hectares": measured.get(name, {}).get("hectares"),
-            "against": "known truth",
+            "against": text("auditor.known_truth"),
         }
         for name in names
+        if name not in kept
     ]
-    return [*rows, _contradicted(quality)]
+    return [*map(partial(_kept, text), kept.values()), *rows, _contradicted(quality, text)]
 
 
-def _contradicted(quality: q.Quality) -> dict[str, object]:
+def _kept(text: Text, row: Mapping[str, Any]) -> dict[str, object]:
+    return {
+        "name": text.get(f"metric.{row['promise']}", clean(row["promise"]).replace("_", " ")),
+        "meaning": text.get(f"promise.{row['promise']}", ""),
+        "promised": row["promised"],
+        "count": {name: row[name] for name in ("value", "low", "high", "n")},
+        "hectares": row.get("hectares"),
+        "against": text("auditor.known_truth"),
+    }
+
+
+def _contradicted(quality: q.Quality, text: Text) -> dict[str, object]:
     flagged = (quality.table["verdict"] == "contradicted").cast(pl.Float64).to_numpy()
     area = quality.table["area_ha"].cast(pl.Float64).fill_null(0).to_numpy()
     count, hectares = (
@@ -94,12 +114,12 @@ def _contradicted(quality: q.Quality) -> dict[str, object]:
         quality.ratio("", flagged * area, area),
     )
     return {
-        "name": "contradicted",
-        "meaning": "of the declarations that were judged",
+        "name": text("verdict.contradicted"),
+        "meaning": text("auditor.of_the_judged"),
         "promised": None,
         "count": vars(count),
         "hectares": vars(hectares),
-        "against": "declarations",
+        "against": text("auditor.declarations"),
     }
 
 
@@ -117,8 +137,13 @@ def _acquisitions(run: RunTables) -> list[dict[str, object]]:
         baselines=pl.col("processing_baseline").drop_nulls().unique().sort().str.join(", "),
     )  # fmt: skip
     if run.dates is not None and len(run.dates):
-        seen = run.dates.group_by(keys).agg(pl.col("valid_share").cast(pl.Float64).mean())
+        filled = pl.col("filled_share") if "filled_share" in run.dates.columns else pl.lit(None)
+        shares = run.dates.with_columns(filled_share=filled.cast(pl.Float64))
+        seen = shares.group_by(keys).agg(
+            filled_share=pl.col("filled_share").mean(),
+            seen_share=(pl.col("valid_share").cast(pl.Float64) - pl.col("filled_share")).mean(),
+        )
         spans = spans.join(seen, on=keys, how="left", nulls_equal=True)
     else:
-        spans = spans.with_columns(valid_share=pl.lit(None, pl.Float64))
+        spans = spans.with_columns(seen_share=pl.lit(None, pl.Float64), filled_share=pl.lit(None, pl.Float64))
     return spans.sort(keys).to_dicts()

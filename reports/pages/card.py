@@ -10,6 +10,7 @@ import polars as pl
 from reports.embed import clean
 from reports.pages import quality as q
 from reports.run import RunTables
+from reports.translation import Text
 
 FEWEST = 20
 
@@ -27,14 +28,7 @@ class Card:
     transfer: str  # models or parcels of other runs
 
 
-TRANSFER_PHRASES = {
-    "pool": "also trained on the parcels of {runs}",
-    "load": "models of {runs} as they are; none trained here",
-    "tune": "networks of {runs}, trained further here; trees fitted here",
-}
-
-
-def model_card(run: RunTables, quality: q.Quality) -> Card:
+def model_card(run: RunTables, quality: q.Quality, text: Text) -> Card:
     """Return the card of a run."""
     table = run.table.filter(pl.col("crop_class").is_not_null())
     trained = table.group_by("crop_class").agg(
@@ -46,19 +40,21 @@ def model_card(run: RunTables, quality: q.Quality) -> Card:
     return Card(
         trained=trained.sort(["parcels", "crop_class"], descending=[True, False]).to_dicts(),
         not_monitorable=_not_monitorable(run),
-        weak=_weak(run, quality),
+        weak=_weak(run, quality, text),
         models=[clean(name) for name in models],
         folds=int(run.verdicts.filter(pl.col("fold") >= 0)["fold"].n_unique()),
         folds_note=clean(str((run.lineage.get("folds") or {}).get("folds_note") or "")),
-        transfer=_transfer(run),
+        transfer=_transfer(run, text),
     )
 
 
-def _transfer(run: RunTables) -> str:
+def _transfer(run: RunTables, text: Text) -> str:
     """Return a phrase on the use of other runs; empty where none were used."""
     facts: Mapping[str, Any] = run.lineage.get("folds") or {}
-    use = TRANSFER_PHRASES.get(facts.get("transfer", ""))
-    return use.format(runs=", ".join(clean(name) for name in facts["runs"])) if use else ""
+    use = f"transfer.{facts.get('transfer', '')}"
+    if use not in text.phrases:
+        return ""
+    return text(use, runs=", ".join(clean(name) for name in facts["runs"]))
 
 
 def _not_monitorable(run: RunTables) -> list[dict[str, object]]:
@@ -75,27 +71,33 @@ def _not_monitorable(run: RunTables) -> list[dict[str, object]]:
     )
 
 
-def _weak(run: RunTables, quality: q.Quality) -> list[tuple[str, q.Share]]:
+def _weak(run: RunTables, quality: q.Quality, text: Text) -> list[tuple[str, q.Share]]:
     """Return the classes of lowest F1 and the groups of highest error, among those of enough parcels."""
     found: list[tuple[str, q.Share]] = []
     classes = [row["f1"] for row in q.per_class(quality) if row["recall"].n >= FEWEST]
     found += [
-        (f"Lowest F1: {clean(run.class_name(share.name))}", share)
+        (text("auditor.lowest_f1", name=clean(run.class_name(share.name))), share)
         for share in sorted(classes, key=lambda share: share.value)[:3]
     ]
     area = quality.table["area_ha"].cast(pl.Float64).to_numpy()
     seen = quality.table["n_observations"].cast(pl.Float64).fill_null(np.nan).to_numpy()
     filled = quality.table["filled_share"].cast(pl.Float64).fill_null(np.nan).to_numpy()
+
+    def plain(value: float) -> str:
+        return text.written(f"{value:g}")
+
     for name, label in (
-        ("Highest error by size (ha)", q.bins(area, [0, 0.3, 0.5, 1, 2, 5, 10], "{:g}".format)),
-        ("Highest error by observations", q.bins(seen, [0, 5, 10, 20, 30, 45, 60], "{:g}".format)),
+        ("size", q.bins(area, [0, 0.3, 0.5, 1, 2, 5, 10], plain, text)),
+        ("observations", q.bins(seen, [0, 5, 10, 20, 30, 45, 60], plain, text)),
         (
-            "Highest error by share filled",
-            q.bins(filled, [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75], "{:.0%}".format),
+            "filled",
+            q.bins(filled, [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.75], lambda v: text.percent(v, 0), text),
         ),
     ):
         shares = [share for share in q.errors_by(quality, label) if share.n >= FEWEST]
         if len(shares) > 1:
             worst = max(shares, key=lambda share: share.value)
-            found.append((f"{name}: {worst.name.split('|')[1]}", worst))
+            found.append(
+                (text("auditor.highest_error", by=text(f"by.{name}"), group=worst.name.split("|")[1]), worst)
+            )
     return found

@@ -9,7 +9,7 @@ from features.schema import VERDICTS_OF
 from reports.embed import clean, rounded
 from reports.pages.quality import Quality
 from reports.run import RunTables
-from reports.translation import translation
+from reports.translation import Text
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,17 @@ def confusion_of(quality: Quality) -> Confusion:
 
 
 def confusion_data(
-    run: RunTables, quality: Quality, confusion: Confusion, listed: pl.DataFrame, limit: int
+    run: RunTables,
+    quality: Quality,
+    confusion: Confusion,
+    listed: pl.DataFrame,
+    limit: int,
+    text: Text,
 ) -> dict[str, object]:
     """Return the matrix and, per cell, its parcels (least probable declarations first, at most `limit`)."""
+    of_class = [run.crop_groups.get(name, name) for name in confusion.classes]
+    groups = list(dict.fromkeys(of_class)) if run.crop_groups else []
+    of_class = of_class if groups else []
     sheets = dict(zip(listed["parcel_id"], listed["sheet"], strict=True))
     place = {name: k for k, name in enumerate(confusion.classes)}
     cells: dict[str, list[list[object]]] = {}
@@ -58,5 +66,39 @@ def confusion_data(
         "count": confusion.count.astype(int).tolist(),
         "hectares": np.round(confusion.hectares, 2).tolist(),
         "cells": cells,
-        "verdicts": {name: translation("en")(f"verdict.{name}") for name in VERDICTS_OF},
+        "verdicts": {name: text(f"verdict.{name}") for name in VERDICTS_OF},
+        "words": {name: text(f"analyst.js_{name}") for name in ("cell", "least", "declared")},
+        "groups": [clean(text.crop(name.replace("_", " "))) for name in groups],
+        "groupOf": [groups.index(name) for name in of_class],
+        **_by_region(quality, place),
     }
+
+
+def _by_region(quality: Quality, place: dict[str, int]) -> dict[str, object]:
+    """Return the regions, and of each the cells `[declared, predicted, parcels, hectares]`."""
+    cells: dict[str, list[list[object]]] = {}
+    table = quality.table.filter(pl.col("region").is_not_null())
+    keys = ("region", "crop_class", "predicted")
+    sums = table.group_by(keys).agg(n=pl.len(), ha=pl.col("area_ha").cast(pl.Float64).sum()).sort(keys)
+    for region, declared, predicted, n, ha in sums.iter_rows():
+        cells.setdefault(clean(region), []).append([place[declared], place[predicted], n, rounded(ha, 2)])
+    return {"regions": list(cells), "byRegion": list(cells.values())}
+
+
+def most_confused(confusion: Confusion, most: int = 15) -> list[dict[str, float]]:
+    """Return the largest cells off the diagonal: `i, j, n, share` (of the declared class) and `hectares`."""
+    count = confusion.count.copy()
+    np.fill_diagonal(count, 0)
+    order = np.argsort(-count, axis=None, kind="stable")[:most]
+    pairs = [divmod(int(k), len(count)) for k in order] if len(count) else []
+    return [
+        {
+            "i": i,
+            "j": j,
+            "n": int(count[i, j]),
+            "share": float(count[i, j] / max(1, confusion.count[i].sum())),
+            "hectares": float(confusion.hectares[i, j]),
+        }
+        for i, j in pairs
+        if count[i, j]
+    ]

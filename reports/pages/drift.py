@@ -7,6 +7,8 @@ import polars as pl
 import xarray as xr
 
 from reports.run import RunTables
+from reports.translation import Text
+from reports.words import feature_words
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Drift:
     inputs: list[Change]
 
 
-def drift(run: RunTables) -> Drift | None:
+def drift(run: RunTables, text: Text) -> Drift | None:
     """Return what changed since `run.previous`, or None where none is given."""
     if run.previous is None:
         return None
@@ -49,11 +51,13 @@ def drift(run: RunTables) -> Drift | None:
         ],
         stability=stability(before, now),
         verdicts=[
-            Change(name, verdict_before.get(name, 0.0), verdict_now.get(name, 0.0))
+            Change(
+                text.get(f"verdict.{name}", name), verdict_before.get(name, 0.0), verdict_now.get(name, 0.0)
+            )
             for name in sorted(verdict_before.keys() | verdict_now.keys())
         ],
-        metrics=_metrics(run),
-        inputs=_inputs(run),
+        metrics=_metrics(run, text),
+        inputs=_inputs(run, text),
     )
 
 
@@ -80,7 +84,7 @@ def _shares(run: RunTables, column: str) -> dict[str, float]:
     return {str(name): count / max(1, len(known)) for name, count in counts.iter_rows()}
 
 
-def _metrics(run: RunTables) -> list[Change]:
+def _metrics(run: RunTables, text: Text) -> list[Change]:
     assert run.previous is not None
     found = []
     for model, values in sorted(run.metrics.get("models", {}).items()):
@@ -88,24 +92,31 @@ def _metrics(run: RunTables) -> list[Change]:
             old = run.previous.metrics.get("models", {}).get(model, {}).get(name)
             if isinstance(estimate, dict) and isinstance(old, dict):
                 found.append(
-                    Change(f"{model}, {name.replace('_', ' ')}", old.get("value"), estimate.get("value"))
+                    Change(
+                        f"{model}, {text.get(f'metric.{name}', name.replace('_', ' '))}",
+                        old.get("value"),
+                        estimate.get("value"),
+                    )
                 )
     return found
 
 
-def _inputs(run: RunTables) -> list[Change]:
+def _inputs(run: RunTables, text: Text) -> list[Change]:
     """Return the season's mean of every feature that both runs have, and how much was seen."""
     assert run.previous is not None
     seen = [
         Change(
-            "Observations a parcel, mean", *(_mean(r.verdicts["n_observations"]) for r in (run.previous, run))
+            text("auditor.observations_mean"),
+            *(_mean(r.verdicts["n_observations"]) for r in (run.previous, run)),
         )
     ]
     seen.append(
-        Change("Share filled, mean", *(_mean(r.verdicts["filled_share"]) for r in (run.previous, run)))
+        Change(text("auditor.filled_mean"), *(_mean(r.verdicts["filled_share"]) for r in (run.previous, run)))
     )
     before, now = _feature_means(run.previous.series), _feature_means(run.series)
-    return seen + [Change(name, before[name], now[name]) for name in now if name in before]
+    return seen + [
+        Change(feature_words(name, text), before[name], now[name]) for name in now if name in before
+    ]
 
 
 def _mean(values: pl.Series) -> float | None:

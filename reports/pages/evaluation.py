@@ -15,6 +15,7 @@ TABLES = {
     "model_differences": ("model", "against", "metric", "value", "low", "high", "n"),
     "class_scores": ("model", "crop_class", "metric", "value", "low", "high", "n"),
     "verdict_rates": ("by", "level", "metric", "unit", "value", "low", "high", "n"),
+    "confusion": ("truth", "predicted", "parcels", "hectares"),
     "event_scores": ("event", "by", "level", "metric", "value", "low", "high", "n"),
     "marker_rates": ("requirement", "metric", "promised", "value", "low", "high", "n"),
     "ablation": ("subject", "metric", "value"),  # also low, high, n

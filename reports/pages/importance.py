@@ -11,10 +11,10 @@ from markupsafe import Markup
 from features.indices.formulas import sensor_of
 from reports.embed import clean
 from reports.run import RunTables
-from reports.svg import Plot, figure, heat_map, nice_ticks, short
+from reports.svg import Plot, figure, heat_map, nice_ticks
+from reports.translation import Text
 
 MOST_ROWS = 60
-SENSORS = {"s1": "Sentinel-1", "s2": "Sentinel-2", "context": "Weather, soil, terrain"}
 
 
 @dataclass(frozen=True)
@@ -28,24 +28,23 @@ class View:
     n: int
 
 
-def shap_views(run: RunTables, feature_name: Callable[[str], str]) -> list[View]:
+def shap_views(run: RunTables, feature_name: Callable[[str], str], text: Text) -> list[View]:
     """Return heat maps of SHAP importance: overall, per sensor, per class; none where no table was stored."""
     if run.importance is None:
         return []
     table = run.importance.filter((pl.col("method") == "shap") & pl.col("time").is_not_null())
     overall = table.filter(pl.col("crop_class") == "all")
-    views = [_view("all", "All classes, all sensors", overall, feature_name)]
+    views = [_view("all", text("auditor.view_all"), overall, feature_name, text)]
     sensors = sorted({sensor_of(name) for name in overall["feature"]})
     for sensor in sensors if len(sensors) > 1 else []:
         part = overall.filter(pl.col("feature").map_elements(sensor_of, return_dtype=pl.String) == sensor)
         views.append(
             _view(
                 f"sensor-{sensor}",
-                {"s1": "Radar only (Sentinel-1)", "s2": "Optical only (Sentinel-2)"}.get(
-                    sensor, "Context only"
-                ),
+                text.get(f"auditor.view_{sensor}", text("auditor.view_context")),
                 part,
                 feature_name,
+                text,
             )
         )
     classes = [name for name in table["crop_class"].unique(maintain_order=True) if name != "all"]
@@ -56,31 +55,36 @@ def shap_views(run: RunTables, feature_name: Callable[[str], str]) -> list[View]
                 clean(run.class_name(name)),
                 table.filter(pl.col("crop_class") == name),
                 feature_name,
+                text,
             )
         )
     return [view for view in views if view is not None]
 
 
-def parts(run: RunTables, feature_name: Callable[[str], str]) -> list[tuple[str, list[tuple[str, float]]]]:
+def parts(
+    run: RunTables, feature_name: Callable[[str], str], text: Text
+) -> list[tuple[str, list[tuple[str, float]]]]:
     """Return the share of SHAP importance by sensor, by statistic and by feature, over all classes."""
     if run.importance is None:
         return []
     overall = run.importance.filter(pl.col("crop_class") == "all")
     found = []
     for title, method, name in (
-        ("By sensor", "shap_sensor", lambda key: SENSORS.get(key, clean(key))),
-        ("By statistic", "shap_statistic", clean),
-        ("By feature", "shap_feature", feature_name),
+        ("sensor", "shap_sensor", lambda key: text.get(f"sensor.{key}", clean(key))),
+        ("statistic", "shap_statistic", lambda key: text.get(f"statistic.{key}", clean(key))),
+        ("feature", "shap_feature", feature_name),
     ):
         shares = sorted(
             _shares(overall.filter(pl.col("method") == method)).items(), key=lambda pair: (-pair[1], pair[0])
         )
         if shares:
-            found.append((title, [(name(key), share) for key, share in shares[:12]]))
+            found.append((text(f"auditor.by_{title}"), [(name(key), share) for key, share in shares[:12]]))
     return found
 
 
-def _view(key: str, title: str, table: pl.DataFrame, feature_name: Callable[[str], str]) -> View | None:
+def _view(
+    key: str, title: str, table: pl.DataFrame, feature_name: Callable[[str], str], text: Text
+) -> View | None:
     if not len(table):
         return None
     cells = (
@@ -95,11 +99,15 @@ def _view(key: str, title: str, table: pl.DataFrame, feature_name: Callable[[str
         for feature, day, value in ranked.select("feature", "time", "value").iter_rows()
     ]
     return View(
-        key, title, _chart(cells, title, feature_name), top, int(table["n"].fill_null(0).to_numpy().max())
+        key,
+        title,
+        _chart(cells, title, feature_name, text),
+        top,
+        int(table["n"].fill_null(0).to_numpy().max()),
     )
 
 
-def _chart(cells: pl.DataFrame, title: str, feature_name: Callable[[str], str]) -> Markup:
+def _chart(cells: pl.DataFrame, title: str, feature_name: Callable[[str], str], text: Text) -> Markup:
     weight = (
         cells.group_by("feature")
         .agg(pl.col("value").sum())
@@ -122,19 +130,22 @@ def _chart(cells: pl.DataFrame, title: str, feature_name: Callable[[str], str]) 
             values[place[feature], column[day]] = value
     return heat_map(
         [feature_name(name) for name in rows],
-        month_labels(days),
+        month_labels(days, text),
         values,
-        f"Importance by feature and date: {title}",
+        text("auditor.heat_map", title=title),
     )
 
 
-def month_labels(days: list[date]) -> list[str]:
+def month_labels(days: list[date], text: Text) -> list[str]:
     """Return the month's name at each month's first step, else an empty label."""
-    return [f"{day:%b}" if not k or day.month != days[k - 1].month else "" for k, day in enumerate(days)]
+    return [
+        text(f"month.{day.month}") if not k or day.month != days[k - 1].month else ""
+        for k, day in enumerate(days)
+    ]
 
 
 def season_lines(
-    run: RunTables, feature_name: Callable[[str], str], most: int = 6
+    run: RunTables, feature_name: Callable[[str], str], text: Text, most: int = 6
 ) -> tuple[Markup, list[str], str] | None:
     """Return importance through the season of the most important features, their names, and the method.
 
@@ -166,20 +177,24 @@ def season_lines(
         280,
         (ordinals[0], max(ordinals[-1], ordinals[0] + 1)),
         (0, high),
-        "Importance through the season",
+        text("auditor.through_the_season"),
         left=50,
         top=24,
         right=16,
     )
-    plot.axis_y([(tick, short(tick)) for tick in nice_ticks(0, high)], "importance")
-    plot.axis_x([(day.toordinal(), name) for day, name in zip(days, month_labels(days), strict=True) if name])
+    plot.axis_y(
+        [(tick, text.written(f"{tick:g}")) for tick in nice_ticks(0, high)], text("auditor.importance")
+    )
+    plot.axis_x(
+        [(day.toordinal(), name) for day, name in zip(days, month_labels(days, text), strict=True) if name]
+    )
     for k, feature in enumerate(best):
         part = dict(cells.filter(pl.col("feature") == feature).select("time", "value").iter_rows())
         plot.line(ordinals, [part.get(day, float("nan")) for day in days], f"l{k}")
     return plot.markup(), [feature_name(name) for name in best], method
 
 
-def methods(run: RunTables, feature_name: Callable[[str], str], most: int = 15) -> Markup | None:
+def methods(run: RunTables, feature_name: Callable[[str], str], text: Text, most: int = 15) -> Markup | None:
     """Return each feature's share of the total by SHAP and by permutation; None without both."""
     if run.importance is None:
         return None
@@ -199,12 +214,12 @@ def methods(run: RunTables, feature_name: Callable[[str], str], most: int = 15) 
         height,
         (low, high),
         (len(features) - 0.5, -0.5),
-        "Share of importance by method",
+        text("auditor.comparison_of_two_methods"),
         left=178,
         top=6,
         bottom=24,
     )
-    plot.axis_x([(tick, f"{100 * tick:g}%") for tick in nice_ticks(low, high)], grid=True)
+    plot.axis_x([(tick, text.percent(tick, 0)) for tick in nice_ticks(low, high)], grid=True)
     for k, name in enumerate(features):
         pair = [part[name] for part in shares.values() if name in part]
         plot.text(172, plot.py(k) + 3.5, feature_name(name), "tick end")

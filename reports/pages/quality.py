@@ -11,6 +11,7 @@ import shapely
 
 from models.evaluation.metrics import FEW_GROUPS, multiplicities, rare_share
 from reports.run import RunTables
+from reports.translation import Text
 
 RESAMPLES = 400
 FEWEST_GROUPS = 5
@@ -118,14 +119,15 @@ def errors_by(quality: Quality, label: np.ndarray) -> list[Share]:
     return [quality.ratio(name, wrong * (label == name), (label == name).astype(float)) for name in names]
 
 
-def bins(values: np.ndarray, edges: list[float], text: Callable[[float], str]) -> np.ndarray:
+def bins(values: np.ndarray, edges: list[float], number: Callable[[float], str], text: Text) -> np.ndarray:
     """Return `(parcel,)` labels: the bin of each value, in an order that sorts; unknown values have a bin of
     their own.
     """
-    names = [f"{k}|{text(a)} – {text(b)}" for k, (a, b) in enumerate(pairwise(edges))]
-    names[0], names[-1] = f"0|under {text(edges[1])}", f"{len(names) - 1}|{text(edges[-2])} or more"
+    names = [f"{k}|{number(a)} – {number(b)}" for k, (a, b) in enumerate(pairwise(edges))]
+    names[0] = f"0|{text('level.under', high=number(edges[1]))}"
+    names[-1] = f"{len(names) - 1}|{text('level.over', low=number(edges[-2]))}"
     place = np.clip(np.digitize(values, edges) - 1, 0, len(names) - 1)
-    return np.where(np.isfinite(values), np.array(names, dtype=object)[place], "9|not known")
+    return np.where(np.isfinite(values), np.array(names, dtype=object)[place], f"9|{text('page.not_given')}")
 
 
 def reliability(quality: Quality, count: int = 10) -> list[tuple[float, Share]]:

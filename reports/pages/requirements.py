@@ -53,7 +53,7 @@ def requirements_of(run: RunTables, listed: pl.DataFrame, text: Text) -> list[di
     return found
 
 
-def event_rows(run: RunTables) -> list[dict[str, Any]]:
+def event_rows(run: RunTables, text: Text) -> list[dict[str, Any]]:
     """Return the scores of events, one row a kind and level, each measure with interval and n."""
     scores = stored(run, "event_scores")
     rows: dict[tuple[str, str, str], dict[str, Any]] = {}
@@ -61,7 +61,11 @@ def event_rows(run: RunTables) -> list[dict[str, Any]]:
         key = (row["event"], row["by"], row["level"])
         one = rows.setdefault(
             key,
-            {"event": clean(row["event"]).replace("_", " "), "by": row["by"], "level": clean(row["level"])},
+            {
+                "event": text.get(f"event.{row['event']}", clean(row["event"]).replace("_", " ")),
+                "by": text.get(f"by.{row['by']}", clean(row["by"]).replace("_", " ")),
+                "level": text.written(clean(row["level"])),
+            },
         )
         one[row["metric"]] = row
     return list(rows.values())

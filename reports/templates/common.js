@@ -59,6 +59,21 @@ function switches(group) {
   show();
 }
 
+/* Every captioned or labelled table can be saved as it stands. */
+function savable(table) {
+  const cell = (text) => '"' + (/^[\s]*[=+\-@\t\r]/.test(text) && !/^[+\-−]?[\d.,\s–]+%?$/.test(text) ? "'" + text : text).replaceAll('"', '""') + '"';
+  const button = make("button", { type: "button", class: "save", on: { click: () => {
+    const lines = [...table.rows].map((row) => [...row.cells].map((one) => cell(one.dataset.v ?? one.textContent.trim().replace(/\s+/g, " "))).join(","));
+    const url = URL.createObjectURL(new Blob(["\ufeff" + lines.join("\r\n") + "\r\n"], { type: "text/csv" }));
+    const name = (table.caption?.textContent || table.closest("[aria-label]")?.getAttribute("aria-label") || "table").trim().toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "-").slice(0, 60);
+    make("a", { href: url, download: name + ".csv" }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 1000);
+  } } }, "CSV");
+  button.setAttribute("aria-label", "CSV: " + (table.caption?.textContent || table.closest("[aria-label]")?.getAttribute("aria-label") || ""));
+  (table.closest(".scroll") || table).before(button);
+}
+
+if (document.body.dataset.downloads !== undefined) $$("main table").filter((table) => table.id !== "cell-list" && !table.closest(".heat")).forEach(savable);
 $$("table.sortable").forEach(sortable);
 $$("[data-show]").forEach(switches);
 $$("[data-units]").forEach((group) => group.addEventListener("change", () => {

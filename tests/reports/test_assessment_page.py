@@ -50,7 +50,7 @@ def test_the_page_answers_and_follows_the_stored_tables(tmp_path: Path) -> None:
     for run, text in zip((few, many), texts, strict=True):
         view = assessment_view(run)
         assert view is not None
-        assert f"<b>{view['answer']['value']:.1f} ha</b> were decided wrongly" in text
+        assert f"<b>{view['answer']['value']:.1f} ha were decided wrongly" in text
         assert f"{view['parcels'] - 60} sampled parcels not visited" in text
     assert texts[0] != texts[1]
 

@@ -295,6 +295,20 @@ def test_a_confusion_cell_lists_its_parcels(watched: Watched, site: Path) -> Non
     assert "." in button.inner_text()
 
 
+def test_confused_pairs_regions_and_downloads(watched: Watched, site: Path) -> None:
+    page = watched.open(site / "analyst.html")
+    whole = page.locator("#matrix button").count()
+    page.select_option("#region", index=1)
+    assert page.locator("#matrix button").count() < whole
+    page.locator("#pairs tbody button").first.click()
+    count = int(page.locator("#pairs tbody td").nth(1).inner_text())
+    assert page.locator("#cell-list tbody tr").count() == count
+    assert page.locator("#cell-list tbody a").count() == count
+    with page.expect_download() as download:
+        page.locator("section[aria-labelledby=area] .save").first.click()
+    assert "Maize" in Path(download.value.path()).read_text(encoding="utf-8-sig")
+
+
 def test_tables_sort_by_their_headings(watched: Watched, site: Path) -> None:
     page = watched.open(site / "agency.html")
     heading = page.locator("#by-crop thead th").nth(1)

@@ -3,6 +3,7 @@
 import html
 import json
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,12 @@ import geopandas as gpd
 import polars as pl
 import pytest
 import shapely
+from pydantic import ValidationError
 
 from features.files import sha256
 from models.verdicts.rule import REASONS
+from reports import translation as translations
+from reports.embed import TEMPLATES
 from reports.options import PublishOptions
 from reports.pages.agency import write_agency
 from reports.pages.analyst import write_analyst
@@ -21,7 +25,7 @@ from reports.pages.follow_up import candidates
 from reports.pages.quality import per_class, quality_of
 from reports.pages.write import write_reports
 from reports.run import RunTables
-from reports.translation import translation
+from reports.translation import languages, translation
 from tests.mock_run import make_run, write_scenes
 
 OPTIONS = PublishOptions()
@@ -243,11 +247,48 @@ def test_a_corrupt_scene_costs_its_pictures_only(tmp_path: Path) -> None:
     assert "No pictures" in written[-1].read_text()
 
 
-def test_the_catalogs_say_the_same_things() -> None:
-    english, german = translation("en").phrases, translation("de").phrases
-    assert english.keys() == german.keys()
+@pytest.mark.parametrize("language", languages())
+def test_a_catalog_says_all_that_the_english_one_says(language: str) -> None:
+    english, other = translation("en").phrases, translation(language).phrases
+    assert english.keys() == other.keys()
     for key, phrase in english.items():
-        assert set(re.findall(r"{(\w+)}", phrase)) == set(re.findall(r"{(\w+)}", german[key])), key
+        assert set(re.findall(r"{(\w+)}", phrase)) == set(re.findall(r"{(\w+)}", other[key])), key
+
+
+def test_a_third_language_is_one_file(
+    run: RunTables, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    for name in languages():
+        shutil.copy(translations.FOLDER / f"{name}.yaml", tmp_path)
+    upper = re.sub(r'": "(.*)"$', r'": "¡\1!"', (tmp_path / "en.yaml").read_text(), flags=re.MULTILINE)
+    (tmp_path / "xx.yaml").write_text(
+        upper.replace('contradicted: "Looks different"', 'contradicted: "Xxxx"')
+    )
+    with pytest.raises(ValidationError, match="there is no catalog of 'xx'"):
+        PublishOptions(language="xx")
+    monkeypatch.setattr(translations, "FOLDER", tmp_path)
+    options = PublishOptions(language="xx", max_sheets=0)
+    page = write_agency(run, tmp_path / "out", options, candidates(run, options))[0].read_text()
+    assert '<html lang="xx"' in page
+    assert "Xxxx" in page
+    assert "</svg>Looks different" not in page
+
+
+def test_templates_hold_no_sentence_of_their_own() -> None:
+    """All words come from the catalogs: between tags and in labels stand only phrases and marks."""
+    own = []
+    for path in sorted(TEMPLATES.rglob("*.j2")):
+        if path.name.startswith("letter_"):
+            continue
+        text = re.sub(
+            r"{#.*?#}|{%.*?%}|{{.*?}}|<(script|style|code).*?</\1>", " ", path.read_text(), flags=re.DOTALL
+        )
+        text = re.sub(r'<span class="mono">.*?</span>|<dd class="mono">.*?</dd>', " ", text, flags=re.DOTALL)
+        words = re.findall(r">([^<>]+)<", text) + re.findall(
+            r'(?:aria-label|title|placeholder|alt)="([^"]+)"', text
+        )
+        own += [(path.name, part.strip()) for part in words if re.search(r"[a-z]{3,} [a-z]{2,}", part)]
+    assert not own
 
 
 def test_every_reason_has_words() -> None:
@@ -255,16 +296,29 @@ def test_every_reason_has_words() -> None:
 
 
 def test_the_german_pages_speak_german(tmp_path: Path) -> None:
-    write_reports(make_run(80, 1), tmp_path, PublishOptions(language="de", max_sheets=1))
-    assert '<html lang="de"' in (tmp_path / "agency.html").read_text()
-    sheet = next((tmp_path / "parcels").glob("*.html")).read_text()
-    english = [
-        value
-        for key, value in translation("en").phrases.items()
-        if key.startswith(("sheet.", "fact.")) and "{" not in value
-    ]
+    written = write_reports(make_run(80, 1), tmp_path, PublishOptions(language="de", max_sheets=2))
     german = set(translation("de").phrases.values())
-    assert not [phrase for phrase in english if f">{phrase}<" in sheet and phrase not in german]
+    english = [
+        phrase
+        for key, phrase in translation("en").phrases.items()
+        if phrase not in german and not key.startswith(("desk.", "number.")) and len(phrase) > 3
+    ]
+    for path in written:
+        assert '<html lang="de"' in path.read_text()
+        page = re.sub(r"<script>.*?</script>|<style>.*?</style>", "", path.read_text(), flags=re.DOTALL)
+        page = html.unescape(page)
+        said = set(re.findall(r">\s*([^<>{}]+?)\s*<", page)) | set(re.findall(r'"([^"]+)"', page))
+        leaks = {phrase for phrase in english if "{" not in phrase and not re.fullmatch("[a-z]+", phrase)}
+        leaks &= said
+        assert not leaks, path.name
+        for phrase in (phrase for phrase in english if "{" in phrase and phrase.count(" ") > 3):
+            pattern = ".{1,40}".join(map(re.escape, re.split(r"{\w+}", phrase)))
+            assert not re.search(pattern, page), (path.name, phrase)
+    officer = (tmp_path / "agency.html").read_text()
+    assert "Abweichend" in officer
+    assert "Widerspr" not in officer
+    assert "Mais" in officer and "Maize" not in officer
+    assert re.search(r"\d,\d ha", officer)
 
 
 @pytest.mark.parametrize(
