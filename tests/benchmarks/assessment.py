@@ -6,6 +6,9 @@ interventions.
 From each, 1,000 samples are drawn by the rules of the Union Level Methodology, and every interval is compared
 with the truth. `naive_binomial` takes the visited parcels as independent and equally likely.
 
+`others` are 30 further populations of other seeds, sizes, spreads of hectares and errors on larger parcels:
+the mean of their coverages, with the least and the largest as `low` and `high`.
+
 - `coverage_count`, `coverage_hectares`: share of 95% intervals of the share of wrong declarations that hold
   the truth; its own interval is Clopper and Pearson's;
 - `width_hectares`: mean width, in percentage points;
@@ -22,6 +25,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +53,10 @@ class Population:
         Share of wrong declarations, and their correlation within a holding.
     drawn
         Share of parcels that the sample takes.
+    spread
+        Standard deviation of the logarithm of hectares.
+    larger
+        How much larger wrong parcels are than others of their draw.
     """
 
     name: str
@@ -58,6 +66,8 @@ class Population:
     gathering: float
     drawn: float
     seed: int
+    spread: float = 0.9
+    larger: float = 1.0
 
 
 POPULATIONS = (
@@ -68,6 +78,14 @@ POPULATIONS = (
     Population("errors_2_holdings_30_draw_25", 30, 20, 0.02, 0.05, 0.25, 5),
     Population("errors_5_holdings_30_draw_25", 30, 20, 0.05, 0.1, 0.25, 6),
 )
+SHAPES = ((30, 20, 0.25), (60, 10, 0.15), (300, 8, 0.08), (1_000, 6, 0.03), (1_000, 6, 0.10))
+OTHERS = tuple(
+    Population(
+        "others", *shape[:2], rate, (0.05, 0.1, 0.3)[number % 3], shape[2], 2_000 + number, spread,
+        1.6 if number % 4 == 0 else 1.0,
+    )
+    for number, (rate, shape, spread) in enumerate(product((0.02, 0.05, 0.10), SHAPES, (0.5, 1.0)))
+)  # fmt: skip
 
 
 def main() -> None:
@@ -78,6 +96,7 @@ def main() -> None:
     arguments = parser.parse_args()
     draws = DRAWS // 10 if arguments.quick else DRAWS
     rows = [row for population in POPULATIONS for row in coverage(population, draws)]
+    rows += others(30 if arguments.quick else 300)
     rows += speed(30_000 if arguments.quick else 300_000)
     for row in rows:
         ends = f"[{row['low']:.4g}, {row['high']:.4g}]"
@@ -117,7 +136,8 @@ def made(of: Population) -> Truth:
             break
     flagged = np.where(wrong, rng.random(n) < 0.6, rng.random(n) < 0.02)
     rows = RankedRows(holding, np.arange(n), rng.integers(0, 2, n), np.ones(n, bool))
-    return Truth(rows, rng.lognormal(0.3, 0.9, n), wrong, flagged)
+    area = rng.lognormal(0.3, of.spread, n) * np.where(wrong, of.larger, 1.0)
+    return Truth(rows, area, wrong, flagged)
 
 
 def coverage(of: Population, draws: int) -> Rows:
@@ -159,6 +179,23 @@ def _rows(
             rows.append(_row(work, subject, f"width_{name}", (mean, mean, mean), draws, "percentage points"))
     saved = 1 - (width["assisted", "hectares"] / width["cropcheck", "hectares"]) ** 2
     return [*rows, _row(work, "assisted", "visits_saved", (saved, saved, saved), draws, "1")]
+
+
+def others(draws: int) -> Rows:
+    """Summarise the coverage on further populations."""
+    found: dict[tuple[str, str], list[float]] = {}
+    for population in OTHERS:
+        for row in coverage(population, draws):
+            found.setdefault((row["subject"], row["metric"]), []).append(row["value"])
+    kept = {key: values for key, values in found.items() if key[1].startswith("coverage")}
+    return [
+        _row("others", *key, (float(np.mean(values)), min(values), max(values)), len(values) * draws, "1")
+        for key, values in kept.items()
+    ] + [
+        _row("others", *key[:1], f"within_93_97_{key[1].removeprefix('coverage_')}",
+             (float(np.mean([0.93 <= value <= 0.97 for value in values])),) * 3, len(values), "1")
+        for key, values in kept.items()
+    ]  # fmt: skip
 
 
 def speed(parcels: int) -> Rows:

@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable
 from datetime import date
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
@@ -49,10 +50,11 @@ def main() -> None:
         _serve(arguments.serve, arguments.port)
         return
     parcels, kills = (10_000, 5) if arguments.quick else (100_000, KILLS)
-    rows = [*waiting(parcels), *losses(kills)]
-    for row in rows:
+    rows = []
+    for row in chain(waiting(parcels), losses(kills)):
+        rows.append(row)
         figure = f"{row['value']:10.1f} {row['unit']} (n={row['n']})"
-        print(f"{row['work']:14} {row['metric']:24} {figure}")
+        print(f"{row['work']:14} {row['metric']:24} {figure}", flush=True)
     if arguments.json:
         machine = {
             "cores": os.cpu_count(),
@@ -218,13 +220,13 @@ def _free_port() -> int:
 
 
 def _wait_for(port: int) -> None:
-    for _ in range(1200):
+    for _ in range(6000):
         try:
             with socket.create_connection(("127.0.0.1", port), timeout=1):
                 return
         except OSError:
             time.sleep(0.05)
-    raise SystemExit("the desk did not start within a minute")
+    raise SystemExit("the desk did not start within five minutes")
 
 
 if __name__ == "__main__":

@@ -1,15 +1,15 @@
 """Verify walks what people entered: field results, and the desk's decisions, photos and accounts."""
 
-import os
 import shutil
 import sqlite3
-import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
+from features.journal.database import ENTRIES
 from features.journal.entries import Draft
 from features.journal.file import FileJournal
 from pipelines.record.journals import Walked, walk
@@ -19,6 +19,7 @@ from reports.desk.records.store import Store, open_store
 from reports.desk.state import Desk
 from reports.options import PublishOptions
 from tests.mock_run import make_run
+from tests.reports.desk.databases import store_on
 from tests.reports.desk.test_photos import photo
 
 RUN = make_run(20, light=True)
@@ -135,44 +136,22 @@ def test_field_results_are_walked(tmp_path: Path) -> None:
     assert walked(tmp_path).faults == ["field/journal.jsonl: entry 1 (result, 7, by anna) was altered"]
 
 
-@pytest.fixture
-def server() -> Iterator[tuple[str, str]]:
-    """A database, and a schema in it that is removed afterwards."""
-    import psycopg
-
-    url = os.environ.get("CROPCHECK_TEST_POSTGIS")
-    if not url:
-        pytest.skip('no PostGIS server; start one with: eval "$(.ci/postgis start)"')
-    schema = f"desk_{uuid.uuid4().hex[:12]}"
-    yield url, schema
-    with psycopg.connect(url) as connection:
-        connection.execute(f'DROP SCHEMA IF EXISTS "{schema}" CASCADE')
+def test_a_desk_on_a_server_is_walked_and_a_changed_row_named(tmp_path: Path) -> None:
+    with store_on("postgresql", tmp_path) as store:
+        work(tmp_path, store)
+        assert walked(tmp_path).faults == []
+        with store.writing() as connection:
+            connection.execute(sa.update(ENTRIES).where(ENTRIES.c.number == 3).values(by="bert"))
+        assert walked(tmp_path).faults == [
+            f"the desk's database {store.url}: entry 3 (decision, {FIRST}, by bert) was altered"
+        ]
 
 
-def test_a_desk_on_a_server_is_walked_and_a_changed_row_named(
-    tmp_path: Path, server: tuple[str, str]
-) -> None:
-    import psycopg
-
-    url, schema = server
-    store = open_store(tmp_path, url, schema)
-    work(tmp_path, store)
-    store.close()
-    assert walked(tmp_path).faults == []
-    with psycopg.connect(url) as connection:
-        connection.execute(f"""UPDATE {schema}.journal_entries SET "by" = 'bert' WHERE number = 3""")
-    assert walked(tmp_path).faults == [
-        f"the desk's database {url}: entry 3 (decision, {FIRST}, by bert) was altered"
-    ]
-
-
-def test_a_server_that_is_down_is_not_here(tmp_path: Path, server: tuple[str, str]) -> None:
-    url, schema = server
-    store = open_store(tmp_path, url, schema)
-    work(tmp_path, store)
-    store.close()
-    head = next((tmp_path / "desk").glob("*.head.json"))
-    head.write_text(head.read_text().replace(url, "postgresql://cropcheck@127.0.0.1:1/postgres"))
-    found = walked(tmp_path)
+def test_a_server_that_is_down_is_not_here(tmp_path: Path) -> None:
+    with store_on("postgresql", tmp_path) as store:
+        work(tmp_path, store)
+        head = next((tmp_path / "desk").glob("*.head.json"))
+        head.write_text(head.read_text().replace(store.url, "postgresql://cropcheck@127.0.0.1:1/postgres"))
+        found = walked(tmp_path)
     assert found.faults == []
     assert "127.0.0.1:1" in found.not_here[0]

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,13 @@ import polars as pl
 import pytest
 from PIL import Image
 
-from reports.desk.records.store import Store, local_url
+from pipelines.record.journals import walk
+from pipelines.workspace import Workspace
 from reports.desk.state import Desk
 from reports.options import PublishOptions
+from reports.run import RunTables
 from tests.mock_run import make_run, write_scenes
+from tests.reports.desk.databases import DATABASES, store_on
 from tests.reports.desk.served import served
 from tests.reports.desk.test_photos import photo
 from tests.reports.test_browser import ARGUMENTS, CHROMIUM, pytestmark  # noqa: F401  (skips without Chromium)
@@ -24,15 +28,23 @@ SIZES = ((1366, 768), (1920, 1080), (390, 844))
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
-    folder = tmp_path_factory.mktemp("desk")
-    run = make_run(90, 1, acquisitions=write_scenes(folder / "scenes"))
-    store = Store(local_url(folder))
-    made = Desk(run, store, folder / "desk", PublishOptions(list_rate=0.4), SEASON)
-    for name in ("anna", "bert"):
-        made.accounts.create(name, "officer", PASSWORD, by="test")
-    yield made
-    store.close()
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunTables:
+    return make_run(90, 1, acquisitions=write_scenes(tmp_path_factory.mktemp("scenes")))
+
+
+@contextmanager
+def opened(database: str, run: RunTables, folder: Path) -> Iterator[Desk]:
+    with store_on(database, folder) as store:
+        made = Desk(run, store, folder / "desk", PublishOptions(list_rate=0.4), SEASON)
+        for name in ("anna", "bert"):
+            made.accounts.create(name, "officer", PASSWORD, by="test")
+        yield made
+
+
+@pytest.fixture(scope="module")
+def desk(run: RunTables, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Desk]:
+    with opened("sqlite", run, tmp_path_factory.mktemp("desk")) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +78,9 @@ def _attach_photos(page: Any, parcel: str, folder: Path) -> None:
     assert "no position in the photo" in page.inner_text("main")
 
 
-def test_a_whole_day(desk: Desk, browser: Any, tmp_path: Path) -> None:
-    with served(desk) as address:
+@pytest.mark.parametrize("database", DATABASES)
+def test_a_whole_day(database: str, run: RunTables, browser: Any, tmp_path: Path) -> None:
+    with opened(database, run, tmp_path) as desk, served(desk) as address:
         errors: list[str] = []
         anna, bert = log_in(browser, address, "anna"), log_in(browser, address, "bert")
         for page in (anna, bert):
@@ -83,7 +96,7 @@ def test_a_whole_day(desk: Desk, browser: Any, tmp_path: Path) -> None:
         anna.keyboard.press("j")
         anna.keyboard.press("Enter")
         anna.wait_for_selector("form[data-draft]")
-        opened = anna.url
+        first_parcel = anna.url
         done = []
         for number in range(10):  # ten parcels, by keyboard from one to the next
             done.append(anna.input_value("form[data-draft] input[name=id]"))
@@ -97,7 +110,7 @@ def test_a_whole_day(desk: Desk, browser: Any, tmp_path: Path) -> None:
         assert len(set(done)) == 10
         assert set(desk.decisions.standing()) == set(done)
 
-        _attach_photos(anna, opened, tmp_path)
+        _attach_photos(anna, first_parcel, tmp_path)
         free = next(name for name in desk.parcels.table["parcel_id"] if name not in done)
         for page in (anna, bert):
             page.goto(f"{address}/parcel?id={free}")
@@ -119,6 +132,7 @@ def test_a_whole_day(desk: Desk, browser: Any, tmp_path: Path) -> None:
         download.value.save_as(reviewed)
         assert pl.read_csv(reviewed, infer_schema=False)["field_result"].unique().to_list() == ["correct"]
         assert not errors
+        assert walk(Workspace(tmp_path)).faults == []
 
 
 def test_pages_are_readable_by_everyone_at_every_width(desk: Desk, browser: Any) -> None:

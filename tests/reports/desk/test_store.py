@@ -7,19 +7,19 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
-from features.errors import ConfigError
+from features.errors import ConfigError, CropcheckError
 from features.journal import database as journal
 from features.journal.entries import Draft, Head
 from reports.desk.records.accounts import Accounts, TooManyGuessesError
-from reports.desk.records.decisions import Decisions, Wish
+from reports.desk.records.decisions import ConflictError, Decisions, Wish
 from reports.desk.records.store import SESSIONS, Store, StoreError, local_url, open_store
+from tests.reports.desk.databases import DATABASES, server_url, store_on
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    made = Store(local_url(tmp_path))
-    yield made
-    made.close()
+@pytest.fixture(params=DATABASES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with store_on(request.param, tmp_path) as made:
+        yield made
 
 
 def say(store: Store, *kinds: str) -> None:
@@ -101,7 +101,8 @@ def test_the_first_start_makes_an_administrator_and_only_the_first(store: Store)
     assert session.may("accounts")
 
 
-def test_neither_passwords_nor_cookies_lie_in_the_database(store: Store, tmp_path: Path) -> None:
+def test_neither_passwords_nor_cookies_lie_in_the_database(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
     accounts = Accounts(store)
     accounts.create("anna", "officer", "a long password", by="test")
     token = accounts.log_in("anna", "a long password", "here")
@@ -168,11 +169,64 @@ def test_a_database_that_is_none_is_said(tmp_path: Path) -> None:
         Store(local_url(tmp_path))
 
 
-def test_the_file_is_for_its_owner_alone(store: Store, tmp_path: Path) -> None:
+def test_the_file_is_for_its_owner_alone(tmp_path: Path) -> None:
+    open_store(tmp_path).close()
     assert (tmp_path / "desk" / "desk.sqlite").stat().st_mode & 0o077 == 0
 
 
-def test_commits_are_synced(store: Store) -> None:
+def test_commits_are_synced(tmp_path: Path) -> None:
+    store = open_store(tmp_path)
     with store.reading() as connection:
         assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2
         assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+    store.close()
+
+
+def test_a_server_that_dies_in_the_middle_of_a_save_is_said_and_nothing_is_half_saved(tmp_path: Path) -> None:
+    import psycopg
+
+    def end_all(url: str) -> None:
+        with psycopg.connect(url) as other:
+            other.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() "
+                "AND application_name = 'cropcheck_desk_test'"
+            )
+
+    url = server_url()
+    with store_on("postgresql", tmp_path, "?application_name=cropcheck_desk_test") as store:
+        say(store, "first")
+        with pytest.raises(StoreError, match="nothing was saved"), store.writing() as connection:
+            journal.append(connection, [Draft("second", "7", {})], "anna")
+            end_all(url)
+            journal.append(connection, [Draft("third", "7", {})], "anna")
+        end_all(url)  # between two requests too: the next one opens a connection of its own
+        say(store, "fourth")
+        assert [entry.kind for entry in store.entries()] == ["first", "fourth"]
+        assert store.faults() == []
+
+
+def test_a_password_in_the_address_is_refused_and_not_shown(tmp_path: Path) -> None:
+    with pytest.raises(CropcheckError, match="given with a password") as caught:
+        open_store(tmp_path, "postgresql://anna:secret@localhost/x", "s")
+    assert "secret" not in str(caught.value)
+    with pytest.raises(StoreError, match="no address like postgresql"):
+        open_store(tmp_path, "mysql://localhost/x", "s")
+    with pytest.raises(StoreError, match="cannot be opened"):
+        open_store(tmp_path, "postgresql://anna@127.0.0.1:1/x", "s")
+
+
+def test_two_desks_on_one_database_see_each_other(store: Store, tmp_path: Path) -> None:
+    other = Store(store.url, store.head, store.schema)
+    one, two = Decisions(store), Decisions(other)
+    one.save("anna", Wish("visit"), [("7", "m")], {})
+    assert two.of("7") is not None
+    with pytest.raises(ConflictError):
+        two.save("bert", Wish("refer"), [("7", "m")], {"7": 0})
+    number = two.of("7")
+    assert number is not None
+    two.save("bert", Wish("refer"), [("7", "m")], {"7": number.number})
+    standing = one.of("7")
+    assert standing is not None
+    assert standing.decision == "refer"
+    assert store.faults() == other.faults() == []
+    other.close()
