@@ -1,7 +1,8 @@
 """Gap filling of a ParcelSeries: what was observed is kept, what is filled carries its sigma."""
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal, Self
 
 import numba as nb
 import numpy as np
@@ -42,12 +43,62 @@ def gapfill_series(series: xr.Dataset, options: GapfillOptions) -> xr.Dataset:
     xr.Dataset
         A new ParcelSeries; the one given is untouched.
     """
-    check_series(series)
-    filled = series.copy(deep=True)
-    if options.method != "none" and filled["value"].size:
-        fill = _fill_linear if options.method == "linear" else _fill_whittaker
-        fill(filled, positions(series), options)
-    return filled.assign_attrs(filling=options.method)
+    return GapFiller.learn(options, lambda: [series]).fill(series)
+
+
+@dataclass(frozen=True)
+class GapFiller:
+    """Gap filling with noise levels pooled over all parcels, which may come in chunks.
+
+    Attributes
+    ----------
+    rate
+        `(feature,)`: squared change over ten days, from `increment_variance`.
+    noise
+        `(feature,)`: variance of a value about Whittaker's curve; zeros for `linear`, which needs none.
+    """
+
+    options: GapfillOptions
+    rate: np.ndarray
+    noise: np.ndarray
+
+    @classmethod
+    def learn(cls, options: GapfillOptions, chunks: Callable[[], Iterable[xr.Dataset]]) -> Self:
+        """Learn the noise levels from all parcels.
+
+        Parameters
+        ----------
+        chunks
+            Gives the ParcelSeries `(parcel, time, feature, statistic)` of every parcel, as observed, some
+            parcels at a time; called once a pass, of which `whittaker` makes two.
+        """
+        pooled = None
+        for chunk in chunks():
+            check_series(chunk)
+            pooled = _Increments(chunk.sizes["feature"]) if pooled is None else pooled
+            pooled.add(chunk)
+        rate = np.zeros(0) if pooled is None else pooled.rate
+        noise = np.zeros_like(rate)
+        if options.method == "whittaker" and len(rate):
+            residual, freedom = np.zeros_like(rate), np.zeros_like(rate)
+            for chunk in chunks():
+                left = _smooth(chunk.copy(deep=True), positions(chunk), options, rate)
+                residual += left.residual
+                freedom += left.freedom
+            np.divide(residual, freedom, out=noise, where=freedom > 0)
+        return cls(options, rate, noise)
+
+    def fill(self, series: xr.Dataset) -> xr.Dataset:
+        """Return a ParcelSeries with its gaps filled, as `gapfill_series` says; the one given is untouched."""
+        filled = check_series(series).copy(deep=True)
+        if self.options.method != "none" and filled["value"].size:
+            x = positions(series)
+            if self.options.method == "whittaker":
+                left = _smooth(filled, x, self.options, self.rate)
+                spread = np.sqrt(left.spread * self.noise.astype(np.float32))
+                filled["sigma"].values[left.gained] = spread[left.gained]
+            _fill_linear(filled, x, self.rate)  # after Whittaker, what defines no curve: a single value
+        return filled.assign_attrs(filling=self.options.method)
 
 
 def positions(series: xr.Dataset) -> np.ndarray:
@@ -71,16 +122,25 @@ def weights_of(series: xr.Dataset, noise: np.ndarray) -> np.ndarray:
     return weights
 
 
-def increment_variance(value: np.ndarray, observed: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """Return `(feature,)`: the mean squared change over one unit of position, pooled over parcels, of `value`
-    and `observed (parcel, time, feature)` at positions `x (time,)`.
+class _Increments:
+    """The mean squared change of each feature over one unit of position, pooled over parcels.
 
     The variance rate of the Brownian motion that successive observed values suggest; drift counts as
     variance, so gaps are not thought better known than they are.
     """
-    total, count = np.zeros(value.shape[2]), np.zeros(value.shape[2])
-    _increments(np.ascontiguousarray(value), observed, x, total, count)
-    return np.divide(total, count, out=np.zeros_like(total), where=count > 0)
+
+    def __init__(self, features: int) -> None:
+        self.total, self.count = np.zeros(features), np.zeros(features)
+
+    def add(self, series: xr.Dataset) -> None:
+        """Add the parcels of a ParcelSeries."""
+        value = np.ascontiguousarray(series["value"].values[..., _mean_index(series)])
+        _increments(value, series["observed"].values, positions(series), self.total, self.count)
+
+    @property
+    def rate(self) -> np.ndarray:
+        """Return `(feature,)`, zero where no two values follow each other."""
+        return np.divide(self.total, self.count, out=np.zeros_like(self.total), where=self.count > 0)
 
 
 def _mean_index(series: xr.Dataset) -> int:
@@ -88,10 +148,9 @@ def _mean_index(series: xr.Dataset) -> int:
     return names.index("mean") if "mean" in names else 0
 
 
-def _fill_linear(series: xr.Dataset, x: np.ndarray, options: GapfillOptions) -> None:
-    value, observed, sigma = series["value"].values, series["observed"].values, series["sigma"].values
+def _fill_linear(series: xr.Dataset, x: np.ndarray, rate: np.ndarray) -> None:
+    value, sigma = series["value"].values, series["sigma"].values
     mean = _mean_index(series)
-    rate = increment_variance(value[..., mean], observed, x)
     known = np.isfinite(value[..., mean])
     variance = np.zeros(sigma.shape, np.float32)
     for index in range(value.shape[3]):
@@ -100,27 +159,39 @@ def _fill_linear(series: xr.Dataset, x: np.ndarray, options: GapfillOptions) -> 
     sigma[gained] = np.sqrt(variance[gained])
 
 
-def _fill_whittaker(series: xr.Dataset, x: np.ndarray, options: GapfillOptions) -> None:
-    if len(x) >= 3:
-        value, observed = series["value"].values, series["observed"].values
-        mean, bands = _mean_index(series), penalty(x, options.smoothness)
-        scale = np.sqrt(np.maximum(increment_variance(value[..., mean], observed, x), 1e-12))
-        weights, spread = weights_of(series, scale), np.zeros(observed.shape, np.float32)
-        residual, freedom = np.zeros(observed.shape[2]), np.zeros(observed.shape[2])
-        for parcels, features in _sharing(weights):
-            cells = np.ix_(parcels, np.arange(len(x)), features)
-            shared = weights[parcels, :, features[0]]
-            own = value[cells].reshape(*shared.shape, -1)  # a copy, smoothed in place
-            curve = smooth_shared(own, shared, bands, own).reshape(*shared.shape, len(features), -1)
-            variance = posterior_variance(shared, bands)
-            residual[features] += _squares(value[cells][..., mean] - curve[..., mean], shared)
-            freedom[features] += np.nansum((shared > 0) - shared * variance)
-            _replace(value, observed, cells, _hold_edges(curve, shared), series["statistic"].to_numpy())
-            spread[cells] = variance[..., None]
-        noise = np.divide(residual, freedom, out=np.zeros_like(residual), where=freedom > 0)
-        gained = ~observed & np.isfinite(value[..., mean]) & np.isfinite(spread)
-        series["sigma"].values[gained] = np.sqrt(spread * noise.astype(np.float32))[gained]
-    _fill_linear(series, x, options)  # what defines no curve: a single value, two steps
+@dataclass(frozen=True)
+class _Smoothed:
+    """What smoothing leaves: `residual` and `freedom (feature,)`, weighted squares about the curves and their
+    degrees of freedom; `spread` and `gained (parcel, time, feature)`, the curve's variance in units of the
+    noise, and where it gave a value."""
+
+    residual: np.ndarray
+    freedom: np.ndarray
+    spread: np.ndarray
+    gained: np.ndarray
+
+
+def _smooth(series: xr.Dataset, x: np.ndarray, options: GapfillOptions, rate: np.ndarray) -> _Smoothed:
+    """Lay Whittaker's curve over what was not observed, in place."""
+    value, observed = series["value"].values, series["observed"].values
+    residual, freedom = np.zeros(observed.shape[2]), np.zeros(observed.shape[2])
+    spread = np.zeros(observed.shape, np.float32)
+    if len(x) < 3:
+        return _Smoothed(residual, freedom, spread, np.zeros(observed.shape, bool))
+    mean, bands = _mean_index(series), penalty(x, options.smoothness)
+    weights = weights_of(series, np.sqrt(np.maximum(rate, 1e-12)))
+    for parcels, features in _sharing(weights):
+        cells = np.ix_(parcels, np.arange(len(x)), features)
+        shared = weights[parcels, :, features[0]]
+        own = value[cells].reshape(*shared.shape, -1)  # a copy, smoothed in place
+        curve = smooth_shared(own, shared, bands, own).reshape(*shared.shape, len(features), -1)
+        variance = posterior_variance(shared, bands)
+        residual[features] += _squares(value[cells][..., mean] - curve[..., mean], shared)
+        freedom[features] += np.nansum((shared > 0) - shared * variance)
+        _replace(value, observed, cells, _hold_edges(curve, shared), series["statistic"].to_numpy())
+        spread[cells] = variance[..., None]
+    gained = ~observed & np.isfinite(value[..., mean]) & np.isfinite(spread)
+    return _Smoothed(residual, freedom, spread, gained)
 
 
 def _sharing(weights: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
