@@ -291,12 +291,12 @@ def make_series(
         `sigma` and `filled_share` (parcel, time, feature).
     """
     shape = (len(parcel_ids), len(times), len(features))
-    value = np.full((*shape, len(statistics)), np.nan) if value is None else value
+    value = np.full((*shape, len(statistics)), np.nan, np.float32) if value is None else value
     observed = np.isfinite(value).any(-1) if observed is None else observed
     axes = SERIES_DIMS[:3]
     return xr.Dataset(
         {
-            "value": (SERIES_DIMS, value.astype(np.float32)),
+            "value": (SERIES_DIMS, value.astype(np.float32, copy=False)),
             "observed": (axes, observed.astype(bool)),
             "sigma": (axes, np.zeros(shape, np.float32)),
             "filled_share": (axes, np.zeros(shape, np.float32)),

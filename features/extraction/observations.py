@@ -2,7 +2,8 @@
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pyarrow.parquet as pq
 
 from features.errors import StageError
 from features.files import atomic_path, read_parquet, vouch
@@ -128,23 +130,73 @@ def read_observations(folder: Path, features: Sequence[str] | None = None) -> pl
     StageError
         Where nothing has been extracted into the folder.
     """
+    once, groups = _groups(folder)
+    tables = [_seen_best(group, features) for group in groups]
+    if once:
+        tables.append(_scan(once, features).collect())
+    return pl.concat(tables).sort("datetime", maintain_order=True) if tables else OBSERVATIONS.to_frame()
+
+
+def split_observations(folder: Path, chunks: Sequence[Sequence[str]], to: Path) -> list[Path]:
+    """Write the observations of each chunk of parcels into a file of its own, one acquisition after another.
+
+    Every part is read once, whatever the number of chunks; memory holds one acquisition.
+
+    Parameters
+    ----------
+    folder
+        As `read_observations` takes it.
+    chunks
+        Parcel ids; no parcel is in two of them. Others are left out.
+    to
+        Folder to write to.
+
+    Returns
+    -------
+    list of Path
+        One Parquet file a chunk, rows as `features.schema.OBSERVATIONS`.
+    """
+    numbers = [np.full(len(ids), k, np.int32) for k, ids in enumerate(chunks)]
+    ids = pl.Series(np.concatenate([np.asarray(ids, object) for ids in chunks]), dtype=pl.String)
+    chunk_of = pl.DataFrame({"parcel_id": ids, "chunk": np.concatenate(numbers)})
+    paths = [to / f"{k:05d}.parquet" for k in range(len(chunks))]
+    schema = OBSERVATIONS.to_frame().to_arrow().schema
+    with ExitStack() as stack:
+        writers = [
+            stack.enter_context(pq.ParquetWriter(path, schema, compression="zstd", compression_level=1))
+            for path in paths
+        ]
+        for table in each_pass(folder):
+            owned = table.join(chunk_of, on="parcel_id", maintain_order="left")
+            for (number,), rows in owned.partition_by("chunk", as_dict=True, include_key=False).items():
+                writers[int(number)].write_table(rows.to_arrow().cast(schema))
+    return paths
+
+
+def each_pass(folder: Path) -> Iterator[pl.DataFrame]:
+    """Yield what `read_observations` returns, one part, or all parts of one pass, after another."""
+    once, groups = _groups(folder)
+    yield from (_scan([path], None).collect() for path in once)
+    yield from (_seen_best(group, None) for group in groups)
+
+
+def _groups(folder: Path) -> tuple[list[str], list[dict[str, int]]]:
+    """Return the paths of the parts whose pass has no other, in order of time, and those of every other pass
+    with its number, the best ranked first.
+
+    Raises
+    ------
+    StageError
+        Where nothing has been extracted into the folder.
+    """
     index = folder / "parts.parquet"
     if not index.exists():
         raise StageError(f"{folder} holds no observations; run the extract stage first.")
     parts = read_parquet(index).sort("datetime", "item_id", "tile")
-    paths = [str(folder / name) for name in parts["part"]]
-    if not paths:
-        return OBSERVATIONS.to_frame()
-    scan = _scan(paths, features)
     several = parts.filter(pl.col("pass").is_duplicated()).sort("rank", descending=True, maintain_order=True)
-    if not several.height:
-        return scan.collect()
     passes = dict(zip((str(folder / name) for name in several["part"]), several["pass"], strict=True))
-    once = [path for path in paths if path not in passes]
-    tables = [_seen_best({path: passes[path] for path in group}, features) for group in _by_pass(passes)]
-    if once:
-        tables.append(_scan(once, features).collect())
-    return pl.concat(tables).sort("datetime", maintain_order=True)
+    once = [path for path in (str(folder / name) for name in parts["part"]) if path not in passes]
+    return once, [{path: passes[path] for path in group} for group in _by_pass(passes)]
 
 
 def _scan(paths: Sequence[str], features: Sequence[str] | None) -> pl.LazyFrame:

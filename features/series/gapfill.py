@@ -89,7 +89,7 @@ class GapFiller:
         return cls(options, rate, noise)
 
     def fill(self, series: xr.Dataset) -> xr.Dataset:
-        """Return a ParcelSeries with its gaps filled, as `gapfill_series` says; the one given is untouched."""
+        """Return a ParcelSeries with its gaps filled, as `gapfill_series` does; the one given stays."""
         filled = check_series(series).copy(deep=True)
         if self.options.method != "none" and filled["value"].size:
             x = positions(series)

@@ -57,6 +57,9 @@ class SeriesOptions(Options):
     )
     thermal_steps: int = Field(24, ge=2, description="bins of the thermal calendar")
     base_temperature_c: float = Field(0.0, description="growing-degree days count above this")
+    chunk_parcels: int = Field(
+        5000, ge=1, description="Parcels whose series are built and filled at a time: what memory holds."
+    )
 
 
 def build_series(
@@ -68,6 +71,7 @@ def build_series(
     *,
     weather: pl.DataFrame | None = None,
     until: date | None = None,
+    names: pl.DataFrame | None = None,
     progress: Progress | None = None,
 ) -> xr.Dataset:
     """Bring the observations of a season onto the steps of a calendar.
@@ -89,6 +93,9 @@ def build_series(
         days.
     until
         Use nothing later than this day; the calendar then ends with the step in progress.
+    names
+        Features of the series, as `features_of` finds them in all observations, where these are of some
+        parcels only.
 
     Returns
     -------
@@ -117,7 +124,7 @@ def build_series(
         "parcel"
     )
     table = table.filter(pl.col("datetime").dt.date().is_between(start, last))
-    names = _features(table, options)
+    names = features_of(table, options) if names is None else names
     series = _empty(list(parcel_ids), calendar, names, options, last)
     for done, key in enumerate(names.iter_rows(), 1):
         rows = _rows_of(table, key, parcels, options)
@@ -154,8 +161,14 @@ def unit_of(feature: str) -> str:
     return "reflectance" if stem[:1] == "B" and stem[1:2].isdigit() else "1"
 
 
-def _features(table: pl.LazyFrame, options: SeriesOptions) -> pl.DataFrame:
-    """One row for each feature of the series: feature, sensor, relative_orbit, name."""
+def features_of(table: pl.LazyFrame, options: SeriesOptions) -> pl.DataFrame:
+    """Return one row for each feature of the series: feature, sensor, relative_orbit, name.
+
+    Raises
+    ------
+    ConfigError
+        Where a feature that the options name was never observed.
+    """
     orbit = pl.when(pl.col("sensor") == "s1").then(pl.col("relative_orbit"))
     keys = table.select(pl.col("feature", "sensor"), orbit.alias("relative_orbit")).unique()
     if options.features is not None:
@@ -275,8 +288,17 @@ def write_series(series: xr.Dataset, path: Path) -> Path:
     """Write a ParcelSeries `(parcel, time, feature, statistic)` as one NetCDF-4 file, atomically; equal
     series give equal bytes.
     """
+    with atomic_path(path) as partial:
+        create_series(series, partial)
+    return path
+
+
+def create_series(series: xr.Dataset, path: Path, grows: bool = False) -> None:
+    """Write a ParcelSeries into a new file; where it `grows`, more parcels `(parcel, …)` may follow."""
     check_series(series)
-    chunks = {"parcel": min(PARCELS_PER_CHUNK, max(series.sizes["parcel"], 1))}
+    chunks = {
+        "parcel": PARCELS_PER_CHUNK if grows else min(PARCELS_PER_CHUNK, max(series.sizes["parcel"], 1))
+    }
     encoding = {
         str(name): {
             "zlib": True,
@@ -290,10 +312,9 @@ def write_series(series: xr.Dataset, path: Path) -> Path:
         for name, variable in series.data_vars.items()
         if variable.size
     }
-    with atomic_path(path) as partial:
-        _create_without_times(partial)
-        series.to_netcdf(partial, mode="a", engine="h5netcdf", encoding=encoding)
-    return path
+    _create_without_times(path)
+    unlimited = ["parcel"] if grows else []
+    series.to_netcdf(path, mode="a", engine="h5netcdf", encoding=encoding, unlimited_dims=unlimited)
 
 
 def _create_without_times(path: Path) -> None:
@@ -308,8 +329,8 @@ def _create_without_times(path: Path) -> None:
     h5py.h5f.create(str(path).encode(), h5py.h5f.ACC_TRUNC, fcpl=creation).close()
 
 
-def read_series(path: Path) -> xr.Dataset:
-    """Read a ParcelSeries `(parcel, time, feature, statistic)`.
+def read_series(path: Path, parcels: slice | None = None) -> xr.Dataset:
+    """Read a ParcelSeries `(parcel, time, feature, statistic)`, or the `parcels` of it, by position.
 
     Raises
     ------
@@ -322,7 +343,8 @@ def read_series(path: Path) -> xr.Dataset:
         )
     try:
         with xr.open_dataset(path, engine="h5netcdf") as opened:
-            return check_series(_plain(opened.load()))
+            part = opened if parcels is None else opened.isel(parcel=parcels)
+            return check_series(_plain(part.load()))
     except (OSError, ValueError, KeyError) as error:
         raise StageError(
             f"The series at {path} cannot be read ({error}); delete it and run cropcheck fill again."

@@ -1,9 +1,13 @@
 """Declarations and imagery become observations, work unit by work unit."""
 
+from collections.abc import Iterable
+from itertools import chain
+
 import polars as pl
 
 from features.extraction.extract import extract
-from features.extraction.observations import read_observations
+from features.extraction.observations import each_pass
+from features.schema import OBSERVATIONS
 from features.workers import Executor, Progress, one_by_one
 from pipelines.config import RunConfig
 from pipelines.inputs.clear_context import OPTIONS as CONTEXT_OPTIONS
@@ -66,22 +70,40 @@ def run(
         known_aside=without_mask(mask, workspace),
     )
     write_table(parcels, workspace.parcels)
-    write_table(dates_of(read_observations(workspace.observations)), workspace.table("dates"))
+    write_table(dates_of(each_pass(workspace.observations)), workspace.table("dates"))
     outputs = [workspace.parcels, workspace.table("dates")]
     outputs += [workspace.observations / name for name in WRITTEN]
     return Outcome(outputs, [tally], {"buffer": buffer_cost(parcels)})
 
 
-def dates_of(observations: pl.DataFrame) -> pl.DataFrame:
+def dates_of(passes: Iterable[pl.DataFrame]) -> pl.DataFrame:
     """Sum observations up, one row an acquisition: parcels with values, and the mean shares of them that have
     values (`valid_share`, seen or filled) and that were filled (`filled_share`).
+
+    Parameters
+    ----------
+    passes
+        Observations; of one date and parcel, all rows lie in one table.
     """
-    one = observations.group_by("datetime", "sensor", "relative_orbit", "parcel_id").agg(
-        pl.col("valid_share").max(), pl.col("filled_share").max()
+    keys, shares = ("datetime", "sensor", "relative_orbit"), ("valid_share", "filled_share")
+    known = {name: f"{name}_known" for name in shares}
+    parts = [
+        table.group_by(*keys, "parcel_id")
+        .agg(pl.col(shares).max())
+        .group_by(keys)
+        .agg(
+            pl.col("valid_share").gt(0).sum().alias("parcels"),
+            pl.col(shares).cast(pl.Float64).sum(),
+            *(pl.col(name).count().alias(count) for name, count in known.items()),
+        )
+        for table in chain([OBSERVATIONS.to_frame()], passes)
+    ]
+    summed = pl.concat(parts).group_by(keys).agg(pl.col("parcels", *shares, *known.values()).sum())
+    means = (
+        pl.when(pl.col(count) > 0).then(pl.col(name) / pl.col(count)).cast(pl.Float32).alias(name)
+        for name, count in known.items()
     )
-    seen = pl.col("valid_share").gt(0).sum().cast(pl.Int32).alias("parcels")
-    keys = ("datetime", "sensor", "relative_orbit")
-    return one.group_by(keys).agg(seen, pl.col("valid_share", "filled_share").mean()).sort(keys)
+    return summed.select(*keys, pl.col("parcels").cast(pl.Int32), *means).sort(keys)
 
 
 def buffer_cost(parcels: pl.DataFrame) -> dict[str, float]:

@@ -1,6 +1,9 @@
 """Observations become series on a calendar, gaps filled and marked; beside them what else is known."""
 
+import tempfile
+from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
+from itertools import count
 from pathlib import Path
 from typing import Literal
 
@@ -11,10 +14,11 @@ import xarray as xr
 from features.accounting import tally
 from features.context.parcels import parcel_context
 from features.context.weather import read_weather, weather_before
-from features.extraction.observations import read_observations
+from features.extraction.observations import read_observations, split_observations
 from features.files import read_parquet
-from features.series.gapfill import gapfill_series
-from features.series.parcel_series import build_series, write_series
+from features.series.chunks import chunks_of, read_chunks, write_chunks
+from features.series.gapfill import GapFiller
+from features.series.parcel_series import build_series, features_of, read_series
 from features.workers import Progress
 from pipelines.config import RunConfig
 from pipelines.inputs.context_files import context_file, region_files
@@ -51,28 +55,49 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     """Write `series.nc` (as observed) and `filled.nc`, and context from maps and weather."""
     declarations, weather = read_declared(workspace), weather_of(config, workspace)
     parcel_ids = declarations["parcel_id"].tolist()
-    observations = read_observations(workspace.observations)
-    season = config.season
-    series = build_series(
-        observations,
-        parcel_ids,
-        config.series,
-        season.start,
-        _last_day(config),
-        weather=weather,
-        until=season.until,
-    )
-    progress(1, 4)
-    filled = gapfill_series(series, config.fill)
-    progress(2, 4)
-    write_series(series, workspace.series)
-    write_series(filled, workspace.filled)
-    progress(3, 4)
-    beside = _maps(config, workspace, declarations) + _weather(config, workspace, weather, filled)
-    progress(4, 4)
-    seen = series["observed"].any(("time", "feature")).to_numpy()
+    size, total = config.series.chunk_parcels, len(parcel_ids)
+    steps = 2 * len(chunks_of(total, size)) + 1
+    done: Iterator[int] = count(1)
+    seen: list[bool] = []
+
+    def told(chunks: Iterable[xr.Dataset]) -> Iterator[xr.Dataset]:
+        for chunk in chunks:
+            yield chunk
+            progress(next(done), steps)
+
+    def observed(folder: Path) -> Iterator[xr.Dataset]:
+        for chunk in _observed(config, workspace, parcel_ids, weather, folder):
+            seen.extend(chunk["observed"].any(("time", "feature")).to_numpy().tolist())
+            yield chunk
+
+    with tempfile.TemporaryDirectory(prefix=".fill-", dir=workspace.folder) as folder:
+        write_chunks(workspace.series, told(observed(Path(folder))), total)
+    filler = GapFiller.learn(config.fill, lambda: read_chunks(workspace.series, size))
+    filled = (filler.fill(chunk) for chunk in read_chunks(workspace.series, size))
+    write_chunks(workspace.filled, told(filled), total)
+    beside = _maps(config, workspace, declarations) + _weather(config, workspace, weather)
+    progress(steps, steps)
     reasons = [None if ok else "never_observed" for ok in seen]
     return Outcome([workspace.series, workspace.filled, *beside], [tally("fill", "parcels", reasons)])
+
+
+def _observed(
+    config: RunConfig, workspace: Workspace, parcel_ids: list[str], weather: pl.DataFrame | None, folder: Path
+) -> Iterator[xr.Dataset]:
+    """Yield the series of some parcels after others, as observed; `folder` holds their observations."""
+    chunks = [parcel_ids[rows] for rows in chunks_of(len(parcel_ids), config.series.chunk_parcels)]
+    season, last, names = config.season, _last_day(config), None
+    if len(chunks) == 1:
+        tables = iter([read_observations(workspace.observations)])
+    else:
+        paths = split_observations(workspace.observations, chunks, folder)
+        days = pl.col("datetime").dt.date().is_between(season.start, min(last, season.until or last))
+        names = features_of(pl.scan_parquet(paths, glob=False).filter(days), config.series)
+        tables = (read_parquet(path) for path in paths)
+    for ids, table in zip(chunks, tables, strict=True):
+        yield build_series(
+            table, ids, config.series, season.start, last, weather=weather, until=season.until, names=names
+        )
 
 
 def _last_day(config: RunConfig) -> date:
@@ -112,13 +137,12 @@ def _side_by_side(tables: list[pl.DataFrame]) -> pl.DataFrame:
     return first
 
 
-def _weather(
-    config: RunConfig, workspace: Workspace, weather: pl.DataFrame | None, series: xr.Dataset
-) -> list[Path]:
+def _weather(config: RunConfig, workspace: Workspace, weather: pl.DataFrame | None) -> list[Path]:
     """Write the weather before each step; degree days count from the season's start."""
     workspace.weather.unlink(missing_ok=True)
     if weather is None:
         return []
     since = weather.filter(pl.col("date") >= config.season.start - timedelta(days=WEATHER_DAYS))
-    before = weather_before(since, series["time"].values, WEATHER_DAYS)
+    steps = read_series(workspace.filled, slice(0, 0))["time"].values
+    before = weather_before(since, steps, WEATHER_DAYS)
     return [write_table(before, workspace.weather)]

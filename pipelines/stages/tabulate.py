@@ -7,7 +7,7 @@ from pathlib import Path
 import geopandas as gpd
 import polars as pl
 
-from features.extraction.observations import Remarks, write_part
+from features.extraction.observations import Remarks, each_pass, write_part
 from features.schema import PARCELS
 from features.tables.reader import read_in_chunks
 from features.workers import Progress
@@ -41,7 +41,7 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     write_table(parts.index(), workspace.observations / "parts.parquet")
     write_table(read.context, workspace.observations / "context.parquet")
     write_table(_parcels(declarations, parts.seen), workspace.parcels)
-    write_table(parts.dates(), workspace.table("dates"))
+    write_table(dates_of(each_pass(workspace.observations)), workspace.table("dates"))
     write_table(read.features, workspace.table("series_tables"))
     progress(2, 2)
     outputs = [workspace.parcels, workspace.table("dates"), workspace.table("series_tables")]
@@ -50,14 +50,13 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
 
 
 class _Parts:
-    """The parts of the observations, one a chunk, and what the tables beside them need of each."""
+    """The parts of the observations, one a chunk, and what their index needs of each."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.names: list[str] = []
         self.seen: set[str] = set()
         self._first: list[datetime] = []
-        self._dates: list[pl.DataFrame] = []
 
     def take(self, observations: pl.DataFrame) -> None:
         """Write the observations of one chunk."""
@@ -66,7 +65,6 @@ class _Parts:
         self.names.append(name)
         self.seen.update(observations["parcel_id"].unique())
         self._first.append(observations["datetime"][0])
-        self._dates.append(dates_of(observations))
 
     def index(self) -> pl.DataFrame:
         """Return the index of the parts, as `read_observations` reads it: each alone in its pass."""
@@ -81,14 +79,6 @@ class _Parts:
                 "rank": [0] * count,
             }
         )
-
-    def dates(self) -> pl.DataFrame:
-        """Return what `dates_of` would of all parts together; no chunk shares a parcel with another."""
-        keys = ["datetime", "sensor", "relative_orbit"]
-        summed = (
-            pl.concat(self._dates).group_by(keys).agg(pl.col("parcels").sum(), pl.col("valid_share").mean())
-        )
-        return summed.sort(keys)
 
 
 def _files(config: RunConfig, workspace: Workspace) -> Mapping[str, Path]:
