@@ -62,6 +62,7 @@ ASSET = pl.Struct(
         # of nodata, scale, offset those the item is silent on; offset_unit: the offset was configured in
         # stored numbers and converted by an assumed scale; offset_unknown: the file must say
         "assumed": pl.List(pl.String),
+        "version": pl.String,  # what the item states of the content: a checksum, else when it was updated
     }
 )
 ACQUISITIONS = _schema(
@@ -91,6 +92,7 @@ class Asset(TypedDict, total=False):
     nodata: float | None
     unit: str
     assumed: list[str] | None
+    version: str | None
 
 
 class Acquisition(TypedDict):

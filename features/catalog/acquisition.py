@@ -233,7 +233,16 @@ def _asset(
         return "signed_href"
     silent = [] if _states(asset, "nodata") else ["nodata"]
     assumed = [*silent, *scaling.pop("assumed", ())]
-    return {"band": band, "href": href, "nodata": _nodata(asset, band), **scaling, "assumed": assumed}
+    version = _version(item["properties"], asset)
+    nodata = _nodata(asset, band)
+    return {"band": band, "href": href, "nodata": nodata, **scaling, "assumed": assumed, "version": version}
+
+
+def _version(properties: Mapping[str, Any], asset: Mapping[str, Any]) -> str | None:
+    """What tells an asset's content from another under the same link, as the item states it: the checksum
+    (STAC file extension), else when asset or item were last updated (common metadata)."""
+    stated = (asset.get("file:checksum"), asset.get("updated"), properties.get("updated"))
+    return next((text for text in map(_text, stated) if text), None)
 
 
 def _href(href: str, location: str, options: ImageryOptions) -> str:

@@ -19,6 +19,7 @@ MOST_BYTES = 512 * 2**20  # of one document of a catalog
 MOST_REQUESTS = 100_000  # of one reading of a catalog
 MOST_REPEATS = 5  # of one request: a page that leads to itself
 MOST_REDIRECTS = 5
+FIRST_BYTE = {"Range": "bytes=0-0"}
 TIMEOUT_SECONDS = 30.0
 CHUNK = 2**20
 RETRIES = 3
@@ -122,30 +123,39 @@ def is_public(host: str) -> bool:
 
 
 @lru_cache(maxsize=65_536)
-def check_redirects(address: str) -> None:
-    """Ask once where an asset's address leads to, for GDAL would follow it anywhere.
+def final_address(address: str) -> str:
+    """Return where an asset's address leads to: GDAL, which follows redirects anywhere, is given that one.
+
+    It is asked as GDAL asks, for its first byte.
 
     Raises
     ------
     ImageryError
-        Where it is redirected to another host that is not public.
+        Where it is redirected to another host that is not public, or too often.
     """
     own = host_of(address)
     with Session() as session:
         for _ in range(MOST_REDIRECTS):
             try:
-                answer = session.head(address, timeout=TIMEOUT_SECONDS, allow_redirects=False)
+                with session.get(
+                    address, headers=FIRST_BYTE, timeout=TIMEOUT_SECONDS, allow_redirects=False, stream=True
+                ) as answer:
+                    target = session.get_redirect_target(answer)
             except RequestException:
-                return  # who opens it will say what is wrong
-            target = session.get_redirect_target(answer)
+                return address  # who opens it will say what is wrong
             if target is None:
-                return
+                return address
             address = urljoin(address, target)
-            if host_of(address) != own and not is_public(urlsplit(address).hostname or ""):
+            if not address.startswith(("http://", "https://")) or not (
+                host_of(address) == own or is_public(urlsplit(address).hostname or "")
+            ):
                 raise ImageryError(
                     f"{own} redirects to {host_of(address)}, which is no public address; it is not read.",
                     reason="refused_href",
                 )
+    raise ImageryError(
+        f"{own} redirects more than {MOST_REDIRECTS} times; it is not read.", reason="refused_href"
+    )
 
 
 def session_within(reach: Reach) -> Session:

@@ -65,7 +65,9 @@ def fetch_items(catalog: str, query: Query, hosts: tuple[str, ...] = ()) -> Iter
         if _is_api(root):
             yield from _search(location, query, reach)
         else:
-            yield from _walk(root, location, query.collections, DEEPEST, {location}, session, reach)
+            yield from _walk(
+                root, location, query.collections, DEEPEST, {_one_name(location)}, session, reach
+            )
 
 
 def describe(catalog: str, query: Query, hosts: tuple[str, ...] = ()) -> str:
@@ -76,7 +78,9 @@ def describe(catalog: str, query: Query, hosts: tuple[str, ...] = ()) -> str:
         root = read_json(location, session)
         if _is_api(root):
             return _describe_api(location, query, reach)
-        items = [item for item, _ in _walk(root, location, (), DEEPEST, {location}, session, reach)]
+        items = [
+            item for item, _ in _walk(root, location, (), DEEPEST, {_one_name(location)}, session, reach)
+        ]
     return _describe_items(items)
 
 
@@ -189,10 +193,15 @@ def _walk(
     for link in _links(node):
         if link.get("rel") in {"child", "item"}:
             target = _followed(link["href"], location, reach)
-            if target not in seen:
-                seen.add(target)
+            if _one_name(target) not in seen:
+                seen.add(_one_name(target))
                 below = read_json(target, session)
                 yield from _walk(below, target, collections, depth - 1, seen, session, reach)
+
+
+def _one_name(location: str) -> str:
+    """Return one name for a document that links of the file system give several."""
+    return location if is_remote(location) else str(Path(location).resolve())
 
 
 def _followed(href: str, location: str, reach: Reach) -> str:

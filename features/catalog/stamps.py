@@ -1,9 +1,12 @@
 """How assets are known to be as they were: size and time of files, ETag, size and time of what lies behind
-a link."""
+a link or in object storage."""
 
+import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from features.catalog.hrefs import is_remote
 from features.catalog.signing import openable
@@ -12,6 +15,10 @@ from features.errors import CatalogError
 ASKED_AT_ONCE = 16
 TIMEOUT_SECONDS = 10.0
 UNKNOWN = ""
+OBJECTS = "/vsis3/"
+TRIES = 3  # of an object store
+SETTINGS = ("AWS_S3_ENDPOINT", "AWS_HTTPS", "AWS_NO_SIGN_REQUEST", "AWS_VIRTUAL_HOSTING", "AWS_REGION")
+YES = ("YES", "TRUE", "ON", "1")
 
 
 def stamps_of(hrefs: Iterable[str], before: Mapping[str, str] | None = None) -> dict[str, str]:
@@ -26,12 +33,12 @@ def stamps_of(hrefs: Iterable[str], before: Mapping[str, str] | None = None) -> 
     Returns
     -------
     dict
-        `size and time` of a file; `size, time and ETag` as the server states them (RFC 9110); `UNKNOWN` of
-        what is absent, or does not answer and never did.
+        `size and time` of a file or object; `size, time and ETag` as the server states them (RFC 9110);
+        `UNKNOWN` of what is absent, or does not answer and never did.
     """
     known = before or {}
     links = sorted(set(hrefs))
-    remote = [href for href in links if is_remote(href)]
+    remote = [href for href in links if is_remote(href) or href.startswith(OBJECTS)]
     with ThreadPoolExecutor(ASKED_AT_ONCE) as pool:
         answers = dict(zip(remote, pool.map(_asked, remote), strict=True))
     return {
@@ -51,6 +58,8 @@ def file_stamp(href: str) -> str:
 
 def _asked(href: str) -> str:
     """Return what a server says of an asset, without reading it; redirects are not followed."""
+    if href.startswith(OBJECTS):
+        return _asked_store(href)
     import requests
 
     try:
@@ -61,3 +70,34 @@ def _asked(href: str) -> str:
         return UNKNOWN
     said = [answer.headers.get(name) for name in ("Content-Length", "Last-Modified", "ETag")]
     return ", ".join(part for part in said if part)
+
+
+def _asked_store(href: str) -> str:
+    """Return size and time of an object; `UNKNOWN` where it is absent or the store does not answer."""
+    try:
+        found = _store(*(os.environ.get(name) for name in SETTINGS)).get_file_info(href.removeprefix(OBJECTS))
+    except (OSError, ValueError):
+        return UNKNOWN
+    return UNKNOWN if found.mtime_ns is None else f"{found.size} bytes, {found.mtime_ns} ns"
+
+
+@lru_cache(maxsize=4)
+def _store(
+    endpoint: str | None, secure: str | None, unsigned: str | None, virtual: str | None, region: str | None
+) -> Any:
+    """Return the object store that GDAL would read from, by the same settings of the environment.
+
+    Keys and tokens are found by the store's own library, as GDAL's are: `AWS_ACCESS_KEY_ID` and the like.
+    """
+    from pyarrow.fs import AwsStandardS3RetryStrategy, S3FileSystem
+
+    return S3FileSystem(
+        anonymous=(unsigned or "NO").upper() in YES,
+        endpoint_override=endpoint,
+        scheme="https" if (secure or "YES").upper() in YES else "http",
+        force_virtual_addressing=endpoint is not None and (virtual or "YES").upper() in YES,
+        region=region,
+        connect_timeout=TIMEOUT_SECONDS,
+        request_timeout=TIMEOUT_SECONDS,
+        retry_strategy=AwsStandardS3RetryStrategy(max_attempts=TRIES),
+    )

@@ -13,7 +13,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
 from features.catalog.hrefs import without_secrets
-from features.catalog.reach import check_redirects
+from features.catalog.reach import final_address
 from features.catalog.signing import openable, renew
 from features.errors import ImageryError
 
@@ -43,8 +43,7 @@ def source_of(href: str) -> str:
     """
     href = openable(href)
     if href.startswith(("http://", "https://")):
-        check_redirects(href.partition("?")[0])
-        return f"/vsicurl/{href}"
+        return f"/vsicurl/{final_address(href)}"
     if href.startswith("/vsi") and not href.startswith("/vsis3/"):
         raise ImageryError(f"{href} is a GDAL virtual path; give plain files, http(s) or s3 addresses.")
     return href

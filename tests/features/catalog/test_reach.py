@@ -15,7 +15,7 @@ from features.catalog import reach, signing
 from features.catalog.reader import ImageryOptions, read_acquisitions
 from features.catalog.stac import Query, fetch_items
 from features.errors import CatalogError, ImageryError
-from features.imagery.opening import open_raster
+from features.imagery.opening import open_raster, source_of
 from tests.features.catalog.test_reader import BOUNDS, assets_of, optical, write_catalog
 
 MAY = (date(2024, 4, 1), date(2024, 5, 30))
@@ -163,6 +163,25 @@ def test_an_asset_that_is_redirected_to_a_private_host_is_not_read(sites: tuple[
         pass
     assert refusal.value.reason == "refused_href"
     assert there.asked == []
+
+
+def test_gdal_is_given_the_address_that_a_redirect_ends_at(sites: tuple[Site, Site]) -> None:
+    here, _ = sites
+    here.answers["/B04.tif"] = "/moved/B04.tif"
+    here.answers["/moved/B04.tif"] = {"no": "raster"}
+    assert source_of(f"{here.address}/B04.tif?key=1") == f"/vsicurl/{here.address}/moved/B04.tif"
+    assert here.asked == ["GET /B04.tif?key=1", "GET /moved/B04.tif"]  # as GDAL reads, not as a mere look
+
+
+def test_an_asset_that_is_redirected_for_ever_is_not_read(sites: tuple[Site, Site]) -> None:
+    here, _ = sites
+    here.answers["/B04.tif"] = "/B04.tif"
+    with (
+        pytest.raises(ImageryError, match="redirects more than 5 times"),
+        open_raster(f"{here.address}/B04.tif"),
+    ):
+        pass
+    assert len(here.asked) == 5
 
 
 def test_a_catalog_on_disk_reads_only_below_its_folder(tmp_path: Path) -> None:

@@ -259,6 +259,16 @@ def test_nested_catalogs_that_link_in_a_circle_end(tmp_path: Path) -> None:
     assert read(options)[0].height == 1
 
 
+def test_a_circle_of_folders_ends_though_every_round_has_another_name(tmp_path: Path) -> None:
+    options = write_catalog(tmp_path, optical())
+    root = json.loads((tmp_path / "catalog.json").read_text())
+    for name in "abc":
+        (tmp_path / name).symlink_to(tmp_path)
+    around = [{"rel": "child", "href": f"./{name}/catalog.json"} for name in "abc"]
+    (tmp_path / "catalog.json").write_text(json.dumps({**root, "links": [*around, *root["links"]]}))
+    assert read(options)[0].height == 1
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

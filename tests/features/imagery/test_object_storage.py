@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from features.catalog.hrefs import admit
+from features.catalog.stamps import UNKNOWN, stamps_of
 from features.errors import ImageryError
 from features.extraction.extract import extract
 from features.extraction.observations import read_observations
@@ -72,5 +73,15 @@ def test_cogs_in_object_storage_give_what_local_ones_give(server: None, tmp_path
     extract(table(row | {"assets": assets}), fields, options, tmp_path / "remote")
     local, remote = (read_observations(tmp_path / name) for name in ("local", "remote"))
     assert remote.equals(local)
+    hrefs = [item["href"] for item in assets]
+    stamps = stamps_of([*hrefs, "/vsis3/eodata/absent.tif"])
+    assert stamps.pop("/vsis3/eodata/absent.tif") == UNKNOWN
+    assert all(
+        stamps[href].startswith(f"{Path(item['href']).stat().st_size} bytes, ")
+        for href, item in zip(hrefs, row["assets"], strict=True)
+    )
+    put(f"eodata/{Path(hrefs[0]).name}", b"another image")
+    again = stamps_of(hrefs)
+    assert [href for href in hrefs if again[href] != stamps[href]] == hrefs[:1]
     with pytest.raises(ImageryError, match="cannot be read"):
         grid_of("/vsis3/eodata/absent.tif")
