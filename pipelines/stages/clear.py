@@ -35,6 +35,7 @@ from pipelines.config import RunConfig
 from pipelines.inputs.clear_context import OPTIONS as CONTEXT_OPTIONS
 from pipelines.inputs.clear_context import clear_context, context_files, farmed, frame_times
 from pipelines.inputs.cloud_masks import (
+    mask_files,
     masks_folder,
     read_masked,
     reading_options,
@@ -69,7 +70,10 @@ def stage(config: RunConfig) -> Stage:
             **region_files(config, "catalog/*", "*.csv", "*.tif"),
             "read": ("declarations.parquet", "acquisitions.parquet", "assets.parquet"),
         },
-        files=context_files,
+        files=lambda config, workspace: {
+            **context_files(config, workspace),
+            **mask_files(config, workspace),
+        },
     )
     return Stage("clear", __name__, inputs, run, try_again=mended)
 

@@ -23,12 +23,15 @@ from features.workers import Progress
 from models.clouds.mask.by_name import build
 from models.clouds.mask.classes import NAMES, NODATA, UNKNOWN, UNKNOWN_NAMES
 from models.clouds.mask.decide import classes_of, to_scene_class
-from models.clouds.mask.frames import Frames, Mask, unknown_of
-from models.clouds.mask.options import Buffers, CloudMaskOptions
+from models.clouds.mask.fitting import fit_mask
+from models.clouds.mask.frames import Mask, unknown_of
+from models.clouds.mask.labels.tiles import read_tiles
+from models.clouds.mask.options import FITTED, Buffers, CloudMaskOptions
 from models.clouds.mask.rasters import TILE_PX, MaskWriter
 from models.clouds.mask.reading import MaskGrid, read_frames
 from pipelines.config import RunConfig
-from pipelines.inputs.cloud_masks import INDEX, masks_folder
+from pipelines.inputs.cloud_masks import INDEX, masks_folder, model_folder
+from pipelines.inputs.mask_frames import fitting_frames
 from pipelines.inputs.tile_grids import finest_grid
 from pipelines.tables import read_declared, write_table
 from pipelines.workspace import Workspace
@@ -71,7 +74,8 @@ def make_masks(
         return []
     compared = ExtractOptions(mask=config.extract.mask, inner_buffer_m=config.extract.inner_buffer_m)
     usable, _ = without_contradictions(optical, read_declared(workspace), compared, workspace.observations)
-    mask = build(options, back=config.season.until is not None)
+    back = config.season.until is not None
+    mask = _fitted(usable, config, workspace, progress) if options.method in FITTED else build(options, back)
     index: list[dict[str, Any]] = []
     for (tile, epsg), rows in usable.group_by("tile", "epsg", maintain_order=True):
         place = safe_name(f"{tile}_{epsg}")
@@ -79,6 +83,17 @@ def make_masks(
     write_table(pl.DataFrame(index, schema=INDEX).sort("item_id"), folder / "masks.parquet")
     reasons = [row["reason"] for row in index]
     return [tally("mask", "acquisitions", reasons)]
+
+
+def _fitted(usable: pl.DataFrame, config: RunConfig, workspace: Workspace, progress: Progress) -> Mask:
+    """Fit a mask on parts of the region that hold parcels, and write it to `masks/model/`."""
+    stacks = fitting_frames(usable, config, workspace)
+    tiles = [tile for folder in config.clear.mask.network.tiles for tile in read_tiles(folder)]
+    back = config.season.until is not None
+    mask = fit_mask(config.clear.mask, stacks, tiles, back, config.seed, progress)
+    shutil.rmtree(model_folder(workspace), ignore_errors=True)
+    mask.save(model_folder(workspace))
+    return mask
 
 
 def _mask_tile(
@@ -90,7 +105,8 @@ def _mask_tile(
     progress: Progress,
 ) -> list[dict[str, Any]]:
     folder = masks_folder(workspace) / place
-    lacking = {row["item_id"]: said for row in rows if (said := _lacks(row, mask))}
+    needs = chosen_bands(rows, mask)
+    lacking = {row["item_id"]: said for row in rows if (said := _lacks(row, needs, mask.name))}
     failed: dict[str, ImageryError] = {}
     account = _Account()
     able = [row for row in rows if row["item_id"] not in lacking]
@@ -100,7 +116,7 @@ def _mask_tile(
         writer = MaskWriter(folder, grid.grid, names)
         places = list(cut(grid.grid.shape, _side(len(able), mask), TILE_PX))
         for done, block in enumerate(places, start=1):
-            for item, classes, unknown in _mask_block(able, grid, block, mask, options, failed):
+            for item, classes, unknown in _mask_block(able, grid, block, mask, needs, options, failed):
                 writer.add(item, block, classes)
                 account.add(item, *unknown)
             progress(done, len(places))
@@ -109,13 +125,27 @@ def _mask_tile(
     return [_row(row, reasons.get(row["item_id"]), folder / names[row["item_id"]], account) for row in rows]
 
 
-def _lacks(row: Acquisition, mask: Mask) -> tuple[str, str] | None:
+def chosen_bands(rows: Sequence[Acquisition], mask: Mask) -> tuple[tuple[str, ...], ...]:
+    """Return the band of each group that the mask uses.
+
+    The first that at least half of the acquisitions have, else the first that some have; the whole group
+    where none has any.
+    """
+    held = [{asset["band"] for asset in row["assets"]} for row in rows]
+    chosen = []
+    for group in mask.needs:
+        counts = {band: sum(band in bands for bands in held) for band in group}
+        usual = [band for band in group if 2 * counts[band] >= len(rows)] or [b for b in group if counts[b]]
+        chosen.append(tuple(usual[:1]) or group)
+    return tuple(chosen)
+
+
+def _lacks(row: Acquisition, needs: tuple[tuple[str, ...], ...], name: str) -> tuple[str, str] | None:
     present = {asset["band"] for asset in row["assets"]}
-    missing = [" or ".join(group) for group in mask.needs if not present & set(group)]
+    missing = [" or ".join(group) for group in needs if not present & set(group)]
     if not missing:
         return None
-    said = f"{row['item_id']} has no {', no '.join(missing)}, which the mask {mask.name} needs."
-    return "missing_band", said
+    return "missing_band", f"{row['item_id']} has no {', no '.join(missing)}, which the mask {name} needs."
 
 
 def _side(dates: int, mask: Mask) -> int:
@@ -133,6 +163,7 @@ def _mask_block(
     grid: MaskGrid,
     place: Block,
     mask: Mask,
+    needs: tuple[tuple[str, ...], ...],
     options: CloudMaskOptions,
     failed: dict[str, ImageryError],
 ) -> Iterator[Masked]:
@@ -141,11 +172,11 @@ def _mask_block(
     wide = place.widened(margin, grid.grid.shape)
     inner = place.within(wide).slices
     wanted = [row for row in rows if row["item_id"] not in failed]
-    frames, read = read_frames(wanted, grid, wide, _bands(mask), failed)
+    frames, read = read_frames(wanted, grid, wide, _bands(mask, needs), failed)
     if not read:
         return
     for number, chances in enumerate(mask.chances(frames)):
-        unknown = unknown_of(frames, number, _groups(mask, frames))
+        unknown = unknown_of(frames, number, needs or (frames.bands[:1],))
         chances[:, unknown == NODATA] = np.nan
         classes = classes_of(chances, options)
         delivered = None if frames.scene_class is None else frames.scene_class[number]
@@ -153,14 +184,11 @@ def _mask_block(
         yield read[number]["item_id"], scene_class[inner], (classes[inner], unknown[inner])
 
 
-def _groups(mask: Mask, frames: Frames) -> tuple[tuple[str, ...], ...]:
-    return mask.needs or tuple((band,) for band in frames.bands[:1])
-
-
-def _bands(mask: Mask) -> tuple[str, ...]:
-    """Bands to read: those the mask needs, and those that tell snow."""
-    needed = [band for group in mask.needs for band in group]
-    return tuple(dict.fromkeys([*needed, "B03", "B11", "B8A", "B08"]))
+def _bands(mask: Mask, needs: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
+    """Bands to read: those the mask needs and may use, and those that tell snow."""
+    chosen = [band for group in needs for band in group]
+    others = {band for group in mask.needs for band in group} - set(chosen)
+    return tuple(dict.fromkeys([*chosen, *(b for b in mask.uses if b not in others or b in chosen)]))
 
 
 def _row(row: Acquisition, reason: tuple[str, str] | None, path: Path, account: _Account) -> dict[str, Any]:

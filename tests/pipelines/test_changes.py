@@ -236,7 +236,7 @@ def test_every_option_that_names_a_file_is_declared_by_a_stage_or_known_to_chang
     declared = {
         "weather", "soil", "elevation", "rasters", "previous", "declarations.crops.tables",
         "declarations.crops.groups", "judge.schemes", "judge.groups", "train.transfer.runs",
-        "events.labels", "events.from_run",
+        "events.labels", "events.from_run", "clear.mask.network.pretrained", "clear.mask.network.tiles.path",
     }  # fmt: skip
     key = {"declarations.holding_key"}  # looked at by its pseudonyms
     without_effect = {"tracking.artifacts"}

@@ -1,7 +1,8 @@
 """Every mask by its name."""
 
+from features.errors import ModelError
 from models.clouds.mask.frames import Mask
-from models.clouds.mask.options import CloudMaskOptions
+from models.clouds.mask.options import FITTED, CloudMaskOptions
 from models.clouds.mask.scene_class import SceneClassMask
 from models.clouds.mask.temporal import TemporalMask
 
@@ -17,7 +18,7 @@ def build(options: CloudMaskOptions, back: bool = False) -> Mask:
     Raises
     ------
     ModelError
-        Where the method's package is not installed.
+        Where the method must be fitted first, or its package is not installed.
     """
     looks_back = back if options.look is None else options.look == "back"
     if options.method == "scl":
@@ -28,6 +29,8 @@ def build(options: CloudMaskOptions, back: bool = False) -> Mask:
         return FmaskMask()
     if options.method == "temporal":
         return TemporalMask(looks_back)
+    if options.method in FITTED:
+        raise ModelError(f"{options.method} is fitted on the region first: run `cropcheck clear CONFIG`.")
     from models.clouds.mask.peers import peer
 
     return peer(options.method)

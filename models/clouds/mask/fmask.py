@@ -14,7 +14,7 @@ from numba import njit
 from scipy import ndimage
 
 from models.clouds.mask.classes import CLEAR, CLOUD, SHADOW
-from models.clouds.mask.frames import NEAR_INFRARED, Frames
+from models.clouds.mask.frames import FOR_SNOW, NEAR_INFRARED, Frames
 from models.clouds.mask.sun import fall
 
 LAND_OFFSET = 0.2  # of the dynamic threshold (Fmask 4.0: 20% for Sentinel-2)
@@ -33,6 +33,7 @@ class FmaskMask:
     name = "fmask"
     margin_px = 64
     needs = (("B02",), ("B03",), ("B04",), NEAR_INFRARED, ("B11",), ("B12",))
+    uses = FOR_SNOW
 
     def chances(self, frames: Frames) -> Iterator[np.ndarray]:
         """Yield each date's chances `(class, y, x)`, NaN where a band is unknown."""

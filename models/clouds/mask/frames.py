@@ -12,6 +12,7 @@ from models.clouds.mask.classes import CLEAR, NODATA, SATURATED, SNOW
 SATURATION = 2.0  # reflectance: no cloud reflects as much; stored 65535 is 6.5
 SNOW_CLASS, SATURATED_CLASS, NODATA_CLASS = 11, 1, 0
 NEAR_INFRARED = ("B8A", "B08")
+FOR_SNOW = ("B03", "B11", "B8A")
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,11 @@ class Mask(Protocol):
     @property
     def needs(self) -> tuple[tuple[str, ...], ...]:
         """Bands it cannot do without: of each group the first that is there is used."""
+        ...
+
+    @property
+    def uses(self) -> tuple[str, ...]:
+        """Bands that it looks at where they are there, those for snow included."""
         ...
 
     def chances(self, frames: Frames) -> Iterator[np.ndarray]:

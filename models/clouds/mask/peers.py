@@ -14,7 +14,7 @@ import numpy as np
 
 from features.errors import ModelError
 from models.clouds.mask.classes import CLEAR, CLOUD, SHADOW
-from models.clouds.mask.frames import NEAR_INFRARED, Frames, Mask, one_hot
+from models.clouds.mask.frames import FOR_SNOW, NEAR_INFRARED, Frames, Mask, one_hot
 
 L1C_BANDS = ("B01", "B02", "B04", "B05", "B08", "B8A", "B09", "B10", "B11", "B12")
 CERTAINTY = 0.9
@@ -54,6 +54,7 @@ class S2CloudlessMask:
     name = "s2cloudless"
     margin_px = 8
     needs = tuple((band,) for band in L1C_BANDS)
+    uses = FOR_SNOW
 
     def chances(self, frames: Frames) -> Iterator[np.ndarray]:
         """Yield each date's chances `(class, y, x)`.
@@ -89,6 +90,7 @@ class UkisMask:
     name = "ukis_csmask"
     margin_px = 64
     needs = (("B02",), ("B03",), ("B04",), NEAR_INFRARED)
+    uses = (*FOR_SNOW, "B12")
 
     def chances(self, frames: Frames) -> Iterator[np.ndarray]:
         """Yield each date's chances `(class, y, x)`; the six-band model where B11 and B12 are there.

@@ -6,7 +6,7 @@ import numpy as np
 
 from features.errors import ModelError
 from models.clouds.mask.classes import from_scene_class
-from models.clouds.mask.frames import Frames, one_hot
+from models.clouds.mask.frames import FOR_SNOW, Frames, one_hot
 
 CERTAINTY = 0.85  # of Sen2Cor's class; the scene classification says no chance
 
@@ -17,6 +17,7 @@ class SceneClassMask:
     name = "scl"
     margin_px = 0
     needs: tuple[tuple[str, ...], ...] = ()
+    uses = FOR_SNOW
 
     def chances(self, frames: Frames) -> Iterator[np.ndarray]:
         """Yield each date's chances `(class, y, x)`.

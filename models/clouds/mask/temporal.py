@@ -15,11 +15,12 @@ from scipy import ndimage
 
 from features.workers import pool_of
 from models.clouds.mask.classes import CLEAR, CLOUD, SHADOW, THIN, from_scene_class
-from models.clouds.mask.frames import NEAR_INFRARED, Frames, one_hot
+from models.clouds.mask.frames import FOR_SNOW, NEAR_INFRARED, Frames, one_hot
 from models.clouds.mask.scene_class import CERTAINTY
 from models.clouds.mask.sun import fall
 from models.clouds.mask.temporal_kernels import compare, throw
 
+VISIBLE = ("B02", "B04", "B03", "B05")  # the blue tells best; the next that is there stands in for it
 ROUNDS = 3
 THREADS = 2
 THIN_FROM, THIN_SOFT = 0.085, 0.02  # opacity at which a pixel is more likely thin cloud than clear
@@ -46,7 +47,8 @@ class TemporalMask:
 
     name = "temporal"
     margin_px = 48
-    needs = (("B02",), ("B04",), NEAR_INFRARED)
+    needs = (VISIBLE, NEAR_INFRARED)
+    uses = (*FOR_SNOW, "B04")
 
     def __init__(self, back: bool = False) -> None:
         self.back = back
@@ -68,9 +70,9 @@ class TemporalMask:
 
     def differences(self, frames: Frames) -> tuple[np.ndarray, np.ndarray]:
         """Return opacity of cloud and depth of shadow, `(time, y, x)` float32; NaN without a reference."""
-        longwave = frames.has("B11")
-        names: tuple[tuple[str, ...], ...] = (*self.needs, ("B11",)) if longwave else self.needs
-        bands = [frames.band(*group) for group in names]
+        longwave, blue = frames.has("B11"), frames.has("B02")
+        bands = [frames.band(*VISIBLE), frames.band("B04", *VISIBLE), frames.band(*NEAR_INFRARED)]
+        bands += [frames.band("B11")] if longwave else []
         opacity = np.empty((len(frames), *frames.shape), np.float32)
         depth = np.empty_like(opacity)
         days = frames.days
@@ -80,7 +82,7 @@ class TemporalMask:
             for k, band in enumerate(bands):
                 values[:, :, k] = band[:, row].T
             values[~np.isfinite(values).all(axis=-1)] = np.nan
-            compare(values, days, self.back, longwave, ROUNDS, opacity[:, row], depth[:, row])
+            compare(values, days, self.back, longwave, blue, ROUNDS, opacity[:, row], depth[:, row])
 
         list(pool_of(THREADS).map(one, range(frames.shape[0])))
         return opacity, depth

@@ -9,15 +9,19 @@ CLOUD_BLUE = 0.68  # reflectance of cloud in the blue
 CLOUD_HAZE = 0.29  # of cloud, blue less half of the red
 FIRST_HAZE, FIRST_BLUE = 0.02, 0.015  # above the lowest: not clear, at first
 MOST_HAZE = 0.07  # blue less half of the red, above which no ground lies
+FALLEN = 0.08  # reflectance by which near infrared may fall under thin cloud
+BRIGHTEST = 0.3  # visible reflectance without a blue band, above which no ground lies
+NOT_WHITE = 0.02
 DARKEST = 0.06  # near-infrared reflectance below which a shadow cannot be told from dark ground
 CLEAR_OPACITY, CLEAR_DEPTH = 0.07, 0.2  # up to which a date serves as reference
 
 
 @njit(cache=True, nogil=True)
-def first_guess(pixel, days, back, ok):  # type: ignore[no-untyped-def]  # pragma: no cover
+def first_guess(pixel, days, back, blue, ok):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Mark the dates of one pixel `(time, band)` that are not brighter than the lowest around them.
 
-    Brighter means in the blue, and in blue less half of the red, which bare soil leaves as it is.
+    Brighter means in the blue, and in blue less half of the red, which bare soil leaves as it is. Where there
+    is no blue, all that is not as bright as cloud will do.
     """
     first = 0
     for t in range(len(days)):
@@ -49,7 +53,16 @@ def first_guess(pixel, days, back, ok):  # type: ignore[no-untyped-def]  # pragm
             low, low_red = low1, red1
         above = pixel[t, 0] - low
         haze = above - 0.5 * (pixel[t, 1] - low_red)
-        ok[t] = (above < FIRST_BLUE or haze < FIRST_HAZE) and pixel[t, 0] - 0.5 * pixel[t, 1] < MOST_HAZE
+        ok[t] = above < FIRST_BLUE or (haze < FIRST_HAZE if blue else pixel[t, 2] < pixel[t, 0] + NOT_WHITE)
+        ok[t] &= plain(pixel, t, blue)
+
+
+@njit(cache=True, nogil=True)
+def plain(pixel, t, blue):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Say whether some ground has such a colour."""
+    if blue:
+        return pixel[t, 0] - 0.5 * pixel[t, 1] < MOST_HAZE
+    return pixel[t, 0] < BRIGHTEST
 
 
 @njit(cache=True, nogil=True)
@@ -83,14 +96,19 @@ def push(pixel, t, last, found, brightest, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def against(pixel, t, reference, longwave):  # type: ignore[no-untyped-def]  # pragma: no cover
+def against(pixel, t, reference, longwave, blue):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Return opacity and depth of shadow of a date against one reference.
 
-    Bands are blue, red, near infrared and, where there is one, 1.6 um.
+    Bands are blue, red, near infrared and, where there is one, 1.6 um. Where there is no blue, another
+    visible band stands in its place, and the near infrared must not have fallen, as it does at harvest.
     """
     above = pixel[t, 0] - reference[0]
-    haze = above - 0.5 * (pixel[t, 1] - reference[1])
-    opacity = min(1.1 * above / (CLOUD_BLUE - min(reference[0], 0.4)), haze / CLOUD_HAZE)
+    opacity = 1.1 * above / (CLOUD_BLUE - min(reference[0], 0.4))
+    if blue:
+        opacity = min(opacity, (above - 0.5 * (pixel[t, 1] - reference[1])) / CLOUD_HAZE)
+    else:
+        rise = pixel[t, 2] - reference[2] + FALLEN
+        opacity = min(opacity, rise / (max(CLOUD_BLUE - reference[2], 0.1) + FALLEN))
     near = pixel[t, 2] / max(reference[2], 0.01)
     # what harvest and mowing brighten: the red, and more so 1.6 um
     other = pixel[t, 3] / max(reference[3], 0.01) if longwave else pixel[t, 1] / max(reference[1], 0.01)
@@ -101,13 +119,14 @@ def against(pixel, t, reference, longwave):  # type: ignore[no-untyped-def]  # p
 
 
 @njit(cache=True, nogil=True)
-def compare(values, days, back, longwave, rounds, opacity, depth):  # type: ignore[no-untyped-def]  # noqa: PLR0912  # pragma: no cover
+def compare(values, days, back, longwave, blue, rounds, opacity, depth):  # type: ignore[no-untyped-def]  # noqa: PLR0912  # pragma: no cover
     """Compare every date of every pixel of a row with its clear dates before and after it.
 
     Parameters
     ----------
     values
-        `(x, time, band)` float32: blue, red, near infrared, 1.6 um (where `longwave`); NaN where unknown.
+        `(x, time, band)` float32: blue (or, without `blue`, another visible band), red (or that band again),
+        near infrared, 1.6 um (where `longwave`); NaN where unknown.
     opacity, depth
         `(time, x)` float32, written: of cloud, and of shadow; NaN where there is no reference. A date must
         differ from both sides alike: a harvest differs from one only.
@@ -118,7 +137,7 @@ def compare(values, days, back, longwave, rounds, opacity, depth):  # type: igno
     o, d = np.empty(dates, np.float32), np.empty(dates, np.float32)
     for x in range(columns):
         pixel = values[x]
-        first_guess(pixel, days, back, ok)
+        first_guess(pixel, days, back, blue, ok)
         for step in range(rounds):
             brightest = step == 0 and rounds > 1
             found = 0
@@ -127,7 +146,7 @@ def compare(values, days, back, longwave, rounds, opacity, depth):  # type: igno
                 if not np.isfinite(pixel[t, 0]):
                     continue
                 if found:
-                    o[t], d[t] = against(pixel, t, reference, longwave)
+                    o[t], d[t] = against(pixel, t, reference, longwave, blue)
                 if ok[t]:
                     found = push(pixel, t, last, found, brightest, reference)
             found = 0
@@ -137,7 +156,7 @@ def compare(values, days, back, longwave, rounds, opacity, depth):  # type: igno
                 if not np.isfinite(pixel[t, 0]):
                     continue
                 if found:
-                    more, deeper = against(pixel, t, reference, longwave)
+                    more, deeper = against(pixel, t, reference, longwave, blue)
                     o[t] = more if np.isnan(o[t]) else min(o[t], more)
                     d[t] = deeper if np.isnan(d[t]) else min(d[t], deeper)
                 if ok[t]:
@@ -146,7 +165,7 @@ def compare(values, days, back, longwave, rounds, opacity, depth):  # type: igno
                 for t in range(dates):
                     if np.isfinite(o[t]):
                         ok[t] = o[t] < CLEAR_OPACITY and d[t] < CLEAR_DEPTH
-                        ok[t] &= pixel[t, 0] - 0.5 * pixel[t, 1] < MOST_HAZE
+                        ok[t] &= plain(pixel, t, blue)
         for t in range(dates):
             opacity[t, x] = o[t]
             depth[t, x] = d[t]

@@ -1,0 +1,1 @@
+"""Labelled images: read, chosen, and sent to a labelling tool and back."""

@@ -1,0 +1,1 @@
+"""A U-Net that masks one date by itself, and what it learns from."""
