@@ -7,9 +7,6 @@ from typing import Literal
 import geopandas as gpd
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 from features.errors import ModelError
 
@@ -168,6 +165,9 @@ def components(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     _, a = np.unique(first, return_inverse=True)
     _, b = np.unique(second, return_inverse=True)
     size = a.max() + 1 + b.max() + 1
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
     links = coo_array((np.ones(len(a)), (a, a.max() + 1 + b)), shape=(size, size))
     return np.asarray(connected_components(links, directed=False)[1][a])
 
@@ -248,6 +248,8 @@ def _alone_note(sizes: np.ndarray, parcels: int, own: np.ndarray, square: np.nda
 
 def _spacing(points: np.ndarray) -> float:
     """Median distance of a parcel to its nearest neighbour, metres."""
+    from scipy.spatial import cKDTree
+
     return float(np.median(cKDTree(points).query(points, k=2)[0][:, 1])) if len(points) > 1 else 1.0
 
 

@@ -23,7 +23,7 @@ from models.clouds.mask.options import ClearOptions
 from models.crops.fitting.options import TrainOptions
 from models.events.options import EventOptions
 from models.folds import GroupBy
-from models.tuning.search import TuneOptions
+from models.tuning.options import TuneOptions
 from models.verdicts.options import JudgeOptions
 from pipelines.yamlfile import parse_yaml, read_yaml
 from reports.options import PublishOptions

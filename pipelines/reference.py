@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from features.files import write_text
-from models.crops.estimators.by_name import NAMES, estimator_type
+from models.crops.estimators.by_name import OPTIONS
 from pipelines.config import RunConfig
 
 ROOT = Path(__file__).parents[1]
@@ -43,7 +43,7 @@ NAMES_OF_TYPES = {
 def reference() -> str:
     """Return the reference as Markdown."""
     models = {f"{name}.": _model_in(field.annotation) for name, field in RunConfig.model_fields.items()}
-    models |= {f"train.models.{name}.": estimator_type(name).options_type for name in NAMES}
+    models |= {f"train.models.{name}.": kind for name, kind in OPTIONS.items()}
     sections = [_section(prefix, model) for prefix, model in models.items() if model is not None]
     sections.insert(0, _section("", RunConfig, nested=False))
     return "\n".join([HEADING, *sections])

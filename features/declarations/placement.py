@@ -3,9 +3,6 @@
 import geopandas as gpd
 import numpy as np
 import pyproj
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 
 EARTH_KM = 6371.0
 LARGEST_KM = 100.0  # no parcel is as long; a polygon with one vertex at 0, 0 is
@@ -66,6 +63,8 @@ def _strays(own: np.ndarray, degrees: np.ndarray, farthest_km: float | None, in_
     why = np.full(len(own), "", dtype=object)
     if main.all():
         return why
+    from scipy.spatial import cKDTree
+
     km = _arc_km(cKDTree(_on_sphere(degrees[main])).query(_on_sphere(degrees))[0])
     few = sizes[region] <= max(1, min(STRAY_COUNT, STRAY_SHARE * len(own)))
     if farthest_km is not None and sizes.max() > 1:
@@ -86,6 +85,12 @@ def _regions(degrees: np.ndarray) -> np.ndarray:
     """Number the regions of points: cells of one degree that touch or nearly touch are one."""
     around = np.column_stack([degrees[:, 0] % 360, degrees[:, 1]])  # -179 and 179 are neighbours
     cells, cell_of = np.unique(np.floor(around / CELL_DEGREES), axis=0, return_inverse=True)
+    if len(cells) == 1:
+        return np.zeros(len(degrees), int)
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+    from scipy.spatial import cKDTree
+
     pairs = cKDTree(cells, boxsize=[360 / CELL_DEGREES, 0]).query_pairs(
         GAP_CELLS + 0.5, p=np.inf, output_type="ndarray"
     )

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
 from features.errors import ModelError
 
@@ -63,6 +62,8 @@ class Temperature:
         """Minimise the log-loss over temperatures between 0.05 and 20, for `probabilities (parcel, class)`,
         `labels` (class indices) and `weights (parcel,)`.
         """
+        from scipy.optimize import minimize_scalar
+
         found = minimize_scalar(
             lambda t: log_loss(cls(float(np.exp(t))).apply(probabilities), labels, weights),
             bounds=(np.log(0.05), np.log(20)),

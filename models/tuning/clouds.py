@@ -13,7 +13,8 @@ from models.clouds.removal.inputs.channel_selection import choose_channels
 from models.clouds.removal.inputs.windows import draw_windows
 from models.clouds.removal.networks.by_name import network_of
 from models.clouds.removal.options import LEARNED, CloudRemovalOptions
-from models.tuning.search import Fold, Range, Tuned, TuneOptions, search
+from models.tuning.options import TuneOptions
+from models.tuning.search import Fold, Range, Tuned, search
 
 METRIC = "reduction of the error of linear interpolation, as a share"
 SHARED = {

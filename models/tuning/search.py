@@ -5,22 +5,21 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import polars as pl
 import xarray as xr
 import yaml
-from pydantic import Field
 
 from features.errors import ModelError
 from features.files import write_text
-from features.options import Options
 from features.workers import Progress
 from models.crops.estimators.by_name import build, estimator_type
 from models.crops.fitting.task import on_classes
 from models.crops.inputs.arrays import take
 from models.evaluation.metrics import confusion, macro_f1
+from models.tuning.options import TuneOptions
 
 log = logging.getLogger(__name__)
 Fold = Callable[[Mapping[str, Any]], Iterator[float]]  # options to one score a fold, higher is better
@@ -74,20 +73,6 @@ SPACES: Mapping[str, Mapping[str, Range]] = {
     "resnet": NEURAL | {"filters": Range(16, 64, whole=True, log=True)},
     "ltae": NEURAL | {"width": Range(choices=(64, 128, 256)), "heads": Range(choices=(4, 8, 16))},
 }
-
-
-class TuneOptions(Options):
-    """The search."""
-
-    trials: int = Field(
-        20, ge=1, description="Trials in all, those of other processes and earlier runs included."
-    )
-    folds: int = Field(3, ge=2, description="Folds a trial is scored on, of those there are.")
-    pruning: bool = Field(True, description="Stop a trial that does worse than half of those before it.")
-    metric: Literal["macro_f1", "log_loss"] = Field(
-        "macro_f1", description="Metric that the search maximises."
-    )
-    seed: int = Field(0, ge=0, description="Seed of the search and the fits.")
 
 
 @dataclass(frozen=True)

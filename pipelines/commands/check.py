@@ -25,7 +25,6 @@ from pipelines.commands.estimate import estimate, load_of, load_of_simulation
 from pipelines.config import RunConfig
 from pipelines.faults import sentence_of
 from pipelines.inputs.clear_context import check_rasters, clear_context, frame_times
-from pipelines.inputs.model_series import check_transfer
 from pipelines.inputs.points import write_points
 from pipelines.stages import tracking
 from pipelines.stages.read import bounds_of, declaration_options, imagery_options
@@ -73,7 +72,7 @@ def check_inputs(config: RunConfig, workspace: Workspace, only: Only | None = No
     if only == "declarations":
         return findings
     findings.of(lambda: read_schemes(config.judge.schemes))
-    findings.of(lambda: check_transfer(config.train.transfer, workspace))
+    findings.of(lambda: _check_transfer(config, workspace))
     findings.of(lambda: _check_output(workspace.folder))
     said = findings.of(lambda: tracking.warn_if_unusable(config))
     findings.lines += [said] if said else []
@@ -164,6 +163,14 @@ def evenly(acquisitions: pl.DataFrame, most: int) -> pl.DataFrame:
     ordered = acquisitions.sort("sensor", "datetime", "item_id")
     place, size = pl.int_range(pl.len()).over("sensor"), pl.len().over("sensor")
     return ordered.filter((place * most) // size != ((place - 1) * most) // size)
+
+
+def _check_transfer(config: RunConfig, workspace: Workspace) -> None:
+    """Look at the runs that something is taken over from; the models' libraries are imported for these only."""
+    if config.train.transfer.runs:
+        from pipelines.inputs.model_series import check_transfer
+
+        check_transfer(config.train.transfer, workspace)
 
 
 def _check_output(folder: Path) -> None:

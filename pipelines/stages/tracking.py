@@ -13,7 +13,6 @@ from models.clouds.removal.options import LEARNED
 from models.crops.estimators.by_name import libraries_of
 from models.registry import ModelRecord, RunRecord, Tracker, store_fault
 from pipelines.config import RunConfig
-from pipelines.inputs.model_series import starting_bundle
 from pipelines.record.manifest import git_commit
 from pipelines.workspace import Workspace
 
@@ -131,6 +130,8 @@ def _model_record(
         **{f"{row['metric']}.{row['crop_class']}": row["value"] for row in by_class.iter_rows(named=True)},
         **{f"{row['metric']}.fold_{row['fold']}": row["value"] for row in by_fold.iter_rows(named=True)},
     }
+    from pipelines.inputs.model_series import starting_bundle
+
     start = starting_bundle(config.train.transfer)
     settings = dict((start.models if start else config.train.models)[name])
     libraries = libraries_of(str(settings.get("model", name)))

@@ -3,28 +3,14 @@
 from typing import TYPE_CHECKING
 
 import numpy as np
-from pydantic import Field
 
-from models.crops.estimators.neural import NeuralClassifier, NeuralOptions
+from models.crops.estimators.neural import NeuralClassifier
+from models.crops.estimators.options import LtaeOptions
 
 if TYPE_CHECKING:
     from keras import KerasTensor
 
 PERIOD = 1000.0  # longest wave of the positions, in days, as in the authors' code
-
-
-class LtaeOptions(NeuralOptions):
-    """L-TAE (Garnot and Landrieu, 2020): grouped channels, one query a head, positions by day of the year.
-
-    On a thermal calendar the steps' days are those on which the heat sums were reached: the same positions
-    serve.
-    """
-
-    heads: int = Field(8, ge=1, le=4096, description="Heads; each sees its share of the channels.")
-    key_size: int = Field(8, ge=1, le=4096, description="Width of keys and queries.")
-    width: int = Field(128, ge=8, le=4096, description="Channels before attention; a multiple of the heads.")
-    units: int = Field(128, ge=2, le=4096, description="Units of the layer after it.")
-    epochs: int = Field(40, ge=1, description="Passes over the training parcels.")
 
 
 class LtaeClassifier(NeuralClassifier):

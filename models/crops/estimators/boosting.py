@@ -7,36 +7,15 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from pydantic import Field
 
 from features.errors import ModelError
 from features.files import write_text
 from models.crops.estimators.booster_text import MOST_BYTES, check_booster_text
-from models.crops.estimators.estimator import Arrays, CropEstimator, EstimatorOptions
+from models.crops.estimators.estimator import Arrays, CropEstimator
+from models.crops.estimators.options import LightgbmOptions
 from models.crops.inputs.table import columns_of, wide_table
 
 WEIGHTS = "booster.txt"
-
-
-class LightgbmOptions(EstimatorOptions):
-    """Gradient boosting; a tree sees few columns and coarse bins, which costs a tenth and loses nothing."""
-
-    rounds: int = Field(100, ge=1, le=100_000, description="Boosting rounds.")
-    learning_rate: float = Field(0.1, gt=0, le=1, description="Shrinkage of each round.")
-    leaves: int = Field(15, ge=2, le=65_536, description="Leaves of a tree at most.")
-    column_share: float = Field(0.1, gt=0, le=1, description="Share of the columns that a tree may use.")
-    least_columns: int = Field(
-        40, ge=1, description="Columns that a tree may use at least, however few that share comes to."
-    )
-    row_share: float = Field(1.0, gt=0, le=1, description="Share of the parcels that a round uses.")
-    bins: int = Field(63, ge=2, le=255, description="Bins of a column.")
-    leaf_parcels: int = Field(5, ge=1, description="Parcels in a leaf at least.")
-    l2: float = Field(1.0, ge=0, description="L2 penalty of leaf values.")
-    path_smoothing: float = Field(0.0, ge=0, description="Pull of a leaf towards its parent.")
-    extra_random: bool = Field(True, description="Draw split points at random: faster, and no worse.")
-    summaries: bool = Field(
-        True, description="Add whole-season summaries (order, changes, yearly and half-yearly waves)."
-    )
 
 
 class LightgbmClassifier(CropEstimator):

@@ -2,12 +2,15 @@
 
 import difflib
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from features.errors import ModelError
-from models.crops.estimators.estimator import CropEstimator
+from models.crops.estimators import options as settings
+
+if TYPE_CHECKING:
+    from models.crops.estimators.estimator import CropEstimator
 
 WHERE = {
     "lightgbm": ("boosting", "LightgbmClassifier"),
@@ -23,6 +26,20 @@ WHERE = {
     "forest": ("forest", "ForestClassifier"),
 }
 NAMES = tuple(WHERE)
+RECIPE = "recipe.json"  # what a stored estimator is rebuilt from
+OPTIONS: dict[str, type[settings.EstimatorOptions]] = {
+    "lightgbm": settings.LightgbmOptions,
+    "dense": settings.DenseOptions,
+    "lstm": settings.LstmOptions,
+    "bilstm": settings.BilstmOptions,
+    "tempcnn": settings.TempcnnOptions,
+    "resnet": settings.ResnetOptions,
+    "ltae": settings.LtaeOptions,
+    "ridge": settings.RidgeOptions,
+    "rocket": settings.RocketOptions,
+    "extratrees": settings.ExtraTreesOptions,
+    "forest": settings.ForestOptions,
+}
 FAMILIES = {  # every other model is a network
     "lightgbm": "trees", "forest": "trees", "extratrees": "trees", "ridge": "linear", "rocket": "linear",
 }  # fmt: skip
@@ -41,7 +58,7 @@ def libraries_of(name: str) -> tuple[str, ...]:
     return ("scikit-learn",) if name in FAMILIES else ("keras", "tensorflow")
 
 
-def estimator_type(name: str) -> type[CropEstimator]:
+def estimator_type(name: str) -> "type[CropEstimator]":
     """Return the estimator's class; raises ModelError, with the nearest name, where there is none.
 
     Examples
@@ -51,17 +68,29 @@ def estimator_type(name: str) -> type[CropEstimator]:
         ...
     features.errors.ModelError: There is no crop model 'lightgbn'; did you mean 'lightgbm'? ...
     """
-    if name not in WHERE:
-        near = difflib.get_close_matches(name, NAMES, 1, 0)
-        raise ModelError(
-            f"There is no crop model {name!r}; did you mean {near[0]!r}? The models are {', '.join(NAMES)}."
-        )
+    _refuse_unknown(name)
     module, kind = WHERE[name]
     chosen: type[CropEstimator] = getattr(import_module(f"models.crops.estimators.{module}"), kind)
     return chosen
 
 
-def build(name: str, **options: Any) -> CropEstimator:
+def read_options(name: str, **options: Any) -> settings.EstimatorOptions:
+    """Return an estimator's options; the estimator itself, and the libraries that fit it, are not imported.
+
+    Raises
+    ------
+    ModelError
+        As `build`.
+    """
+    _refuse_unknown(name)
+    kind = OPTIONS[name]
+    try:
+        return kind.model_validate(options)
+    except ValidationError as error:
+        raise ModelError(f"{name}: {_explained(error, list(kind.model_fields))}") from error
+
+
+def build(name: str, **options: Any) -> "CropEstimator":
     """Return an unfitted estimator.
 
     Parameters
@@ -76,11 +105,15 @@ def build(name: str, **options: Any) -> CropEstimator:
     ModelError
         For a model, an option or a value that does not exist: the message names the nearest that does.
     """
-    kind = estimator_type(name)
-    try:
-        return kind(kind.options_type.model_validate(options))
-    except ValidationError as error:
-        raise ModelError(f"{name}: {_explained(error, list(kind.options_type.model_fields))}") from error
+    return estimator_type(name)(read_options(name, **options))
+
+
+def _refuse_unknown(name: str) -> None:
+    if name not in WHERE:
+        near = difflib.get_close_matches(name, NAMES, 1, 0)
+        raise ModelError(
+            f"There is no crop model {name!r}; did you mean {near[0]!r}? The models are {', '.join(NAMES)}."
+        )
 
 
 def _explained(error: ValidationError, known: list[str]) -> str:

@@ -2,21 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from pydantic import Field
-
-from models.crops.estimators.neural import NeuralClassifier, NeuralOptions
+from models.crops.estimators.neural import NeuralClassifier
+from models.crops.estimators.options import ResnetOptions, TempcnnOptions
 
 if TYPE_CHECKING:
     from keras import KerasTensor
-
-
-class TempcnnOptions(NeuralOptions):
-    """TempCNN (Pelletier, Webb and Petitjean, 2019): three convolutions, then a dense layer."""
-
-    filters: int = Field(64, ge=2, le=4096, description="Filters of each convolution.")
-    width: int = Field(5, ge=1, le=4096, description="Steps that a filter sees.")
-    units: int = Field(128, ge=2, le=4096, description="Units of the dense layer.")
-    dropout: float = Field(0.3, ge=0, lt=1, description="Share of units dropped while training.")
 
 
 class TempcnnClassifier(NeuralClassifier):
@@ -40,13 +30,6 @@ class TempcnnClassifier(NeuralClassifier):
         x = layers.Dense(options.units, use_bias=False)(layers.Flatten()(x))
         x = layers.ReLU()(layers.BatchNormalization(momentum=0.9)(x))
         return layers.Dropout(options.dropout)(x)
-
-
-class ResnetOptions(NeuralOptions):
-    """One-dimensional ResNet (Wang, Yan and Oates, 2017): residual blocks, then the season's mean."""
-
-    filters: int = Field(48, ge=2, le=4096, description="Filters of the first block; the others have twice.")
-    widths: tuple[int, ...] = Field((7, 5, 3), min_length=1, description="Steps that a block's filters see.")
 
 
 class ResnetClassifier(NeuralClassifier):

@@ -2,19 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from pydantic import Field
-
-from models.crops.estimators.neural import NeuralClassifier, NeuralOptions
+from models.crops.estimators.neural import NeuralClassifier
+from models.crops.estimators.options import DenseOptions
 
 if TYPE_CHECKING:
     from keras import KerasTensor
-
-
-class DenseOptions(NeuralOptions):
-    """The dense network: flatten, three dense layers, batch normalisation after two of them."""
-
-    units: int = Field(128, ge=2, le=4096, description="Units of the first two layers; the third has half.")
-    dropout: float = Field(0.4, ge=0, lt=1, description="Share of units dropped while training.")
 
 
 class DenseClassifier(NeuralClassifier):

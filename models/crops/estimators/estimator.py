@@ -6,32 +6,17 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import xarray as xr
-from pydantic import Field
 from sklearn.base import BaseEstimator, ClassifierMixin
 
 from features.errors import ModelError
 from features.files import fingerprint, sha256, write_json
-from features.options import Options
 from models.arrays_file import describe_arrays, read_arrays, read_recipe_json
+from models.crops.estimators.by_name import RECIPE
+from models.crops.estimators.options import EstimatorOptions, TuneFurther
 from models.crops.inputs.arrays import Layout, conform, layout_of
 
-RECIPE = "recipe.json"
 MOST_CLASSES = 10_000
 Arrays = dict[str, np.ndarray]
-
-
-class EstimatorOptions(Options):
-    """Settings that every crop estimator has."""
-
-    seed: int = Field(0, ge=0, description="Seed of everything random in the fit.")
-    threads: int = Field(2, ge=1, description="Threads of the fit; the result does not depend on it.")
-
-
-class TuneFurther(Options):
-    """How a fitted network is trained further."""
-
-    epochs: int = Field(10, ge=1, description="Passes over the training parcels.")
-    learning_rate_share: float = Field(0.1, gt=0, le=1, description="Of the network's peak learning rate.")
 
 
 class CropEstimator(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn is untyped

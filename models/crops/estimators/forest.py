@@ -6,32 +6,11 @@ from typing import Any, NoReturn, Self
 
 import numpy as np
 import xarray as xr
-from pydantic import Field
 
 from features.errors import ModelError
-from models.crops.estimators.estimator import Arrays, CropEstimator, EstimatorOptions
+from models.crops.estimators.estimator import Arrays, CropEstimator
+from models.crops.estimators.options import ExtraTreesOptions, ForestOptions
 from models.crops.inputs.table import wide_table
-
-
-class ForestOptions(EstimatorOptions):
-    """Random forest (Breiman, 2001)."""
-
-    trees: int = Field(300, ge=1, description="Trees.")
-    leaf_parcels: int = Field(1, ge=1, description="Parcels in a leaf at least.")
-    column_share: float | None = Field(
-        None, gt=0, le=1, description="Share of the columns that a split looks at; their square root if none."
-    )
-    summaries: bool = Field(False, description="Add whole-season summaries.")
-
-
-class ExtraTreesOptions(ForestOptions):
-    """Extremely randomised trees (Geurts, Ernst and Wehenkel, 2006): split points drawn, not searched."""
-
-    leaf_parcels: int = Field(2, ge=1, description="Parcels in a leaf at least.")
-    column_share: float | None = Field(
-        0.2, gt=0, le=1, description="Share of the columns that a split looks at; their square root if none."
-    )
-    summaries: bool = Field(True, description="Add whole-season summaries.")
 
 
 class ForestClassifier(CropEstimator):

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import xarray as xr
-from pydantic import Field
 
 from features.errors import ModelError
 from features.files import atomic_path
 from features.workers import Item
 from models.backend import bring_up
 from models.crops.estimators.compiled import borrowed, compile_network, reset, train
-from models.crops.estimators.estimator import Arrays, CropEstimator, EstimatorOptions, TuneFurther
+from models.crops.estimators.estimator import Arrays, CropEstimator
+from models.crops.estimators.options import NeuralOptions, TuneFurther
 from models.crops.inputs.augmentation import AugmentationOptions, augment
 from models.crops.inputs.scaling import Scaler, Tensors
 
@@ -28,20 +28,6 @@ WEIGHTS = "weights.npz"
 WARM_UP = 0.1  # share of the updates in which the learning rate rises
 TOGETHER = 16  # updates in one call
 PREDICTED_AT_ONCE = 1024
-
-
-class NeuralOptions(EstimatorOptions):
-    """Settings of the training loop that every network has."""
-
-    epochs: int = Field(30, ge=1, description="Passes over the training parcels.")
-    least_updates: int = Field(100, ge=1, description="Updates at least, however few parcels there are.")
-    batch: int = Field(128, ge=2, description="Parcels in an update.")
-    learning_rate: float = Field(3e-3, gt=0, description="Peak rate; it warms up, then falls as a cosine.")
-    weight_decay: float = Field(1e-2, ge=0, description="Decoupled weight decay (AdamW).")
-    label_smoothing: float = Field(0.05, ge=0, lt=1, description="Share of a label spread over all classes.")
-    dropout: float = Field(0.2, ge=0, lt=1, description="Share of units dropped while training.")
-    joined_steps: int = Field(1, ge=1, le=4096, description="Neighbouring steps that are read as one.")
-    augmentation: AugmentationOptions = AugmentationOptions()
 
 
 class NeuralClassifier(CropEstimator):

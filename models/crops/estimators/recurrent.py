@@ -2,28 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from pydantic import Field
-
-from models.crops.estimators.neural import NeuralClassifier, NeuralOptions
+from models.crops.estimators.neural import NeuralClassifier
+from models.crops.estimators.options import BilstmOptions, LstmOptions
 
 if TYPE_CHECKING:
     from keras import KerasTensor
-
-
-class LstmOptions(NeuralOptions):
-    """A recurrent network (Hochreiter and Schmidhuber, 1997) whose last state is classified."""
-
-    units: int = Field(64, ge=2, le=4096, description="Units of each recurrent layer.")
-    layers: int = Field(1, ge=1, le=4, description="Recurrent layers.")
-    both_ways: bool = Field(False, description="Read the season forwards and backwards.")
-    epochs: int = Field(20, ge=1, description="Passes over the training parcels.")
-    joined_steps: int = Field(2, ge=1, le=4096, description="Neighbouring steps that are read as one.")
-
-
-class BilstmOptions(LstmOptions):
-    """The same read both ways."""
-
-    both_ways: bool = Field(True, description="Read the season forwards and backwards.")
 
 
 class LstmClassifier(NeuralClassifier):

@@ -7,33 +7,19 @@ from typing import Any
 
 import numpy as np
 import xarray as xr
-from pydantic import Field
 
 from features.errors import ModelError
 from features.files import atomic_path
-from models.crops.estimators.estimator import Arrays, CropEstimator, EstimatorOptions
+from models.crops.estimators.estimator import Arrays, CropEstimator
 from models.crops.estimators.kernels import Kernels
 from models.crops.estimators.leave_one_out import RidgeFit, fit_ridge
+from models.crops.estimators.options import RidgeOptions, RocketOptions
 from models.crops.inputs.arrays import season_days, values_of
 from models.crops.inputs.scaling import Scaler
 from models.crops.inputs.table import summarise
 
 WEIGHTS = "ridge.npz"
 LARGEST = 6.0  # standard deviations
-
-
-class RidgeOptions(EstimatorOptions):
-    """Linear scores of values, masks and season summaries; nothing to tune, for few parcels."""
-
-    kernels: int = Field(0, ge=0, le=100_000, description="Random convolutions; 0: none.")
-    levels: int = Field(3, ge=1, le=1000, description="Levels that a convolution's output is held against.")
-    summaries: bool = Field(True, description="Add whole-season summaries.")
-
-
-class RocketOptions(RidgeOptions):
-    """The same with random convolutions, as MiniRocket and MultiRocket have them."""
-
-    kernels: int = Field(400, ge=0, le=100_000, description="Random convolutions; 0: none.")
 
 
 class RidgeClassifier(CropEstimator):

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -12,11 +12,13 @@ import polars as pl
 from features.errors import ModelError
 from features.files import fingerprint, sha256, write_json
 from models.arrays_file import read_recipe_json
-from models.crops.estimators.by_name import estimator_type
-from models.crops.estimators.estimator import RECIPE, CropEstimator
+from models.crops.estimators.by_name import RECIPE, estimator_type
 from models.crops.fitting.combination import combine
 from models.crops.fitting.options import TrainOptions
 from models.probability.calibration import Calibrator, calibrator_from, fit_calibrator
+
+if TYPE_CHECKING:
+    from models.crops.estimators.estimator import CropEstimator
 
 BUNDLE = "bundle.json"
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*", re.ASCII)
@@ -53,7 +55,7 @@ class Bundle:
     calibrator: Calibrator
     digest: str
 
-    def estimator(self, name: str, fold: int) -> CropEstimator:
+    def estimator(self, name: str, fold: int) -> "CropEstimator":
         """Load the model that was fitted without `fold`; folds beyond those of the bundle begin anew."""
         folds = sorted(self.recipes[name])
         chosen = folds[fold % len(folds)]

@@ -6,8 +6,8 @@ from typing import Any, Literal, Self
 from pydantic import Field, model_validator
 
 from features.options import Options
-from models.crops.estimators.by_name import build
-from models.crops.estimators.estimator import TuneFurther
+from models.crops.estimators.by_name import build, read_options
+from models.crops.estimators.options import TuneFurther
 from models.crops.fitting.labels import LabelOptions
 from models.crops.inputs.imbalance import BalanceOptions
 
@@ -84,7 +84,7 @@ class TrainOptions(Options):
     @model_validator(mode="after")
     def _models_exist(self) -> Self:
         for name in self.models:
-            self.estimator(name, fold=0)
+            read_options(self.kind(name), **self._settings(name, fold=0))
         return self
 
     def kind(self, name: str) -> str:
@@ -93,6 +93,8 @@ class TrainOptions(Options):
 
     def estimator(self, name: str, fold: int) -> Any:
         """Return the unfitted estimator `name` for one fold: its own options over the common seed."""
-        common = {"seed": self.seed * 1000 + fold, "threads": 1}
+        return build(self.kind(name), **self._settings(name, fold))
+
+    def _settings(self, name: str, fold: int) -> dict[str, Any]:
         own = {key: value for key, value in self.models[name].items() if key != "model"}
-        return build(self.kind(name), **{**common, **own})
+        return {"seed": self.seed * 1000 + fold, "threads": 1, **own}

@@ -12,7 +12,8 @@ from models.clouds.removal.options import CloudRemovalOptions
 from models.crops.estimators.by_name import NAMES, build
 from models.crops.fitting.options import TrainOptions
 from models.tuning.clouds import tune_clouds
-from models.tuning.search import SPACES, Range, Tuned, TuneOptions, search, tune, write_best
+from models.tuning.options import TuneOptions
+from models.tuning.search import SPACES, Range, Tuned, search, tune, write_best
 from pipelines.commands.tune import beside_other_models, tuning_tables, winning
 from reports.pages.evaluation import TABLES
 from tests.benchmarks.cloud_data import made_up
