@@ -116,8 +116,9 @@ def cube_of(stack: xr.Dataset, reuse: bool = False) -> Cube:
     """Return the arrays of a pixel stack, `reflectance (time, band, y, x)` and what is beside it.
 
     `clear` comes from the stack's `clear`, else from its `scene_class`; a clear pixel without any band counts
-    as unseen. Where a clear pixel lacks some bands only, their means stand in for them, so that one masked
-    band hides no other: `missing_bands` says where. Frames are put in order of time.
+    as unseen. Where a clear pixel lacks some bands only, the line between the dates on which they are known
+    there stands in for them (the band's mean where it is known on none), so that one masked band hides no
+    other: `missing_bands` says where. Frames are put in order of time.
 
     Parameters
     ----------
@@ -137,11 +138,12 @@ def cube_of(stack: xr.Dataset, reuse: bool = False) -> Cube:
     stack = in_time_order(stack)
     values, clear = np.asarray(stack["reflectance"].values, np.float32), _clear(stack)
     target = values if reuse and values.flags.writeable else np.empty(values.shape, np.float32)
-    reflectance, clear = _masked(values, clear, _stand_ins(values, clear), target)
+    days = to_days(stack["time"].values)
+    reflectance, clear = _masked(values, clear, _means(values, clear), days, target)
     return Cube(
         reflectance=reflectance,
         clear=clear,
-        days=to_days(stack["time"].values),
+        days=days,
         bands=tuple(str(band) for band in stack["band"].values),
         **_radar(stack),
         context=_context(stack),
@@ -149,17 +151,22 @@ def cube_of(stack: xr.Dataset, reuse: bool = False) -> Cube:
     )
 
 
-def missing_bands(stack: xr.Dataset) -> np.ndarray | None:
-    """Where a clear pixel lacks some of its bands: bool (time, band, y, x), by time; None if nowhere."""
+def missing_bands(stack: xr.Dataset) -> tuple[np.ndarray, np.ndarray] | None:
+    """Where a clear pixel lacks some of its bands: bool (time, band, y, x), by time; and which bands a pixel
+    that is seen has on no date: bool (band, y, x). None if no clear pixel lacks any.
+    """
     stack = in_time_order(stack)
     values, clear = np.asarray(stack["reflectance"].values), _clear(stack)
     if not _partly_seen(values, clear):
         return None
     known = np.isfinite(values)
-    return np.asarray(~known & (clear & known.any(axis=1))[:, None])
+    seen = clear & known.any(axis=1)
+    missing = ~known & seen[:, None]
+    known &= seen[:, None]
+    return missing, missing.any(axis=0) & ~known.any(axis=0)
 
 
-def _stand_ins(values: np.ndarray, clear: np.ndarray) -> np.ndarray:
+def _means(values: np.ndarray, clear: np.ndarray) -> np.ndarray:
     """The mean of each band where it is clear, `(band,)`; that of all where a band has no value."""
     if not _partly_seen(values, clear):
         return np.zeros(values.shape[1], np.float32)
@@ -187,7 +194,7 @@ def _partly_seen(values: np.ndarray, clear: np.ndarray) -> bool:
 
 @njit(cache=True, nogil=True)
 def _masked(
-    values: np.ndarray, clear: np.ndarray, stand_ins: np.ndarray, out: np.ndarray
+    values: np.ndarray, clear: np.ndarray, means: np.ndarray, days: np.ndarray, out: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Write `values (time, band, y, x)` into `out`, maybe the same, with NaN where a pixel is not clear
     and stand-ins where it lacks some bands; return it, and what is clear: not where no band is finite."""
@@ -201,9 +208,30 @@ def _masked(
             for b in range(bands):
                 for x in range(width):
                     value = values[t, b, y, x]
-                    given = value if np.isfinite(value) else stand_ins[b]
-                    out[t, b, y, x] = given if seen[t, y, x] else np.nan
+                    if seen[t, y, x] and not np.isfinite(value):
+                        value = _between(values[:, b, y, x], clear[:, y, x], days, t, means[b])
+                    out[t, b, y, x] = value if seen[t, y, x] else np.nan
     return out, seen
+
+
+@njit(cache=True, nogil=True)
+def _between(line: np.ndarray, clear: np.ndarray, days: np.ndarray, t: int, mean: float) -> float:
+    """The value at `t` on the straight line between the nearest known dates of one band of one pixel; the
+    nearest where they lie on one side, the mean where there is none. What stands in already lies on it.
+    """
+    before, after = t - 1, t + 1
+    while before >= 0 and not (clear[before] and np.isfinite(line[before])):
+        before -= 1
+    while after < len(line) and not (clear[after] and np.isfinite(line[after])):
+        after += 1
+    if before < 0 and after == len(line):
+        return mean
+    if before < 0:
+        return line[after]
+    if after == len(line) or days[after] == days[before]:
+        return line[before]
+    share = (days[t] - days[before]) / (days[after] - days[before])
+    return line[before] + share * (line[after] - line[before])
 
 
 def in_time_order(stack: xr.Dataset) -> xr.Dataset:

@@ -96,14 +96,13 @@ class Remover(ABC):
         cube = cube_of(stack, reuse)
         self.check_bands(cube.bands)
         least, left = darkest(cube), np.ones(len(cube.days), bool)
-        lacking = None if missing is None else missing.any(axis=0)
         for frame, given, spread in chain(self.frames(cube), _whole(cube, left)):
             left[frame] = False
             value, clear = cube.reflectance[frame].copy(), cube.clear[frame]
             sigma, filled = np.zeros_like(value), np.zeros_like(clear)
             _lay(given, spread, clear, least, value, sigma, filled)
-            if missing is not None and lacking is not None:
-                unknown = missing[frame] | (lacking & ~clear)
+            if missing is not None:
+                unknown = missing[0][frame] | (missing[1] & ~clear)
                 value[unknown], sigma[unknown] = np.nan, np.nan
             yield FilledFrame(int(order[frame]), value, sigma, filled)
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from features.errors import ModelError
 from models.clouds.methods import build, load
 from models.clouds.removal.baselines import Last, Linear, Predict
-from models.clouds.removal.cube import Cube, cube_of
+from models.clouds.removal.cube import Cube, cube_of, missing_bands
 from models.clouds.removal.hiding import hide
 from models.clouds.removal.options import BASELINES
 from models.clouds.scoring import collect, score
@@ -213,3 +213,26 @@ def test_one_masked_band_hides_no_other(name: str) -> None:
     others = [0, 1, 3, 4]
     np.testing.assert_array_equal(band[:, others], whole["reflectance"].values[:, others])
     assert np.isfinite(band[:, others]).mean() > 0.99
+
+
+def test_a_band_masked_on_one_date_is_filled_there_on_the_others() -> None:
+    """Three dates ten days apart; of a pixel the second band is masked on the middle one."""
+    values = np.array([[0.1, 0.1], [0.2, np.nan], [0.3, 0.5]], np.float32)[:, :, None, None]
+    stack = xr.Dataset(
+        {"reflectance": (("time", "band", "y", "x"), values),
+         "clear": (("time", "y", "x"), np.ones((3, 1, 1), bool))},
+        coords={"time": np.array(["2024-05-01", "2024-05-11", "2024-05-21"], "datetime64[ns]"),
+                "band": ["B02", "B04"]},
+    )  # fmt: skip
+    assert cube_of(stack).reflectance[:, 1, 0, 0].tolist() == pytest.approx([0.1, 0.3, 0.5])
+    found = missing_bands(stack)
+    assert found is not None
+    assert found[0][:, 1, 0, 0].tolist() == [False, True, False]
+    assert not found[1].any()
+    never = stack.copy(deep=True)
+    never["reflectance"][:, 1] = np.nan
+    assert missing_bands(never)[1][:, 0, 0].tolist() == [False, True]
+    cloudy = stack.copy(deep=True)
+    cloudy["clear"][0] = False
+    filled = build("linear").fit([cloudy]).fill(cloudy)["reflectance"].values[:, 1, 0, 0]
+    assert np.isfinite(filled).tolist() == [True, False, True]
