@@ -166,7 +166,7 @@ def evenly(acquisitions: pl.DataFrame, most: int) -> pl.DataFrame:
 
 
 def _check_transfer(config: RunConfig, workspace: Workspace) -> None:
-    """Look at the runs that something is taken over from; the models' libraries are imported for these only."""
+    """Look at the runs that something is taken over from; only these need the models' libraries."""
     if config.train.transfer.runs:
         from pipelines.inputs.model_series import check_transfer
 

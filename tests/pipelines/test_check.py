@@ -1,5 +1,8 @@
 import json
 import re
+import subprocess
+import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -113,3 +116,32 @@ def test_codes_that_map_to_nothing_are_a_problem_and_some_are_a_line(tmp_path: P
     findings = check_inputs(config, Workspace(tmp_path / "out"), only="declarations")
     assert findings.problems == []
     assert "  '2' on 1 parcels" in str(findings)
+
+
+def test_check_starts_without_the_libraries_that_fit_models() -> None:
+    """Their import alone takes longer than reading a hundred parcels."""
+    heavy = "sklearn scipy.stats scipy.optimize tensorflow keras lightgbm mlflow shap optuna"
+    code = f"import sys, pipelines.commands.check; print([n for n in {heavy.split()} if n in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_no_warning_of_a_library_reaches_the_screen(tmp_path: Path) -> None:
+    """A Shapefile with a name cut to ten letters, a polygon that crosses itself, and no .prj."""
+    region(tmp_path)
+    frame = gpd.read_parquet(tmp_path / "p.parquet")
+    bowtie = [(0, 0), (80, 80), (80, 0), (0, 80)]
+    frame.loc[2, "geometry"] = shapely.Polygon([(4e6 + x, 3e6 + y) for x, y in bowtie])
+    frame["a_very_long_column_name"] = ["2024-13-45", "x", None]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        frame.to_file(tmp_path / "p.shp", engine="pyogrio")
+    (tmp_path / "p.prj").unlink()
+    code = "import sys; from pipelines import cli; sys.argv[0] = 'cropcheck'; cli.main()"
+    settings = [f"declarations.path={tmp_path / 'p.shp'}", "declarations.crs=EPSG:3035"]
+    told = ["check", "--only", "declarations", str(tmp_path / "real.yaml")]
+    told += [part for setting in (*settings, "declarations.crops.pad=3") for part in ("--set", setting)]
+    done = subprocess.run([sys.executable, "-c", code, *told], capture_output=True, text=True, check=False)
+    assert "3 parcels in, 3 out" in done.stdout
+    said = (done.stdout + done.stderr).splitlines()
+    assert not [line for line in said if re.search(r"Warning|warn\(|site-packages|pyogrio|GDAL", line)]

@@ -10,6 +10,8 @@ from typing import Any
 import geopandas as gpd
 import pandas as pd
 import pyogrio
+import pyogrio.errors
+from pyproj.exceptions import CRSError
 
 from features.declarations.formats.request import FORMATS, Request, told_plainly
 from features.errors import DeclarationError
@@ -36,7 +38,7 @@ def read_layer(
     options
         The driver's open options.
     """
-    with told_plainly(path), _warnings_logged(path):
+    with told_plainly(path), _systems_told(path), _warnings_logged(path):
         layer = choose_layer(path, request.layer, layers)
         info = pyogrio.read_info(path, layer=layer, force_feature_count=True, **options)
         if info["driver"] != driver:
@@ -79,6 +81,19 @@ def choose_layer(path: Path, layer: str | None, layers: list[str] | None = None)
             f"{path.name} has {len(names)} layers with geometry; set `layer` to one of {names}."
         )
     return layer or names[0]
+
+
+@contextmanager
+def _systems_told(path: Path) -> Iterator[None]:
+    """Say of a coordinate system that cannot be parsed where it stands."""
+    try:
+        yield
+    except (CRSError, pyogrio.errors.CRSError) as error:
+        projection = path.with_suffix(".prj")
+        cure = f"remove {projection.name} and set `crs`" if projection.is_file() else "export it again"
+        raise DeclarationError(
+            f"The coordinate system of {path} cannot be understood ({error}); {cure}."
+        ) from error
 
 
 @contextmanager

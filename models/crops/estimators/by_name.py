@@ -26,7 +26,6 @@ WHERE = {
     "forest": ("forest", "ForestClassifier"),
 }
 NAMES = tuple(WHERE)
-RECIPE = "recipe.json"  # what a stored estimator is rebuilt from
 OPTIONS: dict[str, type[settings.EstimatorOptions]] = {
     "lightgbm": settings.LightgbmOptions,
     "dense": settings.DenseOptions,

@@ -11,8 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from features.errors import ModelError
 from features.files import fingerprint, sha256, write_json
 from models.arrays_file import describe_arrays, read_arrays, read_recipe_json
-from models.crops.estimators.by_name import RECIPE
-from models.crops.estimators.options import EstimatorOptions, TuneFurther
+from models.crops.estimators.options import RECIPE, EstimatorOptions, TuneFurther
 from models.crops.inputs.arrays import Layout, conform, layout_of
 
 MOST_CLASSES = 10_000

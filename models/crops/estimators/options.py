@@ -5,6 +5,8 @@ from pydantic import Field
 from features.options import Options
 from models.crops.inputs.augmentation import AugmentationOptions
 
+RECIPE = "recipe.json"  # options and shapes that a stored estimator is rebuilt from
+
 
 class EstimatorOptions(Options):
     """Settings that every crop estimator has."""

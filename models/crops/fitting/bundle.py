@@ -12,7 +12,8 @@ import polars as pl
 from features.errors import ModelError
 from features.files import fingerprint, sha256, write_json
 from models.arrays_file import read_recipe_json
-from models.crops.estimators.by_name import RECIPE, estimator_type
+from models.crops.estimators.by_name import estimator_type
+from models.crops.estimators.options import RECIPE
 from models.crops.fitting.combination import combine
 from models.crops.fitting.options import TrainOptions
 from models.probability.calibration import Calibrator, calibrator_from, fit_calibrator

@@ -15,7 +15,8 @@ from features.code import code_version
 from features.files import atomic_path, fingerprint, read_parquet, sha256, write_json
 from features.workers import Progress
 from models.crops.estimators.by_name import FAMILIES, estimator_type
-from models.crops.estimators.estimator import RECIPE, CropEstimator
+from models.crops.estimators.estimator import CropEstimator
+from models.crops.estimators.options import RECIPE
 from models.crops.fitting.task import Task, on_classes, training_of
 from models.crops.inputs.arrays import take
 from models.crops.inputs.imbalance import balance

@@ -289,3 +289,12 @@ def test_height_falls_away(tmp_path: Path) -> None:
     raised = PARCELS.set_geometry(shapely.force_3d(PARCELS.geometry.array, 7.0))
     raised.to_file(path, driver="GPKG")
     assert not read(path, ["id"]).geometry.has_z.any()
+
+
+def test_a_coordinate_system_that_is_none_is_said_with_where_it_stands(tmp_path: Path) -> None:
+    path = written(tmp_path, "shp")
+    path.with_suffix(".prj").write_text('PROJCS["odd",GEOGCS["g",DATUM["d"')
+    with pytest.raises(DeclarationError, match=r"cannot be understood .*remove parcels\.prj and set `crs`"):
+        read(path, ["id"])
+    path.with_suffix(".prj").unlink()
+    assert read(path, ["id"]).crs is None
