@@ -356,12 +356,19 @@ def desk(
     name: Annotated[
         list[str] | None, typer.Option(help="Name by which a reverse proxy asks for the desk.")
     ] = None,
+    amounts: Annotated[
+        Path | None, typer.Option(help="CSV with intervention, amount: what a hectare is paid.")
+    ] = None,
+    holdings: Annotated[
+        Path | None, typer.Option(help="CSV with holding_id: the agency's own numbers, to be shown again.")
+    ] = None,
     proxy_header: Annotated[str, typer.Option(help="Header in which a reverse proxy names the user.")] = "",
 ) -> None:
     """Open the desk: officers work through the parcels of a finished run in their browser."""
     from pipelines.commands.desk import open_desk, serve
 
-    serve(open_desk(folder, database, language, proxy_header, letter), host, port, name or [])
+    opened = open_desk(folder, database, language, proxy_header, letter, amounts, holdings)
+    serve(opened, host, port, name or [])
 
 
 @app.command()

@@ -1,14 +1,19 @@
 """The desk over a finished run: its tables read once, its database opened, its pages served."""
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 from pydantic import ValidationError
 
+from features.declarations.pseudonym import KEY_VARIABLE, holding_key, pseudonym
 from features.errors import ConfigError, StageError
+from features.exchange.cells import need_columns, read_cells, rows_shown
 from pipelines.config import RunConfig
+from pipelines.record.manifest import HOLDING_KEY
 from pipelines.stages.gather import gather
 from pipelines.workspace import Workspace
 from reports.desk.app import application
@@ -24,6 +29,8 @@ def open_desk(
     language: str | None = None,
     proxy_header: str = "",
     letter: Path | None = None,
+    amounts: Path | None = None,
+    holdings: Path | None = None,
 ) -> Desk:
     """Open the desk of a run's folder.
 
@@ -32,7 +39,7 @@ def open_desk(
     StageError
         Where the folder holds no finished run, or the database cannot be opened.
     ConfigError
-        Where the template of letters does not exist.
+        Where the template of letters does not exist, or the amounts or holdings cannot be used.
     """
     config, workspace = finished_run(folder), Workspace(folder)
     if letter is not None and not letter.is_file():
@@ -41,7 +48,54 @@ def open_desk(
     tables = gather(config, workspace, [], {})
     season = (config.season.start, config.season.end)
     store = open_store(folder, database, schema_of(config))
-    return Desk(tables, store, folder / "desk", options, season, proxy_header=proxy_header, letter=letter)
+    return Desk(
+        tables, store, folder / "desk", options, season, own_numbers(holdings, config, folder),
+        proxy_header=proxy_header, letter=letter, unit_amounts=unit_amounts(amounts),
+    )  # fmt: skip
+
+
+def unit_amounts(path: Path | None) -> dict[str, float]:
+    """Read `intervention, amount`: what an intervention pays for a hectare.
+
+    Raises
+    ------
+    ConfigError
+        Where an amount is no number from 0, or an intervention stands twice.
+    """
+    if path is None:
+        return {}
+    cells = read_cells(path)
+    need_columns(cells, ("intervention", "amount"), path)
+    number = cells["amount"].str.replace(",", ".", literal=True).cast(pl.Float64, strict=False)
+    bad = number.is_null() | ~number.is_finite() | (number < 0) | cells["intervention"].is_null()
+    if bad.any():
+        where = rows_shown(bad.arg_true())
+        raise ConfigError(f"{path}: {where} need an intervention and an amount a hectare, a number from 0.")
+    if cells["intervention"].is_duplicated().any():
+        raise ConfigError(f"{path} names an intervention twice; keep one row of each.")
+    return dict(zip(cells["intervention"].to_list(), number.to_list(), strict=True))
+
+
+def own_numbers(path: Path | None, config: RunConfig, folder: Path) -> dict[str, str]:
+    """Read `holding_id`, the agency's own numbers; return them by their pseudonyms, by the run's key.
+
+    Raises
+    ------
+    ConfigError
+        Where the run's key is not here: pseudonyms cannot be made without it.
+    """
+    if path is None:
+        return {}
+    cells = read_cells(path)
+    need_columns(cells, ("holding_id",), path)
+    here = config.declarations.holding_key or folder / HOLDING_KEY
+    if not (os.environ.get(KEY_VARIABLE) or here.is_file()):
+        raise ConfigError(
+            f"The key of this run's holdings, {here}, is not here, so --holdings cannot be used; bring it, "
+            f"or set {KEY_VARIABLE}."
+        )
+    key = holding_key(folder / HOLDING_KEY, config.declarations.holding_key)
+    return {pseudonym(name, key): name for name in cells["holding_id"].drop_nulls().unique()}
 
 
 def finished_run(folder: Path) -> RunConfig:

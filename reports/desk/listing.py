@@ -29,7 +29,7 @@ def show(desk: Desk, ask: Ask) -> Response:
         found=found,
         standing=standing,
         facets=desk.parcels.facets,
-        sorts=SORTS,
+        sorts=[name for name in SORTS if name != "amount" or desk.parcels.paid],
         works=WORK,
         decisions=DECISIONS,
         assignees=sorted({made.assigned_to for made in standing.values() if made.assigned_to}),
@@ -38,6 +38,7 @@ def show(desk: Desk, ask: Ask) -> Response:
         word_verdict=lambda name: desk.text(f"verdict.{name}"),
         word_reason=lambda name: desk.text.get(f"reason.{name}", clean(name or "–")),
         word_work=lambda name: desk.text.get(f"work.{name}", desk.text.get(f"decision.{name}", name)),
+        word_marker=lambda name: marker_words(desk, name),
         word_sort=lambda name: desk.text(f"desk.sort_{name}"),
         plain=clean,
         saved=ask.query.get("saved", ""),
@@ -83,6 +84,15 @@ def wish_of(ask: Ask) -> Wish:
         assigned_to=form.get("assigned_to", "").strip()[:100],
         due=form.get("due", "").strip(),
     ).check()
+
+
+def marker_words(desk: Desk, name: str) -> str:
+    """Return a requirement and its state in words.
+
+    The state stands behind the last colon; a requirement's name may hold some.
+    """
+    requirement, _, state = name.rpartition(":")
+    return f"{clean(requirement)}: {desk.text(f'marker.{state}')}"
 
 
 def holding_name(desk: Desk, ask: Ask, holding_id: str | None) -> str:

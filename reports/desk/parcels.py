@@ -8,7 +8,7 @@ import geopandas as gpd
 import numpy as np
 import polars as pl
 
-from reports.desk.query import PAGE_ROWS, Query
+from reports.desk.query import LARGEST_FIRST, PAGE_ROWS, Query
 from reports.desk.records.decisions import Decision
 from reports.run import RunTables
 
@@ -16,6 +16,7 @@ NEAR_DEGREES = 0.05  # a pasted place finds parcels within some five kilometres,
 SORT_KEYS = {
     "doubt": ["rank"],
     "hectares": ["area_ha"],
+    "amount": ["amount"],
     "parcel": ["parcel_id"],
     "holding": ["holding_id"],
     "due": ["due"],
@@ -25,12 +26,13 @@ FACETS = ("verdict", "reason", "crop", "intervention", "region")
 
 @dataclass(frozen=True)
 class Page:
-    """One page of the list: `rows` as dicts, how many parcels fit in all, and their hectares."""
+    """One page of the list: `rows` as dicts, how many parcels fit in all, their hectares and amount."""
 
     rows: list[dict]
     found: int
     hectares: float
     pages: int
+    amount: float | None = None
 
 
 class Parcels:
@@ -43,13 +45,23 @@ class Parcels:
         None: nothing is recommended.
     holdings
         Pseudonym to the agency's own number, where the agency's key is at hand.
+    unit_amounts
+        What an intervention pays for a hectare, where it is known: a parcel's hectares times it are at stake.
     """
 
     def __init__(
-        self, run: RunTables, list_rate: float | None, holdings: Mapping[str, str] | None = None
+        self,
+        run: RunTables,
+        list_rate: float | None,
+        holdings: Mapping[str, str] | None = None,
+        unit_amounts: Mapping[str, float] | None = None,
     ) -> None:
         self.run, self.list_rate = run, list_rate
         self.holdings = dict(holdings or {})
+        self.paid = bool(unit_amounts)
+        rates = pl.col("intervention").replace_strict(
+            dict(unit_amounts or {"": 0.0}), default=None, return_dtype=pl.Float64
+        )
         names = {code: run.crop(code) for code in run.table["declared"].unique().drop_nulls()}
         longitude, latitude = _places(run.declarations)
         place = pl.DataFrame(
@@ -61,6 +73,7 @@ class Parcels:
             crop=pl.col("declared").replace_strict(names, default=pl.col("declared"), return_dtype=pl.String),
             looks_like=pl.col("predicted").map_elements(run.class_name, return_dtype=pl.String),
             listed=listed,
+            amount=rates * pl.col("area_ha"),
             fits=pl.col("probability").cast(pl.Float64),
         )
         haystack = pl.concat_str(
@@ -77,6 +90,8 @@ class Parcels:
         )
         self._row = {name: place for place, name in enumerate(self.table["parcel_id"].to_list())}
         self.facets = {name: self.table[name].drop_nulls().unique().sort().to_list() for name in FACETS}
+        self._marked = _marked(run.markers)
+        self.facets["marker"] = list(self._marked)
 
     def __contains__(self, parcel_id: str) -> bool:
         return parcel_id in self._row
@@ -91,11 +106,15 @@ class Parcels:
         pages = max(-(-table.height // PAGE_ROWS), 1)
         first = (min(query.page, pages) - 1) * PAGE_ROWS
         rows = table.slice(first, PAGE_ROWS).to_dicts()
-        return Page(rows, table.height, float(table["area_ha"].sum() or 0), pages)
+        amount = float(table["amount"].sum() or 0) if self.paid else None
+        return Page(rows, table.height, float(table["area_ha"].sum() or 0), pages, amount)
 
     def filtered(self, query: Query, decisions: Mapping[str, Decision], today: date) -> pl.DataFrame:
         """Return all parcels that fit a query, in its order."""
         table = self.table.filter(_filters(query))
+        if query.marker:
+            marked = self._marked.get(query.marker, pl.Series("parcel_id", [], pl.String))
+            table = table.join(marked.to_frame(), on="parcel_id", how="semi", maintain_order="left")
         if query.work or query.assignee or query.sort == "due":
             table = _by_work(table, query, decisions, today)
         place = query.place
@@ -104,7 +123,7 @@ class Parcels:
         if query.text:
             table = table.filter(pl.col("haystack").str.contains(query.text.lower().strip(), literal=True))
         keys = SORT_KEYS[query.sort]
-        largest_first = query.sort == "hectares"
+        largest_first = query.sort in LARGEST_FIRST
         down = largest_first != (query.down == "yes")
         return table.sort([*keys, "rank"], descending=[down, False], nulls_last=True)
 
@@ -138,6 +157,16 @@ class Parcels:
 def _places(declarations: gpd.GeoDataFrame) -> tuple[np.ndarray, np.ndarray]:
     points = declarations.geometry.representative_point().to_crs(4326)
     return points.x.to_numpy(), points.y.to_numpy()
+
+
+def _marked(markers: pl.DataFrame | None) -> dict[str, pl.Series]:
+    """Return the parcels of each requirement and state, by `requirement:state`."""
+    if markers is None or markers.is_empty():
+        return {}
+    parts = markers.select("requirement", "state", "parcel_id").partition_by(
+        "requirement", "state", as_dict=True
+    )
+    return {f"{name}:{state}": part["parcel_id"].unique() for (name, state), part in sorted(parts.items())}
 
 
 def _filters(query: Query) -> list[pl.Expr]:

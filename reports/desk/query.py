@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from urllib.parse import urlencode
 
-SORTS = ("doubt", "hectares", "parcel", "holding", "due")
+SORTS = ("doubt", "hectares", "amount", "parcel", "holding", "due")
+LARGEST_FIRST = ("hectares", "amount")
 PAGE_ROWS = 50
 PLACE = re.compile(r"\s*(-?\d{1,3}(?:\.\d+)?)\s*[,; ]\s*(-?\d{1,3}(?:\.\d+)?)\s*")
 
@@ -23,7 +24,7 @@ class Query:
     crop: str = ""
     intervention: str = ""
     region: str = ""
-    marker: str = ""  # requirement:state
+    marker: str = ""  # requirement:state, of `markers`
     holding: str = ""
     work: str = ""  # open, done, late, contact, visit, accept, refer, in_order
     assignee: str = ""

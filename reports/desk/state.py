@@ -39,6 +39,8 @@ class Desk:
         First and last day of the season.
     holdings
         Pseudonym to the agency's own number, where the agency's key is at hand.
+    unit_amounts
+        What an intervention pays for a hectare.
     proxy_header
         Name of the header by which a reverse proxy says who has logged in; empty where there is none.
     """
@@ -55,6 +57,7 @@ class Desk:
         holdings: Mapping[str, str] | None = None,
         proxy_header: str = "",
         letter: Path | None = None,
+        unit_amounts: Mapping[str, float] | None = None,
     ) -> None:
         self.text = translation(options.language)
         self.run = run = run.in_language(self.text)
@@ -62,7 +65,7 @@ class Desk:
         self.season = Season(*season)
         self.title = clean(options.title or run.name)
         self.proxy_header, self.letter = proxy_header, letter
-        self.parcels = Parcels(run, recommended(run.table, options.list_rate).rate, holdings)
+        self.parcels = Parcels(run, recommended(run.table, options.list_rate).rate, holdings, unit_amounts)
         self.accounts, self.decisions = Accounts(store), Decisions(store)
         self.photos = Photos(store, folder / "photos")
         self.sheets = Sheets(run, options)

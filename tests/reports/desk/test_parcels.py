@@ -1,5 +1,6 @@
 """The list: every parcel is found, by id, crop, holding, place and state of work; decisions are kept."""
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -53,6 +54,31 @@ def test_text_is_no_pattern() -> None:
     assert ids(Query(text="[")) == []
     wheat = RUN.table.filter(pl.col("declared") == "001")["parcel_id"]
     assert sorted(ids(Query(text="WINTER WHEAT"))) == sorted(wheat)
+
+
+def test_a_requirement_and_its_state_filter() -> None:
+    names, states = ["2", "1", "3"], ["not_met", "met", "not_met"]
+    markers = pl.DataFrame({"parcel_id": [f"00000{name}" for name in names], "requirement": "mown: by July",
+                            "state": states})  # fmt: skip
+    parcels = Parcels(replace(RUN, markers=markers), 0.2)
+    assert parcels.facets["marker"] == ["mown: by July:met", "mown: by July:not_met"]
+    found = parcels.filtered(Query(marker="mown: by July:not_met", sort="parcel"), {}, TODAY)
+    assert found["parcel_id"].to_list() == ["000002", "000003"]
+    assert parcels.filtered(Query(marker="other:met"), {}, TODAY).is_empty()
+
+
+def test_amounts_at_stake_are_hectares_times_what_an_intervention_pays() -> None:
+    one, other = PARCELS.facets["intervention"][:2]
+    parcels = Parcels(RUN, 0.2, unit_amounts={one: 200.0, other: 50.0})
+    table = parcels.filtered(Query(sort="amount"), {}, TODAY)
+    known = table.drop_nulls("amount")
+    assert known["amount"].to_list() == sorted(known["amount"], reverse=True)
+    assert set(known["intervention"]) == {one, other}
+    assert table["amount"].is_null()[known.height :].all(), "what is not known stands last"
+    first = known.filter(pl.col("intervention") == one).row(0, named=True)
+    assert first["amount"] == pytest.approx(200 * first["area_ha"])
+    assert parcels.search(Query(), {}, TODAY).amount == pytest.approx(known["amount"].sum())
+    assert PARCELS.search(Query(), {}, TODAY).amount is None
 
 
 def test_orders() -> None:
