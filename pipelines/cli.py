@@ -84,6 +84,39 @@ _add("publish", "Write reports, exports and the manifest.")
 
 
 @app.command()
+def label(
+    config: Annotated[Path | None, typer.Argument(help="Config of the run; not needed with --read.")] = None,
+    out: Out = None,
+    set_: Set = None,
+    with_: With = None,
+    data: Data = None,
+    windows: Annotated[int, typer.Option("--windows", min=1, max=10_000, help="How many windows.")] = 40,
+    write: Annotated[Path | None, typer.Option("--write", help="Folder to write a task for CVAT to.")] = None,
+    read: Annotated[
+        Path | None, typer.Option("--read", help="CVAT's export: CVAT for images 1.1, segmentation mask 1.1.")
+    ] = None,
+    task: Annotated[
+        Path | None, typer.Option("--task", help="Folder that --write wrote; default the export's.")
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", help="Folder of the labelled tiles; default tiles/ of the task.")
+    ] = None,
+) -> None:
+    """Choose windows whose labels would teach the cloud mask most, or read labels back from CVAT."""
+    from pipelines.commands.label import read_labels, write_windows
+
+    if (write is None) == (read is None):
+        raise CropcheckError("Name the folder to write with --write, or CVAT's export with --read.")
+    if read is not None:
+        typer.echo(read_labels(read, task, to))
+        return
+    if config is None or write is None:
+        raise CropcheckError("Name the config whose imagery is to be labelled: cropcheck label CONFIG.")
+    loaded, workspace = _open(config, out, set_, with_, data, None)
+    typer.echo(write_windows(loaded, workspace, windows, write))
+
+
+@app.command()
 def clear(
     config: Config,
     out: Out = None,

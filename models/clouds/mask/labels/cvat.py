@@ -1,0 +1,348 @@
+"""Windows as a task for CVAT, and CVAT's exports as labelled tiles.
+
+CVAT's documented formats: "CVAT for images 1.1" (annotations.xml with masks in run lengths, polygons and
+boxes) and "Segmentation mask 1.1" (labelmap.txt and one PNG an image).
+"""
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from features.errors import ModelError
+from features.files import atomic_path, write_json
+from models.clouds.mask.classes import CLEAR, NAMES, UNKNOWN
+
+ZOOM = 8  # pixels of the picture for one of the imagery
+LABELS = {**{name: number for number, name in enumerate(NAMES)}, "unknown": UNKNOWN}
+COLOURS = {"clear": (52, 152, 79), "shadow": (64, 64, 160), "thin": (250, 200, 80), "cloud": (230, 80, 60),
+           "unknown": (120, 120, 120)}  # fmt: skip
+INDEX = "windows.json"
+LARGEST = 256 << 20  # bytes of one member of an export
+Z_ORDER = ("unknown", "clear", "shadow", "thin", "cloud")
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A window for labelling.
+
+    Attributes
+    ----------
+    values
+        Reflectance `(band, y, x)`; NaN where unknown.
+    classes
+        The present mask `(y, x)`; 255 where unknown.
+    """
+
+    name: str
+    values: np.ndarray
+    bands: tuple[str, ...]
+    classes: np.ndarray
+    said: Mapping[str, object]
+
+
+def write_task(folder: Path, pictures: Sequence[Picture]) -> list[Path]:
+    """Write a task: `images.zip` (true colour, with false colour as related image), `labels.json`,
+    `annotations.zip` (CVAT for images 1.1), `segmentation_mask.zip`, and the windows' reflectance.
+
+    Raises
+    ------
+    ModelError
+        Where the folder holds another task.
+    """
+    if (folder / INDEX).exists():
+        raise ModelError(f"{folder} holds a task already; choose another folder for --write.")
+    folder.mkdir(parents=True, exist_ok=True)
+    for picture in pictures:
+        with atomic_path(folder / "windows" / f"{picture.name}.npz") as partial, partial.open("wb") as stream:
+            stored = np.clip(np.rint(np.nan_to_num(picture.values) * 10_000), 0, 65_535).astype(np.uint16)
+            stored[(stored == 0) & np.isfinite(picture.values)] = 1
+            np.savez_compressed(stream, image=stored, bands=np.array(picture.bands))
+    images = {}
+    for picture in pictures:
+        images[f"{picture.name}.png"] = _png(_colours(picture, ("B04", "B03", "B02")))
+        false = _png(_colours(picture, ("B08", "B04", "B03")))
+        images[f"related_images/{picture.name}_png/false_colour.png"] = false
+    labels = [{"name": name, "color": _hex(colour), "attributes": []} for name, colour in COLOURS.items()]
+    masks = {f"SegmentationClass/{p.name}.png": _png(_painted(p.classes)) for p in pictures}
+    masks["ImageSets/Segmentation/default.txt"] = "".join(f"{p.name}\n" for p in pictures).encode()
+    masks["labelmap.txt"] = _labelmap().encode()
+    written = [
+        _zip(folder / "images.zip", images),
+        write_json(folder / "labels.json", labels),
+        _zip(folder / "annotations.zip", {"annotations.xml": _annotations(pictures)}),
+        _zip(folder / "segmentation_mask.zip", masks),
+    ]
+    said = {p.name: {"height": p.classes.shape[0], "width": p.classes.shape[1], **p.said} for p in pictures}
+    write_json(folder / INDEX, {"zoom": ZOOM, "windows": said})
+    return written
+
+
+def _colours(picture: Picture, bands: tuple[str, str, str]) -> np.ndarray:
+    """Three bands `(y, x, 3)` uint8, enlarged; 0 to 0.3 of reflectance, near infrared to 0.5."""
+    layers = []
+    for band in bands:
+        present = [name for name in (band, "B8A") if name in picture.bands][:1]
+        values = (
+            picture.values[picture.bands.index(present[0])] if present else np.zeros(picture.classes.shape)
+        )
+        top = 0.5 if band == "B08" else 0.3
+        layers.append(np.sqrt(np.clip(np.nan_to_num(values) / top, 0, 1)))
+    flat = (255 * np.stack(layers, axis=-1)).astype(np.uint8)
+    return flat.repeat(ZOOM, axis=0).repeat(ZOOM, axis=1)
+
+
+def _painted(classes: np.ndarray) -> np.ndarray:
+    out = np.zeros((*classes.shape, 3), np.uint8)
+    for name, number in LABELS.items():
+        out[classes == number] = COLOURS[name]
+    return out.repeat(ZOOM, axis=0).repeat(ZOOM, axis=1)
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def _hex(colour: tuple[int, int, int]) -> str:
+    return "#" + "".join(f"{part:02x}" for part in colour)
+
+
+def _labelmap() -> str:
+    rows = [f"{name}:{','.join(map(str, colour))}::" for name, colour in COLOURS.items()]
+    return "\n".join(["# label:color_rgb:parts:actions", "background:0,0,0::", *rows]) + "\n"
+
+
+def _zip(path: Path, members: Mapping[str, bytes]) -> Path:
+    with atomic_path(path) as partial, zipfile.ZipFile(partial, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(zipfile.ZipInfo(name), content)
+    return path
+
+
+def _annotations(pictures: Sequence[Picture]) -> bytes:
+    root = ElementTree.Element("annotations")
+    ElementTree.SubElement(root, "version").text = "1.1"
+    for number, picture in enumerate(pictures):
+        height, width = (ZOOM * size for size in picture.classes.shape)
+        image = ElementTree.SubElement(
+            root, "image", id=str(number), name=f"{picture.name}.png", width=str(width), height=str(height)
+        )
+        for order, label in enumerate(Z_ORDER):
+            mask = (picture.classes == LABELS[label]) & (label != "clear")
+            if mask.any():
+                _mask_element(image, label, mask.repeat(ZOOM, axis=0).repeat(ZOOM, axis=1), order)
+    return bytes(ElementTree.tostring(root, encoding="utf-8", xml_declaration=True))
+
+
+def _mask_element(image: ElementTree.Element, label: str, mask: np.ndarray, order: int) -> None:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    top, left = int(rows[0]), int(columns[0])
+    part = mask[top : rows[-1] + 1, left : columns[-1] + 1]
+    ElementTree.SubElement(
+        image, "mask", label=label, source="auto", occluded="0", rle=", ".join(map(str, run_lengths(part))),
+        left=str(left), top=str(top), width=str(part.shape[1]), height=str(part.shape[0]), z_order=str(order),
+    )  # fmt: skip
+
+
+def run_lengths(mask: np.ndarray) -> list[int]:
+    """Return the lengths of runs of a mask, row by row, the first of pixels that are not in it.
+
+    Examples
+    --------
+    >>> run_lengths(np.array([[True, True], [False, True]]))
+    [0, 2, 1, 1]
+    """
+    flat = mask.ravel().astype(np.int8)
+    edges = np.flatnonzero(np.diff(flat)) + 1
+    lengths = np.diff([0, *edges.tolist(), flat.size]).tolist()
+    return [0, *lengths] if flat[0] else lengths
+
+
+def from_run_lengths(lengths: Sequence[int], shape: tuple[int, int]) -> np.ndarray:
+    """Return the mask of run lengths, bool `(y, x)`.
+
+    Raises
+    ------
+    ValueError
+        Where they do not fill the shape.
+
+    Examples
+    --------
+    >>> from_run_lengths([0, 2, 1, 1], (2, 2)).tolist()
+    [[True, True], [False, True]]
+    """
+    if min(lengths, default=0) < 0 or sum(lengths) != shape[0] * shape[1]:
+        raise ValueError(f"run lengths of {sum(lengths)} pixels in a mask of {shape[0]} x {shape[1]}")
+    values = np.arange(len(lengths)) % 2 == 1
+    return np.repeat(values, lengths).reshape(shape)
+
+
+def read_export(export: Path, task: Path, out: Path) -> list[Path]:
+    """Read what CVAT exported of a task, and write labelled tiles (layout `npz`).
+
+    A pixel of the imagery takes the label of most of its pixels in the picture; what nobody marked is clear.
+
+    Parameters
+    ----------
+    export
+        A zip or annotations.xml of "CVAT for images 1.1", or a zip of "Segmentation mask 1.1".
+    task
+        The folder that `write_task` wrote.
+
+    Raises
+    ------
+    ModelError
+        Where the export is of another task, its images were resized, a label is unknown, or a shape lies
+        outside its image or is of a kind that is no area.
+    """
+    if not (task / INDEX).is_file():
+        raise ModelError(f"{task} holds no {INDEX}: name the folder that `cropcheck label --write` wrote.")
+    index = json.loads((task / INDEX).read_text(encoding="utf-8"))
+    zoom, windows = int(index["zoom"]), index["windows"]
+    found = _labels_in(export, {n: (w["height"] * zoom, w["width"] * zoom) for n, w in windows.items()})
+    if not found:
+        raise ModelError(f"{export} holds no image; export the task with its annotations.")
+    written = []
+    for name, labels in sorted(found.items()):
+        with np.load(task / "windows" / f"{name}.npz", allow_pickle=False) as stored:
+            image, bands = stored["image"], stored["bands"]
+        with atomic_path(out / f"{name}.npz") as partial, partial.open("wb") as stream:
+            np.savez_compressed(stream, image=image, mask=_reduced(labels, zoom), bands=bands)
+        written.append(out / f"{name}.npz")
+    return written
+
+
+def _reduced(labels: np.ndarray, zoom: int) -> np.ndarray:
+    height, width = (size // zoom for size in labels.shape)
+    parts = labels.reshape(height, zoom, width, zoom)
+    codes = list(LABELS.values())
+    votes = np.stack([(parts == code).sum(axis=(1, 3)) for code in codes])
+    return np.asarray(np.array(codes, np.uint8)[votes.argmax(axis=0)])
+
+
+Sizes = Mapping[str, tuple[int, int]]
+
+
+def _labels_in(export: Path, sizes: Sizes) -> dict[str, np.ndarray]:
+    try:
+        if not zipfile.is_zipfile(export):
+            return _from_xml(export.read_bytes(), export, sizes)
+        with zipfile.ZipFile(export) as archive:
+            too_large = [info.filename for info in archive.infolist() if info.file_size > LARGEST]
+            if too_large:
+                raise ModelError(f"{export} holds {too_large[0]} of more than {LARGEST >> 20} MiB.")
+            names = archive.namelist()
+            if "annotations.xml" in names:
+                return _from_xml(archive.read("annotations.xml"), export, sizes)
+            if "labelmap.txt" in names:
+                return _from_masks(archive, export, sizes)
+    except (OSError, zipfile.BadZipFile, ElementTree.ParseError, ValueError, KeyError) as error:
+        raise ModelError(f"{export} cannot be read ({error}); export it from CVAT again.") from error
+    raise ModelError(
+        f"{export} is neither 'CVAT for images 1.1' nor 'Segmentation mask 1.1'; export one of these."
+    )
+
+
+def _checked(name: str, size: tuple[int, int], export: Path, sizes: Sizes) -> str:
+    """Return the window's name of an image, where it is this task's and of its size."""
+    stem = Path(name).name.removesuffix(".png")
+    if stem not in sizes:
+        raise ModelError(
+            f"{export} holds the image {name}, which is none of this task ({min(sizes)} and others); name "
+            "the task's own folder with --task.",
+            reason="other_task",
+        )
+    if size != sizes[stem]:
+        raise ModelError(
+            f"{export}: the image {name} has {size[0]} x {size[1]} pixels, the task's {sizes[stem][0]} x "
+            f"{sizes[stem][1]}; it was resized. Label the images as they were written.",
+            reason="resized",
+        )
+    return stem
+
+
+def _from_xml(text: bytes, export: Path, sizes: Sizes) -> dict[str, np.ndarray]:
+    if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
+        raise ModelError(f"{export} declares XML entities, which CVAT never does; export it again.")
+    out = {}
+    for image in ElementTree.fromstring(text).iter("image"):
+        size = (int(image.attrib["height"]), int(image.attrib["width"]))
+        name = _checked(image.attrib["name"], size, export, sizes)
+        labels = np.full(size, CLEAR, np.uint8)
+        for shape in sorted(image, key=lambda one: int(one.get("z_order", "0"))):
+            number = _number(shape.get("label", ""), export)
+            labels[_area(shape, size, f"{export}: {image.attrib['name']}")] = number
+        out[name] = labels
+    return out
+
+
+def _number(label: str, export: Path) -> int:
+    if label not in LABELS:
+        raise ModelError(
+            f"{export} holds the label {label!r}; the labels are {', '.join(LABELS)}.", reason="unknown_label"
+        )
+    return LABELS[label]
+
+
+def _area(shape: ElementTree.Element, size: tuple[int, int], where: str) -> np.ndarray:
+    """Pixels of a shape, bool `(y, x)`; what lies beyond the image is cut off."""
+    area = np.zeros(size, bool)
+    if shape.tag == "mask":
+        top, left = round(float(shape.attrib["top"])), round(float(shape.attrib["left"]))
+        own = (round(float(shape.attrib["height"])), round(float(shape.attrib["width"])))
+        part = from_run_lengths([int(n) for n in shape.attrib["rle"].split(",")], own)
+        rows = slice(max(top, 0), max(min(top + own[0], size[0]), 0))
+        columns = slice(max(left, 0), max(min(left + own[1], size[1]), 0))
+        inner = part[max(-top, 0) :, max(-left, 0) :]
+        area[rows, columns] = inner[: rows.stop - rows.start, : columns.stop - columns.start]
+    elif shape.tag in ("polygon", "box"):
+        if shape.tag == "box":
+            x0, y0, x1, y1 = (float(shape.attrib[key]) for key in ("xtl", "ytl", "xbr", "ybr"))
+            points = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
+        else:
+            pairs = [pair.split(",") for pair in shape.attrib["points"].split(";")]
+            points = [(float(x), float(y)) for x, y in pairs]
+        canvas = Image.new("1", (size[1], size[0]))
+        ImageDraw.Draw(canvas).polygon(points, fill=1)
+        area = np.array(canvas, bool)
+    else:
+        raise ModelError(f"{where} holds a {shape.tag}, which is no area; draw masks, polygons or boxes.")
+    if not area.any():
+        raise ModelError(
+            f"{where} holds a {shape.tag} that lies outside the image; delete or redraw it.", reason="outside"
+        )
+    return area
+
+
+def _from_masks(archive: zipfile.ZipFile, export: Path, sizes: Sizes) -> dict[str, np.ndarray]:
+    colours = {}
+    for line in archive.read("labelmap.txt").decode("utf-8").splitlines():
+        if line.strip() and not line.startswith("#"):
+            label, colour = line.split(":")[:2]
+            number = CLEAR if label == "background" else _number(label, export)
+            colours[tuple(int(part) for part in colour.split(","))] = number
+    out = {}
+    for member in archive.namelist():
+        if not member.startswith("SegmentationClass/") or not member.endswith(".png"):
+            continue
+        with Image.open(io.BytesIO(archive.read(member))) as picture:
+            pixels = np.asarray(picture.convert("RGB"))
+        name = _checked(member, (pixels.shape[0], pixels.shape[1]), export, sizes)
+        packed = pixels.astype(np.int64) @ np.array([65536, 256, 1])
+        table = {65536 * r + 256 * g + b: number for (r, g, b), number in colours.items()}
+        strange = [colour for colour in np.unique(packed).tolist() if colour not in table]
+        if strange:
+            raise ModelError(
+                f"{export}: {member} holds the colour #{strange[0]:06x}, which labelmap.txt does not name.",
+                reason="unknown_label",
+            )
+        out[name] = np.vectorize(table.get, otypes=[np.uint8])(packed)
+    return out

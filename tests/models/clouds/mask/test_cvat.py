@@ -1,0 +1,156 @@
+"""A task for CVAT, and what comes back from it."""
+
+import io
+import json
+import zipfile
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+from hypothesis.extra.numpy import arrays
+from PIL import Image
+
+from features.errors import ModelError
+from models.clouds.mask.labels.cvat import (
+    COLOURS,
+    ZOOM,
+    Picture,
+    from_run_lengths,
+    read_export,
+    run_lengths,
+    write_task,
+)
+from models.clouds.mask.labels.tiles import read_tiles
+from models.clouds.mask.options import LabelledTiles
+
+BANDS = ("B02", "B03", "B04", "B08")
+CLASSES = np.array([[0, 0, 3, 3], [0, 1, 3, 255], [2, 1, 0, 0], [2, 2, 0, 0]], np.uint8)
+
+
+@pytest.fixture
+def task(tmp_path: Path) -> Path:
+    values = np.linspace(0.01, 0.4, 64).reshape(4, 4, 4)
+    write_task(tmp_path / "task", [Picture("2024-05-01_0", values, BANDS, CLASSES, {"date": "2024-05-01"})])
+    return tmp_path / "task"
+
+
+def labels(task: Path, export: Path) -> np.ndarray:
+    (path,) = read_export(export, task, task / "tiles")
+    with np.load(path) as tile:
+        return np.asarray(tile["mask"])
+
+
+def xml(task: Path, shapes: str, name: str = "2024-05-01_0.png", size: int = 4 * ZOOM) -> Path:
+    image = f'<image id="0" name="{name}" width="{size}" height="{size}">{shapes}</image>'
+    path = task / "annotations.xml"
+    path.write_text(f"<annotations><version>1.1</version>{image}</annotations>")
+    return path
+
+
+@given(arrays(bool, some.tuples(some.integers(1, 6), some.integers(1, 6))))
+def test_run_lengths_and_back(mask: np.ndarray) -> None:
+    assert (from_run_lengths(run_lengths(mask), mask.shape) == mask).all()
+
+
+@pytest.mark.parametrize("name", ["annotations.zip", "segmentation_mask.zip"])
+def test_what_was_written_comes_back_as_it_was(task: Path, name: str) -> None:
+    assert labels(task, task / name).tolist() == CLASSES.tolist()
+    (tile,) = read_tiles(LabelledTiles(path=task / "tiles", layout="npz"))
+    assert tile.values[0] == pytest.approx(np.linspace(0.01, 0.4, 64).reshape(4, 4, 4)[0], abs=6e-5)
+
+
+def test_the_task_holds_pictures_labels_and_the_present_mask(task: Path) -> None:
+    with zipfile.ZipFile(task / "images.zip") as archive:
+        names = archive.namelist()
+        size = Image.open(io.BytesIO(archive.read(names[0]))).size
+    related = "related_images/2024-05-01_0_png/false_colour.png"
+    assert (names, size) == (["2024-05-01_0.png", related], (4 * ZOOM, 4 * ZOOM))
+    assert [one["name"] for one in json.loads((task / "labels.json").read_text())] == list(COLOURS)
+    with zipfile.ZipFile(task / "annotations.zip") as archive:
+        root = ElementTree.fromstring(archive.read("annotations.xml"))
+    assert sorted(mask.attrib["label"] for mask in root.iter("mask")) == [
+        "cloud",
+        "shadow",
+        "thin",
+        "unknown",
+    ]
+
+
+def test_later_shapes_lie_above_earlier_ones_and_the_rest_is_clear(task: Path) -> None:
+    z = ZOOM
+    low, high = 0, 2 * z - 1
+    shapes = (
+        f'<box label="cloud" xtl="0" ytl="0" xbr="{z - 1}" ybr="{z - 1}" z_order="2"/>'
+        f'<polygon label="shadow" points="{low},{low};{high},{low};{high},{high};{low},{high}" z_order="1"/>'
+    )
+    assert labels(task, xml(task, shapes)).tolist() == [[3, 1, 0, 0], [1, 1, 0, 0], [0] * 4, [0] * 4]
+
+
+def test_a_polygon_that_reaches_beyond_the_image_is_cut_off_and_one_beyond_it_is_refused(task: Path) -> None:
+    z = ZOOM
+    over = f'<polygon label="cloud" points="{3 * z},-50;900,-50;900,{4 * z};{3 * z},{4 * z}"/>'
+    assert labels(task, xml(task, over)).tolist() == [[0, 0, 0, 3]] * 4
+    outside = '<polygon label="cloud" points="500,500;600,500;600,600"/>'
+    with pytest.raises(ModelError, match="outside the image") as raised:
+        labels(task, xml(task, outside))
+    assert raised.value.reason == "outside"
+
+
+def test_resized_images_are_refused(task: Path) -> None:
+    with pytest.raises(ModelError, match="was resized") as raised:
+        labels(task, xml(task, "", size=64))
+    assert raised.value.reason == "resized"
+
+
+def test_another_tasks_names_are_refused(task: Path) -> None:
+    with pytest.raises(ModelError, match="none of this task") as raised:
+        labels(task, xml(task, "", name="holiday.png"))
+    assert raised.value.reason == "other_task"
+
+
+def test_unknown_labels_and_lines_are_refused(task: Path) -> None:
+    with pytest.raises(ModelError, match="label 'fog'"):
+        labels(task, xml(task, '<box label="fog" xtl="0" ytl="0" xbr="3" ybr="3"/>'))
+    with pytest.raises(ModelError, match="polyline, which is no area"):
+        labels(task, xml(task, '<polyline label="cloud" points="0,0;3,3"/>'))
+
+
+@pytest.mark.parametrize("rle", ["1, 2", "0, -4, 8", "a"])
+def test_run_lengths_that_do_not_fit_are_refused(task: Path, rle: str) -> None:
+    mask = f'<mask label="cloud" rle="{rle}" left="0" top="0" width="2" height="2"/>'
+    with pytest.raises(ModelError, match="cannot be read"):
+        labels(task, xml(task, mask))
+
+
+def test_a_colour_that_the_labelmap_does_not_name_is_refused(task: Path) -> None:
+    export = task / "mask.zip"
+    stream = io.BytesIO()
+    Image.fromarray(np.full((4 * ZOOM, 4 * ZOOM, 3), 7, np.uint8)).save(stream, "PNG")
+    with zipfile.ZipFile(export, "w") as archive:
+        archive.writestr("labelmap.txt", "# label\nbackground:0,0,0::\ncloud:230,80,60::\n")
+        archive.writestr("SegmentationClass/2024-05-01_0.png", stream.getvalue())
+    with pytest.raises(ModelError, match="colour #070707"):
+        labels(task, export)
+
+
+@pytest.mark.parametrize("content", [b"", b"no xml", b"PK\x03\x04broken"])
+def test_what_is_no_export_is_refused(task: Path, content: bytes) -> None:
+    path = task / "x.zip"
+    path.write_bytes(content)
+    with pytest.raises(ModelError, match=r"x\.zip"):
+        labels(task, path)
+
+
+def test_entities_are_not_expanded(task: Path) -> None:
+    path = task / "annotations.xml"
+    path.write_text('<!DOCTYPE a [<!ENTITY b "c">]><annotations>&b;</annotations>')
+    with pytest.raises(ModelError, match="entities"):
+        labels(task, path)
+
+
+def test_a_second_task_does_not_go_into_the_same_folder(task: Path) -> None:
+    with pytest.raises(ModelError, match="already"):
+        write_task(task, [])
