@@ -213,6 +213,18 @@ def tune(
     typer.echo(tune_model(loaded, workspace, model, trials))
 
 
+@app.command()
+def pretrain(
+    config: Config, out: Out = None, set_: Set = None, with_: With = None, data: Data = None
+) -> None:
+    """Train on the public sets of train.transfer.sets; a run takes the models by train.transfer.use: tune."""
+    from pipelines.commands.pretrain import pretrain_on_sets
+
+    loaded, workspace = _open(config, out, set_, with_, data, None)
+    folder = workspace.folder if out else workspace.folder.with_name(f"{loaded.name}_pretrained")
+    typer.echo(pretrain_on_sets(loaded, folder))
+
+
 By = Annotated[str | None, typer.Option("--by", help="Who enters this; default the name of your account.")]
 
 

@@ -63,6 +63,7 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress, earlier: Se
         "versions": versions(),
         "model_id": tables.lineage["model_id"],
         "stages": tables.lineage["stages"],
+        "public_sets": tables.lineage["folds"].get("sets", []),
         "runs": tracked.ids,
     }
     seal = write_manifest(workspace, content, inputs, receipts)

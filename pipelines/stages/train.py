@@ -103,6 +103,8 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
             "transfer": config.train.transfer.use,
             "runs": [run.name for run in config.train.transfer.runs],
         }
+    if start is not None and start.sets:
+        facts["sets"] = list(start.sets)
     return Outcome([*tables, workspace.models], [fitted.tally], facts)
 
 

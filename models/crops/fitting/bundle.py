@@ -44,6 +44,8 @@ class Bundle:
         Of the ensemble, by fold and name.
     calibrator
         Of the ensemble's probabilities, fitted out of fold.
+    sets
+        What is to be said of public sets that the models were trained on: title, licence, citation.
     digest
         Hash of the above: equal for equal bundles.
     """
@@ -55,6 +57,7 @@ class Bundle:
     weights: dict[int, dict[str, float]]
     calibrator: Calibrator
     digest: str
+    sets: tuple[dict[str, Any], ...] = ()
 
     def estimator(self, name: str, fold: int) -> "CropEstimator":
         """Load the model that was fitted without `fold`; folds beyond those of the bundle begin anew."""
@@ -76,6 +79,7 @@ def write_bundle(
     weights: pl.DataFrame,
     probabilities: pl.DataFrame,
     declared: pl.DataFrame,
+    sets: Sequence[Mapping[str, Any]] = (),
 ) -> Path | None:
     """Write `bundle.json` beside the models that a cross-fitting kept in `folder`; return its path.
 
@@ -87,6 +91,8 @@ def write_bundle(
         As `models.crops.fitting.crossfit.CrossFit` has them.
     declared
         `parcel_id, crop_class`, for the calibration.
+    sets
+        What is to be said of public sets that were trained on.
 
     Returns
     -------
@@ -110,6 +116,8 @@ def write_bundle(
         "weights": {str(fold): of for fold, of in of_fold.items()},
         "calibration": _calibration(names, of_fold, probabilities, declared).to_dict(),
     }
+    if sets:
+        document["sets"] = [dict(of) for of in sets]
     return write_json(folder / BUNDLE, document)
 
 
@@ -155,6 +163,7 @@ def read_bundle(folder: Path, expected: str | None = None) -> Bundle:
             weights={int(k): of for k, of in stored["weights"].items()},
             calibrator=calibrator_from(stored["calibration"]),
             digest=fingerprint(stored),
+            sets=tuple(dict(of) for of in stored.get("sets", ())),
         )
     except (ValueError, KeyError, TypeError, AttributeError, ModelError) as error:
         raise ModelError(f"{path} cannot be read as a bundle ({error}); copy it anew.") from error

@@ -10,6 +10,7 @@ from models.crops.estimators.by_name import build, read_options
 from models.crops.estimators.options import TuneFurther
 from models.crops.fitting.labels import LabelOptions
 from models.crops.inputs.imbalance import BalanceOptions
+from models.crops.sets.options import SetOptions
 
 
 class ExplanationOptions(Options):
@@ -41,6 +42,11 @@ class TransferOptions(Options):
     )
     sha256: str | None = Field(
         None, pattern=r"^[0-9a-f]{64}$", description="Of bundle.json: another is refused."
+    )
+    sets: tuple[SetOptions, ...] = Field(
+        (),
+        description="Public labelled sets that `cropcheck pretrain` trains on; a run takes the models that "
+        "it leaves by `runs` and `use: tune` and does not read the sets itself.",
     )
     tuning: TuneFurther = TuneFurther()
 
