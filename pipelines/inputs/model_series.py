@@ -1,7 +1,7 @@
 """What crop models read: the filled series, what else is known, and the parcels or models of other runs."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -14,11 +14,15 @@ from features.errors import ConfigError, StageError
 from features.files import read_parquet
 from features.series.parcel_series import read_series
 from models.crops.fitting.bundle import Bundle, bundle_file, read_bundle
+from models.crops.fitting.carried_folds import carry_over
 from models.crops.fitting.options import TrainOptions, TransferOptions
 from models.crops.inputs.context import pool, pooled_id, with_weather
-from pipelines.inputs.source_runs import check_holding_keys, source_runs
+from models.folds import FoldPlan
+from pipelines.inputs.source_runs import check_holding_keys, same_holding_key, source_runs
 from pipelines.tables import read_declared
 from pipelines.workspace import Workspace
+
+FOLDS = "folds"
 
 
 @dataclass(frozen=True)
@@ -88,14 +92,52 @@ def starting_bundle(transfer: TransferOptions) -> Bundle | None:
     return read_bundle(transfer.runs[0], transfer.sha256)
 
 
+def carried_plan(
+    plan: FoldPlan, declarations: gpd.GeoDataFrame, transfer: TransferOptions, workspace: Workspace
+) -> FoldPlan:
+    """Return folds in which no model of an earlier run judges a holding or ground that it was trained on.
+
+    Where nothing but the models is there, or the holdings have pseudonyms of another key, that cannot be
+    known of all; the plan's note says so.
+    """
+    if not transfer.runs or transfer.use == "pool":
+        return plan
+    run = Workspace(transfer.runs[0])
+    if not (run.table(FOLDS).is_file() and run.declarations.is_file()):
+        note = f"{transfer.runs[0]} has no folds beside it: its models may have seen some of these parcels"
+        return replace(plan, note="; ".join(filter(None, [plan.note, note])))
+    before = read_declared(run)
+    folds = dict(read_parquet(run.table(FOLDS)).select("parcel_id", "fold").iter_rows())
+    fold = before["parcel_id"].map(folds).fillna(-1).to_numpy(int)
+    if same_holding_key(workspace, run):
+        return carry_over(plan, declarations, before, fold)
+    found = carry_over(plan, declarations, before.assign(holding_id=None), fold)
+    note = "its holdings have pseudonyms of another key and are not recognised"
+    return replace(found, note=f"{found.note}; {note}")
+
+
 def transferred_files(transfer: TransferOptions) -> dict[str, Path]:
     """Return the files of other runs that training reads, by their role."""
     if transfer.use != "pool":
-        return {f"train.transfer.runs {number}": bundle_file(run) for number, run in enumerate(transfer.runs)}
+        return {
+            f"train.transfer.runs {number}{what}": path
+            for number, run in enumerate(transfer.runs)
+            for what, path in _of_models(run).items()
+        }
     return {
         f"train.transfer.runs {number} {path.stem}": path
         for number, run in enumerate(source_runs(transfer).values())
         for path in (run.filled, run.declarations, run.holdings, run.context, run.weather)
+    }
+
+
+def _of_models(folder: Path) -> dict[str, Path]:
+    run = Workspace(folder)
+    return {
+        "": bundle_file(folder),
+        " folds": run.table(FOLDS),
+        " declarations": run.declarations,
+        " holdings": run.holdings,
     }
 
 

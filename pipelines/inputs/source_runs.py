@@ -48,6 +48,12 @@ def check_holding_keys(workspace: Workspace, sources: Mapping[str, Workspace]) -
     )
 
 
+def same_holding_key(first: Workspace, second: Workspace) -> bool:
+    """Return whether two runs are known to have given holdings the same pseudonyms."""
+    check = _key_check(first)
+    return check is not None and check == _key_check(second)
+
+
 def _has_holdings(run: Workspace) -> bool:
     return bool(read_parquet(run.declarations, columns=["holding_id"])["holding_id"].is_not_null().any())
 

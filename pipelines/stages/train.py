@@ -15,7 +15,6 @@ from pipelines.record.stage import Outcome, Stage
 from pipelines.tables import write_table
 from pipelines.workspace import Workspace
 
-FOLDS = "folds"
 JOB = "job.json"  # as `models.crops.fitting.fits` names it
 
 
@@ -52,13 +51,14 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     from models.crops.fitting.crossfit import cross_fit
     from models.explanation.explain import explain
     from models.folds import plan_folds
-    from pipelines.inputs.model_series import learning_set, starting_bundle
+    from pipelines.inputs.model_series import FOLDS, carried_plan, learning_set, starting_bundle
 
     start = starting_bundle(config.train.transfer)
     options = config.train if start is None else config.train.model_copy(update={"models": start.models})
     _bring_up(options)
     learnt, folds = learning_set(options, workspace), config.folds
     plan = plan_folds(learnt.declarations, folds.count, config.seed, folds.by, folds.block_metres)
+    plan = carried_plan(plan, learnt.declarations, config.train.transfer, workspace)
     classes = learnt.declarations["crop_class"]
     every = classes.astype(object).where(classes.notna(), None).tolist()
     together = cross_fit(learnt.series, every, plan.fold, options, workspace.models, progress, start)

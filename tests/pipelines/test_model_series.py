@@ -15,6 +15,7 @@ from features.series.parcel_series import write_series
 from models.crops.fitting.options import TrainOptions, TransferOptions
 from models.folds import plan_folds
 from pipelines.inputs.model_series import (
+    carried_plan,
     check_transfer,
     learning_set,
     model_series,
@@ -22,6 +23,7 @@ from pipelines.inputs.model_series import (
     transferred_files,
     wanted_context,
 )
+from pipelines.tables import read_declared
 from pipelines.workspace import Workspace
 from tests.crop_worlds import crop_world
 
@@ -159,5 +161,42 @@ def test_what_training_reads_of_other_runs_is_accounted_for(tmp_path: Path) -> N
         "weather.parquet",
     }
     loaded = transferred_files(TransferOptions(runs=(tmp_path,), use="load"))
-    assert list(loaded.values()) == [tmp_path / "bundle.json"]
+    of_folds = ["folds.parquet", "declarations.parquet", "holdings.json"]
+    assert [path.name for path in loaded.values()] == ["bundle.json", *of_folds]
     assert transferred_files(TransferOptions()) == {}
+
+
+FARM_FOLDS = np.arange(40) % 10 % 3
+
+
+def with_folds(run: Workspace) -> Workspace:
+    """Note the folds of a run, in which each farm lies in one."""
+    ids = read_declared(run)["parcel_id"].tolist()
+    run.evaluation.mkdir()
+    folds = pl.DataFrame({"parcel_id": ids, "fold": FARM_FOLDS}, schema_overrides={"fold": pl.Int32})
+    folds.write_parquet(run.table("folds"))
+    return run
+
+
+@pytest.mark.parametrize("key", [b"k" * 32, b"other key of the other run, 32 by"])
+def test_no_holding_is_judged_by_a_model_that_saw_its_other_season(tmp_path: Path, key: bytes) -> None:
+    before = with_folds(run_in(tmp_path / "before", key=b"k" * 32))
+    now = run_in(tmp_path / "now", start="2025-03-01", east=5_000_000, key=key)  # other ground
+    declared, old = read_declared(now), read_declared(before)
+    transfer = TransferOptions(runs=(before.folder,), use="load")
+    plan = carried_plan(plan_folds(declared, 3, 1), declared, transfer, now)
+    fold_of = dict(zip(old["holding_id"], FARM_FOLDS, strict=True))
+    if key == b"k" * 32:
+        assert plan.fold.tolist() == [fold_of[name] for name in declared["holding_id"]]
+        assert plan.note.startswith("40 parcels have the fold")
+    else:
+        assert plan.note.endswith("its holdings have pseudonyms of another key and are not recognised")
+
+
+def test_models_without_their_run_may_have_seen_anything_and_that_is_said(tmp_path: Path) -> None:
+    now = run_in(tmp_path / "now", key=b"k" * 32)
+    declared = read_declared(now)
+    own = plan_folds(declared, 3, 1)
+    plan = carried_plan(own, declared, TransferOptions(runs=(tmp_path / "models",), use="load"), now)
+    assert (plan.fold == own.fold).all()
+    assert "its models may have seen some of these parcels" in plan.note
