@@ -173,6 +173,20 @@ EVENTS = _schema(
         "reason": pl.String,  # "seen", or why it is not reported: a code of models.events.table
     }
 )
+FORECAST = _schema(
+    {
+        "parcel_id": pl.String,
+        "made_on": pl.Date,  # what was known by the end of this day
+        "date": pl.Date,  # the day ahead
+        "ndvi": pl.Float32,
+        "low_90": pl.Float32,
+        "low_50": pl.Float32,
+        "high_50": pl.Float32,
+        "high_90": pl.Float32,
+        "last_seen": pl.Date,  # the last clear look it starts from; null where there is none
+        "weather_ahead": pl.String,  # none, climatology, table or measured: claims of their own
+    }
+)
 MARKER_STATES = ("met", "not_met", "open", "inconclusive", "not_monitorable", "no_data")
 MARKERS = _schema(
     {

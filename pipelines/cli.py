@@ -225,6 +225,32 @@ def pretrain(
     typer.echo(pretrain_on_sets(loaded, folder))
 
 
+@app.command()
+def forecast(
+    config: Config,
+    from_: Annotated[
+        str | None,
+        typer.Option("--from", help="Day to forecast from (YYYY-MM-DD); default the last that counts."),
+    ] = None,
+    ahead: Annotated[int | None, typer.Option("--ahead", min=5, max=200, help="Days ahead.")] = None,
+    out: Out = None,
+    set_: Set = None,
+    with_: With = None,
+    data: Data = None,
+    until: Until = None,
+) -> None:
+    """Forecast every parcel's NDVI, with intervals, from what a run has left."""
+    from pipelines.commands.forecast import forecast_run
+
+    settings = [*(set_ or [])]
+    settings += [f"forecast.from_day={from_}"] if from_ else []
+    settings += [f"forecast.ahead_days={ahead}"] if ahead else []
+    loaded, workspace = _open(config, out, settings, with_, data, until)
+    said, status = forecast_run(loaded, workspace)
+    typer.echo(said)
+    raise typer.Exit(status)
+
+
 By = Annotated[str | None, typer.Option("--by", help="Who enters this; default the name of your account.")]
 
 

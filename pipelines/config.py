@@ -23,6 +23,7 @@ from models.clouds.mask.options import ClearOptions
 from models.crops.fitting.options import TrainOptions
 from models.events.options import EventOptions
 from models.folds import GroupBy
+from models.forecast.options import ForecastOptions
 from models.tuning.options import TuneOptions
 from models.verdicts.options import JudgeOptions
 from pipelines.yamlfile import parse_yaml, read_yaml
@@ -104,6 +105,7 @@ class RunConfig(Options):
     folds: FoldOptions = FoldOptions()
     train: TrainOptions = TrainOptions()
     events: EventOptions = EventOptions()
+    forecast: ForecastOptions = ForecastOptions()
     judge: JudgeOptions = JudgeOptions()
     sample: SampleOptions = SampleOptions()
     tune: TuneOptions = TuneOptions()

@@ -25,6 +25,7 @@ from pipelines.stages import (
     detect,
     extract,
     fill,
+    forecast,
     judge,
     publish,
     read,
@@ -50,6 +51,7 @@ def stages(config: RunConfig, executor: Executor | None = None) -> list[Stage]:
         train.stage(config),
         detect.stage(config),
         judge.stage(config),
+        forecast.stage(config),
     ]
     return [*earlier, publish.stage(config, earlier)]
 

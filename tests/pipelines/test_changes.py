@@ -44,6 +44,7 @@ OUTPUTS = {
     ),
     "detect": ("event_chances.parquet", "event_looks.parquet", "events.parquet"),
     "judge": ("verdicts.parquet", "metrics.json"),
+    "forecast": ("forecast.parquet", "anomalies.parquet", "forecast_models/forecast.json"),
     "publish": ("reports/agency.html",),
 }
 
@@ -99,12 +100,12 @@ def test_nothing_changed_and_nothing_runs(finished: Workspace) -> None:
 @pytest.mark.parametrize(
     ("setting", "expected"),
     [
-        ("season.until=2024-07-20", ["read", "clear", "extract", "fill", "detect", "judge"]),
+        ("season.until=2024-07-20", ["read", "clear", "extract", "fill", "detect", "judge", "forecast"]),
         (
             "season.end=2024-09-30",
-            ["read", "fill", "detect", "judge"],
+            ["read", "fill", "detect", "judge", "forecast"],
         ),  # the rest follows from what these leave
-        ("seed=2", ["clear", "train", "detect", "judge"]),
+        ("seed=2", ["clear", "train", "detect", "judge", "forecast"]),
         ("declarations.fields.code=code", ["read"]),
         ("imagery.max_cloud_cover=50", ["read"]),
         ("clear.epochs=3", ["clear"]),
@@ -119,6 +120,8 @@ def test_nothing_changed_and_nothing_runs(finished: Workspace) -> None:
         ("train.models={lightgbm: {}}", ["train"]),
         ("events.rounds=50", ["detect", "judge"]),
         ("judge.alpha=0.1", ["judge"]),
+        ("forecast.rounds=20", ["forecast"]),
+        ("forecast.from_day=2024-06-01", ["forecast"]),
         ("sample.large_size=10", ["judge"]),
         ("publish.list_rate=0.15", []),
         ("tracking.experiment=other", []),
@@ -142,7 +145,7 @@ def test_how_many_cores_work_and_how_much_is_held_is_of_no_effect(finished: Work
         ("parcels.cpg", ["read"]),
         ("crops.csv", ["read"]),
         ("groups.csv", ["read"]),
-        ("weather.csv", ["clear", "extract", "fill"]),
+        ("weather.csv", ["clear", "extract", "fill", "forecast"]),
         ("soil.tif", ["fill"]),
         ("elevation.tif", ["fill"]),
         ("flux/et_20240715.tif", ["clear", "extract"]),
@@ -168,21 +171,22 @@ def test_files_that_moved_change_nothing(finished: Workspace) -> None:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("declarations.parquet", ["clear", "extract", "fill", "train", "detect", "judge"]),
+        ("declarations.parquet", ["clear", "extract", "fill", "train", "detect", "judge", "forecast"]),
         ("assets.parquet", ["clear", "extract"]),
         ("clear/model.json", ["extract"]),
         ("clear/example.png", []),
-        ("observations/parts/T/a.parquet", ["fill", "detect"]),
+        ("observations/parts/T/a.parquet", ["fill", "detect", "forecast"]),
         ("observations/set_aside.parquet", []),
         ("parcels.parquet", ["judge"]),
         ("filled.nc", ["train", "judge"]),
-        ("context.parquet", ["train"]),
+        ("context.parquet", ["train", "forecast"]),
         ("probabilities.parquet", ["judge"]),
         ("models/dense/weights.npz", ["judge"]),
         ("models/dense/job.json", []),  # how long a fit took
         ("importance.parquet", []),
         ("event_chances.parquet", ["judge"]),
-        ("events.parquet", []),
+        ("events.parquet", ["forecast"]),
+        ("forecast_models/forecast.json", []),
         ("metrics.json", []),
     ],
 )
@@ -237,6 +241,7 @@ def test_every_option_that_names_a_file_is_declared_by_a_stage_or_known_to_chang
         "weather", "soil", "elevation", "rasters", "previous", "declarations.crops.tables",
         "declarations.crops.groups", "judge.schemes", "judge.groups", "train.transfer.runs",
         "events.labels", "events.from_run", "clear.mask.network.pretrained", "clear.mask.network.tiles.path",
+        "forecast.history", "forecast.from_run", "forecast.weather_table",
     }  # fmt: skip
     key = {"declarations.holding_key"}  # looked at by its pseudonyms
     without_effect = {"tracking.artifacts"}

@@ -1,0 +1,1 @@
+"""NDVI ahead: forecasts of every parcel, with intervals."""

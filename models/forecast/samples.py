@@ -1,0 +1,119 @@
+"""Which forecasts to make, learn from or score: pairs of a day to forecast from and a day ahead."""
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+from models.forecast.history import History
+
+STEP = 5  # days between horizons that are counted apart
+AHEAD = 100  # days: the longest horizon that is learned
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Forecasts `(sample,)`: of a parcel, made at the end of day `origin`, of day `target`.
+
+    `truth` is what was seen on that day, NaN where that is not known.
+    """
+
+    parcel: np.ndarray
+    origin: np.ndarray
+    target: np.ndarray
+    truth: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.parcel)
+
+    def take(self, rows: np.ndarray) -> "Samples":
+        """Return some of the samples, by number or bool."""
+        return Samples(self.parcel[rows], self.origin[rows], self.target[rows], self.truth[rows])
+
+
+def horizon_step(horizon: np.ndarray, ahead: int = AHEAD) -> np.ndarray:
+    """Return the number of the horizon's step, `(n,)`: 0 for 1 to 7 days (about 5), 1 for 8 to 12, and so on.
+
+    Examples
+    --------
+    >>> horizon_step(np.array([1, 5, 7, 8, 12, 100, 300])).tolist()
+    [0, 0, 0, 1, 1, 19, 19]
+    """
+    return np.asarray(np.clip((np.asarray(horizon) + STEP // 2) // STEP - 1, 0, ahead // STEP - 1))
+
+
+def seen_ahead(history: History, origins: np.ndarray, ahead: int = AHEAD) -> Samples:
+    """Return a sample for every look that came within `ahead` days after one of `origins (origin,)`.
+
+    A parcel that had not been seen by an origin has no sample of it: there is nothing to go by.
+    """
+    looks = history.ndvi
+    parts = _pairs(looks.first, looks.day, np.sort(origins).astype(np.int64), ahead)
+    parcel, origin, at = parts
+    return Samples(parcel, origin, looks.day[at].astype(np.int64), looks.value[at].astype(np.float32))
+
+
+def on_days(parcels: np.ndarray, origin: int, targets: np.ndarray) -> Samples:
+    """Return the samples of all parcels, from one day, for every one of `targets (target,)`; parcel by
+    parcel.
+    """
+    n = len(parcels) * len(targets)
+    return Samples(
+        np.repeat(parcels, len(targets)),
+        np.full(n, origin, np.int64),
+        np.tile(targets.astype(np.int64), len(parcels)),
+        np.full(n, np.nan, np.float32),
+    )
+
+
+def last_look(history: History, samples: Samples) -> np.ndarray:
+    """Return `(sample,)` the number of the last look by the day of the forecast; -1 where there is none."""
+    return np.asarray(
+        _last(history.ndvi.first, history.ndvi.day, samples.parcel.astype(np.int64), samples.origin)
+    )
+
+
+def _pairs(
+    first: np.ndarray, day: np.ndarray, origins: np.ndarray, ahead: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    none = np.zeros(0, np.int64)
+    n = _fill(first, day, origins, ahead, none, none, none, False)
+    parcel, origin, at = (np.empty(n, np.int64) for _ in range(3))
+    _fill(first, day, origins, ahead, parcel, origin, at, True)
+    return parcel, origin, at
+
+
+@numba.njit(cache=True, nogil=True)
+def _fill(first, day, origins, ahead, parcel, origin, at, write):  # type: ignore[no-untyped-def]
+    n = 0
+    for p in range(len(first) - 1):
+        start, stop = first[p], first[p + 1]
+        look = start
+        for o in range(len(origins)):
+            while look < stop and day[look] <= origins[o]:
+                look += 1
+            if look == start:
+                continue
+            k = look
+            while k < stop and day[k] <= origins[o] + ahead:
+                if write:
+                    parcel[n], origin[n], at[n] = p, origins[o], k
+                n += 1
+                k += 1
+    return n
+
+
+@numba.njit(cache=True, nogil=True)
+def _last(first, day, parcel, origin):  # type: ignore[no-untyped-def]
+    out = np.empty(len(parcel), np.int64)
+    for i in range(len(parcel)):
+        low, high = first[parcel[i]], first[parcel[i] + 1]
+        start = low
+        while low < high:
+            middle = (low + high) // 2
+            if day[middle] <= origin[i]:
+                low = middle + 1
+            else:
+                high = middle
+        out[i] = low - 1 if low > start else -1
+    return out

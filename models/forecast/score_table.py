@@ -1,0 +1,65 @@
+"""How good a run's own forecasts were: looked back on, by horizon, beside the simple methods."""
+
+import numpy as np
+import polars as pl
+
+from models.forecast.forecaster import Forecaster, forecast
+from models.forecast.history import Daily, History
+from models.forecast.samples import STEP, horizon_step, seen_ahead
+from models.forecast.scoring import Truth, coverage, errors, outperformance
+
+LEAST = 50
+SCORES = pl.Schema(
+    {
+        "method": pl.String,  # combined, persistence, climatology, damped ...
+        "horizon_days": pl.Int32,
+        "metric": pl.String,  # r2, rmse, mae, bias, outperformance, coverage_90, coverage_50, width_90
+        "value": pl.Float64,
+        "low": pl.Float64,
+        "high": pl.Float64,
+        "n": pl.Int64,
+        "weather_ahead": pl.String,
+    }
+)
+SHOWN = (1, 3, 5, 9, 13, 19)  # steps of the horizon
+
+
+def score_table(
+    forecaster: Forecaster,
+    history: History,
+    fold: np.ndarray,
+    group: np.ndarray,
+    days: np.ndarray,
+    ahead: Daily | None = None,
+) -> pl.DataFrame:
+    """Return the scores of forecasts made on `days`, schema SCORES.
+
+    Each parcel is forecast by models that did not see it; they may know the same days of other parcels, so
+    that these figures are somewhat better than those of a season that nobody has seen.
+    """
+    samples = seen_ahead(history, days)
+    if not len(samples):
+        return SCORES.to_frame()
+    found = forecast(forecaster, history, samples, fold, ahead)
+    truth = Truth(samples.truth, samples.target - samples.origin, samples.parcel, group[samples.parcel])
+    step, rng = horizon_step(truth.horizon), np.random.default_rng(1)
+    methods = {"combined": found.value, **found.by_method}
+    rows = []
+    for one in SHOWN:
+        at = np.flatnonzero(step == one)
+        if len(at) < LEAST:
+            continue
+        part, horizon = truth.take(at), STEP * (one + 1)
+        for name, value in methods.items():
+            figures = errors(part, value[at], rng)
+            if name == "combined":
+                usual = found.by_method["climatology"][at]
+                figures["outperformance"] = outperformance(part, value[at], usual, rng)
+                low, high = found.bounds[at, 0], found.bounds[at, 3]
+                figures["coverage_90"], figures["width_90"] = coverage(part, low, high, rng)
+                figures["coverage_50"], _ = coverage(part, found.bounds[at, 1], found.bounds[at, 2], rng)
+            rows += [
+                (name, horizon, metric, e.value, e.low, e.high, e.n, forecaster.weather_ahead)
+                for metric, e in figures.items()
+            ]
+    return pl.DataFrame(rows, schema=SCORES, orient="row")

@@ -1,0 +1,129 @@
+"""The forecaster: out of fold, repeatable, and clear where it cannot."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from features.errors import ModelError
+from models.forecast.bundle import read_forecaster, write_forecaster
+from models.forecast.forecaster import ALL, Forecaster, fit_forecaster, forecast
+from models.forecast.history import Daily, History
+from models.forecast.options import ForecastOptions
+from models.forecast.samples import Samples, on_days, seen_ahead
+from tests.models.forecast.made import history, waves
+
+OPTIONS = ForecastOptions(methods=("boosting",), rounds=10, most_samples=3000, threads=1)
+PARCELS, LAST_YEAR = 30, 730
+TARGETS = LAST_YEAR + 100 + np.arange(5, 101, 5)
+
+
+@pytest.fixture(scope="module")
+def known() -> History:
+    return waves(PARCELS)
+
+
+@pytest.fixture(scope="module")
+def learned(known: History) -> Samples:
+    return seen_ahead(known, np.arange(370, LAST_YEAR, 10))
+
+
+@pytest.fixture(scope="module")
+def fitted(known: History, learned: Samples) -> Forecaster:
+    return fit_forecaster(known, learned, np.arange(PARCELS) % 3, np.arange(PARCELS), OPTIONS)
+
+
+def test_weights_of_every_horizon_sum_to_one(fitted: Forecaster) -> None:
+    assert (fitted.combination >= 0).all()
+    assert fitted.combination.sum(1) == pytest.approx(1)
+
+
+def test_it_is_better_than_persistence_and_its_intervals_hold(known: History, fitted: Forecaster) -> None:
+    came = seen_ahead(known, np.arange(LAST_YEAR + 30, LAST_YEAR + 260, 10))
+    found = forecast(fitted, known, came, np.arange(PARCELS) % 3)
+
+    def rmse(value: np.ndarray) -> float:
+        return float(np.sqrt(np.mean((value - came.truth) ** 2)))
+
+    assert rmse(found.value) < 0.5 * rmse(found.by_method["persistence"])
+    inside = (came.truth >= found.bounds[:, 0]) & (came.truth <= found.bounds[:, 3])
+    assert 0.85 <= inside.mean() <= 1
+
+
+def test_bounds_are_in_order(known: History, fitted: Forecaster) -> None:
+    found = forecast(
+        fitted, known, on_days(np.arange(PARCELS), LAST_YEAR + 100, TARGETS), np.full(PARCELS, ALL)
+    )
+    assert (np.diff(found.bounds, axis=1) >= 0).all()
+
+
+def test_a_forecast_does_not_know_what_comes_after_its_day(known: History, fitted: Forecaster) -> None:
+    day = LAST_YEAR + 100
+    asked = on_days(np.arange(PARCELS), day, TARGETS)
+    whole = forecast(fitted, known, asked, np.full(PARCELS, ALL))
+    cut = forecast(fitted, known.until(day), asked, np.full(PARCELS, ALL))
+    assert np.array_equal(whole.value, cut.value)
+
+
+def test_models_of_a_fold_see_nothing_of_its_parcels(known: History, learned: Samples) -> None:
+    fold, held = np.arange(PARCELS) % 3, 4
+    other = replace(learned, truth=np.where(learned.parcel == held, -0.9, learned.truth).astype(np.float32))
+    both = [fit_forecaster(known, one, fold, np.arange(PARCELS), OPTIONS) for one in (learned, other)]
+    asked = on_days(np.array([held]), LAST_YEAR + 100, TARGETS)
+    a, b = (forecast(one, known, asked, fold).by_method["boosting"] for one in both)
+    assert np.array_equal(a, b)
+
+
+def test_a_bundle_forecasts_as_what_was_written(known: History, fitted: Forecaster, tmp_path: Path) -> None:
+    write_forecaster(tmp_path, fitted)
+    again = read_forecaster(tmp_path, OPTIONS)
+    asked = on_days(np.arange(PARCELS), LAST_YEAR + 100, TARGETS)
+    a, b = (forecast(one, known, asked, np.arange(PARCELS) % 3) for one in (fitted, again))
+    assert np.array_equal(a.value, b.value)
+    assert np.array_equal(a.bounds, b.bounds)
+
+
+def test_an_altered_bundle_is_refused(fitted: Forecaster, tmp_path: Path) -> None:
+    write_forecaster(tmp_path, fitted)
+    (tmp_path / "scale.txt").write_text("tree\n")
+    with pytest.raises(ModelError, match=r"scale\.txt is missing or was altered"):
+        read_forecaster(tmp_path, OPTIONS)
+
+
+def test_no_bundle_says_what_to_give(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="Give the output folder of a run"):
+        read_forecaster(tmp_path, OPTIONS)
+
+
+def test_other_inputs_are_named(known: History, fitted: Forecaster) -> None:
+    value = np.zeros((1, 1200, 1), np.float32)
+    more = replace(known, weather=Daily(("t_mean_c",), 0, value, np.zeros(PARCELS, int)))
+    with pytest.raises(ModelError, match="new here: t_mean_c_10, t_mean_c_30, t_mean_c_90"):
+        forecast(fitted, more, on_days(np.arange(2), 800, TARGETS), np.full(PARCELS, ALL))
+
+
+def test_training_further_changes_the_forecast(known: History, learned: Samples, fitted: Forecaster) -> None:
+    fold, group = np.arange(PARCELS) % 3, np.arange(PARCELS)
+    further = fit_forecaster(known, learned, fold, group, OPTIONS, start=fitted)
+    trees = [one.folds[ALL][1].boosters["boosting"].num_trees() for one in (fitted, further)]
+    assert trees == [10, 20]
+
+
+def test_too_few_looks_to_learn_from() -> None:
+    few = history({"a": [(1, 0.2)], "b": []})
+    samples = seen_ahead(few, np.arange(0, 300, 10))
+    with pytest.raises(ModelError, match=r"give earlier seasons \(forecast.history\)"):
+        fit_forecaster(few, samples, np.array([0, 1]), np.array([0, 1]), OPTIONS)
+
+
+def test_parcels_with_one_look_or_none_are_forecast(known: History, fitted: Forecaster) -> None:
+    few = replace(history({"a": [(LAST_YEAR + 90, 0.5)], "b": []}, {"a": "grass", "b": "grass"}, 3))
+    found = forecast(fitted, few, on_days(np.arange(2), LAST_YEAR + 100, TARGETS), np.full(2, ALL))
+    assert np.isfinite(found.value).all()
+    assert np.isfinite(found.bounds).all()
+
+
+def test_a_horizon_past_the_last_year_is_forecast(known: History, fitted: Forecaster) -> None:
+    asked = on_days(np.arange(3), 1090, 1090 + np.arange(5, 101, 5))
+    assert np.isfinite(forecast(fitted, known, asked, np.full(PARCELS, ALL)).value).all()
