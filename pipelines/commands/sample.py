@@ -27,7 +27,7 @@ from models.evaluation.metrics import Estimate
 from pipelines.config import RunConfig
 from pipelines.tables import read_declared
 from pipelines.workspace import Workspace
-from reports.exports.samples import write_list_sample
+from reports.exports.samples import write_list_sample, written_beside
 
 COVERED_WORDS = {0: "all parcels", 1: "covered parcels first", 2: "covered parcels only"}
 
@@ -56,6 +56,7 @@ def sample_from_list(path: Path, out: Path, request: SampleRequest) -> str:
     ConfigError
         Where coverage is asked for that the list does not state, or a holding-level group is unknown.
     """
+    _check_out(out, path, request.targets)
     listed = read_ranked_list(path)
     ranked, groups = listed.table, groups_of(listed.table)
     _check(request, listed, groups)
@@ -91,6 +92,7 @@ def sample_from_run(config: RunConfig, workspace: Workspace, out: Path, request:
             "--covered, --keep-non-contributing, --most-holdings and --holding-level are for the "
             "Commission's ranked list; name its CSV in place of the config."
         )
+    _check_out(out, request.targets)
     declared = pl.from_pandas(read_declared(workspace).drop(columns="geometry"))
     usable = declared.filter(pl.col("area_ha") > 0)
     ranked = _as_ranked(usable)
@@ -164,6 +166,15 @@ def plan_words(plan: Plan) -> str:
         f"For a 95% interval {100 * plan.width:.2f} percentage points wide: {plan.parcels} parcels in about "
         f"{plan.holdings} holdings. From {plan.basis}."
     )
+
+
+def _check_out(out: Path, *read: Path | None) -> None:
+    """Raise a ConfigError where the sample, or a file beside it, would take the place of what is read."""
+    if out.is_dir():
+        raise ConfigError(f"--out {out} is a folder; name a file in it, such as {out / 'sample.csv'}.")
+    for path in read:
+        if path is not None and path.resolve() in {made.resolve() for made in written_beside(out)}:
+            raise ConfigError(f"--out {out} would overwrite {path}, which is read; name another file.")
 
 
 def _check(request: SampleRequest, listed: RankedList, groups: list[str]) -> None:

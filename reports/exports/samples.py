@@ -1,11 +1,12 @@
 """A drawn sample as files: QUASSA's columns, the lists by parcel and holding, a summary, and the design."""
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 import polars as pl
 
-from features.files import atomic_path, write_text
+from features.files import atomic_path
 from models.assessment.sample import ListSample, parcel_list
 
 
@@ -17,7 +18,7 @@ def write_list_sample(
     holdings: pl.DataFrame | None = None,
     design: pl.DataFrame | None = None,
 ) -> list[Path]:
-    """Write a sample and the files beside it, each atomically.
+    """Write a sample and the files beside it, all or none: on a full disk the older files stay.
 
     Parameters
     ----------
@@ -32,9 +33,14 @@ def write_list_sample(
         The files written.
     """
     tables = {"": sample.rows, "_parcels": parcel_list(sample), "_holdings": holdings, "_design": design}
-    written = [_csv(table, beside(out, ending)) for ending, table in tables.items() if table is not None]
+    known = {beside(out, ending): table for ending, table in tables.items() if table is not None}
     summary = beside(out, "_summary").with_suffix(".txt")
-    return [*written, write_text(summary, "\n".join(summary_lines(sample, settings)) + "\n")]
+    with ExitStack() as files:
+        for path, table in known.items():
+            table.write_csv(files.enter_context(atomic_path(path)))
+        text = "\n".join(summary_lines(sample, settings)) + "\n"
+        files.enter_context(atomic_path(summary)).write_text(text, encoding="utf-8")
+    return [*known, summary]
 
 
 def beside(out: Path, ending: str) -> Path:
@@ -46,6 +52,12 @@ def beside(out: Path, ending: str) -> Path:
     'a/sample_design.csv'
     """
     return out.with_name(f"{out.stem}{ending}{out.suffix or '.csv'}")
+
+
+def written_beside(out: Path) -> list[Path]:
+    """Return every path that a sample's files may take."""
+    tables = [beside(out, ending) for ending in ("", "_parcels", "_holdings", "_design")]
+    return [*tables, beside(out, "_summary").with_suffix(".txt")]
 
 
 def summary_lines(sample: ListSample, settings: Sequence[str]) -> list[str]:
@@ -72,9 +84,3 @@ def summary_lines(sample: ListSample, settings: Sequence[str]) -> list[str]:
         named = ", ".join(f"{name} by {target - drawn}" for name, target, drawn, _ in short.iter_rows())
         lines.append(f"Short of their target: {named}: the rules leave no further parcel for them.")
     return lines
-
-
-def _csv(table: pl.DataFrame, path: Path) -> Path:
-    with atomic_path(path) as partial:
-        table.write_csv(partial)
-    return path
