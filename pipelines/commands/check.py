@@ -20,6 +20,7 @@ from features.declarations.schemes import read_schemes
 from features.declarations.unmapped import report_unmapped
 from features.extraction.extract import without_contradictions
 from features.extraction.units import Outcome
+from features.imagery.checksums import has_checksums
 from pipelines.commands.check_tables import understood
 from pipelines.commands.estimate import estimate, load_of, load_of_simulation
 from pipelines.config import RunConfig
@@ -31,6 +32,7 @@ from pipelines.stages.read import bounds_of, declaration_options, imagery_option
 from pipelines.workspace import Workspace
 
 EVERYWHERE: Bounds = (-180.0, -90.0, 180.0, 90.0)
+PROTECTION_LOOKED_AT = 3  # acquisitions of each sensor, whose files may carry checksums
 LOOKED_AT = 40  # acquisitions of each sensor, whose offsets are looked at
 Only = Literal["declarations"]
 T = TypeVar("T")
@@ -146,6 +148,7 @@ def _imagery(
     if declarations is not None:
         doubtful = findings.of(lambda: _contradictions(config, acquisitions, declarations))
         findings.lines += [] if doubtful is None else [_offsets(doubtful)]
+    findings.lines += findings.of(lambda: _unprotected(acquisitions)) or []
     return acquisitions
 
 
@@ -156,6 +159,20 @@ def _contradictions(
     with TemporaryDirectory() as folder:
         some = evenly(acquisitions, LOOKED_AT)
         return without_contradictions(some, declarations, config.extract, Path(folder))[1]
+
+
+def _unprotected(acquisitions: pl.DataFrame) -> list[str]:
+    """Say of how many images, of some that lie here, nothing would show that bytes were altered."""
+    some = evenly(acquisitions, PROTECTION_LOOKED_AT)
+    links = [assets[0]["href"] for assets in some["assets"].to_list() if assets]
+    here = [href for href in links if Path(href).is_file()]
+    bare = [href for href in here if not has_checksums(href)]
+    if not bare:
+        return []
+    return [
+        f"Damage to images: {len(bare)} of {len(here)} looked at carry no checksum, as {Path(bare[0]).name}; "
+        "altered bytes would not be noticed. Keep hashes of what you download, or write them with deflate."
+    ]
 
 
 def evenly(acquisitions: pl.DataFrame, most: int) -> pl.DataFrame:
