@@ -3,6 +3,7 @@ remembered."""
 
 import json
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,8 @@ from features.extraction.remover import Remover
 from features.extraction.units import Outcome, Unit
 from features.extraction.work_plan import usual_bands
 from features.files import fingerprint, is_vouched, vouch, write_json
-from features.imagery.scenes import Scene, scene_of
+from features.imagery.grids import grid_of
+from features.imagery.scenes import Scene, scene_of, widened
 from features.schema import OPTICAL_BANDS, SCENE_CLASS, Acquisition, assets_by_band
 from features.workers import Executor, one_by_one
 
@@ -96,7 +98,7 @@ def plan_fill(
     ImageryError
         Where no acquisition of the tile can be opened.
     """
-    scene = _common_scene(rows, bands, options)
+    scene = _over_all(_common_scene(rows, bands, options), rows)
     parts = [unit.part.name for unit in units]
     code = code_version(type(remover).__module__)
     key = fingerprint([key_of(remover), code, parts, list(passes), context.key])[:16]
@@ -128,6 +130,20 @@ def _common_scene(rows: Sequence[Acquisition], bands: Collection[str], options: 
         except CropcheckError:
             continue
     raise ImageryError(f"None of {len(rows)} acquisitions can be opened; check the catalog's links.")
+
+
+def _over_all(scene: Scene, rows: Sequence[Acquisition]) -> Scene:
+    """The scene on ground that holds all acquisitions: strips without a tile drift from date to date."""
+    grids = []
+    for row in rows:
+        held = assets_by_band(row)
+        band = next((band for band in scene.layers if band in held), None)
+        if band is None:
+            continue
+        with suppress(ImageryError):  # what cannot be opened is set aside when it is read
+            grids.append(grid_of(held[band]["href"]))
+    finest = [grid for grid in grids if abs(grid.affine.a) >= abs(scene.grid.affine.a)]
+    return widened(scene, finest)
 
 
 def run_fill(fill: Fill, executor: Executor, tick: Callable[[], None]) -> Iterator[Outcome]:

@@ -1,7 +1,7 @@
 """One acquisition as blocks of ground: which assets it needs, where their grids lie, and their pixels."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from odc.geo.geobox import GeoBox
@@ -124,6 +124,48 @@ def _hull_of(grids: Mapping[str, GeoBox]) -> GeoBox:
             )
     whole = Block(slice(top, bottom), slice(left, right))
     return finest if whole.shape == tuple(finest.shape) and (top, left) == (0, 0) else crop(finest, whole)
+
+
+def widened(scene: Scene, grids: Iterable[GeoBox]) -> Scene:
+    """The scene on ground that holds other acquisitions of its place too: each layer's grid reaches over all.
+
+    Parameters
+    ----------
+    grids
+        Of the other acquisitions, as fine as the scene's or coarser.
+
+    Raises
+    ------
+    ImageryError
+        Where one does not nest in the scene's grid.
+    """
+    height, width = scene.grid.shape
+    top, left, bottom, right = 0, 0, height, width
+    for grid in set(grids):
+        factor, row, column = placed(scene.grid, grid, f"{scene.item_id}'s tile")
+        top, left = min(top, -row), min(left, -column)
+        bottom = max(bottom, grid.shape[0] * factor - row)
+        right = max(right, grid.shape[1] * factor - column)
+    if (top, left, bottom, right) == (0, 0, height, width):
+        return scene
+    whole = Block(slice(top, bottom), slice(left, right))
+    layers = {band: _reaching(layer, whole) for band, layer in scene.layers.items()}
+    return replace(scene, grid=crop(scene.grid, whole), layers=layers)
+
+
+def _reaching(layer: Layer, whole: Block) -> Layer:
+    """A layer whose grid covers rows and columns of the scene's grid, counted anew from their corner."""
+    shifts = (layer.top, layer.left)
+    starts = [(part.start + shift) // layer.factor for part, shift in zip(whole.slices, shifts, strict=True)]
+    stops = [
+        -(-(part.stop + shift) // layer.factor) for part, shift in zip(whole.slices, shifts, strict=True)
+    ]
+    place = [
+        shift + part.start - start * layer.factor
+        for part, shift, start in zip(whole.slices, shifts, starts, strict=True)
+    ]
+    own = Block(*(slice(start, stop) for start, stop in zip(starts, stops, strict=True)))
+    return replace(layer, grid=crop(layer.grid, own), top=place[0], left=place[1])
 
 
 def read_layer(layer: Layer, own: Block, touched: np.ndarray | None = None) -> np.ndarray:

@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 
 from features.accounting import Tally
+from features.catalog.place import UNTILED
 from features.extraction.extract import extract
 from features.extraction.observations import read_observations
 from features.extraction.options import ExtractOptions
@@ -12,7 +13,7 @@ from features.extraction.units import forget_tiles
 from features.imagery.masks import MaskOptions
 from features.indices.uncertainty import fill_moments, propagate
 from features.schema import STATISTICS
-from tests.small_imagery import Constant, field, optical, parcels, scene, table
+from tests.small_imagery import LEFT, TOP, Constant, field, optical, parcels, scene, table
 
 OPTIONS = ExtractOptions(
     optical=("B04", "B05", "ndvi"),
@@ -173,3 +174,26 @@ def test_a_block_that_was_damaged_between_two_runs_is_filled_again(
     extract(rows, FIELDS, OPTIONS, tmp_path / "o", remover=remover)
     assert len(remover.calls) == 1  # the one block
     assert read_observations(tmp_path / "o").equals(read_observations(tmp_path / "all"))
+
+
+def test_strips_that_drift_from_date_to_date_are_filled_where_they_lie(tmp_path: Path) -> None:
+    """Images without a tile, of one lattice, of which each begins 100 m further south: a parcel in the north
+    is seen on the first date, one in the middle on all, one in the south on the last.
+    """
+    rows = []
+    for day in range(3):
+        top = TOP - 100.0 * day
+        bands = {"B04": np.full((60, 60), 2000 + 1000 * day, np.uint16)}
+        classes = np.full((30, 30), 9 if day == 1 else 4, np.uint8)  # the second date is all cloud
+        rows.append(optical(tmp_path / "i", day, bands, classes, tile=UNTILED, corner=(LEFT, top)))
+    fields = parcels(field(100, 20, 60, 60), field(100, 300, 60, 60), field(100, 720, 60, 60))
+    options = OPTIONS.model_copy(update={"optical": ("B04",)})
+    _, account = extract(table(*rows), fields, options, tmp_path / "o", remover=Constant(0.3))
+    assert account == Tally("extract", "acquisitions", 3, 3, {})
+    found = read_observations(tmp_path / "o").filter(pl.col("pixel_count") > 0).sort("parcel_id", "datetime")
+    means = {key[0]: part["mean"].to_list() for key, part in found.group_by("parcel_id")}
+    assert means["000000"][0] == pytest.approx(0.1)
+    assert means["000001"] == pytest.approx([0.1, 0.3, 0.3])
+    assert means["000002"][-1] == pytest.approx(0.3)
+    shares = {key[0]: part["filled_share"].to_list() for key, part in found.group_by("parcel_id")}
+    assert (shares["000000"][0], shares["000001"], shares["000002"][-1]) == (0, [0, 1, 0], 0)

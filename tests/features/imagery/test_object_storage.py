@@ -1,23 +1,29 @@
 """COGs in object storage, on a real S3 server (moto's) in a process of its own; skips where it is absent."""
 
+import json
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
 import pytest
+import shapely
 
 from features.catalog.hrefs import admit
+from features.catalog.reader import ImageryOptions, read_acquisitions
 from features.catalog.stamps import UNKNOWN, stamps_of
-from features.errors import ImageryError
+from features.errors import CatalogError, ImageryError
 from features.extraction.extract import extract
 from features.extraction.observations import read_observations
 from features.extraction.options import ExtractOptions
 from features.imagery.grids import grid_of
-from tests.small_imagery import all_clear, field, optical, parcels, scene, table
+from tests.features.catalog.published_items import cdse
+from tests.small_imagery import all_clear, field, optical, parcels, scene, table, write_tif
 
 HOST = "127.0.0.1:5179"
 SCOPE = "Credential=testing/20260101/us-east-1/s3/aws4_request"
@@ -85,3 +91,29 @@ def test_cogs_in_object_storage_give_what_local_ones_give(server: None, tmp_path
     assert [href for href in hrefs if again[href] != stamps[href]] == hrefs[:1]
     with pytest.raises(ImageryError, match="cannot be read"):
         grid_of("/vsis3/eodata/absent.tif")
+
+
+def test_an_item_of_cdse_is_read_from_its_object_storage(server: None, tmp_path: Path) -> None:
+    """As CDSE publishes it: links into the bucket `eodata`, ESA's pixels with offset, bands by resolution."""
+    folder = "Sentinel-2/MSI/L2A/2024/05/01/S2A.SAFE/GRANULE/IMG_DATA"
+    corner = {"corner": (621_000.0, 5_641_000.0), "epsg": 32631}
+    for name, number in (("offset", 2000), ("offset-nir", 4000)):
+        path = write_tif(tmp_path / f"{name}.tif", np.full((40, 40), number, np.uint16), **corner)
+        put(f"eodata/{folder}/{name}.tif", path.read_bytes())
+    classes = write_tif(tmp_path / "scl.tif", np.full((20, 20), 4, np.uint8), 20.0, **corner)
+    put(f"eodata/{folder}/scl.tif", classes.read_bytes())
+    (tmp_path / "items.json").write_text(json.dumps(cdse(f"s3://eodata/{folder}")))
+    options = ImageryOptions(catalog=str(tmp_path / "items.json"))
+    season, bounds = (date(2024, 3, 1), date(2024, 10, 31)), (4.70, 50.89, 4.75, 50.93)
+    with pytest.raises(CatalogError, match=r"refused_href.*allow_object_storage"):
+        read_acquisitions(options, bounds, *season)
+    allowed = options.model_copy(update={"allow_object_storage": True})
+    acquisitions, _ = read_acquisitions(allowed, bounds, *season)
+    x, y = corner["corner"]
+    shape = shapely.box(x + 100, y - 200, x + 200, y - 100)
+    fields = gpd.GeoDataFrame({"parcel_id": ["1"]}, geometry=[shape], crs=32631)
+    chosen = ExtractOptions(optical=("B04", "ndvi"), radar=(), inner_buffer_m=0)
+    extract(acquisitions, fields, chosen, tmp_path / "o")
+    found = read_observations(tmp_path / "o")
+    values = dict(zip(found["feature"], found["mean"], strict=True))
+    assert values == {"B04": pytest.approx(0.1, abs=1e-6), "ndvi": pytest.approx(0.5, abs=1e-6)}
