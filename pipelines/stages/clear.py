@@ -13,6 +13,7 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from features.accounting import Tally, tally
+from features.catalog.stamps import file_stamp
 from features.context.blocks import BlockContext, pixels_in
 from features.errors import ImageryError, ModelError
 from features.extraction.extract import without_contradictions
@@ -54,6 +55,7 @@ from pipelines.workspace import Workspace
 log = logging.getLogger(__name__)
 BLOCK_PX = 256
 SET_ASIDE, NO_MASK = "set_aside", "no_mask"  # among the facts of the receipt: item ids
+LASTING = ("missing_band", "no_mask")  # reasons that trying again does not mend
 EXAMPLE_PX = 128
 NOTHING_SEEN = (
     NOTHING_CLEAR,
@@ -86,7 +88,7 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     acquisitions = read_acquired(workspace)
     masked = make_masks(acquisitions, config, workspace, progress)
     outputs = [masks_folder(workspace)] if masked else []
-    facts = {NO_MASK: sorted(without_mask(config.clear.mask, workspace))} if masked else {}
+    facts = {NO_MASK: unreadable(acquisitions, config, workspace)} if masked else {}
     fitted = _fit(with_masks(acquisitions, config.clear.mask, workspace), config, workspace, progress)
     return Outcome([*outputs, *fitted.outputs], [*masked, *fitted.tallies], {**facts, **fitted.facts})
 
@@ -120,7 +122,8 @@ def _fit(acquisitions: pl.DataFrame, config: RunConfig, workspace: Workspace, pr
 def mended(config: RunConfig, workspace: Workspace) -> bool:
     """Say whether an acquisition that could not be read for the fit can be read now."""
     receipt = read_receipt(workspace, "clear")
-    if receipt and receipt.facts.get(NO_MASK):
+    before = receipt.facts.get(NO_MASK, {}) if receipt else {}
+    if before != unreadable(read_acquired(workspace), config, workspace):
         return True
     items = receipt.facts.get(SET_ASIDE, []) if receipt else []
     if not items:
@@ -133,6 +136,20 @@ def mended(config: RunConfig, workspace: Workspace) -> bool:
         if len(failed) == len(items):
             return False
     return len(failed) < len(items)
+
+
+def unreadable(acquisitions: pl.DataFrame, config: RunConfig, workspace: Workspace) -> dict[str, list[str]]:
+    """Return the acquisitions whose files could not be read for a mask: item id to the stamps of its assets.
+
+    Those that lack a band will lack it again.
+    """
+    aside = without_mask(config.clear.mask, workspace)
+    wanted = {item for item, (_, reason, _) in aside.items() if reason not in LASTING}
+    return {
+        row["item_id"]: [file_stamp(asset["href"]) for asset in row["assets"]]
+        for row in acquisition_rows(acquisitions)
+        if row["item_id"] in wanted
+    }
 
 
 def write_example(remover: Remover, stack: xr.Dataset, path: Path) -> None:

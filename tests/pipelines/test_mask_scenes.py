@@ -18,6 +18,7 @@ from pipelines.inputs.cloud_masks import (
     with_masks,
     without_mask,
 )
+from pipelines.stages.clear import unreadable
 from pipelines.stages.mask_scenes import make_masks
 from pipelines.workspace import Workspace
 from tests.small_imagery import SIDE, all_clear, field, optical, parcels, table
@@ -143,3 +144,21 @@ def test_scene_classes_with_own_buffers_are_written_anew(tmp_path: Path, workspa
     )
     make_masks(acquired, config, workspace, lambda done, total: None)
     assert read_index(workspace)["cloud_px"].to_list() == [5]
+
+
+def test_only_files_that_could_not_be_read_and_have_changed_are_a_reason_to_try_again(
+    tmp_path: Path, workspace: Workspace
+) -> None:
+    acquired, config = season(tmp_path), temporal()
+    rows = acquired.to_dicts()
+    rows[1]["assets"] = [asset for asset in rows[1]["assets"] if asset["band"] != "B02"]
+    broken = Path(next(asset["href"] for asset in rows[3]["assets"] if asset["band"] == "B08"))
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[:200])
+    acquired = table(*rows)
+    make_masks(acquired, config, workspace, lambda done, total: None)
+    before = unreadable(acquired, config, workspace)
+    assert list(before) == [rows[3]["item_id"]]
+    assert unreadable(acquired, config, workspace) == before
+    broken.write_bytes(whole)
+    assert unreadable(acquired, config, workspace) != before

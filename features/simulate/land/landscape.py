@@ -32,12 +32,14 @@ def make_landscape(n_parcels: int, median_ha: float, farmland_share: float, seed
     """
     wanted = n_parcels / farmland_share
     side = float(np.sqrt(wanted * median_ha * 1.3) * 100)
+    leaves: list[np.ndarray] = []
     for _ in range(20):
+        if leaves:
+            side *= float(np.sqrt(1.03 * wanted / len(leaves)))
         side = float(np.ceil(side / 20) * 20)
         leaves = _divide(side, median_ha, generator(seed, "fields"))
         if n_parcels < len(leaves) and 0.95 * wanted <= len(leaves) <= 1.1 * wanted:
             break
-        side *= float(np.sqrt(1.03 * wanted / len(leaves)))
     ranks = _unfarmed_first(leaves, side, generator(seed, "covers"))
     unfarmed, farmed = ranks[: len(leaves) - n_parcels], np.sort(ranks[len(leaves) - n_parcels :])
     bent = _bend(leaves, side, generator(seed, "bends"))

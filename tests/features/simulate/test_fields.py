@@ -338,3 +338,10 @@ def test_every_annual_crop_has_a_plausible_calendar() -> None:
     for crop in CROPS:
         if isinstance(crop.growth, Annual):
             assert crop.growth.leaf[0] < crop.growth.heading < crop.growth.yellowing[0]
+
+
+@pytest.mark.parametrize("seed", [11, 12])
+def test_the_sides_of_a_region_are_whole_pixels_of_20_m(seed: int) -> None:
+    """Seed 11 finds no side that gives the wanted number of fields; it takes the last one tried."""
+    land = make_landscape(150, 1.6, 0.86, seed)
+    assert (land.width % 20, land.height % 20, len(land.parcels)) == (0, 0, 150)
