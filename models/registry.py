@@ -1,11 +1,13 @@
 """The record of a run in MLflow: a parent run, and a child run per model; settings, figures, files."""
 
 import fcntl
+import json
 import logging
 import os
 import socket
 import sqlite3
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +22,7 @@ SQLITE = "sqlite:///"
 SECONDS_FOR_A_LOCK = 3.0  # what another run's single write takes is far less
 SECONDS_FOR_A_SERVER = 3.0
 HTTP_DEFAULTS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+EXPERIMENT_KIND = "custom_model_development"  # MLflow's view of runs and charts, not that of chat traces
 BATCH = 900  # MLflow takes at most 1,000 metrics and 100 parameters a call
 LONGEST_KEY = 200  # of the 250 characters that MLflow takes
 LONGEST = 6000  # characters of a parameter
@@ -29,7 +32,9 @@ LONGEST = 6000  # characters of a parameter
 class ModelRecord:
     """What is kept of one model: settings, figures, the files it loads from, and the libraries that do.
 
-    `curves` holds the figures of each pass over the data, where it was trained in passes.
+    `curves` holds the figures of each pass over the data, where it was trained in passes; `tables` are
+    figures by fold or class, columns by name, which would be one chart a row if they were metrics; `seconds`
+    is how long it was fitted.
     """
 
     name: str
@@ -38,11 +43,13 @@ class ModelRecord:
     files: Iterable[Path] = ()
     libraries: tuple[str, ...] = ()
     curves: Iterable[Mapping[str, float]] = ()
+    tables: Mapping[str, Mapping[str, list[Any]]] = field(default_factory=dict)
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What is kept of a whole run."""
+    """What is kept of a whole run; `source` is the command, `seconds` the time of all its stages."""
 
     name: str
     parameters: Mapping[str, Any]
@@ -51,6 +58,8 @@ class RunRecord:
     datasets: Mapping[str, str] = field(default_factory=dict)
     texts: Mapping[str, str] = field(default_factory=dict)
     models: tuple[ModelRecord, ...] = ()
+    source: str = "cropcheck"
+    seconds: float = 0.0
 
 
 class TrackingError(CropcheckError):
@@ -162,10 +171,18 @@ class Tracker:
                 if found
                 else self._client.create_experiment(experiment, artifact_location=location)
             )
+            self._client.set_experiment_tag(self._experiment, "mlflow.experimentKind", EXPERIMENT_KIND)
+        self._ends: dict[str, int] = {}
 
     def open(self, record: RunRecord) -> dict[str, str]:
         """Record all but the files; return run ids by name: `run` for the parent, else the model's."""
-        parent = self._start(record.name, record.parameters, record.metrics, record.tags)
+        source = {"mlflow.source.name": record.source, "mlflow.source.type": "JOB"}
+        commit = record.tags.get("git_commit")
+        source |= {"mlflow.source.git.commit": commit} if commit and commit != "none" else {}
+        parent = self._start(
+            record.name, record.parameters, record.metrics, {**record.tags, **source}, record.seconds
+        )
+        self._log_dataset(parent, record)
         self._client.log_dict(parent, dict(record.datasets), "datasets.json")
         for name, text in record.texts.items():
             self._client.log_text(parent, text, name)
@@ -173,14 +190,23 @@ class Tracker:
         self._client.log_batch(parent, params=_parameters(digests))
         ids = {"run": parent}
         for model in record.models:
-            child = self._start(model.name, model.parameters, model.metrics, {"mlflow.parentRunId": parent})
+            child = self._start(
+                f"{record.name}: {model.name}",
+                model.parameters,
+                model.metrics,
+                {"mlflow.parentRunId": parent, **source},
+                model.seconds,
+            )
+            self._log_dataset(child, record)
+            for name, table in model.tables.items():
+                self._client.log_table(child, dict(table), f"{name}.json")
             self._log_files(child, model.files, "model")
             self._log_metrics(
                 child, [m for step, row in enumerate(model.curves) for m in _metrics(row, step)]
             )
             needed = "".join(f"{line}\n" for line in requirements(model.libraries))
             self._client.log_text(child, needed, "model/requirements.txt")
-            self._client.set_terminated(child)
+            self._client.set_terminated(child, end_time=self._ends.get(child))
             ids[model.name] = child
         return ids
 
@@ -201,13 +227,33 @@ class Tracker:
         self._log_files(run_id, files, "reports")
         for name, value in tags.items():
             self._client.set_tag(run_id, name, value)
-        self._client.set_terminated(run_id)
+        self._client.set_terminated(run_id, end_time=self._ends.get(run_id))
+
+    def _log_dataset(self, run_id: str, record: RunRecord) -> None:
+        """Name what was read, by the hash of all its hashes."""
+        from mlflow.entities import Dataset, DatasetInput
+
+        digest = fingerprint(dict(record.datasets))[:36]
+        source = json.dumps({"uri": record.source})
+        profile = json.dumps({"files": len(record.datasets)})
+        named = Dataset(record.name, digest, "local", source, profile=profile)
+        self._client.log_inputs(run_id, datasets=[DatasetInput(named)])
 
     def _start(
-        self, name: str, parameters: Mapping[str, Any], metrics: Mapping[str, float], tags: Mapping[str, str]
+        self,
+        name: str,
+        parameters: Mapping[str, Any],
+        metrics: Mapping[str, float],
+        tags: Mapping[str, str],
+        seconds: float = 0.0,
     ) -> str:
-        run = self._client.create_run(self._experiment, run_name=name, tags=dict(tags))
+        """Start a run that lasted `seconds` until now: its duration is that of the work."""
+        now = int(1000 * time.time())
+        begun = now - round(1000 * seconds)
+        run = self._client.create_run(self._experiment, begun, run_name=name, tags=dict(tags))
         run_id = str(run.info.run_id)
+        if seconds:
+            self._ends[run_id] = now
         entries = _parameters(parameters)
         for start in range(0, len(entries), 90):
             self._client.log_batch(run_id, params=entries[start : start + 90])

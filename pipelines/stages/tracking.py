@@ -10,7 +10,7 @@ import polars as pl
 from features.files import read_parquet, write_json
 from features.schema import ENSEMBLE
 from models.clouds.removal.options import LEARNED
-from models.crops.estimators.by_name import libraries_of
+from models.crops.estimators.by_name import estimator_type, libraries_of
 from models.registry import ModelRecord, RunRecord, Tracker, store_fault
 from pipelines.config import RunConfig
 from pipelines.record.manifest import git_commit
@@ -27,6 +27,28 @@ class Tracked:
 
     tracker: Tracker | None = None
     ids: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Figures of the models by class and fold, and how long their fits took."""
+
+    by_class: pl.DataFrame
+    by_fold: pl.DataFrame
+    timing: pl.DataFrame
+
+    def tables(self, model: str) -> dict[str, dict[str, list[Any]]]:
+        """Return a model's tables, columns by name."""
+        chosen = {"by_class": self.by_class, "by_fold": self.by_fold}
+        return {
+            name: table.filter(pl.col("model") == model).drop("model").to_dict(as_series=False)
+            for name, table in chosen.items()
+        }
+
+    def seconds(self, model: str | None = None) -> float:
+        """Return the seconds of fitting one model in all folds, or all models."""
+        rows = self.timing if model is None else self.timing.filter(pl.col("model") == model)
+        return float(rows["fit_seconds"].sum() or 0)
 
 
 def warn_if_unusable(config: RunConfig) -> str | None:
@@ -101,16 +123,18 @@ def _opened(config: RunConfig, workspace: Workspace, inputs: dict[str, str]) -> 
     settings = config.model_dump(mode="json")
     scores = read_parquet(workspace.table("class_scores"))
     folds = read_parquet(workspace.table("fold_scores"))
-    names = [name for name in metrics["models"] if name != ENSEMBLE]
-    models = [_model_record(name, config, workspace, metrics, scores, folds) for name in names]
+    tables = Scores(scores, folds, read_parquet(workspace.table("timing")))
+    models = [_model_record(name, config, workspace, metrics, tables) for name in metrics["models"]]
     record = RunRecord(
-        name=config.name,
+        name=f"{config.name} {config.season.year}",
         parameters=settings,
         metrics={**_figures(metrics["models"][ENSEMBLE]), **_rates(metrics["verdicts"])},
         tags={"git_commit": git_commit() or "none", "season": str(config.season.year)},
         datasets=inputs,
         texts={"config.json": json.dumps(settings, indent=1, sort_keys=True)},
         models=(*models, *_cloud_records(config, workspace)),
+        source=f"cropcheck run {config.name}",
+        seconds=_seconds(workspace),
     )
     return Tracked(tracker, tracker.open(record))
 
@@ -120,22 +144,35 @@ def _model_record(
     config: RunConfig,
     workspace: Workspace,
     metrics: dict[str, Any],
-    scores: pl.DataFrame,
-    folds: pl.DataFrame,
+    scores: Scores,
 ) -> ModelRecord:
-    by_class = scores.filter(pl.col("model") == name).drop_nulls("value")
-    by_fold = folds.filter(pl.col("model") == name)
-    figures = {
-        **_figures(metrics["models"][name]),
-        **{f"{row['metric']}.{row['crop_class']}": row["value"] for row in by_class.iter_rows(named=True)},
-        **{f"{row['metric']}.fold_{row['fold']}": row["value"] for row in by_fold.iter_rows(named=True)},
-    }
+    """What is kept of one model; the combined model's settings are the weights of its members."""
+    figures, tables = _figures(metrics["models"][name]), scores.tables(name)
+    if name == ENSEMBLE:
+        weights = read_parquet(workspace.table("ensemble_weights")).group_by("model", maintain_order=True)
+        shares = {f"weight.{row[0]}": row[1] for row in weights.agg(pl.col("weight").mean()).iter_rows()}
+        return ModelRecord("combined", shares, figures, tables=tables, seconds=scores.seconds())
     from pipelines.inputs.model_series import starting_bundle
 
     start = starting_bundle(config.train.transfer)
     settings = dict((start.models if start else config.train.models)[name])
-    libraries = libraries_of(str(settings.get("model", name)))
-    return ModelRecord(name, settings, figures, [workspace.models / name], libraries)
+    estimator = str(settings.pop("model", name))
+    resolved = estimator_type(estimator).options_type.model_validate(settings).model_dump(mode="json")
+    return ModelRecord(
+        name,
+        {"model": estimator, **resolved},
+        figures,
+        [workspace.models / name],
+        libraries_of(estimator),
+        tables=tables,
+        seconds=scores.seconds(name),
+    )
+
+
+def _seconds(workspace: Workspace) -> float:
+    """Return how long the finished stages of a run took."""
+    receipts = sorted(workspace.receipts.glob("*.json"))
+    return sum(float(json.loads(path.read_text(encoding="utf-8")).get("seconds", 0)) for path in receipts)
 
 
 def _cloud_records(config: RunConfig, workspace: Workspace) -> list[ModelRecord]:

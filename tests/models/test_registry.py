@@ -46,6 +46,40 @@ def test_a_run_is_kept_with_its_models_and_files(tmp_path: Path) -> None:
     assert [item.path for item in client.list_artifacts(ids["run"], "reports")] == ["reports/agency.html"]
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_names_durations_data_and_tables_are_kept_and_tables_are_no_charts(tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    store = f"sqlite:///{tmp_path}/mlruns/mlflow.db"
+    tracker = Tracker(store, tmp_path / "mlruns/artifacts", "cropcheck")
+    by_fold = {"fold": [0, 1], "macro_f1": [0.7, 0.9]}
+    model = ModelRecord(
+        "lightgbm", {"rounds": 10}, {"macro_f1": 0.8}, tables={"by_fold": by_fold}, seconds=90
+    )
+    data = {"a.csv": "00"}
+    record = RunRecord(
+        "tiny 2024",
+        {},
+        {},
+        {"git_commit": "abc"},
+        data,
+        models=(model,),
+        source="cropcheck run tiny",
+        seconds=200,
+    )
+    ids = tracker.open(record)
+    tracker.close(ids["run"], [], {})
+
+    client = MlflowClient(tracking_uri=store)
+    parent, child = client.get_run(ids["run"]), client.get_run(ids["lightgbm"])
+    assert (parent.info.run_name, child.info.run_name) == ("tiny 2024", "tiny 2024: lightgbm")
+    assert [(run.info.end_time - run.info.start_time) / 1000 for run in (parent, child)] == [200, 90]
+    assert parent.data.tags["mlflow.source.name"] == "cropcheck run tiny"
+    assert [one.dataset.name for one in child.inputs.dataset_inputs] == ["tiny 2024"]
+    assert set(child.data.metrics) == {"macro_f1"}
+    assert [item.path for item in client.list_artifacts(ids["lightgbm"])] == ["by_fold.json", "model"]
+
+
 def test_a_folder_is_not_a_store(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="sqlite"):
         Tracker(str(tmp_path), tmp_path, "cropcheck")
