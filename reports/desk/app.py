@@ -10,12 +10,13 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from reports.desk import exports, listing, parcel, people, pictures
+from reports.desk import exports, listing, maps, parcel, people, pictures
 from reports.desk.state import Desk
 from reports.desk.web import HEADERS, endpoint, open_endpoint
 from reports.embed import asset
 
-ASSETS = {"style.css": "text/css", "desk/desk.css": "text/css", "desk/desk.js": "text/javascript"}
+SCRIPTS = ("common.js", "map.js", "desk/desk.js", "desk/map.js")
+ASSETS = {"style.css": "text/css", "desk/desk.css": "text/css", **dict.fromkeys(SCRIPTS, "text/javascript")}
 LOCAL = ("localhost", "127.0.0.1", "[::1]", "testserver")
 
 
@@ -37,6 +38,9 @@ def application(desk: Desk, hosts: Sequence[str] = ()) -> Starlette:
         Route("/parcel/undo", endpoint(desk, parcel.undo, "decide"), methods=post),
         Route("/holding", endpoint(desk, parcel.holding), methods=get),
         Route("/picture", endpoint(desk, pictures.picture), methods=get),
+        Route("/map", endpoint(desk, maps.show), methods=get),
+        Route("/map.json", endpoint(desk, maps.data), methods=get),
+        Route("/tile", endpoint(desk, maps.tile), methods=get),
         Route("/photos", endpoint(desk, pictures.add_photos, "photos"), methods=post),
         Route("/photos/place", endpoint(desk, pictures.place_photo, "photos"), methods=post),
         Route("/photo", endpoint(desk, pictures.photo), methods=get),

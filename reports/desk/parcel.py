@@ -5,6 +5,7 @@ from urllib.parse import parse_qsl
 from starlette.responses import Response
 
 from features.errors import ConfigError
+from features.schema import VERDICTS_OF
 from reports.desk.listing import holding_name, wish_of
 from reports.desk.query import Query
 from reports.desk.records.decisions import DECISIONS, ConflictError, Decision
@@ -39,6 +40,10 @@ def show(desk: Desk, ask: Ask, status: int = 200, conflict: Decision | None = No
         history=desk.store.entries(subject=parcel_id),
         photos=desk.photos.of(parcel_id),
         holding=holding_name(desk, ask, row["holding_id"]),
+        last_year=desk.last_year(parcel_id),
+        map_query="",
+        map_parcel=parcel_id,
+        verdicts=VERDICTS_OF,
         beside=beside(desk, ask, parcel_id),
         back=ask.query.get("from", ""),
         saved=ask.query.get("saved", ""),

@@ -137,6 +137,11 @@ class Parcels:
             return []
         return _nearest(alike, (own["longitude"], own["latitude"]), reach=None).head(count).to_dicts()
 
+    def around(self, parcel_id: str, count: int) -> pl.DataFrame:
+        """Return a parcel and the nearest others, whatever grows there."""
+        own = self.row(parcel_id)
+        return _nearest(self.table, (own["longitude"], own["latitude"]), reach=None).head(count)
+
     def of_holding(self, holding_id: str) -> list[dict]:
         """Return all parcels of a holding, those to follow up first."""
         return self.table.filter(pl.col("holding_id") == holding_id).sort("rank").to_dicts()

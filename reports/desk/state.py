@@ -20,6 +20,7 @@ from reports.embed import clean, template
 from reports.options import PublishOptions
 from reports.pages.follow_up import recommended
 from reports.run import RunTables
+from reports.sheet.background import Background
 from reports.sheet.live import Sheets
 from reports.sheet.pictures import Album
 from reports.translation import translation
@@ -70,6 +71,7 @@ class Desk:
         self.photos = Photos(store, folder / "photos")
         self.sheets = Sheets(run, options)
         self.album = Album(run, options.picture_margin_m)
+        self.background = Background(run)
         self.model_id = str(run.verdicts["model_id"][0]) if len(run.verdicts) else "–"
         self.earlier = self._earlier()
         self._degrees = run.declarations.set_index("parcel_id").geometry.to_crs(4326)
@@ -86,6 +88,19 @@ class Desk:
     def shape(self, parcel_id: str) -> Any:
         """Return a parcel's geometry, degrees."""
         return self._degrees.get(parcel_id, shapely.Point())
+
+    def last_year(self, parcel_id: str) -> dict[str, Any] | None:
+        """Return `season` and `crop` of what was declared at a parcel's place last season."""
+        before, place = self.run.previous, self._degrees.get(parcel_id)
+        if before is None or place is None or place.is_empty:
+            return None
+        own = self.run.declarations.set_index("parcel_id").geometry
+        point = own.loc[[parcel_id]].representative_point().to_crs(before.declarations.crs).iloc[0]
+        there = before.declarations.sindex.query(point, predicate="within")
+        if not len(there):
+            return None
+        code = str(before.declarations["declared"].iloc[int(there[0])])
+        return {"season": before.season, "crop": clean(self.run.crop(code))}
 
     def _earlier(self) -> pl.DataFrame | None:
         """Keep this run's verdicts, and return those of the run that was looked at before it.

@@ -109,6 +109,8 @@ def _event(row: dict[str, Any], text: Text) -> dict[str, str]:
         "state": text("event_state.reported") if reason == SEEN else text("event_state.doubt"),
         "reason": "" if reason == SEEN else text.get(f"event_reason.{reason}", clean(reason)),
         "evidence": clean(row["evidence"]),
+        "earliest": row["earliest"].isoformat(),
+        "latest": row["latest"].isoformat(),
         "sensors": ", ".join(text.get(f"sensor.{name}", name) for name in row["sensors"]),
     }
 

@@ -57,7 +57,7 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class _Item:
+class Item:
     """One optical acquisition that has the bands of a picture."""
 
     item_id: str
@@ -95,7 +95,7 @@ def read_pictures(
     margin_m
         Metres of surroundings.
     """
-    items = _items(run)
+    items = optical_items(run)
     if not items or not wanted:
         return {}
     views = list(_views(run, items, wanted, margin_m))
@@ -127,7 +127,7 @@ class Album:
 
     def __init__(self, run: RunTables, margin_m: float) -> None:
         self.run, self.margin_m = run, margin_m
-        self.items = _items(run)
+        self.items = optical_items(run)
         self._lock = Lock()  # rasterio's masks change warning filters, which threads share
 
     def frames(self, parcel_id: str) -> list[Frame]:
@@ -162,7 +162,7 @@ class Album:
         return list(_views(self.run, self.items, {parcel_id: days}, self.margin_m))
 
 
-def _items(run: RunTables) -> list[_Item]:
+def optical_items(run: RunTables) -> list[Item]:
     """Return the optical acquisitions that have the bands of a picture."""
     rows = acquisition_rows(run.acquisitions.filter(pl.col("sensor") == "s2").sort("datetime", "item_id"))
     found, faults, coloured = [], [], 0
@@ -177,14 +177,14 @@ def _items(run: RunTables) -> list[_Item]:
         except CropcheckError as error:
             faults.append(str(error))
             continue
-        found.append(_Item(row["item_id"], row["datetime"].date(), row["epsg"], infrared, assets, grid))
+        found.append(Item(row["item_id"], row["datetime"].date(), row["epsg"], infrared, assets, grid))
     if faults:
         log.warning("%d of %d scenes give no picture; the first: %s", len(faults), coloured, faults[0])
     return found
 
 
 def _views(
-    run: RunTables, items: list[_Item], wanted: Mapping[str, list[date]], margin_m: float
+    run: RunTables, items: list[Item], wanted: Mapping[str, list[date]], margin_m: float
 ) -> Iterable[_View]:
     shapes = run.declarations.set_index("parcel_id").geometry.loc[list(wanted)]
     shapes = shapes[~(shapes.is_empty | shapes.isna())]
@@ -224,7 +224,7 @@ def _view(name: str, number: int, geometry: BaseGeometry, grid: GeoBox, margin_m
     )
 
 
-def _clear_shares(items: list[_Item], views: list[_View]) -> dict[tuple[str, int], float]:
+def _clear_shares(items: list[Item], views: list[_View]) -> dict[tuple[str, int], float]:
     """Return the share of each parcel's pixels that each acquisition saw clear; unknown ones are left out."""
     found = {}
     by_item: dict[int, list[_View]] = defaultdict(list)
@@ -249,7 +249,7 @@ def _mask(view: _View, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _choose(
-    items: list[_Item],
+    items: list[Item],
     views: list[_View],
     clear: Mapping[tuple[str, int], float],
     wanted: Mapping[str, list[date]],
@@ -309,7 +309,7 @@ def _block(raster: DatasetReader, view: _View, factor: int) -> np.ndarray:
 
 
 def _read_item(
-    item: _Item,
+    item: Item,
     views: list[_View],
     clear: Mapping[tuple[str, int], float],
     stands_for: Mapping[tuple[str, int], date | None],
@@ -343,12 +343,17 @@ def _read_item(
 
 
 def _picture(colours: list[np.ndarray], stretch: tuple[tuple[float, float], ...]) -> str:
-    """Return a PNG as a data URI; a pixel without data is mid-grey."""
+    """Return a PNG as a data URI."""
+    return "data:image/png;base64," + base64.b64encode(png(shaded(colours, stretch))).decode()
+
+
+def shaded(colours: list[np.ndarray], stretch: tuple[tuple[float, float], ...]) -> np.ndarray:
+    """Return reflectance as 8-bit colours `(y, x, 3)`; a pixel without data is mid-grey."""
     planes = []
     for colour, (black, white) in zip(colours, stretch, strict=True):
         shade = np.clip((colour - black) / (white - black), 0, 1) ** GAMMA
         planes.append(np.where(np.isfinite(shade), np.rint(255 * np.nan_to_num(shade)), 150).astype(np.uint8))
-    return "data:image/png;base64," + base64.b64encode(png(np.stack(planes, -1))).decode()
+    return np.stack(planes, -1)
 
 
 def png(pixels: np.ndarray) -> bytes:

@@ -114,6 +114,7 @@ class ParcelMap {
     const c = this.context;
     c.setTransform(this.ratio, 0, 0, this.ratio, 0, 0);
     c.clearRect(0, 0, this.width, this.height);
+    if (this.under) this.under(c);
     for (const name of ORDER) if (!this.hidden.has(name)) this.paintGroup(name, this.groups[name]);
     for (const name of ORDER) if (!this.hidden.has(name) && name !== "confirmed") this.paintMarks(name, this.groups[name]);
     c.setLineDash([6, 4]); c.strokeStyle = "#14594a"; c.lineWidth = 1.2;
@@ -168,7 +169,13 @@ class ParcelMap {
     c.strokeStyle = LINES[name];
     c.lineWidth = name === "contradicted" ? 1.4 : 0.7;
     c.globalAlpha = name === "confirmed" ? 0.45 : 0.35; this.fill(weak, false); c.globalAlpha = 1;
+    if (this.under) { c.globalAlpha = name === "confirmed" ? 0.08 : 0.3; this.fill(strong, false); c.globalAlpha = 1; this.outline(strong); return; }
     this.fill(strong, this.scale > 0.02);
+  }
+  outline(members) {
+    const c = this.context;
+    c.lineWidth = 1.4;
+    for (let start = 0; start < members.length; start += CHUNK) { c.beginPath(); for (const k of members.slice(start, start + CHUNK)) this.trace(this.parcels[k]); c.stroke(); }
   }
   hatch() {
     if (!this.pattern) {

@@ -39,6 +39,16 @@
       shown.after = button;
       draw();
     });
+    // An event shows the last picture before it and the first after it, the clear ones if there are any.
+    for (const event of document.querySelectorAll("[data-earliest]")) event.addEventListener("click", () => {
+      const of = (list, wanted) => list.filter(wanted);
+      const earlier = (list) => of(list, (button) => button.dataset.iso <= event.dataset.earliest).pop();
+      const later = (list) => of(list, (button) => button.dataset.iso >= event.dataset.latest)[0];
+      shown.before = earlier(clear) || earlier(buttons) || shown.before;
+      shown.after = later(clear) || later(buttons) || shown.after;
+      draw();
+      document.querySelector(".compare").scrollIntoView({ block: "nearest" });
+    });
     document.querySelector("[data-colours]").addEventListener("change", () => {
       for (const button of buttons) button.querySelector("img").src = `${button.dataset.src}&colour=${colour()}`;
       draw();

@@ -141,7 +141,7 @@ def test_pages_are_readable_by_everyone_at_every_width(desk: Desk, browser: Any)
     with served(desk) as address:
         page = log_in(browser, address, "anna")
         parcel = desk.parcels.table["parcel_id"][0]
-        for path in ("/", f"/parcel?id={parcel}", "/progress", "/log", f"/sheets?text={parcel}"):
+        for path in ("/", f"/parcel?id={parcel}", "/map", "/progress", "/log", f"/sheets?text={parcel}"):
             for width, height in SIZES:
                 page.set_viewport_size({"width": width, "height": height})
                 page.goto(address + path)

@@ -1,0 +1,71 @@
+"""The map: parcels of a selection over the run's own image, whose tiles the desk serves itself."""
+
+import json
+
+import polars as pl
+from starlette.responses import Response
+
+from features.errors import ConfigError
+from features.schema import VERDICTS_OF
+from reports.desk.query import Query
+from reports.desk.state import Desk
+from reports.desk.web import Ask, Refused, page
+from reports.embed import clean
+from reports.maps import encode_outlines
+
+MOST_DRAWN = 20_000
+AROUND = 150  # nearest parcels that are drawn about one
+
+
+def show(desk: Desk, ask: Ask) -> Response:
+    """Show the map of a selection."""
+    query, parcel = Query.of(ask.query), ask.query.get("parcel", "")
+    found = desk.parcels.filtered(query, desk.decisions.standing(), desk.today).height
+    return page(
+        desk, ask, "map.html.j2", map_query=query.address(page=1), map_parcel=parcel, found=found,
+        verdicts=VERDICTS_OF,
+    )  # fmt: skip
+
+
+def data(desk: Desk, ask: Ask) -> Response:
+    """Return the outlines of a selection, or of a parcel and those about it, in the image's coordinates."""
+    near = ask.query.get("near", "")
+    table = _selection(desk, ask, near)
+    if table.height > MOST_DRAWN:
+        raise ConfigError(f"{table.height} parcels are too many for one map; filter to {MOST_DRAWN}.")
+    shapes = desk.run.declarations.set_index("parcel_id").geometry.loc[table["parcel_id"].to_list()]
+    if desk.background.crs is not None:
+        shapes = shapes.to_crs(desk.background.crs)
+    outlines = encode_outlines(shapes, 1.0)
+    codes = {name: number for number, name in enumerate(VERDICTS_OF)}
+    image = desk.background.facts()
+    if image is not None and desk.background.item is not None:
+        image["day_text"] = desk.text.day(desk.background.item.day, year=True)
+    content = {
+        "grid": [outlines.x, outlines.y, outlines.step],
+        "outlines": outlines.code,
+        "names": {"v": [*VERDICTS_OF], "verdict": [desk.text(f"verdict.{name}") for name in VERDICTS_OF]},
+        "parcels": {
+            "id": table["parcel_id"].to_list(),
+            "v": [codes[name] for name in table["verdict"]],
+            "crop": [clean(name or "–") for name in table["crop"]],
+        },
+        "image": image,
+    }
+    return Response(json.dumps(content), media_type="application/json")
+
+
+def tile(desk: Desk, ask: Ask) -> Response:
+    """Return one tile of the image, PNG."""
+    values = [ask.query.get(name, "") for name in ("level", "column", "row")]
+    numbers = [int(value) for value in values if value.isdigit() and len(value) < 6]
+    found = desk.background.tile(*numbers) if len(numbers) == 3 else None
+    if found is None:
+        raise Refused("desk.not_found", 404)
+    return Response(found, media_type="image/png", headers={"Cache-Control": "private, max-age=86400"})
+
+
+def _selection(desk: Desk, ask: Ask, near: str) -> pl.DataFrame:
+    if near in desk.parcels and desk.parcels.row(near)["longitude"] is not None:
+        return desk.parcels.around(near, AROUND)
+    return desk.parcels.filtered(Query.of(ask.query), desk.decisions.standing(), desk.today)
