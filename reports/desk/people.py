@@ -12,6 +12,8 @@ from reports.desk.parcel import show as show_parcel
 from reports.desk.records.accounts import ROLES, TooManyGuessesError
 from reports.desk.state import Desk
 from reports.desk.web import COOKIE, Ask, go, page
+from reports.evidence import with_strength
+from reports.pages.follow_up import recommended
 
 LOG_ROWS = 200
 
@@ -96,8 +98,8 @@ def changes(desk: Desk) -> dict[str, list[str]] | None:
     """Return the parcels that became doubtful, and those that ceased to be, since the run before."""
     if desk.earlier is None:
         return None
-    rate = desk.options.list_rate
-    before = set(desk.earlier.filter(pl.col("q_value") <= rate)["parcel_id"])
+    rate = recommended(with_strength(desk.earlier), desk.options.list_rate).rate
+    before = set(desk.earlier.filter(pl.col("q_value") <= (-1.0 if rate is None else rate))["parcel_id"])
     now = set(desk.parcels.table.filter(pl.col("listed"))["parcel_id"])
     return {"new_doubts": sorted(now - before), "settled_doubts": sorted(before - now)}
 
