@@ -4,12 +4,14 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+
+from features.errors import ConfigError
 
 
 @contextmanager
@@ -27,6 +29,17 @@ def atomic_path(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def refuse_overwriting(made: Iterable[Path], read: Iterable[Path]) -> None:
+    """Raise a ConfigError where a file that is to be written is one that is read."""
+    sources = {path.resolve(): path for path in read}
+    for path in made:
+        if path.resolve() in sources:
+            raise ConfigError(
+                f"{path} would overwrite {sources[path.resolve()]}, which is read; name another file or "
+                "folder."
+            )
 
 
 def partial_of(path: Path) -> Path:

@@ -8,7 +8,7 @@ import polars as pl
 
 from features.errors import ConfigError
 from features.exchange.ranked_list import RankedList, read_ranked_list, read_targets
-from features.files import read_parquet
+from features.files import read_parquet, refuse_overwriting
 from features.suggestions import did_you_mean
 from models.assessment.buckets import Covered, DrawRules
 from models.assessment.list_design import MOST_ROWS, list_design
@@ -172,9 +172,7 @@ def _check_out(out: Path, *read: Path | None) -> None:
     """Raise a ConfigError where the sample, or a file beside it, would take the place of what is read."""
     if out.is_dir():
         raise ConfigError(f"--out {out} is a folder; name a file in it, such as {out / 'sample.csv'}.")
-    for path in read:
-        if path is not None and path.resolve() in {made.resolve() for made in written_beside(out)}:
-            raise ConfigError(f"--out {out} would overwrite {path}, which is read; name another file.")
+    refuse_overwriting(written_beside(out), [path for path in read if path is not None])
 
 
 def _check(request: SampleRequest, listed: RankedList, groups: list[str]) -> None:

@@ -10,7 +10,7 @@ from features.exchange.quap_checks import check_relations, check_table
 from features.exchange.quap_geometry import check_geometry
 from features.exchange.quap_reader import quap_files, read_quap
 from features.exchange.quap_writer import write_quap
-from features.files import atomic_path
+from features.files import atomic_path, refuse_overwriting
 from reports.exports.neutral import neutral_table
 
 BY_NAME = {table.name: table for table in TABLES}
@@ -30,8 +30,13 @@ def validate_tables(paths: list[Path], out: Path | None = None, write: Path | No
     ------
     ExchangeError
         Where no table is found, or a file cannot be read at all.
+    ConfigError
+        Where what is written would take the place of what is read.
     """
-    files = {name: read_quap(path, BY_NAME[name]) for name, path in quap_files(paths).items()}
+    given = quap_files(paths)
+    made = [write / f"{name}{ending}" for name in given for ending in (".csv", ".gpkg")] if write else []
+    refuse_overwriting([*made, *([out] if out else [])], given.values())
+    files = {name: read_quap(path, BY_NAME[name]) for name, path in given.items()}
     found = pl.concat(
         [*(check_table(file) for file in files.values()), check_relations(files), check_geometry(files)]
     )

@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from shapely.geometry import Point, Polygon, box
 
+from features.errors import ConfigError
 from features.exchange.cells import ExchangeError
 from pipelines.commands.validate import validate_tables
 
@@ -167,3 +168,13 @@ def test_tables_are_written_as_the_platform_takes_them_and_read_back(
     assert before > after == 0, said
     assert (tmp_path / "out" / "gsa_ua_claimed.csv").read_text().splitlines()[1] == "001;U1;0.1235"
     assert gpd.read_file(tmp_path / "out" / "gsa_population.gpkg")["gsa_par_id"].tolist() == ["001", "002"]
+
+
+@pytest.mark.parametrize("kind", ["out", "write"])
+def test_tables_that_are_checked_are_not_overwritten(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "interventions.csv"
+    path.write_text("int_id;ua_grp_id\n1;2\n")
+    place = {"out": path} if kind == "out" else {"write": tmp_path}
+    with pytest.raises(ConfigError, match="would overwrite"):
+        validate_tables([path], **place)
+    assert path.read_text() == "int_id;ua_grp_id\n1;2\n"
