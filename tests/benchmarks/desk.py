@@ -51,7 +51,7 @@ def main() -> None:
         return
     parcels, kills = (10_000, 5) if arguments.quick else (100_000, KILLS)
     rows = []
-    for row in chain(waiting(parcels), losses(kills)):
+    for row in chain.from_iterable(work(size) for work, size in ((waiting, parcels), (losses, kills))):
         rows.append(row)
         figure = f"{row['value']:10.1f} {row['unit']} (n={row['n']})"
         print(f"{row['work']:14} {row['metric']:24} {figure}", flush=True)
