@@ -117,6 +117,12 @@ def _prepared(
         first = f" The first: {work.aside[0].detail}" if work.aside else ""
         raise ImageryError(f"No acquisition can be used ({reasons.set_aside}).{first}", reason="nothing_read")
     buffered = inner_buffer(declarations.geometry, options.inner_buffer_m).reset_index(drop=True)
+    if buffered.is_empty.all() and not declarations.geometry.is_empty.all():
+        raise ImageryError(
+            f"Nothing is left of any of {len(declarations)} parcels once they are shrunk by "
+            f"{options.inner_buffer_m:g} m; lower extract.inner_buffer_m, or check the coordinates' unit.",
+            reason="nothing_read",
+        )
     tiles = {sensor: assign_tiles(buffered, work.views_of(sensor)) for sensor in work.sensors}
     check_overlap(tiles, declarations, work.references)
     files = write_tiles(folder, work.references, buffered, declarations["parcel_id"].to_numpy(), tiles)

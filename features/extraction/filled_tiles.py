@@ -25,7 +25,7 @@ from features.extraction.remover import Remover
 from features.extraction.units import Outcome, Unit
 from features.extraction.work_plan import usual_bands
 from features.files import fingerprint, is_vouched, vouch, write_json
-from features.imagery.grids import grid_of
+from features.imagery.grids import grid_of, placed
 from features.imagery.scenes import Scene, scene_of, widened
 from features.schema import OPTICAL_BANDS, SCENE_CLASS, Acquisition, assets_by_band
 from features.workers import Executor, one_by_one
@@ -140,10 +140,11 @@ def _over_all(scene: Scene, rows: Sequence[Acquisition]) -> Scene:
         band = next((band for band in scene.layers if band in held), None)
         if band is None:
             continue
-        with suppress(ImageryError):  # what cannot be opened is set aside when it is read
-            grids.append(grid_of(held[band]["href"]))
-    finest = [grid for grid in grids if abs(grid.affine.a) >= abs(scene.grid.affine.a)]
-    return widened(scene, finest)
+        with suppress(ImageryError):  # what cannot be opened or does not nest is set aside when it is read
+            grid = grid_of(held[band]["href"])
+            placed(scene.grid, grid, held[band]["href"])
+            grids.append(grid)
+    return widened(scene, grids)
 
 
 def run_fill(fill: Fill, executor: Executor, tick: Callable[[], None]) -> Iterator[Outcome]:

@@ -156,16 +156,12 @@ def widened(scene: Scene, grids: Iterable[GeoBox]) -> Scene:
 def _reaching(layer: Layer, whole: Block) -> Layer:
     """A layer whose grid covers rows and columns of the scene's grid, counted anew from their corner."""
     shifts = (layer.top, layer.left)
-    starts = [(part.start + shift) // layer.factor for part, shift in zip(whole.slices, shifts, strict=True)]
-    stops = [
-        -(-(part.stop + shift) // layer.factor) for part, shift in zip(whole.slices, shifts, strict=True)
-    ]
-    place = [
-        shift + part.start - start * layer.factor
-        for part, shift, start in zip(whole.slices, shifts, starts, strict=True)
-    ]
-    own = Block(*(slice(start, stop) for start, stop in zip(starts, stops, strict=True)))
-    return replace(layer, grid=crop(layer.grid, own), top=place[0], left=place[1])
+    parts, places = [], []
+    for part, shift in zip(whole.slices, shifts, strict=True):
+        start, stop = (part.start + shift) // layer.factor, -(-(part.stop + shift) // layer.factor)
+        parts.append(slice(start, stop))
+        places.append(part.start + shift - start * layer.factor)
+    return replace(layer, grid=crop(layer.grid, Block(*parts)), top=places[0], left=places[1])
 
 
 def read_layer(layer: Layer, own: Block, touched: np.ndarray | None = None) -> np.ndarray:

@@ -101,10 +101,11 @@ def make_task(
         why = ", ".join(
             f"{row['crop_class']}: {row['reason']}" for row in table.rows(named=True) if row["reason"]
         )
+        only = f"all parcels are of {classes[0]}" if classes else "no parcel has a class"
         raise ModelError(
             f"Training needs two classes and two folds; {len(classes)} classes in "
             f"{len(task.fold_numbers)} folds are "
-            f"left ({why or 'no parcel has a class'}). Give more parcels, coarser classes "
+            f"left ({why or only}). Give more parcels, coarser classes "
             "or a lower least_parcels."
         )
     return task

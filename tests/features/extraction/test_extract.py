@@ -296,3 +296,10 @@ def test_a_raster_of_one_huge_block_is_set_aside(tmp_path: Path) -> None:
         pass
     _, account = extract(table(*rows), parcels(field(0, 0, 200, 200)), OPTIONS, tmp_path / "o")
     assert account.set_aside == {"too_large": 1}
+
+
+def test_parcels_that_the_buffer_leaves_nothing_of_are_said_to_be_so(tmp_path: Path) -> None:
+    rows = table(optical(tmp_path / "i", 0, scene(np.random.default_rng(1)), all_clear()))
+    options = OPTIONS.model_copy(update={"inner_buffer_m": 10.0})
+    with pytest.raises(ImageryError, match=r"shrunk by 10 m; lower extract\.inner_buffer_m"):
+        extract(rows, parcels(field(100, 100, 6, 6), field(200, 100, 6, 6)), options, tmp_path / "o")
