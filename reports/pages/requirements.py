@@ -13,6 +13,7 @@ from reports.translation import Text
 MOST_LISTED = 500  # parcels of one requirement on the officer's page; the table markers has all
 LISTED = ("not_met", "inconclusive")
 MEASURES = ("precision", "recall", "f1", "date_mae_days", "date_bias_days", "mown_accuracy")
+RATES = ("false_alarm_rate", "miss_rate", "decided_share")
 
 
 def requirements_of(run: RunTables, listed: pl.DataFrame, text: Text) -> list[dict[str, Any]]:
@@ -72,17 +73,22 @@ def event_rows(run: RunTables, text: Text) -> list[dict[str, Any]]:
 
 
 def marker_rows(run: RunTables) -> list[dict[str, Any]]:
-    """Return promised and measured rates of every requirement, and what its markers rest on."""
+    """Return promised and measured rates of every requirement, and what its markers rest on.
+
+    Rates are None where no truth is known, as in every region that is not simulated.
+    """
     rates = stored(run, "marker_rates")
     rows: dict[str, dict[str, Any]] = {}
+    nothing: dict[str, Any] = {"parcels": 0, "calibrated": 0, "observations": None, **dict.fromkeys(RATES)}
     if run.markers is not None:
         for (name,), table in run.markers.group_by("requirement", maintain_order=True):
-            rows[str(name)] = {
+            rows[str(name)] = nothing | {
                 "name": clean(name),
                 "parcels": len(table),
                 "calibrated": int(table["p_value"].is_not_null().sum()),
                 "observations": table["n_observations"].median(),
             }
     for row in rates.iter_rows(named=True) if rates is not None else ():
-        rows.setdefault(row["requirement"], {"name": clean(row["requirement"])})[row["metric"]] = row
+        one = rows.setdefault(row["requirement"], nothing | {"name": clean(row["requirement"])})
+        one[row["metric"]] = row
     return list(rows.values())

@@ -4,6 +4,7 @@ import html
 import json
 import re
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import shapely
 from pydantic import ValidationError
 
 from features.files import sha256
+from features.schema import MARKERS
 from models.verdicts.rule import REASONS
 from reports import translation as translations
 from reports.embed import TEMPLATES
@@ -358,3 +360,20 @@ def scenic(tmp_path_factory: pytest.TempPathFactory) -> tuple[RunTables, dict[st
     folder = tmp_path_factory.mktemp("scenic")
     run = make_run(400, 4, light=True, acquisitions=write_scenes(folder / "scenes"))
     return run, digests(run, folder / "out", FEW)
+
+
+def test_markers_of_a_region_whose_truth_nobody_knows_are_shown_without_rates(tmp_path: Path) -> None:
+    run = make_run(60, 1)
+    ids = run.verdicts["parcel_id"].to_list()
+    rows = [(name, "cut_twice", "met", "event_found", 3) for name in ids]
+    table = pl.DataFrame(
+        rows, schema=["parcel_id", "requirement", "state", "reason", "n_observations"], orient="row"
+    )
+    empty = MARKERS.to_frame().select(pl.exclude(table.columns)).clear(len(table))
+    markers = pl.concat([table, empty], how="horizontal").select(MARKERS.names()).cast(dict(MARKERS))
+    tables = {name: table for name, table in run.evaluation.items() if name != "marker_rates"}
+    page = write_auditor(replace(run, markers=markers, evaluation=tables), tmp_path, OPTIONS).read_text()
+    (row,) = re.findall(r'<tr><th scope="row"><bdi>cut_twice</bdi></th>(.*?)</tr>', page)
+    assert [re.sub("<.*?>", "", cell) for cell in re.findall(r"<td.*?>(.*?)</td>", row)] == [
+        "60", "0", "3", *["–"] * 4,
+    ]  # fmt: skip
