@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from features.catalog.hrefs import without_secrets
 from features.catalog.reader import ImageryOptions
+from features.context.lsa_saf import LandSurfaceOptions
 from features.declarations.reader import DeclarationOptions
 from features.errors import ConfigError
 from features.extraction.extract import ExtractOptions
@@ -95,8 +96,10 @@ class RunConfig(Options):
     weather: Path | None = Field(None, description="Daily weather: date, t_min_c, t_max_c, precipitation_mm.")
     soil: Path | None = Field(None, description="Raster of soil classes.")
     elevation: Path | None = Field(None, description="Raster of elevation, metres.")
-    rasters: dict[RasterName, Path] = Field(
-        {}, description="Other maps that clear.context may name: a GeoTIFF, or a folder of dated ones."
+    rasters: dict[RasterName, Path | LandSurfaceOptions] = Field(
+        {},
+        description="Other maps that clear.context may name: a GeoTIFF, a folder of dated ones, or LSA SAF "
+        "products: {product: lsa_saf, path: DIR, aggregate: day, dekad or month, most_missing: 20}.",
     )
     clear: ClearOptions = ClearOptions()
     extract: ExtractOptions = ExtractOptions()
@@ -194,15 +197,16 @@ def _place(document: dict[str, Any], data: Path) -> None:
     if not data.is_dir():
         raise ConfigError(f"--data {data} is not a folder; name the folder that the config's paths lie in.")
     rasters = document.get("rasters")
-    more = [f"rasters.{name}" for name in rasters] if isinstance(rasters, dict) else []
+    named = rasters.items() if isinstance(rasters, dict) else ()
+    more = [f"rasters.{name}{'.path' if isinstance(one, dict) else ''}" for name, one in named]
     for dotted in (*DATA_PATHS, *more):
         *parents, last = dotted.split(".")
         section: Any = document
         for name in parents:
             section = section.get(name) if isinstance(section, dict) else None
-        named = section.get(last) if isinstance(section, dict) else None
-        if isinstance(named, str) and (data / named).exists():
-            section[last] = str(data / named)
+        path = section.get(last) if isinstance(section, dict) else None
+        if isinstance(path, str) and (data / path).exists():
+            section[last] = str(data / path)
 
 
 def _explain(error: Any) -> str:

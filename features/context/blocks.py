@@ -13,15 +13,26 @@ import geopandas as gpd
 import numpy as np
 import polars as pl
 import xarray as xr
+from affine import Affine
 from odc.geo.geobox import GeoBox
 from rasterio.features import rasterize
 
-from features.context.maps import check_map, read_map
+from features.context.lsa_saf import (
+    LandSurfaceOptions,
+    Period,
+    files_in,
+    mean_surface,
+    periods_of,
+    read_surface,
+)
+from features.context.maps import check_map, lay_on, read_map
 from features.context.weather import read_weather
 from features.errors import ConfigError, ImageryError
 from features.indexing.file_names import read_name
 
 RASTERS = (".tif", ".tiff")
+# a pixel anywhere: reading it shows that a file is whole and is what it is called
+CHECKED = GeoBox((1, 1), Affine(0.05, 0, 4.0, 0, -0.05, 50.0), "EPSG:4326")
 WEATHER_DAYS = 30  # averaging window of a frame, its own day included
 
 
@@ -36,13 +47,37 @@ class Channel:
     paths, days
         GeoTIFFs; where dated, the day of each, ascending. Without days there is one path, for all times.
     smooth
-        Whether values between the map's pixels are interpolated; false for classes.
+        Whether values between the map's pixels are interpolated; false for classes. The pixels of
+        land-surface products are 4 to 8 km wide: a block then holds a few of them, and little more than their
+        mean is known of it.
+    periods, most_missing
+        Of a land-surface product, the days behind each map, known from the day in `days` on; and the share of
+        slots, percent, of which a day may lack.
     """
 
     name: str
     paths: tuple[Path, ...]
     days: tuple[date, ...] = ()
     smooth: bool = True
+    periods: tuple[Period, ...] = ()
+    most_missing: float = 20.0
+
+    @classmethod
+    def of_surface(cls, name: str, options: LandSurfaceOptions) -> "Channel":
+        """Return the channel of a folder of LSA SAF products.
+
+        Raises
+        ------
+        ConfigError
+            As `features.context.lsa_saf.files_in`.
+        """
+        try:
+            periods = tuple(periods_of(files_in(options.path.absolute()), options.aggregate))
+        except ImageryError as error:
+            raise _unusable(name, error) from error
+        paths = tuple(period.files[0].path for period in periods)
+        known = tuple(period.known_on for period in periods)
+        return cls(name, paths, known, True, periods, options.most_missing)
 
     @classmethod
     def of(cls, name: str, path: Path, smooth: bool = True) -> "Channel":
@@ -68,6 +103,11 @@ class Channel:
         order = np.argsort(np.array(days))
         return cls(name, tuple(found[k] for k in order), tuple(days[k] for k in order), smooth)
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Every file that it is read from."""
+        return tuple(file.path for period in self.periods for file in period.files) or self.paths
+
     def until(self, day: date) -> "Channel":
         """Return the channel without maps of later days.
 
@@ -84,12 +124,15 @@ class Channel:
                 f"{self.name}: the first map is of {self.days[0]}, after season.until {day}; add an earlier "
                 "one, or leave it out of clear.context."
             )
-        return replace(self, paths=self.paths[:kept], days=self.days[:kept])
+        return replace(self, paths=self.paths[:kept], days=self.days[:kept], periods=self.periods[:kept])
 
     def check(self) -> None:
         """Open every header; raise a ConfigError where a map cannot be used."""
         try:
-            for path in self.paths:
+            for period in self.periods:
+                for file in period.files:
+                    read_surface(file, CHECKED)
+            for path in () if self.periods else self.paths:
                 check_map(path)
         except ImageryError as error:
             raise _unusable(self.name, error) from error
@@ -104,10 +147,37 @@ class Channel:
     def at_frames(self, grid: GeoBox, times: np.ndarray) -> np.ndarray:
         """Return `(time, y, x)`: of each frame the latest map on or before its day (UTC), else the first."""
         days = np.array(self.days, "datetime64[D]")
-        which = np.searchsorted(days, times.astype("datetime64[D]"), side="right") - 1
+        if self.periods:
+            return self._surfaces(grid, _last_by(days, times))
+        which = _last_by(days, times)
         which = np.maximum(which, 0)
         maps = {int(k): self.read(grid, self.paths[k]) for k in np.unique(which)}
         return np.array([maps[k] for k in which.tolist()], np.float32).reshape(-1, *grid.shape)
+
+    def _surfaces(self, grid: GeoBox, which: np.ndarray) -> np.ndarray:
+        """Return `(time, y, x)`: of each frame the last mean that was known by its day; NaN before the first.
+
+        A period of which too many days lack too much is passed over for the one before.
+        """
+        found: dict[int, np.ndarray] = {-1: np.full(grid.shape, np.nan, np.float32)}
+
+        def known(k: int) -> np.ndarray:
+            if k not in found:
+                surface = self._mean(self.periods[k], grid)
+                found[k] = known(k - 1) if surface is None else surface
+            return found[k]
+
+        return np.array([known(int(k)) for k in which], np.float32).reshape(-1, *grid.shape)
+
+    def _mean(self, period: Period, grid: GeoBox) -> np.ndarray | None:
+        try:
+            surface = mean_surface(period, self.most_missing, grid)
+        except ImageryError as error:
+            raise _unusable(self.name, error) from error
+        if surface is None:
+            return None
+        value = surface.value
+        return lay_on(lambda a, b, c, d: value[a:b, c:d], surface.grid, grid, self.smooth)
 
 
 @dataclass(frozen=True)
@@ -121,7 +191,7 @@ class BlockContext:
     def files(self) -> list[Path]:
         """Every file that is read from."""
         weather = [self.weather] if self.weather else []
-        return [path for channel in self.channels for path in channel.paths] + weather
+        return [path for channel in self.channels for path in channel.files] + weather
 
     @property
     def key(self) -> list[Any]:
@@ -172,6 +242,11 @@ class BlockContext:
         if self.weather is not None and len(times):
             stack = stack.assign(weather=read_days(self.weather, times))
         return stack
+
+
+def _last_by(days: np.ndarray, times: np.ndarray) -> np.ndarray:
+    """Return `(time,)` the number of the last of `days` on or before each moment; -1 before the first."""
+    return np.asarray(np.searchsorted(days, times.astype("datetime64[D]"), side="right") - 1)
 
 
 def rasters_in(folder: Path) -> list[Path]:

@@ -1,6 +1,7 @@
 """A map of any coordinate system and pixel size, read onto a block's grid: it guides a model, and is not
 counted."""
 
+from collections.abc import Callable
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from features.imagery.opening import open_raster
 from features.imagery.physical import Encoding
 from features.imagery.windows import read_window
 
+Pixels = Callable[[int, int, int, int], np.ndarray]  # from rows and columns [top, bottom) and [left, right)
 DIGITS = 6  # of a pixel: grids that lie on each other are told so exactly
 
 
@@ -50,7 +52,20 @@ def read_map(path: Path, grid: GeoBox, smooth: bool) -> np.ndarray:
         As `check_map`, and where pixels cannot be decoded.
     """
     check_map(path)
-    own = grid_of(str(path))
+    stamp = path.stat().st_mtime_ns
+
+    def pixels(top: int, bottom: int, left: int, right: int) -> np.ndarray:
+        raw = read_window(str(path), slice(top, bottom), slice(left, right))
+        return np.asarray(_encoding(path, stamp).physical(raw))
+
+    return lay_on(pixels, grid_of(str(path)), grid, smooth)
+
+
+def lay_on(pixels: Pixels, own: GeoBox, grid: GeoBox, smooth: bool) -> np.ndarray:
+    """Return a map on another grid, `(y, x)` float32; `pixels` reads rows and columns of its `own` grid.
+
+    See `read_map`.
+    """
     rows, columns = _positions(own, grid)
     inside = (rows >= 0) & (rows < own.shape[0]) & (columns >= 0) & (columns < own.shape[1])
     value = np.full(grid.shape, np.nan, np.float32)
@@ -58,9 +73,8 @@ def read_map(path: Path, grid: GeoBox, smooth: bool) -> np.ndarray:
         rows, columns = rows[inside], columns[inside]
         top, bottom = _span(rows, own.shape[0])
         left, right = _span(columns, own.shape[1])
-        raw = read_window(str(path), slice(top, bottom), slice(left, right))
-        pixels = _encoding(path, path.stat().st_mtime_ns).physical(raw)
-        value[inside] = (_between if smooth else _at)(pixels, rows - top, columns - left)
+        part = pixels(top, bottom, left, right)
+        value[inside] = (_between if smooth else _at)(part, rows - top, columns - left)
     return value
 
 

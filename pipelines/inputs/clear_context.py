@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from features.context.blocks import BlockContext, Channel
+from features.context.lsa_saf import LandSurfaceOptions
 from features.declarations.geometry import inner_buffer
 from features.errors import ConfigError
 from models.clouds.removal.options import LEARNED
@@ -44,16 +45,22 @@ def check_rasters(config: RunConfig, workspace: Workspace) -> None:
 
 
 def _context_of(names: tuple[str, ...], config: RunConfig, workspace: Workspace) -> BlockContext:
-    paths = {name: _path_of(name, config, workspace) for name in names}
+    surfaces = {
+        name: one for name in names if isinstance(one := config.rasters.get(name), LandSurfaceOptions)
+    }
+    paths = {name: _path_of(name, config, workspace) for name in names if name not in surfaces}
     weather = paths.pop(WEATHER, None)
-    channels = tuple(Channel.of(name, path, name not in CLASSES) for name, path in paths.items())
+    read = {name: Channel.of(name, path, name not in CLASSES) for name, path in paths.items()}
+    read |= {name: Channel.of_surface(name, options) for name, options in surfaces.items()}
+    channels = tuple(read[name] for name in names if name in read)
     if until := config.season.until:
         channels = tuple(channel.until(until) for channel in channels)
     return BlockContext(channels, weather and weather.absolute())
 
 
 def _path_of(name: str, config: RunConfig, workspace: Workspace) -> Path:
-    path = config.rasters.get(name) or context_file(config, workspace, name)  # type: ignore[arg-type]
+    given = config.rasters.get(name)
+    path = given if isinstance(given, Path) else context_file(config, workspace, name)  # type: ignore[arg-type]
     if path is None or not path.exists():
         raise ConfigError(
             f"clear.context names {name}, but there is no file {path or 'of it'}; mend its path or "
@@ -80,7 +87,7 @@ def context_files(config: RunConfig, workspace: Workspace) -> dict[str, Path]:
     channels = {
         f"clear.context {channel.name} {path.name}": path
         for channel in context.channels
-        for path in channel.paths
+        for path in channel.files
     }
     return channels | ({"clear.context weather": context.weather} if context.weather else {})
 
