@@ -98,6 +98,8 @@ class RunTables:
         The rest of what they gave.
     events, markers
         `features.schema.EVENTS` and `MARKERS`.
+    forecast, anomalies
+        `features.schema.FORECAST`, and `models.forecast.anomaly.ANOMALIES`.
     previous
         The last season's run, for drift; None where none is given.
     """
@@ -128,6 +130,8 @@ class RunTables:
     field_results: FieldTables | None = None
     events: pl.DataFrame | None = None
     markers: pl.DataFrame | None = None
+    forecast: pl.DataFrame | None = None
+    anomalies: pl.DataFrame | None = None
     previous: "RunTables | None" = None
 
     def __post_init__(self) -> None:
@@ -172,6 +176,10 @@ class RunTables:
         seen = {*self.verdicts["crop_class"].drop_nulls(), *self.verdicts["predicted"].drop_nulls()}
         fallback = {name: word for name in seen if (word := text.crop(name.replace("_", " "))) != name}
         return replace(self, crop_names=named, class_names=classes, class_words=fallback)
+
+    def rows_of(self, table: pl.DataFrame | None, parcel_id: str) -> list[dict[str, Any]]:
+        """Return a parcel's rows of a table; none where there is no table."""
+        return [] if table is None else table.filter(pl.col("parcel_id") == parcel_id).to_dicts()
 
     def crop(self, code: str | None) -> str:
         """Return the agency's name of a national code, or the code itself."""

@@ -62,6 +62,8 @@ def gather(
         field_results=_field(workspace, config.season.until),
         events=_table(workspace.events),
         markers=_table(workspace.markers),
+        forecast=_table(workspace.forecast),
+        anomalies=_table(workspace.anomalies),
         previous=_previous(config),
     )
 

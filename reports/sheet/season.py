@@ -50,6 +50,15 @@ class Season:
                 return names[int(np.argmax(seen))]
         return None
 
+    def seen_ndvi(self, place: int | None) -> list[tuple[date, float]]:
+        """Return a parcel's NDVI at the steps in which it was seen."""
+        feature = self.feature_of("ndvi", place) if place is not None else None
+        if feature is None or place is None:
+            return []
+        k = self.features.index(feature)
+        steps = np.flatnonzero(self.observed[place, :, k] & np.isfinite(self.value[place, :, k]))
+        return [(self.days[step], float(self.value[place, step, k])) for step in steps]
+
     def range_of(self, crop_class: str | None, feature: str) -> np.ndarray | None:
         """Return the 10, 50 and 90% quantiles `(3, time)` of a class's parcels; None with too few of them."""
         key = (crop_class or "", feature)

@@ -19,6 +19,7 @@ from reports.options import PublishOptions
 from reports.page import frame
 from reports.run import RunTables
 from reports.sheet import reasons
+from reports.sheet.ahead import ahead_of
 from reports.sheet.calendar import by_parcel, calendar_of, looks_around
 from reports.sheet.pictures import Picture, read_pictures
 from reports.sheet.season import KINDS, Season
@@ -167,6 +168,12 @@ def context_of(row: SheetRow, materials: Materials) -> dict[str, object]:
             materials.events.get(row["parcel_id"], []),
             materials.markers.get(row["parcel_id"], []),
             season.days if season.series is not None else [],
+            text,
+        ),
+        "ahead": ahead_of(
+            run.rows_of(run.forecast, row["parcel_id"]),
+            run.rows_of(run.anomalies, row["parcel_id"]),
+            season.seen_ndvi(place),
             text,
         ),
         "ranges": _ranges(row, declared, materials),
