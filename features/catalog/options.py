@@ -50,7 +50,7 @@ class RadarOptions(Options):
     )
     unit: Literal["stated", "linear", "db"] = Field(
         "stated",
-        description="Unit of vv and vh; `stated` reads it from the items, silent ones are set aside.",
+        description="Unit of vv and vh; `stated`: as the items say, else the files; else set aside.",
     )
     scale: float | None = Field(
         None, description="physical = raw * scale + offset; null: as the items state, else 1."
