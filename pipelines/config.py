@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from features.catalog.hrefs import without_secrets
 from features.catalog.reader import ImageryOptions
+from features.context.embeddings import EmbeddingOptions, check_year
 from features.context.lsa_saf import LandSurfaceOptions
 from features.declarations.reader import DeclarationOptions
 from features.errors import ConfigError
@@ -31,7 +32,7 @@ from pipelines.yamlfile import parse_yaml, read_yaml
 from reports.options import PublishOptions
 
 OWN_MAPS = ("soil", "elevation", "weather")
-DATA_PATHS = ("declarations.path", "imagery.catalog", "weather", "soil", "elevation")
+DATA_PATHS = ("declarations.path", "imagery.catalog", "weather", "soil", "elevation", "embeddings.path")
 RasterName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
 
 
@@ -96,6 +97,7 @@ class RunConfig(Options):
     weather: Path | None = Field(None, description="Daily weather: date, t_min_c, t_max_c, precipitation_mm.")
     soil: Path | None = Field(None, description="Raster of soil classes.")
     elevation: Path | None = Field(None, description="Raster of elevation, metres.")
+    embeddings: EmbeddingOptions | None = None
     rasters: dict[RasterName, Path | LandSurfaceOptions] = Field(
         {},
         description="Other maps that clear.context may name: a GeoTIFF, a folder of dated ones, or LSA SAF "
@@ -152,6 +154,8 @@ def load_config(
             f"{path} cannot be used:\n" + "\n".join(_explain(item) for item in error.errors())
         ) from error
     check_channels(config)
+    if config.embeddings is not None:
+        check_year(config.embeddings, config.season.year, config.season.until is not None)
     return config
 
 

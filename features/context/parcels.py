@@ -42,11 +42,11 @@ def parcel_context(
     """
     columns: dict[str, Any] = {"parcel_id": declarations["parcel_id"].to_list()}
     if elevation is not None:
-        found = _extract(declarations, elevation, ["mean", "min", "max"])
+        found = raster_statistics(declarations, elevation, ["mean", "min", "max"])
         columns["elevation_m"] = [row.get("mean") for row in found]
         columns["elevation_range_m"] = [_difference(row) for row in found]
     if soil is not None:
-        shares = [_shares(row) for row in _extract(declarations, soil, ["unique", "frac"])]
+        shares = [_shares(row) for row in raster_statistics(declarations, soil, ["unique", "frac"])]
         for kind in sorted({kind for row in shares for kind in row}):
             columns[f"soil_{kind}"] = [row.get(kind, 0.0) if row else None for row in shares]
     schema = {name: pl.String if name == "parcel_id" else pl.Float64 for name in columns}
@@ -65,8 +65,12 @@ def _shares(row: Mapping[str, Any]) -> dict[int, float]:
     )
 
 
-def _extract(declarations: gpd.GeoDataFrame, path: Path, operations: list[str]) -> list[dict[str, Any]]:
-    """Coverage-weighted statistics of a raster per parcel; an empty dict where there is nothing."""
+def raster_statistics(
+    declarations: gpd.GeoDataFrame, path: Path, operations: list[str]
+) -> list[dict[str, Any]]:
+    """Return coverage-weighted statistics of a raster, one dict a parcel: by operation, or by band and
+    operation (`band_1_mean`) where there are several bands; an empty one where the parcel has no outline.
+    """
     from exactextract import exact_extract
 
     usable = np.asarray(~(declarations.geometry.is_empty | declarations.geometry.isna()))

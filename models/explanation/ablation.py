@@ -12,7 +12,7 @@ from models.crops.fitting.options import TrainOptions
 from models.crops.inputs.arrays import CONTEXT
 from models.evaluation.metrics import Estimate, macro_f1, paired_difference, score_model
 
-KINDS = ("s1", "s2", "weather", "soil", "elevation")
+KINDS = ("s1", "s2", "weather", "soil", "elevation", "embedding")
 EVERYTHING = "everything"
 ABLATION = pl.Schema(
     {
@@ -87,8 +87,8 @@ def kind_of(name: str) -> str:
 
     Examples
     --------
-    >>> [kind_of(name) for name in ("s0vv_db_r037", "ndvi", "weather_gdd", "soil_3", "slope")]
-    ['s1', 's2', 'weather', 'soil', 'elevation']
+    >>> [kind_of(name) for name in ("s0vv_db_r037", "ndvi", "weather_gdd", "soil_3", "embedding_07")]
+    ['s1', 's2', 'weather', 'soil', 'embedding']
     """
     named = "elevation" if name == "slope" else next((k for k in KINDS[2:] if name.startswith(k)), None)
     return named or sensor_of(name)

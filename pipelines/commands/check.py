@@ -14,6 +14,7 @@ import polars as pl
 from features.accounting import Tally
 from features.catalog.place import Bounds
 from features.catalog.reader import read_acquisitions
+from features.context.embeddings import check_file
 from features.declarations.crop_codes import read_crop_table
 from features.declarations.reader import read_declarations, refuse_if_none_usable
 from features.declarations.schemes import read_schemes
@@ -86,6 +87,8 @@ def check_inputs(config: RunConfig, workspace: Workspace, only: Only | None = No
         )
         findings.lines += estimate(config, load_of_simulation(config, config.simulate))
         return findings
+    if (embeddings := config.embeddings) is not None:
+        findings.of(lambda: check_file(embeddings))
     if config.series.tables:
         lines = None if declarations is None else findings.of(lambda: understood(config, declarations))
         findings.lines += lines or []

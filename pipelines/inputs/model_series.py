@@ -67,7 +67,7 @@ def model_series(options: TrainOptions, workspace: Workspace) -> xr.Dataset:
 
 
 def wanted_context(options: TrainOptions, workspace: Workspace) -> tuple[str, ...]:
-    """Return which of weather, soil and elevation models read beside the series.
+    """Return which of weather, soil, elevation and embeddings models read beside the series.
 
     Raises
     ------
@@ -155,11 +155,13 @@ def check_transfer(transfer: TransferOptions, workspace: Workspace) -> None:
 
 
 def _available(workspace: Workspace) -> list[str]:
-    """Return which of weather, soil and elevation `fill` found, in this order."""
+    """Return which of weather, soil, elevation and embeddings `fill` found, in this order."""
     maps = (
         pl.scan_parquet(workspace.context, glob=False).collect_schema() if workspace.context.is_file() else {}
     )
-    found = [name for name in ("soil", "elevation") if any(column.startswith(name) for column in maps)]
+    found = [
+        name for name in ("soil", "elevation", "embedding") if any(column.startswith(name) for column in maps)
+    ]
     return ["weather", *found] if workspace.weather.is_file() else found
 
 

@@ -12,6 +12,7 @@ import polars as pl
 import xarray as xr
 
 from features.accounting import tally
+from features.context.embeddings import parcel_embeddings
 from features.context.parcels import parcel_context
 from features.context.weather import read_weather, weather_before
 from features.extraction.observations import read_observations, split_observations
@@ -35,7 +36,7 @@ WEATHER_DAYS = 10  # before a step, that are averaged and summed
 def stage(config: RunConfig) -> Stage:
     """Return the stage."""
     inputs = Inputs(
-        options=("season", "series", "fill", "simulate", "weather", "soil", "elevation"),
+        options=("season", "series", "fill", "simulate", "weather", "soil", "elevation", "embeddings"),
         after={
             **region_files(config, "*.csv", "*.tif"),
             "read": ("declarations.parquet",),
@@ -48,7 +49,8 @@ def stage(config: RunConfig) -> Stage:
 
 def _files(config: RunConfig, workspace: Workspace) -> dict[str, Path]:
     named = {name: context_file(config, workspace, name) for name in (*MAPS, WEATHER)}
-    return {name: path for name, path in named.items() if path}
+    vectors = {"embeddings": config.embeddings.path} if config.embeddings else {}
+    return {name: path for name, path in named.items() if path} | vectors
 
 
 def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
@@ -116,13 +118,15 @@ def weather_of(config: RunConfig, workspace: Workspace) -> pl.DataFrame | None:
 
 
 def _maps(config: RunConfig, workspace: Workspace, declarations: gpd.GeoDataFrame) -> list[Path]:
-    """Write soil and elevation of each parcel, from maps."""
+    """Write what is known once of each parcel: soil and elevation from maps, embeddings, tables' numbers."""
     soil, elevation = (context_file(config, workspace, name) for name in MAPS)
     workspace.context.unlink(missing_ok=True)
     tables = [parcel_context(declarations, soil, elevation)] if soil or elevation else []
     beside = workspace.observations / "context.parquet"  # numbers that tables of series hold beside values
     if config.series.tables and beside.is_file():
         tables.append(read_parquet(beside))
+    if config.embeddings is not None:
+        tables.append(parcel_embeddings(declarations, config.embeddings))
     if not tables or all(table.width == 1 for table in tables):
         return []
     return [write_table(_side_by_side(tables), workspace.context)]

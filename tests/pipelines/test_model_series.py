@@ -10,9 +10,10 @@ import shapely
 
 from features.declarations.pseudonym import key_check, pseudonym
 from features.errors import ConfigError, ModelError, StageError
-from features.files import write_json
+from features.files import read_parquet, write_json
 from features.series.parcel_series import write_series
 from models.crops.fitting.options import TrainOptions, TransferOptions
+from models.explanation.ablation import parts_of
 from models.folds import plan_folds
 from pipelines.inputs.model_series import (
     carried_plan,
@@ -81,6 +82,15 @@ def test_soil_and_elevation_are_read_where_the_region_has_them(tmp_path: Path) -
     assert names(rich, context=[]) == ([], [])
     assert names(rich, context=["weather", "soil"]) == (["soil_1", "soil_2"], ["weather_gdd"])
     assert names(poor) == ([], [])
+
+
+def test_embeddings_are_a_block_of_their_own(tmp_path: Path) -> None:
+    rich = run_in(tmp_path / "rich")
+    table = read_parquet(rich.context).with_columns(embedding_00=pl.lit(0.5))
+    table.write_parquet(rich.context)
+    assert names(rich, context=["embedding"]) == (["embedding_00"], [])
+    left = parts_of(model_series(TrainOptions(), rich))["without embedding"]
+    assert left["variable"].values.tolist() == list(MAPS), "the ablation leaves out embeddings alone"
 
 
 def test_weather_counts_where_seasons_meet(tmp_path: Path) -> None:

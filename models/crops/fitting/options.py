@@ -66,9 +66,9 @@ class TrainOptions(Options):
         description="Models by name, each with its own options where they differ from its defaults; "
         "`model` gives the estimator of a name of your own.",
     )
-    context: tuple[Literal["weather", "soil", "elevation"], ...] | None = Field(
+    context: tuple[Literal["weather", "soil", "elevation", "embedding"], ...] | None = Field(
         None,
-        description="Further inputs of the models; null: soil and elevation where the region has them, and "
+        description="Further inputs of the models; null: soil, elevation and embeddings where given, and "
         "weather where other seasons are used (within one season it is the same for all parcels).",
     )
     transfer: TransferOptions = TransferOptions()
