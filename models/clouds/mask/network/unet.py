@@ -40,10 +40,12 @@ class UNetMask:
         self.options = options
         self.history: list[float] = []
         self.model: Any = None
+        self._compiled: Any = None  # for the fast runtime, of the weights as they are
 
     def fit(self, samples: Sequence[Sample], seed: int, progress: Progress | None = None) -> Self:
         """Learn from windows of one size; from where it stands, if it has learned before."""
         self._ready()
+        self._compiled = None
         from models.clouds.mask.network.training import train_network
 
         self.history += train_network(self.model, samples, self.options, seed, progress)
@@ -85,9 +87,11 @@ class UNetMask:
         return self.model.predict_on_batch
 
     def _fast(self) -> Any:
-        from models.clouds.mask.network.fast import compiled
+        if self._compiled is None:
+            from models.clouds.mask.network.fast import compiled
 
-        return compiled(self.model)
+            self._compiled = compiled(self.model)
+        return self._compiled
 
     def weights(self) -> dict[str, np.ndarray]:
         """Return the weights by name."""
