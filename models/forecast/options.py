@@ -64,9 +64,6 @@ class ForecastOptions(Options):
     anomaly_looks: int = Field(
         3, ge=1, description="Looks in a row outside the 90% interval, on one side, that make an anomaly."
     )
-    maps: bool = Field(
-        False, description="Also write maps of NDVI ahead, from the cloud-free images of the pixel way."
-    )
     chunk: int = Field(10_000, ge=1, description="Parcels held in memory at a time.")
     threads: int = Field(2, ge=1, le=64, description="Threads of the boosting.")
     seed: int = Field(1, ge=0, description="Of what is drawn.")
