@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from features.errors import StageError
-from features.simulate.region.region import simulate_region
+from features.simulate.region.region import NOTE, simulate_region
 from features.workers import Progress
 from pipelines.config import RunConfig
 from pipelines.record.inputs import Inputs
@@ -25,9 +25,15 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
 
 
 def discard(workspace: Workspace, names: Iterable[str]) -> None:
-    """Delete damaged files, and the item of a damaged image: a scene is drawn where its item is missing."""
+    """Delete damaged files, and the item of a damaged image: a scene is drawn where its item is missing.
+
+    The note of what the region is stays, or is left empty: a region with a damaged note is made anew.
+    """
     for name in names:
         path = workspace.folder / name
+        if path == workspace.region / NOTE:
+            path.touch()
+            continue
         path.unlink(missing_ok=True)
         if path.suffix == ".tif" and path.parent != workspace.region:
             for item in path.parent.glob("*.json"):

@@ -16,7 +16,7 @@ import pyogrio
 from features.accounting import Tally
 from features.code import code_version
 from features.errors import StageError
-from features.files import atomic_path, write_json
+from features.files import atomic_path, fingerprint, write_json
 from features.simulate.land.crops import CODES
 from features.simulate.options import SimulationOptions
 from features.simulate.randomness import generator
@@ -96,12 +96,12 @@ def _claim(folder: Path, options: SimulationOptions, season: int, seed: int) -> 
     noted = _noted(folder / NOTE)
     if noted == mark:
         return
-    before = noted.get("settings")
+    before = (noted or {}).get("settings")
     other = isinstance(before, dict) and any(
         said[name] != before[name] for name in said.keys() & before.keys()
     )
     there = any((folder / name).exists() for name in (*FOLDERS, *FILES))
-    known = noted or (folder / EARLIER_NOTE).is_file()
+    known = noted is not None or (folder / EARLIER_NOTE).is_file()
     if other or (there and not known):
         raise StageError(
             f"{folder} holds a region of other settings, season or seed; delete it or choose another folder."
@@ -109,15 +109,19 @@ def _claim(folder: Path, options: SimulationOptions, season: int, seed: int) -> 
     if there:
         log.warning("The region in %s was made by another version of cropcheck; it is made anew.", folder)
         _clear(folder)
-    write_json(folder / NOTE, mark)
+    write_json(folder / NOTE, {**mark, "hash": fingerprint(mark)})
 
 
-def _noted(path: Path) -> dict[str, Any]:
+def _noted(path: Path) -> dict[str, Any] | None:
+    """Return what the note says: nothing where it is damaged, None where there is none."""
     try:
         noted = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        claimed = noted.pop("hash")
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, AttributeError, KeyError, TypeError):
         return {}
-    return noted if isinstance(noted, dict) else {}
+    return noted if claimed == fingerprint(noted) else {}
 
 
 def _clear(folder: Path) -> None:

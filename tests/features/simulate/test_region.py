@@ -18,9 +18,11 @@ import rasterio
 import shapely
 
 from features.errors import DeclarationError, StageError
-from features.files import sha256
+from features.files import fingerprint, sha256
 from features.simulate.options import SimulationOptions
 from features.simulate.region.region import simulate_region
+from pipelines.stages.synthesise import discard
+from pipelines.workspace import Workspace
 
 SEASON, SEED = 2024, 3
 SMALL = SimulationOptions(
@@ -218,7 +220,9 @@ CHANGES = {
 }
 
 
-@pytest.mark.parametrize("left", ["other code", "a setting that is new", "a note of an earlier version"])
+@pytest.mark.parametrize(
+    "left", ["other code", "a setting that is new", "a note of an earlier version", "a damaged note"]
+)
 def test_a_region_that_other_code_made_is_made_anew_and_that_is_said(
     tmp_path: Path, left: str, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -227,11 +231,14 @@ def test_a_region_that_other_code_made_is_made_anew_and_that_is_said(
     expected = contents(tmp_path)
     note = tmp_path / "region.json"
     said = json.loads(note.read_text())
+    del said["hash"]
     if left == "other code":
-        note.write_text(json.dumps(said | {"code": "0" * 64}))
+        write_note(note, said | {"code": "0" * 64})
+    elif left == "a damaged note":
+        note.write_text(note.read_text().replace(f'"seed": {SEED}', f'"seed": {SEED + 1}'))
     elif left == "a setting that is new":
         del said["settings"]["spread"]
-        note.write_text(json.dumps(said))
+        write_note(note, said)
     else:
         note.rename(tmp_path / "region.sha256")
     (tmp_path / "weather.csv").write_text("of that code")
@@ -240,6 +247,25 @@ def test_a_region_that_other_code_made_is_made_anew_and_that_is_said(
     simulate_region(base, SEASON, SEED, tmp_path)
     assert "made by another version of cropcheck; it is made anew" in caplog.text
     assert contents(tmp_path) == expected
+
+
+def write_note(path: Path, said: dict[str, object]) -> None:
+    path.write_text(json.dumps({**said, "hash": fingerprint(said)}))
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_region_whose_note_is_not_as_its_receipt_says_is_made_whole(tmp_path: Path, lost: bool) -> None:
+    """Its receipt is of other code where a run that made the region anew was killed; or the note is lost."""
+    base = SMALL.model_copy(update={"n_parcels": 20, "last_month": 4, "optical_revisit_days": 15})
+    workspace = Workspace(tmp_path)
+    simulate_region(base, SEASON, SEED, workspace.region)
+    expected = contents(workspace.region)
+    (workspace.region / "weather.csv").unlink()
+    if lost:
+        (workspace.region / "region.json").unlink()
+    discard(workspace, [f"region/{name}" for name in ("region.json", "weather.csv", "soil.tif")])
+    simulate_region(base, SEASON, SEED, workspace.region)
+    assert contents(workspace.region) == expected
 
 
 def test_files_of_somebody_else_are_not_deleted(tmp_path: Path) -> None:
