@@ -323,7 +323,7 @@ TRUTH_BELONGS_TO = (
     "pipelines/stages/evaluate.py",
     "pipelines/stages/evaluate_events.py",
 )
-DOORS = {"SimulationOptions", "simulate_region"}
+DOORS = {"SimulationOptions", "simulate_region", "NOTE"}
 
 
 def reaches_for_truth(node: ast.AST) -> bool:
