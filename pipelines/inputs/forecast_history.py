@@ -12,14 +12,12 @@ from features.context.weather import read_weather
 from features.errors import ConfigError
 from features.extraction.observations import read_observations
 from features.files import read_parquet
-from features.simulate.region.earlier import season_series
 from models.forecast.history import RADAR, Daily, History, crops_of, looks_from, radar_from, year_starts
 from pipelines.config import RunConfig
 from pipelines.inputs.context_files import context_file
 from pipelines.tables import read_declared
 from pipelines.workspace import Workspace
 
-EARLIER_SEASONS = 2  # that a simulated region brings
 NDVI_FROM = ("ndvi", "B08", "B04")
 COLUMNS = {"parcel_id": pl.String, "date": pl.Date, "ndvi": pl.Float64, "crop_class": pl.String}
 
@@ -122,11 +120,11 @@ def _earlier_seasons(config: RunConfig, workspace: Workspace) -> _Earlier:
     """Return earlier seasons: those the config names, or those that a simulated region brings."""
     if config.forecast.history:
         return _Earlier([_table_of(path) for path in config.forecast.history], [])
-    if config.simulate is None or config.simulate.parcels_path is not None:
+    if config.simulate is None:
         return _Earlier([], [])
-    before = [config.season.year - k for k in range(EARLIER_SEASONS, 0, -1)]
-    drawn = [season_series(config.simulate, year, config.seed, radar=False) for year in before]
-    return _Earlier([one.ndvi for one in drawn], [one.weather for one in drawn])
+    folder = workspace.region / "earlier"
+    ndvi, weather = sorted(folder.glob("ndvi_*.parquet")), sorted(folder.glob("weather_*.csv"))
+    return _Earlier([read_parquet(path) for path in ndvi], [read_weather(path) for path in weather])
 
 
 def _table_of(path: Path) -> pl.DataFrame:

@@ -36,7 +36,7 @@ def stage(config: RunConfig) -> Stage:
     inputs = Inputs(
         options=("seed", "season", "simulate", "forecast", "weather"),
         after={
-            **region_files(config, "weather.csv"),
+            **region_files(config, "weather.csv", "earlier/*"),
             "read": ("declarations.parquet",),
             "tabulate" if config.series.tables else "extract": (
                 "observations/parts.parquet", "observations/parts/*",

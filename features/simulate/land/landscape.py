@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 
-from features.simulate.randomness import generator, smooth_field
+from features.simulate.randomness import generator
+from features.smooth_field import smooth_field
 
 # (parent's area in ha, half width in m of what is left between its two parts): roads, tracks, field margins
 GAPS = ((60.0, 4.5), (14.0, 2.2), (0.0, 0.7))

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from features.simulate.randomness import generator, smooth_field
+from features.simulate.randomness import generator
+from features.smooth_field import smooth_field
 
 # class: name, water the root zone holds (mm), brightness of the dry surface (factor on the library's soil)
 SOILS = {

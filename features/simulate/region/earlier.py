@@ -15,13 +15,14 @@ from features.schema import OPTICAL_BANDS
 from features.simulate.grid import sun_position
 from features.simulate.land.crops import CODES
 from features.simulate.options import SimulationOptions
-from features.simulate.randomness import generator, sample, smooth_field
+from features.simulate.randomness import generator, sample
 from features.simulate.region.scenes import palette
 from features.simulate.region.schedule import Scene, plan_scenes
 from features.simulate.region.stac import OPTICAL
 from features.simulate.region.world import World, make_world
 from features.simulate.sensors.clouds import scene_cover
 from features.simulate.sensors.radar import Pass, backscatter, coherence, incidence_of
+from features.smooth_field import smooth_field
 
 CELL = 200.0  # metres of the grid that clouds are drawn on
 CLOUD_CELLS = 12.0  # outer scale of clouds, in such cells
@@ -65,8 +66,9 @@ def season_series(options: SimulationOptions, season: int, seed: int, radar: boo
     scenes, _ = plan_scenes(options, season, seed, world.grid.tile)
     ids = [f"{number:06d}" for number in range(1, len(world.parcels) + 1)]
     optical = [scene for scene in scenes if scene.collection == OPTICAL]
-    truth = np.array([_ndvi(world, scene) for scene in optical], np.float32)
-    seen = np.array([_clear(world, options, scene, season, seed) for scene in optical])
+    shape = (len(optical), len(world.parcels))
+    truth = np.array([_ndvi(world, scene) for scene in optical], np.float32).reshape(shape)
+    seen = np.array([_clear(world, options, scene, season, seed) for scene in optical], bool).reshape(shape)
     rng = generator(seed, "parcel noise", season)
     value = truth + rng.normal(0, NDVI_NOISE, truth.shape)
     hazy = rng.random(truth.shape) < MISSED_CLOUDS

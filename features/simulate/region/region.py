@@ -21,6 +21,7 @@ from features.simulate.land.crops import CODES
 from features.simulate.options import SimulationOptions
 from features.simulate.randomness import generator
 from features.simulate.region.cog import write_cog
+from features.simulate.region.earlier import season_series
 from features.simulate.region.events import field_records, true_events
 from features.simulate.region.scenes import render_scene
 from features.simulate.region.schedule import Scene, plan_scenes
@@ -32,7 +33,8 @@ from features.workers import Progress
 log = logging.getLogger(__name__)
 CODE = "features.simulate.region.region"  # with all that it imports: other code, another region
 NOTE, EARLIER_NOTE = "region.json", "region.sha256"
-FOLDERS = ("catalog", "truth")
+FOLDERS = ("catalog", "truth", "earlier")
+EARLIER_SEASONS = 2  # whose NDVI and weather a region brings: what an agency has from the years before
 FILES = ("crops.csv", "weather.csv", "declarations.gpkg", "field_records.csv", "soil.tif", "elevation.tif")
 
 
@@ -60,6 +62,8 @@ def simulate_region(
     world = make_world(options, season, seed)
     scenes, lost = plan_scenes(options, season, seed, world.grid.tile)
     _write_tables(world, options, season, seed, folder)
+    if options.parcels_path is None:  # of real outlines nothing earlier is known
+        _write_earlier(options, season, seed, folder / "earlier")
     catalog = folder / "catalog"
     missing = [scene for scene in scenes if not (catalog / scene.item_path).exists()]
     if missing:
@@ -153,6 +157,18 @@ def _write_tables(world: World, options: SimulationOptions, season: int, seed: i
     for name, (values, nodata) in rasters.items():
         if not (folder / name).exists():
             write_cog(folder / name, values, world.grid.transform, world.grid.epsg, nodata)
+
+
+def _write_earlier(options: SimulationOptions, season: int, seed: int, folder: Path) -> None:
+    """Write clear looks with the declared class, and the weather, of earlier seasons, where missing."""
+    for year in range(season - EARLIER_SEASONS, season):
+        ndvi, weather = folder / f"ndvi_{year}.parquet", folder / f"weather_{year}.csv"
+        if ndvi.exists() and weather.exists():
+            continue
+        drawn = season_series(options, year, seed, radar=False)
+        for path, write in ((ndvi, drawn.ndvi.write_parquet), (weather, drawn.weather.write_csv)):
+            with atomic_path(path) as partial:
+                write(partial)
 
 
 def _ids(world: World) -> list[str]:

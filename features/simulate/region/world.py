@@ -21,8 +21,9 @@ from features.simulate.land.states import Fields, States
 from features.simulate.land.terrain import Terrain, make_terrain
 from features.simulate.land.weather import Season, Weather, make_weather, top_soil_moisture
 from features.simulate.options import SimulationOptions
-from features.simulate.randomness import generator, smooth_field
+from features.simulate.randomness import generator
 from features.simulate.sensors.mixing import FINE, Mixture, draw_labels, mixtures
+from features.smooth_field import smooth_field
 
 ORIGIN = (620_000.0, 5_640_000.0)  # lower left corner in the middle of a tile of zone 31N
 SECOND_CROP = 0.02  # share of parcels of which a part grows something else

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from features.simulate.randomness import smooth_field
+from features.smooth_field import smooth_field
 
 SPREAD = 3.4  # of cloud cover between scenes, in log-odds: most scenes are nearly clear or nearly covered
 HEIGHTS_M = (700.0, 2400.0)  # of the layers that cast shadows

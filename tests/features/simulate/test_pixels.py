@@ -7,12 +7,13 @@ import rasterio
 import shapely
 from affine import Affine
 
-from features.simulate.randomness import generator, smooth_field
+from features.simulate.randomness import generator
 from features.simulate.region.cog import BLOCK, write_cog
 from features.simulate.sensors.clouds import Sky, View, classify_scene, make_sky, scene_cover
 from features.simulate.sensors.mixing import FINE, Mixture, draw_labels, mixtures
 from features.simulate.sensors.optical import digital_numbers, observe
 from features.simulate.sensors.radar import LOOKS_COHERENCE, render_backscatter, render_coherence
+from features.smooth_field import smooth_field
 
 TEN_METRES = Affine(10, 0, 0, 0, -10, 60)
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from features.simulate.randomness import smooth_field
+from features.smooth_field import smooth_field
 from models.clouds.mask.scoring import truth_of
 from models.clouds.mask.sun import fall
 
