@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from features.catalog.hrefs import without_secrets
+from features.catalog.access.hrefs import without_secrets
 from features.catalog.reader import ImageryOptions
 from features.context.embeddings import EmbeddingOptions, check_year
 from features.context.lsa_saf import LandSurfaceOptions

@@ -6,7 +6,7 @@ from pathlib import Path
 import geopandas as gpd
 import polars as pl
 
-from features.catalog.hrefs import is_remote
+from features.catalog.access.hrefs import is_remote
 from features.files import atomic_path, read_parquet
 from pipelines.workspace import Workspace
 

@@ -13,7 +13,7 @@ import shapely
 import xarray as xr
 from affine import Affine
 
-from features.extraction.remover import FilledFrame
+from features.extraction.filling.remover import FilledFrame
 from features.schema import ACQUISITIONS
 
 LEFT, TOP = 500_000.0, 5_000_000.0

@@ -11,13 +11,13 @@ from typing import Any
 import shapely
 
 from features.catalog import radiometry
+from features.catalog.access.hrefs import admit, is_remote, is_signed, resolve, without_secrets
+from features.catalog.access.reach import Reach
+from features.catalog.access.stac import Item, Query
 from features.catalog.bands import pick_assets
-from features.catalog.hrefs import admit, is_remote, is_signed, resolve, without_secrets
 from features.catalog.mission import mission_of, whole_number
 from features.catalog.options import ImageryOptions, RadarOptions
 from features.catalog.place import Bounds, flat_box, footprint_of, grid_bounds, overlaps
-from features.catalog.reach import Reach
-from features.catalog.stac import Item, Query
 from features.errors import CatalogError
 from features.schema import OPTICAL_BANDS, RADAR_BANDS, SCENE_CLASS
 

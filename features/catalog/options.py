@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from features.catalog.hrefs import is_signed
+from features.catalog.access.hrefs import is_signed
 from features.options import Options
 
 Signing = Literal["none", "planetary_computer"]

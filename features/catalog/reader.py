@@ -7,13 +7,13 @@ from typing import Any
 import polars as pl
 
 from features.accounting import Tally, tally
+from features.catalog.access.signing import mark
+from features.catalog.access.stac import Query, describe, fetch_items
 from features.catalog.acquisition import row_of
 from features.catalog.duplicates import distinct_ids, find_duplicates
 from features.catalog.options import CATALOGS, ImageryOptions, RadarOptions
 from features.catalog.orbits import settle_radar_orbits
 from features.catalog.place import UNTILED, Bounds, name_places
-from features.catalog.signing import mark
-from features.catalog.stac import Query, describe, fetch_items
 from features.errors import CatalogError
 from features.schema import ACQUISITIONS
 

@@ -10,18 +10,18 @@ import geopandas as gpd
 import polars as pl
 
 from features.accounting import Tally, tally
-from features.catalog.hrefs import is_remote
+from features.catalog.access.hrefs import is_remote
+from features.catalog.access.stamps import file_stamp
 from features.catalog.radiometry import baseline_rank
-from features.catalog.stamps import file_stamp
 from features.code import code_version
 from features.context.blocks import BlockContext
 from features.declarations.geometry import inner_buffer
 from features.errors import ImageryError
-from features.extraction.filled_tiles import Fill, bands_of_all, plan_fill, run_fill
+from features.extraction.filling.remover import Remover
+from features.extraction.filling.tiles import Fill, bands_of_all, plan_fill, run_fill
 from features.extraction.observations import remarks_table
 from features.extraction.options import ExtractOptions
 from features.extraction.passes import number_passes
-from features.extraction.remover import Remover
 from features.extraction.scene_check import contradictory
 from features.extraction.tile_parcels import check_overlap, cover_tiles, parcel_table, safe_name, write_tiles
 from features.extraction.tiling import Assignment, assign_tiles
@@ -76,8 +76,8 @@ def extract(
         Maps and weather that the remover is told of every block; nothing by default.
 
     stamps
-        What tells assets from others under the same link (`features.catalog.stamps.stamps_of`); those of
-        local files are taken here where absent.
+        What tells assets from others under the same link (`features.catalog.access.stamps.stamps_of`);
+        those of local files are taken here where absent.
     known_aside
         Acquisitions that are not among these, because they were set aside before: item id to tile, reason and
         detail. They are accounted for.

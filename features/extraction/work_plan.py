@@ -10,7 +10,7 @@ import polars as pl
 import shapely
 from odc.geo.geobox import GeoBox
 
-from features.catalog.hrefs import is_remote
+from features.catalog.access.hrefs import is_remote
 from features.catalog.place import UNTILED
 from features.errors import CropcheckError, ImageryError
 from features.extraction.options import ExtractOptions

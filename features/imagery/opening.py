@@ -12,9 +12,9 @@ from rasterio._err import CPLE_BaseError
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
-from features.catalog.hrefs import without_secrets
-from features.catalog.reach import final_address
-from features.catalog.signing import openable, renew
+from features.catalog.access.hrefs import without_secrets
+from features.catalog.access.reach import final_address
+from features.catalog.access.signing import openable, renew
 from features.errors import ImageryError
 
 # The formats imagery comes in. A VRT is refused whatever its name is: it can point at any file or address.

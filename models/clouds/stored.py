@@ -8,7 +8,7 @@ from typing import Self
 
 import xarray as xr
 
-from features.extraction.remover import FilledFrame
+from features.extraction.filling.remover import FilledFrame
 from features.files import sha256
 from models.clouds.methods import load
 from models.clouds.removal.bundle import META

@@ -8,10 +8,10 @@ import numpy as np
 import polars as pl
 
 from features.schema import EVENTS, check_table
-from models.events.detector import Detector
 from models.events.intervals import NAMES, Intervals, find_intervals
 from models.events.kinds import EVENTS as KIND_NAMES
 from models.events.kinds import SAME_CHANGE
+from models.events.learning.detector import Detector
 from models.events.series import EventSeries
 
 SEEN = "seen"
@@ -54,7 +54,7 @@ def detect_events(detector: Detector, series: EventSeries, fold: np.ndarray) -> 
     Parameters
     ----------
     fold
-        `(parcel,)` as `models.events.detector.fit_detector` returns it.
+        `(parcel,)` as `models.events.learning.detector.fit_detector` returns it.
 
     Returns
     -------

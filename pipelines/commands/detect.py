@@ -12,8 +12,8 @@ from features.tables.files import open_table
 from features.tables.options import TableOptions
 from features.tables.reader import read_tables
 from features.tables.shapes import long_form
-from models.events.bundle import read_detector
-from models.events.detector import ALL, rule_detector
+from models.events.learning.bundle import read_detector
+from models.events.learning.detector import ALL, rule_detector
 from models.events.options import EventOptions
 from models.events.series import BANDS, OPTICAL, RADAR, from_observations
 from models.events.table import SEEN, detect_events

@@ -13,11 +13,11 @@ import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from features.accounting import Tally, tally
-from features.catalog.stamps import file_stamp
+from features.catalog.access.stamps import file_stamp
 from features.context.blocks import BlockContext, pixels_in
 from features.errors import ImageryError, ModelError
 from features.extraction.extract import without_contradictions
-from features.extraction.filled_tiles import bands_of_all
+from features.extraction.filling.tiles import bands_of_all
 from features.extraction.options import ExtractOptions
 from features.imagery.blocks import cut
 from features.imagery.grids import crop

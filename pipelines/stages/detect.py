@@ -12,11 +12,11 @@ from features.extraction.observations import read_observations
 from features.files import fingerprint, read_parquet
 from features.schema import EVENTS
 from features.workers import Progress
-from models.events.bundle import detector_file, read_detector, write_detector
-from models.events.detector import ALL, Detector, fit_detector, rule_detector
 from models.events.evaluate import SCORES
 from models.events.in_season import JOURNAL, add_to_journal, keep_reported
 from models.events.labels import Labels, read_labels
+from models.events.learning.bundle import detector_file, read_detector, write_detector
+from models.events.learning.detector import ALL, Detector, fit_detector, rule_detector
 from models.events.series import BANDS, OPTICAL, RADAR, EventSeries, from_observations
 from models.events.table import CHANCES, SEEN, Found, detect_events
 from pipelines.config import RunConfig

@@ -9,7 +9,7 @@ from typing import Any
 import polars as pl
 import yaml
 
-from features.catalog.hrefs import is_remote
+from features.catalog.access.hrefs import is_remote
 from features.declarations.crop_codes import read_crop_groups, read_crop_table
 from features.declarations.schemes import read_schemes
 from features.errors import StageError

@@ -11,10 +11,10 @@ import polars as pl
 import pyproj
 
 from features.accounting import Tally
-from features.catalog.hrefs import is_remote
+from features.catalog.access.hrefs import is_remote
+from features.catalog.access.stamps import stamps_of
 from features.catalog.place import Bounds, bounds_of_points
 from features.catalog.reader import ImageryOptions, read_acquisitions
-from features.catalog.stamps import stamps_of
 from features.database import is_database
 from features.declarations.formats.postgis import table_digest
 from features.declarations.pseudonym import holding_key, key_check

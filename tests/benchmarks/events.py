@@ -22,9 +22,9 @@ import polars as pl
 
 from features.extraction.observations import read_observations
 from features.files import read_parquet
-from models.events.detector import ALL, Detector, fit_detector, rule_detector
 from models.events.intervals import find_intervals
 from models.events.labels import SCHEMA, Labels, read_labels
+from models.events.learning.detector import ALL, Detector, fit_detector, rule_detector
 from models.events.options import EventOptions
 from models.events.scoring import Score, score_units, told_apart
 from models.events.series import BANDS, OPTICAL, RADAR, EventSeries, from_observations

@@ -12,7 +12,7 @@ import xarray as xr
 from numba import njit
 
 from features.errors import ModelError
-from features.extraction.remover import FilledFrame
+from features.extraction.filling.remover import FilledFrame
 from features.workers import Progress
 from models.clouds.removal.cube import Cube, cube_of, missing_bands, time_order
 

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from features.catalog.access.stac import Query
 from features.catalog.acquisition import row_of
 from features.catalog.reader import ImageryOptions
-from features.catalog.stac import Query
 from features.schema import ACQUISITIONS
 from tests.features.catalog.test_reader import BOUNDS, SEASON, optical, radar
 

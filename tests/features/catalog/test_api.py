@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from features.catalog import signing
+from features.catalog.access import signing
 from features.catalog.reader import CATALOGS, ImageryOptions, read_acquisitions
 from features.errors import CatalogError
 from tests.features.catalog.test_reader import BOUNDS, assets_of, optical, radar, write_catalog

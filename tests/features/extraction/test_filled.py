@@ -164,7 +164,7 @@ def test_a_block_that_was_damaged_between_two_runs_is_filled_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr("features.extraction.filled_tiles._join", killed)
+        patched.setattr("features.extraction.filling.tiles._join", killed)
         extract(rows, FIELDS, OPTIONS, tmp_path / "o", remover=Constant())
     path = sorted((tmp_path / "o" / "blocks").rglob(damaged))[0]
     changed = bytearray(path.read_bytes())

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import shapely
 
-from features.catalog.hrefs import admit
+from features.catalog.access.hrefs import admit
+from features.catalog.access.stamps import UNKNOWN, stamps_of
 from features.catalog.reader import ImageryOptions, read_acquisitions
-from features.catalog.stamps import UNKNOWN, stamps_of
 from features.errors import CatalogError, ImageryError
 from features.extraction.extract import extract
 from features.extraction.observations import read_observations

@@ -8,8 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from features.catalog.hrefs import is_remote
-from features.catalog.signing import openable
+from features.catalog.access.hrefs import is_remote
+from features.catalog.access.signing import openable
 from features.errors import CatalogError
 
 ASKED_AT_ONCE = 16

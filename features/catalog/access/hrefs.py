@@ -15,7 +15,7 @@ _LINK = re.compile(r"\b[a-z][a-z0-9.-]*://[^\s'\"<>)\]]+")
 
 
 def is_remote(href: str) -> bool:
-    """Whether `href` is an http(s) URL, marked for signing (see `features.catalog.signing`) or not.
+    """Whether `href` is an http(s) URL, marked for signing (see `features.catalog.access.signing`) or not.
 
     Examples
     --------
@@ -78,7 +78,7 @@ def admit(href: str, *, local: bool, remote: bool, object_storage: bool) -> str:
     local, remote, object_storage
         Whether local files, http(s) and `s3://` or `/vsis3/` may be named: a catalog read over http never
         names local files; http(s) links lead only to the catalog's own host and to those that the
-        configuration allows (`features.catalog.reach`), which must allow object storage too.
+        configuration allows (`features.catalog.access.reach`), which must allow object storage too.
 
     Raises
     ------

@@ -24,9 +24,9 @@ from odc.geo.geobox import GeoBox
 
 from features.context.blocks import BlockContext
 from features.errors import ImageryError
+from features.extraction.filling.remover import FilledFrame, Remover
 from features.extraction.observations import Remarks, make_part, write_part
 from features.extraction.options import ExtractOptions
-from features.extraction.remover import FilledFrame, Remover
 from features.extraction.units import Outcome, Unit, share_of, tile_coverage, tile_shares
 from features.files import fingerprint, is_vouched, partial_of, sha256, vouch, write_json
 from features.imagery.blocks import Block

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from features.catalog import reach, signing
+from features.catalog.access import reach, signing
+from features.catalog.access.stac import Query, fetch_items
 from features.catalog.reader import ImageryOptions, read_acquisitions
-from features.catalog.stac import Query, fetch_items
 from features.errors import CatalogError, ImageryError
 from features.imagery.opening import open_raster, source_of
 from tests.features.catalog.test_reader import BOUNDS, assets_of, optical, write_catalog
@@ -206,8 +206,8 @@ def test_a_page_that_leads_to_itself_ends(sites: tuple[Site, Site]) -> None:
 def test_a_document_without_end_is_left_off(
     sites: tuple[Site, Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("features.catalog.reach.MOST_BYTES", 1000)
-    monkeypatch.setattr("features.catalog.stac.MOST_BYTES", 1000)
+    monkeypatch.setattr("features.catalog.access.reach.MOST_BYTES", 1000)
+    monkeypatch.setattr("features.catalog.access.stac.MOST_BYTES", 1000)
     here, _ = sites
     here.answers["/"] = catalog() | {"title": "x" * 2000}
     with pytest.raises(CatalogError, match="is larger than"):

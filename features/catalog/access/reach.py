@@ -12,7 +12,7 @@ from urllib.parse import urljoin, urlsplit
 from requests import PreparedRequest, RequestException, Response, Session
 from requests.adapters import HTTPAdapter
 
-from features.catalog.hrefs import is_remote, without_secrets
+from features.catalog.access.hrefs import is_remote, without_secrets
 from features.errors import CatalogError, ImageryError
 
 MOST_BYTES = 512 * 2**20  # of one document of a catalog

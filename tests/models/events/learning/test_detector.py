@@ -6,10 +6,10 @@ import polars as pl
 import pytest
 
 from features.errors import ModelError
-from models.events.chance import best_threshold, fit_chance, reported_from, right_events
-from models.events.detector import ALL, fit_detector, rule_detector
 from models.events.intervals import find_intervals
 from models.events.labels import read_labels
+from models.events.learning.chance import best_threshold, fit_chance, reported_from, right_events
+from models.events.learning.detector import ALL, fit_detector, rule_detector
 from models.events.options import EventOptions
 from models.events.peaks import find_peaks
 from models.events.series import EventSeries, from_observations

@@ -6,10 +6,10 @@ from typing import Any
 
 from features.errors import ModelError
 from features.files import fingerprint, sha256, write_json, write_text
-from models.events.chance import Chance
-from models.events.detector import Detector, KindModel
 from models.events.intervals import NAMES
 from models.events.kinds import EVENTS, kind_of
+from models.events.learning.chance import Chance
+from models.events.learning.detector import Detector, KindModel
 from models.events.options import EventOptions
 
 BUNDLE = "events.json"

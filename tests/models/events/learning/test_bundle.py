@@ -7,10 +7,10 @@ import pytest
 
 from features.errors import ModelError
 from features.files import sha256
-from models.events.bundle import BUNDLE, read_detector, write_detector
-from models.events.detector import ALL, Detector, fit_detector
 from models.events.in_season import JOURNAL, WITHDRAWN, add_to_journal, keep_reported
 from models.events.labels import read_labels
+from models.events.learning.bundle import BUNDLE, read_detector, write_detector
+from models.events.learning.detector import ALL, Detector, fit_detector
 from models.events.options import EventOptions
 from models.events.series import EventSeries
 from models.events.table import SEEN, detect_events

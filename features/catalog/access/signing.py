@@ -22,7 +22,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3.util import Retry
 
-from features.catalog.hrefs import without_secrets
+from features.catalog.access.hrefs import without_secrets
 from features.errors import CatalogError
 
 ENDPOINT = "https://planetarycomputer.microsoft.com/api/sas/v1/token"

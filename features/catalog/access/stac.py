@@ -12,10 +12,10 @@ from typing import Any
 
 from requests import Session
 
-from features.catalog.hrefs import is_remote, resolve, without_secrets
-from features.catalog.item_files import parse_stac
+from features.catalog.access.hrefs import is_remote, resolve, without_secrets
+from features.catalog.access.item_files import parse_stac
+from features.catalog.access.reach import MOST_BYTES, Reach, limit_to, session_within
 from features.catalog.place import Bounds, boxes_of
-from features.catalog.reach import MOST_BYTES, Reach, limit_to, session_within
 from features.errors import CatalogError
 
 log = logging.getLogger(__name__)
@@ -51,7 +51,7 @@ def fetch_items(catalog: str, query: Query, hosts: tuple[str, ...] = ()) -> Iter
     Parameters
     ----------
     hosts
-        That links may lead to, beside the catalog's own (see `features.catalog.reach.Reach`).
+        That links may lead to, beside the catalog's own (see `features.catalog.access.reach.Reach`).
 
     Raises
     ------
@@ -110,7 +110,7 @@ def _location(catalog: str) -> str:
 
 
 def read_json(location: str, session: Session) -> dict[str, Any]:
-    """Read a STAC object from a path or URL; see `features.catalog.item_files.parse_stac`.
+    """Read a STAC object from a path or URL; see `features.catalog.access.item_files.parse_stac`.
 
     Raises
     ------

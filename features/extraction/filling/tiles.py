@@ -11,7 +11,7 @@ from typing import Any
 from features.code import code_version
 from features.context.blocks import BlockContext
 from features.errors import CropcheckError, ImageryError
-from features.extraction.filled_units import (
+from features.extraction.filling.blocks import (
     BlockUnit,
     drop_blocks,
     join_blocks,
@@ -20,8 +20,8 @@ from features.extraction.filled_units import (
     run_block,
     run_blocks,
 )
+from features.extraction.filling.remover import Remover
 from features.extraction.options import ExtractOptions
-from features.extraction.remover import Remover
 from features.extraction.units import Outcome, Unit
 from features.extraction.work_plan import usual_bands
 from features.files import fingerprint, is_vouched, vouch, write_json

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from features.errors import ModelError
-from models.events.chance import Chance, best_threshold, fit_chance, reported_from, right_events
 from models.events.intervals import Intervals
 from models.events.kinds import EVENTS, SAME_CHANGE, kind_of
 from models.events.labels import Labels, days_of
-from models.events.learning import fit_booster, learning_sets, rows_of, worth_a_look
+from models.events.learning.boosting import fit_booster, learning_sets, rows_of, worth_a_look
+from models.events.learning.chance import Chance, best_threshold, fit_chance, reported_from, right_events
 from models.events.options import EventOptions
 from models.events.peaks import Peaks, find_peaks, surroundings
 from models.events.rules import rule_scores
