@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 ALL = -1  # the fold of parcels that no model saw: the models of all parcels
 STEPS = AHEAD // STEP
 ALWAYS = ("persistence", "climatology", "damped")
+TOO_FEW_LOOKS = "too_few_looks"
 LEAST_SAMPLES = 200
 LEAST_GROUPS = 4
 ROUGH_SCALE = 0.1  # size of an error where too few samples tell
@@ -108,7 +109,8 @@ def fit_forecaster(
             f"{len(samples)} looks followed by another within {options.ahead_days} days, in "
             f"{len(np.unique(own))} folds of holdings and blocks, are too few to learn a forecast from "
             f"({LEAST_SAMPLES} in two folds are the least); give earlier seasons (forecast.history), or "
-            "another run's models (forecast.from_run)."
+            "another run's models (forecast.from_run).",
+            reason=TOO_FEW_LOOKS,
         )
     last = int(samples.target.max())
     names = (*ALWAYS, *(name for name in options.methods if name not in ALWAYS))

@@ -18,7 +18,7 @@ def summary(workspace: Workspace) -> str:
     """Return where the tables are, how many parcels are in them, and the error at a few horizons."""
     table, anomalies = read_parquet(workspace.forecast), read_parquet(workspace.anomalies)
     if table.is_empty():
-        return "Nothing was forecast: forecast.enabled is false."
+        return "Nothing was forecast: forecast.enabled is false, or too little was seen."
     scores = read_parquet(workspace.table("forecast_scores"))
     made_on, last = table["made_on"].to_list()[0], table["date"].to_list()[-1]
     lines = [

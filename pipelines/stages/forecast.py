@@ -1,5 +1,6 @@
 """NDVI ahead of every parcel, with intervals, and the parcels that left theirs."""
 
+import logging
 from collections.abc import Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -8,14 +9,14 @@ import numpy as np
 import polars as pl
 
 from features.accounting import Tally, tally
-from features.errors import ConfigError
+from features.errors import ConfigError, CropcheckError
 from features.files import read_parquet
 from features.schema import EVENTS, FORECAST
 from features.workers import Progress
 from models.events.table import SEEN
 from models.forecast.anomaly import ANOMALIES, find_anomalies
 from models.forecast.bundle import forecaster_file, read_forecaster, write_forecaster
-from models.forecast.forecaster import ALL, Forecaster, fit_forecaster, forecast
+from models.forecast.forecaster import ALL, TOO_FEW_LOOKS, Forecaster, fit_forecaster, forecast
 from models.forecast.history import Daily, History
 from models.forecast.samples import STEP, last_look, on_days, seen_ahead
 from models.forecast.score_table import SCORES, score_table
@@ -27,6 +28,9 @@ from pipelines.record.stage import Outcome, Stage
 from pipelines.tables import write_table
 from pipelines.workspace import Workspace
 
+log = logging.getLogger(__name__)
+NEVER_SEEN = "never_observed"
+TOO_LITTLE = (NEVER_SEEN, TOO_FEW_LOOKS)
 EVERY = 10  # days between the days that are learned from
 SCORED_EVERY = 20
 
@@ -60,10 +64,25 @@ def _files(config: RunConfig, workspace: Workspace) -> dict[str, Path]:
 
 
 def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
-    """Write `forecast.parquet`, `anomalies.parquet`, the models, and their scores by horizon."""
+    """Write `forecast.parquet`, `anomalies.parquet`, the models, and their scores by horizon.
+
+    Where too little was seen to forecast anything, the tables are empty: verdicts and pages need none.
+    """
     if not config.forecast.enabled:
-        return _nothing(workspace)
+        return _nothing(workspace, "not asked for")
     known = known_history(config, workspace)
+    try:
+        return _run(config, workspace, known, progress)
+    except CropcheckError as error:
+        if error.reason not in TOO_LITTLE:
+            raise
+        log.warning("Nothing is forecast: %s", error)
+        progress(1, 1)
+        parcels = tally("forecast", "parcels", [error.reason] * len(known.history))
+        return _nothing(workspace, str(error), parcels)
+
+
+def _run(config: RunConfig, workspace: Workspace, known: Known, progress: Progress) -> Outcome:
     history = known.history
     day = history.day(made_on(config, history))
     folds = read_parquet(workspace.table("folds"))
@@ -90,7 +109,7 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
         outputs.append(workspace.forecast_models)
     progress(5, 5)
     seen = last_look(history, on_days(np.arange(len(history)), day, np.array([day + STEP]))) >= 0
-    reasons = [None if ok else "never_observed" for ok in seen]
+    reasons = [None if ok else NEVER_SEEN for ok in seen]
     rows = Tally("forecast", "looks", known.rows, known.rows - sum(known.set_aside.values()), known.set_aside)
     return Outcome(outputs, [rows, tally("forecast", "parcels", reasons)], {"forecast_by": basis})
 
@@ -110,11 +129,17 @@ def made_on(config: RunConfig, history: History) -> date:
             f"forecast.from_day {day} lies after {last}, the last day whose imagery counts; forecast from an "
             "earlier day, or let season.end or season.until be later."
         )
-    first = history.when(int(history.ndvi.day.min())) if len(history.ndvi) else None
-    if first is None or day < first:
+    if not len(history.ndvi):
         raise ConfigError(
-            f"There is no clear image by {day} (the first is of {first or 'no day'}): nothing can be "
-            "forecast from it. Forecast from a later day, or give earlier seasons (forecast.history)."
+            "There is no clear look at any parcel, in NDVI or in B04 and B08. Give earlier seasons "
+            "(forecast.history), or extract these features.",
+            reason=NEVER_SEEN,
+        )
+    first = history.when(int(history.ndvi.day.min()))
+    if day < first:
+        raise ConfigError(
+            f"There is no clear image by {day} (the first is of {first}): nothing can be forecast from it. "
+            "Forecast from a later day, or give earlier seasons (forecast.history)."
         )
     return day
 
@@ -182,10 +207,10 @@ def _forecasts(
         )
 
 
-def _nothing(workspace: Workspace) -> Outcome:
+def _nothing(workspace: Workspace, why: str, *tallies: Tally) -> Outcome:
     outputs = [
         write_table(FORECAST.to_frame(), workspace.forecast),
         write_table(ANOMALIES.to_frame(), workspace.anomalies),
         write_table(SCORES.to_frame(), workspace.table("forecast_scores")),
     ]
-    return Outcome(outputs, [], {"forecast_by": "not asked for"})
+    return Outcome(outputs, list(tallies), {"forecast_by": why})

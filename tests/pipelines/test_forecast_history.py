@@ -8,9 +8,12 @@ import polars as pl
 import pytest
 
 from features.errors import ConfigError
+from features.files import read_parquet
 from models.forecast.history import Daily
-from pipelines.inputs.forecast_history import _spliced, _table_of, daily_weather, usual_weather
-from pipelines.stages.forecast import made_on
+from pipelines.config import load_config
+from pipelines.inputs.forecast_history import Known, _spliced, _table_of, daily_weather, usual_weather
+from pipelines.stages.forecast import made_on, run
+from pipelines.workspace import Workspace
 from tests.models.forecast.made import ORIGIN, history
 
 
@@ -87,3 +90,15 @@ def test_the_day_of_a_forecast() -> None:
         made_on(Asked(date(2022, 2, 1)), known)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="lies after 2022-10-31"):
         made_on(Asked(date(2022, 12, 1)), known)  # type: ignore[arg-type]
+
+
+def test_a_run_without_any_look_ends_without_a_forecast(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = Known(history({"a": [], "b": []}), None)
+    monkeypatch.setattr("pipelines.stages.forecast.known_history", lambda config, workspace: known)
+    workspace = Workspace(tmp_path)
+    outcome = run(load_config(Path("conf/tiny.yaml")), workspace, lambda done, total: None)
+    assert [(t.came_in, t.set_aside) for t in outcome.tallies] == [(2, {"never_observed": 2})]
+    assert read_parquet(workspace.forecast).is_empty()
+    assert "no clear look" in str(outcome.facts["forecast_by"])
