@@ -13,13 +13,15 @@ HELD = ".held"
 
 
 @contextmanager
-def scratch_folder() -> Iterator[Path]:
+def scratch_folder(parent: Path | None = None) -> Iterator[Path]:
     """Yield an empty folder that is removed afterwards; folders that killed processes left go first.
+
+    It lies in `parent`, by default the system's folder for temporary files.
 
     A folder in use is locked by its owner (`flock`), whichever container that one runs in. It gets the name
     under which others look for left ones only once it is locked.
     """
-    parent = Path(tempfile.gettempdir())
+    parent = Path(tempfile.gettempdir()) if parent is None else parent
     _sweep(parent)
     unlocked = Path(tempfile.mkdtemp(prefix=f".{PREFIX}", dir=parent))
     folder = unlocked.with_name(unlocked.name.removeprefix("."))

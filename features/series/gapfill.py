@@ -72,6 +72,8 @@ class GapFiller:
             Gives the ParcelSeries `(parcel, time, feature, statistic)` of every parcel, as observed, some
             parcels at a time; called once a pass, of which `whittaker` makes two.
         """
+        if options.method == "none":
+            return cls(options, np.zeros(0), np.zeros(0))
         pooled = None
         for chunk in chunks():
             check_series(chunk)

@@ -9,7 +9,7 @@ import numpy as np
 from models.forecast.basis import Basis, Damped
 from models.forecast.climatology import Curves
 from models.forecast.history import Daily, History
-from models.forecast.samples import Samples
+from models.forecast.samples import Samples, after
 
 LOOKED_BACK = 4  # looks whose values and ages are told one by one
 OPTICAL = (
@@ -186,14 +186,7 @@ def _describe(  # type: ignore[no-untyped-def]  # noqa: PLR0912, PLR0915
     step = 365.25 / nodes
     for i in range(len(parcel)):
         start, stop = first[parcel[i]], first[parcel[i] + 1]
-        low, high = start, stop
-        while low < high:
-            middle = (low + high) // 2
-            if day[middle] <= origin[i]:
-                low = middle + 1
-            else:
-                high = middle
-        last = low - 1
+        last = after(day, start, stop, origin[i]) - 1
         if last < start:
             continue
         row = out[i]
@@ -274,23 +267,17 @@ def _describe(  # type: ignore[no-untyped-def]  # noqa: PLR0912, PLR0915
 @numba.njit(cache=True, nogil=True)
 def _around(day, value, start, last, when):  # type: ignore[no-untyped-def]
     """Return the value between the looks around a day, within 30 days; NaN where there is none."""
-    low, high = start, last + 1
-    while low < high:
-        middle = (low + high) // 2
-        if day[middle] <= when:
-            low = middle + 1
-        else:
-            high = middle
-    before, after = low - 1, low
+    later = after(day, start, last + 1, when)
+    before = later - 1
     has_before = before >= start and when - day[before] <= 30
-    has_after = after <= last and day[after] - when <= 30
-    if has_before and has_after:
-        share = (when - day[before]) / (day[after] - day[before])
-        return (1 - share) * value[before] + share * value[after]
+    has_later = later <= last and day[later] - when <= 30
+    if has_before and has_later:
+        share = (when - day[before]) / (day[later] - day[before])
+        return (1 - share) * value[before] + share * value[later]
     if has_before:
         return value[before]
-    if has_after:
-        return value[after]
+    if has_later:
+        return value[later]
     return np.nan
 
 
@@ -304,14 +291,7 @@ def _describe_radar(  # type: ignore[no-untyped-def]  # noqa: PLR0912, PLR0915
     """
     for i in range(len(parcel)):
         start, stop = first[parcel[i]], first[parcel[i] + 1]
-        low, high = start, stop
-        while low < high:
-            middle = (low + high) // 2
-            if day[middle] <= origin[i]:
-                low = middle + 1
-            else:
-                high = middle
-        last = low - 1
+        last = after(day, start, stop, origin[i]) - 1
         if last < start:
             continue
         row = out[i]

@@ -104,16 +104,23 @@ def _fill(first, day, origins, ahead, parcel, origin, at, write):  # type: ignor
 
 
 @numba.njit(cache=True, nogil=True)
+def after(day, start, stop, when):  # type: ignore[no-untyped-def]
+    """Return the first look later than `when` among those `start` to `stop` of `day (look,)`, ascending."""
+    low, high = start, stop
+    while low < high:
+        middle = (low + high) // 2
+        if day[middle] <= when:
+            low = middle + 1
+        else:
+            high = middle
+    return low
+
+
+@numba.njit(cache=True, nogil=True)
 def _last(first, day, parcel, origin):  # type: ignore[no-untyped-def]
     out = np.empty(len(parcel), np.int64)
     for i in range(len(parcel)):
-        low, high = first[parcel[i]], first[parcel[i] + 1]
-        start = low
-        while low < high:
-            middle = (low + high) // 2
-            if day[middle] <= origin[i]:
-                low = middle + 1
-            else:
-                high = middle
-        out[i] = low - 1 if low > start else -1
+        start, stop = first[parcel[i]], first[parcel[i] + 1]
+        later = after(day, start, stop, origin[i])
+        out[i] = later - 1 if later > start else -1
     return out

@@ -1,6 +1,5 @@
 """Observations become series on a calendar, gaps filled and marked; beside them what else is known."""
 
-import tempfile
 from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from itertools import count
@@ -17,6 +16,7 @@ from features.context.parcels import parcel_context
 from features.context.weather import read_weather, weather_before
 from features.extraction.observations import read_observations, split_observations
 from features.files import read_parquet
+from features.scratch import scratch_folder
 from features.series.chunks import chunks_of, read_chunks, write_chunks
 from features.series.gapfill import GapFiller
 from features.series.parcel_series import build_series, features_of, read_series
@@ -72,8 +72,8 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
             seen.extend(chunk["observed"].any(("time", "feature")).to_numpy().tolist())
             yield chunk
 
-    with tempfile.TemporaryDirectory(prefix=".fill-", dir=workspace.folder) as folder:
-        write_chunks(workspace.series, told(observed(Path(folder))), total)
+    with scratch_folder(workspace.folder) as folder:
+        write_chunks(workspace.series, told(observed(folder)), total)
     filler = GapFiller.learn(config.fill, lambda: read_chunks(workspace.series, size))
     filled = (filler.fill(chunk) for chunk in read_chunks(workspace.series, size))
     write_chunks(workspace.filled, told(filled), total)
