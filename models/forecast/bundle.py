@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from features.errors import ModelError
-from features.files import atomic_path, sha256, write_json, write_text
+from features.files import atomic_path, sha256, write_json
 from models.arrays_file import Described, describe_arrays, read_arrays, read_recipe_json
+from models.booster_file import noted_file, read_booster, write_booster
 from models.forecast.basis import Damped
 from models.forecast.climatology import Curves
 from models.forecast.forecaster import Forecaster, Models
@@ -33,13 +34,13 @@ def write_forecaster(folder: Path, forecaster: Forecaster) -> Path:
             "years": list(curves.years),
             "damped": {"share": models.damped.share, "days": models.damped.days},
             "boosters": {
-                method: _write_booster(folder, f"{name}_{method}.txt", booster)
+                method: write_booster(folder, f"{name}_{method}.txt", booster)
                 for method, booster in models.boosters.items()
             },
             "networks": {method: len(weights) for method, weights in models.weights.items()},
         }
     shared = {"combination": forecaster.combination, "quantile": forecaster.intervals.quantile}
-    scale = None if forecaster.scale is None else _write_booster(folder, "scale.txt", forecaster.scale)
+    scale = None if forecaster.scale is None else write_booster(folder, "scale.txt", forecaster.scale)
     return write_json(
         folder / BUNDLE,
         {
@@ -102,7 +103,7 @@ def read_forecaster(folder: Path, options: ForecastOptions) -> Forecaster:
             str(stored["weather_ahead"]),
             folds,
             shared["combination"],
-            None if stored["scale"] is None else _read_booster(own, stored["scale"]),
+            None if stored["scale"] is None else read_booster(own, stored["scale"]),
             Intervals(shared["quantile"]),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -114,7 +115,7 @@ def _fold_in(folder: Path, entry: dict[str, Any], classes: tuple[str, ...]) -> t
     years = tuple(int(year) for year in entry["years"])
     curves = Curves(classes, years, arrays["curve_mean"], arrays["curve_spread"])
     damped = Damped(float(entry["damped"]["share"]), float(entry["damped"]["days"]))
-    boosters = {name: _read_booster(folder, one) for name, one in entry["boosters"].items()}
+    boosters = {name: read_booster(folder, one) for name, one in entry["boosters"].items()}
     weights = {
         name: [arrays[f"{name}_{k:03d}"] for k in range(int(n))] for name, n in entry["networks"].items()
     }
@@ -129,27 +130,5 @@ def _write_arrays(folder: Path, name: str, arrays: dict[str, np.ndarray]) -> dic
     return {"file": name, "sha256": sha256(folder / name), "arrays": noted}
 
 
-def _write_booster(folder: Path, name: str, booster: Any) -> dict[str, str]:
-    text = "".join(
-        line
-        for line in booster.model_to_string().splitlines(keepends=True)
-        if not line.startswith("[num_threads:")
-    )
-    return {"file": name, "sha256": sha256(write_text(folder / name, text))}
-
-
-def _checked(folder: Path, entry: dict[str, Any]) -> Path:
-    path = (folder / str(entry["file"])).resolve()
-    if not path.is_relative_to(folder.resolve()) or not path.is_file() or sha256(path) != entry["sha256"]:
-        raise ModelError(f"{path} is missing or was altered; copy the run's models anew.")
-    return path
-
-
 def _read_arrays(folder: Path, entry: dict[str, Any]) -> dict[str, np.ndarray]:
-    return read_arrays(_checked(folder, entry), entry["arrays"], MAY_LACK)
-
-
-def _read_booster(folder: Path, entry: dict[str, Any]) -> Any:
-    import lightgbm
-
-    return lightgbm.Booster(model_str=_checked(folder, entry).read_text(encoding="utf-8"))
+    return read_arrays(noted_file(folder, entry), entry["arrays"], MAY_LACK)

@@ -10,6 +10,7 @@ import xarray as xr
 
 from features.errors import ModelError
 from features.files import write_text
+from models.booster_file import booster_text
 from models.crops.estimators.booster_text import MOST_BYTES, check_booster_text
 from models.crops.estimators.estimator import Arrays, CropEstimator
 from models.crops.estimators.options import LightgbmOptions
@@ -72,8 +73,7 @@ class LightgbmClassifier(CropEstimator):
         """Return the booster as LightGBM's own text, without the threads it was fitted with."""
         booster, text = getattr(self, "_text", (None, ""))
         if booster is not self.booster_:  # a large model takes a third of a second to write
-            lines = self.booster_.model_to_string().splitlines(keepends=True)
-            text = "".join(line for line in lines if not line.startswith("[num_threads:"))
+            text = booster_text(self.booster_)
             self._text = (self.booster_, text)
         return text
 

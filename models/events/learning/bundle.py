@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import ModelError
-from features.files import fingerprint, sha256, write_json, write_text
+from features.files import fingerprint, sha256, write_json
+from models.booster_file import read_booster, write_booster
 from models.events.intervals import NAMES
 from models.events.kinds import EVENTS, kind_of
 from models.events.learning.chance import Chance
@@ -24,15 +25,8 @@ def write_detector(folder: Path, detector: Detector) -> Path:
     for name, model in detector.kinds.items():
         files = {}
         for fold, booster in sorted(model.boosters.items()):
-            path = folder / name / f"{'all' if fold < 0 else f'fold_{fold}'}.txt"
-            text = "".join(
-                line
-                for line in booster.model_to_string().splitlines(keepends=True)
-                if not line.startswith("[num_threads:")
-            )
-            files[str(fold)] = {
-                "file": path.relative_to(folder).as_posix(), "sha256": sha256(write_text(path, text))
-            }  # fmt: skip
+            label = "all" if fold < 0 else f"fold_{fold}"
+            files[str(fold)] = write_booster(folder, f"{name}/{label}.txt", booster)
         kinds[name] = {
             "boosters": files,
             "chances": {str(fold): _chance_out(chance) for fold, chance in sorted(model.chances.items())},
@@ -91,14 +85,7 @@ def read_detector(folder: Path, options: EventOptions, expected: str | None = No
 
 
 def _kind_in(folder: Path, stored: dict[str, Any]) -> KindModel:
-    import lightgbm
-
-    boosters = {}
-    for fold, entry in stored["boosters"].items():
-        path = (folder / entry["file"]).resolve()
-        if not path.is_relative_to(folder.resolve()) or not path.is_file() or sha256(path) != entry["sha256"]:
-            raise ModelError(f"{path} is missing or was altered; copy the run's models anew.")
-        boosters[int(fold)] = lightgbm.Booster(model_str=path.read_text(encoding="utf-8"))
+    boosters = {int(fold): read_booster(folder, entry) for fold, entry in stored["boosters"].items()}
     chances = {int(fold): _chance_in(entry) for fold, entry in stored["chances"].items()}
     return KindModel(boosters, chances, float(stored["date_share"]), int(stored["events"]))
 
