@@ -13,8 +13,9 @@ several floors (differences below a model's resolution, about one tree in sixty,
 probability of the best other class, and of how common that class is among parcels with this declaration. The
 ratio of the two probabilities alone would not separate a parcel that the model knows nothing about from one
 that is clearly another crop. The log-odds are those of the most likely parameters: fitted again with an
-intercept and a slope on folds that the model did not see, they keep a slope of 0.98 to 1.01 (three simulated
-regions). Averaging them over the parameters draws them towards 0, and every chance of a wrong label with it.
+intercept and a slope on folds that the model did not see, they kept a slope of 0.98 to 1.01 (three simulated
+regions, before each class had a rate of its own). Averaging them over the parameters draws them towards 0,
+and every chance of a wrong label with it.
 
 **Assumptions.** The assumed share of wrong declarations is an upper bound; it is lowered where fewer declared
 parcels look wrong than it implies. Which classes are declared wrongly, and which class a wrong declaration

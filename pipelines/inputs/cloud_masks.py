@@ -5,6 +5,7 @@ from typing import Any
 
 import polars as pl
 
+from features.extraction.options import ExtractOptions
 from features.files import read_parquet
 from features.imagery.masks import MaskOptions
 from features.schema import SCENE_CLASS, acquisition_rows
@@ -104,7 +105,7 @@ def read_masked(config: RunConfig, workspace: Workspace) -> pl.DataFrame:
     return with_masks(read_acquired(workspace), config.clear.mask, workspace)
 
 
-def masked_extract(config: RunConfig) -> Any:
+def masked_extract(config: RunConfig) -> ExtractOptions:
     """Return the options of extraction, with the scene classes read as `reading_options` has it."""
     mask = reading_options(config.clear.mask, config.extract.mask)
     return config.extract.model_copy(update={"mask": mask})

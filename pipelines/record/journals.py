@@ -65,7 +65,7 @@ def _walk_desk(workspace: Workspace, found: Walked) -> None:
 def _walk_database(workspace: Workspace, head: Path, found: Walked) -> list[Entry] | None:
     """Walk one journal of the desk; return its entries, or None where they cannot be read."""
     from reports.desk.records.snapshot import Snapshot
-    from reports.desk.records.store import LOCAL_HEAD
+    from reports.desk.records.store import FILE, LOCAL_HEAD
 
     said = _read(head)
     if Head.read(head) is None and head.exists():
@@ -73,8 +73,9 @@ def _walk_database(workspace: Workspace, head: Path, found: Walked) -> list[Entr
             f"{workspace.relative(head)} is damaged: how far the desk's journal goes is not known"
         )
     if head.name == LOCAL_HEAD:
-        url, schema, name = str(workspace.desk / "desk.sqlite"), None, "desk/desk.sqlite"
-        if not Path(url).is_file():
+        local = workspace.desk / FILE
+        url, schema, name = str(local), None, workspace.relative(local)
+        if not local.is_file():
             found.faults.append(f"{name} is missing")
             return None
     elif isinstance(said.get("database"), str):
