@@ -50,13 +50,13 @@ def statistic_of(column: Column) -> str:
     --------
     >>> statistic_of(Column("ndvi", "std_amplitude_1", None)), statistic_of(Column("ndvi", "mean", 3))
     ('std', 'mean')
+    >>> statistic_of(Column("ndvi", "mean_day_of_high", None))  # and not `mean_day_of`, of a summary `high`
+    'mean'
     """
     if column.step is not None or column.statistic == "context":
         return column.statistic
-    return next(
-        (column.statistic.removesuffix(f"_{s}") for s in SUMMARIES if column.statistic.endswith(f"_{s}")),
-        column.statistic,
-    )
+    fitting = [summary for summary in SUMMARIES if column.statistic.endswith(f"_{summary}")]
+    return column.statistic.removesuffix(f"_{max(fitting, key=len)}") if fitting else column.statistic
 
 
 def explain(
