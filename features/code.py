@@ -132,7 +132,7 @@ def _executed(tree: ast.AST) -> Iterator[ast.AST]:
 
 
 def _imported_by_name(call: ast.Call) -> Iterable[str]:
-    """Return the modules that `import_module(f"some.package.{name}")` may import: all of the package."""
+    """Return the modules that `import_module(f"some.package.{name}")` may import: all below it."""
     called = call.func.id if isinstance(call.func, ast.Name) else getattr(call.func, "attr", "")
     text = call.args[0] if call.args else None
     if called != "import_module" or not isinstance(text, ast.JoinedStr):
@@ -140,7 +140,8 @@ def _imported_by_name(call: ast.Call) -> Iterable[str]:
     start = text.values[0]
     package = str(start.value).rstrip(".") if isinstance(start, ast.Constant) else ""
     folder = ROOT.joinpath(*package.split("."))
-    return [f"{package}.{path.stem}" for path in sorted(folder.glob("*.py"))]
+    inside = (path.relative_to(folder).with_suffix("").parts for path in sorted(folder.rglob("*.py")))
+    return [".".join([package, *parts]) for parts in inside]
 
 
 @cache

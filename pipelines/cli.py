@@ -103,7 +103,7 @@ def label(
     ] = None,
 ) -> None:
     """Choose windows whose labels would teach the cloud mask most, or read labels back from CVAT."""
-    from pipelines.commands.label import read_labels, write_windows
+    from pipelines.commands.learning.label import read_labels, write_windows
 
     if (write is None) == (read is None):
         raise CropcheckError("Name the folder to write with --write, or CVAT's export with --read.")
@@ -133,7 +133,7 @@ def clear(
     loaded, workspace = _open(config, out, set_, with_, data, None)
     status = run_one("clear", loaded, workspace, _executor(1, None))
     if write is not None:
-        from pipelines.commands.products import write_products
+        from pipelines.commands.learning.products import write_products
         from pipelines.main_job import display
 
         with display() as bars:
@@ -157,7 +157,7 @@ def check(
     ] = None,
 ) -> None:
     """Validate a config and its inputs, every problem in one go; estimate time, disk and memory."""
-    from pipelines.commands.check import check_inputs
+    from pipelines.commands.checks.check import check_inputs
 
     if only not in (None, "declarations"):
         raise CropcheckError(f"--only {only} is nothing that can be checked alone; write declarations.")
@@ -207,7 +207,7 @@ def tune(
     data: Data = None,
 ) -> None:
     """Search a model's settings with grouped folds; the best are written as a config that train reads."""
-    from pipelines.commands.tune import tune_model
+    from pipelines.commands.learning.tune import tune_model
 
     loaded, workspace = _open(config, out, set_, with_, data, None)
     typer.echo(tune_model(loaded, workspace, model, trials))
@@ -218,7 +218,7 @@ def pretrain(
     config: Config, out: Out = None, set_: Set = None, with_: With = None, data: Data = None
 ) -> None:
     """Train on the public sets of train.transfer.sets; a run takes the models by train.transfer.use: tune."""
-    from pipelines.commands.pretrain import pretrain_on_sets
+    from pipelines.commands.learning.pretrain import pretrain_on_sets
 
     loaded, workspace = _open(config, out, set_, with_, data, None)
     folder = workspace.folder if out else workspace.folder.with_name(f"{loaded.name}_pretrained")
@@ -240,7 +240,7 @@ def forecast(
     until: Until = None,
 ) -> None:
     """Forecast every parcel's NDVI, with intervals, from what a run has left."""
-    from pipelines.commands.forecast import forecast_run
+    from pipelines.commands.learning.forecast import forecast_run
 
     settings = [*(set_ or [])]
     settings += [f"forecast.from_day={from_}"] if from_ else []
@@ -268,7 +268,7 @@ def detect_table(
     ] = None,
 ) -> None:
     """Find what was done on the parcels of a table of series that others extracted, and when."""
-    from pipelines.commands.detect import detect_in_table
+    from pipelines.commands.learning.detect import detect_in_table
 
     typer.echo(detect_in_table(table, to, from_run, template))
 
@@ -290,7 +290,7 @@ def assess(
     by: By = None,
 ) -> None:
     """Add field results to the journal: the error of the verdicts, by count and in hectares."""
-    from pipelines.commands.assess import assess_run, list_entries, undo_entry
+    from pipelines.commands.quality.assess import assess_run, list_entries, undo_entry
 
     if sum((list_, undo is not None, reviewed is not None)) != 1:
         raise CropcheckError("Name a file of field results, or --list, or --undo ENTRY.")
@@ -345,7 +345,7 @@ def sample(
     data: Data = None,
 ) -> None:
     """Draw the quality sample: from the Commission's ranked list, or from a run's own declarations."""
-    from pipelines.commands import sample as command
+    from pipelines.commands.quality import sample as command
 
     request = command.SampleRequest(
         targets=targets,
@@ -403,7 +403,7 @@ def validate(
     ] = None,
 ) -> None:
     """Check the tables of the QUAP exchange: columns, keys, relations, areas and geometry."""
-    from pipelines.commands.validate import validate_tables
+    from pipelines.commands.quality.validate import validate_tables
 
     said, found = validate_tables(paths, out, write)
     typer.echo(said)

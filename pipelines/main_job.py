@@ -31,9 +31,9 @@ from pipelines.stages import (
     read,
     synthesise,
     tabulate,
-    tracking,
     train,
 )
+from pipelines.steps import tracking
 from pipelines.workspace import Workspace
 
 PARTIAL = 3

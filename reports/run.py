@@ -70,7 +70,7 @@ class RunTables:
     importance, contributions
         `features.schema.IMPORTANCE` and `CONTRIBUTIONS`.
     evaluation
-        Stored evaluation tables by file stem; `reports.pages.evaluation` lists those that are drawn.
+        Stored evaluation tables by file stem; `reports.pages.sections.evaluation` lists those that are drawn.
     metrics
         `metrics.json`: `models`, `verdicts`, `promised`; an estimate is `{value, low, high, n}`.
     rules

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.commands.desk import finished_run
-from pipelines.stages.gather import gather
+from pipelines.steps.gather import gather
 from pipelines.workspace import Workspace
 from reports.desk.records.store import Store, local_url
 from reports.desk.state import Desk

@@ -26,10 +26,10 @@ from features.declarations.cells.text import (
 )
 from features.declarations.crop_codes import CropTableOptions, read_crop_table
 from features.declarations.field_map import HECTARES_PER, FieldOptions
-from features.declarations.geometry import horizontal, parse_crs, repair, surveyed_area_ha, to_metric
-from features.declarations.geometry_checks import CheckOptions, check_geometry
+from features.declarations.geometry.checks import CheckOptions, check_geometry
+from features.declarations.geometry.placement import misplaced
+from features.declarations.geometry.repair import horizontal, parse_crs, repair, surveyed_area_ha, to_metric
 from features.declarations.identity import parcel_ids
-from features.declarations.placement import misplaced
 from features.declarations.pseudonym import KEY_BYTES, pseudonym
 from features.declarations.unmapped import report_unmapped
 from features.declarations.vector_file import Request, read_vector
@@ -115,7 +115,7 @@ def read_declarations(
     Tally
         Parcels in, usable, and set aside by `reason`.
     pl.DataFrame
-        Findings of the geometry checks, schema `features.declarations.geometry_checks.CHECKS`.
+        Findings of the geometry checks, schema `features.declarations.geometry.checks.CHECKS`.
 
     Raises
     ------

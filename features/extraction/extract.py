@@ -15,7 +15,7 @@ from features.catalog.access.stamps import file_stamp
 from features.catalog.radiometry import baseline_rank
 from features.code import code_version
 from features.context.blocks import BlockContext
-from features.declarations.geometry import inner_buffer
+from features.declarations.geometry.repair import inner_buffer
 from features.errors import ImageryError
 from features.extraction.filling.remover import Remover
 from features.extraction.filling.tiles import Fill, bands_of_all, plan_fill, run_fill

@@ -13,7 +13,7 @@ import shapely
 from odc.geo.geobox import GeoBox
 
 from features.accounting import Tally
-from features.declarations.geometry import inner_buffer, repair
+from features.declarations.geometry.repair import inner_buffer, repair
 from features.errors import DeclarationError, ImageryError
 from features.extraction.extract import extract_tiles
 from features.extraction.options import ExtractOptions

@@ -12,7 +12,7 @@ import shapely
 from numba import njit
 from odc.geo.geobox import GeoBox
 
-from features.declarations.geometry import repair
+from features.declarations.geometry.repair import repair
 from features.errors import ImageryError
 from features.files import atomic_path, fingerprint, is_vouched, vouch
 from features.zonal.exact import covered_cells

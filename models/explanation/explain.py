@@ -216,7 +216,7 @@ def _one(estimator: CropEstimator, series: xr.Dataset, crop_class: str, backgrou
     if isinstance(estimator, ForestClassifier):
         contributions, _ = forest_contributions(estimator, series, crop_class)
         return Explained(crop_class, ids, columns(estimator), contributions)
-    from models.crops.estimators.neural import NeuralClassifier
+    from models.crops.estimators.networks.neural import NeuralClassifier
     from models.explanation.gradients import network_columns, network_contributions
 
     if not isinstance(estimator, NeuralClassifier):

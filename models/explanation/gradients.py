@@ -6,7 +6,7 @@ import numpy as np
 import xarray as xr
 
 from features.errors import ModelError
-from models.crops.estimators.neural import NeuralClassifier
+from models.crops.estimators.networks.neural import NeuralClassifier
 from models.crops.inputs.arrays import conform
 from models.crops.inputs.table import Column
 

@@ -7,7 +7,7 @@ import polars as pl
 
 from models.forecast.forecaster import Forecaster, forecast
 from models.forecast.history import Daily, History
-from models.forecast.samples import Samples, seen_ahead
+from models.forecast.learning.samples import Samples, seen_ahead
 
 EVERY = 30  # days between the days from which the season is looked back on
 AHEAD = 60  # days that each of them looks ahead

@@ -9,7 +9,7 @@ import numpy as np
 
 from models.forecast.climatology import Climate, Curves, climate_of
 from models.forecast.history import History
-from models.forecast.samples import Samples, last_look
+from models.forecast.learning.samples import Samples, last_look
 
 
 @dataclass(frozen=True)

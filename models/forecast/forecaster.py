@@ -9,14 +9,14 @@ import numpy as np
 
 from features.errors import ModelError
 from models.forecast.basis import Basis, Damped, basis_of, fit_damped
-from models.forecast.boosting import fit_booster, fit_scale, predict, scale_of
 from models.forecast.climatology import Curves, class_curves
 from models.forecast.history import Daily, History
-from models.forecast.inputs import Table, table_of
 from models.forecast.intervals import Intervals, calibrate, season_of
-from models.forecast.network import LOOKED_BACK, fit_network, run_network, sequences_of
+from models.forecast.learning.boosting import fit_booster, fit_scale, predict, scale_of
+from models.forecast.learning.inputs import Table, table_of
+from models.forecast.learning.network import LOOKED_BACK, fit_network, run_network, sequences_of
+from models.forecast.learning.samples import AHEAD, STEP, Samples, horizon_step
 from models.forecast.options import ForecastOptions
-from models.forecast.samples import AHEAD, STEP, Samples, horizon_step
 
 log = logging.getLogger(__name__)
 ALL = -1  # the fold of parcels that no model saw: the models of all parcels

@@ -5,7 +5,7 @@ import polars as pl
 
 from models.forecast.forecaster import Forecaster, forecast
 from models.forecast.history import Daily, History
-from models.forecast.samples import STEP, horizon_step, seen_ahead
+from models.forecast.learning.samples import STEP, horizon_step, seen_ahead
 from models.forecast.scoring import Truth, coverage, errors, outperformance
 
 LEAST = 50

@@ -14,7 +14,7 @@ from features.errors import ConfigError, StageError
 from features.exchange.cells import need_columns, read_cells, rows_shown
 from pipelines.config import RunConfig
 from pipelines.record.manifest import HOLDING_KEY
-from pipelines.stages.gather import gather
+from pipelines.steps.gather import gather
 from pipelines.workspace import Workspace
 from reports.desk.app import application
 from reports.desk.records.store import open_store

@@ -11,7 +11,7 @@ import pyproj
 
 from features.declarations.cells.text import looks_broken, text_column
 from features.declarations.crop_codes import CropTableOptions, read_crop_table
-from features.declarations.geometry import horizontal, repair, surveyed_area_ha
+from features.declarations.geometry.repair import horizontal, repair, surveyed_area_ha
 from features.declarations.guess import Guess, guess_fields, season_in
 from features.declarations.vector_file import Request, read_vector
 from features.errors import CropcheckError, DeclarationError

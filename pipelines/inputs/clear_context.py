@@ -8,7 +8,7 @@ import polars as pl
 
 from features.context.blocks import BlockContext, Channel
 from features.context.lsa_saf import LandSurfaceOptions
-from features.declarations.geometry import inner_buffer
+from features.declarations.geometry.repair import inner_buffer
 from features.errors import ConfigError
 from models.clouds.removal.options import LEARNED
 from pipelines.config import RunConfig, check_channels

@@ -48,7 +48,7 @@ from pipelines.inputs.tile_grids import finest_grid
 from pipelines.record.inputs import Inputs
 from pipelines.record.receipt import read_receipt
 from pipelines.record.stage import Outcome, Stage
-from pipelines.stages.mask_scenes import make_masks
+from pipelines.steps.mask_scenes import make_masks
 from pipelines.tables import read_acquired, read_declared
 from pipelines.workspace import Workspace
 

@@ -23,7 +23,7 @@ from pipelines.config import RunConfig
 from pipelines.inputs.context_files import region_files
 from pipelines.record.inputs import Inputs
 from pipelines.record.stage import Outcome, Stage
-from pipelines.stages.evaluate_events import TRUTH_EVENTS, scores_of
+from pipelines.steps.evaluate_events import TRUTH_EVENTS, scores_of
 from pipelines.tables import read_declared, write_table
 from pipelines.workspace import Workspace
 

@@ -18,7 +18,7 @@ from models.forecast.anomaly import ANOMALIES, find_anomalies
 from models.forecast.bundle import forecaster_file, read_forecaster, write_forecaster
 from models.forecast.forecaster import ALL, TOO_FEW_LOOKS, Forecaster, fit_forecaster, forecast
 from models.forecast.history import Daily, History
-from models.forecast.samples import STEP, last_look, on_days, seen_ahead
+from models.forecast.learning.samples import STEP, last_look, on_days, seen_ahead
 from models.forecast.score_table import SCORES, score_table
 from pipelines.config import RunConfig
 from pipelines.inputs.context_files import region_files

@@ -19,9 +19,9 @@ from pipelines.inputs.crop_tables import crop_files
 from pipelines.inputs.field import derive, entries_until, settled, wrong_rates
 from pipelines.record.inputs import Inputs
 from pipelines.record.stage import Outcome, Stage, stage_entries
-from pipelines.stages.evaluate import TRUTH, evaluate
-from pipelines.stages.in_season import in_season
-from pipelines.stages.mark import mark
+from pipelines.steps.evaluate import TRUTH, evaluate
+from pipelines.steps.in_season import in_season
+from pipelines.steps.mark import mark
 from pipelines.tables import read_declared, write_table
 from pipelines.workspace import Workspace
 

@@ -13,8 +13,8 @@ from pipelines.record.inputs import EVERYTHING, Inputs
 from pipelines.record.manifest import git_commit, versions, write_manifest
 from pipelines.record.receipt import read_receipt
 from pipelines.record.stage import Outcome, Stage
-from pipelines.stages import tracking
-from pipelines.stages.gather import gather, input_hashes
+from pipelines.steps import tracking
+from pipelines.steps.gather import gather, input_hashes
 from pipelines.workspace import Workspace
 from reports.exports.assessment import write_assessment
 from reports.exports.tables import write_exports, write_sample

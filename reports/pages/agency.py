@@ -15,9 +15,9 @@ from reports.maps import encode_outlines, tiles
 from reports.options import PublishOptions
 from reports.page import frame
 from reports.pages.follow_up import recommended, turn_out
-from reports.pages.quality import quality_of
-from reports.pages.requirements import requirements_of
-from reports.pages.summary import Row, group, split
+from reports.pages.sections.quality import quality_of
+from reports.pages.sections.requirements import requirements_of
+from reports.pages.sections.summary import Row, group, split
 from reports.run import RunTables
 from reports.translation import Text, translation
 

@@ -17,10 +17,10 @@ from models.evaluation.metrics import Estimate
 from reports.embed import clean, embed_json, render
 from reports.options import PublishOptions
 from reports.page import frame
-from reports.pages import quality as q
-from reports.pages.confusion import confusion_data, confusion_of, most_confused
-from reports.pages.evaluation import stored
-from reports.pages.requirements import MEASURES, event_rows
+from reports.pages.sections import quality as q
+from reports.pages.sections.confusion import confusion_data, confusion_of, most_confused
+from reports.pages.sections.evaluation import stored
+from reports.pages.sections.requirements import MEASURES, event_rows
 from reports.run import RunTables
 from reports.svg import ERROR_SHADES, Plot, figure, nice_ticks
 from reports.translation import Text, translation

@@ -12,13 +12,13 @@ from features.files import write_text
 from reports.embed import clean, render
 from reports.options import PublishOptions
 from reports.page import frame
-from reports.pages import quality as q
-from reports.pages.assessment import assessment_view
-from reports.pages.card import model_card
-from reports.pages.drift import drift
-from reports.pages.importance import methods, parts, season_lines, shap_views
-from reports.pages.requirements import marker_rows
-from reports.pages.rules import rule_sentences, scheme_sentences
+from reports.pages.sections import quality as q
+from reports.pages.sections.assessment import assessment_view
+from reports.pages.sections.card import model_card
+from reports.pages.sections.drift import drift
+from reports.pages.sections.importance import methods, parts, season_lines, shap_views
+from reports.pages.sections.requirements import marker_rows
+from reports.pages.sections.rules import rule_sentences, scheme_sentences
 from reports.run import RunTables
 from reports.svg import SEQUENTIAL
 from reports.translation import Text, translation

@@ -10,7 +10,7 @@ import polars as pl
 from reports.embed import file_name
 from reports.evidence import DOUBTED, STRENGTHS
 from reports.options import PublishOptions
-from reports.pages.quality import Quality
+from reports.pages.sections.quality import Quality
 from reports.run import RunTables
 
 # how the reasons of parcels begin that a field visit settled (models.assessment.field_results.SETTLED)

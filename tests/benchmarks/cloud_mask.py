@@ -26,11 +26,12 @@ from scipy.stats import t as student
 from features.errors import ModelError
 from models.clouds.mask.classes import CLEAR, UNKNOWN
 from models.clouds.mask.fitting import fit_mask
-from models.clouds.mask.fmask import FmaskMask
 from models.clouds.mask.frames import Frames, Mask, unknown_of
+from models.clouds.mask.methods.fmask import FmaskMask
+from models.clouds.mask.methods.peers import L1C_BANDS, S2CloudlessMask, UkisMask, installed
+from models.clouds.mask.methods.scene_class import SceneClassMask
+from models.clouds.mask.methods.temporal import TemporalMask
 from models.clouds.mask.options import CloudMaskOptions, MaskNetworkOptions
-from models.clouds.mask.peers import L1C_BANDS, S2CloudlessMask, UkisMask, installed
-from models.clouds.mask.scene_class import SceneClassMask
 from models.clouds.mask.scoring import (
     agreement,
     by_class,
@@ -39,7 +40,6 @@ from models.clouds.mask.scoring import (
     missed_and_lost,
     smoothness,
 )
-from models.clouds.mask.temporal import TemporalMask
 from tests.benchmarks.mask_data import CUBES, Known, minicube, real_series, region, squares
 
 SEEDS = (11, 12, 13, 14, 15)  # nothing was chosen on these

@@ -23,8 +23,8 @@ from models.evaluation.metrics import Estimate
 from models.forecast.forecaster import ALL, Forecast, Forecaster, fit_forecaster, forecast
 from models.forecast.history import Daily, History
 from models.forecast.intervals import season_of
+from models.forecast.learning.samples import AHEAD, STEP, Samples, horizon_step, on_days, seen_ahead
 from models.forecast.options import ForecastOptions
-from models.forecast.samples import AHEAD, STEP, Samples, horizon_step, on_days, seen_ahead
 from models.forecast.scoring import Truth, best_of, coverage, errors, improvement, outperformance
 from tests.benchmarks.forecast_data import CROPLAND, GRASSLAND, flux_sites, regions
 

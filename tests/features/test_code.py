@@ -29,6 +29,7 @@ def test_a_table_beside_the_code_counts_where_it_is_read() -> None:
         ("models/crops/fitting/fits.py", ["train"]),
         ("models/verdicts/rule.py", ["judge", "publish"]),
         ("models/crops/estimators/kernels.py", ["train", "publish"]),  # imported by name
+        ("models/crops/estimators/networks/dense.py", ["train", "publish"]),
         ("pipelines/stages/fill.py", ["fill"]),
         ("features/files.py", list(STAGES)),
     ],

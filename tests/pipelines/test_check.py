@@ -10,8 +10,8 @@ import geopandas as gpd
 import pytest
 import shapely
 
-from pipelines.commands.check import check_inputs
-from pipelines.commands.estimate import STACKS_HELD, disk_of, load_of_simulation
+from pipelines.commands.checks.check import check_inputs
+from pipelines.commands.checks.estimate import STACKS_HELD, disk_of, load_of_simulation
 from pipelines.config import RunConfig, load_config
 from pipelines.workspace import Workspace
 
@@ -121,7 +121,8 @@ def test_codes_that_map_to_nothing_are_a_problem_and_some_are_a_line(tmp_path: P
 def test_check_starts_without_the_libraries_that_fit_models() -> None:
     """Their import alone takes longer than reading a hundred parcels."""
     heavy = "sklearn scipy.stats scipy.optimize tensorflow keras lightgbm mlflow shap optuna"
-    code = f"import sys, pipelines.commands.check; print([n for n in {heavy.split()} if n in sys.modules])"
+    code = "import sys, pipelines.commands.checks.check as _\n"
+    code += f"print([n for n in {heavy.split()} if n in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -14,8 +14,8 @@ from features.extraction.observations import read_observations
 from features.files import fingerprint
 from models.clouds.methods import build
 from models.clouds.removal.options import METHODS
-from pipelines.commands.check import check_inputs
-from pipelines.commands.products import write_products
+from pipelines.commands.checks.check import check_inputs
+from pipelines.commands.learning.products import write_products
 from pipelines.config import RunConfig, load_config
 from pipelines.executor import InProcesses
 from pipelines.inputs.clear_context import clear_context
@@ -23,7 +23,7 @@ from pipelines.main_job import run_one, stages
 from pipelines.record.stage import stage_entries
 from pipelines.stages import clear, extract
 from pipelines.stages.clear import fitting_stacks
-from pipelines.stages.gather import input_hashes
+from pipelines.steps.gather import input_hashes
 from pipelines.tables import read_acquired
 from pipelines.workspace import Workspace
 from tests.small_imagery import write_tif

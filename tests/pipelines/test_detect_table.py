@@ -7,7 +7,7 @@ import pytest
 from features.errors import ConfigError
 from features.schema import EVENTS
 from models.events.table import SEEN
-from pipelines.commands.detect import detect_in_table
+from pipelines.commands.learning.detect import detect_in_table
 from tests.models.events.made_series import DAYS, START, ndvi_of
 
 

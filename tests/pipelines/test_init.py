@@ -7,7 +7,7 @@ import pytest
 import shapely
 
 from features.errors import CropcheckError
-from pipelines.commands.check import check_inputs
+from pipelines.commands.checks.check import check_inputs
 from pipelines.commands.init import Source, draft, write_config
 from pipelines.config import load_config
 from pipelines.workspace import Workspace

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from models.clouds.mask.labels.tiles import read_tiles
 from models.clouds.mask.options import LabelledTiles
 from pipelines.cli import app
-from pipelines.commands import label
+from pipelines.commands.learning import label
 from tests.models.clouds.mask.made import CLOUD, GRASS, frames
 
 

@@ -19,7 +19,7 @@ from pipelines.inputs.cloud_masks import (
     without_mask,
 )
 from pipelines.stages.clear import unreadable
-from pipelines.stages.mask_scenes import make_masks
+from pipelines.steps.mask_scenes import make_masks
 from pipelines.workspace import Workspace
 from tests.small_imagery import SIDE, all_clear, field, optical, parcels, table
 

@@ -15,7 +15,7 @@ from models.crops.fitting.bundle import read_bundle
 from models.crops.fitting.crossfit import cross_fit
 from models.crops.fitting.options import TrainOptions
 from pipelines.cli import app
-from pipelines.commands.pretrain import pretrain_on_sets, wanted
+from pipelines.commands.learning.pretrain import pretrain_on_sets, wanted
 from pipelines.config import RunConfig
 from tests.models.crops.sets import made_sets
 

@@ -7,7 +7,7 @@ import pytest
 
 import features.files
 from features.errors import ConfigError
-from pipelines.commands.sample import SampleRequest, sample_from_list
+from pipelines.commands.quality.sample import SampleRequest, sample_from_list
 
 LIST = "gsa_par_id,gsa_hol_id,ua_grp_id,covered,ranking\n007,A,x,1,1\n008,A,x,0,2\n009,B,y,1,3\n"
 FILES = ["sample.csv", "sample_design.csv", "sample_parcels.csv", "sample_summary.txt"]

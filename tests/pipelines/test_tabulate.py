@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from features.series.parcel_series import read_series
-from pipelines.commands.check import check_inputs
+from pipelines.commands.checks.check import check_inputs
 from pipelines.config import RunConfig, load_config
 from pipelines.main_job import stages
 from pipelines.record.stage import run_stage

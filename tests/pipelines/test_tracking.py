@@ -7,7 +7,7 @@ import pytest
 
 from models.registry import TrackingError
 from pipelines.config import load_config
-from pipelines.stages import tracking
+from pipelines.steps import tracking
 from pipelines.workspace import Workspace
 
 CONFIG = Path(__file__).parents[2] / "conf" / "tiny.yaml"

@@ -9,8 +9,8 @@ from models.assessment.errors import by_stratum, estimate
 from models.assessment.quality_sample import SampleOptions, draw_sample
 from reports.exports.assessment import write_assessment
 from reports.options import PublishOptions
-from reports.pages.assessment import assessment_view
 from reports.pages.auditor import write_auditor
+from reports.pages.sections.assessment import assessment_view
 from reports.run import FieldTables, RunTables
 from tests.mock_run import make_run
 

@@ -24,7 +24,7 @@ from reports.pages.agency import write_agency
 from reports.pages.analyst import write_analyst
 from reports.pages.auditor import write_auditor
 from reports.pages.follow_up import candidates
-from reports.pages.quality import per_class, quality_of
+from reports.pages.sections.quality import per_class, quality_of
 from reports.pages.write import write_reports
 from reports.run import RunTables
 from reports.translation import languages, translation

@@ -10,12 +10,12 @@ from affine import Affine
 from features.schema import SchemaError
 from reports.embed import clean, embed_json, file_name, policy
 from reports.options import PublishOptions
-from reports.pages.confusion import confusion_of
-from reports.pages.drift import stability
-from reports.pages.evaluation import stored
 from reports.pages.follow_up import candidates
-from reports.pages.quality import errors_by, false_alarm_curve, quality_of, reliability, set_coverage
-from reports.pages.summary import group, split
+from reports.pages.sections.confusion import confusion_of
+from reports.pages.sections.drift import stability
+from reports.pages.sections.evaluation import stored
+from reports.pages.sections.quality import errors_by, false_alarm_curve, quality_of, reliability, set_coverage
+from reports.pages.sections.summary import group, split
 from reports.sheet.pictures import _best, _View, png
 from reports.sheet.reasons import weights_of
 from reports.sheet.season import Season

@@ -12,7 +12,7 @@ import shapely
 
 from features.declarations.formats.dbf import named_encoding
 from features.declarations.formats.request import Request, told_plainly
-from features.declarations.geometry import parse_crs
+from features.declarations.geometry.repair import parse_crs
 from features.errors import DeclarationError
 
 ID_MEMBER = "id"

@@ -2,9 +2,9 @@
 
 from features.errors import ModelError
 from models.clouds.mask.frames import Mask
+from models.clouds.mask.methods.scene_class import SceneClassMask
+from models.clouds.mask.methods.temporal import TemporalMask
 from models.clouds.mask.options import FITTED, CloudMaskOptions
-from models.clouds.mask.scene_class import SceneClassMask
-from models.clouds.mask.temporal import TemporalMask
 
 
 def build(options: CloudMaskOptions, back: bool = False) -> Mask:
@@ -24,13 +24,13 @@ def build(options: CloudMaskOptions, back: bool = False) -> Mask:
     if options.method == "scl":
         return SceneClassMask()
     if options.method == "fmask":
-        from models.clouds.mask.fmask import FmaskMask
+        from models.clouds.mask.methods.fmask import FmaskMask
 
         return FmaskMask()
     if options.method == "temporal":
         return TemporalMask(looks_back)
     if options.method in FITTED:
         raise ModelError(f"{options.method} is fitted on the region first: run `cropcheck clear CONFIG`.")
-    from models.clouds.mask.peers import peer
+    from models.clouds.mask.methods.peers import peer
 
     return peer(options.method)

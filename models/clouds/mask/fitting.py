@@ -9,12 +9,12 @@ from features.errors import ModelError
 from features.workers import Progress
 from models.clouds.mask.by_name import build
 from models.clouds.mask.classes import CLEAR, UNKNOWN
-from models.clouds.mask.combined import CombinedMask
 from models.clouds.mask.frames import Frames, Mask
+from models.clouds.mask.methods.combined import CombinedMask
+from models.clouds.mask.methods.temporal import TemporalMask
 from models.clouds.mask.network.samples import Sample, region_samples, teacher_labels, tile_samples
 from models.clouds.mask.network.unet import UNetMask
 from models.clouds.mask.options import CloudMaskOptions
-from models.clouds.mask.temporal import TemporalMask
 
 
 def fit_mask(

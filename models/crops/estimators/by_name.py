@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 WHERE = {
     "lightgbm": ("boosting", "LightgbmClassifier"),
-    "dense": ("dense", "DenseClassifier"),
-    "lstm": ("recurrent", "LstmClassifier"),
-    "bilstm": ("recurrent", "BilstmClassifier"),
-    "tempcnn": ("convolution", "TempcnnClassifier"),
-    "resnet": ("convolution", "ResnetClassifier"),
-    "ltae": ("attention", "LtaeClassifier"),
+    "dense": ("networks.dense", "DenseClassifier"),
+    "lstm": ("networks.recurrent", "LstmClassifier"),
+    "bilstm": ("networks.recurrent", "BilstmClassifier"),
+    "tempcnn": ("networks.convolution", "TempcnnClassifier"),
+    "resnet": ("networks.convolution", "ResnetClassifier"),
+    "ltae": ("networks.attention", "LtaeClassifier"),
     "ridge": ("ridge", "RidgeClassifier"),
     "rocket": ("ridge", "RocketClassifier"),
     "extratrees": ("forest", "ExtraTreesClassifier"),

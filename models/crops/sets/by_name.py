@@ -15,4 +15,4 @@ def reader_of(name: SetName) -> SetReader:
     >>> reader_of("pastis").ABOUT.licence
     'Etalab Open Licence 2.0'
     """
-    return cast(SetReader, import_module(f"models.crops.sets.{name}"))
+    return cast(SetReader, import_module(f"models.crops.sets.readers.{name}"))

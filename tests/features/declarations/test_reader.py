@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from features.declarations.field_map import FieldOptions
-from features.declarations.geometry_checks import CHECKS, CheckOptions, check_geometry, shared_areas
+from features.declarations.geometry.checks import CHECKS, CheckOptions, check_geometry, shared_areas
 from features.declarations.pseudonym import holding_key, key_check, pseudonym
 from features.declarations.reader import DeclarationOptions, read_declarations
 from features.errors import DeclarationError

@@ -9,7 +9,7 @@ from shapely.geometry import Point, Polygon, box
 
 from features.errors import ConfigError
 from features.exchange.cells import ExchangeError
-from pipelines.commands.validate import validate_tables
+from pipelines.commands.quality.validate import validate_tables
 
 X, Y, STEP = 5.0, 51.0, 0.001  # degrees; a square of 0.001 degrees is some 0.78 ha
 

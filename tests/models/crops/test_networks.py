@@ -9,8 +9,8 @@ import pytest
 
 from features.context.parcels import attach_context
 from features.errors import ModelError
-from models.crops.estimators import neural
 from models.crops.estimators.by_name import build
+from models.crops.estimators.networks import neural
 from models.crops.inputs.arrays import seen
 from models.crops.inputs.augmentation import AugmentationOptions, augment
 from models.crops.inputs.context import pool, with_weather

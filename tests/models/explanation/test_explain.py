@@ -14,7 +14,7 @@ from models.explanation.ablation import ablation
 from models.explanation.contributions import columns, forest_contributions, tree_contributions
 from models.explanation.explain import explain
 from models.explanation.permutation import permutation_importance
-from reports.pages.evaluation import TABLES
+from reports.pages.sections.evaluation import TABLES
 from tests.crop_worlds import crop_world
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from models.forecast.anomaly import longest_runs
-from models.forecast.samples import Samples
+from models.forecast.learning.samples import Samples
 
 
 def test_a_run_is_on_one_side_and_of_one_forecast() -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from models.forecast.basis import Damped, basis_of, fit_damped
 from models.forecast.climatology import class_curves, spikes
-from models.forecast.samples import Samples, seen_ahead
+from models.forecast.learning.samples import Samples, seen_ahead
 from tests.models.forecast.made import history, waves
 
 YEAR = 365

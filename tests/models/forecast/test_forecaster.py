@@ -10,8 +10,8 @@ from features.errors import ModelError
 from models.forecast.bundle import read_forecaster, write_forecaster
 from models.forecast.forecaster import ALL, Forecaster, fit_forecaster, forecast
 from models.forecast.history import Daily, History
+from models.forecast.learning.samples import Samples, on_days, seen_ahead
 from models.forecast.options import ForecastOptions
-from models.forecast.samples import Samples, on_days, seen_ahead
 from tests.models.forecast.made import history, waves
 
 OPTIONS = ForecastOptions(methods=("boosting",), rounds=10, most_samples=3000, threads=1)

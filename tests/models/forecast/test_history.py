@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from models.forecast.history import looks_from
-from models.forecast.samples import on_days, seen_ahead
+from models.forecast.learning.samples import on_days, seen_ahead
 from tests.models.forecast.made import ORIGIN, history, table
 
 

@@ -14,8 +14,8 @@ from models.crops.fitting.options import TrainOptions
 from models.tuning.clouds import tune_clouds
 from models.tuning.options import TuneOptions
 from models.tuning.search import SPACES, Range, Tuned, search, tune, write_best
-from pipelines.commands.tune import beside_other_models, tuning_tables, winning
-from reports.pages.evaluation import TABLES
+from pipelines.commands.learning.tune import beside_other_models, tuning_tables, winning
+from reports.pages.sections.evaluation import TABLES
 from tests.benchmarks.cloud_data import made_up
 from tests.crop_worlds import crop_world
 

@@ -7,15 +7,15 @@ import pytest
 
 from features.errors import ModelError
 from models.clouds.mask.classes import CLEAR, CLOUD, SHADOW, THIN
-from models.clouds.mask.combined import CombinedMask
 from models.clouds.mask.fitting import fit_mask, load_mask, region_labels
 from models.clouds.mask.frames import Frames
+from models.clouds.mask.methods.combined import CombinedMask
+from models.clouds.mask.methods.temporal import TemporalMask
 from models.clouds.mask.network.inputs import channels
 from models.clouds.mask.network.painting import Sky, draw_sky, paint
 from models.clouds.mask.network.samples import Sample, region_samples
 from models.clouds.mask.network.unet import UNetMask
 from models.clouds.mask.options import CloudMaskOptions, MaskNetworkOptions
-from models.clouds.mask.temporal import TemporalMask
 from tests.models.clouds.mask.made import BANDS, GRASS, frames
 from tests.models.clouds.mask.made import CLOUD as WHITE
 

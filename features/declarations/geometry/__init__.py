@@ -1,0 +1,1 @@
+"""Outlines of parcels: mended, checked, and placed in a system of coordinates."""

@@ -1,0 +1,1 @@
+"""Cloud masks, one method a file."""

@@ -1,0 +1,1 @@
+"""Estimators that are networks: one architecture a file, over what they share."""

@@ -1,0 +1,1 @@
+"""Public training sets, one reader a file."""

@@ -1,0 +1,1 @@
+"""Forecasts that are learned: their samples, inputs, boosting and the network."""

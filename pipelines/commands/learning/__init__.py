@@ -1,0 +1,1 @@
+"""Commands that fit, search or apply models outside the main job."""

@@ -1,0 +1,92 @@
+"""Windows of a region's imagery for labelling in CVAT, and their labels back as tiles."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from features.errors import ConfigError
+from models.clouds.mask.classes import UNKNOWN
+from models.clouds.mask.fitting import load_mask
+from models.clouds.mask.frames import Frames, Mask, unknown_of
+from models.clouds.mask.labels.cvat import Picture, read_export, write_task
+from models.clouds.mask.labels.windows import Window, candidates, choose
+from models.clouds.mask.methods.scene_class import SceneClassMask
+from models.clouds.mask.methods.temporal import TemporalMask
+from models.clouds.mask.options import FITTED
+from models.clouds.removal.bundle import META
+from pipelines.config import RunConfig
+from pipelines.inputs.cloud_masks import model_folder
+from pipelines.inputs.mask_frames import fitting_frames
+from pipelines.main_job import run_until_read
+from pipelines.tables import read_acquired
+from pipelines.workspace import Workspace
+
+
+def write_windows(config: RunConfig, workspace: Workspace, count: int, folder: Path) -> str:
+    """Choose windows and write them as a task; return what was written, in a sentence.
+
+    Raises
+    ------
+    ConfigError
+        Where no window is known well enough.
+    """
+    run_until_read(config, workspace)
+    optical = read_acquired(workspace).filter(pl.col("sensor") == "s2")
+    stacks = fitting_frames(optical, config, workspace)
+    side, back = config.clear.mask.network.window_px, config.season.until is not None
+    found: list[Window] = []
+    answers: list[np.ndarray] = []
+    for number, frames in enumerate(stacks):
+        chances = [_chances(mask, frames) for mask in _masks(config, workspace, frames, back)]
+        answers.append(chances[-1])
+        found += candidates(number, frames, chances, side)
+    chosen = choose(found, count, np.random.default_rng(config.seed))
+    if not chosen:
+        raise ConfigError("No window of the imagery is known well enough to be labelled.")
+    pictures = [_picture(window, stacks[window.stack], answers[window.stack]) for window in chosen]
+    write_task(folder, pictures)
+    dates = len({window.date for window in chosen})
+    return (
+        f"Wrote {len(chosen)} windows of {dates} dates to {folder}: create a CVAT task with labels.json and "
+        "images.zip, upload annotations.zip as 'CVAT 1.1', correct it, export, then "
+        f"`cropcheck label --read EXPORT --task {folder}`."
+    )
+
+
+def _masks(config: RunConfig, workspace: Workspace, frames: Frames, back: bool) -> list[Mask]:
+    """The masks that are compared; the last is the one to be taught."""
+    masks: list[Mask] = [] if frames.scene_class is None else [SceneClassMask()]
+    masks.append(TemporalMask(back))
+    options = config.clear.mask
+    if options.method in FITTED and (model_folder(workspace) / META).is_file():
+        masks.append(load_mask(model_folder(workspace), options, back))
+    return masks
+
+
+def _chances(mask: Mask, frames: Frames) -> np.ndarray:
+    out = np.stack(list(mask.chances(frames)))
+    for number in range(len(frames)):
+        out[number][:, unknown_of(frames, number, mask.needs or ((frames.bands[0],),)) > 0] = np.nan
+    return out
+
+
+def _picture(window: Window, frames: Frames, chances: np.ndarray) -> Picture:
+    part = chances[window.date][(slice(None), *window.slices)]
+    classes = np.where(np.isnan(part[0]), UNKNOWN, np.nan_to_num(part).argmax(axis=0)).astype(np.uint8)
+    day = str(frames.times[window.date])[:10]
+    name = f"{day}_{window.stack}_{window.top:04d}_{window.left:04d}"
+    said = {"date": day, "stack": window.stack, "top": window.top, "left": window.left, "score": window.score}
+    values = frames.reflectance[window.date][(slice(None), *window.slices)]
+    return Picture(name, values, frames.bands, classes, said)
+
+
+def read_labels(export: Path, task: Path | None, out: Path | None) -> str:
+    """Turn CVAT's export into labelled tiles; return what was written, in a sentence."""
+    task = task or export.parent
+    out = out or task / "tiles"
+    written = read_export(export, task, out)
+    return (
+        f"Wrote {len(written)} labelled tiles to {out}; learn from them with "
+        f"clear.mask.network.tiles: [{{path: {out}, layout: npz}}]."
+    )

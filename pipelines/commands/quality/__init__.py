@@ -1,0 +1,1 @@
+"""The quality assessment's year: sample, validate, assess."""
