@@ -1,9 +1,12 @@
 """CSV files from people and agencies, every cell as text, with what spreadsheets do to them undone."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
+from pyarrow import csv
 
 from features.errors import CropcheckError
 from features.suggestions import did_you_mean
@@ -19,6 +22,38 @@ class ExchangeError(CropcheckError):
         super().__init__(message, reason=reason)
 
 
+@dataclass(frozen=True)
+class Coded:
+    """A column whose texts repeat.
+
+    Attributes
+    ----------
+    texts
+        Each text once, or null, in the order in which they first stand in the column.
+    codes
+        `(row)`: the place of each cell's text in `texts`.
+    """
+
+    texts: pl.Series
+    codes: np.ndarray
+
+    def rows(self, wanted: pl.Series) -> pl.Series:
+        """Return the rows of some texts, given as one bool a text."""
+        return pl.Series(np.flatnonzero(wanted.to_numpy()[self.codes]))
+
+    def with_texts(self, texts: pl.Series) -> "Coded":
+        """Return the column with other texts in place of these; equal ones become one."""
+        if texts.n_unique() == len(texts):
+            return Coded(texts, self.codes)
+        distinct = coded(texts)
+        return Coded(distinct.texts, distinct.codes[self.codes])
+
+    def column(self, name: str) -> pl.Series:
+        """Return the column as categories."""
+        texts = pa.array(self.texts.to_list(), pa.string())
+        return pl.Series(name, pa.DictionaryArray.from_arrays(pa.array(self.codes, pa.int32()), texts))
+
+
 def read_cells(path: Path) -> pl.DataFrame:
     """Read a CSV whose cells all stay text, so that "007" keeps its zeros; empty cells are null.
 
@@ -29,6 +64,53 @@ def read_cells(path: Path) -> pl.DataFrame:
     ExchangeError
         Where the file is missing, empty, not UTF-8, repeats a column, or has rows longer than the heading.
     """
+    delimiter, names = _heading(path)
+    try:
+        table = pl.read_csv(
+            path, separator=delimiter, infer_schema=False, encoding="utf8", new_columns=names, glob=False
+        )
+    except pl.exceptions.PolarsError as error:
+        said = str(error).splitlines()[0]
+        raise ExchangeError(
+            f"{path} is no CSV in UTF-8 with one cell a column: {said} Save it again as CSV in UTF-8, with "
+            "quotes around cells that hold the delimiter.",
+            "unreadable",
+        ) from error
+    return table.select(_stripped(pl.all()))
+
+
+def read_coded(path: Path) -> dict[str, Coded]:
+    """Read a CSV as `read_cells` does, each column as its distinct texts: for long lists that repeat ids.
+
+    Raises
+    ------
+    ExchangeError
+        As `read_cells`.
+    """
+    delimiter, names = _heading(path)
+    text = pa.dictionary(pa.int32(), pa.string())
+    try:
+        table = csv.read_csv(
+            path,
+            csv.ReadOptions(column_names=names, skip_rows=1),
+            csv.ParseOptions(delimiter=delimiter),
+            csv.ConvertOptions(column_types=dict.fromkeys(names, text)),
+        )
+    except pa.ArrowInvalid:  # cells with line ends, short rows, or a fault that `read_cells` words
+        cells = read_cells(path)
+        return {name: coded(cells[name]) for name in names}
+    return {name: _coded_cells(column) for name, column in zip(names, table.columns, strict=True)}
+
+
+def _coded_cells(column: pa.ChunkedArray) -> Coded:
+    whole = column.unify_dictionaries().combine_chunks()
+    texts = pl.Series(whole.dictionary, dtype=pl.String)
+    cleaned = pl.select(_stripped(pl.lit(texts))).to_series()
+    return Coded(texts, np.asarray(whole.indices)).with_texts(cleaned)
+
+
+def _heading(path: Path) -> tuple[str, list[str]]:
+    """Return a file's delimiter and the names of its columns."""
     try:
         with path.open(encoding="utf-8-sig") as file:
             heading = file.readline().rstrip("\r\n")
@@ -38,28 +120,17 @@ def read_cells(path: Path) -> pl.DataFrame:
         ) from error
     if not heading.strip():
         raise ExchangeError(f"{path} is empty or begins with an empty line; it needs a heading.", "empty")
-    names = [name.strip().strip('"').strip() for name in heading.split(delimiter_of(heading))]
+    delimiter = delimiter_of(heading)
+    names = [name.strip().strip('"').strip() for name in heading.split(delimiter)]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
         raise ExchangeError(f"{path} has the columns {repeated} twice; remove one of each.", "columns")
-    try:
-        table = pl.read_csv(
-            path,
-            separator=delimiter_of(heading),
-            infer_schema=False,
-            encoding="utf8",
-            new_columns=names,
-            glob=False,
-        )
-    except pl.exceptions.PolarsError as error:
-        said = str(error).splitlines()[0]
-        raise ExchangeError(
-            f"{path} is no CSV in UTF-8 with one cell a column: {said} Save it again as CSV in UTF-8, with "
-            "quotes around cells that hold the delimiter.",
-            "unreadable",
-        ) from error
-    stripped = pl.all().str.strip_chars()
-    return table.with_columns(pl.when(stripped.str.len_bytes() > 0).then(stripped))
+    return delimiter, names
+
+
+def _stripped(cells: pl.Expr) -> pl.Expr:
+    stripped = cells.str.strip_chars()
+    return pl.when(stripped.str.len_bytes() > 0).then(stripped)
 
 
 def delimiter_of(heading: str) -> str:
@@ -117,4 +188,18 @@ def codes(values: pl.Series) -> np.ndarray:
     >>> codes(pl.Series(["b", "a", "b"])).tolist()
     [0, 1, 0]
     """
-    return np.asarray(values.to_arrow().dictionary_encode().indices)
+    return coded(values).codes
+
+
+def coded(values: pl.Series) -> Coded:
+    """Return a column as its distinct texts."""
+    physical = values.cast(pl.Categorical).to_physical()
+    absent = int(physical.max() or 0) + 1  # type: ignore[arg-type]
+    number = physical.fill_null(absent).to_numpy()
+    first = np.full(absent + 1, -1, dtype=np.int64)
+    first[number[::-1]] = np.arange(len(number))[::-1]
+    met = np.flatnonzero(first >= 0)
+    order = met[np.argsort(first[met], kind="stable")]
+    place = np.zeros(absent + 1, dtype=np.int32)
+    place[order] = np.arange(len(order))
+    return Coded(values.gather(first[order]).cast(pl.String), place[number])

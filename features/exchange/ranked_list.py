@@ -6,16 +6,25 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from features.exchange.cells import ExchangeError, codes, need_columns, read_cells, rows_shown, unfloat
+from features.exchange.cells import (
+    Coded,
+    ExchangeError,
+    need_columns,
+    read_cells,
+    read_coded,
+    rows_shown,
+    unfloat,
+)
 from features.suggestions import did_you_mean
 
+TEXT = pl.Categorical()  # ids and groups repeat
 RANKED = pl.Schema(
     {
-        "gsa_par_id": pl.String,
-        "gsa_hol_id": pl.String,
-        "ua_grp_id": pl.String,  # group of unit amounts: a bucket of the sample
-        "covered": pl.Int8,  # 1 where a very-high-resolution image covers the parcel; null: not stated
-        "ranking": pl.Int64,  # place of the parcel, best first
+        "gsa_par_id": TEXT,
+        "gsa_hol_id": TEXT,
+        "ua_grp_id": TEXT,  # group of unit amounts: a bucket of the sample
+        "covered": pl.Int8(),  # 1 where a very-high-resolution image covers the parcel; null: not stated
+        "ranking": pl.Int64(),  # place of the parcel, best first
     }
 )
 NEEDED = ("gsa_par_id", "gsa_hol_id", "ua_grp_id", "ranking")
@@ -46,50 +55,61 @@ def read_ranked_list(path: Path) -> RankedList:
     ExchangeError
         Where a column is missing, a cell is empty or no number, or rows of one parcel and group differ.
     """
-    cells = read_cells(path)
-    need_columns(cells, NEEDED, path)
-    _no_gaps(cells, path)
+    columns = read_coded(path)
+    need_columns(pl.DataFrame(schema=list(columns)), NEEDED, path)
+    _no_gaps(columns, path)
     notes: list[str] = []
-    columns = {"ua_grp_id": cells["ua_grp_id"]}
+    ids = {"ua_grp_id": columns["ua_grp_id"]}
     for name in ("gsa_par_id", "gsa_hol_id"):
-        columns[name], floated = unfloat(cells[name])
+        texts, floated = unfloat(columns[name].texts)
+        ids[name] = columns[name].with_texts(texts)
         if floated:
             notes.append(
                 f"{name}: every id ends in .0, which was taken off; leading zeros may be lost, so export the "
                 "list with ids as text."
             )
-    columns["ranking"], columns["covered"] = _rank(cells, path), _covered(cells, path, notes)
-    table = pl.DataFrame([columns[name].cast(kind).alias(name) for name, kind in RANKED.items()])
-    parcel, holding, group = (codes(table[name]).astype(np.int64) for name in NEEDED[:3])
-    key = _pair(_pair(parcel, holding), group)
+    cells = {name: column.column(name) for name, column in ids.items()}
+    cells |= {"ranking": _rank(columns["ranking"], path), "covered": _covered(columns, path, notes)}
+    table = pl.DataFrame([cells[name].cast(kind).alias(name) for name, kind in RANKED.items()])
+    parcel, holding, group = (ids[name].codes.astype(np.int64) for name in NEEDED[:3])
     whole = table
-    if _distinct(key) < table.height:
+    if not _all_differ(_pair(parcel if _settles(parcel, holding) else _pair(parcel, holding), group)):
         whole = table.unique(maintain_order=True)
         _no_contradictions(whole, path)
-        notes.append(f"{table.height - whole.height} rows repeat another row and were left out.")
+        repeats = table.height - whole.height
+        if repeats:
+            notes.append(f"{repeats} rows repeat another row and were left out.")
     return RankedList(whole, [*notes, *_rank_notes(table["ranking"].to_numpy(), parcel)])
 
 
 def _pair(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Return a number for each pair of codes, densely."""
     both = one * (int(other.max(initial=0)) + 1) + other
-    return np.asarray(np.unique(both, return_inverse=True)[1]) if both.max(initial=0) > 2**40 else both
+    return np.asarray(np.unique(both, return_inverse=True)[1]) if both.max(initial=0) > 2**24 else both
 
 
-def _distinct(values: np.ndarray) -> int:
-    return pl.Series(values).n_unique()
+def _all_differ(codes: np.ndarray) -> bool:
+    return bool(np.bincount(codes).max(initial=0) <= 1)
+
+
+def _settles(codes: np.ndarray, values: np.ndarray) -> bool:
+    """Return whether each code has one value in all its rows."""
+    last = np.zeros(int(codes.max(initial=0)) + 1, dtype=values.dtype)
+    last[codes] = values
+    return bool((last[codes] == values).all())
 
 
 def _rank_notes(ranks: np.ndarray, parcel: np.ndarray) -> list[str]:
-    parcels, distinct = _distinct(parcel), _distinct(ranks)
-    pairs = pl.DataFrame({"parcel": parcel, "rank": ranks}).n_unique()
+    parcels, distinct = int(parcel.max(initial=-1)) + 1, pl.Series(ranks).n_unique()
+    one_rank = _settles(parcel, ranks)
+    pairs = parcels if one_rank else pl.DataFrame({"parcel": parcel, "rank": ranks}).n_unique()
     notes = []
     if pairs > distinct:
         notes.append(
             f"{parcels} parcels have {distinct} ranks: some ranks are shared, and their parcels are taken "
             "as the file has them."
         )
-    if pairs > parcels:
+    if not one_rank:
         notes.append("Some parcels have several ranks; each row is taken at its own.")
     return notes
 
@@ -127,39 +147,41 @@ def read_targets(path: Path, groups: list[str]) -> dict[str, int]:
     return dict(zip(names, targets.to_list(), strict=True))
 
 
-def _no_gaps(cells: pl.DataFrame, path: Path) -> None:
+def _no_gaps(columns: dict[str, Coded], path: Path) -> None:
     for name in NEEDED:
-        gaps = cells[name].is_null().arg_true()
+        gaps = columns[name].rows(columns[name].texts.is_null())
         if len(gaps):
             raise ExchangeError(f"{path} has no {name} in {rows_shown(gaps)}; fill it in.", "empty_cell")
-    if cells.is_empty():
+    if not len(columns[NEEDED[0]].codes):
         raise ExchangeError(f"{path} has a heading but no rows.", "empty")
 
 
-def _rank(cells: pl.DataFrame, path: Path) -> pl.Series:
-    ranks = cells["ranking"].str.replace(r"\.0+$", "").cast(pl.Int64, strict=False)
+def _rank(cells: Coded, path: Path) -> pl.Series:
+    ranks = cells.texts.str.replace(r"\.0+$", "").cast(pl.Int64, strict=False)
     if ranks.null_count():
-        rows = rows_shown(ranks.is_null().arg_true())
+        rows = rows_shown(cells.rows(ranks.is_null()))
         raise ExchangeError(f"{path}: the ranking in {rows} is no whole number.", "ranking")
-    return ranks
+    return pl.Series(ranks.to_numpy()[cells.codes])
 
 
-def _covered(cells: pl.DataFrame, path: Path, notes: list[str]) -> pl.Series:
-    if "covered" not in cells.columns:
+def _covered(columns: dict[str, Coded], path: Path, notes: list[str]) -> pl.Series:
+    if "covered" not in columns:
         notes.append("The list has no column `covered`: which parcels images cover is not known.")
-        return pl.Series("covered", [None], dtype=pl.Int8).extend_constant(None, cells.height - 1)
-    words = cells["covered"].str.to_lowercase()
-    codes = words.replace_strict({**dict.fromkeys(YES, 1), **dict.fromkeys(NO, 0)}, default=None)
-    if codes.null_count():
-        rows = rows_shown(codes.is_null().arg_true())
-        raise ExchangeError(f"{path}: covered in {rows} is neither 0 nor 1.", "covered")
-    return codes.cast(pl.Int8)
+        rows = len(columns[NEEDED[0]].codes)
+        return pl.Series("covered", [None], dtype=pl.Int8).extend_constant(None, rows - 1)
+    cells = columns["covered"]
+    words = cells.texts.str.to_lowercase()
+    known = words.replace_strict({**dict.fromkeys(YES, 1), **dict.fromkeys(NO, 0)}, default=None)
+    if known.null_count():
+        rows_named = rows_shown(cells.rows(known.is_null()))
+        raise ExchangeError(f"{path}: covered in {rows_named} is neither 0 nor 1.", "covered")
+    return pl.Series(known.cast(pl.Int8).to_numpy()[cells.codes])
 
 
 def _no_contradictions(table: pl.DataFrame, path: Path) -> None:
     twice = table.filter(pl.struct("gsa_par_id", "gsa_hol_id", "ua_grp_id").is_duplicated())
     if twice.height:
-        shown = ", ".join(map(repr, twice["gsa_par_id"].unique(maintain_order=True).head(3)))
+        shown = ", ".join(map(repr, twice["gsa_par_id"].cast(pl.String).unique(maintain_order=True).head(3)))
         raise ExchangeError(
             f"{path} has rows of one parcel, holding and group with different ranks or coverage, first "
             f"{shown}; keep one of each.",

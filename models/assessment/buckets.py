@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from scipy.sparse import csr_array
 
 PER_HOLDING = 3
+ROWS_AT_ONCE = 4096  # of the list, while it is gone down
 Covered = Literal[0, 1, 2]
 
 
@@ -81,7 +83,7 @@ class _Draw:
 
     def __init__(self, rows: RankedRows, targets: np.ndarray, rules: DrawRules) -> None:
         self.rows, self.rules = rows, rules
-        self.holding, self.parcel, self.group = (a.tolist() for a in (rows.holding, rows.parcel, rows.group))
+        self.holding, self.parcel, self.group = map(_as_ints, (rows.holding, rows.parcel, rows.group))
         self.of_holding, self.of_parcel = _Members(rows.holding), _Members(rows.parcel)
         self.first = _first_of_each(rows.holding) if rules.keep_non_contributing else None
         self.targets = targets.tolist()
@@ -125,7 +127,16 @@ class _Draw:
         self.alive = alive.copy()
         ahead = np.flatnonzero(self.alive)
         while len(ahead) and self.still_open:
-            place, again = self._until_event(ahead.tolist(), checked)
+            again: list[int] = []
+            place = next(
+                (
+                    start + place
+                    for start in range(0, len(ahead), ROWS_AT_ONCE)
+                    if (place := self._until_event(ahead[start : start + ROWS_AT_ONCE], checked, again))
+                    is not None
+                ),
+                None,
+            )
             if place is None:
                 return
             self._close_full()
@@ -133,12 +144,14 @@ class _Draw:
             ahead = np.concatenate([np.array(again, dtype=np.int64), ahead[place + 1 :]])
             ahead = ahead[self.alive[ahead]]
 
-    def _until_event(self, ahead: list[int], checked: set[int]) -> tuple[int | None, list[int]]:
-        """Visit rows until a bucket is full or the limit of holdings is reached; return where that was."""
-        again: list[int] = []
-        for place, row in enumerate(ahead):
+    def _until_event(self, ahead: np.ndarray, checked: set[int], again: list[int]) -> int | None:
+        """Visit rows until a bucket is full or the limit of holdings is reached; return where that was.
+
+        Rows that could still be added later are added to `again`.
+        """
+        for place, row in enumerate(ahead.tolist()):
             if not self.still_open:
-                return None, again
+                return None
             holding = self.holding[row]
             if holding in checked:
                 self._take_parcel(self.parcel[row], None, None)
@@ -148,8 +161,8 @@ class _Draw:
                 if self._addable(self.parcel[row]):
                     again.append(row)
             if self._full_count() != len(self.closed) or self._reaches_limit():
-                return place, again
-        return None, again
+                return place
+        return None
 
     def _take_holding(self, holding: int) -> None:
         counts = [0] * len(self.targets)
@@ -215,8 +228,10 @@ class _Draw:
                 self.alive &= ~np.isin(self.rows.parcel, self.rows.parcel[self.drawn])
 
     def _without(self, groups: set[int], alive: np.ndarray) -> np.ndarray:
-        leaves = np.isin(self.rows.group, list(groups))
-        return alive & ~(leaves if self.first is None else leaves & ~self.first)
+        full = np.zeros(len(self.targets), bool)
+        full[list(groups)] = True
+        leaves: np.ndarray = full[self.rows.group]
+        return np.asarray(alive & ~(leaves if self.first is None else leaves & ~self.first))
 
     def _some_empty(self) -> bool:
         return any(size == 0 < target for size, target in zip(self.sizes, self.targets, strict=True))
@@ -234,11 +249,48 @@ class _Members:
     """The rows of each code, best rank first."""
 
     def __init__(self, codes: np.ndarray) -> None:
-        self.rows: list[int] = np.argsort(codes, kind="stable").tolist()
+        self.rows = _as_ints(places_by_code(codes))
         self.ends: list[int] = np.cumsum(np.bincount(codes)).tolist() if len(codes) else []
 
     def __getitem__(self, code: int) -> list[int]:
-        return self.rows[self.ends[code - 1] if code else 0 : self.ends[code]]
+        return self.rows[self.ends[code - 1] if code else 0 : self.ends[code]].tolist()
+
+
+def places_by_code(codes: np.ndarray) -> np.ndarray:
+    """Return the places of codes from 0, sorted by code and then by place: a counting sort.
+
+    Examples
+    --------
+    >>> places_by_code(np.array([1, 0, 1, 0])).tolist()
+    [1, 3, 0, 2]
+    """
+    count = len(codes)
+    if not count:
+        return np.zeros(0, dtype=np.int64)
+    marks = csr_array((np.ones(count, bool), (codes, np.arange(count))))
+    return np.asarray(marks.indices)
+
+
+def codes_of_numbers(values: np.ndarray) -> np.ndarray:
+    """Return the place of each number among the distinct ones, by size.
+
+    Examples
+    --------
+    >>> codes_of_numbers(np.array([30, 10, 30])).tolist()
+    [1, 0, 1]
+    """
+    span = int(values.max(initial=0)) - int(values.min(initial=0))
+    if span > 4 * len(values):  # too sparse to count
+        return np.asarray(np.unique(values, return_inverse=True)[1])
+    from_least = values - values.min(initial=0)
+    met = np.zeros(span + 1, bool)
+    met[from_least] = True
+    return np.asarray((np.cumsum(met) - 1)[from_least])
+
+
+def _as_ints(codes: np.ndarray) -> memoryview:
+    """Return codes so that single ones are read as Python's numbers, without a list of all."""
+    return np.ascontiguousarray(codes).data
 
 
 def _first_of_each(codes: np.ndarray) -> np.ndarray:

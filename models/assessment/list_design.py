@@ -24,12 +24,13 @@ def list_design(
 
     The Commission's ranking is taken to be a random order of the parcels.
     """
-    table, rows = ranked_rows(ranked)
-    part = rows.covered if rules.covered == 2 else np.ones(table.height, bool)
-    table, rows = table.filter(pl.Series(part)), rows.ordered(np.flatnonzero(part))
+    keys = ["ua_grp_id", "gsa_par_id", "gsa_hol_id"]
+    order, rows = ranked_rows(ranked)
+    part = rows.covered if rules.covered == 2 else np.ones(len(order), bool)
+    rows = rows.ordered(np.flatnonzero(part))
+    table = ranked.select(pl.all().gather(order[part])).with_columns(pl.col(keys).cast(pl.String))
     names = groups_of(ranked)
     quota = np.array([targets[name] for name in names], dtype=np.int64)
-    keys = ["ua_grp_id", "gsa_par_id", "gsa_hol_id"]
     drawn = sample.rows.select(pl.col("bucket_id").alias("ua_grp_id"), *keys[1:], "order_added")
     marked = table.with_row_index("row").join(drawn, on=keys).sort("order_added")
     taken = marked["row"].to_numpy().astype(np.int64)

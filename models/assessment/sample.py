@@ -6,8 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from features.exchange.cells import codes
-from models.assessment.buckets import DrawRules, RankedRows, fill_buckets
+from features.exchange.cells import coded, codes
+from models.assessment.buckets import (
+    DrawRules,
+    RankedRows,
+    codes_of_numbers,
+    fill_buckets,
+    places_by_code,
+)
 
 SMALL_BELOW, SMALL_SHARE, LARGE = 6_000, 0.05, 300
 HOLDINGS_SHARE = 0.03
@@ -53,10 +59,16 @@ def groups_of(ranked: pl.DataFrame) -> list[str]:
     return ranked["ua_grp_id"].unique(maintain_order=True).to_list()
 
 
+def group_sizes(ranked: pl.DataFrame) -> dict[str, int]:
+    """Return how many rows each group has, in the order of `groups_of`."""
+    found = coded(ranked["ua_grp_id"])
+    return dict(zip(found.texts.to_list(), np.bincount(found.codes).tolist(), strict=True))
+
+
 def default_targets(ranked: pl.DataFrame) -> dict[str, int]:
     """Return the default target of every group."""
-    counts = dict(ranked["ua_grp_id"].value_counts().iter_rows())
-    return {name: default_target(counts[name]) for name in groups_of(ranked)}
+    counts = group_sizes(ranked)
+    return {name: default_target(count) for name, count in counts.items()}
 
 
 def three_percent(ranked: pl.DataFrame, share: float = HOLDINGS_SHARE) -> int:
@@ -64,13 +76,12 @@ def three_percent(ranked: pl.DataFrame, share: float = HOLDINGS_SHARE) -> int:
     return int(ranked["gsa_hol_id"].n_unique() * share)
 
 
-def ranked_rows(ranked: pl.DataFrame) -> tuple[pl.DataFrame, RankedRows]:
-    """Return the list by rank, rows of one rank as the file has them, and its numbers."""
-    names = {"holding": "gsa_hol_id", "parcel": "gsa_par_id", "group": "ua_grp_id"}
-    numbered = [pl.Series(code, codes(ranked[name])) for code, name in names.items()]
-    table = ranked.with_columns(numbered).sort("ranking", maintain_order=True)
-    holding, parcel, group = (table[name].to_numpy() for name in names)
-    return table, RankedRows(holding, parcel, group, (table["covered"] == 1).fill_null(False).to_numpy())
+def ranked_rows(ranked: pl.DataFrame) -> tuple[np.ndarray, RankedRows]:
+    """Return a list's rows by rank, those of one rank as the file has them, and their numbers."""
+    order = places_by_code(codes_of_numbers(ranked["ranking"].to_numpy()))
+    holding, parcel, group = (codes(ranked[name]) for name in ("gsa_hol_id", "gsa_par_id", "ua_grp_id"))
+    covered = (ranked["covered"] == 1).fill_null(False).to_numpy()
+    return order, RankedRows(holding, parcel, group, covered).ordered(order)
 
 
 def draw_list(ranked: pl.DataFrame, targets: Mapping[str, int], rules: DrawRules) -> ListSample:
@@ -83,21 +94,21 @@ def draw_list(ranked: pl.DataFrame, targets: Mapping[str, int], rules: DrawRules
     targets
         By group.
     """
-    table, rows = ranked_rows(ranked)
+    order, rows = ranked_rows(ranked)
     names = groups_of(ranked)
     taken = fill_buckets(_eligible(rows, rules), np.array([targets[name] for name in names]), rules)
-    return as_sample(table[_places(rows, rules)[taken]], names, targets, ranked)
+    drawn = _places(rows, rules)[taken]
+    return as_sample(ranked[order[drawn]].with_columns(group=rows.group[drawn]), targets, ranked)
 
 
-def as_sample(
-    drawn: pl.DataFrame, names: Sequence[str], targets: Mapping[str, int], ranked: pl.DataFrame
-) -> ListSample:
-    """Return drawn rows, in the order added, as a sample."""
+def as_sample(drawn: pl.DataFrame, targets: Mapping[str, int], ranked: pl.DataFrame) -> ListSample:
+    """Return drawn rows, in the order added and with their `group` as a number, as a sample."""
+    ids = pl.col("bucket_id", "gsa_par_id", "gsa_hol_id").cast(pl.String)
     ordered = drawn.with_columns(order_added=pl.int_range(1, pl.len() + 1), bucket_id=pl.col("ua_grp_id"))
-    rows = ordered.sort("group", "order_added").select(SAMPLE_COLUMNS)
-    total = dict(ranked["ua_grp_id"].value_counts().iter_rows())
+    rows = ordered.sort("group", "order_added").select(SAMPLE_COLUMNS).with_columns(ids)
     count = dict(rows["bucket_id"].value_counts().iter_rows())
-    buckets = [(name, targets[name], count.get(name, 0), total[name]) for name in names]
+    totals = group_sizes(ranked)
+    buckets = [(name, targets[name], count.get(name, 0), total) for name, total in totals.items()]
     schema = {"bucket_id": pl.String, "target": pl.Int64, "drawn": pl.Int64, "total": pl.Int64}
     return ListSample(rows, pl.DataFrame(buckets, schema=schema, orient="row"))
 
@@ -134,6 +145,7 @@ def holding_list(
     drawn = sample.rows.filter(pl.col("bucket_id").is_in(list(groups)))
     met = pl.col("gsa_hol_id").is_in(drawn["gsa_hol_id"].unique().to_list())
     listed = ranked.filter(met & pl.col("ua_grp_id").is_in(list(groups)))
+    listed = listed.with_columns(pl.col("gsa_par_id", "gsa_hol_id", "ua_grp_id").cast(pl.String))
     if rules.covered == 2:
         listed = listed.filter(pl.col("covered") == 1)
     keys = ["ua_grp_id", "gsa_par_id", "gsa_hol_id"]
