@@ -12,6 +12,7 @@ the mean of their coverages, with the least and the largest as `low` and `high`.
 - `coverage_count`, `coverage_hectares`: share of 95% intervals of the share of wrong declarations that hold
   the truth; its own interval is Clopper and Pearson's;
 - `width_hectares`: mean width, in percentage points;
+- subjects `satterthwaite_t` and `midp_gamma`: two other principled intervals (`interval_peers`);
 - subject `assisted`: the same with the verdicts of all parcels as help; `visits_saved` is 1 less the squared
   ratio of mean widths;
 - `seconds` of reading and drawing a list of 300,000 parcels in 8 groups, 2.4 million rows (`list_300k`).
@@ -38,6 +39,7 @@ from models.assessment.estimator import Visited, naive, share
 from models.assessment.inclusion import inclusion, random_order
 from models.assessment.sample import default_targets, draw_list
 from models.evaluation.metrics import clopper_pearson
+from tests.benchmarks.interval_peers import peers
 
 DRAWS = 1_000
 Rows = list[dict[str, Any]]
@@ -161,6 +163,9 @@ def coverage(of: Population, draws: int) -> Rows:
                 totals = np.bincount(stratum, size)
                 found = share(wrong[drawn], np.ones(len(drawn), bool), visited, totals, size[drawn])
                 ends[subject, name] = found.low, found.high
+                if subject == "cropcheck":
+                    beside = peers(wrong[drawn], visited, totals, size[drawn])
+                    ends |= {(peer, name): pair for peer, pair in beside.items()}
         for key, (low, high) in ends.items():
             held[key] = held.get(key, 0) + (low <= true[key[1]] <= high)
             width[key] = width.get(key, 0.0) + 100 * (high - low) / draws
