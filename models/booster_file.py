@@ -1,10 +1,12 @@
-"""A LightGBM model in a file of its own: written as its text, read only where its hash is the one noted."""
+"""A LightGBM model in a file of its own: written as its text, read after its hash and our own check of it."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from features.errors import ModelError
 from features.files import sha256, write_text
+from models.booster_text import MOST_BYTES, BoosterShape, check_booster_text
+from models.noted_hash import noted_file
 
 if TYPE_CHECKING:
     from lightgbm import Booster
@@ -21,22 +23,36 @@ def write_booster(folder: Path, name: str, booster: "Booster") -> dict[str, str]
     return {"file": name, "sha256": sha256(write_text(folder / name, booster_text(booster)))}
 
 
-def noted_file(folder: Path, entry: dict[str, Any]) -> Path:
-    """Return the file that a bundle notes, below `folder`.
+def read_booster(folder: Path, entry: dict[str, Any], shape: BoosterShape) -> "Booster":
+    """Read the booster that a bundle notes.
 
     Raises
     ------
     ModelError
-        Where it lies elsewhere, is missing, or its hash is another.
+        Where its hash is another (nothing is parsed then), or as `parse_booster` does.
     """
-    path = (folder / str(entry["file"])).resolve()
-    if not path.is_relative_to(folder.resolve()) or not path.is_file() or sha256(path) != entry["sha256"]:
-        raise ModelError(f"{path} is missing or was altered; copy the run's models anew.")
-    return path
+    return parse_booster(noted_file(folder, entry), shape)
 
 
-def read_booster(folder: Path, entry: dict[str, Any]) -> "Booster":
-    """Read the booster that a bundle notes, after its hash has been checked as `noted_file` does."""
+def parse_booster(path: Path, shape: BoosterShape) -> "Booster":
+    """Read a booster whose hash has been checked, or that nobody vouches for: our own check comes first.
+
+    Raises
+    ------
+    ModelError
+        Where it is not of that shape, or not as LightGBM writes it.
+    """
     import lightgbm
 
-    return lightgbm.Booster(model_str=noted_file(folder, entry).read_text(encoding="utf-8"))
+    if path.stat().st_size > MOST_BYTES:
+        raise ModelError(f"{path} is larger than any model of ours; train again.")
+    try:
+        text = path.read_text(encoding="utf-8")
+        check_booster_text(text, shape)
+        return lightgbm.Booster(model_str=text)
+    except UnicodeDecodeError as error:
+        raise ModelError(f"{path} is no text; copy the run's models anew, or train again.") from error
+    except ModelError as error:
+        raise ModelError(f"{path}: {error} Copy the run's models anew, or train again.") from error
+    except lightgbm.basic.LightGBMError as error:
+        raise ModelError(f"LightGBM cannot read {path} ({error}); train again.") from error

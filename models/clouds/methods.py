@@ -46,8 +46,20 @@ def build(name: str, **options: Any) -> Remover | None:
 
 
 def load(folder: Path, sha256: str | None = None) -> Remover:
-    """Read a fitted method of any kind; `sha256` is that of its `model.json`."""
-    name = str(read_bundle(folder, sha256)[0]["name"])
-    if name in BASELINES:
-        return (SIMPLE | {"whittaker": Whittaker})[name].load(folder, sha256)
-    return NetworkEnsemble.load(folder, sha256)
+    """Read a fitted method of any kind; `sha256` is that of its `model.json`.
+
+    Raises
+    ------
+    ModelError
+        Where a file is absent or altered, or does not describe a method that could be rebuilt.
+    """
+    try:
+        name = str(read_bundle(folder, sha256)[0]["name"])
+        if name in BASELINES:
+            return (SIMPLE | {"whittaker": Whittaker})[name].load(folder, sha256)
+        return NetworkEnsemble.load(folder, sha256)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError) as error:
+        raise ModelError(
+            f"{folder} cannot be read as a method of cloud removal ({error!r:.300}); run `cropcheck clear` "
+            "to fit one again."
+        ) from error

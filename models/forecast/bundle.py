@@ -1,5 +1,6 @@
 """A run's forecast models on disk, without pickle: LightGBM's text, arrays as .npz, the rest as JSON."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -8,17 +9,21 @@ import numpy as np
 from features.errors import ModelError
 from features.files import atomic_path, sha256, write_json
 from models.arrays_file import Described, describe_arrays, read_arrays, read_recipe_json
-from models.booster_file import noted_file, read_booster, write_booster
+from models.booster_file import read_booster, write_booster
+from models.booster_text import BoosterShape
 from models.forecast.basis import Damped
-from models.forecast.climatology import Curves
-from models.forecast.forecaster import Forecaster, Models
-from models.forecast.intervals import Intervals
+from models.forecast.climatology import NODES, Curves
+from models.forecast.forecaster import ALL, ALWAYS, STEPS, Forecaster, Models
+from models.forecast.intervals import LEVELS, SEASONS, Intervals
 from models.forecast.options import ForecastOptions
+from models.noted_hash import hash_in_manifest, noted_file, refuse_other_hash
 
 BUNDLE = "forecast.json"
 FOLDER = "forecast_models"
+CROP = "crop"  # the one column of categories
 FORMAT = 1
 MAY_LACK = ("curve_mean", "curve_spread", "quantile")  # NaN: never seen
+MOST_NAMES = 10_000  # of classes or columns
 
 
 def write_forecaster(folder: Path, forecaster: Forecaster) -> Path:
@@ -65,14 +70,16 @@ def forecaster_file(folder: Path) -> Path:
 
 
 def read_forecaster(folder: Path, options: ForecastOptions) -> Forecaster:
-    """Read a forecaster from a run's folder, or from that of its forecast models.
+    """Read a forecaster from another run's folder, or from that of its forecast models.
 
-    Every file's SHA-256 is checked before it is parsed.
+    The recipe is held against the manifest of its run, if there is one; every other file's SHA-256 is checked
+    before it is parsed.
 
     Raises
     ------
     ModelError
-        Where there is none, a file is missing or altered, or it was made by another version.
+        Where there is none, a file is missing or altered, it was made by another version, or says what cannot
+        be.
     """
     path = forecaster_file(folder)
     if not path.is_file():
@@ -80,46 +87,79 @@ def read_forecaster(folder: Path, options: ForecastOptions) -> Forecaster:
             f"{folder} holds no forecast models: it has no {BUNDLE}. Give the output folder of a run that "
             "trained some."
         )
+    refuse_other_hash(path, hash_in_manifest(path))
     stored = read_recipe_json(path)
     try:
         if stored["format"] != FORMAT:
             raise ModelError(
                 f"{path} is of format {stored['format']}, this version reads {FORMAT}; train anew."
             )
-        own = path.parent
-        shared = _read_arrays(own, stored["shared"])
-        settings = options.model_copy(
-            update={"units": int(stored["units"]), "methods": tuple(stored["methods"])}
-        )
-        folds = {
-            int(fold): _fold_in(own, entry, tuple(stored["classes"]))
-            for fold, entry in stored["folds"].items()
-        }
-        return Forecaster(
-            settings,
-            tuple(stored["names"]),
-            tuple(stored["classes"]),
-            tuple(stored["columns"]),
-            str(stored["weather_ahead"]),
-            folds,
-            shared["combination"],
-            None if stored["scale"] is None else read_booster(own, stored["scale"]),
-            Intervals(shared["quantile"]),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{path} cannot be read as forecast models ({error!r}); copy it anew.") from error
+        return _forecaster_in(path.parent, stored, options)
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise ModelError(f"{path} cannot be read as forecast models ({error!r:.300}); copy anew.") from error
 
 
-def _fold_in(folder: Path, entry: dict[str, Any], classes: tuple[str, ...]) -> tuple[Curves, Models]:
+def _forecaster_in(own: Path, stored: dict[str, Any], options: ForecastOptions) -> Forecaster:
+    names, classes, columns = (_names(stored, key) for key in ("names", "classes", "columns"))
+    said = {"units": stored["units"], "methods": stored["methods"]}
+    settings = ForecastOptions.model_validate({**options.model_dump(), **said})
+    if set(names) != {*ALWAYS, *settings.methods}:
+        raise ValueError(f"it combines {names}, and its methods are {settings.methods}")
+    crop = frozenset(k for k, name in enumerate(columns) if name == CROP)
+    shape = BoosterShape("regression", len(columns), categorical=crop)
+    shared = _read_arrays(own, stored["shared"])
+    _same_shape("combination", shared["combination"], (STEPS, len(names)))
+    _same_shape("quantile", shared["quantile"], (len(classes) + 1, SEASONS + 1, STEPS, len(LEVELS)))
+    folds = {
+        int(fold): _fold_in(own, entry, classes, names, shape) for fold, entry in stored["folds"].items()
+    }
+    if ALL not in folds:
+        raise ValueError("it has no models of all parcels")
+    return Forecaster(
+        settings,
+        names,
+        classes,
+        columns,
+        str(stored["weather_ahead"]),
+        folds,
+        shared["combination"],
+        None if stored["scale"] is None else read_booster(own, stored["scale"], shape),
+        Intervals(shared["quantile"]),
+    )
+
+
+def _fold_in(
+    folder: Path, entry: dict[str, Any], classes: tuple[str, ...], names: tuple[str, ...], shape: BoosterShape
+) -> tuple[Curves, Models]:
     arrays = _read_arrays(folder, entry["arrays"])
     years = tuple(int(year) for year in entry["years"])
-    curves = Curves(classes, years, arrays["curve_mean"], arrays["curve_spread"])
+    size = ((len(years) + 1) * (len(classes) + 1), NODES)
+    for name in ("curve_mean", "curve_spread"):
+        _same_shape(name, arrays[name], size)
     damped = Damped(float(entry["damped"]["share"]), float(entry["damped"]["days"]))
-    boosters = {name: read_booster(folder, one) for name, one in entry["boosters"].items()}
+    if not (0 <= damped.share <= 1 and 0 < damped.days < math.inf):
+        raise ValueError(f"departures of which {damped.share} stays for {damped.days} days")
+    boosters = {name: read_booster(folder, one, shape) for name, one in entry["boosters"].items()}
     weights = {
         name: [arrays[f"{name}_{k:03d}"] for k in range(int(n))] for name, n in entry["networks"].items()
     }
-    return curves, Models(damped, boosters, weights)
+    if {*ALWAYS, *boosters, *weights} != set(names):
+        raise ValueError(f"a fold has other models than {names}")
+    return Curves(classes, years, arrays["curve_mean"], arrays["curve_spread"]), Models(
+        damped, boosters, weights
+    )
+
+
+def _names(stored: dict[str, Any], key: str) -> tuple[str, ...]:
+    names = tuple(stored[key])
+    if len(names) > MOST_NAMES or len(set(names)) != len(names) or not all(isinstance(n, str) for n in names):
+        raise ValueError(f"its {key} are not different names, {MOST_NAMES} at most")
+    return names
+
+
+def _same_shape(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
+    if array.shape != shape or array.dtype.kind != "f":
+        raise ValueError(f"{name} is {array.dtype} {array.shape}, not of floats {shape}")
 
 
 def _write_arrays(folder: Path, name: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import numpy as np
 from features.errors import ModelError
 from features.files import atomic_path, sha256, write_json
 from models.arrays_file import describe_arrays, read_arrays, read_recipe_json
+from models.noted_hash import refuse_other_hash
 
 META = "model.json"
 WEIGHTS = "weights.npz"
@@ -45,16 +46,7 @@ def read_bundle(folder: Path, expected: str | None = None) -> tuple[dict[str, An
             raise ModelError(
                 f"{path} is not there; run `cropcheck clear` to fit the cloud-removal model again."
             )
-    if expected is not None:
-        _check(meta_path, expected)
+    refuse_other_hash(meta_path, expected)
     meta = read_recipe_json(meta_path)
-    _check(weights, str(meta.get("weights_sha256")))
+    refuse_other_hash(weights, str(meta.get("weights_sha256")))
     return meta, read_arrays(weights, meta.get("arrays"), may_lack=UNKNOWN)
-
-
-def _check(path: Path, expected: str) -> None:
-    found = sha256(path)
-    if found != expected:
-        raise ModelError(
-            f"{path} has SHA-256 {found[:12]}… but {expected[:12]}… was recorded; fit the model again."
-        )

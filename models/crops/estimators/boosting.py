@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from features.errors import ModelError
 from features.files import write_text
-from models.booster_file import booster_text
-from models.crops.estimators.booster_text import MOST_BYTES, check_booster_text
+from models.booster_file import booster_text, parse_booster
+from models.booster_text import BoosterShape
 from models.crops.estimators.estimator import Arrays, CropEstimator
 from models.crops.estimators.options import LightgbmOptions
 from models.crops.inputs.table import columns_of, wide_table
@@ -55,19 +54,15 @@ class LightgbmClassifier(CropEstimator):
         return [write_text(folder / WEIGHTS, self.text())]
 
     def _read(self, folder: Path, state: dict[str, Any], arrays: Mapping[str, Arrays]) -> None:
-        import lightgbm
-
-        if (folder / WEIGHTS).stat().st_size > MOST_BYTES:
-            raise ModelError(f"{folder / WEIGHTS} is larger than any model of ours; train again.")
-        text = (folder / WEIGHTS).read_text(encoding="utf-8")
         classes, options = len(self.classes_), self.settings
-        columns = len(columns_of(self.layout_, options.summaries))
-        most = {"most_leaves": options.leaves, "most_trees": options.rounds * classes}
-        check_booster_text(text, classes=classes, columns=columns, **most)
-        try:
-            self.booster_ = lightgbm.Booster(model_str=text)
-        except lightgbm.basic.LightGBMError as error:
-            raise ModelError(f"LightGBM cannot read {folder / WEIGHTS} ({error}); train again.") from error
+        shape = BoosterShape(
+            objective=f"multiclass num_class:{classes}",
+            columns=len(columns_of(self.layout_, options.summaries)),
+            classes=classes,
+            most_leaves=options.leaves,
+            most_trees=options.rounds * classes,
+        )
+        self.booster_ = parse_booster(folder / WEIGHTS, shape)
 
     def text(self) -> str:
         """Return the booster as LightGBM's own text, without the threads it was fitted with."""

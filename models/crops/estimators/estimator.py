@@ -13,6 +13,7 @@ from features.files import fingerprint, sha256, write_json
 from models.arrays_file import describe_arrays, read_arrays, read_recipe_json
 from models.crops.estimators.options import RECIPE, EstimatorOptions, TuneFurther
 from models.crops.inputs.arrays import Layout, conform, layout_of
+from models.noted_hash import refuse_other_hash
 
 MOST_CLASSES = 10_000
 Arrays = dict[str, np.ndarray]
@@ -208,7 +209,7 @@ def read_recipe(folder: Path, expected: str | None = None) -> dict[str, Any]:
         raise ModelError(
             f"{folder} is not a model bundle: it has no {RECIPE}. Run the train stage to make one."
         )
-    _refuse_other_hash(path, expected)
+    refuse_other_hash(path, expected)
     recipe = read_recipe_json(path)
     try:
         hashes = dict(recipe["sha256"])
@@ -221,7 +222,7 @@ def read_recipe(folder: Path, expected: str | None = None) -> dict[str, Any]:
             raise ModelError(
                 f"{path} names {name!r}, which is not a file of the bundle; copy the bundle anew."
             )
-        _refuse_other_hash(folder / name, digest)
+        refuse_other_hash(folder / name, digest)
     return recipe
 
 
@@ -230,11 +231,3 @@ def _checked_classes(classes: Any) -> list[str]:
     if not named or not 2 <= len(classes) <= MOST_CLASSES or len(set(classes)) != len(classes):
         raise ValueError(f"its classes are not 2 to {MOST_CLASSES} different names")
     return list(classes)
-
-
-def _refuse_other_hash(path: Path, expected: str | None) -> None:
-    if expected is not None and (found := sha256(path)) != expected:
-        raise ModelError(
-            f"{path} has SHA-256 {found[:12]}…, where {expected[:12]}… was expected; it was changed since "
-            "it was written and is not loaded. Copy the bundle anew or train again."
-        )

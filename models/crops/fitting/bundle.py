@@ -16,6 +16,7 @@ from models.crops.estimators.by_name import estimator_type
 from models.crops.estimators.options import RECIPE
 from models.crops.fitting.combination import combine
 from models.crops.fitting.options import TrainOptions
+from models.noted_hash import hash_in_manifest, refuse_other_hash
 from models.probability.calibration import Calibrator, calibrator_from, fit_calibrator
 
 if TYPE_CHECKING:
@@ -146,12 +147,7 @@ def read_bundle(folder: Path, expected: str | None = None) -> Bundle:
         raise ModelError(
             f"{folder} holds no trained models: it has no {BUNDLE}. Give the output folder of a finished run."
         )
-    expected = expected or _in_manifest(path)
-    if expected is not None and (found := sha256(path)) != expected:
-        raise ModelError(
-            f"{path} has SHA-256 {found[:12]}…, where {expected[:12]}… was expected; it is not loaded. "
-            "Copy the bundle anew, or note its hash anew if it was trained again."
-        )
+    refuse_other_hash(path, expected or hash_in_manifest(path))
     stored = read_recipe_json(path)
     try:
         _check_stored(stored)
@@ -167,17 +163,6 @@ def read_bundle(folder: Path, expected: str | None = None) -> Bundle:
         )
     except (ValueError, KeyError, TypeError, AttributeError, ModelError) as error:
         raise ModelError(f"{path} cannot be read as a bundle ({error}); copy it anew.") from error
-
-
-def _in_manifest(path: Path) -> str | None:
-    """SHA-256 of a bundle as the manifest of its own run has it; None where there is no manifest."""
-    manifest = path.parents[1] / "manifest.json"
-    if path.parent.name != "models" or not manifest.is_file():
-        return None
-    groups = [group for group in read_recipe_json(manifest).values() if isinstance(group, dict)]
-    found = next((group[name] for group in groups if (name := f"models/{BUNDLE}") in group), None)
-    digest = found.get("sha256") if isinstance(found, dict) else found
-    return digest if isinstance(digest, str) else None
 
 
 def _check_stored(stored: Mapping[str, Any]) -> None:

@@ -1,20 +1,24 @@
 """A run's fitted detector on disk, without pickle: boosters as LightGBM's text, the rest as JSON."""
 
-import json
+import math
 from pathlib import Path
 from typing import Any
 
 from features.errors import ModelError
-from features.files import fingerprint, sha256, write_json
+from features.files import fingerprint, write_json
+from models.arrays_file import read_recipe_json
 from models.booster_file import read_booster, write_booster
+from models.booster_text import BoosterShape
 from models.events.intervals import NAMES
 from models.events.kinds import EVENTS, kind_of
-from models.events.learning.chance import Chance
-from models.events.learning.detector import Detector, KindModel
+from models.events.learning.chance import INPUTS, Chance
+from models.events.learning.detector import ALL, Detector, KindModel
 from models.events.options import EventOptions
+from models.noted_hash import hash_in_manifest, refuse_other_hash
 
 BUNDLE = "events.json"
 FOLDER = "event_models"
+SHAPE = BoosterShape("binary sigmoid:1", len(NAMES))
 # what a model's figures depend on; threads and chunks are the caller's
 OWN = ("rounds", "learning_rate", "leaves", "column_share", "rows_wanted", "wrong_share", "seed")
 
@@ -51,13 +55,15 @@ def read_detector(folder: Path, options: EventOptions, expected: str | None = No
     Parameters
     ----------
     expected
-        SHA-256 of `events.json`, where it was noted; checked before the file is parsed. The hash of every
-        booster stands in it and is checked before that is parsed.
+        SHA-256 of `events.json`, where it was noted; else the one in the manifest of the run that it lies in,
+        if there is one. Checked before the file is parsed. The hash of every booster stands in it and is
+        checked before that is parsed.
 
     Raises
     ------
     ModelError
-        Where there is none, a hash differs, it was made for other features, or it cannot be read.
+        Where there is none, a hash differs, it was made for other features, it cannot be read, or it says
+        what cannot be.
     """
     path = detector_file(folder)
     if not path.is_file():
@@ -65,29 +71,31 @@ def read_detector(folder: Path, options: EventOptions, expected: str | None = No
             f"{folder} holds no event models: it has no {BUNDLE}. Give the output folder of a run that had "
             "labels of events (events.labels)."
         )
-    if expected is not None and (found := sha256(path)) != expected:
-        raise ModelError(
-            f"{path} has SHA-256 {found[:12]}…, where {expected[:12]}… was expected; copy it anew."
-        )
+    refuse_other_hash(path, expected or hash_in_manifest(path))
+    stored = read_recipe_json(path)
     try:
-        stored = json.loads(path.read_text(encoding="utf-8"))
         if stored["features"] != fingerprint(list(NAMES)):
             raise ModelError(
                 f"{path} was made by another version of cropcheck, for other features; train it anew."
             )
         kinds = {
-            name: _kind_in(path.parent, stored["kinds"][name]) for name in stored["kinds"] if name in EVENTS
+            name: _kind_in(path.parent, entry) for name, entry in stored["kinds"].items() if name in EVENTS
         }
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{path} cannot be read as event models ({error!r}); copy it anew.") from error
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        raise ModelError(f"{path} cannot be read as event models ({error!r:.300}); copy it anew.") from error
     missing = {name: KindModel(date_share=kind_of(name).date_share) for name in EVENTS if name not in kinds}
     return Detector({**kinds, **missing}, options)
 
 
 def _kind_in(folder: Path, stored: dict[str, Any]) -> KindModel:
-    boosters = {int(fold): read_booster(folder, entry) for fold, entry in stored["boosters"].items()}
+    boosters = {int(fold): read_booster(folder, entry, SHAPE) for fold, entry in stored["boosters"].items()}
     chances = {int(fold): _chance_in(entry) for fold, entry in stored["chances"].items()}
-    return KindModel(boosters, chances, float(stored["date_share"]), int(stored["events"]))
+    share = float(stored["date_share"])
+    if not 0 <= share <= 1:
+        raise ValueError(f"a date at {share} of an interval")
+    if any(models and ALL not in models for models in (boosters, chances)):
+        raise ValueError("models of folds, and none of all labels")
+    return KindModel(boosters, chances, share, int(stored["events"]))
 
 
 def _chance_out(chance: Chance) -> dict[str, Any]:
@@ -100,9 +108,8 @@ def _chance_out(chance: Chance) -> dict[str, Any]:
 
 
 def _chance_in(stored: dict[str, Any]) -> Chance:
-    return Chance(
-        tuple(float(weight) for weight in stored["weights"]),
-        float(stored["intercept"]),
-        float(stored["reported_from"]),
-        int(stored["n"]),
-    )
+    weights = tuple(float(weight) for weight in stored["weights"])
+    intercept, reported_from = float(stored["intercept"]), float(stored["reported_from"])
+    if len(weights) not in (0, INPUTS) or not all(map(math.isfinite, (*weights, intercept, reported_from))):
+        raise ValueError("a chance whose numbers are too few or not finite")
+    return Chance(weights, intercept, reported_from, int(stored["n"]))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+INPUTS = 5  # of a chance: what `peaks.surroundings` gives
 LEAST = 8  # labelled events, right and wrong, below which scores are taken as they are
 PENALTY = 0.5
 

@@ -151,7 +151,7 @@ def test_a_bundle_is_held_against_the_manifest_of_its_run(folder: Path, tmp_path
     )
     assert read_bundle(tmp_path).classes == tuple(document["classes"])
     (models / BUNDLE).write_text(json.dumps(document | {"classes": document["classes"][::-1]}))
-    with pytest.raises(ModelError, match="it is not loaded"):
+    with pytest.raises(ModelError, match="is not loaded"):
         read_bundle(tmp_path)
 
 

@@ -1,13 +1,11 @@
 """The forecaster: out of fold, repeatable, and clear where it cannot."""
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from features.errors import ModelError
-from models.forecast.bundle import read_forecaster, write_forecaster
 from models.forecast.forecaster import ALL, Forecaster, fit_forecaster, forecast
 from models.forecast.history import Daily, History
 from models.forecast.learning.samples import Samples, on_days, seen_ahead
@@ -73,27 +71,6 @@ def test_models_of_a_fold_see_nothing_of_its_parcels(known: History, learned: Sa
     asked = on_days(np.array([held]), LAST_YEAR + 100, TARGETS)
     a, b = (forecast(one, known, asked, fold).by_method["boosting"] for one in both)
     assert np.array_equal(a, b)
-
-
-def test_a_bundle_forecasts_as_what_was_written(known: History, fitted: Forecaster, tmp_path: Path) -> None:
-    write_forecaster(tmp_path, fitted)
-    again = read_forecaster(tmp_path, OPTIONS)
-    asked = on_days(np.arange(PARCELS), LAST_YEAR + 100, TARGETS)
-    a, b = (forecast(one, known, asked, np.arange(PARCELS) % 3) for one in (fitted, again))
-    assert np.array_equal(a.value, b.value)
-    assert np.array_equal(a.bounds, b.bounds)
-
-
-def test_an_altered_bundle_is_refused(fitted: Forecaster, tmp_path: Path) -> None:
-    write_forecaster(tmp_path, fitted)
-    (tmp_path / "scale.txt").write_text("tree\n")
-    with pytest.raises(ModelError, match=r"scale\.txt is missing or was altered"):
-        read_forecaster(tmp_path, OPTIONS)
-
-
-def test_no_bundle_says_what_to_give(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="Give the output folder of a run"):
-        read_forecaster(tmp_path, OPTIONS)
 
 
 def test_other_inputs_are_named(known: History, fitted: Forecaster) -> None:

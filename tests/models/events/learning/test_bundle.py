@@ -1,5 +1,8 @@
+import json
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -15,6 +18,7 @@ from models.events.options import EventOptions
 from models.events.series import EventSeries
 from models.events.table import SEEN, detect_events
 from tests.models.events.made_series import START, meadows, mowing_labels
+from tests.models.rehashed import HOSTILE, rehash
 
 QUICK = EventOptions(rounds=10, rows_wanted=0, threads=1)
 
@@ -56,6 +60,66 @@ def test_the_bundles_own_hash_is_checked_before_it_is_parsed(fitted: tuple, tmp_
     path.write_text("{")
     with pytest.raises(ModelError, match="SHA-256"):
         read_detector(tmp_path, QUICK, expected)
+    with pytest.raises(ModelError, match="cannot be read"):
+        read_detector(tmp_path, QUICK)
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_booster_is_refused_though_its_hash_is_right(
+    name: str, fitted: tuple, tmp_path: Path
+) -> None:
+    bundle = write_detector(tmp_path, fitted[1])
+    rehash(bundle, tmp_path / "mowing" / "all.txt", HOSTILE[name])
+    with pytest.raises(ModelError, match=r"all\.txt: The LightGBM model is not as LightGBM writes it"):
+        read_detector(tmp_path, QUICK)
+
+
+def test_models_are_held_against_the_manifest_of_their_run(fitted: tuple, tmp_path: Path) -> None:
+    bundle = write_detector(tmp_path / "event_models", fitted[1])
+    noted = {"outputs": {"event_models/events.json": sha256(bundle)}}
+    (tmp_path / "manifest.json").write_text(json.dumps(noted))
+    assert read_detector(tmp_path, QUICK).kinds["mowing"].learned
+    rehash(bundle, tmp_path / "event_models" / "mowing" / "all.txt", lambda text: text + "\n")
+    for folder in (tmp_path, tmp_path / "event_models"):
+        with pytest.raises(ModelError, match=r"events\.json has SHA-256 .* was expected") as refused:
+            read_detector(folder, QUICK)
+        assert refused.value.reason == "altered"
+
+
+def kind(**changes: Any) -> Callable[[dict[str, Any]], object]:
+    return lambda stored: stored["kinds"]["mowing"].update(changes)
+
+
+def chance(**changes: Any) -> Callable[[dict[str, Any]], object]:
+    return lambda stored: stored["kinds"]["mowing"]["chances"].update(
+        {"-1": {"weights": [], "intercept": 0.0, "reported_from": 0.5, "n": 9} | changes}
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        chance(weights=[float("nan")] * 5), chance(weights=[1.0]), chance(intercept=float("inf")),
+        chance(reported_from="x"), chance(n=None), kind(date_share=7), kind(date_share=float("nan")),
+        kind(boosters=[]), kind(boosters={"0": {"file": "../../x", "sha256": "0"}}), kind(chances={"0": {}}),
+        kind(boosters={"0": 3}), lambda stored: stored.update(kinds=[]),
+        lambda stored: stored["kinds"]["mowing"]["boosters"].pop("-1"),
+    ],
+)  # fmt: skip
+def test_what_cannot_be_is_a_sentence(
+    change: Callable[[dict[str, Any]], object], fitted: tuple, tmp_path: Path
+) -> None:
+    bundle = write_detector(tmp_path, fitted[1])
+    stored = json.loads(bundle.read_text())
+    change(stored)
+    bundle.write_text(json.dumps(stored))
+    with pytest.raises(ModelError, match="(?i)copy"):
+        read_detector(tmp_path, QUICK)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[]", '"a"', "\0"])
+def test_documents_of_another_kind_are_a_sentence(text: str, tmp_path: Path) -> None:
+    (tmp_path / BUNDLE).write_text(text)
     with pytest.raises(ModelError, match="cannot be read"):
         read_detector(tmp_path, QUICK)
 
