@@ -15,6 +15,8 @@ from models.clouds.mask.methods.temporal import TemporalMask
 from models.clouds.mask.network.samples import Sample, region_samples, teacher_labels, tile_samples
 from models.clouds.mask.network.unet import UNetMask
 from models.clouds.mask.options import CloudMaskOptions
+from models.clouds.removal.bundle import META
+from models.noted_hash import hash_in_manifest
 
 
 def fit_mask(
@@ -79,7 +81,7 @@ def pretrained(folder: Path, width: int) -> UNetMask:
     ModelError
         Where it is absent, or of another width.
     """
-    network = UNetMask.load(folder)
+    network = UNetMask.load(folder, hash_in_manifest(folder / META))
     if network.options.width != width:
         raise ModelError(
             f"The network in {folder} has the width {network.options.width}, the config asks for {width}; "

@@ -179,7 +179,7 @@ def fit_network(
     keras.utils.set_random_seed(options.seed)
     model = build(*_shape(sequences), options.units)
     if start is not None:
-        model.set_weights(start)
+        _set_weights(model, start)
     rng = np.random.default_rng(options.seed)
     size = min(BATCH, len(target))
     per_epoch = len(target) // size
@@ -201,13 +201,7 @@ def fit_network(
 def run_network(weights: list[np.ndarray], sequences: Sequences, units: int) -> np.ndarray:
     """Return the change `(sample,)`, between decoded steps where the target lies between them."""
     model = _lent(*_shape(sequences), units)
-    wanted = [tuple(value.shape) for value in model.weights]
-    if [value.shape for value in weights] != wanted:
-        raise ModelError(
-            "The forecasting network's weights are of other inputs than the run has; forecast with the "
-            "inputs it was trained on, or train again."
-        )
-    model.set_weights(weights)
+    _set_weights(model, weights)
     inputs, parts, n = (sequences.past, sequences.ahead, sequences.fixed), [], len(sequences.past)
     for begin in range(0, n, PREDICTED_AT_ONCE):
         rows = np.arange(begin, begin + PREDICTED_AT_ONCE) % n  # topped up: batches of one shape
@@ -217,6 +211,16 @@ def run_network(weights: list[np.ndarray], sequences: Sequences, units: int) -> 
     share = sequences.place - low
     high = np.minimum(low + 1, DECODED - 1)
     return np.asarray((1 - share) * found[sequences.case, low] + share * found[sequences.case, high])
+
+
+def _set_weights(model: Any, weights: list[np.ndarray]) -> None:
+    wanted = [tuple(value.shape) for value in model.weights]
+    if [value.shape for value in weights] != wanted:
+        raise ModelError(
+            "The forecasting network's weights are of other inputs than the run has; forecast with the "
+            "inputs it was trained on, or train again."
+        )
+    model.set_weights(weights)
 
 
 def _shape(sequences: Sequences) -> tuple[tuple[int, int], int, int]:

@@ -14,8 +14,8 @@ from models.arrays_file import describe_arrays
 from models.forecast.bundle import BUNDLE, read_forecaster, write_forecaster
 from models.forecast.forecaster import ALL, Forecaster, fit_forecaster, forecast
 from models.forecast.history import History
+from models.forecast.learning.samples import on_days, seen_ahead
 from models.forecast.options import ForecastOptions
-from models.forecast.samples import on_days, seen_ahead
 from tests.models.forecast.made import waves
 from tests.models.rehashed import HOSTILE, rehash
 
@@ -101,7 +101,7 @@ def test_what_cannot_be_is_a_sentence(change: Change, fitted: Forecaster, tmp_pa
     stored = json.loads(bundle.read_text())
     change(stored)
     bundle.write_text(json.dumps(stored))
-    with pytest.raises(ModelError, match="(?i)copy"):
+    with pytest.raises(ModelError, match=r"(?i)copy"):
         read_forecaster(tmp_path, OPTIONS)
 
 

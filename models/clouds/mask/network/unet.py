@@ -123,14 +123,16 @@ class UNetMask:
         """Return the network that a bundle describes."""
         if meta.get("name") not in ("unet", "combined"):
             raise ModelError(f"{where} holds {meta.get('name')!r}, which is no network of a cloud mask.")
-        mask = cls(MaskNetworkOptions(**meta["options"]))
-        mask.history = list(meta["history"])
-        mask._ready()
-        count = sum(name.startswith("weight") for name in arrays)
         try:
+            mask = cls(MaskNetworkOptions(**meta["options"]))
+            mask.history = [float(loss) for loss in meta["history"]]
+            mask._ready()
+            count = sum(name.startswith("weight") for name in arrays)
             mask.model.set_weights([arrays[f"weight{k}"] for k in range(count)])
-        except (ValueError, KeyError) as error:
-            raise ModelError(f"The weights in {where} do not fit the network they name: {error}") from error
+        except (ValueError, KeyError, TypeError) as error:
+            raise ModelError(
+                f"{where} does not describe a network that could be rebuilt ({error!r:.300}); train it again."
+            ) from error
         return mask
 
 

@@ -1,13 +1,15 @@
 """The network, the joint mask, and how they are stored."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from features.errors import ModelError
+from features.files import sha256
 from models.clouds.mask.classes import CLEAR, CLOUD, SHADOW, THIN
-from models.clouds.mask.fitting import fit_mask, load_mask, region_labels
+from models.clouds.mask.fitting import fit_mask, load_mask, pretrained, region_labels
 from models.clouds.mask.frames import Frames
 from models.clouds.mask.methods.combined import CombinedMask
 from models.clouds.mask.methods.temporal import TemporalMask
@@ -16,6 +18,7 @@ from models.clouds.mask.network.painting import Sky, draw_sky, paint
 from models.clouds.mask.network.samples import Sample, region_samples
 from models.clouds.mask.network.unet import UNetMask
 from models.clouds.mask.options import CloudMaskOptions, MaskNetworkOptions
+from models.clouds.removal.bundle import META
 from tests.models.clouds.mask.made import BANDS, GRASS, frames
 from tests.models.clouds.mask.made import CLOUD as WHITE
 
@@ -116,6 +119,26 @@ def test_training_goes_on_from_another_runs_network(tmp_path: Path) -> None:
     wide = onwards.model_copy(update={"width": 8})
     with pytest.raises(ModelError, match="width 4, the config asks for 8"):
         fit_mask(options.model_copy(update={"network": wide}), [made])
+    meta = json.loads((tmp_path / META).read_text())
+    for wrong in (
+        {"options": {"width": 10**9}}, {"options": None}, {"history": 3},
+        {"options": meta["options"] | {"width": 8}}, {"name": "oracle"},
+    ):  # fmt: skip
+        (tmp_path / META).write_text(json.dumps(meta | wrong))
+        with pytest.raises(ModelError):
+            pretrained(tmp_path, 4)
+
+
+@pytest.mark.slow
+def test_another_runs_network_is_held_against_its_manifest(tmp_path: Path) -> None:
+    folder = tmp_path / "clear" / "mask"
+    fit_mask(CloudMaskOptions(method="unet", network=SMALL), [season()]).save(folder)
+    noted = {"models": {f"clear/mask/{META}": sha256(folder / META)}}
+    (tmp_path / "manifest.json").write_text(json.dumps(noted))
+    assert pretrained(folder, 4).history
+    (folder / META).write_text((folder / META).read_text() + " ")
+    with pytest.raises(ModelError, match=r"model\.json has SHA-256 .* was expected"):
+        pretrained(folder, 4)
 
 
 @pytest.mark.slow

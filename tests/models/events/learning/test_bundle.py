@@ -113,7 +113,7 @@ def test_what_cannot_be_is_a_sentence(
     stored = json.loads(bundle.read_text())
     change(stored)
     bundle.write_text(json.dumps(stored))
-    with pytest.raises(ModelError, match="(?i)copy"):
+    with pytest.raises(ModelError, match=r"(?i)copy"):
         read_detector(tmp_path, QUICK)
 
 
