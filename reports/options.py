@@ -2,6 +2,7 @@
 
 from pydantic import Field, field_validator
 
+from features.exchange.options import LpisOptions
 from features.options import Options
 from reports.translation import languages
 
@@ -37,6 +38,10 @@ class PublishOptions(Options):
         300, ge=10, le=10_000, description="Parcels a click on a cell of the confusion matrix lists at most."
     )
     show_holdings: bool = Field(False, description="Print (pseudonymised) holding ids on pages and sheets.")
+
+    lpis: LpisOptions | None = Field(
+        None, description="Reference parcels, for the exchange's lpis_population and gsa_lpis_relationship."
+    )
 
     @field_validator("language")
     @classmethod

@@ -9,6 +9,7 @@ import shapely
 from features.exchange.quap import AREA, EPSG, Table
 from features.exchange.quap_reader import QuapFile
 from features.files import atomic_path
+from features.geopackage import write_geopackage
 
 DECIMALS = 4  # of hectares
 
@@ -33,7 +34,7 @@ def write_quap(file: QuapFile, folder: Path) -> Path:
     frame = gpd.GeoDataFrame(cells.to_pandas(), geometry=shapes)
     path = folder / f"{file.table.name}.gpkg"
     with atomic_path(path) as partial:
-        frame.to_file(partial, driver="GPKG", layer=file.table.name, engine="pyogrio", promote_to_multi=True)
+        write_geopackage(frame, partial, file.table.name)
     return path
 
 

@@ -12,6 +12,7 @@ import polars as pl
 from features.accounting import Tally, tally
 from features.errors import CropcheckError, ImageryError
 from features.files import atomic_path
+from features.geopackage import write_geopackage
 from features.indexing.cube_axes import plain_axes
 from features.indexing.dated_image import BandImage, DatedImage, infer_orbits
 from features.indexing.dated_raster import read_raster
@@ -229,7 +230,7 @@ def _write_weather(weather: pl.DataFrame, path: Path) -> Path:
 def _write_parcels(raster: Path, min_pixels: int, path: Path) -> Path:
     parcels = parcels_from_raster(raster, min_pixels)
     with atomic_path(path) as partial:
-        parcels.to_file(partial, layer="parcels", driver="GPKG")
+        write_geopackage(parcels, partial, "parcels", multi=False)
     return path
 
 

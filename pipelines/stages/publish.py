@@ -17,7 +17,7 @@ from pipelines.steps import tracking
 from pipelines.steps.gather import gather, input_hashes
 from pipelines.workspace import Workspace
 from reports.exports.assessment import write_assessment
-from reports.exports.tables import write_exports, write_sample
+from reports.exports.tables import write_exports, write_lpis, write_sample
 from reports.pages.write import write_reports
 
 SAMPLE = "exports/quality_sample.csv"
@@ -40,7 +40,8 @@ def stage(config: RunConfig, earlier: Sequence[Stage]) -> Stage:
 def _files(config: RunConfig, workspace: Workspace) -> dict[str, Path]:
     previous = {"previous": config.previous / "manifest.json"} if config.previous else {}
     tuned = {"tuned": workspace.tuned, "tuning": workspace.table("tuning")}
-    return previous | tuned | {"field": workspace.field_results.parent}
+    lpis = {"lpis": config.publish.lpis.path} if config.publish.lpis else {}
+    return previous | tuned | lpis | {"field": workspace.field_results.parent}
 
 
 def run(config: RunConfig, workspace: Workspace, progress: Progress, earlier: Sequence[Stage]) -> Outcome:
@@ -51,6 +52,8 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress, earlier: Se
     exports = write_exports(
         tables.verdicts, tables.declarations, workspace.folder, crop_names=tables.crop_names
     )
+    if config.publish.lpis:
+        exports += write_lpis(tables.declarations, config.publish.lpis, workspace.folder / "exports")
     exports.append(write_sample(read_parquet(workspace.sample), workspace.folder / SAMPLE))
     exports += write_assessment(tables, workspace.folder / "exports", read_parquet(workspace.design))
     pages = write_reports(tables, workspace.reports, config.publish, progress)

@@ -16,6 +16,7 @@ from jinja2.sandbox import SandboxedEnvironment
 from starlette.responses import Response
 
 from features.errors import ConfigError
+from features.geopackage import write_geopackage
 from reports.desk.listing import holding_name
 from reports.desk.query import Query
 from reports.desk.records.decisions import Decision
@@ -61,7 +62,7 @@ def as_geopackage(desk: Desk, ask: Ask) -> Response:
     frame = gpd.GeoDataFrame(table.to_pandas(), geometry=shapes.to_numpy(), crs=shapes.crs)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "parcels.gpkg"
-        frame.to_file(path, layer="parcels", driver="GPKG")
+        write_geopackage(frame, path, "parcels")
         return _file(path.read_bytes(), "application/geopackage+sqlite3", "parcels.gpkg")
 
 

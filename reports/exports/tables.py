@@ -9,7 +9,11 @@ import geopandas as gpd
 import polars as pl
 import pyogrio
 
+from features.exchange.lpis import read_lpis, relate
+from features.exchange.options import LpisOptions
+from features.exchange.quap_writer import write_quap
 from features.files import atomic_path
+from features.geopackage import write_geopackage
 from features.schema import VERDICTS, check_table
 from models.assessment.reviewed import FIELD_COLUMNS
 from reports.exports.neutral import neutral_table
@@ -75,6 +79,13 @@ def write_exports(
     ]
 
 
+def write_lpis(declarations: gpd.GeoDataFrame, options: LpisOptions, folder: Path) -> list[Path]:
+    """Write `lpis_population.gpkg` and `gsa_lpis_relationship.csv` from an agency's reference parcels."""
+    lpis = read_lpis(options)
+    with _fixed_date():
+        return [write_quap(file, folder) for file in (lpis, relate(declarations, lpis, options.least_share))]
+
+
 def _write(path: Path, write: Callable[[Path], None]) -> Path:
     with atomic_path(path) as partial:
         write(partial)
@@ -116,7 +127,7 @@ def _exchange(table: pl.DataFrame, path: Path) -> None:
 
 def _geopackage(frame: gpd.GeoDataFrame, path: Path, layer: str) -> None:
     with _fixed_date():
-        frame.to_file(path, driver="GPKG", layer=layer, engine="pyogrio", promote_to_multi=True)
+        write_geopackage(frame, path, layer)
 
 
 @contextmanager

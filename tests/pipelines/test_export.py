@@ -124,6 +124,28 @@ def test_an_export_that_fails_or_is_cut_off_leaves_what_was_there(
     assert after == before
 
 
+def test_a_database_that_is_full_keeps_the_last_export(server: str, finished: Path) -> None:
+    """The server says so in the middle of the work, here when the indexes are made."""
+    full = "BEGIN RAISE EXCEPTION 'No space left on device' USING ERRCODE = 'disk_full'; END"
+    name = f"{SCHEMA}_full"
+    with connect(server) as connection:
+        connection.execute(
+            f"CREATE OR REPLACE FUNCTION {name}() RETURNS event_trigger LANGUAGE plpgsql AS $${full}$$"
+        )
+        connection.execute(
+            f"CREATE EVENT TRIGGER {name} ON ddl_command_end WHEN TAG IN ('CREATE INDEX') "
+            f"EXECUTE FUNCTION {name}()"
+        )
+    try:
+        with pytest.raises(DatabaseError, match=r"it is full.*Nothing was changed") as caught:
+            export_run(finished, server, SCHEMA)
+    finally:
+        with connect(server) as connection:
+            connection.execute(f"DROP FUNCTION {name} CASCADE")
+    assert caught.value.reason == "full"
+    assert one(server, f"SELECT count(*) FROM pg_namespace WHERE nspname = '{SCHEMA}'") == 0
+
+
 def test_a_read_only_database_and_a_schema_of_others_are_left_alone(server: str, finished: Path) -> None:
     with pytest.raises(DatabaseError) as caught:
         export_run(finished, f"{server}?options=-c%20default_transaction_read_only%3Don", SCHEMA)

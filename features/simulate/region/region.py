@@ -17,6 +17,7 @@ from features.accounting import Tally
 from features.code import code_version
 from features.errors import StageError
 from features.files import atomic_path, fingerprint, write_json
+from features.geopackage import write_geopackage
 from features.simulate.land.crops import CODES
 from features.simulate.options import SimulationOptions
 from features.simulate.randomness import generator
@@ -220,6 +221,6 @@ def _write_declarations(world: World, seed: int, path: Path) -> None:
     # GeoPackage notes when it was written; a fixed day keeps equal regions equal to the byte
     pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": "2000-01-01T00:00:00.000Z"})
     try:
-        table.to_file(path, driver="GPKG", layer="declarations", engine="pyogrio")
+        write_geopackage(table, path, "declarations", multi=False)
     finally:
         pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
