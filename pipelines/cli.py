@@ -189,11 +189,14 @@ def catalog(
         Path, typer.Argument(help="Folder of NetCDF cubes or dated GeoTIFFs.", show_default=False)
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder to write the catalog to.")] = Path("out/catalog"),
+    most_megapixels: Annotated[
+        int, typer.Option("--most-megapixels", min=1, help="Million pixels that an image may declare.")
+    ] = 500,
 ) -> None:
     """Index imagery one already has into a static STAC catalog."""
     from pipelines.commands.catalog import index
 
-    typer.echo(index(folder, out))
+    typer.echo(index(folder, out, most_megapixels))
 
 
 @app.command()

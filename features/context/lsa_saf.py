@@ -25,6 +25,7 @@ from odc.geo.geobox import GeoBox
 from pydantic import Field
 
 from features.errors import ImageryError
+from features.hdf5 import check_hdf5
 from features.options import Options
 
 Aggregation = Literal["day", "dekad", "month"]
@@ -225,8 +226,9 @@ def _opened(file: SurfaceFile) -> Iterator[h5py.File]:
     try:
         source: Any = _unpacked(file.path) if file.path.suffix == ".bz2" else str(file.path)
         with h5py.File(source, "r") as opened:
+            check_hdf5(opened, str(file.path))
             yield opened
-    except (OSError, EOFError, RuntimeError) as error:
+    except (OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, ArithmeticError) as error:
         raise ImageryError(f"{file.path} cannot be read ({error}); download it again.") from error
 
 

@@ -9,6 +9,7 @@ import polars as pl
 import pyogrio
 import shapely
 
+from features.declarations.formats.geopackage import plain_tables
 from features.errors import CropcheckError
 from features.exchange.cells import ExchangeError, delimiter_of, read_cells
 from features.exchange.findings import FINDINGS, findings
@@ -95,12 +96,24 @@ def read_quap(path: Path, table: Table) -> QuapFile:
     try:
         if ending in (".parquet", ".geoparquet"):
             return _read_parquet(path, table)
-        frame = pyogrio.read_dataframe(path)
+        frame = pyogrio.read_dataframe(path, layer=_own_table(path) if ending == ".gpkg" else None)
     except CropcheckError:
         raise
     except Exception as error:
         raise ExchangeError(f"{path} cannot be read: {error}. Export it again.", "unreadable") from error
     return _from_frame(frame, table)
+
+
+def _own_table(path: Path) -> str:
+    """Return the first layer of a GeoPackage that is a table: a view would be computed as it is read."""
+    tables, layers = plain_tables(path), [str(name) for name, _ in pyogrio.list_layers(path)]
+    found = [name for name in layers if name in tables]
+    if not found:
+        raise ExchangeError(
+            f"{path} holds no table, only queries ({', '.join(layers) or 'none'}); save it as a table.",
+            "unreadable",
+        )
+    return found[0]
 
 
 def _read_csv(path: Path, table: Table) -> QuapFile:

@@ -20,10 +20,11 @@ from features.schema import OPTICAL_BANDS, SCENE_CLASS
 DATE_TAGS = ("ACQUISITION_DATE", "ACQUISITIONDATE", "datetime", "DATETIME", "TIFFTAG_DATETIME")
 SCENE_CLASSES = 12
 # The median of so many pixels tells how a band is scaled.
+LARGEST_BLOCK = 1 << 28  # bytes of a block that is decoded at once
 SAMPLE_PIXELS = 512
 
 
-def read_raster(path: Path, root: Path) -> tuple[list[DatedImage], list[str]] | str:
+def read_raster(path: Path, root: Path, most_pixels: int) -> tuple[list[DatedImage], list[str]] | str:
     """Read one file, or say why it is set aside.
 
     A file of a single band is referred to where it lies; of a file of several bands each is read. Bands are
@@ -37,6 +38,8 @@ def read_raster(path: Path, root: Path) -> tuple[list[DatedImage], list[str]] | 
     driver = "JP2OpenJPEG" if path.suffix.lower() == ".jp2" else "GTiff"
     try:
         with rasterio.open(path, driver=driver) as raster:
+            if _is_too_large(raster, most_pixels):
+                return "too_large"
             said = read_path(path, root) or _date_in_tags(raster)
             if said is None:
                 return "no_date"
@@ -49,6 +52,15 @@ def read_raster(path: Path, root: Path) -> tuple[list[DatedImage], list[str]] | 
     lost = ["no_known_band"] * (raster.count - len(bands)) + [why for why in read if isinstance(why, str)]
     usable = [band for band in read if isinstance(band, BandImage)]
     return (_images(usable, said, path), lost) if usable else (lost[-1] if read else "no_known_band")
+
+
+def _is_too_large(raster: Any, most_pixels: int) -> bool:
+    """Whether a file declares more pixels, or larger blocks, than are read; it need not hold any of them."""
+    blocks = [
+        rows * columns * np.dtype(kind).itemsize
+        for (rows, columns), kind in zip(raster.block_shapes, raster.dtypes, strict=True)
+    ]
+    return bool(raster.height * raster.width > most_pixels or max(blocks, default=0) > LARGEST_BLOCK)
 
 
 def _images(bands: list[BandImage], said: Said, path: Path) -> list[DatedImage]:

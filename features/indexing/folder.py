@@ -25,6 +25,7 @@ from features.workers import Progress
 
 log = logging.getLogger(__name__)
 
+MOST_MEGAPIXELS = 500  # of an image that is read whole; a Sentinel-2 tile has 121
 CUBES, RASTERS = (".nc", ".nc4"), (".tif", ".tiff", ".jp2")
 # What to do about files that are set aside, where something can be done.
 CURES = {
@@ -33,6 +34,8 @@ CURES = {
     "no_crs": "write the coordinate system into the file",
     "only_control_points": "project the radar to the ground first (terrain correction)",
     "other_format": "only .nc, .nc4, .tif, .tiff and .jp2 are read; convert others",
+    "too_large": "cut these images, or, where they are right, raise --most-megapixels",
+    "leads_elsewhere": "write these files with their own values (nccopy, h5repack)",
     "unreadable": "fetch these files again",
     "unnamed_bands": "write the bands' names into the cube's band coordinate",
     "uneven_grid": "resample these cubes onto an even grid",
@@ -70,6 +73,7 @@ class _Found:
     root: Path
     out: Path
     min_pixels: int
+    most_pixels: int
     images: list[DatedImage] = field(default_factory=list)
     files: list[str | None] = field(default_factory=list)
     dates: list[str | None] = field(default_factory=list)
@@ -109,7 +113,13 @@ def _written(band: BandImage, source: Path, folder: Path) -> BandImage:
     return replace(band, values=None, file=path, written=True, data_type=str(np.asarray(band.values).dtype))
 
 
-def index_folder(folder: Path, out: Path, min_pixels: int = 8, progress: Progress | None = None) -> Indexed:
+def index_folder(
+    folder: Path,
+    out: Path,
+    min_pixels: int = 8,
+    progress: Progress | None = None,
+    most_megapixels: int = MOST_MEGAPIXELS,
+) -> Indexed:
     """Index imagery into a static STAC catalog of COGs.
 
     Takes NetCDF cubes and dated GeoTIFFs or JPEG2000 files, from `folder` and below. Pixels keep their raw
@@ -129,6 +139,8 @@ def index_folder(folder: Path, out: Path, min_pixels: int = 8, progress: Progres
         Smallest connected field of a declared-crop raster that becomes a parcel.
     progress
         Called with files read and files in all.
+    most_megapixels
+        Million pixels that an image may declare; a larger one is set aside before it is read.
 
     Returns
     -------
@@ -141,7 +153,7 @@ def index_folder(folder: Path, out: Path, min_pixels: int = 8, progress: Progres
         Where the folder is missing or holds no imagery.
     """
     files = _files(folder, out)
-    found = _Found(folder, out, min_pixels)
+    found = _Found(folder, out, min_pixels, most_megapixels * 1_000_000)
     for position, path in enumerate(files, start=1):
         _read(path, found)
         if progress:
@@ -183,7 +195,7 @@ def _read(path: Path, found: _Found) -> None:
     kind = path.suffix.lower()
     try:
         if kind in RASTERS:
-            read = read_raster(path, found.root)
+            read = read_raster(path, found.root, found.most_pixels)
             found.files.append(read if isinstance(read, str) else None)
             if not isinstance(read, str):
                 found.add(*read)
@@ -198,7 +210,7 @@ def _read(path: Path, found: _Found) -> None:
 
 def _read_cube(path: Path, found: _Found) -> str | None:
     said = read_path(path, found.root)
-    with open_cube(path) as raw:
+    with open_cube(path, found.most_pixels) as raw:
         cube = plain_axes(raw, path)
         if has_bands(cube) and "t" not in cube.dims:
             cube = with_date(cube, said, path)

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import polars as pl
 import pyproj
@@ -15,6 +16,7 @@ from affine import Affine
 
 from features.catalog.mission import sensor_of_bands
 from features.errors import ImageryError
+from features.hdf5 import MOST_VALUES, check_hdf5
 from features.indexing.cube_axes import TIMES, known_band
 from features.indexing.dated_image import BandImage, DatedImage, describe_values, is_known, seen_polygon
 from features.indexing.file_names import DATE_CURE, Said, label_of
@@ -52,15 +54,17 @@ CROP_VARIABLES = ("CT", "crop_type", "croptype")
 
 
 @contextmanager
-def open_cube(path: Path) -> Iterator[xr.Dataset]:
+def open_cube(path: Path, most_pixels: int = MOST_VALUES) -> Iterator[xr.Dataset]:
     """Open a NetCDF file with its raw values: a fill value on whole numbers must not turn them into floats.
 
     Raises
     ------
     ImageryError
-        Where it is no NetCDF file.
+        Where it is no NetCDF file, declares a map of more than `most_pixels`, or leads to other files.
     """
     try:
+        with h5py.File(path, "r") as opened:
+            check_hdf5(opened, str(path), most_pixels)
         with xr.open_dataset(path, engine="h5netcdf", mask_and_scale=False) as cube:
             yield cube
     except (OSError, ValueError, KeyError) as error:

@@ -5,9 +5,9 @@ from pathlib import Path
 from features.indexing.folder import index_folder
 
 
-def index(folder: Path, out: Path) -> str:
+def index(folder: Path, out: Path, most_megapixels: int) -> str:
     """Index a folder; say what became of every file, date and band, and what a config needs to read it."""
-    found = index_folder(folder, out)
+    found = index_folder(folder, out, most_megapixels=most_megapixels)
     lines = [f"Indexed {folder} into {found.catalog}: {found.items} items"]
     lines += [f"  {account}" for account in (found.files, found.dates, found.bands)]
     lines += [f"  {cure}" for cure in found.cures]

@@ -13,6 +13,7 @@ import numpy as np
 from features.errors import CatalogError
 
 MOST_UNPACKED = 512 * 2**20
+ROWS_AT_ONCE = 256  # of a Parquet file
 GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
 # Byte order marks, the longer before those that they begin with.
 _MARKS = (
@@ -74,12 +75,12 @@ def _decoded(content: bytes, location: str) -> str:
 def _parse_json(text: str, location: str) -> Any:
     try:
         return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         lines = [line for line in text.splitlines() if line.strip()]
         if len(lines) > 1 and lines[0].lstrip().startswith("{"):
             try:
                 return [json.loads(line) for line in lines]
-            except (json.JSONDecodeError, RecursionError):
+            except (ValueError, RecursionError):
                 pass
         raise CatalogError(
             f"{location} is not JSON ({error}); name a STAC catalog, API, or file of items (JSON, one item a "
@@ -92,7 +93,7 @@ def _parse_parquet(content: bytes, location: str) -> dict[str, Any]:
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(pa.BufferReader(content))
+        table = _bounded_table(pq.ParquetFile(pa.BufferReader(content)), location)
     except (pa.ArrowException, OSError) as error:
         raise CatalogError(f"{location} cannot be read as Parquet ({error}); fetch it again.") from error
     lacking = sorted({"id", "assets", "geometry"} - set(table.column_names))
@@ -102,6 +103,21 @@ def _parse_parquet(content: bytes, location: str) -> dict[str, Any]:
             "stac-geoparquet or rustac."
         )
     return {"type": "FeatureCollection", "features": [_item(row) for row in table.to_pylist()]}
+
+
+def _bounded_table(file: Any, location: str) -> Any:
+    """Read a table part by part, and no further than it may unpack to: a dictionary can explode."""
+    import pyarrow as pa
+
+    parts, size = [], 0
+    for batch in file.iter_batches(ROWS_AT_ONCE):
+        parts.append(batch)
+        size += batch.nbytes
+        if size > MOST_UNPACKED:
+            raise CatalogError(
+                f"{location} unpacks to more than {MOST_UNPACKED >> 20} MiB; split it into several files."
+            )
+    return pa.Table.from_batches(parts, file.schema_arrow)
 
 
 def _item(row: Mapping[str, Any]) -> dict[str, Any]:

@@ -41,6 +41,18 @@ def read_geopackage(path: Path, request: Request) -> gpd.GeoDataFrame:
     return frame
 
 
+def plain_tables(path: Path) -> list[str]:
+    """Return the tables of a GeoPackage that hold what they show: no view, virtual table or computed column.
+
+    Raises
+    ------
+    DeclarationError
+        Where it is no database, or a query stands in place of one of the package's own tables.
+    """
+    with told_plainly(path), _opened(path) as database:
+        return [name for name, kind in _kinds(database, path).items() if kind == "table"]
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[sqlite3.Connection]:
     """Open the database so that nothing is written beside it."""

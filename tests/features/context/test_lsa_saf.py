@@ -1,6 +1,7 @@
 """Land-surface products, on files made after the product user manuals."""
 
 import bz2
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
@@ -250,3 +251,46 @@ clear: {{method: unet, context: [et]}}
     (found,) = clear_context(config, Workspace(tmp_path)).channels
     assert (found.name, found.days) == ("et", (date(2024, 5, 10),))
     assert len(context_files(config, Workspace(tmp_path))) == 10
+
+
+def hostile(folder: Path, write: Callable[[h5py.File], object]) -> Path:
+    path = netcdf(folder)
+    with h5py.File(path, "r+") as file:
+        write(file)
+    return path
+
+
+def a_huge_map(file: h5py.File) -> None:
+    del file["ET"]
+    file.create_dataset("ET", (1, 200_000, 200_000), np.int16, chunks=(1, 100, 100))
+
+
+def a_huge_axis(file: h5py.File) -> None:
+    del file["lat"]
+    file.create_dataset("lat", (10**11,), np.float32, chunks=(1000,))
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize(
+    "write",
+    [
+        a_huge_map, a_huge_axis,
+        lambda file: file["ET"].attrs.update(scale_factor="ten"),
+        lambda file: file["ET"].attrs.update(scale_factor=[]),
+        lambda file: file["ET"].attrs.update(_FillValue="none"),
+        lambda file: file.pop("lat"),
+    ],
+)  # fmt: skip
+def test_hostile_files_are_a_sentence(write: Callable[[h5py.File], object], tmp_path: Path) -> None:
+    hostile(tmp_path, write)
+    with pytest.raises(ImageryError, match="NETCDF4_LSASAF_MSG_DMETv3"):
+        read_surface(files_in(tmp_path)[0])
+
+
+def test_a_packed_bomb_is_refused_as_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("features.context.lsa_saf.MOST_BYTES", 2**20)
+    path = netcdf(tmp_path)
+    path.with_name(f"{path.name}.bz2").write_bytes(bz2.compress(bytes(20_000_000)))
+    path.unlink()
+    with pytest.raises(ImageryError, match="unpacks to more than 1 MiB"):
+        read_surface(files_in(tmp_path)[0])

@@ -1,5 +1,7 @@
 """The QUAP exchange: what each check finds, on tables small enough to read."""
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import geopandas as gpd
@@ -9,6 +11,8 @@ from shapely.geometry import Point, Polygon, box
 
 from features.errors import ConfigError
 from features.exchange.cells import ExchangeError
+from features.exchange.quap import table_called
+from features.exchange.quap_reader import read_quap
 from pipelines.commands.quality.validate import validate_tables
 
 X, Y, STEP = 5.0, 51.0, 0.001  # degrees; a square of 0.001 degrees is some 0.78 ha
@@ -178,3 +182,30 @@ def test_tables_that_are_checked_are_not_overwritten(tmp_path: Path, kind: str) 
     with pytest.raises(ConfigError, match="would overwrite"):
         validate_tables([path], **place)
     assert path.read_text() == "int_id;ua_grp_id\n1;2\n"
+
+
+@pytest.mark.timeout(20)
+def test_a_query_in_a_geopackage_is_not_run(tmp_path: Path) -> None:
+    path = tmp_path / "gsa_population.gpkg"
+    endless = (
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i AS fid, NULL AS geom FROM n"
+    )
+    gpd.GeoDataFrame({"gsa_par_id": ["1"]}, geometry=[square(0)], crs=4326).to_file(path, layer="plain")
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(f"CREATE VIEW seen AS {endless}")
+        database.execute(
+            "INSERT INTO gpkg_contents (table_name, data_type, identifier, srs_id) "
+            "VALUES ('seen', 'features', 'seen', 4326)"
+        )
+        database.execute("INSERT INTO gpkg_geometry_columns VALUES ('seen', 'geom', 'POLYGON', 4326, 0, 0)")
+        database.commit()
+    table = table_called("gsa_population")
+    assert table is not None
+    assert read_quap(path, table).cells["gsa_par_id"].to_list() == ["1"]
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("DELETE FROM gpkg_geometry_columns WHERE table_name = 'plain'")
+        database.execute("DELETE FROM gpkg_contents WHERE table_name = 'plain'")
+        database.execute("DROP TABLE plain")
+        database.commit()
+    with pytest.raises(ExchangeError, match="holds no table, only queries"):
+        read_quap(path, table)

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
+import h5py
 import numpy as np
 import polars as pl
 import pytest
@@ -275,6 +276,26 @@ def test_what_cannot_be_used_is_set_aside_and_the_rest_indexed(
         assert reason in caplog.text
     table, _ = read(catalog)
     assert (table.height, list(assets_of(table))) == (1, ["B04", "B08"])
+
+
+@pytest.mark.timeout(60)
+def test_what_declares_more_than_is_read_is_set_aside_before_it_is_read(tmp_path: Path) -> None:
+    raster(tmp_path / "in" / "20180604_B04.tif", {None: np.full((1, 20, 20), 500, np.uint16)[0]})
+    for name, shape in {"wide": (100_000, 200_000), "block": (20, 20_000)}.items():
+        profile = {
+            "driver": "GTiff", "count": 2, "height": shape[0], "width": shape[1], "dtype": "uint16",
+            "crs": "EPSG:32631", "transform": GRID, "sparse_ok": True, "tiled": name == "wide",
+        }  # fmt: skip
+        if name == "block":
+            profile |= {"tiled": True, "blockxsize": 16_000, "blockysize": 16_000, "compress": "deflate"}
+        with rasterio.open(tmp_path / "in" / f"20180605_{name}.tif", "w", **profile) as out:
+            out.descriptions = ("B04", "B08")
+    path = cube(tmp_path / "in" / "c.nc", ["2018-06-04"], {"B04": np.ones((1, 20, 20), np.uint16)})
+    with h5py.File(path, "r+") as file:
+        file.create_dataset("bomb", (200_000, 200_000), np.uint16, chunks=(100, 100))
+    found = index_folder(tmp_path / "in", tmp_path / "out")
+    assert (found.items, found.files.set_aside) == (1, {"too_large": 3})
+    assert any("--most-megapixels" in cure for cure in found.cures)
 
 
 def test_indexing_again_writes_no_pixel_twice(tmp_path: Path) -> None:

@@ -72,6 +72,8 @@ def test_a_folder_is_read_by_its_root(tmp_path: Path, monkeypatch: pytest.Monkey
         (b'{"type": "Feature"}\nno more', "is not JSON"),
         (b"", "is not JSON"),
         (b"[" * 100_000, "is not JSON"),
+        (b"1" * 10_000, "is not JSON"),
+        (b'{"a": ' + b"1" * 10_000 + b"}\n{}", "is not JSON"),
     ],
 )
 def test_what_is_no_stac_is_refused_in_a_sentence(content: bytes, message: str, tmp_path: Path) -> None:
@@ -86,3 +88,29 @@ def test_parquet_of_something_else_says_what_it_lacks(tmp_path: Path) -> None:
     pl.DataFrame({"id": ["a"]}).write_parquet(tmp_path / "x.parquet")
     with pytest.raises(CatalogError, match="it lacks assets, geometry"):
         read(ImageryOptions(catalog=str(tmp_path / "x.parquet")))
+
+
+def test_a_table_that_unpacks_to_much_is_refused_while_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A dictionary says a long text once, and repeats it by number: 200 KiB become 20 GiB."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = 200_000
+    text = pa.DictionaryArray.from_arrays(pa.array([0] * rows, pa.int32()), pa.array(["x" * 100_000]))
+    table = pa.table({"id": text, "assets": text, "geometry": text})
+    pq.write_table(table, tmp_path / "bomb.parquet", compression="zstd", store_schema=False)
+    assert (tmp_path / "bomb.parquet").stat().st_size < 2**20
+    monkeypatch.setattr("features.catalog.access.item_files.MOST_UNPACKED", 64 * 2**20)
+    with pytest.raises(CatalogError, match="unpacks to more than 64 MiB"):
+        read(ImageryOptions(catalog=str(tmp_path / "bomb.parquet")))
+
+
+def test_a_packed_file_that_unpacks_to_much_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "bomb.json.gz").write_bytes(gzip.compress(b" " * 10_000_000))
+    monkeypatch.setattr("features.catalog.access.item_files.MOST_UNPACKED", 2**20)
+    with pytest.raises(CatalogError, match="unpacks to more than 1 MiB"):
+        read(ImageryOptions(catalog=str(tmp_path / "bomb.json.gz")))
