@@ -11,6 +11,7 @@ import numpy as np
 from features.errors import ModelError
 
 MOST_VALUES = 200_000_000  # in one file: 0.8 GiB of float32
+MOST_BYTES = 1 << 30  # of a file whose arrays nobody noted
 LONGEST_HEADER = 4096
 LONGEST_RECIPE = 64 << 20
 KINDS = "fiub"
@@ -69,6 +70,13 @@ def read_arrays(path: Path, noted: object, may_lack: Collection[str] = ()) -> di
     if odd:
         raise ModelError(f"{path} holds values that are not finite, in {odd[0]}; train again.")
     return arrays
+
+
+def refuse_bomb(held: Any) -> None:
+    """Raise a ValueError where an open .npz file of somebody else would unpack to more than is read."""
+    size = sum(member.file_size for member in held.zip.infolist())
+    if size > MOST_BYTES:
+        raise ValueError(f"it unpacks to {size >> 20:,} MiB; at most {MOST_BYTES >> 20:,} are read")
 
 
 def read_recipe_json(path: Path) -> dict[str, Any]:

@@ -24,6 +24,7 @@ LABELS = {**{name: number for number, name in enumerate(NAMES)}, "unknown": UNKN
 COLOURS = {"clear": (52, 152, 79), "shadow": (64, 64, 160), "thin": (250, 200, 80), "cloud": (230, 80, 60),
            "unknown": (120, 120, 120)}  # fmt: skip
 INDEX = "windows.json"
+MOST_TIMES = 4  # the pixels of an image: what a mask in it may have
 LARGEST = 256 << 20  # bytes of one member of an export
 Z_ORDER = ("unknown", "clear", "shadow", "thin", "cloud")
 
@@ -244,7 +245,14 @@ def _labels_in(export: Path, sizes: Sizes) -> dict[str, np.ndarray]:
                 return _from_xml(archive.read("annotations.xml"), export, sizes)
             if "labelmap.txt" in names:
                 return _from_masks(archive, export, sizes)
-    except (OSError, zipfile.BadZipFile, ElementTree.ParseError, ValueError, KeyError) as error:
+    except (
+        OSError,
+        zipfile.BadZipFile,
+        ElementTree.ParseError,
+        ValueError,
+        KeyError,
+        ArithmeticError,
+    ) as error:
         raise ModelError(f"{export} cannot be read ({error}); export it from CVAT again.") from error
     raise ModelError(
         f"{export} is neither 'CVAT for images 1.1' nor 'Segmentation mask 1.1'; export one of these."
@@ -298,6 +306,8 @@ def _area(shape: ElementTree.Element, size: tuple[int, int], where: str) -> np.n
     if shape.tag == "mask":
         top, left = round(float(shape.attrib["top"])), round(float(shape.attrib["left"]))
         own = (round(float(shape.attrib["height"])), round(float(shape.attrib["width"])))
+        if min(own) < 1 or own[0] * own[1] > MOST_TIMES * size[0] * size[1]:
+            raise ValueError(f"a mask of {own[0]} x {own[1]} pixels in an image of {size[0]} x {size[1]}")
         part = from_run_lengths([int(n) for n in shape.attrib["rle"].split(",")], own)
         rows = slice(max(top, 0), max(min(top + own[0], size[0]), 0))
         columns = slice(max(left, 0), max(min(left + own[1], size[1]), 0))
@@ -333,9 +343,9 @@ def _from_masks(archive: zipfile.ZipFile, export: Path, sizes: Sizes) -> dict[st
     for member in archive.namelist():
         if not member.startswith("SegmentationClass/") or not member.endswith(".png"):
             continue
-        with Image.open(io.BytesIO(archive.read(member))) as picture:
+        with Image.open(io.BytesIO(archive.read(member)), formats=["PNG"]) as picture:
+            name = _checked(member, (picture.height, picture.width), export, sizes)  # before it is unpacked
             pixels = np.asarray(picture.convert("RGB"))
-        name = _checked(member, (pixels.shape[0], pixels.shape[1]), export, sizes)
         packed = pixels.astype(np.int64) @ np.array([65536, 256, 1])
         table = {65536 * r + 256 * g + b: number for (r, g, b), number in colours.items()}
         strange = [colour for colour in np.unique(packed).tolist() if colour not in table]

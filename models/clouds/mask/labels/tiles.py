@@ -17,12 +17,16 @@ npz
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from zipfile import BadZipFile
 
+import h5py
 import numpy as np
-import rasterio
 import xarray as xr
 
 from features.errors import ModelError
+from features.hdf5 import check_hdf5
+from features.imagery.opening import open_raster
+from models.arrays_file import refuse_bomb
 from models.clouds.mask.classes import CLOUD, NAMES, SHADOW, THIN, UNKNOWN, recoded
 from models.clouds.mask.network.inputs import GROUPS
 from models.clouds.mask.network.samples import Sample
@@ -35,6 +39,7 @@ CODES = {"kappaset": KAPPASET, "cloudsen12": CLOUDSEN12, "pairs": OWN, "npz": OW
 L1C = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
 L2A = tuple(band for band in L1C if band != "B10")
 BAND = re.compile(r"^(?:L(?P<level>1C|2A)_)?B(?P<number>\d{1,2}A?)$", re.IGNORECASE)
+MOST_VALUES = 200_000_000  # of one tile
 MASKS = ("manual_hq.tif", "target.tif")
 
 
@@ -98,6 +103,8 @@ def _sample(
 
 def _kappaset(folder: LabelledTiles) -> Iterator[Sample]:
     for path in sorted(folder.path.rglob("*.nc")):
+        with h5py.File(path, "r") as opened:
+            check_hdf5(opened, str(path), MOST_VALUES)
         with xr.open_dataset(path, engine="h5netcdf", mask_and_scale=False) as tile:
             label = next((name for name in tile if str(name).lower() == "label"), None)
             matched = {str(name): match for name in tile if (match := BAND.match(str(name)))}
@@ -127,7 +134,7 @@ def _pairs(folder: LabelledTiles) -> Iterator[Sample]:
         image = mask.with_name(mask.name.replace("_mask.tif", ".tif"))
         if not image.is_file():
             raise ModelError(f"{mask} has no image {image.name} beside it.")
-        with rasterio.open(image) as raster:
+        with open_raster(str(image)) as raster:
             named = tuple(name or "" for name in raster.descriptions)
         bands = folder.bands or named
         yield _sample(folder, _read(image), bands, _read(mask)[0], mask, top=False)
@@ -137,9 +144,10 @@ def _npz(folder: LabelledTiles) -> Iterator[Sample]:
     for path in sorted(folder.path.rglob("*.npz")):
         try:
             with np.load(path, allow_pickle=False) as stored:
+                refuse_bomb(stored)
                 image, mask = stored["image"], stored["mask"]
                 named = tuple(str(name) for name in stored["bands"]) if "bands" in stored.files else ()
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise ModelError(
                 f"{path} cannot be read as a labelled tile ({error}); it needs image and mask."
             ) from error
@@ -147,5 +155,11 @@ def _npz(folder: LabelledTiles) -> Iterator[Sample]:
 
 
 def _read(path: Path) -> np.ndarray:
-    with rasterio.open(path) as raster:
+    with open_raster(str(path)) as raster:
+        if raster.count * raster.height * raster.width > MOST_VALUES:
+            raise ModelError(
+                f"{path} declares {raster.count} bands of {raster.height} x {raster.width} pixels; cut it "
+                "into tiles.",
+                reason="too_large",
+            )
         return np.asarray(raster.read())

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from models.arrays_file import refuse_bomb
 from models.crops.sets.readers.unpacked import another_version, refuse
 from models.crops.sets.sample import BROKEN, About, Looks, Lost, Sample, Unit, reflectance
 
@@ -46,6 +47,7 @@ def _read(path: Path, region: str) -> Sequence[Sample | Lost]:
     label = path.stem.rsplit("_", 1)[-1]
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
+            refuse_bomb(held)
             data, dates = held["data"], held["dates"].astype("datetime64[D]")
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return [Lost(path.stem, BROKEN)]

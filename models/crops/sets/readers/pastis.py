@@ -84,7 +84,7 @@ def _read(folder: Path, of: Mapping[str, Any]) -> Sequence[Sample | Lost]:
     if not all(path.is_file() for path in (*names.values(), optical)):
         return [Lost(patch, MISSING)]
     try:
-        target, parcel = (np.load(path, allow_pickle=False) for path in names.values())
+        target, parcel = (np.load(path, allow_pickle=False, mmap_mode="r") for path in names.values())
         stacks = [(optical, "S2", BANDS)] + [
             (path, sensor, RADAR)
             for sensor in ("S1A", "S1D")

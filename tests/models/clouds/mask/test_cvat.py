@@ -125,6 +125,38 @@ def test_run_lengths_that_do_not_fit_are_refused(task: Path, rle: str) -> None:
         labels(task, xml(task, mask))
 
 
+@pytest.mark.parametrize(
+    ("rle", "width", "height", "left"),
+    [
+        ("90000000000", "300000", "300000", "0"),
+        ("4", "2", "2", "inf"),
+        ("4", "2", "2", "nan"),
+        ("", "0", "0", "0"),
+    ],
+)
+def test_masks_that_would_take_the_memory_are_refused_first(
+    task: Path, rle: str, width: str, height: str, left: str
+) -> None:
+    mask = f'<mask label="cloud" rle="{rle}" left="{left}" top="0" width="{width}" height="{height}"/>'
+    with pytest.raises(ModelError, match="cannot be read"):
+        labels(task, xml(task, mask))
+
+
+@pytest.mark.parametrize(("kind", "size"), [("PNG", 9000), ("JPEG", 4 * ZOOM)])
+def test_a_picture_of_another_size_or_kind_is_not_unpacked(
+    task: Path, kind: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stream = io.BytesIO()
+    Image.new("L", (size, size)).save(stream, kind)
+    export = task / "mask.zip"
+    with zipfile.ZipFile(export, "w") as archive:
+        archive.writestr("labelmap.txt", "background:0,0,0::\n")
+        archive.writestr("SegmentationClass/2024-05-01_0.png", stream.getvalue())
+    monkeypatch.setattr(Image.Image, "convert", lambda *_: pytest.fail("it was unpacked"))
+    with pytest.raises(ModelError):
+        labels(task, export)
+
+
 def test_a_colour_that_the_labelmap_does_not_name_is_refused(task: Path) -> None:
     export = task / "mask.zip"
     stream = io.BytesIO()

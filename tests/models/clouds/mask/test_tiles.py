@@ -9,7 +9,7 @@ import rasterio
 import xarray as xr
 from rasterio.errors import NotGeoreferencedWarning
 
-from features.errors import ModelError
+from features.errors import ImageryError, ModelError
 from models.clouds.mask.labels.tiles import L2A, read_tiles
 from models.clouds.mask.options import LabelledTiles
 
@@ -85,6 +85,36 @@ def test_an_array_of_objects_is_not_unpickled(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", image=np.array([{}], object), mask=mask(0)[0], bands=np.array(BANDS))
     with pytest.raises(ModelError, match="cannot be read"):
         first(tmp_path, layout="npz")
+
+
+def test_bombs_are_refused_before_they_are_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("models.arrays_file.MOST_BYTES", 2**20)
+    monkeypatch.setattr("models.clouds.mask.labels.tiles.MOST_VALUES", 10_000)
+    np.savez_compressed(tmp_path / "a.npz", image=np.zeros((4, 600, 600)), mask=np.zeros((600, 600)))
+    assert (tmp_path / "a.npz").stat().st_size < 20_000
+    with pytest.raises(ModelError, match=r"a\.npz .* unpacks to 13 MiB"):
+        first(tmp_path, layout="npz")
+    write(tmp_path / "b.tif", np.zeros((4, 80, 80), np.uint16), BANDS)
+    write(tmp_path / "b_mask.tif", mask(0))
+    with pytest.raises(ModelError, match=r"b\.tif declares 4 bands of 80 x 80 pixels"):
+        first(tmp_path)
+    tile = xr.Dataset(
+        {"B02": (("y", "x"), np.zeros((200, 200))), "Label": (("y", "x"), np.zeros((200, 200)))}
+    )
+    tile.to_netcdf(tmp_path / "c.nc", engine="h5netcdf")
+    with pytest.raises(ImageryError, match=r"c\.nc: /\w+ declares \(200, 200\) values"):
+        first(tmp_path, layout="kappaset")
+
+
+def test_a_virtual_file_under_another_name_is_not_opened(tmp_path: Path) -> None:
+    write(tmp_path / "a.tif", image(4), BANDS)
+    write(tmp_path / "other.tiff", mask(0))
+    (tmp_path / "a_mask.tif").write_text(
+        '<VRTDataset rasterXSize="16" rasterYSize="16"><VRTRasterBand dataType="Byte" band="1"><SimpleSource>'
+        f"<SourceFilename>{tmp_path}/other.tiff</SourceFilename></SimpleSource></VRTRasterBand></VRTDataset>"
+    )
+    with pytest.raises(ImageryError, match=r"a_mask\.tif cannot be read"):
+        first(tmp_path)
 
 
 def test_a_mask_of_another_size_is_refused(tmp_path: Path) -> None:
