@@ -42,6 +42,14 @@ class SimulationOptions(Options):
         1.0, ge=0, le=3, description="Factor on the real differences between fields of one crop."
     )
     misdeclared_share: Share = Field(0.03, description="Share of parcels whose declaration is wrong.")
+    second_crop_share: Share = Field(
+        0.02, description="Share of parcels of which a part grows another crop; half of them declare it."
+    )
+    unsown_share: Share = Field(0.0, description="Share of parcels with a corner that was not sown.")
+    pond_share: Share = Field(0.0, description="Share of parcels with a pond in them.")
+    outline_error_m: float = Field(
+        0.0, ge=0, le=20, description="Metres that declared outlines lie off, standard deviation on each axis."
+    )
     recorded_share: Share = Field(
         0.5, description="Share of holdings whose field records (what was done when) the agency has."
     )

@@ -22,6 +22,7 @@ from features.simulate.land.crops import CODES
 from features.simulate.options import SimulationOptions
 from features.simulate.randomness import generator
 from features.simulate.region.cog import write_cog
+from features.simulate.region.composition import true_composition
 from features.simulate.region.earlier import season_series
 from features.simulate.region.events import field_records, true_events
 from features.simulate.region.scenes import render_scene
@@ -149,6 +150,7 @@ def _write_tables(world: World, options: SimulationOptions, season: int, seed: i
         "field_records.csv": records.write_csv,
         "truth/truth.parquet": lambda path: _truth(world).write_parquet(path),
         "truth/events.parquet": events.write_parquet,
+        "truth/composition.parquet": lambda path: true_composition(world, ids).write_parquet(path),
     }
     for name, write in files.items():
         if not (folder / name).exists():
@@ -198,7 +200,7 @@ def _truth(world: World) -> pl.DataFrame:
 def _write_declarations(world: World, seed: int, path: Path) -> None:
     """Write the declarations as an agency's GeoPackage; areas are claimed from memory, some too high."""
     rng = generator(seed, "claims")
-    area = np.array([parcel.area for parcel in world.parcels]) / 1e4
+    area = np.array([outline.area for outline in world.outlines]) / 1e4
     claimed = area * (
         1
         + np.where(
@@ -215,7 +217,7 @@ def _write_declarations(world: World, seed: int, path: Path) -> None:
             "region": world.population.region,
             "claimed_ha": claimed.round(4),
         },
-        geometry=list(world.parcels),
+        geometry=list(world.outlines),
         crs=world.grid.epsg,
     )
     # GeoPackage notes when it was written; a fixed day keeps equal regions equal to the byte

@@ -15,6 +15,7 @@ from features.simulate.land.care import claim_care, keep_promises
 from features.simulate.land.crops import Annual, crop_named
 from features.simulate.land.declare import Declared, declare, pseudonyms
 from features.simulate.land.landscape import make_landscape
+from features.simulate.land.mixed import declared_outlines, own_cuts, ponds, second_crops, unsown_corners
 from features.simulate.land.outlines import read_outlines
 from features.simulate.land.population import Population, choose_crops, make_fields, settle
 from features.simulate.land.states import Fields, States
@@ -26,8 +27,6 @@ from features.simulate.sensors.mixing import FINE, Mixture, draw_labels, mixture
 from features.smooth_field import smooth_field
 
 ORIGIN = (620_000.0, 5_640_000.0)  # lower left corner in the middle of a tile of zone 31N
-SECOND_CROP = 0.02  # share of parcels of which a part grows something else
-OWN_CUTS = 0.06  # share of mown grassland of which a part is mown on days of its own
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,7 @@ class World:
     diary: Diary
     january: int
     wetness: np.ndarray
+    outlines: list[shapely.Geometry]  # of the parcels, as they are declared
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,14 @@ def make_world(options: SimulationOptions, season: int, seed: int) -> World:
     declared = declare(population, centres, options.misdeclared_share, seed, season)
     claimed = claim_care(declared.code, declared.intervention, seed, season)
     declared = replace(declared, intervention=claimed)
-    parts, owner, part_crop, part_code, second = _parts(parcels, population, seed, season)
+    parts, owner, part_crop, part_code, second = second_crops(
+        parcels, population, options.second_crop_share, seed, season
+    )
+    corners, of = unsown_corners(parcels, population, owner, options.unsown_share, seed, season)
+    parts, owner = [*parts, *corners], np.concatenate([owner, of])
+    part_crop, part_code = (np.concatenate([names, np.full(len(of), "")]) for names in (part_crop, part_code))
+    pools = ponds(parcels, options.pond_share, seed)
+    covers, kinds = [*covers, *pools], [*kinds, *["water"] * len(pools)]
     everyone = Population(
         np.concatenate([holding, holding[owner]]),
         np.concatenate([region, region[owner]]),
@@ -92,7 +99,7 @@ def make_world(options: SimulationOptions, season: int, seed: int) -> World:
     fields = make_fields(everyone, np.concatenate([pixels, pixels[owner]]), terrain, seed, season)
     care, ploughed_up = keep_promises(population, claimed, seed, season)
     fields.care[: len(parcels)], fields.ploughed_up[: len(parcels)] = care, ploughed_up
-    shapes, mown = _own_cuts(parcels, population, owner, seed, season)
+    shapes, mown = own_cuts(parcels, population, owner, seed, season)
     parts, owner = [*parts, *shapes], np.concatenate([owner, mown])
     weather = make_weather(season, seed)
     january = weather.index(date(season, 1, 1))
@@ -121,6 +128,7 @@ def make_world(options: SimulationOptions, season: int, seed: int) -> World:
         diary,
         january,
         top_soil_moisture(weather),
+        declared_outlines(parcels, options.outline_error_m, seed),
     )
 
 
@@ -138,56 +146,6 @@ def _land(
         [affinity.translate(shape, *ORIGIN) for shape in shapes] for shapes in (land.parcels, land.covers)
     )
     return grid, parcels, covers, land.cover_kinds
-
-
-def _parts(
-    parcels: list[shapely.Geometry], population: Population, seed: int, season: int
-) -> tuple[list[shapely.Geometry], np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Let a part of some parcels grow another parcel's crop; every other of them declares it as a second
-    crop.
-    """
-    rng = generator(seed, "parts", season)
-    n = len(parcels)
-    grown = np.flatnonzero(population.crop != "")
-    owner = np.sort(rng.choice(grown, round(SECOND_CROP * n), replace=False))
-    source = rng.choice(grown, len(owner))
-    second = np.full(n, "", object)
-    shapes, kept = [], []
-    for i, (mine, other) in enumerate(zip(owner, source, strict=True)):
-        part = _side(parcels[mine], rng.uniform(0.3, 0.6))
-        if population.crop[mine] != population.crop[other] and part.area > 0:
-            shapes.append(part)
-            kept.append(i)
-            if i % 2:
-                second[mine] = population.code[other]
-    return (
-        shapes,
-        owner[kept],
-        population.crop[source[kept]],
-        population.code[source[kept]],
-        second.astype(str),
-    )
-
-
-def _own_cuts(
-    parcels: list[shapely.Geometry], population: Population, taken: np.ndarray, seed: int, season: int
-) -> tuple[list[shapely.Geometry], np.ndarray]:
-    """Return parts of mown grassland that are mown on days of their own, and whose they are."""
-    rng = generator(seed, "own cuts", season)
-    meadows = np.setdiff1d(np.flatnonzero(population.crop == "grassland_mown"), taken)
-    owner = np.sort(rng.choice(meadows, round(OWN_CUTS * len(meadows)), replace=False))
-    shapes = [_side(parcels[mine], rng.uniform(0.3, 0.45)) for mine in owner]
-    kept = [k for k, shape in enumerate(shapes) if shape.area > 0]
-    return [shapes[k] for k in kept], owner[kept]
-
-
-def _side(parcel: shapely.Geometry, share: float) -> shapely.Geometry:
-    """Return the part of a parcel on one side of a line across its longer extent."""
-    left, bottom, right, top = parcel.bounds
-    half = shapely.box(left, bottom, left + share * (right - left), top)
-    if right - left < top - bottom:
-        half = shapely.box(left, bottom, right, bottom + share * (top - bottom))
-    return parcel.intersection(half)
 
 
 def _grow(fields: Fields, season: Season, year: int, seed: int, *purpose: str) -> tuple[States, Diary]:
