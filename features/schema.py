@@ -202,6 +202,17 @@ MARKERS = _schema(
         "model_id": pl.String,
     }
 )
+COMPOSITION = _schema(
+    {
+        "parcel_id": pl.String,
+        "crop_class": pl.String,
+        "area_ha": pl.Float64,  # share of the parcel's area
+        "share": pl.Float64,  # of the parcel's area that was seen, borders counting less; sums to one
+        "pixels": pl.Int32,
+        "clusters": pl.Int32,  # that are large enough to count
+        "largest_cluster": pl.Int32,  # pixels; 0 where none counts
+    }
+)
 # one row per parcel: what geometry and grid leave of it
 PARCELS = _schema(
     {

@@ -26,6 +26,7 @@ from models.crops.fitting.options import TrainOptions
 from models.events.options import EventOptions
 from models.folds import GroupBy
 from models.forecast.options import ForecastOptions
+from models.patches.options import PatchOptions
 from models.tuning.options import TuneOptions
 from models.verdicts.options import JudgeOptions
 from pipelines.yamlfile import parse_yaml, read_yaml
@@ -109,6 +110,7 @@ class RunConfig(Options):
     fill: GapfillOptions = GapfillOptions()
     folds: FoldOptions = FoldOptions()
     train: TrainOptions = TrainOptions()
+    patches: PatchOptions = PatchOptions()
     events: EventOptions = EventOptions()
     forecast: ForecastOptions = ForecastOptions()
     judge: JudgeOptions = JudgeOptions()
@@ -154,6 +156,8 @@ def load_config(
             f"{path} cannot be used:\n" + "\n".join(_explain(item) for item in error.errors())
         ) from error
     check_channels(config)
+    if config.patches.method != "none" and config.series.tables:
+        raise ConfigError("patches needs imagery; a run from tables of series takes patches.method: none.")
     if config.embeddings is not None:
         check_year(config.embeddings, config.season.year, config.season.until is not None)
     return config

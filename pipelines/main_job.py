@@ -22,6 +22,7 @@ from pipelines.record.receipt import Receipt
 from pipelines.record.stage import Stage, run_stage
 from pipelines.stages import (
     clear,
+    compose,
     detect,
     extract,
     fill,
@@ -49,6 +50,7 @@ def stages(config: RunConfig, executor: Executor | None = None) -> list[Stage]:
         *_observing(config, executor),
         fill.stage(config),
         train.stage(config),
+        *([compose.stage(config, executor)] if config.patches.method != "none" else []),
         detect.stage(config),
         judge.stage(config),
         forecast.stage(config),

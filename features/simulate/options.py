@@ -48,7 +48,10 @@ class SimulationOptions(Options):
     unsown_share: Share = Field(0.0, description="Share of parcels with a corner that was not sown.")
     pond_share: Share = Field(0.0, description="Share of parcels with a pond in them.")
     outline_error_m: float = Field(
-        0.0, ge=0, le=20, description="Metres that declared outlines lie off, standard deviation on each axis."
+        0.0,
+        ge=0,
+        le=20,
+        description="Metres that declared outlines lie off, standard deviation on each axis.",
     )
     recorded_share: Share = Field(
         0.5, description="Share of holdings whose field records (what was done when) the agency has."

@@ -26,13 +26,17 @@ def write_bundle(folder: Path, meta: dict[str, Any], arrays: dict[str, np.ndarra
     return write_json(folder / META, {**meta, **noted})
 
 
-def read_bundle(folder: Path, expected: str | None = None) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def read_bundle(
+    folder: Path, expected: str | None = None, command: str = "clear"
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Read the description and the arrays, by name and in their stored shapes, that `write_bundle` wrote.
 
     Parameters
     ----------
     expected
         SHA-256 of `model.json` as the run's manifest has it; null skips that one check, never the weights'.
+    command
+        Of cropcheck: what fits the model again, for the error.
 
     Raises
     ------
@@ -43,9 +47,7 @@ def read_bundle(folder: Path, expected: str | None = None) -> tuple[dict[str, An
     meta_path, weights = folder / META, folder / WEIGHTS
     for path in (meta_path, weights):
         if not path.is_file():
-            raise ModelError(
-                f"{path} is not there; run `cropcheck clear` to fit the cloud-removal model again."
-            )
+            raise ModelError(f"{path} is not there; run `cropcheck {command}` to fit the model again.")
     refuse_other_hash(meta_path, expected)
     meta = read_recipe_json(meta_path)
     refuse_other_hash(weights, str(meta.get("weights_sha256")))

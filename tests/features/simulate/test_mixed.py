@@ -47,9 +47,7 @@ def test_the_composition_of_every_outline_sums_to_its_area(world: World, truth: 
     sums = truth.group_by("parcel_id").agg(pl.col("share", "area_ha").sum()).sort("parcel_id")
     assert len(sums) == len(world.parcels)
     np.testing.assert_allclose(sums["share"], 1, atol=1e-3)  # bent parcels overlap by a few square metres
-    np.testing.assert_allclose(
-        sums["area_ha"], [outline.area / 1e4 for outline in world.outlines], rtol=1e-3
-    )
+    np.testing.assert_allclose(sums["area_ha"], [outline.area / 1e4 for outline in world.outlines], rtol=1e-3)
 
 
 def test_every_kind_of_mixture_is_in_the_truth(world: World, truth: pl.DataFrame) -> None:

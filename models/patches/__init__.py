@@ -1,0 +1,1 @@
+"""What grows where inside a parcel, from pixels: crop maps, and the composition of each parcel."""

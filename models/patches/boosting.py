@@ -1,0 +1,129 @@
+"""Gradient-boosted trees on single pixels: the quick method, and what the network has to beat."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from features.errors import ModelError
+from features.files import sha256 as hash_of
+from features.files import write_json
+from features.workers import Progress
+from models.arrays_file import read_recipe_json
+from models.booster_file import read_booster, write_booster
+from models.patches.inputs.composites import Composites
+from models.patches.inputs.labels import UNKNOWN
+from models.patches.inputs.samples import LabelledBlock, class_counts, class_weights
+from models.patches.options import PatchOptions
+
+if TYPE_CHECKING:
+    from lightgbm import Booster
+
+RECIPE = "model.json"
+
+
+class PixelBoosting:
+    """LightGBM on the composites of a pixel."""
+
+    name = "boosting"
+    margin_px = 0
+
+    def __init__(self, options: PatchOptions, classes: tuple[str, ...]) -> None:
+        self.options, self.classes = options, classes
+        self.booster: Booster | None = None
+
+    def fit(
+        self,
+        blocks: Sequence[LabelledBlock],
+        fold: int | None,
+        seed: int,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Learn; see `PixelModel`."""
+        import lightgbm
+
+        settings = self.options.boosting
+        weights = class_weights(class_counts(blocks, fold, len(self.classes)))
+        values, truth = pixel_table(blocks, fold, settings.pixels_per_parcel, seed)
+        self.booster = lightgbm.train(
+            {
+                "objective": "multiclass",
+                "num_class": len(self.classes),
+                "learning_rate": settings.learning_rate,
+                "num_leaves": settings.leaves,
+                "feature_fraction": 0.3,
+                "bagging_fraction": 0.7,
+                "bagging_freq": 1,
+                "num_threads": self.options.threads,
+                "deterministic": True,
+                "force_row_wise": True,
+                "seed": seed,
+                "verbosity": -1,
+            },
+            lightgbm.Dataset(values, truth, weight=weights[truth]),
+            settings.rounds,
+        )
+        if progress:
+            progress(1, 1)
+        return self
+
+    def chances(self, composites: Composites) -> np.ndarray:
+        """Return chances; see `PixelModel`."""
+        if self.booster is None:
+            raise ModelError("The trees are not fitted; call fit first, or load a fitted model.")
+        known = composites.known
+        out = np.full((len(self.classes), *composites.shape), np.nan, np.float32)
+        if known.any():
+            found = self.booster.predict(rows_of(composites, known), num_threads=self.options.threads)
+            out[:, known] = np.asarray(found, np.float32).T
+        return out
+
+    def save(self, folder: Path) -> Path:
+        """Write LightGBM's text and its hash; see `PixelModel`."""
+        if self.booster is None:
+            raise ModelError("The trees are not fitted; there is nothing to save.")
+        noted = write_booster(folder, "pixels.txt", self.booster)
+        said = self.options.model_dump(mode="json")
+        return write_json(
+            folder / RECIPE,
+            {"name": self.name, "options": said, "classes": list(self.classes), "booster": noted},
+        )
+
+    @classmethod
+    def load(cls, folder: Path, sha256: str | None = None) -> Self:
+        """Read what `save` wrote; see `PixelModel`."""
+        path = folder / RECIPE
+        if sha256 is not None and (not path.is_file() or hash_of(path) != sha256):
+            raise ModelError(f"{path} is missing or was altered; run `cropcheck compose` again.")
+        recipe = read_recipe_json(path)
+        model = cls(PatchOptions(**recipe["options"]), tuple(recipe["classes"]))
+        model.booster = read_booster(folder, recipe["booster"])
+        return model
+
+
+def rows_of(composites: Composites, which: np.ndarray) -> np.ndarray:
+    """Return `(pixel, step * band)` of the pixels `which (y, x)`."""
+    steps, bands = composites.values.shape[:2]
+    return np.ascontiguousarray(composites.values[:, :, which].reshape(steps * bands, -1).T)
+
+
+def pixel_table(
+    blocks: Sequence[LabelledBlock], fold: int | None, most: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return values `(pixel, step * band)` and classes `(pixel,)`: at most `most` pixels of each parcel and
+    block, by chance."""
+    rng = np.random.default_rng([seed, 11])
+    values, truth = [], []
+    for block in blocks:
+        label = np.where(block.composites.known, block.labels.without(fold), UNKNOWN)
+        at = np.flatnonzero(label.ravel() != UNKNOWN)
+        at = at[rng.permutation(len(at))]
+        parcel = block.labels.parcel.ravel()[at]
+        order = np.argsort(parcel, kind="stable")
+        first = np.searchsorted(parcel[order], parcel[order], side="left")
+        chosen = np.zeros(label.size, bool)
+        chosen[at[order[np.arange(len(order)) - first < most]]] = True
+        values.append(rows_of(block.composites, chosen.reshape(label.shape)))
+        truth.append(label.ravel()[chosen])
+    return np.concatenate(values), np.concatenate(truth).astype(np.int64)

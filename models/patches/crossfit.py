@@ -1,0 +1,118 @@
+"""One model a fold: no parcel's composition comes from a model that learned its label."""
+
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from features.errors import ModelError
+from features.files import fingerprint, sha256, write_json
+from features.workers import Progress
+from models.patches.by_name import RECIPE, build, load
+from models.patches.inputs.composites import Composites
+from models.patches.inputs.samples import LabelledBlock, digest_of
+from models.patches.options import PatchOptions
+from models.patches.pixel_model import PixelModel
+
+log = logging.getLogger(__name__)
+WHOLE = -1  # the model that learned from every fold
+JOB = "job.json"
+
+
+@dataclass(frozen=True)
+class FoldModels:
+    """The models of a run by folder: small enough to be sent to workers, which load them once.
+
+    Attributes
+    ----------
+    sha256
+        Of each model's recipe, by fold.
+    """
+
+    folder: Path
+    method: str
+    classes: tuple[str, ...]
+    margin_px: int
+    sha256: tuple[tuple[int, str], ...]
+
+    @property
+    def folds(self) -> list[int]:
+        """The folds that were each left out once."""
+        return [fold for fold, _ in self.sha256]
+
+    def model(self, fold: int) -> PixelModel:
+        """Load the model without a fold."""
+        return _loaded(self, fold)
+
+    def each(self, composites: Composites) -> dict[int, np.ndarray]:
+        """Return the chances `(class, y, x)` of every model, by the fold it was fitted without; those of fold
+        -1, of parcels that no model learned, are the mean of all."""
+        found = {fold: self.model(fold).chances(composites) for fold in self.folds}
+        return {**found, WHOLE: found.get(WHOLE, np.mean(list(found.values()), axis=0))}
+
+
+@lru_cache(maxsize=64)
+def _loaded(models: FoldModels, fold: int) -> PixelModel:
+    return load(models.method, models.folder / name_of(fold), dict(models.sha256)[fold])
+
+
+def name_of(fold: int) -> str:
+    """Return the folder's name of the model without a fold."""
+    return "whole" if fold == WHOLE else f"fold_{fold}"
+
+
+def cross_fit(
+    blocks: Sequence[LabelledBlock],
+    classes: tuple[str, ...],
+    folds: Sequence[int],
+    options: PatchOptions,
+    seed: int,
+    folder: Path,
+    progress: Progress | None = None,
+) -> FoldModels:
+    """Fit one model without each of `folds` (WHOLE: on all labels) and keep it in `folder`; those that lie
+    there already, of the same options and data, are not fitted again.
+
+    Raises
+    ------
+    ModelError
+        Where there is nothing to learn, or only one class; the reason code says which.
+    """
+    if not blocks:
+        raise ModelError(
+            "No block of imagery holds a labelled parcel; set patches.method: none.",
+            reason="nothing_to_learn",
+        )
+    chosen = options.model_dump(
+        mode="json", exclude={"composition", "threads", "block_px", "training_blocks"}
+    )
+    data = fingerprint([digest_of(blocks), chosen, list(classes), seed])
+    hashes, margin = {}, 0
+    for done, fold in enumerate(folds):
+        place = folder / name_of(fold)
+        if not _is_done(place, data):
+            said = None if progress is None else _within(progress, done, len(folds))
+            model = build(options, classes).fit(blocks, None if fold == WHOLE else fold, seed, said)
+            recipe = model.save(place)
+            write_json(place / JOB, {"data": data, "sha256": sha256(recipe)})
+        hashes[fold] = sha256(place / RECIPE)
+        margin = build(options, classes).margin_px
+        if progress:
+            progress(100 * (done + 1), 100 * len(folds))
+    return FoldModels(folder.absolute(), options.method, classes, margin, tuple(hashes.items()))
+
+
+def _within(progress: Progress, done: int, count: int) -> Progress:
+    return lambda part, parts: progress(100 * done + 100 * part // parts, 100 * count)
+
+
+def _is_done(place: Path, data: str) -> bool:
+    try:
+        noted = json.loads((place / JOB).read_text(encoding="utf-8"))
+        return bool(noted["data"] == data and noted["sha256"] == sha256(place / RECIPE))
+    except (OSError, ValueError, KeyError, TypeError):
+        return False

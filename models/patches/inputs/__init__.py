@@ -1,0 +1,1 @@
+"""What models on pixels see: composites in time, and declarations as labels."""

@@ -1,0 +1,1 @@
+"""The U-Net on patches: its parts, its training, and what it learns without labels."""

@@ -1,0 +1,78 @@
+"""The U-Net on patches, with a temporal encoder in front where asked for; `keras.ops` and layers only."""
+
+from typing import Any, TypeAlias
+
+import keras
+from keras import ops
+
+from models.clouds.mask.network.architecture import u_levels
+from models.patches.options import PatchNetworkOptions
+
+Tensor: TypeAlias = keras.KerasTensor
+
+
+def build_trunk(options: PatchNetworkOptions, steps: int, features: int, temporal: bool) -> keras.Model:
+    """Return the network without its last layer: `(n, y, x, step, feature)` to `(n, y, x, width)`."""
+    inputs = keras.Input((None, None, steps, features))
+    if temporal:
+        x = TemporalEncoder(options.encoder_width, options.heads, name="encoder")(inputs)
+    else:
+        x = SideBySide(name="stacked")(inputs)
+    return keras.Model(inputs, u_levels(x, options.width, options.depth), name="trunk")
+
+
+def build_network(
+    options: PatchNetworkOptions, steps: int, features: int, classes: int, temporal: bool
+) -> keras.Model:
+    """Return the network: channels `(n, y, x, step, feature)` to logits `(n, y, x, class)`."""
+    trunk = build_trunk(options, steps, features, temporal)
+    logits = keras.layers.Conv2D(classes, 1, name="logits")(trunk.output)
+    return keras.Model(trunk.input, logits)
+
+
+class SideBySide(keras.layers.Layer):  # type: ignore[misc]
+    """Put the steps beside each other: `(n, y, x, step, feature)` to `(n, y, x, step * feature)`."""
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """Return the flattened tensor."""
+        shape = ops.shape(inputs)
+        return ops.reshape(inputs, (-1, shape[1], shape[2], inputs.shape[3] * inputs.shape[4]))
+
+    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return the shape without the axis of steps."""
+        return (*shape[:3], (shape[3] or 0) * (shape[4] or 0))
+
+
+class TemporalEncoder(keras.layers.Layer):  # type: ignore[misc]
+    """Attend to the steps of each pixel, after the lightweight temporal attention of Garnot and Landrieu (2020).
+
+    Each head has one learned query; the last feature says whether a step was seen, and steps that were not
+    weigh less by a learned amount. Returns `(n, y, x, heads * width)`.
+    """
+
+    def __init__(self, width: int, heads: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.width, self.heads = width, heads
+        self.embed = keras.layers.Dense(width, activation="relu")
+        self.key = keras.layers.Dense(heads)
+
+    def build(self, shape: tuple[int, ...]) -> None:
+        """Make the weights: of the embedding, of the place in the season, of the queries."""
+        self.place = self.add_weight(shape=(shape[3], self.width), initializer="glorot_uniform", name="place")
+        self.unseen = self.add_weight(shape=(self.heads,), initializer="zeros", name="unseen")
+        self.embed.build(shape)
+        self.key.build((*shape[:-1], self.width))
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """Return what each head gathers, side by side."""
+        hidden = self.embed(inputs) + self.place
+        score = self.key(hidden) + (1 - inputs[..., -1:]) * self.unseen
+        grown = ops.exp(score - ops.max(score, axis=-2, keepdims=True))
+        share = grown / ops.sum(grown, axis=-2, keepdims=True)
+        gathered = ops.matmul(ops.swapaxes(share, -1, -2), hidden)
+        shape = ops.shape(inputs)
+        return ops.reshape(gathered, (-1, shape[1], shape[2], self.heads * self.width))
+
+    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return the shape with heads beside each other."""
+        return (*shape[:3], self.heads * self.width)

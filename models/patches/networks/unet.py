@@ -1,0 +1,128 @@
+"""The fitted U-Net as a model of pixels, stored without pickle."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from features.errors import ModelError
+from features.workers import Progress
+from models.backend import bring_up
+from models.clouds.removal.bundle import read_bundle, write_bundle
+from models.patches.inputs.composites import Composites, channels
+from models.patches.inputs.samples import LabelledBlock
+from models.patches.options import PatchOptions
+
+
+class PatchUNet:
+    """U-Net on patches of composites.
+
+    Attributes
+    ----------
+    history
+        Mean loss of every epoch.
+    """
+
+    name = "unet"
+
+    def __init__(self, options: PatchOptions, classes: tuple[str, ...]) -> None:
+        self.options, self.classes = options, classes
+        self.history: list[float] = []
+        self.shape: tuple[int, int] | None = None  # steps and features, known once it learns
+        self.model: Any = None
+
+    @property
+    def margin_px(self) -> int:
+        """Pixels around a block that it looks at."""
+        return self.options.network.reach_px
+
+    def fit(
+        self,
+        blocks: Sequence[LabelledBlock],
+        fold: int | None,
+        seed: int,
+        progress: Progress | None = None,
+    ) -> Self:
+        """Learn; see `PixelModel`."""
+        steps, bands = blocks[0].composites.values.shape[:2]
+        self._build((steps, bands + 1), seed)
+        from models.patches.networks.training import train_network
+
+        self.history = train_network(
+            self.model,
+            blocks,
+            fold,
+            len(self.classes),
+            self.options.network,
+            seed,
+            multi=self.options.labels == "multi",
+            progress=progress,
+        )
+        return self
+
+    def _build(self, shape: tuple[int, int], seed: int = 0) -> None:
+        bring_up()
+        import keras
+
+        from models.patches.networks.architecture import build_network
+
+        self.shape = shape
+        keras.utils.set_random_seed(seed)
+        temporal = self.options.input == "temporal"
+        self.model = build_network(self.options.network, *shape, len(self.classes), temporal)
+
+    def chances(self, composites: Composites) -> np.ndarray:
+        """Return chances; see `PixelModel`."""
+        if self.model is None:
+            raise ModelError("The network is not fitted; call fit first, or load a fitted model.")
+        height, width = composites.shape
+        known = composites.known
+        if not known.any():
+            return np.full((len(self.classes), height, width), np.nan, np.float32)
+        inputs = channels(composites)
+        if inputs.shape[2:] != self.shape:
+            raise ModelError(
+                f"The network takes {self.shape} steps and features, the imagery gives {inputs.shape[2:]}; "
+                "use the config that it was trained with."
+            )
+        multiple = 2 ** (self.options.network.depth - 1)
+        pad = [(0, -size % multiple) for size in (height, width)]
+        padded = np.pad(inputs, [*pad, (0, 0), (0, 0)], mode="edge")
+        logits = np.asarray(self.model.predict_on_batch(padded[None]))[0, :height, :width]
+        if self.options.labels == "multi":
+            grown = 1 / (1 + np.exp(-logits))
+        else:
+            grown = np.exp(logits - logits.max(axis=-1, keepdims=True))
+        found = np.moveaxis(grown / grown.sum(axis=-1, keepdims=True), -1, 0)
+        return np.where(known, found, np.nan).astype(np.float32)
+
+    def save(self, folder: Path) -> Path:
+        """Write JSON and arrays; see `PixelModel`."""
+        if self.model is None:
+            raise ModelError("The network is not fitted; there is nothing to save.")
+        meta = {
+            "name": self.name,
+            "options": self.options.model_dump(mode="json"),
+            "classes": list(self.classes),
+            "shape": list(self.shape or ()),
+            "history": self.history,
+        }
+        weights = {f"weight{k}": array for k, array in enumerate(self.model.get_weights())}
+        return write_bundle(folder, meta, weights)
+
+    @classmethod
+    def load(cls, folder: Path, sha256: str | None = None) -> Self:
+        """Read what `save` wrote; see `PixelModel`."""
+        meta, arrays = read_bundle(folder, sha256, "compose")
+        if meta.get("name") != cls.name:
+            raise ModelError(f"{folder} holds {meta.get('name')!r}, which is no network on patches.")
+        model = cls(PatchOptions(**meta["options"]), tuple(meta["classes"]))
+        steps, features = meta["shape"]
+        model._build((steps, features))
+        model.history = list(meta["history"])
+        try:
+            model.model.set_weights([arrays[f"weight{k}"] for k in range(len(arrays))])
+        except (ValueError, KeyError) as error:
+            raise ModelError(f"The weights in {folder} do not fit the network they name: {error}") from error
+        return model
