@@ -82,6 +82,10 @@ def run_all(config: RunConfig, workspace: Workspace, executor: Executor | None =
 def run_one(name: str, config: RunConfig, workspace: Workspace, executor: Executor | None = None) -> int:
     """Run one stage from what the one before left; inputs are read with the stages that need them."""
     by_name = {stage.name: stage for stage in stages(config, executor)}
+    if name not in by_name and name == "compose":
+        raise StageError(
+            f"{config.name} looks at no pixels inside parcels: set patches.method to boosting or unet."
+        )
     if name not in by_name:
         raise StageError(
             f"{config.name} is a real region (it has no `simulate` section): there is nothing to {name}."

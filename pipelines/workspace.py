@@ -12,10 +12,11 @@ class Workspace:
     'out/tiny/verdicts.parquet'
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path) -> None:  # noqa: PLR0915 - one name for each thing in the folder
         self.folder = folder
         self.region = folder / "region"
         self.truth = self.region / "truth" / "truth.parquet"
+        self.truth_composition = self.region / "truth" / "composition.parquet"
         self.truth_events = self.region / "truth" / "events.parquet"
         self.declarations = folder / "declarations.parquet"
         self.holdings = folder / "holdings.json"  # check value of the key of their pseudonyms

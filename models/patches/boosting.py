@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 
 from features.errors import ModelError
-from features.files import sha256 as hash_of
 from features.files import write_json
 from features.workers import Progress
 from models.arrays_file import read_recipe_json
 from models.booster_file import read_booster, write_booster
+from models.booster_text import BoosterShape
+from models.noted_hash import refuse_other_hash
 from models.patches.inputs.composites import Composites
 from models.patches.inputs.labels import UNKNOWN
 from models.patches.inputs.samples import LabelledBlock, class_counts, class_weights
@@ -27,7 +28,7 @@ class PixelBoosting:
     """LightGBM on the composites of a pixel."""
 
     name = "boosting"
-    margin_px = 0
+    margin_px = 0  # a pixel is seen by itself
 
     def __init__(self, options: PatchOptions, classes: tuple[str, ...]) -> None:
         self.options, self.classes = options, classes
@@ -68,16 +69,26 @@ class PixelBoosting:
             progress(1, 1)
         return self
 
-    def chances(self, composites: Composites) -> np.ndarray:
+    def chances(self, composites: Composites, wanted: np.ndarray | None = None) -> np.ndarray:
         """Return chances; see `PixelModel`."""
         if self.booster is None:
             raise ModelError("The trees are not fitted; call fit first, or load a fitted model.")
-        known = composites.known
+        known = composites.known if wanted is None else composites.known & wanted
         out = np.full((len(self.classes), *composites.shape), np.nan, np.float32)
         if known.any():
             found = self.booster.predict(rows_of(composites, known), num_threads=self.options.threads)
             out[:, known] = np.asarray(found, np.float32).T
         return out
+
+    def _shape(self, columns: int) -> BoosterShape:
+        settings, count = self.options.boosting, len(self.classes)
+        return BoosterShape(
+            f"multiclass num_class:{count}",
+            columns,
+            classes=count,
+            most_leaves=settings.leaves,
+            most_trees=count * settings.rounds,
+        )
 
     def save(self, folder: Path) -> Path:
         """Write LightGBM's text and its hash; see `PixelModel`."""
@@ -87,18 +98,25 @@ class PixelBoosting:
         said = self.options.model_dump(mode="json")
         return write_json(
             folder / RECIPE,
-            {"name": self.name, "options": said, "classes": list(self.classes), "booster": noted},
+            {
+                "name": self.name,
+                "options": said,
+                "classes": list(self.classes),
+                "columns": self.booster.num_feature(),
+                "booster": noted,
+            },
         )
 
     @classmethod
     def load(cls, folder: Path, sha256: str | None = None) -> Self:
         """Read what `save` wrote; see `PixelModel`."""
         path = folder / RECIPE
-        if sha256 is not None and (not path.is_file() or hash_of(path) != sha256):
-            raise ModelError(f"{path} is missing or was altered; run `cropcheck compose` again.")
+        if not path.is_file():
+            raise ModelError(f"{path} is not there; run `cropcheck compose` to fit the model again.")
+        refuse_other_hash(path, sha256)
         recipe = read_recipe_json(path)
         model = cls(PatchOptions(**recipe["options"]), tuple(recipe["classes"]))
-        model.booster = read_booster(folder, recipe["booster"])
+        model.booster = read_booster(folder, recipe["booster"], model._shape(int(recipe["columns"])))
         return model
 
 

@@ -48,11 +48,22 @@ class FoldModels:
         """Load the model without a fold."""
         return _loaded(self, fold)
 
-    def each(self, composites: Composites) -> dict[int, np.ndarray]:
-        """Return the chances `(class, y, x)` of every model, by the fold it was fitted without; those of fold
-        -1, of parcels that no model learned, are the mean of all."""
-        found = {fold: self.model(fold).chances(composites) for fold in self.folds}
-        return {**found, WHOLE: found.get(WHOLE, np.mean(list(found.values()), axis=0))}
+    def each(self, composites: Composites, folds: np.ndarray) -> dict[int, np.ndarray]:
+        """Return chances `(class, y, x)` by the fold that a model was fitted without; by WHOLE the mean of
+        all models, for parcels that none learned.
+
+        Parameters
+        ----------
+        folds
+            `(fold, y, x)` bool in the order of `folds`, and last where all models are wanted: NaN elsewhere.
+        """
+        found = {
+            fold: self.model(fold).chances(composites, folds[k] | folds[-1])
+            for k, fold in enumerate(self.folds)
+        }
+        mean = np.mean(list(found.values()), axis=0) if folds[-1].any() else None
+        empty = np.full((len(self.classes), *composites.shape), np.nan, np.float32)
+        return {WHOLE: empty if mean is None else np.where(folds[-1], mean, np.nan), **found}
 
 
 @lru_cache(maxsize=64)

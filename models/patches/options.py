@@ -1,7 +1,6 @@
 """What can be chosen about crop maps and composition."""
 
 from datetime import date
-from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -40,8 +39,8 @@ class PatchNetworkOptions(Options):
     @property
     def reach_px(self) -> int:
         """Pixels on each side of a pixel that the network looks at: two 3x3 convolutions a level."""
-        sides = sum(4 * 2**level for level in range(self.depth - 1))
-        return sides + 2 * 2 ** (self.depth - 1)
+        sides = sum(4 << level for level in range(self.depth - 1))
+        return sides + (2 << (self.depth - 1))
 
     @model_validator(mode="after")
     def _patch_holds_reach(self) -> "PatchNetworkOptions":
@@ -76,10 +75,16 @@ class CompositionOptions(Options):
         0.25, ge=0, le=1, description="What pixels outside the inner buffer count, relative to those inside."
     )
     least_evidence: float = Field(
-        1.0,
+        1.5,
         ge=0,
-        description="Mean log-odds of a cluster's class against the parcel's main class, at least; less is "
-        "taken for confusion.",
+        description="Mean log-odds between two classes over the pixels of either, at least; less is taken "
+        "for confusion of one crop.",
+    )
+    least_contrast: float = Field(
+        1.5,
+        ge=0,
+        description="Difference between the pixels of two classes in standard deviations within them, root "
+        "mean square over dates and bands, at least.",
     )
     interval: float = Field(0.9, gt=0.5, lt=1, description="Level of the interval of hectares.")
 
@@ -112,9 +117,6 @@ class PatchOptions(Options):
     boosting: PixelBoostingOptions = PixelBoostingOptions()
     network: PatchNetworkOptions = PatchNetworkOptions()
     composition: CompositionOptions = CompositionOptions()
-    pretrained: Path | None = Field(
-        None, description="folder of a network that `cropcheck pretrain-patches` left, to begin from"
-    )
 
     @model_validator(mode="after")
     def _method_fits(self) -> "PatchOptions":
@@ -123,7 +125,5 @@ class PatchOptions(Options):
                 "trees on pixels take labels: single and input: date or stacked; choose method: unet"
             )
         if self.input == "date" and self.day is None:
-            raise ValueError(
-                "input: date needs the day that the composite lies around, e.g. day: 2024-06-10"
-            )
+            raise ValueError("input: date needs the day that the composite lies around, e.g. day: 2024-06-10")
         return self

@@ -12,15 +12,12 @@ from models.patches.inputs.samples import LabelledBlock
 
 
 class PixelModel(Protocol):
-    """Gives every pixel chances of classes.
+    """Gives every pixel chances of classes."""
 
-    Attributes
-    ----------
-    margin_px
-        Pixels around a block that it looks at.
-    """
-
-    margin_px: int
+    @property
+    def margin_px(self) -> int:
+        """Pixels around a block that it looks at."""
+        ...
 
     def fit(
         self,
@@ -32,8 +29,8 @@ class PixelModel(Protocol):
         """Learn from all labels but those of `fold`; None: from all."""
         ...
 
-    def chances(self, composites: Composites) -> np.ndarray:
-        """Return `(class, y, x)` float32, summing to one; NaN where a pixel was never seen."""
+    def chances(self, composites: Composites, wanted: np.ndarray | None = None) -> np.ndarray:
+        """Return `(class, y, x)` float32, summing to one; NaN where not seen, or not wanted."""
         ...
 
     def save(self, folder: Path) -> Path:

@@ -46,7 +46,7 @@ class Imagery:
     mask: MaskOptions
 
     def composites(self, place: Block) -> Composites:
-        """Read a block over all dates and average it in time; acquisitions that cannot be read are left out."""
+        """Read a block over all dates and average it in time, without acquisitions that cannot be read."""
         failed: dict[str, ImageryError] = {}
         table = pl.DataFrame(list(self.rows), schema=ACQUISITIONS)
         stack = read_stack(table, crop(self.grid, place), self.bands, self.mask, (), failed)
@@ -84,10 +84,12 @@ class ParcelUnit:
 
 
 def homes(shapes: np.ndarray, grid: GeoBox, side: int) -> np.ndarray:
-    """Return `(parcel,)`: number of the block that holds the middle of each outline; -1 outside the grid or where
-    the outline is longer than a block."""
+    """Return `(parcel,)`: number of the block that holds the middle of each outline; -1 outside the grid, or
+    where the outline is longer than a block."""
     middles = shapely.point_on_surface(shapes)
-    column, row = ~grid.affine * (shapely.get_x(middles), shapely.get_y(middles))
+    affine = grid.affine
+    column = (shapely.get_x(middles) - affine.c) / affine.a
+    row = (shapely.get_y(middles) - affine.f) / affine.e
     height, width = grid.shape
     inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
     across = -(-width // side)
@@ -102,7 +104,8 @@ def homes(shapes: np.ndarray, grid: GeoBox, side: int) -> np.ndarray:
 def place_of(shapes: np.ndarray, grid: GeoBox, margin: int) -> Block:
     """Return the pixels of a grid that hold outlines, and a margin."""
     left, bottom, right, top = shapely.total_bounds(shapes)
-    (column, row), (last_column, last_row) = ~grid.affine * (left, top), ~grid.affine * (right, bottom)
+    to_pixel = ~grid.affine
+    (column, row), (last_column, last_row) = to_pixel @ (left, top), to_pixel @ (right, bottom)
     height, width = grid.shape
     rows = slice(max(int(row), 0), min(int(np.ceil(last_row)), height))
     columns = slice(max(int(column), 0), min(int(np.ceil(last_column)), width))
@@ -157,9 +160,10 @@ def _composed(unit: ParcelUnit) -> dict[str, list[dict[str, Any]]]:
     parcels = _parcels(unit.parcels)
     parcels = parcels[parcels["home"] == unit.block].reset_index(drop=True)
     grid = crop(unit.imagery.grid, unit.place)
-    chances = unit.models.each(unit.imagery.composites(unit.place))
     pixels = pixels_of(parcels.geometry.to_numpy(), grid, unit.buffer_m)
-    found = _Found(unit, parcels, grid, chances, pixels)
+    composites = unit.imagery.composites(unit.place)
+    chances = unit.models.each(composites, _wanted(unit.models, parcels["fold"].to_numpy(), pixels, grid))
+    found = _Found(unit, parcels, grid, composites, chances, pixels)
     tables: dict[str, list[dict[str, Any]]] = {name: [] for name in SCHEMAS}
     for index, row in enumerate(parcels.itertuples(index=False)):
         parcel = found.compose([index], row.fold)
@@ -171,6 +175,15 @@ def _composed(unit: ParcelUnit) -> dict[str, list[dict[str, Any]]]:
             tables["pictures"] += found.picture(index, row.parcel_id, parcel)
     tables["pairs"] = list(islice(_pairs(unit, parcels, found), PAIRS_PER_UNIT))
     return tables
+
+
+def _wanted(models: FoldModels, fold: np.ndarray, pixels: ParcelPixels, grid: GeoBox) -> np.ndarray:
+    """Return `(fold, y, x)` bool: the pixels that each model is asked for, and last those of all models."""
+    wanted = np.zeros((len(models.folds) + 1, *grid.shape), bool)
+    of = {number: k for k, number in enumerate(models.folds)}
+    place = np.array([of.get(int(number), len(of)) for number in fold], np.int64)
+    wanted[place[pixels.parcel], pixels.row, pixels.column] = True
+    return wanted
 
 
 @lru_cache(maxsize=2)
@@ -185,6 +198,7 @@ class _Found:
     unit: ParcelUnit
     parcels: gpd.GeoDataFrame
     grid: GeoBox
+    composites: Composites
     chances: dict[int, np.ndarray]
     pixels: ParcelPixels
 
@@ -195,13 +209,16 @@ class _Found:
     def compose(self, members: Sequence[int], fold: int) -> Parcel:
         """Compose some parcels as one, with the model without `fold`."""
         pixels = self.of(members)
-        by = self.chances.get(fold, self.chances[WHOLE])
-        return compose(pixels, by[:, pixels.row, pixels.column].T, self.unit.options.composition)
+        here = (pixels.row, pixels.column)
+        by = self.chances.get(fold, self.chances[WHOLE])[:, *here].T
+        seen = self.composites.values[:, :, *here].reshape(-1, len(pixels)).T
+        return compose(pixels, by, self.unit.options.composition, seen)
 
     def picture(self, member: int, parcel_id: str, parcel: Parcel) -> list[dict[str, Any]]:
         """Return the rows of PICTURES of a parcel."""
         pixels, affine = self.of([member]), self.grid.affine
-        x, y = affine * (pixels.column + 0.5, pixels.row + 0.5)
+        x = affine.c + affine.a * (pixels.column + 0.5)
+        y = affine.f + affine.e * (pixels.row + 0.5)
         classes = self.unit.models.classes
         return [
             {

@@ -41,6 +41,7 @@ def judge(
     schemes: Schemes | None = None,
     groups: CropGroups | None = None,
     inner: pl.DataFrame | None = None,
+    composed: pl.DataFrame | None = None,
 ) -> Judged:
     """Give every declared parcel a verdict and its reason.
 
@@ -60,6 +61,8 @@ def judge(
         Like `probabilities`: rows of `fold` k predicted by models that saw no label of fold k, for
         calibrating fold k (`models.crops.fitting.crossfit`). Where None, fold k is calibrated by the other
         folds' out-of-fold rows, whose models saw its labels.
+    composed
+        `parcel_id, more_than_one_crop`, where pixels were looked at (`models.patches`).
 
     Returns
     -------
@@ -77,6 +80,9 @@ def judge(
         "The declarations table",
     )
     table = _facts(declarations, parcels, quality)
+    if composed is not None:
+        mixed = composed.select("parcel_id", "more_than_one_crop")
+        table = table.join(mixed, on="parcel_id", how="left", validate="1:1", maintain_order="left")
     rules = schemes or read_schemes(options.schemes), groups or read_crop_groups(options.groups)
     evidence = score_parcels(probabilities, table, options, *rules, inner=inner)
     verdicts = _assemble(table, evidence, decide(table, evidence, options), options, model_id)

@@ -25,6 +25,7 @@ REASONS: Mapping[str, str] = {
     "uncertain_filling": "inconclusive",
     "class_not_modelled": "inconclusive",
     "class_too_small": "inconclusive",
+    "more_than_one_crop": "inconclusive",  # by the composition of its pixels
     "heterogeneous": "inconclusive",
     "not_recognised": "contradicted",  # unlike the declared class, and unlike every other that is known
     "other_crop": "contradicted",
@@ -39,6 +40,8 @@ REASONS: Mapping[str, str] = {
 def decide(table: pl.DataFrame, evidence: Evidence, options: JudgeOptions) -> np.ndarray:
     """Return `(parcel,)` reason codes: the first of REASONS that applies."""
     asked = {**_asked_of_parcels(table, options), **_asked_of_evidence(len(table), evidence, options)}
+    if "more_than_one_crop" in table.columns:
+        asked["more_than_one_crop"] = table["more_than_one_crop"].fill_null(False).to_numpy()
     order = [name for name in REASONS if name in asked]
     codes = np.select([asked[name] for name in order], np.arange(len(order)), default=-1)
     source = np.array([*order, "as_declared"], dtype=object)

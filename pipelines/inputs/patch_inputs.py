@@ -9,6 +9,7 @@ import pandas as pd
 import polars as pl
 
 from features.declarations.crop_codes import read_crop_table
+from features.errors import ConfigError
 from features.extraction.extract import read_set_aside
 from features.files import atomic_path, fingerprint, read_parquet, sha256
 from features.imagery.blocks import Block
@@ -54,6 +55,7 @@ def patch_tiles(config: RunConfig, workspace: Workspace, classes: tuple[str, ...
     """Return the optical tiles that hold parcels, and write the parcels of each below `patches/`."""
     parcels, tile_of = parcel_table(config, workspace, classes)
     acquisitions, stamps = usable(config, workspace), read_stamps(workspace)
+    _check_bands(config, acquisitions)
     edges = edges_of(config.patches, config.season.start, config.season.until or config.season.end)
     tiles = []
     for (name,), rows in acquisitions.group_by("tile", maintain_order=True):
@@ -77,6 +79,16 @@ def patch_tiles(config: RunConfig, workspace: Workspace, classes: tuple[str, ...
         key = fingerprint([seen, sha256(file), [str(day) for day in edges], list(bands)])
         tiles.append(Tile(str(name), imagery, moved, file, key))
     return tiles
+
+
+def _check_bands(config: RunConfig, acquisitions: pl.DataFrame) -> None:
+    had = set(acquisitions["assets"].explode().struct.field("band"))
+    missing = [band for band in config.patches.bands if band not in had]
+    if missing:
+        raise ConfigError(
+            f"patches.bands names {missing}, which no optical acquisition has; they have "
+            f"{[band for band in OPTICAL_BANDS if band in had]}."
+        )
 
 
 def usable(config: RunConfig, workspace: Workspace) -> pl.DataFrame:

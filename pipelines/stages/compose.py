@@ -1,7 +1,7 @@
 """Pixels become compositions: what grows where inside each parcel, and where more than one crop does."""
 
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -55,15 +55,9 @@ def stage(config: RunConfig, executor: Executor | None = None) -> Stage:
             "extract": ("parcels.parquet", "observations/set_aside.parquet"),
             "train": ("evaluation/folds.parquet",),
         },
-        files=_files,
+        files=crop_files,
     )
     return Stage("compose", __name__, inputs, run_with)
-
-
-def _files(config: RunConfig, workspace: Workspace) -> Mapping[str, Path]:
-    files = crop_files(config, workspace)
-    pretrained = config.patches.pretrained
-    return files | ({} if pretrained is None else {"patches.pretrained": pretrained})
 
 
 def run(

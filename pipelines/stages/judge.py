@@ -25,6 +25,7 @@ from pipelines.steps.mark import mark
 from pipelines.tables import read_declared, write_table
 from pipelines.workspace import Workspace
 
+COMPOSED = ("composition.parquet", "composition_findings.parquet")
 RULES = ("schemes", "groups")  # options that name a table of rules
 DECLARED = "output read declarations.parquet"
 
@@ -33,7 +34,7 @@ def stage(config: RunConfig) -> Stage:
     """Return the stage."""
     truth = ("declarations.crops",) if config.simulate is not None else ()
     inputs = Inputs(
-        options=("seed", "season", "simulate", "judge", "events", "sample", *truth),
+        options=("seed", "season", "simulate", "judge", "events", "sample", "patches.method", *truth),
         after={
             **region_files(config, "crops.csv", TRUTH),
             "read": ("declarations.parquet",),
@@ -47,12 +48,18 @@ def stage(config: RunConfig) -> Stage:
                 "models/*",
                 "!models/*/job.json",
             ),
+            **({"compose": COMPOSED} if composed(config) else {}),
             "detect": ("event_chances.parquet", "event_looks.parquet", "evaluation/event_labels.parquet"),
         },
         files=_files,
         other=_settled,
     )
     return Stage("judge", __name__, inputs, run)
+
+
+def composed(config: RunConfig) -> bool:
+    """Return whether pixels were looked at before."""
+    return config.patches.method != "none"
 
 
 def _files(config: RunConfig, workspace: Workspace) -> dict[str, Path]:
@@ -79,6 +86,7 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
         options,
         model_id=model_id(config, workspace, declared),
         inner=read_parquet(workspace.inner),
+        composed=read_parquet(workspace.composition_findings) if composed(config) else None,
     )
     verdicts = judged.verdicts
     write_table(verdicts, workspace.imagery_verdicts)

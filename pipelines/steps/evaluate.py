@@ -10,6 +10,7 @@ from features.declarations.crop_codes import read_crop_table
 from features.files import read_parquet
 from features.schema import ENSEMBLE
 from models.assessment.field_results import corrected_rates
+from models.evaluation.composition_scores import SCORE_NAMES, score_composition, true_shares
 from models.evaluation.metrics import (
     METRICS,
     calibration_error,
@@ -29,8 +30,10 @@ from models.evaluation.verdict_scores import (
     verdict_rates,
 )
 from models.probability.calibration import reliability
+from models.verdicts.rule import spread_deviation
 from pipelines.config import RunConfig
 from pipelines.inputs.crop_tables import crop_options
+from pipelines.tables import read_declared
 from pipelines.workspace import Workspace
 
 FOLLOW_UP_RATES = (0.05, 0.1, 0.2, 0.3)
@@ -80,7 +83,39 @@ def evaluate(
         tables["kept_promises"] = _kept(config, verdicts, truth, folds)
         metrics["kept"] = tables["kept_promises"].filter(pl.col("by") == "all").drop("by", "level").to_dicts()
         metrics["promises"] = dict(PROMISE_NAMES)
+        if config.patches.method != "none":
+            tables["composition_scores"] = _composition(config, workspace, verdicts, folds)
+            metrics["composition"] = tables["composition_scores"].to_dicts()
+            metrics["composition_names"] = dict(SCORE_NAMES)
     return metrics, tables
+
+
+def _composition(
+    config: RunConfig, workspace: Workspace, verdicts: pl.DataFrame, folds: pl.DataFrame
+) -> pl.DataFrame:
+    """Score the compositions against the truth, beside the rule on the spread of NDVI alone."""
+    crops = read_crop_table(crop_options(config, workspace))
+    class_of = dict(crops.select("code", "crop_class").iter_rows())
+    seconds = pl.from_pandas(read_declared(workspace)[["parcel_id", "declared_second"]])
+    spread = read_parquet(workspace.table("quality")).select("parcel_id", "ndvi_spread")
+    table = verdicts.select("parcel_id", "crop_class")
+    for other in (seconds, spread, folds.select("parcel_id", "group")):
+        table = table.join(other, on="parcel_id", how="left", validate="1:1", maintain_order="left")
+    deviation = spread_deviation(table["ndvi_spread"].to_numpy(), table["crop_class"].to_numpy())
+    second = pl.col("declared_second").replace_strict(class_of, default=None, return_dtype=pl.String)
+    declared = table.with_columns(
+        second_class=second,
+        by_spread=pl.Series(deviation > config.judge.max_spread),
+        group=pl.Series(standing_alone(table["group"].fill_null(-1).to_numpy())),
+    )
+    covers = true_shares(read_parquet(workspace.truth_composition), class_of)
+    return score_composition(
+        read_parquet(workspace.composition),
+        read_parquet(workspace.composition_findings),
+        covers,
+        declared,
+        np.random.default_rng(config.seed),
+    )
 
 
 def _calibration(

@@ -1,4 +1,4 @@
-"""Parcels that are not one uniform field: parts with another crop, unsown corners, ponds, outlines that are off."""
+"""Parcels that are not one uniform field: second crops, unsown corners, ponds, outlines that are off."""
 
 import numpy as np
 import shapely
@@ -53,7 +53,7 @@ def unsown_corners(
     seed: int,
     season: int,
 ) -> tuple[list[shapely.Geometry], np.ndarray]:
-    """Return corners that nobody sowed, and their parcels: of parcels that are not `taken` and grow a crop."""
+    """Return corners that nobody sowed, and their parcels: some that are not `taken` and grow a crop."""
     rng = generator(seed, "unsown", season)
     free = np.setdiff1d(np.flatnonzero(population.crop != ""), taken)
     owner = np.sort(rng.choice(free, min(round(share * len(parcels)), len(free)), replace=False))

@@ -1,4 +1,4 @@
-"""What truly lies within each declared outline of a simulated region, by area: only evaluation may read it."""
+"""What truly lies within each declared outline of a simulated region: only evaluation may read it."""
 
 import numpy as np
 import polars as pl

@@ -13,7 +13,7 @@ def cluster_sizes(classes: np.ndarray, neighbours: int) -> tuple[np.ndarray, dic
     Returns
     -------
     tuple
-        `(y, x)`: size of the cluster that a pixel belongs to, 0 outside; and the sizes by class, largest first.
+        `(y, x)`: size of the cluster that a pixel belongs to, 0 outside; and sizes by class, largest first.
 
     Examples
     --------

@@ -10,6 +10,7 @@ from models.patches.options import CompositionOptions
 
 LEAST_CHANCE = 0.01  # below, a chance says no more
 NONE = -1
+OUTSIDE = 1e-3  # of a pixel, outside the inner buffer
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,11 @@ class Parcel:
 
     @property
     def clusters(self) -> int:
-        """How many clusters count, of all classes: more than one means that the outline holds several fields."""
+        """Clusters that count, of all classes: more than one means that the outline holds several fields."""
         return sum(len(part.clusters) for part in self.parts)
 
     def heterogeneous(self, options: CompositionOptions) -> bool:
-        """Say whether the largest class holds between the two shares, and another has a cluster that counts."""
+        """Say whether the largest class holds between two shares, and another has a cluster that counts."""
         counted = [part for part in self.parts if part.clusters]
         if self.pixels < options.least_pixels or len(counted) < 2:
             return False
@@ -60,57 +61,89 @@ class Parcel:
         return float(sum(part.share for part in self.parts if part.number not in accepted))
 
 
-def compose(pixels: ParcelPixels, chances: np.ndarray, options: CompositionOptions) -> Parcel:
+def compose(
+    pixels: ParcelPixels,
+    chances: np.ndarray,
+    options: CompositionOptions,
+    seen: np.ndarray | None = None,
+) -> Parcel:
     """Return the composition of the parcel that `pixels` are of.
 
     Pixels outside the inner buffer count `options.border_weight` of their area. A class counts where it has a
-    cluster of at least `options.least_cluster` pixels and its pixels speak against the parcel's main class;
-    pixels of others go to the likeliest of those that do.
+    cluster of at least `options.least_cluster` pixels that differ from the parcel's main class, by the
+    chances of either side and by what was seen; other pixels go to the likeliest class that counts.
 
     Parameters
     ----------
     chances
         `(pixel, class)`; NaN where a pixel was not seen.
+    seen
+        Reflectance `(pixel, step * band)`; without it, chances alone decide.
     """
     weight = options.border_weight * pixels.share + (1 - options.border_weight) * pixels.inner
     known = np.isfinite(chances).all(axis=1)
     total = float(weight.sum())
     if not known.any() or not (weight[known] > 0).any():
         return Parcel((), 0, 0.0, np.full(len(pixels), NONE))
+    chances = np.nan_to_num(chances)
     whole = known & (pixels.share >= 0.5)
-    likely = np.where(known, np.nan_to_num(chances).argmax(axis=1), NONE)
-    main = int((np.nan_to_num(chances) * weight[:, None]).sum(axis=0).argmax())
-    kept = _counted(pixels, np.where(whole, likely, NONE), chances, main, options)
-    classes = np.where(known, np.array(kept)[np.nan_to_num(chances)[:, kept].argmax(axis=1)], NONE)
+    likely = np.where(known, chances.argmax(axis=1), NONE)
+    main = int((chances * weight[:, None]).sum(axis=0).argmax())
+    inside = whole & (pixels.inner >= 1 - OUTSIDE)
+    kept = [main]
+    size_at, _ = _sizes(pixels, np.where(whole, likely, NONE), options.neighbours)
+    large = size_at >= options.least_cluster
+    for number in np.unique(likely[large & whole]).tolist():
+        mine, others = inside & large & (likely == number), inside & (likely == main)
+        if number != main and _differ(chances, seen, (mine, number), (others, main), options):
+            kept.append(number)
+    classes = np.where(known, np.array(kept)[chances[:, kept].argmax(axis=1)], NONE)
     sizes = _sizes(pixels, np.where(whole, classes, NONE), options.neighbours)[1]
-    seen = float(weight[known].sum())
+    found = float(weight[known].sum())
     parts = [
         Part(
             number,
-            float(weight[classes == number].sum()) / seen,
+            float(weight[classes == number].sum()) / found,
             int((whole & (classes == number)).sum()),
             tuple(size for size in sizes.get(number, []) if size >= options.least_cluster),
         )
         for number in kept
     ]
     parts.sort(key=lambda part: (-part.share, part.number))
-    found = tuple(part for part in parts if part.share > 0)
-    return Parcel(found, int(whole.sum()), seen / total if total else 0.0, classes)
+    some = tuple(part for part in parts if part.share > 0)
+    return Parcel(some, int(whole.sum()), found / total if total else 0.0, classes)
 
 
-def _counted(
-    pixels: ParcelPixels, likely: np.ndarray, chances: np.ndarray, main: int, options: CompositionOptions
-) -> list[int]:
-    """Return the main class and those that have a cluster and evidence of their own."""
-    size_at, _ = _sizes(pixels, likely, options.neighbours)
-    large = size_at >= options.least_cluster
-    odds = np.log(np.maximum(chances, LEAST_CHANCE))
-    kept = [main]
-    for number in np.unique(likely[large & (likely >= 0)]).tolist():
-        mine = large & (likely == number)
-        if number != main and np.mean(odds[mine, number] - odds[mine, main]) >= options.least_evidence:
-            kept.append(number)
-    return kept
+Side = tuple[np.ndarray, int]  # pixels `(pixel,)` bool, and their class
+
+
+def _differ(
+    chances: np.ndarray, seen: np.ndarray | None, first: Side, second: Side, options: CompositionOptions
+) -> bool:
+    """Say whether two sides of a parcel are two crops, and not one that the model cannot name."""
+    (mine, number), (others, main) = first, second
+    if not mine.any() or not others.any():
+        return False
+    odds = np.log(np.maximum(chances[:, number], LEAST_CHANCE) / np.maximum(chances[:, main], LEAST_CHANCE))
+    if min(odds[mine].mean(), -odds[others].mean()) < options.least_evidence:
+        return False
+    return seen is None or contrast(seen[mine], seen[others]) >= options.least_contrast
+
+
+def contrast(first: np.ndarray, second: np.ndarray) -> float:
+    """Return how far two sets of pixels `(pixel, value)` lie apart: the difference of their means in standard
+    deviations within them, root mean square over the values.
+
+    Examples
+    --------
+    >>> contrast(np.array([[0.0], [2.0]]), np.array([[4.0], [6.0]]))
+    4.0
+    """
+    n, m = len(first), len(second)
+    within = np.sqrt((n * first.var(axis=0) + m * second.var(axis=0)) / (n + m))
+    apart = first.mean(axis=0) - second.mean(axis=0)
+    ratio = np.divide(apart, within, out=np.zeros_like(apart), where=within > 0)
+    return float(np.sqrt(np.mean(ratio**2)))
 
 
 def _sizes(

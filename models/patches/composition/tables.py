@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from features.schema import COMPOSITION
 from models.patches.composition.parcel import Parcel
 from models.patches.options import CompositionOptions
 
@@ -21,7 +20,7 @@ FINDINGS = pl.Schema(
         "not_declared_ha": pl.Float32,  # hectares that grow another crop than those declared
         "low_ha": pl.Float32,
         "high_ha": pl.Float32,
-        "reason": pl.String,  # why it was not assessed: too_few_pixels, never_seen, no_class; null where it was
+        "reason": pl.String,  # why not assessed: too_few_pixels, never_seen, no_class; null where it was
     }
 )
 PAIRS = pl.Schema(
@@ -97,7 +96,7 @@ def finding_row(
 def with_intervals(
     findings: pl.DataFrame, areas: Mapping[str, float], pairs: pl.DataFrame, level: float
 ) -> pl.DataFrame:
-    """Add intervals of `not_declared_ha`: the errors of the shares found in made-up mixed parcels, transferred.
+    """Add intervals of `not_declared_ha`, from the errors of the shares found in made-up mixed parcels.
 
     The interval is empty (null) where fewer than LEAST_PAIRS of those exist.
     """
@@ -114,8 +113,3 @@ def with_intervals(
         .then(pl.min_horizontal(found + area * max(-float(under), 0.0), area))
         .cast(pl.Float32),
     )
-
-
-def empty_composition() -> pl.DataFrame:
-    """Return a composition table without rows."""
-    return pl.DataFrame(schema=COMPOSITION)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from itertools import pairwise
 
 import numpy as np
 import xarray as xr
@@ -64,7 +65,7 @@ def edges_of(options: PatchOptions, start: date, end: date) -> list[date]:
 
 
 def composite(stack: xr.Dataset, edges: Sequence[date]) -> Composites:
-    """Average the clear looks of a stack `(time, band, y, x)` within each step, and interpolate in between."""
+    """Average the clear looks of a stack within each step, and interpolate in between."""
     values, clear = stack["reflectance"].values, stack["clear"].values
     days = stack["time"].values.astype("datetime64[D]")
     steps = np.searchsorted(np.array(edges, "datetime64[D]"), days, side="right") - 1
@@ -84,7 +85,7 @@ def composite(stack: xr.Dataset, edges: Sequence[date]) -> Composites:
             number += usable
         np.divide(total, number, out=found[step], where=number > 0)
         seen[step] = (number > 0).all(axis=0)
-    middles = [(a.toordinal() + b.toordinal()) / 2 for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    middles = [(a.toordinal() + b.toordinal()) / 2 for a, b in pairwise(edges)]
     return Composites(interpolated(found, np.array(middles)), seen)
 
 
@@ -111,8 +112,8 @@ def interpolated(values: np.ndarray, at: np.ndarray) -> np.ndarray:
 
 
 def channels(composites: Composites) -> np.ndarray:
-    """Return `(y, x, step, band + 1)` float32: roots of reflectance near zero mean and unit spread, and whether
-    the step was seen. Pixels never seen are zero in all channels.
+    """Return `(y, x, step, band + 1)` float32: roots of reflectance near zero mean and unit spread, and
+    whether the step was seen. Pixels never seen are zero in all channels.
     """
     values = np.moveaxis(composites.values, (0, 1), (2, 3))
     with np.errstate(invalid="ignore"):

@@ -58,8 +58,8 @@ def class_counts(blocks: Sequence[LabelledBlock], fold: int | None, classes: int
         raise ModelError(
             "A crop map needs labelled pixels of two classes at least; "
             + (
-                f"here are {int((counts > 0).sum())}: parcels may be too small for the inner buffer, or all of "
-                "one crop. Set patches.method: none, or widen the region."
+                f"here are {int((counts > 0).sum())}: parcels may be too small for the inner buffer, or all "
+                "of one crop. Set patches.method: none, or widen the region."
                 if seen
                 else "here no pixel was ever seen: all dates are under cloud. Set patches.method: none."
             ),
@@ -106,8 +106,8 @@ def draw_patches(
     if not large:
         sizes = max((block.composites.shape for block in blocks), default=(0, 0))
         raise ModelError(
-            f"The imagery's blocks have {sizes[0]} x {sizes[1]} pixels at most, fewer than a patch of {side}; "
-            f"lower patches.network.patch_px and depth, or choose patches.method: boosting.",
+            f"The imagery's blocks have {sizes[0]} x {sizes[1]} pixels at most, fewer than a patch of "
+            f"{side}; lower patches.network.patch_px and depth, or choose patches.method: boosting.",
             reason="smaller_than_patch",
         )
     weight = np.array([int(block.labelled.sum()) for block in large], float)

@@ -44,7 +44,7 @@ class SideBySide(keras.layers.Layer):  # type: ignore[misc]
 
 
 class TemporalEncoder(keras.layers.Layer):  # type: ignore[misc]
-    """Attend to the steps of each pixel, after the lightweight temporal attention of Garnot and Landrieu (2020).
+    """Attend to the steps of each pixel, after the lightweight attention of Garnot and Landrieu (2020).
 
     Each head has one learned query; the last feature says whether a step was seen, and steps that were not
     weigh less by a learned amount. Returns `(n, y, x, heads * width)`.

@@ -60,8 +60,8 @@ def batch(
     multi: bool,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return channels `(n, y, x, step, feature)` and packed truth `(n, y, x, class + 1)`: which classes may be
-    there, and the pixel's weight, zero where unknown."""
+    """Return channels `(n, y, x, step, feature)` and packed truth `(n, y, x, class + 1)`: which classes may
+    be there, and the pixel's weight, zero where unknown."""
     pairs = []
     for patch in patches:
         packed = np.zeros((*patch.label.shape, len(weights) + 1), np.float32)
@@ -79,10 +79,10 @@ def batch(
 
 
 def augmented(composites: Composites, options: PatchNetworkOptions, rng: np.random.Generator) -> np.ndarray:
-    """Return channels `(y, x, step, feature)`, brightened by chance, some steps hidden: at least one is left."""
+    """Return channels `(y, x, step, feature)`, brightened by chance, some steps hidden, never all."""
     factor = np.float32(1 + options.brightness * rng.standard_normal())
     out = channels(Composites(composites.values * factor, composites.seen))
-    lost = rng.random(out.shape[2]) < options.lost_steps
+    lost = np.asarray(rng.random(out.shape[2]) < options.lost_steps)
     lost[int(rng.integers(len(lost)))] = False
     out[:, :, lost] = 0
     return out

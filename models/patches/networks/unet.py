@@ -72,12 +72,12 @@ class PatchUNet:
         temporal = self.options.input == "temporal"
         self.model = build_network(self.options.network, *shape, len(self.classes), temporal)
 
-    def chances(self, composites: Composites) -> np.ndarray:
+    def chances(self, composites: Composites, wanted: np.ndarray | None = None) -> np.ndarray:
         """Return chances; see `PixelModel`."""
         if self.model is None:
             raise ModelError("The network is not fitted; call fit first, or load a fitted model.")
         height, width = composites.shape
-        known = composites.known
+        known = composites.known if wanted is None else composites.known & wanted
         if not known.any():
             return np.full((len(self.classes), height, width), np.nan, np.float32)
         inputs = channels(composites)

@@ -58,9 +58,10 @@ class World:
         parcels = pl.DataFrame({**key, "tile": "t", "area_ha": 2.0, "buffered_area_ha": 1.8, **self.parcels})
         return probabilities, declarations, parcels, pl.DataFrame({**key, **self.quality})
 
-    def judged(self, **options: object) -> pl.DataFrame:
+    def judged(self, composed: pl.DataFrame | None = None, **options: object) -> pl.DataFrame:
         chosen = JudgeOptions(**{"calibration": "none", **options})  # type: ignore[arg-type]
-        return judge(*self.tables(), chosen, model_id="m", schemes=SCHEMES, groups=GROUPS).verdicts
+        rules = {"schemes": SCHEMES, "groups": GROUPS}
+        return judge(*self.tables(), chosen, model_id="m", composed=composed, **rules).verdicts  # type: ignore[arg-type]
 
 
 def of(verdicts: pl.DataFrame, index: int) -> tuple[str, str]:
@@ -252,3 +253,20 @@ def test_spread_is_measured_against_the_own_class() -> None:
     assert deviation[40] > 10
     assert deviation[30] < 2
     assert deviation[41] == -np.inf
+
+
+def test_more_than_one_crop_in_the_pixels_leaves_a_parcel_undecided_and_changes_no_other() -> None:
+    world = World()
+    plain = world.judged()
+    composed = pl.DataFrame({"parcel_id": world.ids, "more_than_one_crop": [k == 3 for k in range(600)]})
+    found = world.judged(composed=composed)
+    assert found["reason"][3] == "more_than_one_crop" and found["verdict"][3] == "inconclusive"
+    others = pl.col("parcel_id") != world.ids[3]
+    names = ["parcel_id", "verdict", "reason", "p_value"]
+    assert found.filter(others).select(names).equals(plain.filter(others).select(names))
+
+
+def test_a_parcel_that_pixels_did_not_compose_is_judged_as_before() -> None:
+    world = World()
+    composed = pl.DataFrame({"parcel_id": world.ids[:1], "more_than_one_crop": [False]})
+    assert world.judged(composed=composed)["verdict"].to_list() == world.judged()["verdict"].to_list()
