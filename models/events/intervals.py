@@ -31,7 +31,7 @@ class Intervals:
 
     Something happened after day `start` and by day `end`; `gap` is the number of days between the two clear
     looks around it, of which the interval may be a part. `features` is `(interval, NAMES)`, NaN where
-    unknown.
+    unknown. `by_network` is `(interval, event)` the chance of each kind by a network, where there is one.
     """
 
     row: np.ndarray
@@ -39,15 +39,18 @@ class Intervals:
     end: np.ndarray
     gap: np.ndarray
     features: np.ndarray
+    by_network: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.row)
 
     def take(self, chosen: np.ndarray) -> "Intervals":
         """Return some of the intervals."""
+        by_network = None if self.by_network is None else self.by_network[chosen]
         return Intervals(
-            self.row[chosen], self.start[chosen], self.end[chosen], self.gap[chosen], self.features[chosen]
-        )
+            self.row[chosen], self.start[chosen], self.end[chosen], self.gap[chosen], self.features[chosen],
+            by_network,
+        )  # fmt: skip
 
 
 def find_intervals(series: EventSeries) -> Intervals:

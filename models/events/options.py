@@ -1,6 +1,7 @@
 """Settings of the detection of events."""
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -32,6 +33,13 @@ class EventOptions(Options):
     min_share: float = Field(
         0.5, gt=0, le=1, description="Share of a parcel's pixels that a date must have seen, not filled."
     )
+    method: Literal["boosting", "network", "combined"] = Field(
+        "boosting",
+        description="What learns from labels: boosting over the intervals between looks, a network over "
+        "six-day steps, or both together. A network takes minutes where boosting takes seconds.",
+    )
+    epochs: int = Field(60, ge=1, description="Passes of the network over the labelled parcels.")
+    filters: int = Field(32, ge=4, le=256, description="Filters of each of the network's convolutions.")
     rounds: int = Field(80, ge=1, description="Boosting rounds.")
     learning_rate: float = Field(0.1, gt=0, le=1, description="Shrinkage of each round.")
     leaves: int = Field(12, ge=2, description="Leaves of a tree at most.")

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from features.schema import EVENTS, check_table
-from models.events.intervals import NAMES, Intervals, find_intervals
+from models.events.intervals import NAMES, Intervals
 from models.events.kinds import EVENTS as KIND_NAMES
 from models.events.kinds import SAME_CHANGE
 from models.events.learning.detector import Detector
@@ -93,7 +93,7 @@ class _Peak:
 
 
 def _detect(detector: Detector, series: EventSeries, fold: np.ndarray) -> Found:
-    intervals = find_intervals(series)
+    intervals = detector.intervals(series, fold)
     peaks: list[_Peak] = []
     chances = []
     for event in KIND_NAMES:

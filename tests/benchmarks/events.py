@@ -22,7 +22,6 @@ import polars as pl
 
 from features.extraction.observations import read_observations
 from features.files import read_parquet
-from models.events.intervals import find_intervals
 from models.events.labels import SCHEMA, Labels, read_labels
 from models.events.learning.detector import ALL, Detector, fit_detector, rule_detector
 from models.events.options import EventOptions
@@ -113,8 +112,9 @@ def salms() -> Rows:
 
 def predicted(detector: Detector, series: EventSeries) -> tuple[dict[str, list[float]], dict[str, float]]:
     """Return days of the year of reported cuts by unit, and how doubtful each unit is, 0 to 0.5."""
-    intervals = find_intervals(series)
-    peaks, chance = detector.peaks(intervals, "mowing", np.full(len(series), ALL))
+    everyone = np.full(len(series), ALL)
+    intervals = detector.intervals(series, everyone)
+    peaks, chance = detector.peaks(intervals, "mowing", everyone)
     found: dict[str, list[float]] = {}
     doubt = dict.fromkeys(series.parcel_ids, 0.0)
     for k, day, p in zip(peaks.interval, peaks.day, chance, strict=True):

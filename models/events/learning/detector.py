@@ -1,22 +1,28 @@
-"""A detector of events: a booster a kind, cross-fitted, with the chance that what it finds is right."""
+"""A detector of events: boosters over intervals, a network over steps, or both, cross-fitted, with the
+chance that what they find is right.
+"""
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from features.errors import ModelError
-from models.events.intervals import Intervals
+from models.events.intervals import Intervals, find_intervals
 from models.events.kinds import EVENTS, SAME_CHANGE, kind_of
-from models.events.labels import Labels, days_of
+from models.events.labels import Labels, days_of, targets
 from models.events.learning.boosting import fit_booster, learning_sets, rows_of, worth_a_look
 from models.events.learning.chance import Chance, best_threshold, fit_chance, reported_from, right_events
+from models.events.learning.combination import best_share, joined
 from models.events.options import EventOptions
 from models.events.peaks import Peaks, find_peaks, surroundings
 from models.events.rules import rule_scores
 from models.events.series import EventSeries
+
+if TYPE_CHECKING:
+    from models.events.learning.network import StepNetwork
 
 log = logging.getLogger(__name__)
 LEAST_EVENTS = 10  # labelled events of a kind below which a rule decides it
@@ -28,11 +34,12 @@ ALL = -1  # the fold of parcels that no model saw: the booster of all labels
 class KindModel:
     """What finds one kind of event.
 
-    `boosters` and `chances` by fold; those of `ALL` saw every label and serve parcels without one. Without
-    boosters the rule decides.
+    `boosters`, `network_share` (the network's part in the score, 0 to 1) and `chances` by fold; those of
+    `ALL` saw every label and serve parcels without one. With neither boosters nor a network the rule decides.
     """
 
     boosters: dict[int, Any] = field(default_factory=dict)
+    network_share: dict[int, float] = field(default_factory=dict)
     chances: dict[int, Chance] = field(default_factory=dict)
     date_share: float = 0.5
     events: int = 0
@@ -40,15 +47,35 @@ class KindModel:
     @property
     def learned(self) -> bool:
         """Whether labels stand behind it."""
-        return bool(self.boosters)
+        return bool(self.boosters or self.network_share)
 
 
 @dataclass
 class Detector:
-    """Finds events of every kind in series."""
+    """Finds events of every kind in series; `networks` by fold, where a network has a part in it."""
 
     kinds: dict[str, KindModel]
     options: EventOptions
+    networks: dict[int, "StepNetwork"] = field(default_factory=dict)
+
+    def intervals(self, series: EventSeries, fold: np.ndarray) -> Intervals:
+        """Return the intervals of a series, with what the networks say of them.
+
+        `fold` `(parcel,)` says which models saw no label of a parcel.
+        """
+        found = find_intervals(series)
+        if not self.networks:
+            return found
+        from models.events.learning.steps import over_intervals
+
+        chance = np.zeros((len(found), len(EVENTS)))
+        for k, network in self.networks.items():
+            rows = np.flatnonzero(fold == k)
+            mine = np.flatnonzero(fold[found.row] == k)
+            if len(mine):
+                own = replace(found.take(mine), row=np.searchsorted(rows, found.row[mine]))
+                chance[mine] = over_intervals(network.density(series.take(rows)), own)
+        return replace(found, by_network=chance)
 
     def scores(self, intervals: Intervals, event: str, fold: np.ndarray) -> np.ndarray:
         """Return `(interval,)` a score from 0 to 1; `fold` `(parcel,)` says which booster saw no label of
@@ -60,11 +87,22 @@ class Detector:
         score = np.zeros(len(intervals))
         looked = worth_a_look(intervals, event)
         of = fold[intervals.row]
-        for k, booster in model.boosters.items():
+        for k in {**model.boosters, **model.network_share}:
             mine = np.flatnonzero(looked & (of == k))
             if len(mine):
-                score[mine] = booster.predict(intervals.features[mine], num_threads=1)
+                score[mine] = self._score(model, event, k, intervals.take(mine))
         return score
+
+    def _score(self, model: KindModel, event: str, fold: int, intervals: Intervals) -> np.ndarray:
+        """Return what the models of a fold say of intervals."""
+        share = model.network_share.get(fold, 0.0)
+        by_network = (
+            intervals.by_network[:, EVENTS.index(event)] if intervals.by_network is not None else None
+        )
+        if by_network is not None and fold not in model.boosters:
+            return by_network
+        boosted = np.asarray(model.boosters[fold].predict(intervals.features, num_threads=1))
+        return joined(boosted, by_network, share) if by_network is not None and share else boosted
 
     def peaks(self, intervals: Intervals, event: str, fold: np.ndarray) -> tuple[Peaks, np.ndarray]:
         """Return possible events of a kind, and the chance of each."""
@@ -133,13 +171,14 @@ def fit_detector(
     taught, own = series.take(rows), fold[rows]
     rng = np.random.default_rng([options.seed, 19])
     sets = learning_sets(taught, labels, options, rng)
-    whole = sets[0][0]
     with ThreadPoolExecutor(options.threads) as pool:
         fits = [pool.submit(_fit_kind, event, sets, labels, own, options) for event in EVENTS]
         kinds = {event: fit.result() for event, fit in zip(EVENTS, fits, strict=True)}
-    detector = Detector(kinds, options)
+    detector = Detector(kinds, options, _fit_networks(taught, labels, own, options))
+    whole = detector.intervals(taught, own)
     for event in EVENTS:
         kinds[event].date_share = _date_share(whole, taught, labels, event)
+        _share_with_network(detector, event, whole, taught, labels, own)
     for event, model in kinds.items():
         if model.learned:
             model.chances = _fit_chances(detector, event, whole, taught, labels, own)
@@ -157,13 +196,49 @@ def _fit_kind(
     n = len(_expected(labels, event, sets[0][1])[1])
     if event not in labels.kinds or n < LEAST_EVENTS:
         return KindModel(date_share=kind_of(event).date_share, events=n)
+    if options.method == "network":
+        shares = dict.fromkeys([*np.unique(fold).tolist(), ALL], 1.0)
+        return KindModel(network_share=shares, date_share=kind_of(event).date_share, events=n)
     features, y, of = rows_of(sets, labels, event, fold)
     boosters: dict[int, Any] = {}
     for k in (*np.unique(fold).tolist(), ALL):
         mine = of != k
         if 0 < y[mine].sum() < mine.sum():
             boosters[int(k)] = fit_booster(features[mine], y[mine], options)
-    return KindModel(boosters, {}, kind_of(event).date_share, n)
+    return KindModel(boosters, date_share=kind_of(event).date_share, events=n)
+
+
+def _fit_networks(
+    series: EventSeries, labels: Labels, fold: np.ndarray, options: EventOptions
+) -> "dict[int, StepNetwork]":
+    """Fit the networks one after another: one a fold without its parcels, and one on all."""
+    if options.method == "boosting" or not labels.kinds:
+        return {}
+    from models.events.learning.network import fit_network
+
+    every = (*np.unique(fold).tolist(), ALL)
+    return {int(k): fit_network(series.take(np.flatnonzero(fold != k)), labels, options) for k in every}
+
+
+def _share_with_network(
+    detector: Detector, event: str, whole: Intervals, series: EventSeries, labels: Labels, fold: np.ndarray
+) -> None:
+    """Set the network's part in the score of a kind from what both say out of fold: of a fold, by the rest."""
+    model = detector.kinds[event]
+    if not model.boosters or whole.by_network is None:
+        return
+    hit, weight = targets(whole, series, labels, event)
+    rows = np.flatnonzero((weight > 0) & worth_a_look(whole, event))
+    some, of, y = whole.take(rows), fold[whole.row[rows]], hit[rows] > 0
+    boosted = np.zeros(len(rows))
+    for k, booster in model.boosters.items():
+        if (of == k).any():
+            boosted[of == k] = booster.predict(some.features[of == k], num_threads=1)
+    assert some.by_network is not None
+    by_network = some.by_network[:, EVENTS.index(event)]
+    for k in model.boosters:
+        model.network_share[k] = best_share(boosted[of != k], by_network[of != k], y[of != k])
+    log.info("%s: the network has a part of %.2f", event, model.network_share[ALL])
 
 
 def _expected(
