@@ -9,6 +9,7 @@ from typing import IO, Any
 import numpy as np
 
 from features.errors import ModelError
+from features.files import atomic_path, sha256
 
 MOST_VALUES = 200_000_000  # in one file: 0.8 GiB of float32
 MOST_BYTES = 1 << 30  # of a file whose arrays nobody noted
@@ -77,6 +78,14 @@ def refuse_bomb(held: Any) -> None:
     size = sum(member.file_size for member in held.zip.infolist())
     if size > MOST_BYTES:
         raise ValueError(f"it unpacks to {size >> 20:,} MiB; at most {MOST_BYTES >> 20:,} are read")
+
+
+def write_arrays(folder: Path, name: str, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
+    """Write arrays to `folder / name`; return what a bundle notes of them: `file`, `sha256` and `arrays`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with atomic_path(folder / name) as partial, partial.open("wb") as stream:
+        np.savez(stream, **arrays)  # type: ignore[arg-type]
+    return {"file": name, "sha256": sha256(folder / name), "arrays": describe_arrays(folder / name)}
 
 
 def read_recipe_json(path: Path) -> dict[str, Any]:

@@ -1,11 +1,14 @@
 """Files of a stored model are read only with the SHA-256 that was noted of them."""
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from features.errors import ModelError
 from features.files import sha256
-from models.arrays_file import read_recipe_json
+from models.arrays_file import read_arrays, read_recipe_json
 
 MANIFEST = "manifest.json"
 DEEPEST = 4  # folders between a run's own and a model in it
@@ -34,6 +37,19 @@ def noted_file(folder: Path, entry: dict[str, Any]) -> Path:
     if not path.is_relative_to(folder.resolve()) or not path.is_file() or sha256(path) != entry["sha256"]:
         raise ModelError(f"{path} is missing or was altered; copy the run's models anew.", reason="altered")
     return path
+
+
+def noted_arrays(
+    folder: Path, entry: dict[str, Any], may_lack: Collection[str] = ()
+) -> dict[str, np.ndarray]:
+    """Return the arrays that a bundle notes, as `write_arrays` wrote them below `folder`.
+
+    Raises
+    ------
+    ModelError
+        As `noted_file` and `read_arrays` do.
+    """
+    return read_arrays(noted_file(folder, entry), entry["arrays"], may_lack)
 
 
 def hash_in_manifest(path: Path) -> str | None:

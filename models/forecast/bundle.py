@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from features.errors import ModelError
-from features.files import atomic_path, sha256, write_json
-from models.arrays_file import Described, describe_arrays, read_arrays, read_recipe_json
+from features.files import write_json
+from models.arrays_file import read_recipe_json, write_arrays
 from models.booster_file import read_booster, write_booster
 from models.booster_text import BoosterShape
 from models.forecast.basis import Damped
@@ -16,7 +16,7 @@ from models.forecast.climatology import NODES, Curves
 from models.forecast.forecaster import ALL, ALWAYS, STEPS, Forecaster, Models
 from models.forecast.intervals import LEVELS, SEASONS, Intervals
 from models.forecast.options import ForecastOptions
-from models.noted_hash import hash_in_manifest, noted_file, refuse_other_hash
+from models.noted_hash import hash_in_manifest, noted_arrays, refuse_other_hash
 
 BUNDLE = "forecast.json"
 FOLDER = "forecast_models"
@@ -35,7 +35,7 @@ def write_forecaster(folder: Path, forecaster: Forecaster) -> Path:
         for method, weights in models.weights.items():
             arrays |= {f"{method}_{k:03d}": value for k, value in enumerate(weights)}
         folds[str(fold)] = {
-            "arrays": _write_arrays(folder, f"{name}.npz", arrays),
+            "arrays": write_arrays(folder, f"{name}.npz", arrays),
             "years": list(curves.years),
             "damped": {"share": models.damped.share, "days": models.damped.days},
             "boosters": {
@@ -56,7 +56,7 @@ def write_forecaster(folder: Path, forecaster: Forecaster) -> Path:
             "weather_ahead": forecaster.weather_ahead,
             "units": forecaster.options.units,
             "methods": list(forecaster.options.methods),
-            "shared": _write_arrays(folder, "shared.npz", shared),
+            "shared": write_arrays(folder, "shared.npz", shared),
             "scale": scale,
             "folds": folds,
         },
@@ -107,7 +107,7 @@ def _forecaster_in(own: Path, stored: dict[str, Any], options: ForecastOptions) 
         raise ValueError(f"it combines {names}, and its methods are {settings.methods}")
     crop = frozenset(k for k, name in enumerate(columns) if name == CROP)
     shape = BoosterShape("regression", len(columns), categorical=crop)
-    shared = _read_arrays(own, stored["shared"])
+    shared = noted_arrays(own, stored["shared"], MAY_LACK)
     _same_shape("combination", shared["combination"], (STEPS, len(names)))
     _same_shape("quantile", shared["quantile"], (len(classes) + 1, SEASONS + 1, STEPS, len(LEVELS)))
     folds = {
@@ -131,7 +131,7 @@ def _forecaster_in(own: Path, stored: dict[str, Any], options: ForecastOptions) 
 def _fold_in(
     folder: Path, entry: dict[str, Any], classes: tuple[str, ...], names: tuple[str, ...], shape: BoosterShape
 ) -> tuple[Curves, Models]:
-    arrays = _read_arrays(folder, entry["arrays"])
+    arrays = noted_arrays(folder, entry["arrays"], MAY_LACK)
     years = tuple(int(year) for year in entry["years"])
     size = ((len(years) + 1) * (len(classes) + 1), NODES)
     for name in ("curve_mean", "curve_spread"):
@@ -160,15 +160,3 @@ def _names(stored: dict[str, Any], key: str) -> tuple[str, ...]:
 def _same_shape(name: str, array: np.ndarray, shape: tuple[int, ...]) -> None:
     if array.shape != shape or array.dtype.kind != "f":
         raise ValueError(f"{name} is {array.dtype} {array.shape}, not of floats {shape}")
-
-
-def _write_arrays(folder: Path, name: str, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
-    folder.mkdir(parents=True, exist_ok=True)
-    with atomic_path(folder / name) as partial, partial.open("wb") as stream:
-        np.savez(stream, **arrays)  # type: ignore[arg-type]
-    noted: Described = describe_arrays(folder / name)
-    return {"file": name, "sha256": sha256(folder / name), "arrays": noted}
-
-
-def _read_arrays(folder: Path, entry: dict[str, Any]) -> dict[str, np.ndarray]:
-    return read_arrays(noted_file(folder, entry), entry["arrays"], MAY_LACK)

@@ -6,21 +6,26 @@ from typing import Any
 
 from features.errors import ModelError
 from features.files import fingerprint, write_json
-from models.arrays_file import read_recipe_json
+from models.arrays_file import read_recipe_json, write_arrays
 from models.booster_file import read_booster, write_booster
 from models.booster_text import BoosterShape
 from models.events.intervals import NAMES
 from models.events.kinds import EVENTS, kind_of
 from models.events.learning.chance import INPUTS, Chance
 from models.events.learning.detector import ALL, Detector, KindModel
+from models.events.learning.network import StepNetwork, weight_shapes
+from models.events.learning.steps import SCALED
 from models.events.options import EventOptions
-from models.noted_hash import hash_in_manifest, refuse_other_hash
+from models.noted_hash import hash_in_manifest, noted_arrays, refuse_other_hash
 
 BUNDLE = "events.json"
 FOLDER = "event_models"
 SHAPE = BoosterShape("binary sigmoid:1", len(NAMES))
 # what a model's figures depend on; threads and chunks are the caller's
-OWN = ("rounds", "learning_rate", "leaves", "column_share", "rows_wanted", "wrong_share", "seed")
+OWN = (
+    "method", "epochs", "filters", "rounds", "learning_rate", "leaves", "column_share", "rows_wanted",
+    "wrong_share", "seed",
+)  # fmt: skip
 
 
 def write_detector(folder: Path, detector: Detector) -> Path:
@@ -29,18 +34,27 @@ def write_detector(folder: Path, detector: Detector) -> Path:
     for name, model in detector.kinds.items():
         files = {}
         for fold, booster in sorted(model.boosters.items()):
-            label = "all" if fold < 0 else f"fold_{fold}"
-            files[str(fold)] = write_booster(folder, f"{name}/{label}.txt", booster)
+            files[str(fold)] = write_booster(folder, f"{name}/{_label(fold)}.txt", booster)
         kinds[name] = {
             "boosters": files,
+            "network_share": {str(fold): share for fold, share in sorted(model.network_share.items())},
             "chances": {str(fold): _chance_out(chance) for fold, chance in sorted(model.chances.items())},
             "date_share": model.date_share,
             "events": model.events,
         }
+    networks = {
+        str(fold): _network_out(folder, f"network/{_label(fold)}.npz", network)
+        for fold, network in sorted(detector.networks.items())
+    }
     options = detector.options.model_dump(mode="json", include=set(OWN))
     return write_json(
-        folder / BUNDLE, {"features": fingerprint(list(NAMES)), "options": options, "kinds": kinds}
+        folder / BUNDLE,
+        {"features": fingerprint(list(NAMES)), "options": options, "kinds": kinds, "networks": networks},
     )
+
+
+def _label(fold: int) -> str:
+    return "all" if fold < 0 else f"fold_{fold}"
 
 
 def detector_file(folder: Path) -> Path:
@@ -81,10 +95,13 @@ def read_detector(folder: Path, options: EventOptions, expected: str | None = No
         kinds = {
             name: _kind_in(path.parent, entry) for name, entry in stored["kinds"].items() if name in EVENTS
         }
+        networks = {int(fold): _network_in(path.parent, entry) for fold, entry in stored["networks"].items()}
+        if networks.keys() != {fold for kind in kinds.values() for fold in kind.network_share}:
+            raise ValueError("parts of networks that are not there")
     except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
         raise ModelError(f"{path} cannot be read as event models ({error!r:.300}); copy it anew.") from error
     missing = {name: KindModel(date_share=kind_of(name).date_share) for name in EVENTS if name not in kinds}
-    return Detector({**kinds, **missing}, options)
+    return Detector({**kinds, **missing}, options, networks)
 
 
 def _kind_in(folder: Path, stored: dict[str, Any]) -> KindModel:
@@ -93,9 +110,29 @@ def _kind_in(folder: Path, stored: dict[str, Any]) -> KindModel:
     share = float(stored["date_share"])
     if not 0 <= share <= 1:
         raise ValueError(f"a date at {share} of an interval")
-    if any(models and ALL not in models for models in (boosters, chances)):
+    parts = {int(fold): float(part) for fold, part in stored["network_share"].items()}
+    if not all(0 <= part <= 1 for part in parts.values()):
+        raise ValueError("a network whose part in the score is not between 0 and 1")
+    if any(models and ALL not in models for models in (boosters, parts, chances)):
         raise ValueError("models of folds, and none of all labels")
-    return KindModel(boosters, chances, share, int(stored["events"]))
+    return KindModel(boosters, parts, chances, share, int(stored["events"]))
+
+
+def _network_out(folder: Path, name: str, network: StepNetwork) -> dict[str, Any]:
+    arrays = {f"weight_{k:03d}": value for k, value in enumerate(network.weights)}
+    noted = write_arrays(folder, name, {**arrays, "mean": network.mean, "scale": network.scale})
+    return {**noted, "filters": network.filters, "weights": len(network.weights)}
+
+
+def _network_in(folder: Path, entry: dict[str, Any]) -> StepNetwork:
+    arrays = noted_arrays(folder, entry)
+    weights = [arrays[f"weight_{k:03d}"] for k in range(int(entry["weights"]))]
+    if not arrays["mean"].shape == arrays["scale"].shape == (SCALED,) or (arrays["scale"] <= 0).any():
+        raise ValueError("a network whose inputs are scaled by nothing")
+    filters = int(entry["filters"])
+    if [value.shape for value in weights] != weight_shapes(filters):
+        raise ValueError(f"weights that are not those of a network of {filters} filters")
+    return StepNetwork(weights, arrays["mean"], arrays["scale"], filters)
 
 
 def _chance_out(chance: Chance) -> dict[str, Any]:

@@ -223,7 +223,7 @@ def _fit_networks(
 def _share_with_network(
     detector: Detector, event: str, whole: Intervals, series: EventSeries, labels: Labels, fold: np.ndarray
 ) -> None:
-    """Set the network's part in the score of a kind from what both say out of fold: of a fold, by the rest."""
+    """Set the network's part in the score of a kind from what both say out of fold; of a fold, by others."""
     model = detector.kinds[event]
     if not model.boosters or whole.by_network is None:
         return

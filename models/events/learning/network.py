@@ -11,7 +11,15 @@ from features.errors import ModelError
 from models.backend import bring_up
 from models.events.kinds import EVENTS
 from models.events.labels import Labels
-from models.events.learning.steps import READ, SCALED, days_since, layout, n_steps, taught_steps, with_neighbours
+from models.events.learning.steps import (
+    READ,
+    SCALED,
+    days_since,
+    layout,
+    n_steps,
+    taught_steps,
+    with_neighbours,
+)
 from models.events.options import EventOptions
 from models.events.series import CHANNELS, EventSeries
 
@@ -38,11 +46,6 @@ class StepNetwork:
         """Return `(parcel, step, event)` the chance that an event of each kind fell into a step."""
         steps = n_steps(series)
         model = _lent(self.filters)
-        wanted = [tuple(value.shape) for value in model.weights]
-        if [value.shape for value in self.weights] != wanted:
-            raise ModelError(
-                "The weights of the event network are of another version's network; train the run anew."
-            )
         n, parts = len(series), []
         with LENT:
             model.set_weights(self.weights)
@@ -74,6 +77,21 @@ def build(filters: int) -> Any:
         len(EVENTS), activation="sigmoid", bias_initializer=keras.initializers.Constant(RARE)
     )(x)
     return keras.Model(read, told)
+
+
+def weight_shapes(filters: int) -> list[tuple[int, ...]]:
+    """Return the shapes of a network's weights, in order, without building it.
+
+    Examples
+    --------
+    >>> weight_shapes(8)[-1]
+    (7,)
+    """
+    convolved = [((KERNEL, n, filters), (filters,)) for n in (READ, *[filters] * len(DILATIONS))]
+    shapes: list[tuple[int, ...]] = [*convolved[0]]
+    for kernel, bias in convolved[1:]:
+        shapes += [kernel, bias, (filters,), (filters,)]  # the last two normalise
+    return [*shapes, (filters, len(EVENTS)), (len(EVENTS),)]
 
 
 def fit_network(series: EventSeries, labels: Labels, options: EventOptions) -> StepNetwork:

@@ -79,8 +79,8 @@ def days_since(seen: np.ndarray) -> np.ndarray:
 
 
 def with_neighbours(inputs: np.ndarray) -> np.ndarray:
-    """Return scaled inputs `(parcel, step, INPUTS)` with the optical values of the last step that was seen before
-    each, and of the next one after it, beside them: `(parcel, step, READ)`; 0 where there is none.
+    """Return `(parcel, step, READ)`: scaled inputs `(parcel, step, INPUTS)`, and beside them the optical
+    values of the last step with a look before each, and of the next one after it; 0 where there is none.
     """
     seen = inputs[..., SCALED] > 0
     optical = inputs[..., : len(CHANNELS)]
