@@ -100,6 +100,9 @@ class RunTables:
         `features.schema.EVENTS` and `MARKERS`.
     forecast, anomalies
         `features.schema.FORECAST`, and `models.forecast.anomaly.ANOMALIES`.
+    composition, composition_findings, composition_pixels
+        What grows inside parcels: `features.schema.COMPOSITION`, and `FINDINGS` and `PICTURES` of
+        `models.patches.composition.tables`; None where pixels were not looked at.
     previous
         The last season's run, for drift; None where none is given.
     """
@@ -132,6 +135,9 @@ class RunTables:
     markers: pl.DataFrame | None = None
     forecast: pl.DataFrame | None = None
     anomalies: pl.DataFrame | None = None
+    composition: pl.DataFrame | None = None
+    composition_findings: pl.DataFrame | None = None
+    composition_pixels: pl.DataFrame | None = None
     previous: "RunTables | None" = None
 
     def __post_init__(self) -> None:

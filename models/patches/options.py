@@ -86,7 +86,6 @@ class CompositionOptions(Options):
         description="Difference between the pixels of two classes in standard deviations within them, root "
         "mean square over dates and bands, at least.",
     )
-    interval: float = Field(0.9, gt=0.5, lt=1, description="Level of the interval of hectares.")
 
 
 class PatchOptions(Options):

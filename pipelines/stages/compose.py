@@ -138,7 +138,7 @@ def _gather(
     findings = findings.with_columns(pl.col("heterogeneous", "more_than_one_crop").fill_null(False))
     areas = dict(zip(ids, declared["area_ha"].astype(float), strict=True))
     pairs = found["pairs"].sort("first", "second")
-    findings = with_intervals(findings, areas, pairs, config.patches.composition.interval)
+    findings = with_intervals(findings, areas, pairs)
     order = pl.DataFrame({"parcel_id": ids}).with_row_index("at")
     findings = order.join(findings, on="parcel_id", how="left").sort("at").drop("at")
     composition = found["composition"].join(order, on="parcel_id", how="left")

@@ -64,6 +64,9 @@ def gather(
         markers=_table(workspace.markers),
         forecast=_table(workspace.forecast),
         anomalies=_table(workspace.anomalies),
+        composition=_composed(config, workspace.composition),
+        composition_findings=_composed(config, workspace.composition_findings),
+        composition_pixels=_composed(config, workspace.composition_pixels),
         previous=_previous(config),
     )
 
@@ -81,6 +84,11 @@ def _field(workspace: Workspace, until: date | None) -> FieldTables | None:
         design=design_of(workspace),
         entries=len(entries),
     )
+
+
+def _composed(config: RunConfig, path: Path) -> pl.DataFrame | None:
+    """Return a table of what the pixels of parcels say, where they were looked at."""
+    return _table(path) if config.patches.method != "none" else None
 
 
 def _table(path: Path) -> pl.DataFrame | None:

@@ -68,12 +68,14 @@ def candidates(run: RunTables, options: PublishOptions) -> pl.DataFrame:
     """Return every parcel that is given a sheet, in the list's order, with its `sheet` file name or null.
 
     Parcels whose stored `q_value` is at most `options.list_rate_limit`, all contradicted ones but those that
-    a field visit settled, and all whose predicted class is not the declared one.
+    a field visit settled, all whose predicted class is not the declared one, and all that grow more than one
+    crop.
     """
     flagged = (pl.col("verdict") == DOUBTED) & ~pl.col("reason").str.starts_with(SETTLED)
     likely = (pl.col("q_value") <= options.list_rate_limit) | flagged
     listed = likely.fill_null(False)
     confused = (pl.col("predicted") != pl.col("crop_class")).fill_null(False)
+    confused |= pl.col("reason") == "more_than_one_crop"
     rows = (
         run.table.filter(listed | confused)
         .with_columns(listed=listed)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict, cast
 
@@ -21,6 +22,7 @@ from reports.run import RunTables
 from reports.sheet import reasons
 from reports.sheet.ahead import ahead_of
 from reports.sheet.calendar import by_parcel, calendar_of, looks_around
+from reports.sheet.composition import Composition, composition_of
 from reports.sheet.pictures import Picture, read_pictures
 from reports.sheet.season import KINDS, Season
 from reports.translation import Text, translation
@@ -176,6 +178,7 @@ def context_of(row: SheetRow, materials: Materials) -> dict[str, object]:
             season.seen_ndvi(place),
             text,
         ),
+        "composition": _composition(row, materials),
         "ranges": _ranges(row, declared, materials),
         "pictures": materials.pictures.get(row["parcel_id"], []),
         "seen_word": lambda picture: _seen(picture, text),
@@ -186,6 +189,16 @@ def context_of(row: SheetRow, materials: Materials) -> dict[str, object]:
         "manifest": clean(run.lineage.get("manifest_sha256") or text("sheet.manifest_later")),
     }
     return {**context, **_weights(row, place, declared, materials)}
+
+
+def _composition(row: SheetRow, materials: Materials) -> Composition | None:
+    run = materials.run
+    rows, findings, pixels = (
+        run.rows_of(table, row["parcel_id"])
+        for table in (run.composition, run.composition_findings, run.composition_pixels)
+    )
+    name = partial(_name, materials=materials)
+    return composition_of(rows, findings, pixels, row["crop_class"], name, materials.text)
 
 
 def _name(crop_class: str | None, materials: Materials) -> str:

@@ -43,6 +43,7 @@ PICTURES = pl.Schema(
         "crop_class": pl.String,
     }
 )
+LEVEL = 0.9  # of the intervals of hectares
 LEAST_PAIRS = 20  # made-up mixed parcels that an interval takes at least
 
 
@@ -93,9 +94,7 @@ def finding_row(
     }
 
 
-def with_intervals(
-    findings: pl.DataFrame, areas: Mapping[str, float], pairs: pl.DataFrame, level: float
-) -> pl.DataFrame:
+def with_intervals(findings: pl.DataFrame, areas: Mapping[str, float], pairs: pl.DataFrame) -> pl.DataFrame:
     """Add intervals of `not_declared_ha`, from the errors of the shares found in made-up mixed parcels.
 
     The interval is empty (null) where fewer than LEAST_PAIRS of those exist.
@@ -103,7 +102,7 @@ def with_intervals(
     if len(pairs) < LEAST_PAIRS:
         return findings
     errors = (pairs["found_share"] - pairs["true_share"]).to_numpy()
-    over, under = np.quantile(errors, [(1 + level) / 2, (1 - level) / 2])
+    over, under = np.quantile(errors, [(1 + LEVEL) / 2, (1 - LEVEL) / 2])
     area = findings["parcel_id"].replace_strict(areas, return_dtype=pl.Float64)
     found = pl.col("not_declared_ha")
     assessed = found.is_not_null()

@@ -137,8 +137,8 @@ def test_the_interval_is_that_of_made_up_mixed_parcels_and_none_without_them() -
     pairs = pl.DataFrame(
         {"first": ["x"] * 31, "second": ["y"] * 31, "fold": [0] * 31, "true_share": 0.4 + 0 * errors,
          "found_share": 0.4 + errors, "flagged": [True] * 31}, schema=PAIRS)  # fmt: skip
-    found = with_intervals(findings, {"a": 2.0}, pairs, 0.8)
-    low, high = np.quantile(errors, [0.1, 0.9])
+    found = with_intervals(findings, {"a": 2.0}, pairs)
+    low, high = np.quantile(errors, [0.05, 0.95])
     assert found["low_ha"][0] == pytest.approx(0.8 - 2 * high, abs=1e-6)
     assert found["high_ha"][0] == pytest.approx(0.8 - 2 * low, abs=1e-6)
-    assert with_intervals(findings, {"a": 2.0}, pairs.head(19), 0.8)["low_ha"].to_list() == [None]
+    assert with_intervals(findings, {"a": 2.0}, pairs.head(19))["low_ha"].to_list() == [None]
