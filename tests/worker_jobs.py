@@ -10,6 +10,11 @@ def double(number: int) -> int:
     return 2 * number
 
 
+def slow_double(number: int) -> int:
+    time.sleep(0.5)
+    return 2 * number
+
+
 def die_once(job: tuple[int, Path]) -> int:
     """Kill the worker the first time that number 3 is met."""
     number, folder = job

@@ -1,6 +1,8 @@
 """MLflow keeps one parent a run and one child a model."""
 
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -112,6 +114,47 @@ def test_what_is_wrong_with_a_store_is_said_at_once(tmp_path: Path, monkeypatch:
     assert "does not answer" in str(store_fault("http://127.0.0.1:9", artifacts))
     with pytest.raises(TrackingError, match="MLflow's store cannot be used: the database /proc"):
         Tracker("sqlite:////proc/mlflow.db", artifacts, "cropcheck")
+
+
+FIRST = """
+import sys
+from pathlib import Path
+from models.registry import RunRecord, Tracker
+store, artifacts, name = sys.argv[1:]
+import mlflow
+print("ready", flush=True)
+sys.stdin.readline()
+tracker = Tracker(store, Path(artifacts), "cropcheck")
+ids = tracker.open(RunRecord(name, {"a": 1}, {"b": 2.0}))
+tracker.close(ids["run"], [], {"manifest_sha256": name})
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("default")  # of libraries within MLflow
+def test_four_first_runs_at_once_on_one_new_store_are_all_kept(tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    store = f"sqlite:///{tmp_path}/new/mlflow.db"
+    command = [sys.executable, "-W", "ignore", "-c", FIRST, store, str(tmp_path / "artifacts")]
+    runs = [
+        subprocess.Popen([*command, f"run {k}"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for k in range(4)
+    ]
+    for run in runs:
+        assert run.stdout is not None and run.stdout.readline() == "ready\n"
+    for run in runs:
+        assert run.stdin is not None
+        run.stdin.write("\n")
+        run.stdin.flush()
+    assert [run.wait() for run in runs] == [0] * 4
+    for run in runs:
+        run.communicate()
+    client = MlflowClient(tracking_uri=store)
+    (experiment,) = [one for one in client.search_experiments() if one.name == "cropcheck"]
+    found = client.search_runs([experiment.experiment_id])
+    assert sorted(run.info.run_name for run in found) == [f"run {k}" for k in range(4)]
+    assert {run.info.status for run in found} == {"FINISHED"}
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from pipelines.stages.clear import bands_of
 from pipelines.stages.extract import stage as extract_stage
 from pipelines.workspace import Workspace
 from tests.small_imagery import all_clear, field, optical, parcels, scene, table
-from tests.worker_jobs import always_die, die_once, double, worker_id
+from tests.worker_jobs import always_die, die_once, double, slow_double, worker_id
 
 OPTIONS = ExtractOptions(optical=("B04", "ndvi"), inner_buffer_m=0.0)
 
@@ -196,17 +196,74 @@ def test_a_run_without_workers_ends_after_a_bounded_wait_and_says_so_before(
     assert "no worker for 0 seconds; waiting up to 0 seconds" in caplog.text
 
 
+def dask(kind: str, *arguments: str) -> "subprocess.Popen[bytes]":
+    """Start a scheduler or worker of a real cluster on this machine."""
+    command = [sys.executable, "-m", f"distributed.cli.dask_{kind}", "--no-dashboard", *arguments]
+    root = Path(__file__).parents[2]
+    return subprocess.Popen(
+        command, stderr=subprocess.DEVNULL, cwd=root, env={**os.environ, "PYTHONPATH": "."}
+    )
+
+
+@pytest.fixture
+def scheduler(tmp_path: Path) -> "Iterator[tuple[subprocess.Popen[bytes], str]]":
+    """A scheduler without workers, and its address."""
+    note = tmp_path / "scheduler.json"
+    process = dask("scheduler", "--port", "0", "--host", "127.0.0.1", "--scheduler-file", str(note))
+    wait_until(lambda: note.is_file() and note.read_text().endswith("}"))
+    yield process, json.loads(note.read_text())["address"]
+    process.kill()
+    process.wait()
+
+
+Scheduler = tuple["subprocess.Popen[bytes]", str]
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, seconds in {"SAY": 1.0, "NO_WORKER": 4.0}.items():
+        monkeypatch.setattr(f"pipelines.executor.{name}_SECONDS", seconds)
+
+
 @pytest.mark.filterwarnings("default")  # Dask's own
 @pytest.mark.slow
-def test_a_killed_scheduler_is_a_sentence(tmp_path: Path) -> None:
-    note = tmp_path / "scheduler.json"
-    dask = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--no-dashboard", "--port", "0"]
-    scheduler = subprocess.Popen([*dask, "--scheduler-file", str(note)], stderr=subprocess.DEVNULL)
-    wait_until(lambda: note.is_file() and note.read_text().endswith("}"))
-    threading.Timer(2, scheduler.kill).start()
+@pytest.mark.usefixtures("impatient")
+def test_a_cluster_that_has_no_worker_is_a_sentence_after_a_bounded_wait(
+    scheduler: Scheduler, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(StageError, match=r"has had no worker for \d seconds; start workers .* run the stage"):
+        list(executor_for(dask=scheduler[1])(double, range(9)))
+    assert "has had no worker for 1 seconds; waiting up to 4 seconds for one" in caplog.text
+
+
+@pytest.mark.filterwarnings("default")  # Dask's own
+@pytest.mark.slow
+@pytest.mark.usefixtures("impatient")
+def test_a_cluster_whose_workers_are_all_killed_is_a_sentence(scheduler: Scheduler) -> None:
+    worker = dask("worker", scheduler[1], "--no-nanny", "--nthreads", "1")
+    found = []
+    with pytest.raises(StageError, match=r"has had no worker for \d seconds.*What is finished is kept"):
+        for result in executor_for(dask=scheduler[1])(slow_double, range(100)):
+            found.append(result)
+            worker.kill()
+    worker.wait()
+    assert 1 <= len(found) < 100
+
+
+@pytest.mark.filterwarnings("default")  # Dask's own
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_killed_scheduler_is_a_sentence(workers: int, scheduler: Scheduler) -> None:
+    process, address = scheduler
+    started = [dask("worker", address, "--no-nanny", "--nthreads", "1") for _ in range(workers)]
+    if not workers:
+        threading.Timer(2, process.kill).start()
     with pytest.raises(StageError, match=r"scheduler at .* no longer answers; start it anew"):
-        list(executor_for(dask=json.loads(note.read_text())["address"])(double, range(9)))
-    scheduler.wait()
+        for _ in executor_for(dask=address)(slow_double, range(100)):
+            process.kill()
+    for worker in started:
+        worker.kill()
+        worker.wait()
 
 
 def test_an_absent_scheduler_is_a_clear_error(monkeypatch: pytest.MonkeyPatch) -> None:
