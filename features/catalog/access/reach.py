@@ -23,6 +23,7 @@ FIRST_BYTE = {"Range": "bytes=0-0"}
 TIMEOUT_SECONDS = 30.0
 CHUNK = 2**20
 RETRIES = 3
+NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 @dataclass(frozen=True)
@@ -119,7 +120,17 @@ def is_public(host: str) -> bool:
         found = {entry[4][0] for entry in socket.getaddrinfo(host, None)}
     except (OSError, UnicodeError):
         return True
-    return all(ipaddress.ip_address(str(one).partition("%")[0]).is_global for one in found)
+    return all(_is_public(ipaddress.ip_address(str(one).partition("%")[0])) for one in found)
+
+
+def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+    """Whether an address is public, and so is the one that it carries (6to4, Teredo, NAT64: RFC 6052)."""
+    carried: list[ipaddress.IPv4Address | None] = []
+    if isinstance(address, ipaddress.IPv6Address):
+        teredo = address.teredo
+        nat64 = ipaddress.IPv4Address(int(address) & 0xFFFFFFFF) if address in NAT64 else None
+        carried = [address.ipv4_mapped, address.sixtofour, teredo[1] if teredo else None, nat64]
+    return address.is_global and not address.is_multicast and all(map(_is_public, filter(None, carried)))
 
 
 @lru_cache(maxsize=65_536)

@@ -146,6 +146,8 @@ def test_assets_on_another_host_are_set_aside_unless_the_config_names_it(sites: 
     [
         ("127.0.0.1", False), ("localhost", False), ("169.254.169.254", False), ("10.1.2.3", False),
         ("::1", False), ("fe80::1", False), ("0.0.0.0", False), ("2130706433", False), ("8.8.8.8", True),
+        ("::ffff:127.0.0.1", False), ("64:ff9b::7f00:1", False), ("2002:7f00:1::", False),
+        ("224.0.0.1", False), ("100.64.0.1", False), ("64:ff9b::808:808", True),
     ],
 )  # fmt: skip
 def test_public_addresses(host: str, public: bool) -> None:
@@ -201,6 +203,35 @@ def test_a_page_that_leads_to_itself_ends(sites: tuple[Site, Site]) -> None:
     here.answers["/search"] = page | {"links": [{"rel": "next", "href": f"{here.address}/search?page=2"}]}
     with pytest.raises(CatalogError, match="round in circles"):
         read_acquisitions(ImageryOptions(catalog=f"{here.address}/"), BOUNDS, *MAY)
+
+
+def test_catalogs_in_catalogs_end_somewhere(tmp_path: Path) -> None:
+    for number in range(30):
+        link = {"rel": "child", "href": f"./c{number + 1}.json"}
+        (tmp_path / f"c{number}.json").write_text(json.dumps(catalog(link)))
+    with pytest.raises(CatalogError, match=r"lies more than 12 catalogs deep; name a nearer one"):
+        read_acquisitions(ImageryOptions(catalog=str(tmp_path / "c0.json")), BOUNDS, *MAY)
+
+
+def test_a_catalog_of_new_pages_without_end_is_left_off(
+    sites: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reach, "MOST_REQUESTS", 40)
+    here, _ = sites
+    here.answers["/"] = catalog(*({"rel": "child", "href": f"/c{number}"} for number in range(100)))
+    here.answers |= {f"/c{number}": catalog() for number in range(100)}
+    with pytest.raises(
+        CatalogError, match=r"of 41 requests: the catalog leads round in circles"
+    ):
+        read_acquisitions(ImageryOptions(catalog=f"{here.address}/"), BOUNDS, *MAY)
+    assert len(here.asked) == 40
+
+
+def test_a_large_file_on_disk_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "catalog.json").open("wb") as file:
+        file.truncate(600 * 2**20)
+    with pytest.raises(CatalogError, match=r"is larger than 512 MiB; split it into items"):
+        read_acquisitions(ImageryOptions(catalog=str(tmp_path / "catalog.json")), BOUNDS, *MAY)
 
 
 def test_a_document_without_end_is_left_off(
