@@ -1,5 +1,6 @@
 """One STAC item to one row of the acquisitions table, or the reason why it is set aside; pure."""
 
+import json
 import logging
 import re
 from collections import Counter
@@ -67,7 +68,7 @@ def row_of(item: Item, location: str, options: ImageryOptions, query: Query) -> 
     usable = chosen if isinstance(chosen, str) else _assets(item, chosen, location, options)
     if isinstance(chosen, str) or isinstance(usable, str):
         return str(usable)
-    return {
+    row = {
         "item_id": str(item.get("id")),
         "datetime": taken,
         "sensor": mission.sensor,
@@ -89,6 +90,18 @@ def row_of(item: Item, location: str, options: ImageryOptions, query: Query) -> 
         "quantity": quantity if {"vv", "vh"} & chosen.keys() else None,
         "coherence_days": days if {"cohvv", "cohvh"} & chosen.keys() else None,
     }
+    return row if _is_storable(row) else "unreadable_text"
+
+
+def _is_storable(row: Mapping[str, Any]) -> bool:
+    """Whether files and tables can hold the texts of a row: no NUL in its names, no half of a letter (a lone
+    surrogate, which JSON can escape).
+    """
+    try:
+        json.dumps({**row, "ground": None}, ensure_ascii=False, default=str).encode()
+    except UnicodeEncodeError:
+        return False
+    return not any("\0" in str(row[name]) for name in ("item_id", "tile", "collection"))
 
 
 def _extent(item: Item, keys: Iterable[str]) -> Bounds | None:

@@ -32,6 +32,7 @@ CURES = {
     "sentinel-1-rtc: GRD products are in the radar's own geometry",
     "other_satellite": "name a collection of Sentinel-1 or Sentinel-2 in imagery.collections",
     "other_level": "name a collection of surface reflectance (L2A) or terrain-corrected radar",
+    "unreadable_text": "mend the items whose names hold a NUL or half a letter (a lone surrogate)",
     "no_id": "mend the items that have no id",
     "no_href": "mend the items whose assets have no href",
     "no_datetime": "mend the items whose properties have no datetime",

@@ -13,7 +13,7 @@ from features.errors import CropcheckError, ImageryError
 from features.extraction.options import ExtractOptions
 from features.extraction.tiling import Assignment, View, assign_tiles
 from features.extraction.units import tile_coverage
-from features.files import atomic_path, is_vouched, vouch
+from features.files import atomic_path, fingerprint, is_vouched, vouch
 from features.imagery.scenes import scene_of
 from features.schema import PARCELS, Acquisition
 from features.workers import Executor
@@ -154,5 +154,13 @@ def parcel_table(
 
 
 def safe_name(name: str) -> str:
-    """A name fit for a file."""
-    return "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[:120]
+    """A name fit for a file; where it had to be altered, it ends in a few digits of its hash, so that two do
+    not become one.
+
+    Examples
+    --------
+    >>> safe_name("31UFS"), safe_name("a/b"), safe_name("a:b")
+    ('31UFS', 'a_b-f5effa31', 'a_b-8cc85723')
+    """
+    plain = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[:120]
+    return plain if plain == name else f"{plain}-{fingerprint(name)[:8]}"

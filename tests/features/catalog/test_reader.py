@@ -331,6 +331,21 @@ def test_items_without_id_or_with_odd_assets_are_set_aside(tmp_path: Path) -> No
     assert tally.set_aside == {"no_id": 1, "no_known_band": 1}
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"id": "\ud800"}, {"id": "a\0b"}, {"collection": "\ud800"},
+        {"properties": optical()["properties"] | {"grid:code": "MGRS-\ud800"}},
+    ],
+)  # fmt: skip
+def test_texts_that_no_file_can_hold_are_set_aside(changes: dict[str, Any], tmp_path: Path) -> None:
+    features = [optical("good"), optical() | changes]
+    (tmp_path / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    table, tally = read(ImageryOptions(catalog=str(tmp_path / "items.json")))
+    assert (table["item_id"].to_list(), tally.set_aside) == (["good"], {"unreadable_text": 1})
+    table.write_parquet(tmp_path / "table.parquet")
+
+
 def test_the_orbit_may_stand_in_the_product_name_only(tmp_path: Path) -> None:
     uri = "S2A_MSIL2A_20240501T105031_N0510_R051_T31UFS_20240501T150000.SAFE"
     item = optical(**{"sat:relative_orbit": None, "s2:product_uri": uri})

@@ -220,9 +220,7 @@ def test_a_catalog_of_new_pages_without_end_is_left_off(
     here, _ = sites
     here.answers["/"] = catalog(*({"rel": "child", "href": f"/c{number}"} for number in range(100)))
     here.answers |= {f"/c{number}": catalog() for number in range(100)}
-    with pytest.raises(
-        CatalogError, match=r"of 41 requests: the catalog leads round in circles"
-    ):
+    with pytest.raises(CatalogError, match=r"of 41 requests: the catalog leads round in circles"):
         read_acquisitions(ImageryOptions(catalog=f"{here.address}/"), BOUNDS, *MAY)
     assert len(here.asked) == 40
 
