@@ -2,9 +2,7 @@
 
 import csv
 import io
-import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from xml.sax.saxutils import escape, quoteattr
 
 import geopandas as gpd
@@ -17,6 +15,7 @@ from starlette.responses import Response
 
 from features.errors import ConfigError
 from features.geopackage import write_geopackage
+from features.scratch import scratch_folder
 from reports.desk.listing import holding_name
 from reports.desk.query import Query
 from reports.desk.records.decisions import Decision
@@ -60,8 +59,8 @@ def as_geopackage(desk: Desk, ask: Ask) -> Response:
     table = table_of(desk, ask).drop("longitude", "latitude", "holding_id")
     shapes = desk.run.declarations.set_index("parcel_id").geometry.loc[table["parcel_id"].to_list()]
     frame = gpd.GeoDataFrame(table.to_pandas(), geometry=shapes.to_numpy(), crs=shapes.crs)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "parcels.gpkg"
+    with scratch_folder() as folder:
+        path = folder / "parcels.gpkg"
         write_geopackage(frame, path, "parcels")
         return _file(path.read_bytes(), "application/geopackage+sqlite3", "parcels.gpkg")
 

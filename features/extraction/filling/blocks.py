@@ -9,7 +9,6 @@ How the remover's sigma of pixels becomes the error of a parcel is told in `feat
 import json
 import math
 import shutil
-import tempfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -36,6 +35,7 @@ from features.imagery.stacks import read_stack
 from features.indices.formulas import compute, find_index, left_out
 from features.indices.uncertainty import fill_moments, propagate
 from features.schema import ACQUISITIONS, SCENE_CLASS, Acquisition
+from features.scratch import scratch_folder
 from features.workers import one_ahead, pool_of
 from features.zonal.coverage import Coverage
 from features.zonal.engine import gathered, summarise_gathered
@@ -70,9 +70,9 @@ class BlockOutcome:
 
 def key_of(remover: Remover) -> str:
     """A hash of a fitted remover: of the files that it saves itself as."""
-    with tempfile.TemporaryDirectory() as folder:
-        remover.save(Path(folder))
-        files = sorted(path for path in Path(folder).rglob("*") if path.is_file())
+    with scratch_folder() as folder:
+        remover.save(folder)
+        files = sorted(path for path in folder.rglob("*") if path.is_file())
         return fingerprint([(str(path.relative_to(folder)), sha256(path)) for path in files])
 
 

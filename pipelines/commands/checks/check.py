@@ -5,7 +5,6 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Literal, TypeVar
 
 import geopandas as gpd
@@ -22,6 +21,7 @@ from features.declarations.unmapped import report_unmapped
 from features.extraction.extract import without_contradictions
 from features.extraction.units import Outcome
 from features.imagery.checksums import has_checksums
+from features.scratch import scratch_folder
 from pipelines.commands.checks.check_tables import understood
 from pipelines.commands.checks.estimate import estimate, load_of, load_of_simulation
 from pipelines.config import RunConfig
@@ -104,8 +104,8 @@ def _declared(config: RunConfig, workspace: Workspace, findings: Findings) -> gp
     """Read the declarations; those that a table of series holds go through a folder that does not stay."""
     if config.series.labels is None:
         return _declarations(config, workspace, findings)
-    with TemporaryDirectory() as folder:
-        passing = Workspace(Path(folder))
+    with scratch_folder() as folder:
+        passing = Workspace(folder)
         before = len(findings.problems)
         findings.of(lambda: write_points(config, passing))
         return _declarations(config, passing, findings) if len(findings.problems) == before else None
@@ -159,9 +159,9 @@ def _contradictions(
     config: RunConfig, acquisitions: pl.DataFrame, declarations: gpd.GeoDataFrame
 ) -> list[Outcome]:
     """Return which of some acquisitions a run would set aside for numbers that cannot be."""
-    with TemporaryDirectory() as folder:
+    with scratch_folder() as folder:
         some = evenly(acquisitions, LOOKED_AT)
-        return without_contradictions(some, declarations, config.extract, Path(folder))[1]
+        return without_contradictions(some, declarations, config.extract, folder)[1]
 
 
 def _unprotected(acquisitions: pl.DataFrame) -> list[str]:
