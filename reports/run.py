@@ -1,6 +1,6 @@
 """What a page may draw from: the stored tables of one run, read once."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -13,6 +13,7 @@ import xarray as xr
 from features.schema import ACQUISITIONS, PARCELS, VERDICTS, check_columns, check_declarations
 from reports.embed import clean
 from reports.evidence import with_strength
+from reports.rows import RowsByParcel
 from reports.translation import Text
 
 
@@ -183,9 +184,25 @@ class RunTables:
         fallback = {name: word for name in seen if (word := text.crop(name.replace("_", " "))) != name}
         return replace(self, crop_names=named, class_names=classes, class_words=fallback)
 
-    def rows_of(self, table: pl.DataFrame | None, parcel_id: str) -> list[dict[str, Any]]:
-        """Return a parcel's rows of a table; none where there is no table."""
-        return [] if table is None else table.filter(pl.col("parcel_id") == parcel_id).to_dicts()
+    @cached_property
+    def _by_parcel(self) -> dict[str, RowsByParcel]:
+        return {}
+
+    def rows_of(self, table: str, parcel_id: str) -> list[dict[str, Any]]:
+        """Return a parcel's rows of a table, by the table's name; none where the run has no such table."""
+        if table not in self._by_parcel:
+            self._by_parcel[table] = RowsByParcel(getattr(self, table))
+        return self._by_parcel[table].of(parcel_id)
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {str(name): place for place, name in enumerate(self.declarations["parcel_id"])}
+
+    def shapes_of(self, parcels: Iterable[str]) -> gpd.GeoSeries:
+        """Return the geometry of some parcels, by their ids; those that were not declared are left out."""
+        there = {name: place for name in parcels if (place := self._places.get(name)) is not None}
+        shapes = self.declarations.geometry.iloc[list(there.values())]
+        return gpd.GeoSeries(shapes.to_numpy(), index=list(there), crs=self.declarations.crs)
 
     def crop(self, code: str | None) -> str:
         """Return the agency's name of a national code, or the code itself."""

@@ -24,10 +24,11 @@ from reports.desk.web import Ask, page
 from reports.exports.neutral import neutral
 
 FIELD_RESULT = {"in_order": "correct", "accept": "wrong"}  # what a decision says of the declaration
-COLUMNS = (
+OF_PARCEL = (
     "parcel_id", "declared", "crop", "looks_like", "verdict", "reason", "area_ha", "intervention", "region",
-    "decision", "remark", "assigned_to", "due", "decided_by", "decided_at", "field_result",
+    "amount",
 )  # fmt: skip
+DECIDED = ("decision", "remark", "assigned_to", "due", "decided_by", "decided_at", "field_result")
 MOST_PRINTED = 500
 
 
@@ -36,8 +37,8 @@ def table_of(desk: Desk, ask: Ask) -> pl.DataFrame:
     standing = desk.decisions.standing()
     chosen = desk.parcels.filtered(Query.of(ask.query), standing, desk.today)
     made = [_decided(standing.get(name)) for name in chosen["parcel_id"]]
-    decided = pl.DataFrame(made, schema=dict.fromkeys(COLUMNS[9:], pl.String), orient="row")
-    kept = [name for name in COLUMNS[:9] if name in chosen.columns]
+    decided = pl.DataFrame(made, schema=dict.fromkeys(DECIDED, pl.String), orient="row")
+    kept = [name for name in OF_PARCEL if name != "amount" or desk.parcels.paid]
     places = chosen.select("longitude", "latitude", "holding_id")
     return pl.concat([chosen.select(kept), decided, places], how="horizontal")
 
@@ -57,7 +58,7 @@ def as_csv(desk: Desk, ask: Ask) -> Response:
 def as_geopackage(desk: Desk, ask: Ask) -> Response:
     """Return the selection as a GeoPackage with the parcels' geometry."""
     table = table_of(desk, ask).drop("longitude", "latitude", "holding_id")
-    shapes = desk.run.declarations.set_index("parcel_id").geometry.loc[table["parcel_id"].to_list()]
+    shapes = desk.run.shapes_of(table["parcel_id"])
     frame = gpd.GeoDataFrame(table.to_pandas(), geometry=shapes.to_numpy(), crs=shapes.crs)
     with scratch_folder() as folder:
         path = folder / "parcels.gpkg"

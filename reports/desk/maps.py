@@ -20,7 +20,7 @@ AROUND = 150  # nearest parcels that are drawn about one
 def show(desk: Desk, ask: Ask) -> Response:
     """Show the map of a selection."""
     query, parcel = Query.of(ask.query), ask.query.get("parcel", "")
-    found = desk.parcels.filtered(query, desk.decisions.standing(), desk.today).height
+    found = desk.parcels.count(query, desk.decisions.standing(), desk.today)
     return page(
         desk, ask, "map.html.j2", map_query=query.address(page=1), map_parcel=parcel, found=found,
         verdicts=VERDICTS_OF,
@@ -33,7 +33,7 @@ def data(desk: Desk, ask: Ask) -> Response:
     table = _selection(desk, ask, near)
     if table.height > MOST_DRAWN:
         raise ConfigError(f"{table.height} parcels are too many for one map; filter to {MOST_DRAWN}.")
-    shapes = desk.run.declarations.set_index("parcel_id").geometry.loc[table["parcel_id"].to_list()]
+    shapes = desk.run.shapes_of(table["parcel_id"])
     if desk.background.crs is not None:
         shapes = shapes.to_crs(desk.background.crs)
     outlines = encode_outlines(shapes, 1.0)

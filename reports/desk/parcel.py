@@ -90,12 +90,8 @@ def beside(desk: Desk, ask: Ask, parcel_id: str) -> dict[str, str]:
     if "from" not in ask.query:
         return {}
     query = Query.of(dict(parse_qsl(ask.query["from"])))
-    names = desk.parcels.filtered(query, desk.decisions.standing(), desk.today)["parcel_id"].to_list()
-    if parcel_id not in names:
-        return {}
-    at = names.index(parcel_id)
-    found = {"previous": names[at - 1] if at else "", "next": names[at + 1] if at + 1 < len(names) else ""}
-    return {name: value for name, value in found.items() if value}
+    found = desk.parcels.beside(parcel_id, query, desk.decisions.standing(), desk.today)
+    return {name: value for name, value in zip(("previous", "next"), found or (), strict=False) if value}
 
 
 def _from(ask: Ask) -> dict[str, str]:

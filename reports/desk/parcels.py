@@ -14,13 +14,14 @@ from reports.run import RunTables
 
 NEAR_DEGREES = 0.05  # a pasted place finds parcels within some five kilometres, the nearest first
 SORT_KEYS = {
-    "doubt": ["rank"],
-    "hectares": ["area_ha"],
-    "amount": ["amount"],
-    "parcel": ["parcel_id"],
-    "holding": ["holding_id"],
-    "due": ["due"],
+    "doubt": "rank",
+    "hectares": "area_ha",
+    "amount": "amount",
+    "parcel": "place_by_parcel_id",
+    "holding": "place_by_holding_id",
+    "due": "due",
 }
+PLACED = ("parcel_id", "holding_id")  # texts that are sorted once, so that pages compare numbers
 FACETS = ("verdict", "reason", "crop", "intervention", "region")
 
 
@@ -85,9 +86,13 @@ class Parcels:
         order = ["q_value", "probability", "parcel_id"]
         self.table = (
             table.with_columns(haystack=haystack.str.to_lowercase())
+            .with_columns(pl.col(name).rank("dense").alias(f"place_by_{name}") for name in PLACED)
             .sort(order, nulls_last=True, maintain_order=True)
             .with_row_index("rank", offset=1)
         )
+        self._ground = Ground(*(self.table[name].to_numpy() for name in ("longitude", "latitude")))
+        classes = self.table["crop_class"].to_numpy()
+        self._alike = {name: np.flatnonzero(classes == name) for name in {*classes.tolist()} - {None}}
         self._row = {name: place for place, name in enumerate(self.table["parcel_id"].to_list())}
         self.facets = {name: self.table[name].drop_nulls().unique().sort().to_list() for name in FACETS}
         self._marked = _marked(run.markers)
@@ -102,45 +107,64 @@ class Parcels:
 
     def search(self, query: Query, decisions: Mapping[str, Decision], today: date) -> Page:
         """Return the page of the list that a query asks for."""
-        table = self.filtered(query, decisions, today)
-        pages = max(-(-table.height // PAGE_ROWS), 1)
+        found = self._found(query, decisions, today)
+        pages = max(-(-found.height // PAGE_ROWS), 1)
         first = (min(query.page, pages) - 1) * PAGE_ROWS
-        rows = table.slice(first, PAGE_ROWS).to_dicts()
-        amount = float(table["amount"].sum() or 0) if self.paid else None
-        return Page(rows, table.height, float(table["area_ha"].sum() or 0), pages, amount)
+        rows = self.table[found["rank"].slice(first, PAGE_ROWS) - 1].to_dicts()
+        amount = float(found["amount"].sum() or 0) if self.paid else None
+        return Page(rows, found.height, float(found["area_ha"].sum() or 0), pages, amount)
 
     def filtered(self, query: Query, decisions: Mapping[str, Decision], today: date) -> pl.DataFrame:
         """Return all parcels that fit a query, in its order."""
-        table = self.table.filter(_filters(query))
+        return self.table[self._found(query, decisions, today)["rank"] - 1]
+
+    def beside(
+        self, parcel_id: str, query: Query, decisions: Mapping[str, Decision], today: date
+    ) -> tuple[str, str] | None:
+        """Return the parcels before and after one in a selection; empty at its ends, None where not in it."""
+        rows = self._found(query, decisions, today)["rank"].to_numpy() - 1
+        at = np.flatnonzero(rows == self._row[parcel_id])
+        if not len(at):
+            return None
+        ids, place = self.table["parcel_id"], int(at[0])
+        before = ids[int(rows[place - 1])] if place else ""
+        return before, ids[int(rows[place + 1])] if place + 1 < len(rows) else ""
+
+    def count(self, query: Query, decisions: Mapping[str, Decision], today: date) -> int:
+        """Return how many parcels fit a query."""
+        return self._found(query, decisions, today).height
+
+    def _found(self, query: Query, decisions: Mapping[str, Decision], today: date) -> pl.DataFrame:
+        """Return `rank, area_ha, amount` of what fits a query, in its order.
+
+        Only the columns that the query names are touched; `rank` less 1 is the row of the table.
+        """
+        table = self.table.lazy().filter(_filters(query))
         if query.marker:
             marked = self._marked.get(query.marker, pl.Series("parcel_id", [], pl.String))
-            table = table.join(marked.to_frame(), on="parcel_id", how="semi", maintain_order="left")
+            table = table.join(marked.to_frame().lazy(), on="parcel_id", how="semi", maintain_order="left")
         if query.work or query.assignee or query.sort == "due":
             table = _by_work(table, query, decisions, today)
-        place = query.place
-        if place is not None:
-            return _nearest(table, place)
-        if query.text:
-            table = table.filter(pl.col("haystack").str.contains(query.text.lower().strip(), literal=True))
-        keys = SORT_KEYS[query.sort]
-        largest_first = query.sort in LARGEST_FIRST
-        down = largest_first != (query.down == "yes")
-        return table.sort([*keys, "rank"], descending=[down, False], nulls_last=True)
+        if query.place is not None:
+            table = _within_reach(table, query.place)
+        else:
+            if query.text:
+                sought = query.text.lower().strip()
+                table = table.filter(pl.col("haystack").str.contains(sought, literal=True))
+            down = (query.sort in LARGEST_FIRST) != (query.down == "yes")
+            if query.sort != "doubt" or down:
+                table = table.sort(SORT_KEYS[query.sort], "rank", descending=[down, False], nulls_last=True)
+        return table.select("rank", "area_ha", "amount").collect()
 
     def neighbours(self, parcel_id: str, count: int = 6) -> list[dict]:
         """Return the nearest parcels of the same declared class."""
-        own = self.row(parcel_id)
-        alike = self.table.filter(
-            (pl.col("crop_class") == own["crop_class"]) & (pl.col("parcel_id") != parcel_id)
-        )
-        if own["longitude"] is None:
-            return []
-        return _nearest(alike, (own["longitude"], own["latitude"]), reach=None).head(count).to_dicts()
+        row = self._row[parcel_id]
+        alike = self._alike.get(self.table["crop_class"][row], np.zeros(0, dtype=np.int64))
+        return self.table[self._ground.nearest(row, alike[alike != row], count)].to_dicts()
 
     def around(self, parcel_id: str, count: int) -> pl.DataFrame:
         """Return a parcel and the nearest others, whatever grows there."""
-        own = self.row(parcel_id)
-        return _nearest(self.table, (own["longitude"], own["latitude"]), reach=None).head(count)
+        return self.table[self._ground.nearest(self._row[parcel_id], np.arange(self.table.height), count)]
 
     def of_holding(self, holding_id: str) -> list[dict]:
         """Return all parcels of a holding, those to follow up first."""
@@ -193,13 +217,13 @@ def _filters(query: Query) -> list[pl.Expr]:
 
 
 def _by_work(
-    table: pl.DataFrame, query: Query, decisions: Mapping[str, Decision], today: date
-) -> pl.DataFrame:
+    table: pl.LazyFrame, query: Query, decisions: Mapping[str, Decision], today: date
+) -> pl.LazyFrame:
     made = [
         (name, d.decision, d.done, d.late(today), d.assigned_to, d.due or None)
         for name, d in decisions.items()
     ]
-    standing = pl.DataFrame(
+    standing = pl.LazyFrame(
         made,
         schema={"parcel_id": pl.String, "decision": pl.String, "done": pl.Boolean, "late": pl.Boolean,
                 "assigned_to": pl.String, "due": pl.String},
@@ -215,13 +239,30 @@ def _by_work(
     return joined
 
 
-def _nearest(
-    table: pl.DataFrame, place: tuple[float, float], reach: float | None = NEAR_DEGREES
-) -> pl.DataFrame:
+def _within_reach(table: pl.LazyFrame, place: tuple[float, float]) -> pl.LazyFrame:
     longitude, latitude = place
     east = (pl.col("longitude") - longitude) * float(np.cos(np.radians(latitude)))
     away = (east**2 + (pl.col("latitude") - latitude) ** 2).sqrt()
-    near = table.with_columns(away=away).filter(pl.col("away").is_finite())
-    if reach is not None:
-        near = near.filter(pl.col("away") <= reach)
+    near = table.with_columns(away=away).filter(pl.col("away").is_finite() & (pl.col("away") <= NEAR_DEGREES))
     return near.sort("away", "rank")
+
+
+@dataclass(frozen=True)
+class Ground:
+    """Where parcels lie, degrees, each `(parcel)`; NaN where a parcel has no geometry."""
+
+    longitude: np.ndarray
+    latitude: np.ndarray
+
+    def nearest(self, row: int, among: np.ndarray, count: int) -> np.ndarray:
+        """Return the rows among others that lie nearest to one, nearest first; none where it has no place."""
+        if not np.isfinite(self.longitude[row]):
+            return np.zeros(0, dtype=np.int64)
+        east = (self.longitude[among] - self.longitude[row]) * np.cos(np.radians(self.latitude[row]))
+        away = east**2 + (self.latitude[among] - self.latitude[row]) ** 2
+        known = np.isfinite(away)
+        among, away = among[known], away[known]
+        if len(among) > count:
+            best = np.argpartition(away, count - 1)[:count]
+            among, away = among[best], away[best]
+        return np.asarray(among[np.lexsort((among, away))])

@@ -94,8 +94,8 @@ class Desk:
         before, place = self.run.previous, self._degrees.get(parcel_id)
         if before is None or place is None or place.is_empty:
             return None
-        own = self.run.declarations.set_index("parcel_id").geometry
-        point = own.loc[[parcel_id]].representative_point().to_crs(before.declarations.crs).iloc[0]
+        own = self.run.shapes_of([parcel_id])
+        point = own.representative_point().to_crs(before.declarations.crs).iloc[0]
         there = before.declarations.sindex.query(point, predicate="within")
         if not len(there):
             return None

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-import polars as pl
 from markupsafe import Markup
 
 from reports.embed import clean
@@ -40,14 +39,6 @@ def calendar_of(
     listed = sorted(events, key=lambda row: (row["date"], row["event"]))
     figure = _figure(listed, markers, days, text) if days and (listed or markers) else None
     return Calendar(figure, [_event(row, text) for row in listed], [_marker(row, text) for row in markers])
-
-
-def by_parcel(table: pl.DataFrame | None) -> dict[str, list[dict[str, Any]]]:
-    """Return the rows of each parcel."""
-    found: dict[str, list[dict[str, Any]]] = {}
-    for row in table.iter_rows(named=True) if table is not None else ():
-        found.setdefault(row["parcel_id"], []).append(row)
-    return found
 
 
 def looks_around(events: list[dict[str, Any]], most: int) -> list[date]:

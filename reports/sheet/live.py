@@ -6,7 +6,6 @@ from typing import Any, cast
 from reports.options import PublishOptions
 from reports.run import RunTables
 from reports.sheet import reasons
-from reports.sheet.calendar import by_parcel
 from reports.sheet.season import Season
 from reports.sheet.sheets import Materials, SheetRow, context_of
 from reports.translation import translation
@@ -20,11 +19,9 @@ class Sheets:
             run,
             options,
             translation(options.language),
-            Season(run),
+            Season(run).prepare(),
             reasons.weights_of(run),
             {},
-            by_parcel(run.events),
-            by_parcel(run.markers),
         )
 
     def context(self, row: Mapping[str, Any]) -> dict[str, object]:

@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 from threading import Lock
 
 import geopandas as gpd
@@ -36,6 +37,7 @@ NEAR_INFRARED = ("B08", "B8A")
 STRETCH = {"true": ((0.0, 0.26), (0.0, 0.22), (0.0, 0.18)), "false": ((0.0, 0.55), (0.0, 0.24), (0.0, 0.22))}
 GAMMA = 0.8
 MOST_PIXELS = 160
+FRAMES_KEPT = 1024  # parcels whose clear shares an album remembers
 DAYS_ABOUT = 10  # how far from the date wanted an acquisition still shows that date
 DAYS_FAR = 30  # how far the nearest clear one may lie that stands in for a clouded date
 HALF_SEEN, SEEN = 0.5, 0.9  # shares of the parcel
@@ -129,8 +131,9 @@ class Album:
         self.run, self.margin_m = run, margin_m
         self.items = optical_items(run)
         self._lock = Lock()  # rasterio's masks change warning filters, which threads share
+        self.frames = lru_cache(FRAMES_KEPT)(self._frames)  # a page is opened again after each decision
 
-    def frames(self, parcel_id: str) -> list[Frame]:
+    def _frames(self, parcel_id: str) -> list[Frame]:
         """Return every acquisition that shows all of a parcel, in order of time."""
         views = self._views(parcel_id)
         with self._lock:
@@ -186,7 +189,7 @@ def optical_items(run: RunTables) -> list[Item]:
 def _views(
     run: RunTables, items: list[Item], wanted: Mapping[str, list[date]], margin_m: float
 ) -> Iterable[_View]:
-    shapes = run.declarations.set_index("parcel_id").geometry.loc[list(wanted)]
+    shapes = run.shapes_of(wanted)
     shapes = shapes[~(shapes.is_empty | shapes.isna())]
     projected: dict[str, gpd.GeoSeries] = {}
     for number, item in enumerate(items):

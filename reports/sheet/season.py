@@ -11,6 +11,7 @@ from reports.svg import Plot, nice_ticks, short
 from reports.translation import Text
 
 KINDS = {"ndvi": ("ndvi",), "vh": ("s0vh_db", "s0vh"), "coherence": ("cohvh", "cohvv")}
+SHOWN = tuple(base for bases in KINDS.values() for base in bases)
 BAND = (0.1, 0.5, 0.9)
 FEWEST_OF_CLASS = 5
 WIDTH, HEIGHT = 420.0, 118.0
@@ -72,6 +73,14 @@ class Season:
         found = self._ranges[key]
         return found if found.size else None
 
+    def prepare(self) -> "Season":
+        """Compute the ranges of all classes at once, so that no reader waits for the first of a class."""
+        for crop_class in sorted({*self.classes.tolist()} - {""}) if self.series is not None else ():
+            for feature in self.features:
+                if any(feature == base or feature.startswith(f"{base}_r") for base in SHOWN):
+                    self.range_of(crop_class, feature)
+        return self
+
     def chart(
         self, place: int, feature: str, declared: str | None, predicted: str | None, text: Text
     ) -> Markup:
@@ -123,11 +132,13 @@ def _main_statistic(series: xr.Dataset) -> np.ndarray:
 def _quantiles(members: np.ndarray) -> np.ndarray:
     if len(members) < FEWEST_OF_CLASS:
         return np.empty(0)
-    enough = np.isfinite(members).sum(0) >= FEWEST_OF_CLASS
-    found = np.full((len(BAND), members.shape[1]), np.nan)
-    if enough.any():
-        found[:, enough] = np.nanquantile(members[:, enough], BAND, axis=0)
-    return found
+    known = np.isfinite(members).sum(0)
+    ordered = np.sort(np.where(np.isfinite(members), members, np.nan), axis=0)  # unknown ones come last
+    place = np.array(BAND)[:, None] * np.maximum(known - 1, 0)
+    below = np.floor(place).astype(int)
+    above = np.minimum(below + 1, np.maximum(known - 1, 0))
+    low, high = np.take_along_axis(ordered, below, 0), np.take_along_axis(ordered, above, 0)
+    return np.where(known >= FEWEST_OF_CLASS, low + (high - low) * (place - below), np.nan)
 
 
 def _extent(values: list[np.ndarray]) -> tuple[float, float]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import TypedDict, cast
 
 import numpy as np
 import polars as pl
@@ -21,7 +21,7 @@ from reports.page import frame
 from reports.run import RunTables
 from reports.sheet import reasons
 from reports.sheet.ahead import ahead_of
-from reports.sheet.calendar import by_parcel, calendar_of, looks_around
+from reports.sheet.calendar import calendar_of, looks_around
 from reports.sheet.composition import Composition, composition_of
 from reports.sheet.pictures import Picture, read_pictures
 from reports.sheet.season import KINDS, Season
@@ -75,8 +75,6 @@ class Materials:
     season: Season
     weights: Mapping[str, list[reasons.Weight]]
     pictures: Mapping[str, list[Picture]]
-    events: Mapping[str, list[dict[str, Any]]]
-    markers: Mapping[str, list[dict[str, Any]]]
 
 
 def write_sheets(
@@ -91,8 +89,7 @@ def write_sheets(
     """
     rows = cast(list[SheetRow], listed.filter(pl.col("sheet").is_not_null()).to_dicts())
     season, weights = Season(run), reasons.weights_of(run)
-    events, markers = by_parcel(run.events), by_parcel(run.markers)
-    around = {row["parcel_id"]: looks_around(events.get(row["parcel_id"], []), AROUND) for row in rows}
+    around = {row["parcel_id"]: looks_around(run.rows_of("events", row["parcel_id"]), AROUND) for row in rows}
     wanted = {
         row["parcel_id"]: sorted(
             {
@@ -110,8 +107,6 @@ def write_sheets(
         season,
         weights,
         pictures,
-        events,
-        markers,
     )
     written = []
     for done, row in enumerate(rows):
@@ -167,14 +162,14 @@ def context_of(row: SheetRow, materials: Materials) -> dict[str, object]:
         "numbers": numbers({**row}, text),
         "charts": _charts(row, place, materials),
         "calendar": calendar_of(
-            materials.events.get(row["parcel_id"], []),
-            materials.markers.get(row["parcel_id"], []),
+            run.rows_of("events", row["parcel_id"]),
+            run.rows_of("markers", row["parcel_id"]),
             season.days if season.series is not None else [],
             text,
         ),
         "ahead": ahead_of(
-            run.rows_of(run.forecast, row["parcel_id"]),
-            run.rows_of(run.anomalies, row["parcel_id"]),
+            run.rows_of("forecast", row["parcel_id"]),
+            run.rows_of("anomalies", row["parcel_id"]),
             season.seen_ndvi(place),
             text,
         ),
@@ -195,7 +190,7 @@ def _composition(row: SheetRow, materials: Materials) -> Composition | None:
     run = materials.run
     rows, findings, pixels = (
         run.rows_of(table, row["parcel_id"])
-        for table in (run.composition, run.composition_findings, run.composition_pixels)
+        for table in ("composition", "composition_findings", "composition_pixels")
     )
     name = partial(_name, materials=materials)
     return composition_of(rows, findings, pixels, row["crop_class"], name, materials.text)

@@ -7,9 +7,9 @@ From each, 1,000 samples are drawn by the rules of the Union Level Methodology, 
 with the truth. `naive_binomial` takes the visited parcels as independent and equally likely.
 
 `others` are 30 further populations of other seeds, sizes, spreads of hectares and errors on larger parcels:
-the mean of their coverages, with the least and the largest as `low` and `high`. Where a population holds some
-ten wrong parcels, how large these happen to be decides its variance, and three of them in a sample do not tell:
-an interval that holds the truth in 95% of the samples of all such populations holds it in 90 to 98% of each.
+the mean of their coverages, with the least and the largest as `low` and `high`. Where a population holds
+some ten wrong parcels, how large these happen to be decides its variance, and three of them in a sample do
+not tell: an interval that is right in 95% of the samples of all such populations is so in 90 to 98% of each.
 
 - `coverage_count`, `coverage_hectares`: share of 95% intervals of the share of wrong declarations that hold
   the truth; its own interval is Clopper and Pearson's;

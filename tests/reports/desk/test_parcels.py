@@ -160,3 +160,31 @@ def test_neighbours_grow_what_was_declared_here() -> None:
     near = PARCELS.neighbours("000042")
     assert len(near) == 6
     assert {row["crop_class"] for row in near} == {own}
+
+
+def test_before_and_after_are_those_of_the_selection() -> None:
+    listed = ids(Query(sort="hectares"))
+    assert PARCELS.beside(listed[0], Query(sort="hectares"), {}, TODAY) == ("", listed[1])
+    assert PARCELS.beside(listed[7], Query(sort="hectares"), {}, TODAY) == (listed[6], listed[8])
+    assert PARCELS.beside(listed[-1], Query(sort="hectares"), {}, TODAY) == (listed[-2], "")
+    confirmed = ids(Query(verdict="confirmed"))[0]
+    assert PARCELS.beside(confirmed, Query(verdict="contradicted"), {}, TODAY) is None
+
+
+def test_the_nearest_come_first_and_a_parcel_without_a_place_has_none() -> None:
+    own = PARCELS.row("000042")
+    away = [
+        abs(row["longitude"] - own["longitude"]) + abs(row["latitude"] - own["latitude"])
+        for row in PARCELS.around("000042", 300).to_dicts()[:40]
+    ]
+    assert away[0] == 0
+    assert away[1] < away[-1]
+    placeless = PARCELS.table.filter(~pl.col("longitude").is_finite())["parcel_id"]
+    assert [PARCELS.neighbours(name) for name in placeless] == [[]] * len(placeless)
+
+
+def test_sorting_by_holding_or_parcel_is_by_their_texts() -> None:
+    for sort, column in (("parcel", "parcel_id"), ("holding", "holding_id")):
+        for down in ("", "yes"):
+            found = PARCELS.filtered(Query(sort=sort, down=down), {}, TODAY)[column].to_list()
+            assert found == sorted(found, reverse=bool(down))
