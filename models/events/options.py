@@ -7,6 +7,8 @@ from pydantic import Field
 
 from features.options import Options
 
+Method = Literal["boosting", "network", "combined"]
+
 
 class EventOptions(Options):
     """How events are found, and how sure one must be to report them."""
@@ -33,7 +35,7 @@ class EventOptions(Options):
     min_share: float = Field(
         0.5, gt=0, le=1, description="Share of a parcel's pixels that a date must have seen, not filled."
     )
-    method: Literal["boosting", "network", "combined"] = Field(
+    method: Method = Field(
         "boosting",
         description="What learns from labels: boosting over the intervals between looks, a network over "
         "six-day steps, or both together. A network takes minutes where boosting takes seconds.",

@@ -1,34 +1,30 @@
 """Events against references: real Slovak grassland, the JRC's SALMS example, and simulated regions.
 
-`uv run python -m tests.benchmarks.events [--work mowing_sk salms synthetic] [--runs DIR ...] [--json FILE]`.
+`uv run python -m tests.benchmarks.events [--work mowing_sk salms synthetic] [--method NAME] [--json FILE]`.
 
 `mowing_sk` is trained on the set's training part only and scored on its test part; `salms` is scored with the
-detector of that training part, fitted on the bands that the example has. `synthetic` scores finished runs of
-simulated regions (their output folders) against the hidden truth, with radar and without. One scorer for all:
-`models.events.scoring`. `speed` times made-up series.
+detector of that training part, fitted on the bands that the example has. `synthetic` makes simulated
+regions, as far as their observations, and scores them against the hidden truth, with radar and without. One
+scorer for all: `models.events.scoring`. `speed` times made-up series.
 """
 
 import argparse
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date
 from pathlib import Path
 from typing import Any
 
-import geopandas as gpd
 import numpy as np
 import polars as pl
 
-from features.extraction.observations import read_observations
-from features.files import read_parquet
-from models.events.labels import SCHEMA, Labels, read_labels
+from models.events.labels import SCHEMA, Labels
 from models.events.learning.detector import ALL, Detector, fit_detector, rule_detector
-from models.events.options import EventOptions
+from models.events.options import EventOptions, Method
 from models.events.scoring import Score, score_units, told_apart
-from models.events.series import BANDS, OPTICAL, RADAR, EventSeries, from_observations
+from models.events.series import OPTICAL, RADAR, EventSeries
 from models.events.table import SEEN, detect_events
-from models.folds import assign_folds
+from tests.benchmarks.event_regions import END, START, detected, made, read_region
 from tests.benchmarks.mowing_data import PLAIN_YEAR, Grassland, read_salms, read_test, read_training
 
 Rows = list[dict[str, Any]]
@@ -43,23 +39,26 @@ def main() -> None:
     """Run what is asked for, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--work", nargs="*", default=["mowing_sk", "salms", "speed"])
-    parser.add_argument(
-        "--runs", nargs="*", type=Path, default=[], help="output folders of simulated regions"
-    )
+    parser.add_argument("--regions", type=Path, default=Path("out/benchmarks/event_regions"))
+    parser.add_argument("--seeds", nargs="*", type=int, default=[11, 12, 13, 14, 15], help="of the regions")
+    parser.add_argument("--method", default="boosting", choices=["boosting", "network", "combined"])
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     rows: Rows = []
-    rows += mowing_sk(slovak_detector()) if "mowing_sk" in arguments.work else []
+    rows += mowing_sk(slovak_detector(method=arguments.method)) if "mowing_sk" in arguments.work else []
     rows += salms() if "salms" in arguments.work else []
-    rows += synthetic(arguments.runs) if arguments.runs else []
+    runs = made(arguments.regions, arguments.seeds) if "synthetic" in arguments.work else []
+    rows += synthetic(runs, arguments.method) if runs else []
     rows += speed() if "speed" in arguments.work else []
+    if arguments.method != "boosting":
+        rows = [{**row, "subject": f"{row['subject']}_{arguments.method}"} for row in rows]
     for row in rows:
         print(*(row[name] for name in ("work", "subject", "metric", "value", "low", "high", "n")), sep="\t")
     if arguments.json:
         arguments.json.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
 
 
-def slovak_detector(channels: Sequence[str] = OPTICAL) -> Detector:
+def slovak_detector(channels: Sequence[str] = OPTICAL, method: Method = "boosting") -> Detector:
     """Fit on the training part, whose labels are intervals: from the look before the dated image to that one.
 
     Parameters
@@ -81,9 +80,8 @@ def slovak_detector(channels: Sequence[str] = OPTICAL) -> Detector:
     )
     group = np.array([data.group[name] for name in data.series.parcel_ids])
     fold = np.random.default_rng(1).integers(0, FOLDS, group.max() + 1)[group]
-    return fit_detector(data.series, labels, fold, EventOptions(wrong_share=WRONG_SHARE, rows_wanted=60_000))[
-        0
-    ]
+    options = EventOptions(wrong_share=WRONG_SHARE, rows_wanted=60_000, method=method)
+    return fit_detector(data.series, labels, fold, options)[0]
 
 
 def mowing_sk(detector: Detector) -> Rows:
@@ -148,7 +146,7 @@ def rows_of(work: str, subject: str, scores: Sequence[Score]) -> Rows:
     ]  # fmt: skip
 
 
-def synthetic(runs: Sequence[Path]) -> Rows:
+def synthetic(runs: Sequence[Path], method: Method) -> Rows:
     """Score every kind over all runs together, with radar and without; and mowing within long gaps."""
     rows: Rows = []
     for subject, radar in (("cropcheck", True), ("cropcheck_without_radar", False), ("rule", True)):
@@ -158,7 +156,7 @@ def synthetic(runs: Sequence[Path]) -> Rows:
         in_gap = [0, 0]
         grazed = [0, 0]
         for run in runs:
-            one = _region(run, radar, subject == "rule")
+            one = _scored_region(run, radar, subject == "rule", method)
             units += one["units"]
             for event, days in one["found"].items():
                 found.setdefault(event, {}).update(days)
@@ -177,28 +175,16 @@ def synthetic(runs: Sequence[Path]) -> Rows:
     return rows
 
 
-def _region(run: Path, radar: bool, rule: bool) -> dict[str, Any]:
-    declared = gpd.read_parquet(run / "declarations.parquet")
-    ids = declared["parcel_id"].tolist()
-    config = {"start": date(2024, 3, 1), "end": date(2024, 10, 31)}
-    names = list(dict.fromkeys((*BANDS, *OPTICAL, *RADAR)))
-    series = from_observations(read_observations(run / "observations", names), ids, config["start"])
-    series = series if radar else series.without_radar()
-    fold = assign_folds(declared, FOLDS, 1)
-    options = EventOptions(rows_wanted=0)  # thousands of labels: nothing is learned from twice
-    detector, own = rule_detector(options), np.full(len(ids), ALL)
-    if not rule:
-        labels, _ = read_labels(run / "region/field_records.csv", ids, config["start"], config["end"])
-        detector, own = fit_detector(series, labels, fold, options)
-    events = detect_events(detector, series, own).events.filter(pl.col("reason") == SEEN)
-    truth = read_parquet(run / "region/truth/events.parquet").filter(
-        (pl.col("share") >= 0.5) & pl.col("first").is_between(config["start"], config["end"])
-    )
-    truth = truth.filter(pl.col("event") != "green_cover")
-    tag = run.name
+def _scored_region(run: Path, radar: bool, rule: bool, method: Method) -> dict[str, Any]:
+    region = read_region(run)
+    options = EventOptions(rows_wanted=0, method=method)  # thousands of labels: nothing is learned from twice
+    events = detected(region, options, radar=radar, rule=rule).events.filter(pl.col("reason") == SEEN)
+    truth = region.truth.filter(pl.col("first").is_between(START, END) & (pl.col("event") != "green_cover"))
+    tag = region.tag
     found, known = _days(events, "date", tag), _days(truth, "first", tag)
+    series = region.series if radar else region.series.without_radar()
     return {
-        "units": [f"{tag}/{name}" for name in ids],
+        "units": [f"{tag}/{name}" for name in series.parcel_ids],
         "found": found,
         "truth": known,
         "in_gap": _in_gaps(series, found.get("mowing", {}), known.get("mowing", {}), tag),
