@@ -117,6 +117,41 @@ def label(
     typer.echo(write_windows(loaded, workspace, windows, write))
 
 
+@app.command("map")
+def map_crops(
+    config: Config,
+    write: Annotated[Path, typer.Option("--write", help="Folder to write the map to.", show_default=False)],
+    out: Out = None,
+    set_: Set = None,
+    with_: With = None,
+    data: Data = None,
+    workers: Workers = 1,
+    dask: Dask = None,
+) -> None:
+    """Write a crop map of all imagery of a finished run: classes and chances as COGs, with a STAC catalog."""
+    from pipelines.commands.learning.map import write_map
+    from pipelines.main_job import display
+    from pipelines.record.lock import locked
+
+    loaded, workspace = _open(config, out, set_, with_, data, None)
+    executor = _executor(workers, dask)
+    with locked(workspace.folder, "map"), display() as bars:
+        bar = bars.add_task("map", total=None)
+        try:
+            catalog = write_map(
+                loaded,
+                workspace,
+                write,
+                lambda done, total: bars.update(bar, completed=done, total=total),
+                executor,
+            )
+        finally:
+            close = getattr(executor, "close", None)
+            if close is not None:
+                close()
+    typer.echo(f"Wrote {catalog}")
+
+
 @app.command()
 def clear(
     config: Config,

@@ -124,59 +124,86 @@ class ProductWriter:
         return raster
 
     def _item(self, picture: Picture, assets: dict[str, Any]) -> dict[str, Any]:
-        west, south, east, north = transform_bounds(
-            self._crs.to_wkt(), "OGC:CRS84", *self.grid.boundingbox.bbox
-        )
         name = f"{self.tile}_{picture.name}"
         start, end = (f"{np.datetime_as_string(t, unit='s')}Z" for t in (picture.start, picture.end))
-        ring = [[west, south], [east, south], [east, north], [west, north]]
-        affine = self.grid.affine
-        item = {
-            "type": "Feature",
-            "stac_version": "1.1.0",
-            "stac_extensions": [PROJECTION, RASTER],
-            "id": name,
-            "bbox": [west, south, east, north],
-            "geometry": {"type": "Polygon", "coordinates": [[*ring, ring[0]]]},
-            "properties": {
-                "datetime": start,
-                "start_datetime": start,
-                "end_datetime": end,
-                "proj:code": f"EPSG:{self._crs.epsg}",
-                "proj:shape": list(self.grid.shape),
-                "proj:transform": list(affine)[:6],
-                "grid:code": self.tile,
-            },
-            "assets": assets,
-            "links": [
-                {"rel": rel, "href": "../../catalog.json", "type": "application/json"}
-                for rel in ("root", "parent")
-            ],
-        }
+        item = make_item(name, self.tile, self.grid, (start, end), assets)
         write_json(self.folder / self.tile / picture.name / f"{name}.json", item)
         return {"name": name, "href": f"./{self.tile}/{picture.name}/{name}.json"}
+
+
+def make_item(
+    name: str,
+    tile: str,
+    grid: GeoBox,
+    times: tuple[str, str],
+    assets: dict[str, Any],
+    extensions: tuple[str, ...] = (),
+) -> dict[str, Any]:
+    """Return a STAC item of rasters on a tile's grid, two folders below the catalog.
+
+    Parameters
+    ----------
+    times
+        Start and end, as STAC writes them.
+
+    Raises
+    ------
+    ModelError
+        Where the grid has no coordinate system.
+    """
+    crs: Any = grid.crs
+    if crs is None:
+        raise ModelError(f"The grid of tile {tile} has no coordinate system; products need one.")
+    west, south, east, north = transform_bounds(crs.to_wkt(), "OGC:CRS84", *grid.boundingbox.bbox)
+    ring = [[west, south], [east, south], [east, north], [west, north]]
+    return {
+        "type": "Feature",
+        "stac_version": "1.1.0",
+        "stac_extensions": [PROJECTION, RASTER, *extensions],
+        "id": name,
+        "bbox": [west, south, east, north],
+        "geometry": {"type": "Polygon", "coordinates": [[*ring, ring[0]]]},
+        "properties": {
+            "datetime": times[0],
+            "start_datetime": times[0],
+            "end_datetime": times[1],
+            "proj:code": f"EPSG:{crs.epsg}",
+            "proj:shape": list(grid.shape),
+            "proj:transform": list(grid.affine)[:6],
+            "grid:code": tile,
+        },
+        "assets": assets,
+        "links": [
+            {"rel": rel, "href": "../../catalog.json", "type": "application/json"}
+            for rel in ("root", "parent")
+        ],
+    }
 
 
 def write_catalog(folder: Path, items: Iterable[dict[str, Any]], title: str) -> Path:
     """Write the catalog that links the items of `ProductWriter.close`, last of all."""
     shutil.rmtree(folder / WORK, ignore_errors=True)
-    links = [{"rel": "item", "href": item["href"], "type": "application/geo+json"} for item in items]
-    root = {"rel": "root", "href": "./catalog.json", "type": "application/json"}
     description = (
         "Images with clouded pixels filled from other dates and radar. value and sigma: stored "
         "integers x 0.0001; "
         "sigma is one standard deviation of the filling's error, 0 where seen; filled: percent of "
         "dates filled, 255 unknown."
     )
-    catalog = {
+    return write_json(folder / "catalog.json", make_catalog("cloud-free", title, description, items))
+
+
+def make_catalog(name: str, title: str, description: str, items: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    """Return a STAC catalog that links items, each `{"href": ...}`."""
+    links = [{"rel": "item", "href": item["href"], "type": "application/geo+json"} for item in items]
+    root = {"rel": "root", "href": "./catalog.json", "type": "application/json"}
+    return {
         "type": "Catalog",
         "stac_version": "1.1.0",
-        "id": "cloud-free",
+        "id": name,
         "title": title,
         "description": description,
         "links": [root, *links],
     }
-    return write_json(folder / "catalog.json", catalog)
 
 
 def encode(picture: Picture) -> dict[str, np.ndarray]:

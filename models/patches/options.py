@@ -111,7 +111,7 @@ class PatchOptions(Options):
     )
     least_parcels: int = Field(8, ge=1, description="Classes with fewer parcels are not mapped.")
     training_blocks: int = Field(24, ge=1, le=10_000, description="Blocks of imagery that models learn from.")
-    block_px: int = Field(256, ge=64, le=4096, description="Side of the blocks that are read at a time.")
+    block_px: int = Field(384, ge=64, le=4096, description="Side of the blocks that are read at a time.")
     threads: int = Field(2, ge=1, le=64, description="Threads of a worker; never changes the result.")
     boosting: PixelBoostingOptions = PixelBoostingOptions()
     network: PatchNetworkOptions = PatchNetworkOptions()

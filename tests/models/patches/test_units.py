@@ -1,7 +1,5 @@
 """A work unit reads imagery, and composes the parcels whose middle lies in its block."""
 
-from datetime import date
-
 import geopandas as gpd
 import numpy as np
 import polars as pl
@@ -10,60 +8,20 @@ import shapely
 
 from features.files import read_parquet
 from features.imagery.blocks import Block
-from features.imagery.grids import grid_of
-from features.imagery.masks import MaskOptions
-from features.schema import ACQUISITIONS, acquisition_rows
 from models.patches.crossfit import cross_fit
-from models.patches.options import PatchOptions, PixelBoostingOptions
 from models.patches.units import Imagery, ParcelUnit, homes, labelled_blocks, place_of, run_unit
-from tests.small_imagery import LEFT, SIDE, TOP, optical
-
-OPTIONS = PatchOptions(
-    method="boosting", bands=("B04", "B08"), block_px=64, boosting=PixelBoostingOptions(rounds=40)
-)
-CLASSES = ("maize", "wheat")
-WIDTH = 10  # pixels of a field: six side by side, maize and wheat in turns
-
-
-def field(first: int, last: int) -> shapely.Polygon:
-    """The ground of some columns, from the second row to the last but one."""
-    return shapely.box(LEFT + 10 * first, TOP - 10 * (SIDE - 1), LEFT + 10 * last, TOP - 10)
+from tests.models.patches.imagery import CLASSES, OPTIONS, field, make_imagery, make_parcels
+from tests.small_imagery import LEFT, SIDE, TOP
 
 
 @pytest.fixture(scope="module")
 def imagery(tmp_path_factory: pytest.TempPathFactory) -> Imagery:
-    folder, rng = tmp_path_factory.mktemp("imagery"), np.random.default_rng(0)
-    wheat = np.broadcast_to((np.arange(SIDE) // WIDTH) % 2 == 1, (SIDE, SIDE))
-    red, infrared = np.where(wheat, 1500, 2500), np.where(wheat, 5000, 3500)
-    rows = []
-    for day in (130, 160):
-        bands = {
-            name: (values + rng.normal(0, 60, values.shape)).astype(np.uint16)
-            for name, values in (("B04", red), ("B08", infrared))
-        }
-        rows.append(optical(folder, day, bands, np.full((SIDE, SIDE), 4, np.uint8)))
-    table = pl.DataFrame(rows, schema=ACQUISITIONS)
-    grid = grid_of(rows[0]["assets"][0]["href"])
-    days = (date(2024, 1, 1), date(2024, 12, 31))
-    return Imagery(tuple(acquisition_rows(table)), grid, ("B04", "B08"), days, MaskOptions())
+    return make_imagery(tmp_path_factory.mktemp("imagery"))
 
 
 @pytest.fixture(scope="module")
 def parcels(imagery: Imagery) -> gpd.GeoDataFrame:
-    """Four fields declared as they grow, and one outline over two fields that declares maize."""
-    table = gpd.GeoDataFrame(
-        {
-            "parcel_id": ["a", "b", "c", "d", "both"],
-            "area_ha": 5.8,
-            "label": [0, 1, 0, 1, 0],
-            "second": -1,
-            "fold": [0, 0, 1, 1, -1],
-        },
-        geometry=[field(10 * k, 10 * k + 10) for k in range(4)] + [field(40, 60)],
-        crs=32635,
-    )
-    table["home"] = homes(table.geometry.to_numpy(), imagery.grid, OPTIONS.block_px)
-    return table
+    return make_parcels(imagery)
 
 
 @pytest.fixture(scope="module")
