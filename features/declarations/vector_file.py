@@ -61,6 +61,11 @@ def local_file(path: str) -> Path:
         there, is_folder = found.is_file(), found.is_dir()
     except (OSError, ValueError, RuntimeError) as error:
         raise DeclarationError(f"The parcel file {path!r} cannot be looked up: {error}.") from error
+    if is_folder and (found / "gdb").is_file():
+        raise DeclarationError(
+            f"{path!r} is a file geodatabase, which is not read here; export its layer as GeoPackage: "
+            f"ogr2ogr parcels.gpkg {found.name} LAYER"
+        )
     if not there:
         what = (
             "is a folder; name the file inside it"
@@ -91,7 +96,9 @@ def kind_of(path: Path) -> str:
             )
     found = next((kind for magic, kind in MAGIC.items() if head.startswith(magic)), None) or _text_kind(head)
     if found is None:
-        raise DeclarationError(f"The parcel file {path} is of no known format; give {FORMATS}.")
+        shapes = path.with_suffix(".shp")
+        cure = f"name {shapes.name} beside it" if shapes.is_file() else f"give {FORMATS}"
+        raise DeclarationError(f"The parcel file {path} is of no known format; {cure}.")
     if found in ("GeoJSON", "GML") and REDIRECTIONS.search(head):
         raise DeclarationError(
             f"The parcel file {path} only points to another source; name the file that holds the parcels."
@@ -100,7 +107,7 @@ def kind_of(path: Path) -> str:
 
 
 def _text_kind(head: bytes) -> str | None:
-    start = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip(b"\x1e \t\r\n")[:1]  # \x1e starts a text sequence
     return {b"{": "GeoJSON", b"<": "GML"}.get(start)
 
 

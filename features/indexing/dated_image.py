@@ -116,12 +116,20 @@ def _to_degrees(crs: str) -> Any:
     return pyproj.Transformer.from_crs(crs, "OGC:CRS84", always_xy=True)
 
 
-def describe_values(band: str, values: np.ndarray, nodata: float | None) -> dict[str, Any] | str:
+def describe_values(
+    band: str, values: np.ndarray, nodata: float | None, *, is_scaled: bool = False
+) -> dict[str, Any] | str:
     """Return scale, offset and unit of a band that states none, or the reason why they cannot be told.
 
-    Reflectance in whole numbers is times 10,000, as every producer writes it; so is reflectance in floating
-    point whose median exceeds 2. Backscatter below zero is in decibels, times a power of ten where in
-    whole numbers; above zero it is linear.
+    Reflectance in whole numbers of two bytes and more is times 10,000, as every producer writes it; so is
+    reflectance in floating point whose median exceeds 100. Between 2 and 100 it may be percent, and bytes may
+    be percent or a picture's brightness: these are not guessed. Backscatter below zero is in decibels, times
+    a power of ten where in whole numbers; above zero it is linear.
+
+    Parameters
+    ----------
+    is_scaled
+        Whether the file states a scale of its own, which then need not be told.
     """
     known = known_values(values, nodata)
     if not known.size:
@@ -131,7 +139,9 @@ def describe_values(band: str, values: np.ndarray, nodata: float | None) -> dict
     middle = float(np.median(known))
     whole = values.dtype.kind in "iu"
     if band in OPTICAL_BANDS:
-        return {"scale": 1e-4 if whole or middle > 2 else 1.0, "unit": "reflectance"}
+        unclear = not is_scaled and (values.dtype.itemsize == 1 or (not whole and 2 < middle <= 100))
+        scale = 1e-4 if whole or middle > 2 else 1.0
+        return "unknown_reflectance_scale" if unclear else {"scale": scale, "unit": "reflectance"}
     if band.startswith("coh"):
         return {"scale": 1.0, "unit": "coherence"} if middle <= 1 else "unknown_coherence_scale"
     if not whole and middle != 0:

@@ -110,11 +110,13 @@ def _band_image(raster: Any, path: Path, position: int, band: str) -> BandImage 
     sample = raster.read(position, out_shape=size)
     nodata = raster.nodatavals[position - 1]
     nodata = None if nodata is None or not np.isfinite(nodata) else float(nodata)
-    said = describe_values(band, sample, nodata)
+    stated = {"scale": raster.scales[position - 1], "offset": raster.offsets[position - 1]}
+    is_stated = stated != {"scale": 1.0, "offset": 0.0}
+    said = describe_values(band, sample, nodata, is_scaled=is_stated)
     if isinstance(said, str):
         return said
-    if (raster.scales[position - 1], raster.offsets[position - 1]) != (1.0, 0.0):
-        said |= {"scale": raster.scales[position - 1], "offset": raster.offsets[position - 1]}
+    if is_stated:
+        said |= stated
     elif band in OPTICAL_BANDS and np.dtype(raster.dtypes[position - 1]).kind in "iu":
         said |= {"offset": None}
     crs = f"EPSG:{raster.crs.to_epsg()}" if raster.crs.to_epsg() else raster.crs.to_wkt()

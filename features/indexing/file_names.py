@@ -28,6 +28,7 @@ _PERIOD = re.compile(
 )
 _MOMENT = re.compile(rf"(?<!\d)(?P<day>{_DAY})(?:[T_ -]?(?P<time>{_TIME}))?(?!\d)")
 _WEEK = re.compile(r"(?<!\d)(?P<year>20\d{2})[-_]?W(?P<week>[0-5]\d)(?!\d)", re.IGNORECASE)
+_DAY_OF_YEAR = re.compile(r"(?<!\d)(?P<year>20\d{2})[-_]?(?P<day>[0-3]\d{2})(?!\d)")
 _MONTH = re.compile(r"(?<!\d)(?P<year>20\d{2})[-_.](?P<month>0[1-9]|1[0-2])(?![-_.]?\d)")
 _TILE = re.compile(r"(?<![A-Za-z0-9])T?(?P<tile>\d{2}[C-HJ-NP-X][A-HJ-NP-Z]{2})(?![A-Za-z0-9])")
 _STATE = re.compile(r"(?<![a-z])(?P<state>asc|desc)(?:ending)?(?![a-z])", re.IGNORECASE)
@@ -35,8 +36,8 @@ _RESOLUTION = re.compile(r"\d+m", re.IGNORECASE)
 
 DATE_CURE = (
     "the date must stand in the file's name, in the name of a folder it lies in (20240501, 2024-05-01, "
-    "20240501T104031, a period 2024-05-01_2024-05-07, a week 2024-W18, a month 2024-05) or in its tag "
-    "ACQUISITION_DATE"
+    "20240501T104031, a period 2024-05-01_2024-05-07, a day of the year 2024122, a week 2024-W18, a month "
+    "2024-05), in nested folders 2024/05/01, or in its tag ACQUISITION_DATE"
 )
 
 
@@ -70,14 +71,21 @@ def read_name(name: str) -> Said | None:
 
 
 def read_path(path: Path, root: Path) -> Said | None:
-    """Return what a file's name says, else the nearest folder's, up to `root`."""
+    """Return what a file's name says, else the nearest folder's or three nested ones', up to `root`."""
     inside = path.relative_to(root).parts if path.is_relative_to(root) else (path.name,)
     whole = " ".join(inside)
-    for part in (*reversed(inside), root.name):
+    for part in (*reversed(inside), *_nested_days(inside), root.name):
         if said := read_name(part):
             lacking = {"tile": said.tile or _tile(whole), "state": said.state or _state(whole)}
             return Said(**{**vars(said), **lacking})
     return None
+
+
+def _nested_days(parts: tuple[str, ...]) -> Iterator[str]:
+    """Yield the days that three nested folders name, year above month above day, as catalogs lay them."""
+    for year, month, day in reversed(list(zip(parts, parts[1:], parts[2:], strict=False))):
+        if re.fullmatch(r"20\d{2}", year) and month.isdecimal() and day.isdecimal():
+            yield f"{year}-{month:0>2}-{day:0>2}"
 
 
 def place_words(path: Path, root: Path) -> dict[str, str]:
@@ -131,6 +139,10 @@ def _dates(name: str) -> Iterator[tuple[datetime, datetime | None]]:
         if day := _day(found["day"]):
             yield datetime.strptime(f"{day:%Y%m%d}{re.sub(r'[^0-9]', '', found['time'] or '000000')}",
                                     "%Y%m%d%H%M%S"), None  # fmt: skip
+    for found in _DAY_OF_YEAR.finditer(name):
+        first, number = datetime(int(found["year"]), 1, 1), int(found["day"])
+        if number and (taken := first + timedelta(days=number - 1)).year == first.year:
+            yield taken, None
     for found in _WEEK.finditer(name):
         try:
             monday = datetime.fromisocalendar(int(found["year"]), int(found["week"]), 1)

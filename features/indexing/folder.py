@@ -37,6 +37,11 @@ CURES = {
     "too_large": "cut these images, or, where they are right, raise --most-megapixels",
     "leads_elsewhere": "write these files with their own values (nccopy, h5repack)",
     "unreadable": "fetch these files again",
+    "unknown_reflectance_scale": "numbers between 2 and 100, or bytes, may be percent or brightness: write "
+    "the scale into the file (gdal_edit.py -a_scale 0.01 where they are percent)",
+    "unknown_radar_scale": "whole numbers above zero may be amplitude or intensity: calibrate the radar to "
+    "sigma0 or gamma0 in decibels or linear power first, in floating point",
+    "unknown_coherence_scale": "write coherence from 0 to 1, in floating point",
     "unnamed_bands": "write the bands' names into the cube's band coordinate",
     "uneven_grid": "resample these cubes onto an even grid",
     "unreadable_times": "write the cube's time axis as CF conventions ask",
@@ -62,7 +67,7 @@ class Indexed:
     @property
     def cures(self) -> list[str]:
         """What to do about what was set aside: a sentence a reason."""
-        reasons = {**self.files.set_aside, **self.dates.set_aside}
+        reasons = {**self.files.set_aside, **self.dates.set_aside, **self.bands.set_aside}
         return [f"{reason}: {CURES[reason]}." for reason in sorted(reasons) if reason in CURES]
 
 

@@ -192,10 +192,11 @@ def _band_image(values: xr.DataArray, band: str, crs: str, transform: Affine) ->
     raw = north_up(values)
     fill = values.attrs.get("_FillValue", values.encoding.get("_FillValue"))
     nodata = None if fill is None or not np.isfinite(float(fill)) else float(fill)
-    said = describe_values(band, raw, nodata)
+    is_packed = bool({"scale_factor", "add_offset"} & values.attrs.keys())
+    said = describe_values(band, raw, nodata, is_scaled=is_packed)
     if isinstance(said, str):
         return said
-    if {"scale_factor", "add_offset"} & values.attrs.keys():
+    if is_packed:
         said |= {"scale": _packing(values, "scale_factor", 1), "offset": _packing(values, "add_offset", 0)}
     seen = None if band == SCENE_CLASS else seen_polygon(is_known(raw, nodata), transform, crs)
     return BandImage(band, transform, crs, raw.shape, values=raw, nodata=nodata, seen=seen, **said)

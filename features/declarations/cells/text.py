@@ -15,6 +15,8 @@ from features.errors import DeclarationError
 LIST_MARK = ";"
 LARGEST_EXACT = 2**53  # above, float64 does not tell neighbouring integers apart
 SPACES = re.compile(r"\s+")
+# signs without width, which text copied from web pages and spreadsheets brings: soft hyphens, joiners ...
+UNSEEN = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
 # signs of text read in another encoding than it was written in: C1 controls, the replacement character
 BROKEN_LETTERS = re.compile("[\u0080-\u009f\ufffd]")
 
@@ -22,8 +24,8 @@ BROKEN_LETTERS = re.compile("[\u0080-\u009f\ufffd]")
 def cell_text(value: Any) -> str | None:  # noqa: PLR0911 (one return a kind of cell)
     """Return one cell as text: 120.0 as "120", "120.0" and "001" as they are, blanks and NaN as None.
 
-    A list is its texts with ";" between; what text files cannot hold (NUL, half of a surrogate pair) is
-    written as an escape.
+    A list is its texts with ";" between; bytes that are no text, such as a UUID's, are written in
+    hexadecimal; what text files cannot hold (NUL, half of a surrogate pair) is written as an escape.
 
     Examples
     --------
@@ -31,6 +33,8 @@ def cell_text(value: Any) -> str | None:  # noqa: PLR0911 (one return a kind of 
     ['120', '1.0', '001', 'NO', '0.5', None, None, None]
     >>> [cell_text(value) for value in (["110", "120"], [], {"code": "1"}, "A" + chr(0), True)]
     ['110;120', None, '{"code": "1"}', 'A\\\\x00', 'True']
+    >>> cell_text(b"A1"), cell_text(bytes([32, 200, 9]))
+    ('A1', '20c809')
     """
     if isinstance(value, str):
         return printable(value.strip()) or None
@@ -39,12 +43,20 @@ def cell_text(value: Any) -> str | None:  # noqa: PLR0911 (one return a kind of 
     if isinstance(value, dict):
         return printable(json.dumps(value, default=str, ensure_ascii=False))
     if isinstance(value, bytes):
-        return printable(value.decode("utf-8", errors="backslashreplace").strip()) or None
+        return _bytes_text(value)
     if value is None or value is pd.NaT or value is pd.NA or value != value:  # noqa: PLR0124 (NaN alone differs from itself)
         return None
     if isinstance(value, (float, np.floating, Decimal)) and np.isfinite(float(value)) and value == int(value):
         return str(int(value))
     return str(value)
+
+
+def _bytes_text(value: bytes) -> str | None:
+    try:
+        text = value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value.hex()
+    return value.hex() if any(unicodedata.category(sign) == "Cc" for sign in text) else text.strip() or None
 
 
 def list_texts(cell: Iterable[Any]) -> list[str]:
@@ -98,12 +110,14 @@ def refuse_inexact(column: pd.Series, name: str, path: str) -> None:
 
 
 def code_text(value: Any) -> str | None:
-    """Return a code or a crop's name: Unicode composed (NFC), single spaces between words.
+    """Return a code or a crop's name: Unicode composed (NFC), single spaces between words, nothing unseen.
 
     Examples
     --------
     >>> code_text(" Prosa\u00a0 zwyczajne ") == "Prosa zwyczajne", code_text("Z" + chr(0x30C)) == "Ž"
     (True, True)
+    >>> code_text("\ufeff110\u200b")
+    '110'
     """
     text = cell_text(value)
     return None if text is None else plain_code(text)
@@ -111,7 +125,7 @@ def code_text(value: Any) -> str | None:
 
 def plain_code(text: str) -> str:
     """Return a text as `code_text` does."""
-    return SPACES.sub(" ", unicodedata.normalize("NFC", text)).strip()
+    return SPACES.sub(" ", UNSEEN.sub("", unicodedata.normalize("NFC", text))).strip()
 
 
 def split_codes(column: pd.Series, separator: str | None) -> tuple[pd.Series, pd.Series, int]:

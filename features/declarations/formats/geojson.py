@@ -50,15 +50,33 @@ def _parsed(path: Path, encoding: str | None) -> Any:
             "`declarations.encoding`."
         ) from error
     except (ValueError, RecursionError) as error:
+        if _one_a_line(content):
+            raise DeclarationError(
+                f"{path.name} holds one feature a line; write them as one feature collection: "
+                f"ogr2ogr {path.stem}.gpkg {path.name}"
+            ) from error
+        told = "it nests too deep" if isinstance(error, RecursionError) else str(error)
         raise DeclarationError(
-            f"{path.name} is no GeoJSON feature collection ({error!r}); export it again."
+            f"{path.name} is no GeoJSON feature collection: {told}. Export it again."
         ) from error
+
+
+def _one_a_line(content: bytes) -> bool:
+    """Say whether the first line is a feature of its own (GeoJSON text sequences, RFC 8142, and the like)."""
+    first = content.lstrip(b"\x1e\xef\xbb\xbf \r\n").partition(b"\n")[0]
+    try:
+        found = json.loads(first)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and found.get("type") == "Feature"
 
 
 def _features(root: Any, path: Path) -> list[dict[str, Any]]:
     """Return the features of a collection, or of one feature alone."""
     kind = root.get("type") if isinstance(root, dict) else None
     features = [root] if kind == "Feature" else root.get("features") if isinstance(root, dict) else None
+    if isinstance(root, dict) and kind is None and "geometryType" in root:
+        raise DeclarationError(f"{path.name} is Esri JSON; export it as GeoJSON (of a service: f=geojson).")
     if not isinstance(features, list):
         raise DeclarationError(f"{path.name} is no GeoJSON feature collection; export it again.")
     wrong = [number for number, feature in enumerate(features) if not _is_feature(feature)]

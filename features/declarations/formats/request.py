@@ -101,5 +101,5 @@ def told_plainly(path: Path) -> Iterator[None]:
     except Exception as error:
         said = " ".join(str(error).split()) or type(error).__name__
         raise DeclarationError(
-            f"The parcel file {path} cannot be read: {said[:300]}. Export it again."
+            f"The parcel file {path} cannot be read: {said[:300].rstrip('.')}. Export it again."
         ) from error

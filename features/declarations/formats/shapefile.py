@@ -19,11 +19,13 @@ def read_shapefile(path: Path, request: Request) -> gpd.GeoDataFrame:
         raise DeclarationError(
             f"{path.name} cannot be read: it is cut short of its {promised} bytes. Copy it again."
         )
-    beside = next(
-        (path.with_suffix(end) for end in (".dbf", ".DBF") if path.with_suffix(end).is_file()), None
-    )
-    if beside is None:
-        return read_layer(path, request, "ESRI Shapefile")
+    beside = _beside(path, ".dbf")
+    if beside is None or _beside(path, ".shx") is None:
+        lacking = "index (.shx)" if beside else "table (.dbf), which holds the ids and codes"
+        raise DeclarationError(
+            f"The parcel file {path} cannot be read without its {lacking}. A Shapefile is several files of "
+            "one name: copy all of them, or zip them."
+        )
     with told_plainly(beside):
         table = AttributeTable(beside, request.encoding)
     wanted = list(table.fields) if request.columns is None else list(dict.fromkeys(request.columns))
@@ -34,3 +36,9 @@ def read_shapefile(path: Path, request: Request) -> gpd.GeoDataFrame:
     if len(rows) and rows.max() >= len(table):
         raise DeclarationError(f"{path.name} has more shapes than {beside.name} has rows; copy both again.")
     return frame.assign(**{name: table.column(name)[rows] for name in own})
+
+
+def _beside(path: Path, ending: str) -> Path | None:
+    """Return the file of a Shapefile with an ending, in small or capital letters."""
+    named = (path.with_suffix(ending), path.with_suffix(ending.upper()))
+    return next((found for found in named if found.is_file()), None)

@@ -18,6 +18,7 @@ BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}
 SEPARATOR_LINE = re.compile(r"sep=(.)\s*", re.IGNORECASE)  # Excel's own first line
 LONGEST_CELL = 2**24
 QUOTE = '"'
+AS_TEXT = re.compile(r'="(.*)"')  # how spreadsheets are kept from taking 001 for a number
 Rows = list[list[str]]
 
 
@@ -26,7 +27,8 @@ def read_text_table(path: Path, encoding: str | None = None) -> pl.DataFrame:
 
     Comma, semicolon, tab or bar, whichever the heading has most of; UTF-8 with or without a byte order mark,
     UTF-16 with one, else `encoding`; only CR and LF end a row; lines that begin with `#` before the heading
-    are comments. White space of any kind, as in-cell line breaks, is one space. Empty cells are null.
+    are comments. White space of any kind, as in-cell line breaks, is one space. A cell `="001"` is 001. Empty
+    cells are null.
 
     Raises
     ------
@@ -40,16 +42,18 @@ def read_text_table(path: Path, encoding: str | None = None) -> pl.DataFrame:
     if not text.strip():
         raise DeclarationError(f"The table {path} is empty; it needs a heading and rows.")
     heading, rows = _parsed(text, separator[1] if separator else _delimiter(text), path)
-    names = [SPACES.sub(" ", name).strip() for name in heading]
+    names = [_cell(name) for name in heading]
     repeated = sorted({name for name in names if name and names.count(name) > 1})
     if repeated:
         raise DeclarationError(f"The table {path} has two columns {repeated[0]!r}; rename one of them.")
-    columns = {
-        name: [SPACES.sub(" ", row[at]).strip() or None for row in rows]
-        for at, name in enumerate(names)
-        if name
-    }
+    columns = {name: [_cell(row[at]) or None for row in rows] for at, name in enumerate(names) if name}
     return pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String))
+
+
+def _cell(text: str) -> str:
+    plain = SPACES.sub(" ", text).strip()
+    as_text = AS_TEXT.fullmatch(plain)
+    return as_text[1].strip() if as_text else plain
 
 
 def _decoded(path: Path, encoding: str | None) -> str:

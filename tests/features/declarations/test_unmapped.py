@@ -96,6 +96,9 @@ def test_what_is_offered_maps(tmp_path: Path) -> None:
 
 def test_a_name_is_one_name_however_its_letters_and_spaces_are_stored(tmp_path: Path) -> None:
     assert declared(options(tmp_path, ["Z\u030cI", "Clover\u00a0 grass"]))[0][1] == "winter_rye"
+    assert declared(options(tmp_path, ["\ufeff011\u200b", "0\u00ad88"])) == declared(
+        options(tmp_path, ["011", "088"])
+    )
     assert (
         declared(options(tmp_path, ["Clover\u00a0grass"], code_column="name"))[0][1] == "permanent_grassland"
     )

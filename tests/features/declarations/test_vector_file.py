@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -261,12 +262,36 @@ def test_an_encrypted_zip_says_so(tmp_path: Path) -> None:
 
 def test_a_shapefile_without_its_table_or_index_says_so(tmp_path: Path) -> None:
     path = written(tmp_path, "shp")
+    index = path.with_suffix(".shx").rename(tmp_path / "index")
+    with pytest.raises(DeclarationError, match=r"without its index \(\.shx\).*copy all of them"):
+        read(path, ["id"])
+    index.rename(path.with_suffix(".SHX"))
+    assert len(read(path, ["id"])) == 3
     path.with_suffix(".dbf").unlink()
-    with pytest.raises(DeclarationError, match="has no column 'id'"):
+    with pytest.raises(DeclarationError, match=r"without its table \(\.dbf\), which holds the ids"):
         read(path, ["id"])
-    path.with_suffix(".shx").unlink()
-    with pytest.raises(DeclarationError, match="cannot be read"):
-        read(path, ["id"])
+
+
+def test_files_that_people_name_by_mistake_say_what_to_name(tmp_path: Path) -> None:
+    path = written(tmp_path, "shp")
+    with pytest.raises(DeclarationError, match=r"of no known format; name parcels\.shp beside it"):
+        read(path.with_suffix(".dbf"), ["id"])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        PARCELS.to_file(tmp_path / "p.gdb", driver="OpenFileGDB")
+    with pytest.raises(DeclarationError, match=r"is a file geodatabase.*ogr2ogr parcels\.gpkg p\.gdb LAYER"):
+        read(tmp_path / "p.gdb", ["id"])
+    (tmp_path / "service.json").write_text('{"geometryType": "esriGeometryPolygon", "features": []}')
+    with pytest.raises(DeclarationError, match="is Esri JSON; export it as GeoJSON"):
+        read(tmp_path / "service.json", ["id"])
+
+
+@pytest.mark.parametrize("start", ["", "\x1e"])
+def test_one_feature_a_line_is_no_collection(tmp_path: Path, start: str) -> None:
+    line = start + '{"type": "Feature", "properties": {"id": 1}, "geometry": null}\n'
+    (tmp_path / "p.geojsonl").write_text(line + line)
+    with pytest.raises(DeclarationError, match=r"one feature a line.*ogr2ogr p\.gpkg p\.geojsonl"):
+        read(tmp_path / "p.geojsonl", ["id"])
 
 
 def test_a_truncated_geopackage_says_so(tmp_path: Path) -> None:

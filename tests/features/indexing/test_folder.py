@@ -1,5 +1,6 @@
 """A folder of cubes and dated rasters to a catalog that reads back with the same pixels."""
 
+import json
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -350,6 +351,8 @@ def test_bands_in_file_names() -> None:
         ("vh", np.uint16([300]), "unknown_radar_scale"),
         ("B04", np.float32([1500.0]), {"scale": 1e-4, "unit": "reflectance"}),
         ("B04", np.float32([0.15]), {"scale": 1.0, "unit": "reflectance"}),
+        ("B04", np.float32([15.0]), "unknown_reflectance_scale"),  # percent, or brightness
+        ("B04", np.uint8([150]), "unknown_reflectance_scale"),
         ("cohvv", np.uint8([120]), "unknown_coherence_scale"),
         ("B04", np.float32([1e20, np.nan, np.inf]), "nothing_but_nodata"),
         ("scl", np.float32([np.nan]), "nothing_but_nodata"),
@@ -358,3 +361,17 @@ def test_bands_in_file_names() -> None:
 def test_scales_are_told_from_values(band: str, values: np.ndarray, said: dict[str, Any] | str) -> None:
     found = describe_values(band, values, None)
     assert found == said
+
+
+def test_reflectance_in_percent_is_read_where_the_file_says_so_and_not_guessed(tmp_path: Path) -> None:
+    values = np.full((4, 4), 15, np.float32)
+    for day, scale in (("20240501", None), ("20240506", 0.01)):
+        path = raster(tmp_path / f"in/S2_{day}_B04.tif", {None: values})
+        if scale:
+            with rasterio.open(path, "r+") as opened:
+                opened.scales = (scale,)
+    found = index_folder(tmp_path / "in", tmp_path / "out")
+    assert (found.items, found.files.set_aside) == (1, {"unknown_reflectance_scale": 1})
+    assert "-a_scale 0.01" in " ".join(found.cures)
+    [item] = (tmp_path / "out" / "items").rglob("item.json")
+    assert json.loads(item.read_text())["assets"]["B04"]["raster:scale"] == 0.01

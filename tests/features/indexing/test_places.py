@@ -54,7 +54,8 @@ def balanced(found: Indexed) -> Indexed:
 def test_two_places_that_share_a_moment_are_two_acquisitions(tmp_path: Path) -> None:
     for name, left in (("west", LEFT), ("east", LEFT + 300)):
         for band in ("B04", "B08", "SCL"):
-            raster(tmp_path / f"in/{name}/{name}_20240501T104031_{band}.tif", 4, left)
+            value = 4 if band == "SCL" else 0.2
+            raster(tmp_path / f"in/{name}/{name}_20240501T104031_{band}.tif", value, left)
     found = balanced(index_folder(tmp_path / "in", tmp_path / "out"))
     table, _ = read(found)
     assert table["tile"].n_unique() == 2
@@ -118,6 +119,9 @@ def test_a_composite_that_reaches_past_the_last_day_is_not_looked_at(tmp_path: P
          datetime(2024, 3, 4, 17, 32, 10), None),
         ("s2_20240310_20240304", datetime(2024, 3, 10), None),
         ("s2_20241304", None, None),
+        ("S2_A2024122_B04", datetime(2024, 5, 1), None),
+        ("S2_2024366", datetime(2024, 12, 31), None),
+        ("S2_2023366", None, None),
     ],
 )  # fmt: skip
 def test_periods_and_moments_in_names(name: str, taken: datetime | None, end: datetime | None) -> None:
@@ -135,6 +139,13 @@ def test_a_date_may_stand_in_a_folders_name(tmp_path: Path) -> None:
     said = read_path(tmp_path / "2023-01-01" / "2024-05-01" / "x.tif", tmp_path)
     assert said is not None
     assert said.taken == datetime(2024, 5, 1), "the nearest folder counts"
+
+
+@pytest.mark.parametrize("folders", ["2024/05/01", "31/U/FS/2024/5/1", "2024/05/01/R10m"])
+def test_a_date_may_stand_in_nested_folders(folders: str) -> None:
+    said = read_path(Path("in") / folders / "B04.tif", Path("in"))
+    assert said is not None
+    assert said.taken == datetime(2024, 5, 1)
 
 
 def test_radar_and_optical_bands_of_one_file_are_two_acquisitions(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ def test_a_quote_that_is_never_closed_does_not_swallow_rows(tmp_path: Path) -> N
 def test_what_a_spreadsheet_adds(tmp_path: Path) -> None:
     assert cells(tmp_path, "sep=;\ncode;name;;\n1;a;;\n;;;\n2;b;;\n") == [("1", "a"), ("2", "b")]
     assert cells(tmp_path, "code\tname\n1\tŽito\n".encode("utf-16")) == [("1", "Žito")]
+    assert cells(tmp_path, 'code,name\n"=""001""",a\n="002",b\n') == [("001", "a"), ("002", "b")]
 
 
 def test_another_encoding_is_named_or_asked_for(tmp_path: Path) -> None:
