@@ -2,14 +2,16 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypedDict, cast
+from typing import TYPE_CHECKING, Any, TypedDict, cast
 
-import geopandas as gpd
 import numpy as np
 import polars as pl
-import xarray as xr
 
 from features.errors import CropcheckError
+
+if TYPE_CHECKING:  # every room needs the names, few need these libraries, whose import takes a second
+    import geopandas as gpd
+    import xarray as xr
 
 STATISTICS = ("mean", "std", "min", "max", "p25", "median", "p75")
 SERIES_DIMS = ("parcel", "time", "feature", "statistic")
@@ -281,7 +283,7 @@ def check_table(table: pl.DataFrame, schema: pl.Schema, what: str) -> pl.DataFra
         raise SchemaError(f"{what} has a column of the wrong type: {error}") from error
 
 
-def check_declarations(declarations: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+def check_declarations(declarations: "gpd.GeoDataFrame") -> "gpd.GeoDataFrame":
     """Return the declarations if their columns, ids and CRS are as the schema says."""
     check_columns(declarations.columns, DECLARATION_COLUMNS, "The declarations table")
     repeated = declarations["parcel_id"][declarations["parcel_id"].duplicated()]
@@ -299,7 +301,7 @@ def make_series(
     statistics: Sequence[str] = ("mean",),
     value: np.ndarray | None = None,
     observed: np.ndarray | None = None,
-) -> xr.Dataset:
+) -> "xr.Dataset":
     """Assemble a ParcelSeries.
 
     Parameters
@@ -317,6 +319,8 @@ def make_series(
         float32 `value` (parcel, time, feature, statistic), NaN where unknown; bool `observed`, float32
         `sigma` and `filled_share` (parcel, time, feature).
     """
+    import xarray as xr
+
     shape = (len(parcel_ids), len(times), len(features))
     value = np.full((*shape, len(statistics)), np.nan, np.float32) if value is None else value
     observed = np.isfinite(value).any(-1) if observed is None else observed
@@ -337,7 +341,7 @@ def make_series(
     )
 
 
-def check_series(series: xr.Dataset) -> xr.Dataset:
+def check_series(series: "xr.Dataset") -> "xr.Dataset":
     """Return the ParcelSeries if its variables and dimensions are as the schema says."""
     expected = {"value": SERIES_DIMS, **dict.fromkeys(("observed", "sigma", "filled_share"), SERIES_DIMS[:3])}
     for name, dims in expected.items():
@@ -347,7 +351,7 @@ def check_series(series: xr.Dataset) -> xr.Dataset:
     return series
 
 
-def check_stack(stack: xr.Dataset) -> xr.Dataset:
+def check_stack(stack: "xr.Dataset") -> "xr.Dataset":
     """Return the pixel stack if it holds `reflectance (time, band, y, x)` and `scene_class (time, y, x)`.
 
     `backscatter (radar_time, polarisation, y, x)` in dB is optional: its dates are its own.

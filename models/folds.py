@@ -2,13 +2,15 @@
 
 import logging
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import geopandas as gpd
 import numpy as np
-import pandas as pd
 
 from features.errors import ModelError
+
+if TYPE_CHECKING:  # configs name the ways to group, and do not wait for these libraries
+    import geopandas as gpd
+    import pandas as pd
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +40,7 @@ class FoldPlan:
 
 
 def assign_folds(
-    declarations: gpd.GeoDataFrame,
+    declarations: "gpd.GeoDataFrame",
     n_folds: int,
     seed: int,
     by: GroupBy = "holding_and_block",
@@ -49,7 +51,7 @@ def assign_folds(
 
 
 def plan_folds(
-    declarations: gpd.GeoDataFrame,
+    declarations: "gpd.GeoDataFrame",
     n_folds: int,
     seed: int,
     by: GroupBy = "holding_and_block",
@@ -173,7 +175,7 @@ def components(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 
 
 def _groups(
-    table: gpd.GeoDataFrame, n_folds: int, by: GroupBy, block_metres: float | None, rng: np.random.Generator
+    table: "gpd.GeoDataFrame", n_folds: int, by: GroupBy, block_metres: float | None, rng: np.random.Generator
 ) -> tuple[np.ndarray, str, float | None, str]:
     """Group of each parcel, what they are, the side of the blocks, and a note where it is not as asked."""
     if by in ("region", "season"):
@@ -253,15 +255,15 @@ def _spacing(points: np.ndarray) -> float:
     return float(np.median(cKDTree(points).query(points, k=2)[0][:, 1])) if len(points) > 1 else 1.0
 
 
-def _codes(column: pd.Series, name: str) -> np.ndarray:
+def _codes(column: "pd.Series", name: str) -> np.ndarray:
     """Number of each value; a missing value is a group of its own."""
-    codes = pd.factorize(column)[0]
+    codes = column.factorize()[0]
     alone = codes < 0
     codes[alone] = codes.max() + 1 + np.arange(alone.sum())
     return codes
 
 
-def _centres(table: gpd.GeoDataFrame) -> np.ndarray:
+def _centres(table: "gpd.GeoDataFrame") -> np.ndarray:
     """Representative points, metres; parcels without geometry lie in the middle of the others."""
     middle = table.geometry.centroid
     points = np.column_stack([middle.x, middle.y])

@@ -9,18 +9,16 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from features.catalog.access.hrefs import without_secrets
-from features.catalog.reader import ImageryOptions
-from features.context.embeddings import EmbeddingOptions, check_year
-from features.context.lsa_saf import LandSurfaceOptions
-from features.declarations.reader import DeclarationOptions
+from features.catalog.options import ImageryOptions
+from features.context.options import EmbeddingOptions, LandSurfaceOptions, check_year
+from features.declarations.options import DeclarationOptions
 from features.errors import ConfigError
-from features.extraction.extract import ExtractOptions
+from features.extraction.options import ExtractOptions
 from features.options import Options
-from features.series.gapfill import GapfillOptions
-from features.series.parcel_series import SeriesOptions
+from features.series.options import GapfillOptions, SeriesOptions
 from features.simulate.options import SimulationOptions
 from features.suggestions import did_you_mean
-from models.assessment.quality_sample import SampleOptions
+from models.assessment.options import SampleOptions
 from models.clouds.mask.options import ClearOptions
 from models.crops.fitting.options import TrainOptions
 from models.events.options import EventOptions

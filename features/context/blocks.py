@@ -17,15 +17,9 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from rasterio.features import rasterize
 
-from features.context.lsa_saf import (
-    LandSurfaceOptions,
-    Period,
-    files_in,
-    mean_surface,
-    periods_of,
-    read_surface,
-)
+from features.context.lsa_saf import Period, files_in, mean_surface, periods_of, read_surface
 from features.context.maps import check_map, lay_on, read_map
+from features.context.options import LandSurfaceOptions
 from features.context.weather import read_weather
 from features.errors import ConfigError, ImageryError
 from features.indexing.file_names import read_name

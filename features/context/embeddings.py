@@ -1,57 +1,21 @@
 """Yearly embeddings of each parcel: a raster of many bands, averaged over it, or a table of vectors."""
 
 import re
-from pathlib import Path
 
 import geopandas as gpd
 import polars as pl
-from pydantic import Field
 
+from features.context.options import EmbeddingOptions
 from features.context.parcels import raster_statistics
 from features.declarations.formats.text_table import read_text_table
 from features.errors import ConfigError
 from features.files import read_parquet
 from features.imagery.opening import open_raster
-from features.options import Options
 
 PREFIX = "embedding_"
 TABLES = (".parquet", ".pq", ".geoparquet", ".csv", ".txt", ".tsv")
 PARQUET = TABLES[:3]
 MOST = 4096  # numbers in a vector
-YEAR = re.compile(r"(?<!\d)(20\d\d)(?!\d)")
-
-
-class EmbeddingOptions(Options):
-    """Yearly embeddings that models read beside the series."""
-
-    path: Path = Field(description="Raster of many bands, or a table with one row a parcel (Parquet, CSV).")
-    year: int = Field(
-        ge=2015, le=2100, description="Year that they sum up; that of the season, or the run is refused."
-    )
-    parcel: str = Field("parcel_id", description="Tables: column of parcel ids, as in the declarations.")
-    columns: str = Field(r".*", description="Tables: pattern of the columns of the vector (numbers only).")
-
-
-def check_year(options: EmbeddingOptions, season: int, in_season: bool) -> None:
-    """Raise a ConfigError where embeddings are not of the season, or look beyond the day of the run.
-
-    A year in the file's name counts too, and so do a raster's tag `year` and a table's column `year`.
-    """
-    stated = {"its year in the config": options.year}
-    in_name = set(map(int, YEAR.findall(options.path.name)))
-    if in_name and options.year not in in_name:
-        stated["its name"] = min(in_name)
-    for what, year in stated.items():
-        if year != season:
-            raise ConfigError(
-                f"embeddings: {options.path} is of {year} by {what}, and the season is {season}; give the "
-                "embeddings of that year, or leave them out."
-            )
-    if in_season:
-        raise ConfigError(
-            f"embeddings: {options.path} sums up the whole of {season}, beyond season.until; leave "
-            "embeddings out while the season runs."
-        )
 
 
 def check_file(options: EmbeddingOptions) -> None:

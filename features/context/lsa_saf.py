@@ -16,19 +16,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import h5py
 import numpy as np
 from affine import Affine
 from odc.geo.geobox import GeoBox
-from pydantic import Field
 
+from features.context.options import Aggregation
 from features.errors import ImageryError
 from features.hdf5 import check_hdf5
-from features.options import Options
 
-Aggregation = Literal["day", "dekad", "month"]
 # product in a file's name, and the variables that hold its value
 VARIABLES = {
     "DMET": ("ET",), "DMETv3": ("ET",), "MDMETv3": ("ET",), "MDMET": ("ET",),
@@ -43,22 +41,6 @@ MOST_BYTES = 512 << 20  # of an unpacked file
 SATELLITE_METRES = 35_785_831.0  # above the equator (CGMS 03)
 GEOSTATIONARY = "+proj=geos +h=35785831 +a=6378169 +b=6356583.8 +lon_0={} +units=m +no_defs"
 LEAST_OF_PERIOD = 0.5  # share of a period's days below which its mean is unknown
-
-
-class LandSurfaceOptions(Options):
-    """A folder of daily land-surface products."""
-
-    product: Literal["lsa_saf"] = Field(description="Whose files they are.")
-    path: Path = Field(description="Folder of the files, subfolders included.")
-    aggregate: Aggregation = Field(
-        "day", description="Mean over the day, over ten days (1, 11, 21) or over the month; known at its end."
-    )
-    most_missing: float = Field(
-        20.0,
-        ge=0,
-        le=100,
-        description="A day of which more of the slots are missing, percent, is set aside: its sum is low.",
-    )
 
 
 @dataclass(frozen=True)

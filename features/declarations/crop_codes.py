@@ -1,25 +1,21 @@
 """National crop code -> HCAT3 code -> modelling class -> crop group, by tables that the config names."""
 
 import logging
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import polars as pl
-from pydantic import Field
 
-from features.declarations.cells.text import plain_code
 from features.declarations.formats.text_table import read_text_table
+from features.declarations.options import GROUPS_FILE, CropTableOptions
 from features.errors import DeclarationError
-from features.options import Options
 from features.schema import RESERVED_CLASSES
 from features.suggestions import did_you_mean
 
 logger = logging.getLogger(__name__)
 
-GROUPS_FILE = Path(__file__).parents[2] / "conf" / "crop_groups.csv"
 # headings that a column may have when the config does not name it: ours, then EuroCrops'
 HEADINGS = {
     "code": ("code", "original_code"),
@@ -27,58 +23,7 @@ HEADINGS = {
     "hcat_code": ("hcat_code", "HCAT3_code"),
     "crop_class": ("crop_class",),
 }
-PADDABLE = re.compile(r"([0-9]{1,20})(?:\.0+)?")
 CROPS = pl.Schema(dict.fromkeys(("code", "name", "hcat_code", "crop_class", "crop_group"), pl.String()))
-
-
-class CropTableOptions(Options):
-    """Where the code tables are and how their columns are called."""
-
-    tables: tuple[Path, ...] = Field(
-        (), description="Code tables (CSV); where a code is in several, the first wins."
-    )
-    code_column: str | None = Field(None, description="National code; by default `code` or `original_code`.")
-    name_column: str | None = Field(None, description="National name; by default `name` or `original_name`.")
-    hcat_column: str | None = Field(None, description="HCAT3 code; by default `hcat_code` or `HCAT3_code`.")
-    class_column: str | None = Field(
-        None, description="Modelling class; by default `crop_class`, else from the groups."
-    )
-    encoding: str | None = Field(
-        None, description="Encoding of the tables, where it is not UTF-8, such as CP1250."
-    )
-    pad: int | None = Field(
-        None,
-        ge=1,
-        le=20,
-        description="Write codes of digits with this many, zeros in front, in the file and in the tables: "
-        "with 3, `88`, `0088` and `88.0` are `088`.",
-    )
-    ignore_case: bool = Field(False, description="Codes that differ in capitals alone are one code.")
-    second_none: tuple[str, ...] | None = Field(
-        None,
-        description="What stands for no second crop; by default zeros and dashes, where no table has them.",
-    )
-    groups: Path = Field(GROUPS_FILE, description="HCAT3 prefix to modelling class and crop group (CSV).")
-    merge_classes: Mapping[str, str] = Field(
-        default_factory=dict,
-        description="Modelling classes to call by another class's name, such as spelt: winter_wheat.",
-    )
-
-    def spelled(self, code: str) -> str:
-        """Return a code as codes are written here: digits padded, one Unicode form, single spaces.
-
-        Examples
-        --------
-        >>> [CropTableOptions(pad=3).spelled(code) for code in ("88", "0088", "88.0", "1234", "A8", "000")]
-        ['088', '088', '088', '1234', 'A8', '000']
-        """
-        plain = plain_code(code)
-        digits = PADDABLE.fullmatch(plain) if self.pad else None
-        return str(int(digits[1])).zfill(self.pad or 0) if digits else plain
-
-    def key(self, code: str) -> str:
-        """Return what two spellings of one code have in common."""
-        return self.spelled(code).casefold() if self.ignore_case else self.spelled(code)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
@@ -13,7 +12,6 @@ import pandas as pd
 import polars as pl
 import pyproj
 import shapely
-from pydantic import Field
 
 from features.accounting import Tally, tally
 from features.declarations.cells.numbers import Numbers, read_numbers
@@ -24,67 +22,22 @@ from features.declarations.cells.text import (
     split_codes,
     text_column,
 )
-from features.declarations.crop_codes import CropTableOptions, read_crop_table
-from features.declarations.field_map import HECTARES_PER, FieldOptions
-from features.declarations.geometry.checks import CheckOptions, check_geometry
+from features.declarations.crop_codes import read_crop_table
+from features.declarations.field_map import HECTARES_PER
+from features.declarations.geometry.checks import check_geometry
 from features.declarations.geometry.placement import misplaced
 from features.declarations.geometry.repair import horizontal, parse_crs, repair, surveyed_area_ha, to_metric
 from features.declarations.identity import parcel_ids
+from features.declarations.options import DeclarationOptions
 from features.declarations.pseudonym import KEY_BYTES, pseudonym
 from features.declarations.unmapped import report_unmapped
 from features.declarations.vector_file import Request, read_vector
 from features.errors import DeclarationError
-from features.options import Options
 from features.schema import DECLARATION_COLUMNS, check_declarations
 
 logger = logging.getLogger(__name__)
 # claims that are this many times the geometry, at the median, are in another unit
 OTHER_UNITS = {"ha": {1e4: "m2", 1e2: "are"}, "are": {1e2: "m2", 1e-2: "ha"}, "m2": {1e-4: "ha", 1e-2: "are"}}
-
-
-class DeclarationOptions(Options):
-    """Where the parcels are, what their columns mean, and how their codes map."""
-
-    path: str = Field(
-        "",
-        description="GeoPackage, Shapefile, GeoJSON, GML, GeoParquet, or a zip of one of these; or the "
-        "address of a PostGIS database, postgresql://user@host/database, whose password is in PGPASSWORD or "
-        "~/.pgpass.",
-    )
-    layer: str | None = Field(
-        None, description="Layer, where the file holds several; of a database the table, schema.table."
-    )
-    member: str | None = Field(None, description="File inside the zip, where it holds several.")
-    encoding: str | None = Field(
-        None,
-        description="Encoding of a Shapefile's or GeoJSON's texts, where the file says none or a wrong one, "
-        "such as CP1250.",
-    )
-    crs: str | None = Field(None, description="Coordinate system, where the file does not say its own.")
-    metric_crs: str | None = Field(
-        None, description="Metric CRS to work in; by default the file's own, else UTM."
-    )
-    holding_key: Path | None = Field(
-        None,
-        description="File of the secret that holdings are pseudonymised with: one for all runs of an agency, "
-        "so that seasons can be pooled. Made with 32 random bytes, readable by its owner alone, where there "
-        "is none. CROPCHECK_HOLDING_KEY in the environment (any text) goes before it. With neither, each run "
-        "makes a key of its own, .holding_key in its output folder, and cannot be pooled with another.",
-    )
-    most_unpacked_gib: float = Field(
-        16.0, gt=0, description="What a zip, or a compressed table, may unpack to (GiB)."
-    )
-    most_parcels: int = Field(30_000_000, ge=1, description="Rows that a file may hold.")
-    fields: FieldOptions = Field(FieldOptions(), description="Columns of the file.")
-    crops: CropTableOptions = Field(CropTableOptions(), description="Code tables and crop groups.")
-    checks: CheckOptions = Field(CheckOptions(), description="Geometry checks.")
-
-    @property
-    def request(self) -> Request:
-        """What is read of the file."""
-        return Request(
-            self.fields.columns(), self.layer, self.encoding, self.most_parcels, self.most_unpacked_gib
-        )
 
 
 @dataclass(frozen=True)
@@ -124,7 +77,11 @@ def read_declarations(
     """
     if not options.path:
         raise DeclarationError("No parcel file is named; set `declarations.path`.")
-    raw = read_vector(options.path, options.request, options.member)
+    fields = options.fields.columns()
+    request = Request(
+        fields, options.layer, options.encoding, options.most_parcels, options.most_unpacked_gib
+    )
+    raw = read_vector(options.path, request, options.member)
     if raw.empty:
         raise DeclarationError(f"The parcel file {options.path} holds no parcels; check its layer.")
     (ids, unreadable), shapes, claimed, declared = _all_of(

@@ -9,11 +9,11 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from features.declarations.crop_codes import CropGroups
+from features.declarations.options import SCHEMES_FILE
 from features.declarations.requirements import Requirement, contradictions
 from features.errors import ConfigError
 from features.options import Options
 
-SCHEMES_FILE = Path(__file__).parents[2] / "conf" / "schemes.yaml"
 Rule = Literal["crop", "group", "agriculture"]
 STRICTEST_FIRST: tuple[Rule, ...] = ("crop", "group", "agriculture")
 SEVERAL = re.compile(r"[;,+|]")  # between the interventions of one parcel

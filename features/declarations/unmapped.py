@@ -7,8 +7,9 @@ import geopandas as gpd
 import polars as pl
 
 from features.declarations.cells.text import looks_broken
-from features.declarations.crop_codes import CropTableOptions, column_headings, read_crop_table
+from features.declarations.crop_codes import column_headings, read_crop_table
 from features.declarations.field_map import FieldOptions
+from features.declarations.options import CropTableOptions
 from features.suggestions import nearest
 
 LISTED = 10

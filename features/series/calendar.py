@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
-from typing import Literal
 
 import numpy as np
 import polars as pl
@@ -11,8 +10,8 @@ import polars as pl
 from features.context.weather import growing_degree_days
 from features.errors import ConfigError
 from features.schema import check_columns
+from features.series.options import CalendarName
 
-CalendarName = Literal["dekad", "month", "thermal"]
 WEATHER_COLUMNS = ("date", "t_min_c", "t_max_c")
 
 

@@ -2,27 +2,17 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, Self
+from typing import Self
 
 import numba as nb
 import numpy as np
 import xarray as xr
-from pydantic import Field
 
-from features.options import Options
 from features.schema import check_series
+from features.series.options import GapfillOptions
 from features.series.whittaker import penalty, posterior_variance, smooth_shared
 
 DAYS_PER_UNIT = 10.0  # positions in dekads, so that the smoothness does not depend on the calendar
-
-
-class GapfillOptions(Options):
-    """How gaps in a ParcelSeries are filled."""
-
-    method: Literal["none", "linear", "whittaker"] = Field("linear", description="none leaves gaps missing")
-    smoothness: float = Field(
-        3.0, gt=0, description="Whittaker's lambda over divided differences, positions in units of ten days"
-    )
 
 
 def gapfill_series(series: xr.Dataset, options: GapfillOptions) -> xr.Dataset:

@@ -4,20 +4,16 @@ import logging
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import polars as pl
 import xarray as xr
-from pydantic import Field
 
 from features.errors import ConfigError, StageError
 from features.files import atomic_path
-from features.options import Options
 from features.schema import check_columns, check_series, make_series
-from features.series.calendar import Calendar, CalendarName, make_calendar
-from features.tables.labels import LabelOptions
-from features.tables.options import TableOptions
+from features.series.calendar import Calendar, make_calendar
+from features.series.options import SeriesOptions
 from features.workers import Progress
 
 log = logging.getLogger(__name__)
@@ -25,41 +21,6 @@ log = logging.getLogger(__name__)
 KEYS = ("feature", "sensor", "relative_orbit")
 CARRIED = ("pixel_count", "valid_share", "filled_share", "sigma")
 PARCELS_PER_CHUNK = 512
-
-
-class SeriesOptions(Options):
-    """How observations become a ParcelSeries."""
-
-    calendar: CalendarName = Field(
-        "dekad", description="dekad, month, or thermal (equal bins of growing-degree days)"
-    )
-    composite: Literal["mean", "median", "least_cloudy"] = Field(
-        "mean",
-        description="several acquisitions in one step: mean weighted by pixels, median, or the least cloudy",
-    )
-    statistics: tuple[str, ...] = Field(
-        ("mean", "std"), min_length=1, description="of the parcel's pixels, kept in the series"
-    )
-    features: tuple[str, ...] | None = Field(
-        None, description="kept in the series, named without the orbit; null: all"
-    )
-    min_share: float = Field(
-        0.5,
-        gt=0,
-        le=1,
-        description="of a parcel's pixels: seen makes a step observed; seen or filled gives it a value",
-    )
-    tables: tuple[TableOptions, ...] = Field(
-        (), description="Tables of series that others extracted, read in the place of imagery."
-    )
-    labels: LabelOptions | None = Field(
-        None, description="Declarations in those tables themselves: points with a crop code."
-    )
-    thermal_steps: int = Field(24, ge=2, description="bins of the thermal calendar")
-    base_temperature_c: float = Field(0.0, description="growing-degree days count above this")
-    chunk_parcels: int = Field(
-        5000, ge=1, description="Parcels whose series are built and filled at a time: what memory holds."
-    )
 
 
 def build_series(

@@ -6,26 +6,12 @@ import geopandas as gpd
 import numpy as np
 import polars as pl
 import shapely
-from pydantic import Field
 
 from features.errors import DeclarationError
-from features.options import Options
 from features.tables.files import id_text, need, open_table
-from features.tables.options import TableOptions
+from features.tables.options import LabelOptions, TableOptions
 
 COLUMNS = ("code", "holding", "intervention", "region")
-
-
-class LabelOptions(Options):
-    """Which columns of the tables say what a parcel is declared as and where it lies."""
-
-    code: str = Field(description="column of crop codes")
-    longitude: str = Field("lon", description="column, degrees")
-    latitude: str = Field("lat", description="column, degrees")
-    holding: str | None = Field(None, description="column of holdings")
-    intervention: str | None = Field(None, description="column of interventions")
-    region: str | None = Field(None, description="column of regions")
-    pixel_m: float = Field(10.0, gt=0, description="a point stands for a square of this side, metres")
 
 
 def read_points(tables: Sequence[TableOptions], labels: LabelOptions) -> gpd.GeoDataFrame:

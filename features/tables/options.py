@@ -116,3 +116,15 @@ class TableOptions(Options):
         if self.pattern is not None:
             return "widest"
         return "wide" if self.feature is None else "long"
+
+
+class LabelOptions(Options):
+    """Which columns of the tables say what a parcel is declared as and where it lies."""
+
+    code: str = Field(description="column of crop codes")
+    longitude: str = Field("lon", description="column, degrees")
+    latitude: str = Field("lat", description="column, degrees")
+    holding: str | None = Field(None, description="column of holdings")
+    intervention: str | None = Field(None, description="column of interventions")
+    region: str | None = Field(None, description="column of regions")
+    pixel_m: float = Field(10.0, gt=0, description="a point stands for a square of this side, metres")

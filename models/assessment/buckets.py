@@ -12,7 +12,8 @@ from typing import Literal
 import numpy as np
 from scipy.sparse import csr_array
 
-PER_HOLDING = 3
+from models.assessment.options import PER_HOLDING
+
 ROWS_AT_ONCE = 4096  # of the list, while it is gone down
 Covered = Literal[0, 1, 2]
 

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from pydantic import Field
 
 from features.exchange.cells import codes
-from features.options import Options
 from features.schema import check_columns
-from models.assessment.buckets import PER_HOLDING, DrawRules, RankedRows, fill_buckets
+from models.assessment.buckets import DrawRules, RankedRows, fill_buckets
 from models.assessment.inclusion import Inclusion, inclusion, random_order
+from models.assessment.options import SampleOptions
 
 NO_INTERVENTION = "none"
 SAMPLE = pl.Schema(
@@ -39,35 +38,6 @@ DESIGN = pl.Schema(
         "stratum_hectares": pl.Float64,  # null where the areas of a list are not known
     }
 )
-
-
-class SampleOptions(Options):
-    """How many parcels of each intervention are visited."""
-
-    share: float = Field(0.05, gt=0, le=1, description="Share of the parcels of a small intervention.")
-    small_below: int = Field(6_000, ge=1, description="Interventions with fewer parcels are small.")
-    large_size: int = Field(300, ge=1, description="Parcels drawn from a large intervention.")
-    per_holding: int = Field(
-        PER_HOLDING,
-        ge=1,
-        description="Parcels that a holding brings into an intervention's sample when it is met.",
-    )
-    holdings_share: float | None = Field(
-        None,
-        gt=0,
-        le=1,
-        description="Visit at most this share of all holdings; the sample may then fall short.",
-    )
-
-    def size(self, parcels: int) -> int:
-        """Return how many of a stratum's parcels are drawn, rounded up.
-
-        Examples
-        --------
-        >>> [SampleOptions().size(n) for n in (1, 100, 5_999, 6_000, 90_000)]
-        [1, 5, 300, 300, 300]
-        """
-        return int(np.ceil(round(self.share * parcels, 9))) if parcels < self.small_below else self.large_size
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,7 @@ from pathlib import Path
 
 from pydantic import Field
 
-from features.declarations.crop_codes import GROUPS_FILE
-from features.declarations.schemes import SCHEMES_FILE
+from features.declarations.options import GROUPS_FILE, SCHEMES_FILE
 from features.options import Options
 from models.probability.calibration import CalibrationName
 

@@ -10,9 +10,10 @@ import numpy as np
 import pyproj
 
 from features.declarations.cells.text import looks_broken, text_column
-from features.declarations.crop_codes import CropTableOptions, read_crop_table
+from features.declarations.crop_codes import read_crop_table
 from features.declarations.geometry.repair import horizontal, repair, surveyed_area_ha
 from features.declarations.guess import Guess, guess_fields, season_in
+from features.declarations.options import CropTableOptions
 from features.declarations.vector_file import Request, read_vector
 from features.errors import CropcheckError, DeclarationError
 from features.files import write_text

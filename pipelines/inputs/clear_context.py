@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from features.context.blocks import BlockContext, Channel
-from features.context.lsa_saf import LandSurfaceOptions
+from features.context.options import LandSurfaceOptions
 from features.declarations.geometry.repair import inner_buffer
 from features.errors import ConfigError
 from models.clouds.removal.options import LEARNED

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from features.declarations.crop_codes import CropTableOptions
+from features.declarations.options import CropTableOptions
 from pipelines.config import RunConfig
 from pipelines.workspace import Workspace
 

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from features.declarations.reader import DeclarationOptions
+from features.declarations.options import DeclarationOptions
 from features.files import atomic_path
 from features.tables.files import files_of
 from features.tables.labels import COLUMNS, read_points

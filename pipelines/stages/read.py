@@ -17,8 +17,9 @@ from features.catalog.place import Bounds, bounds_of_points
 from features.catalog.reader import ImageryOptions, read_acquisitions
 from features.database import is_database
 from features.declarations.formats.postgis import table_digest
+from features.declarations.options import DeclarationOptions
 from features.declarations.pseudonym import holding_key, key_check
-from features.declarations.reader import DeclarationOptions, read_declarations, refuse_if_none_usable
+from features.declarations.reader import read_declarations, refuse_if_none_usable
 from features.declarations.unmapped import report_unmapped
 from features.errors import CatalogError, DeclarationError
 from features.files import atomic_path, fingerprint, write_json

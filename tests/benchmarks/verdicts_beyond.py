@@ -14,13 +14,14 @@ from scipy.stats import rankdata
 from features.declarations.crop_codes import CropGroups
 from features.declarations.schemes import Schemes
 from features.extraction.observations import read_observations
-from features.series.gapfill import GapfillOptions, gapfill_series
-from features.series.parcel_series import SeriesOptions, build_series, read_series
+from features.series.gapfill import gapfill_series
+from features.series.options import GapfillOptions, SeriesOptions
+from features.series.parcel_series import build_series, read_series
 from features.series.quality import series_quality
 from models.crops.estimators.by_name import build
 from models.crops.fitting.crossfit import cross_fit
-from models.crops.fitting.labels import LabelOptions, find_suspects, recall_precision_at
-from models.crops.fitting.options import TrainOptions
+from models.crops.fitting.labels import find_suspects, recall_precision_at
+from models.crops.fitting.options import LabelOptions, TrainOptions
 from models.evaluation.metrics import (
     Estimate,
     confusion,

@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from features.declarations.crop_codes import GROUPS_FILE
-from features.declarations.schemes import SCHEMES_FILE
+from features.declarations.options import GROUPS_FILE, SCHEMES_FILE
 from features.files import sha256, write_text
 from features.journal.entries import Draft
 from models.assessment.field_results import RESULT

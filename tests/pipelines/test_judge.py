@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from features.declarations.schemes import SCHEMES_FILE
+from features.declarations.options import SCHEMES_FILE
 from features.files import write_text
 from features.journal.entries import Draft
 from models.assessment.field_results import RESULT

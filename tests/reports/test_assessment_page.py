@@ -6,7 +6,8 @@ from pathlib import Path
 import polars as pl
 
 from models.assessment.errors import by_stratum, estimate
-from models.assessment.quality_sample import SampleOptions, draw_sample
+from models.assessment.options import SampleOptions
+from models.assessment.quality_sample import draw_sample
 from reports.exports.assessment import write_assessment
 from reports.options import PublishOptions
 from reports.pages.auditor import write_auditor

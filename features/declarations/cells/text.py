@@ -10,13 +10,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from features.declarations.cells.spelling import plain_code
 from features.errors import DeclarationError
 
 LIST_MARK = ";"
 LARGEST_EXACT = 2**53  # above, float64 does not tell neighbouring integers apart
-SPACES = re.compile(r"\s+")
-# signs without width, which text copied from web pages and spreadsheets brings: soft hyphens, joiners ...
-UNSEEN = re.compile("[\u00ad\u200b-\u200f\u2060\ufeff]")
 # signs of text read in another encoding than it was written in: C1 controls, the replacement character
 BROKEN_LETTERS = re.compile("[\u0080-\u009f\ufffd]")
 
@@ -121,11 +119,6 @@ def code_text(value: Any) -> str | None:
     """
     text = cell_text(value)
     return None if text is None else plain_code(text)
-
-
-def plain_code(text: str) -> str:
-    """Return a text as `code_text` does."""
-    return SPACES.sub(" ", UNSEEN.sub("", unicodedata.normalize("NFC", text))).strip()
 
 
 def split_codes(column: pd.Series, separator: str | None) -> tuple[pd.Series, pd.Series, int]:

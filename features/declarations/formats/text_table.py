@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from features.declarations.cells.text import SPACES
+from features.declarations.cells.spelling import SPACES
 from features.declarations.formats.dbf import named_encoding
 from features.errors import DeclarationError
 

@@ -7,10 +7,9 @@ import geopandas as gpd
 import numpy as np
 import polars as pl
 import shapely
-from pydantic import Field
 
 from features.declarations.geometry.repair import area_ha
-from features.options import Options
+from features.declarations.options import CheckOptions
 
 # the queries by which the JRC checks data for the IACS quality assessment (November 2023), and slivers
 CHECK_NAMES = (
@@ -37,24 +36,6 @@ PAIRS_AT_ONCE = 20_000
 THREADS = 2
 # indices of the two parcels, and the area in hectares
 Pairs = tuple[np.ndarray, np.ndarray, np.ndarray]
-
-
-class CheckOptions(Options):
-    """From when on a finding counts."""
-
-    farthest_km: float | None = Field(
-        1000.0,
-        gt=0,
-        description="A few parcels (1%, at most 100) farther than this (km) from all others are misplaced; "
-        "null keeps them.",
-    )
-    overlap_m2: float = Field(10.0, ge=0, description="Overlaps up to this area (m2) are digitising noise.")
-    claimed_excess_ha: float = Field(
-        0.01, ge=0, description="Claimed area may exceed the geometry by this much."
-    )
-    sliver_m2: float = Field(
-        100.0, ge=0, description="Parcels below this area (m2, one Sentinel-2 pixel) are slivers."
-    )
 
 
 def check_geometry(

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from features.options import Options
-from models.crops.inputs.augmentation import AugmentationOptions
+from models.crops.inputs.options import AugmentationOptions
 
 RECIPE = "recipe.json"  # options and shapes that a stored estimator is rebuilt from
 

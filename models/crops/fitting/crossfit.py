@@ -29,6 +29,7 @@ from models.crops.fitting.task import (
     training_of,
 )
 from models.crops.inputs.arrays import seen, take
+from models.crops.inputs.imbalance import weights_of
 
 log = logging.getLogger(__name__)
 
@@ -157,7 +158,7 @@ def _gather(task: Task, fitted: dict[Job, Fitted], table: pl.DataFrame, accounts
         if k in pairs:
             rows = np.flatnonzero(np.isin(task.folds, pairs[k]) & (task.folds != k))
             inside = np.stack([_spread(fitted[name, pairs[k]], n)[rows] for name in names])
-            counted = task.options.balance.weights(task.y[rows])
+            counted = weights_of(task.y[rows], task.options.balance)
             weights[k] = learn_weights(inside, np.searchsorted(task.classes, task.y[rows]), counted)
             inner.append(_rows(task, rows, np.full(len(rows), k), names, inside, combine(inside, weights[k])))
     outer = np.stack([_merge(task, {k: single[k][m] for k in single}) for m in range(len(names))])

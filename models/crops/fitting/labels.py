@@ -7,15 +7,14 @@ other folds.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import polars as pl
 import xarray as xr
-from pydantic import Field
 
-from features.options import Options
 from models.crops.estimators.by_name import build
+from models.crops.fitting.options import LabelOptions
 from models.crops.inputs.arrays import take
 from models.crops.inputs.table import wide_table
 
@@ -40,20 +39,6 @@ FAR = 3.0  # robust standard deviations from the nearest cluster of one's own cl
 SUSPECT_MODEL: dict[str, Any] = {
     "learning_rate": 0.15, "leaves": 8, "column_share": 0.2, "least_columns": 1, "summaries": False,
 }  # fmt: skip
-
-
-class LabelOptions(Options):
-    """How declarations that look wrong are treated inside the training folds."""
-
-    method: Literal["keep", "weigh", "drop"] = Field(
-        "keep", description="Keep suspects, give them less weight, or leave them out."
-    )
-    weight: float = Field(0.25, ge=0, le=1, description="weigh: sample weight of a suspect.")
-    most: float = Field(0.1, gt=0, le=0.5, description="Share of a class that may be suspected at most.")
-    outliers: bool = Field(
-        True, description="Suspect cluster outliers too, not only confident disagreements."
-    )
-    rounds: int = Field(40, ge=1, description="Boosting rounds of the model that looks for suspects.")
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,22 @@ from pydantic import Field, model_validator
 from features.options import Options
 from models.crops.estimators.by_name import build, read_options
 from models.crops.estimators.options import TuneFurther
-from models.crops.fitting.labels import LabelOptions
-from models.crops.inputs.imbalance import BalanceOptions
+from models.crops.inputs.options import BalanceOptions
 from models.crops.sets.options import SetOptions
+
+
+class LabelOptions(Options):
+    """How declarations that look wrong are treated inside the training folds."""
+
+    method: Literal["keep", "weigh", "drop"] = Field(
+        "keep", description="Keep suspects, give them less weight, or leave them out."
+    )
+    weight: float = Field(0.25, ge=0, le=1, description="weigh: sample weight of a suspect.")
+    most: float = Field(0.1, gt=0, le=0.5, description="Share of a class that may be suspected at most.")
+    outliers: bool = Field(
+        True, description="Suspect cluster outliers too, not only confident disagreements."
+    )
+    rounds: int = Field(40, ge=1, description="Boosting rounds of the model that looks for suspects.")
 
 
 class ExplanationOptions(Options):

@@ -1,27 +1,9 @@
 """Training series made a little different each time: shifted, warped, dropped, scaled, noisy."""
 
 import numpy as np
-from pydantic import Field
 
-from features.options import Options
+from models.crops.inputs.options import AugmentationOptions
 from models.crops.inputs.scaling import LARGEST, Tensors
-
-
-class AugmentationOptions(Options):
-    """How training series of the networks are varied; zero switches a way off."""
-
-    shift_steps: float = Field(0.0, ge=0, description="Largest shift in time, in steps of the calendar.")
-    warp_steps: float = Field(0.0, ge=0, description="Largest slow bend of the time axis, in steps.")
-    dropped_dates: float = Field(0.0, ge=0, lt=1, description="Share of a parcel's dates that is hidden.")
-    scaled_reflectance: float = Field(
-        0.0, ge=0, lt=1, description="Largest relative change of all optical bands."
-    )
-    noise: float = Field(0.0, ge=0, description="Standard deviation of the noise, in those of the channel.")
-
-    @property
-    def active(self) -> bool:
-        """Whether anything is switched on."""
-        return any(value > 0 for value in self.model_dump().values())
 
 
 def augment(

@@ -1,38 +1,11 @@
 """Large and small classes: weights, or fewer of the one and noisy copies of the other."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import xarray as xr
-from pydantic import Field
 
-from features.options import Options
-
-
-class BalanceOptions(Options):
-    """What is done in the training folds about classes of unequal size."""
-
-    method: Literal["none", "class_weight", "resample"] = Field(
-        "none",
-        description="Nothing, weights, or under-sampling of large and noisy over-sampling of small classes.",
-    )
-    power: float = Field(
-        0.5, ge=0, le=1, description="class_weight: 1 gives every class the same total, 0 none."
-    )
-    most: float = Field(
-        3.0, ge=1, description="resample: a class keeps at most this many times the median size."
-    )
-    least: float = Field(
-        0.5, ge=0, le=1, description="resample: a class gets at least this share of the median."
-    )
-    noise: float = Field(
-        0.1, ge=0, description="resample: noise of a copy, in the channel's standard deviations."
-    )
-
-    def weights(self, y: np.ndarray) -> np.ndarray:
-        """Return `(n,)` sample weights: equal, or by class size with `class_weight`."""
-        return class_weights(y, self.power if self.method == "class_weight" else 0.0)
+from models.crops.inputs.options import BalanceOptions
 
 
 @dataclass(frozen=True)
@@ -47,10 +20,15 @@ class Training:
 def balance(training: Training, options: BalanceOptions, rng: np.random.Generator) -> Training:
     """Return the training parcels balanced as the options say."""
     if options.method == "class_weight":
-        return Training(training.series, training.y, training.weight * options.weights(training.y))
+        return Training(training.series, training.y, training.weight * weights_of(training.y, options))
     if options.method == "resample":
         return _resampled(training, options, rng)
     return training
+
+
+def weights_of(y: np.ndarray, options: BalanceOptions) -> np.ndarray:
+    """Return `(n,)` sample weights: equal, or by class size with `class_weight`."""
+    return class_weights(y, options.power if options.method == "class_weight" else 0.0)
 
 
 def class_weights(y: np.ndarray, power: float) -> np.ndarray:

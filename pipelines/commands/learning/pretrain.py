@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from features.declarations.crop_codes import CropTableOptions, read_crop_groups
+from features.declarations.crop_codes import read_crop_groups
+from features.declarations.options import CropTableOptions
 from features.errors import ConfigError
 from features.files import sha256, write_json
 from features.schema import ENSEMBLE

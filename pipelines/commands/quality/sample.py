@@ -12,8 +12,9 @@ from features.files import read_parquet, refuse_overwriting
 from features.suggestions import did_you_mean
 from models.assessment.buckets import Covered, DrawRules
 from models.assessment.list_design import MOST_ROWS, list_design
+from models.assessment.options import SampleOptions
 from models.assessment.planning import Plan, plan_from_rate, plan_from_results
-from models.assessment.quality_sample import NO_INTERVENTION, SampleOptions, draw_sample
+from models.assessment.quality_sample import NO_INTERVENTION, draw_sample
 from models.assessment.sample import (
     HOLDINGS_SHARE,
     ListSample,

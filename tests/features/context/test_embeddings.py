@@ -10,7 +10,8 @@ import rasterio
 import shapely
 from affine import Affine
 
-from features.context.embeddings import EmbeddingOptions, check_year, parcel_embeddings
+from features.context.embeddings import parcel_embeddings
+from features.context.options import EmbeddingOptions, check_year
 from features.errors import ConfigError
 
 PARCELS = gpd.GeoDataFrame(

@@ -12,14 +12,8 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from features.context.blocks import Channel
-from features.context.lsa_saf import (
-    LandSurfaceOptions,
-    files_in,
-    mean_surface,
-    missing_percent,
-    periods_of,
-    read_surface,
-)
+from features.context.lsa_saf import files_in, mean_surface, missing_percent, periods_of, read_surface
+from features.context.options import LandSurfaceOptions
 from features.errors import ConfigError, ImageryError
 from pipelines.config import load_config
 from pipelines.inputs.clear_context import clear_context, context_files

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.declarations.crop_codes import CropTableOptions, read_crop_groups, read_crop_table
+from features.declarations.crop_codes import read_crop_groups, read_crop_table
 from features.declarations.formats.text_table import read_text_table
+from features.declarations.options import CropTableOptions
 from features.errors import DeclarationError
 
 GROUPS = read_crop_groups()

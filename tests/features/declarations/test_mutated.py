@@ -16,8 +16,9 @@ import pytest
 import shapely
 
 from features.declarations.cells.text import printable
-from features.declarations.crop_codes import CropTableOptions, read_crop_table
-from features.declarations.reader import DeclarationOptions, read_declarations, refuse_if_none_usable
+from features.declarations.crop_codes import read_crop_table
+from features.declarations.options import CropTableOptions, DeclarationOptions
+from features.declarations.reader import read_declarations, refuse_if_none_usable
 from features.errors import CropcheckError, DeclarationError
 from pipelines.config import load_config
 

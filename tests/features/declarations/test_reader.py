@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from features.declarations.field_map import FieldOptions
-from features.declarations.geometry.checks import CHECKS, CheckOptions, check_geometry, shared_areas
+from features.declarations.geometry.checks import CHECKS, check_geometry, shared_areas
+from features.declarations.options import CheckOptions, DeclarationOptions
 from features.declarations.pseudonym import holding_key, key_check, pseudonym
-from features.declarations.reader import DeclarationOptions, read_declarations
+from features.declarations.reader import read_declarations
 from features.errors import DeclarationError
 from features.schema import DECLARATION_COLUMNS
 

@@ -9,7 +9,8 @@ import pyarrow.parquet as pq
 import pyogrio
 import pytest
 
-from features.declarations.reader import DeclarationOptions, read_declarations
+from features.declarations.options import DeclarationOptions
+from features.declarations.reader import read_declarations
 from features.errors import DeclarationError
 from pipelines.yamlfile import read_yaml
 

@@ -7,7 +7,8 @@ import geopandas as gpd
 import pytest
 import shapely
 
-from features.declarations.reader import DeclarationOptions, read_declarations, refuse_if_none_usable
+from features.declarations.options import DeclarationOptions
+from features.declarations.reader import read_declarations, refuse_if_none_usable
 from features.declarations.unmapped import report_unmapped
 from features.errors import DeclarationError
 

@@ -17,8 +17,9 @@ from features.files import read_parquet
 from features.imagery.masks import MaskOptions
 from features.schema import make_series
 from features.series.chunks import chunks_of, read_chunks, write_chunks
-from features.series.gapfill import GapFiller, GapfillOptions, gapfill_series
-from features.series.parcel_series import SeriesOptions, build_series, features_of, read_series, write_series
+from features.series.gapfill import GapFiller, gapfill_series
+from features.series.options import GapfillOptions, SeriesOptions
+from features.series.parcel_series import build_series, features_of, read_series, write_series
 from tests.small_imagery import SIDE, all_clear, field, optical, parcels, radar, table
 
 SEASON = date(2024, 4, 1), date(2024, 6, 30)

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from features.errors import CropcheckError
 from features.schema import make_series
-from features.series.gapfill import GapfillOptions, gapfill_series
+from features.series.gapfill import gapfill_series
+from features.series.options import GapfillOptions
 from features.series.whittaker import penalty, posterior_variance, smooth_rows, smooth_shared
 
 METHODS = ("linear", "whittaker")

@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 from features.schema import make_series
-from features.series.gapfill import GapfillOptions, gapfill_series
+from features.series.gapfill import gapfill_series
+from features.series.options import GapfillOptions
 
 COLUMNS = {"t": pl.String, "NDVI": pl.Float64, "EVI2": pl.Float64}
 

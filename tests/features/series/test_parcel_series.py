@@ -11,7 +11,8 @@ import xarray as xr
 from features.errors import ConfigError, CropcheckError, StageError
 from features.schema import OBSERVATIONS
 from features.series.calendar import make_calendar
-from features.series.parcel_series import SeriesOptions, build_series, read_series, write_series
+from features.series.options import SeriesOptions
+from features.series.parcel_series import build_series, read_series, write_series
 from features.series.quality import series_quality
 
 START, END = date(2022, 4, 1), date(2022, 4, 30)

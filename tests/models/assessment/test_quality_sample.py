@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.assessment.quality_sample import DESIGN, SAMPLE, SampleOptions, draw_sample
+from models.assessment.options import SampleOptions
+from models.assessment.quality_sample import DESIGN, SAMPLE, draw_sample
 
 
 def declared(n: int, interventions: int = 3, per_holding: int = 5) -> pl.DataFrame:

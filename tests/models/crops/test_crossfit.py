@@ -9,8 +9,7 @@ import pytest
 from features.errors import ModelError
 from models.crops.fitting.combination import combine, learn_weights
 from models.crops.fitting.crossfit import CrossFit, cross_fit
-from models.crops.fitting.labels import LabelOptions
-from models.crops.fitting.options import TrainOptions
+from models.crops.fitting.options import LabelOptions, TrainOptions
 from tests.crop_worlds import crop_world
 
 TWO = TrainOptions(

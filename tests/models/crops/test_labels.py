@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from models.crops.fitting.labels import LabelOptions, confident_errors, find_suspects, recall_precision_at
+from models.crops.fitting.labels import confident_errors, find_suspects, recall_precision_at
+from models.crops.fitting.options import LabelOptions
 from tests.crop_worlds import CLASSES, crop_world
 
 

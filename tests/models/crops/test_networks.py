@@ -12,9 +12,10 @@ from features.errors import ModelError
 from models.crops.estimators.by_name import build
 from models.crops.estimators.networks import neural
 from models.crops.inputs.arrays import seen
-from models.crops.inputs.augmentation import AugmentationOptions, augment
+from models.crops.inputs.augmentation import augment
 from models.crops.inputs.context import pool, with_weather
-from models.crops.inputs.imbalance import BalanceOptions, Training, balance
+from models.crops.inputs.imbalance import Training, balance
+from models.crops.inputs.options import AugmentationOptions, BalanceOptions
 from models.crops.inputs.scaling import Scaler, Tensors
 from models.explanation.gradients import network_columns, network_contributions
 from tests.crop_worlds import crop_world

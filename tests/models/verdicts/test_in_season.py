@@ -6,7 +6,8 @@ import numpy as np
 import polars as pl
 
 from features.schema import make_series
-from features.series.parcel_series import SeriesOptions, build_series, last_days
+from features.series.options import SeriesOptions
+from features.series.parcel_series import build_series, last_days
 from models.verdicts.in_season import dates_of, decided_by, discriminate, season_curve, seen_until
 from models.verdicts.options import JudgeOptions
 

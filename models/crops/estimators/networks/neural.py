@@ -18,7 +18,8 @@ from models.backend import bring_up
 from models.crops.estimators.estimator import Arrays, CropEstimator
 from models.crops.estimators.networks.compiled import borrowed, compile_network, reset, train
 from models.crops.estimators.options import NeuralOptions, TuneFurther
-from models.crops.inputs.augmentation import AugmentationOptions, augment
+from models.crops.inputs.augmentation import augment
+from models.crops.inputs.options import AugmentationOptions
 from models.crops.inputs.scaling import Scaler, Tensors
 
 if TYPE_CHECKING:
