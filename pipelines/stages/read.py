@@ -6,29 +6,26 @@ from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
-import numpy as np
 import polars as pl
-import pyproj
 
 from features.accounting import Tally
 from features.catalog.access.hrefs import is_remote
 from features.catalog.access.stamps import stamps_of
-from features.catalog.place import Bounds, bounds_of_points
-from features.catalog.reader import ImageryOptions, read_acquisitions
+from features.catalog.reader import read_acquisitions
 from features.database import is_database
 from features.declarations.formats.postgis import table_digest
-from features.declarations.options import DeclarationOptions
 from features.declarations.pseudonym import holding_key, key_check
 from features.declarations.reader import read_declarations, refuse_if_none_usable
 from features.declarations.unmapped import report_unmapped
-from features.errors import CatalogError, DeclarationError
+from features.errors import CatalogError
 from features.files import atomic_path, fingerprint, write_json
 from features.schema import ACQUISITIONS
 from features.workers import Progress
 from pipelines.config import RunConfig
 from pipelines.inputs.context_files import region_files
-from pipelines.inputs.crop_tables import crop_files, crop_options
-from pipelines.inputs.points import table_files, with_points, write_points
+from pipelines.inputs.crop_tables import crop_files
+from pipelines.inputs.points import table_files, write_points
+from pipelines.inputs.region import bounds_of, declaration_options, imagery_options
 from pipelines.inputs.source_runs import check_holding_keys, holding_checks, source_runs
 from pipelines.record.inputs import Entries, Inputs
 from pipelines.record.receipt import read_receipt
@@ -164,22 +161,6 @@ def _key(config: RunConfig, workspace: Workspace) -> bytes:
     return holding_key(workspace.folder / HOLDING_KEY, config.declarations.holding_key)
 
 
-def declaration_options(config: RunConfig, workspace: Workspace) -> DeclarationOptions:
-    """Return where the declarations are: a simulated region's lie in the run's own folder."""
-    options = config.declarations
-    if config.simulate is None:
-        return with_points(options, config, workspace)
-    path = str(workspace.region / "declarations.gpkg")
-    return options.model_copy(update={"path": path, "crops": crop_options(config, workspace)})
-
-
-def imagery_options(config: RunConfig, workspace: Workspace) -> ImageryOptions:
-    """Return where the imagery is: a simulated region's lies in the run's own folder."""
-    if config.simulate is None:
-        return config.imagery
-    return config.imagery.model_copy(update={"catalog": str(workspace.region / "catalog" / "catalog.json")})
-
-
 def _table(config: RunConfig, workspace: Workspace) -> dict[str, str]:
     """Return the hash of the table in a database that declarations are read from."""
     options = config.declarations
@@ -195,24 +176,3 @@ def _files(config: RunConfig, workspace: Workspace) -> dict[str, Path]:
     else:
         parcels = {"declarations.path": Path(path)} if path and not is_database(path) else {}
     return parcels | crop_files(config, workspace) | holding_checks(config.train.transfer)
-
-
-def bounds_of(declarations: gpd.GeoDataFrame) -> Bounds:
-    """Return west, south, east, north of all usable parcels, degrees; west beyond east where they lie on both
-    sides of the antimeridian.
-
-    The corners of every parcel's own box count: a straight border of a wide region bulges north or south of
-    its ends in degrees.
-
-    Raises
-    ------
-    DeclarationError
-        Where no parcel has a usable geometry.
-    """
-    usable = declarations[~declarations.geometry.is_empty]
-    if usable.empty:
-        raise DeclarationError("No parcel has a usable geometry; check the file and its coordinate system.")
-    left, bottom, right, top = usable.geometry.bounds.to_numpy().T
-    x, y = np.concatenate([left, right, right, left]), np.concatenate([bottom, bottom, top, top])
-    to_degrees = pyproj.Transformer.from_crs(usable.crs, 4326, always_xy=True)
-    return bounds_of_points(*(np.asarray(axis) for axis in to_degrees.transform(x, y)))

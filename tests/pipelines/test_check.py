@@ -118,13 +118,47 @@ def test_codes_that_map_to_nothing_are_a_problem_and_some_are_a_line(tmp_path: P
     assert "  '2' on 1 parcels" in str(findings)
 
 
-def test_check_starts_without_the_libraries_that_fit_models() -> None:
-    """Their import alone takes longer than reading a hundred parcels."""
-    heavy = "sklearn scipy.stats scipy.optimize tensorflow keras lightgbm mlflow shap optuna"
-    code = "import sys, pipelines.commands.checks.check as _\n"
-    code += f"print([n for n in {heavy.split()} if n in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+HEAVY = (
+    "xarray", "numba", "llvmlite", "rasterio", "boto3", "scipy", "odc", "tifffile", "h5py", "requests",
+    "pystac_client", "exactextract", "dask", "sklearn", "tensorflow", "keras", "lightgbm", "mlflow", "shap",
+    "optuna", "matplotlib", "sqlalchemy", "jinja2",
+)  # fmt: skip
+
+
+def loaded_by(code: str) -> set[str]:
+    """Return which of the libraries that take long to load some code loads, and which of our rooms."""
+    last = "; print(*sorted({n.split('.')[0] for n in sys.modules} | {n for n in sys.modules if '.' in n}))"
+    done = subprocess.run([sys.executable, "-c", code + last], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_a_check_of_declarations_loads_nothing_that_reads_imagery_or_fits_models(tmp_path: Path) -> None:
+    """Their import takes twice as long as reading a thousand parcels."""
+    region(tmp_path, crops={"pad": 3})
+    words = ["cropcheck", "check", str(tmp_path / "real.yaml"), "--only", "declarations"]
+    code = (
+        f"import sys; sys.argv = {words}\nfrom pipelines import cli\ntry: cli.main()\nexcept SystemExit: pass"
+    )
+    loaded = loaded_by(code + "\n0")
+    assert "features.declarations.reader" in loaded
+    assert not loaded & {
+        *HEAVY,
+        "features.extraction.extract",
+        "features.imagery.opening",
+        "pipelines.stages",
+    }
+
+
+def test_reading_a_config_loads_no_library_of_geometry_or_models() -> None:
+    loaded = loaded_by(f"import sys; from pathlib import Path; from pipelines.config import load_config\n"
+                       f"load_config(Path({str(CONFIG)!r}))")  # fmt: skip
+    assert not loaded & {*HEAVY, "pandas", "geopandas", "shapely", "pyogrio"}
+
+
+def test_a_whole_check_loads_nothing_that_fits_models() -> None:
+    loaded = loaded_by("import sys, pipelines.commands.checks.check_imagery, pipelines.steps.tracking")
+    fitting = "sklearn scipy.stats scipy.optimize tensorflow keras lightgbm mlflow shap optuna"
+    assert not loaded & set(fitting.split())
 
 
 def test_no_warning_of_a_library_reaches_the_screen(tmp_path: Path) -> None:

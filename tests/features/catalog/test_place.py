@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from features.catalog.place import bounds_of_points, boxes_of, footprint_of, name_places, overlaps
 from features.catalog.reader import read_acquisitions
-from pipelines.stages.read import bounds_of
+from pipelines.inputs.region import bounds_of
 from tests.features.catalog.test_reader import SEASON, optical, read, write_catalog
 
 

@@ -14,7 +14,7 @@ from features.extraction.observations import read_observations
 from features.extraction.options import ExtractOptions
 from features.series.options import SeriesOptions
 from features.series.parcel_series import build_series
-from pipelines.stages.read import bounds_of
+from pipelines.inputs.region import bounds_of
 from tests.features.catalog.test_reader import optical, write_catalog
 from tests.small_imagery import write_tif
 
