@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import geopandas as gpd
 import polars as pl
@@ -14,11 +14,8 @@ from features.catalog.access.hrefs import is_remote
 from features.catalog.access.stamps import file_stamp
 from features.catalog.radiometry import baseline_rank
 from features.code import code_version
-from features.context.blocks import BlockContext
 from features.declarations.geometry.repair import inner_buffer
 from features.errors import ImageryError
-from features.extraction.filling.remover import Remover
-from features.extraction.filling.tiles import Fill, bands_of_all, plan_fill, run_fill
 from features.extraction.observations import remarks_table
 from features.extraction.options import ExtractOptions
 from features.extraction.passes import number_passes
@@ -30,6 +27,11 @@ from features.extraction.work_plan import Work, plan
 from features.files import atomic_path, fingerprint, read_parquet, voucher_of
 from features.schema import Acquisition
 from features.workers import Executor, Progress, one_by_one
+
+if TYPE_CHECKING:  # cloud removal's own libraries are loaded where clouds are removed
+    from features.context.blocks import BlockContext
+    from features.extraction.filling.remover import Remover
+    from features.extraction.filling.tiles import Fill
 
 __all__ = ["ExtractOptions", "extract", "read_set_aside"]
 
@@ -47,10 +49,10 @@ def extract(
     declarations: gpd.GeoDataFrame,
     options: ExtractOptions,
     folder: Path,
-    remover: Remover | None = None,
+    remover: "Remover | None" = None,
     progress: Progress | None = None,
     executor: Executor = one_by_one,
-    context: BlockContext | None = None,
+    context: "BlockContext | None" = None,
     stamps: Mapping[str, str] | None = None,
     known_aside: Mapping[str, tuple[str, str, str]] | None = None,
 ) -> tuple[pl.DataFrame, Tally]:
@@ -180,10 +182,10 @@ def _run(
     files: Mapping[tuple[str, str], Path],
     options: ExtractOptions,
     folder: Path,
-    remover: Remover | None,
+    remover: "Remover | None",
     progress: Progress | None,
     executor: Executor,
-    context: BlockContext | None = None,
+    context: "BlockContext | None" = None,
     stamps: Mapping[str, str] | None = None,
 ) -> _Ran:
     """Coverage, then every unit of these rows whose tile holds parcels."""
@@ -196,15 +198,16 @@ def _run(
     rows = [row for row in rows if row["item_id"] not in lost]
     plain = [row for row in rows if remover is None or row["sensor"] != "s2"]
     units = [_unit(row, files[row["sensor"], row["tile"]], options, folder, known) for row in plain]
-    told = context or BlockContext()
     fills, unopened = (
-        ([], []) if remover is None else _plan_fills(rows, files, options, folder, remover, told, known)
+        ([], []) if remover is None else _plan_fills(rows, files, options, folder, remover, context, known)
     )
     counter = _Counter(len(units) + sum(len(fill.blocks) for fill in fills if not fill.is_done), progress)
     outcomes = aside + unopened
     for outcome in executor(run_unit, units):
         outcomes.append(outcome)
         counter.tick()
+    if fills:
+        from features.extraction.filling.tiles import run_fill
     for fill in fills:
         outcomes += run_fill(fill, executor, counter.tick)
         units += fill.units
@@ -273,12 +276,16 @@ def _plan_fills(
     files: Mapping[tuple[str, str], Path],
     options: ExtractOptions,
     folder: Path,
-    remover: Remover,
-    context: BlockContext,
+    remover: "Remover",
+    context: "BlockContext | None",
     stamps: Mapping[str, str],
-) -> tuple[list[Fill], list[Outcome]]:
+) -> "tuple[list[Fill], list[Outcome]]":
     """One fill per optical tile, and the acquisitions of tiles of which none can be opened; the remover may
     draw on radar of the same coordinate system that nests in it."""
+    from features.context.blocks import BlockContext
+    from features.extraction.filling.tiles import bands_of_all, plan_fill
+
+    context = context or BlockContext()
     bands, fills, aside = bands_of_all(rows), [], []
     for tile in sorted({row["tile"] for row in rows if row["sensor"] == "s2"}):
         own = [row for row in rows if row["sensor"] == "s2" and row["tile"] == tile]

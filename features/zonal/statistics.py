@@ -22,7 +22,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri
 
 from features.zonal.kernels import COUNT, HIGHEST, LOWEST, MEAN, MOMENTS, SQUARES, WEIGHT, summarise_line
 
@@ -136,6 +135,8 @@ def quantiles_of(statistics: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Return the quantiles that the statistics need, `(quantile,)`, and the normal deviate of each (where its
     search starts).
     """
+    from scipy.special import ndtri  # its import takes longer than a small check
+
     wanted = [STATISTICS[name].quantile for name in statistics]
     quantiles = np.array([quantile for quantile in wanted if quantile is not None], dtype=np.float64)
     return quantiles, ndtri(quantiles)

@@ -13,7 +13,6 @@ from features.imagery.checksums import has_checksums
 from features.scratch import scratch_folder
 from pipelines.commands.checks.findings import Findings
 from pipelines.config import RunConfig
-from pipelines.inputs.clear_context import clear_context, frame_times
 from pipelines.inputs.region import bounds_of, imagery_options
 from pipelines.workspace import Workspace
 
@@ -40,12 +39,20 @@ def check_imagery(
     sensors = acquisitions["sensor"].value_counts().sort("sensor").iter_rows()
     counts = ", ".join(f"{count} of {sensor}" for sensor, count in sensors)
     findings.lines += [str(items), f"Acquisitions: {counts}."]
-    findings.of(lambda: clear_context(config, workspace).check(frame_times(acquisitions)))
+    if config.clear.context:
+        findings.of(lambda: _check_context(config, workspace, acquisitions))
     if declarations is not None:
         doubtful = findings.of(lambda: _contradictions(config, acquisitions, declarations))
         findings.lines += [] if doubtful is None else [_offsets(doubtful)]
     findings.lines += findings.of(lambda: _unprotected(acquisitions)) or []
     return acquisitions
+
+
+def _check_context(config: RunConfig, workspace: Workspace, acquisitions: pl.DataFrame) -> None:
+    """Look at the maps that cloud removal reads; only these need their libraries."""
+    from pipelines.inputs.clear_context import clear_context, frame_times
+
+    clear_context(config, workspace).check(frame_times(acquisitions))
 
 
 def _contradictions(
