@@ -1,12 +1,11 @@
 """The config of a run: one YAML file, composed of each room's own options."""
 
-import difflib
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from features.catalog.access.hrefs import without_secrets
 from features.catalog.options import ImageryOptions
@@ -14,6 +13,7 @@ from features.context.options import EmbeddingOptions, LandSurfaceOptions, check
 from features.declarations.options import DeclarationOptions
 from features.errors import ConfigError
 from features.extraction.options import ExtractOptions
+from features.option_faults import option_faults
 from features.options import Options
 from features.series.options import GapfillOptions, SeriesOptions
 from features.simulate.options import SimulationOptions
@@ -150,9 +150,8 @@ def load_config(
     try:
         config = RunConfig.model_validate(document)
     except ValidationError as error:
-        raise ConfigError(
-            f"{path} cannot be used:\n" + "\n".join(_explain(item) for item in error.errors())
-        ) from error
+        told = option_faults(error, RunConfig, lambda value: without_secrets(repr(value)))
+        raise ConfigError("\n  ".join([f"{path} cannot be used:", *told])) from error
     check_channels(config)
     if config.patches.method != "none" and config.series.tables:
         raise ConfigError("patches needs imagery; a run from tables of series takes patches.method: none.")
@@ -213,35 +212,3 @@ def _place(document: dict[str, Any], data: Path) -> None:
         path = section.get(last) if isinstance(section, dict) else None
         if isinstance(path, str) and (data / path).exists():
             section[last] = str(data / path)
-
-
-def _explain(error: Any) -> str:
-    loc = tuple(str(part) for part in error["loc"])
-    dotted = ".".join(loc) or "the config"
-    if error["type"] == "extra_forbidden":
-        return f"  {dotted}: there is no such key; {_nearest(loc)}"
-    if error["type"] == "missing":
-        return f"  {dotted}: this key is needed; add it."
-    return f"  {dotted}: {error['msg']} (here is {without_secrets(repr(error['input']))})"
-
-
-def _nearest(loc: tuple[str, ...]) -> str:
-    model = _model_at(loc[:-1])
-    names = list(model.model_fields) if model else []
-    close = difflib.get_close_matches(loc[-1], names, n=1, cutoff=0.5)
-    return f"did you mean {close[0]}?" if close else f"the keys here are {', '.join(names)}."
-
-
-def _model_at(loc: tuple[str, ...]) -> type[BaseModel] | None:
-    model: type[BaseModel] | None = RunConfig
-    for name in loc:
-        field = model.model_fields.get(name) if model else None
-        model = _model_of(field.annotation) if field else model
-    return model
-
-
-def _model_of(annotation: Any) -> type[BaseModel] | None:
-    for kind in (annotation, *get_args(annotation)):
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            return kind
-    return None

@@ -12,6 +12,7 @@ from features.declarations.crop_codes import CropGroups
 from features.declarations.options import SCHEMES_FILE
 from features.declarations.requirements import Requirement, contradictions
 from features.errors import ConfigError
+from features.option_faults import option_faults
 from features.options import Options
 
 Rule = Literal["crop", "group", "agriculture"]
@@ -104,10 +105,8 @@ def read_schemes(path: Path = SCHEMES_FILE) -> Schemes:
             f"The scheme rules {path} cannot be read: {error}. Write them as YAML in UTF-8."
         ) from error
     except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}" for item in error.errors()
-        )
-        raise ConfigError(f"The scheme rules {path} cannot be used: {wrong}.") from error
+        wrong = " ".join(option_faults(error, Schemes))
+        raise ConfigError(f"The scheme rules {path} cannot be used: {wrong}") from error
 
 
 def _parted(name: str, entry: Any) -> tuple[Any, list[Any]]:

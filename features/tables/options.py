@@ -76,8 +76,12 @@ class TableOptions(Options):
     @classmethod
     def _day_or_column(cls, given: Any) -> Any:
         """Read text such as 2024-03-01 as a day, any other as a column's name."""
-        is_day = isinstance(given, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", given)
-        return day.fromisoformat(given) if is_day else given
+        if not (isinstance(given, str) and re.fullmatch(r"\d{4}-\d{2}-\d{2}", given)):
+            return given
+        try:
+            return day.fromisoformat(given)
+        except ValueError:
+            raise ValueError("there is no such day; write YYYY-MM-DD") from None
 
     @model_validator(mode="before")
     @classmethod
@@ -87,10 +91,12 @@ class TableOptions(Options):
             return given
         base = TEMPLATES.get(str(given.get("template")), {})
         filled = {**base, **given}
-        columns = {**base.get("columns", {}), **(given.get("columns") or {})}
-        filled["columns"] = {
-            key: {"name": value} if isinstance(value, str) else value for key, value in columns.items()
-        }
+        own = given.get("columns") or {}
+        if isinstance(own, dict):
+            columns = {**base.get("columns", {}), **own}
+            filled["columns"] = {
+                key: {"name": value} if isinstance(value, str) else value for key, value in columns.items()
+            }
         return filled
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from features.errors import ModelError
+from features.option_faults import option_faults
 from models.crops.estimators import options as settings
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def read_options(name: str, **options: Any) -> settings.EstimatorOptions:
     try:
         return kind.model_validate(options)
     except ValidationError as error:
-        raise ModelError(f"{name}: {_explained(error, list(kind.model_fields))}") from error
+        raise ModelError(f"{name}: {' '.join(option_faults(error, kind))}") from error
 
 
 def build(name: str, **options: Any) -> "CropEstimator":
@@ -113,13 +114,3 @@ def _refuse_unknown(name: str) -> None:
         raise ModelError(
             f"There is no crop model {name!r}; did you mean {near[0]!r}? The models are {', '.join(NAMES)}."
         )
-
-
-def _explained(error: ValidationError, known: list[str]) -> str:
-    lines = []
-    for problem in error.errors():
-        where = ".".join(map(str, problem["loc"]))
-        near = difflib.get_close_matches(where, known, 1, 0.5)
-        hint = f"; did you mean {near[0]!r}?" if problem["type"] == "extra_forbidden" and near else ""
-        lines.append(f"{where}: {problem['msg']} (given {problem['input']!r}){hint}")
-    return "; ".join(lines)

@@ -96,7 +96,7 @@ def test_a_window_after_an_event_waits_for_it() -> None:
         ("{from: 03-01, to: 07-15}", "either `forbid` or `require`"),
         ("{forbid: mowing, require: mowing, all_season: true}", "either `forbid` or `require`"),
         ("{require: green_cover, all_season: true}", "one of `share` and `weeks`"),
-        ("{forbid: mowing, al_season: true}", "Extra inputs"),
+        ("{forbid: mowing, al_season: true}", "there is no such key; did you mean all_season"),
         ("[{forbid: mowing, all_season: true}, {require: mowing, from: 05-01, to: 06-01}]", "only while"),
         (
             "[{name: x, forbid: mowing, all_season: true}, {name: x, forbid: grazing, all_season: true}]",

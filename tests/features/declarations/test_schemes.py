@@ -30,9 +30,9 @@ def test_an_intervention_called_no_stays_text(tmp_path: Path) -> None:
     [
         (
             "interventions: {BISS: crops}",
-            r"interventions\.BISS: Input should be 'crop', 'group' or 'agriculture'",
+            r"interventions\.BISS: write 'crop', 'group' or 'agriculture'",
         ),
-        ("rules: {}", "rules: Extra inputs are not permitted"),
+        ("rules: {}", "rules: there is no such key"),
         ("default: [", "cannot be read"),
     ],
 )
