@@ -26,16 +26,25 @@ def check_hdf5(opened: h5py.File, name: str, most_values: int = MOST_VALUES) -> 
         With the reason `too_large` or `leads_elsewhere`, naming what.
     """
     for count, (path, stored) in enumerate(_datasets(opened, name), start=1):
-        if stored.external or stored.is_virtual:
-            raise _elsewhere(name, path)
-        values = math.prod(stored.shape[-2:]) if stored.shape else 1
-        part = math.prod(stored.chunks or (1,)) * stored.dtype.itemsize
-        if values > most_values or part > MOST_CHUNK_BYTES or count > MOST_OBJECTS:
+        check_dataset(stored, name, path, most_values)
+        if count > MOST_OBJECTS:
             raise ImageryError(
-                f"{name}: {path} declares {stored.shape} values, in parts of {part >> 20:,} MiB; more than "
-                f"{most_values:,} in a map, or {MOST_CHUNK_BYTES >> 20} MiB in a part, are not read.",
-                reason="too_large",
+                f"{name} holds more than {MOST_OBJECTS:,} variables; no product has.", reason="too_large"
             )
+
+
+def check_dataset(stored: Any, name: str, path: str, most_values: int = MOST_VALUES) -> None:
+    """Refuse one variable as `check_hdf5` does; `path` is its name within the file `name`."""
+    if not isinstance(stored, h5py.Dataset) or stored.external or stored.is_virtual:
+        raise _elsewhere(name, path)
+    values = math.prod(stored.shape[-2:]) if stored.shape else 1
+    part = math.prod(stored.chunks or (1,)) * stored.dtype.itemsize
+    if values > most_values or part > MOST_CHUNK_BYTES:
+        raise ImageryError(
+            f"{name}: {path} declares {stored.shape} values, in parts of {part >> 20:,} MiB; more than "
+            f"{most_values:,} in a map, or {MOST_CHUNK_BYTES >> 20} MiB in a part, are not read.",
+            reason="too_large",
+        )
 
 
 def _datasets(opened: h5py.File, name: str) -> Iterator[tuple[str, Any]]:

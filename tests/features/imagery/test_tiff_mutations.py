@@ -1,8 +1,9 @@
 """Damaged TIFFs, with fixed seeds: each is read as GDAL reads it, or refused in a sentence."""
 
+import contextlib
 import struct
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -191,3 +192,94 @@ def test_odd_nodata_of_sparse_files(tmp_path: Path, text: str, dtype: str) -> No
     else:
         data = replaced(data, tag.offset + 4, struct.pack("<I", len(new)) + new.ljust(4, b"\0"))
     check(tmp_path, "odd", data)
+
+
+def tag_of(data: bytes, folder: Path, code: int) -> tuple[int, int]:
+    """Where the entry of a tag lies, and where its value does."""
+    path = folder / "tag.tif"
+    path.write_bytes(data)
+    with tifffile.TiffFile(path) as tiff:
+        tag = tiff.pages[0].tags[code]
+        return tag.offset, tag.valueoffset
+
+
+def short(data: bytes, folder: Path, code: int, value: int) -> bytes:
+    return replaced(data, tag_of(data, folder, code)[1], struct.pack("<H", value))
+
+
+def predictor_without_compression(folder: Path) -> bytes:
+    """PlanarConfiguration, whose default is the same, makes room for Predictor."""
+    entry, value = tag_of(make(folder, "plain"), folder, 284)
+    return replaced(
+        replaced(make(folder, "plain"), entry, struct.pack("<H", 317)), value, struct.pack("<H", 2)
+    )
+
+
+def unknown_epsg(folder: Path) -> bytes:
+    data = make(folder, "deflate")
+    key = struct.pack("<HHHH", 3072, 0, 1, 32635)
+    assert data.count(key) == 1
+    return data.replace(key, struct.pack("<HHHH", 3072, 0, 1, 59999))
+
+
+def scale(place: int, number: float) -> Callable[[Path], bytes]:
+    def made(folder: Path) -> bytes:
+        data = make(folder, "deflate")
+        return replaced(data, tag_of(data, folder, 33550)[1] + 8 * place, struct.pack("<d", number))
+
+    return made
+
+
+def nowhere(code: int, kind: str = "big", number: int = 2**63) -> Callable[[Path], bytes]:
+    def made(folder: Path) -> bytes:
+        data = make(folder, kind)
+        return replaced(data, tag_of(data, folder, code)[1], struct.pack("<Q", number))
+
+    return made
+
+
+def count_of_zero(code: int) -> Callable[[Path], bytes]:
+    def made(folder: Path) -> bytes:
+        data = make(folder, "deflate")
+        return replaced(data, tag_of(data, folder, code)[0] + 4, struct.pack("<I", 0))
+
+    return made
+
+
+NAMED: dict[str, tuple[Callable[[Path], bytes], set[str]]] = {
+    "predictor without compression": (predictor_without_compression, {"read"}),  # libtiff does not undo it
+    "planar configuration 3": (lambda folder: short(make(folder, "deflate"), folder, 284, 3), {"refused"}),
+    "planar configuration 0": (lambda folder: short(make(folder, "deflate"), folder, 284, 0), {"refused"}),
+    "offset of 2^63": (nowhere(324), {"refused"}),
+    "byte count of 2^63": (nowhere(325), {"refused"}),
+    "offset beyond the end": (nowhere(324, number=2**40), {"refused"}),
+    **{f"scale {place} is {number}": (scale(place, number), {"read", "refused"})
+       for place in (0, 1) for number in (0.0, np.nan, np.inf, -np.inf, -10.0)},
+    **{f"count 0 of {code}": (count_of_zero(code), {"read", "refused"})
+       for code in (256, 257, 258, 259, 322, 324, 325, 33550, 33922, 34735)},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_named_mutations(tmp_path: Path, name: str) -> None:
+    """Read as GDAL reads it, place and all, or refused; `check` compares."""
+    made, expected = NAMED[name]
+    data = made(tmp_path)
+    assert check(tmp_path, "named", data) in expected
+
+
+def test_no_header_that_is_read_has_a_grid_that_is_none(tmp_path: Path) -> None:
+    for number in (0.0, np.nan, np.inf):
+        path = tmp_path / "a.tif"
+        path.write_bytes(scale(1, number)(tmp_path))
+        with contextlib.suppress(ImageryError):
+            affine = header_of(str(path)).grid.affine
+            assert np.isfinite(tuple(affine)).all() and affine.determinant
+
+
+def test_an_unknown_code_of_a_coordinate_system_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "a.tif"
+    path.write_bytes(unknown_epsg(tmp_path))
+    with pytest.raises(ImageryError, match="a local or vertical system") as refused:
+        header_of(str(path))
+    assert refused.value.reason == "no_crs"

@@ -14,6 +14,7 @@ import h5py
 import numpy as np
 import polars as pl
 
+from features.hdf5 import check_dataset
 from models.crops.sets.readers.unpacked import another_version, refuse
 from models.crops.sets.sample import BROKEN, MISSING, About, Looks, Lost, Sample, Unit, reflectance
 
@@ -106,6 +107,7 @@ def _from_h5(path: Path, inside: str) -> dict[str, np.ndarray] | None:
     with h5py.File(path, "r") as file:
         if inside not in file:
             return None
+        check_dataset(file[inside], str(path), inside)
         array = np.asarray(file[inside])
     if array.ndim != 2 or array.shape[1] not in COLUMNS:
         raise another_version(ABOUT.title, path, f"arrays of shape {array.shape}", "17 or 14 columns")

@@ -14,7 +14,8 @@ from typing import Any
 import h5py
 import numpy as np
 
-from features.errors import ConfigError
+from features.errors import ConfigError, ImageryError
+from features.hdf5 import check_dataset
 from models.crops.sets.readers.unpacked import another_version, refuse
 from models.crops.sets.sample import BROKEN, About, Looks, Lost, Sample, Unit, reflectance
 
@@ -81,9 +82,10 @@ def _read(path: Path, known: Mapping[str, Mapping[str, Any]]) -> Sequence[Sample
         return [Lost(path.stem, "without_a_label")]
     try:
         with h5py.File(path, "r") as file:
+            check_dataset(file["array"], str(path), "array")
             array = np.asarray(file["array"], np.float32)
         end = np.datetime64(str(of["export_end_date"])[:10], "D")
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, ImageryError):
         return [Lost(path.stem, BROKEN)]
     if array.shape != SHAPE:
         raise another_version(ABOUT.title, path, f"an array of {array.shape}", f"{SHAPE}")

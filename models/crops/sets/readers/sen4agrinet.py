@@ -10,9 +10,12 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+import h5py
 import numpy as np
 import xarray as xr
 
+from features.errors import ImageryError
+from features.hdf5 import check_hdf5
 from models.crops.sets.readers.parcels import RED_OF_CLOUD, means_of_parcels
 from models.crops.sets.readers.unpacked import another_version, refuse
 from models.crops.sets.sample import BROKEN, About, Looks, Lost, Sample, Unit
@@ -57,13 +60,15 @@ def units(folder: Path) -> list[Unit]:
 
 def _read(path: Path) -> Sequence[Sample | Lost]:
     try:
+        with h5py.File(path, "r") as opened:
+            check_hdf5(opened, str(path))
         with xr.open_dataset(path, engine="h5netcdf") as root:
             about = {name: str(root.attrs.get(name, "")) for name in ("version", "patch_year", "patch_tile")}
         if about["version"] not in ("", ABOUT.version):
             raise another_version(ABOUT.title, path, f"version {about['version']}", ABOUT.version)
         parcel, labels = (_group(path, name)[0].astype(np.int64) for name in ("parcels", "labels"))
         dates, values = _bands(path, parcel)
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, ImageryError):
         return [Lost(path.stem, BROKEN)]
     looks = [Looks(dates, BANDS, of) for of in values]
     year = int(about["patch_year"] or path.stem[:4])

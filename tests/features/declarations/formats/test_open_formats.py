@@ -143,3 +143,12 @@ def test_all_missing_columns_are_named_at_once(tmp_path: Path) -> None:
         DeclarationError, match=r"no column 'holdng'; no column 'crops'\. Did you mean 'crop'\?"
     ):
         read(path, "id", "holdng", "crops")
+
+
+@pytest.mark.parametrize("text", ["[" * 200_000, '{"a":' * 200_000, "[" + "1" * 10_000 + "]"])
+def test_json_nested_without_end_is_a_sentence(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "p.geojson"
+    for content in (text, f'{{"type": "FeatureCollection", "features": {text}'):
+        path.write_text(content)
+        with pytest.raises(DeclarationError, match=r"p\.geojson"):
+            read(path, "id")
