@@ -1,5 +1,6 @@
 """Observations become dated events of every parcel, with chances and evidence."""
 
+import logging
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from features.accounting import Tally, tally
+from features.errors import ModelError
 from features.extraction.observations import read_observations
 from features.files import fingerprint, read_parquet
 from features.schema import EVENTS
@@ -16,7 +18,7 @@ from models.events.evaluate import SCORES
 from models.events.in_season import JOURNAL, add_to_journal, keep_reported
 from models.events.labels import Labels, read_labels
 from models.events.learning.bundle import detector_file, read_detector, write_detector
-from models.events.learning.detector import ALL, Detector, fit_detector, rule_detector
+from models.events.learning.detector import ALL, FEW_LABELS, Detector, fit_detector, rule_detector
 from models.events.series import BANDS, OPTICAL, RADAR, EventSeries, from_observations
 from models.events.table import CHANCES, SEEN, Found, detect_events
 from pipelines.config import RunConfig
@@ -26,6 +28,8 @@ from pipelines.record.stage import Outcome, Stage
 from pipelines.steps.evaluate_events import TRUTH_EVENTS, scores_of
 from pipelines.tables import read_declared, write_table
 from pipelines.workspace import Workspace
+
+log = logging.getLogger(__name__)
 
 # what every parcel's clear looks showed, for the markers
 LOOKS = pl.Schema(
@@ -120,7 +124,7 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
 
 
 def fit(config: RunConfig, workspace: Workspace, series: EventSeries) -> Fitted:
-    """Fit on the run's labels, or load another run's models, or take the rules."""
+    """Fit on the run's labels, or load another run's models; rules where labels are too few, or none."""
     options = config.events
     path = labels_file(config, workspace)
     everyone = np.full(len(series), ALL)
@@ -134,7 +138,13 @@ def fit(config: RunConfig, workspace: Workspace, series: EventSeries) -> Fitted:
     folds = read_parquet(workspace.table("folds"))
     of = dict(folds.select("parcel_id", "fold").iter_rows())
     fold = np.array([of.get(name, -1) for name in series.parcel_ids])
-    detector, own = fit_detector(series, labels, fold, options)
+    try:
+        detector, own = fit_detector(series, labels, fold, options)
+    except ModelError as error:
+        if error.reason != FEW_LABELS:
+            raise
+        log.warning("Events are found by rules: %s", error)
+        return Fitted(rule_detector(options), everyone, labels, (counted,), f"rules: {error}")
     return Fitted(detector, own, labels, (counted,), "labels")
 
 

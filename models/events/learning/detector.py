@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from models.events.learning.network import StepNetwork
 
 log = logging.getLogger(__name__)
+FEW_LABELS = "few_labels"  # the reason of a fit that is not possible
 LEAST_EVENTS = 10  # labelled events of a kind below which a rule decides it
 LEAST_DATED = 20  # exactly dated events from which on the place of a date in its interval is taken from them
 ALL = -1  # the fold of parcels that no model saw: the booster of all labels
@@ -159,13 +160,14 @@ def fit_detector(
     Raises
     ------
     ModelError
-        Where the watched parcels lie in fewer than two folds.
+        Where the watched parcels lie in fewer than two folds; its reason is FEW_LABELS.
     """
     watched = np.isin(np.array(series.parcel_ids), labels.watched) & (fold >= 0)
     if len(np.unique(fold[watched])) < 2:
         raise ModelError(
             f"{int(watched.sum())} labelled parcels lie in fewer than two folds of holdings and blocks; "
-            "label parcels of more holdings, or take another run's models (events.from_run)."
+            "label parcels of more holdings, or take another run's models (events.from_run).",
+            reason=FEW_LABELS,
         )
     rows = np.flatnonzero(watched)
     taught, own = series.take(rows), fold[rows]
