@@ -1,9 +1,11 @@
 """Files that are whole or absent, and the hashes that name them."""
 
+import errno
 import hashlib
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,6 +31,27 @@ def atomic_path(path: Path) -> Iterator[Path]:
         partial.replace(path)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def make_room(beside: Path, size: int) -> None:
+    """Find out whether the disk can take `size` bytes more, by reserving them for a moment.
+
+    For what is written by a library that ends the whole process where a write fails, as HDF5 does.
+
+    Raises
+    ------
+    OSError
+        Where it cannot: full, over a quota, or read-only.
+    """
+    probe = partial_of(beside)
+    try:
+        with probe.open("wb") as handle:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(handle.fileno(), 0, max(size, 1))
+            elif shutil.disk_usage(probe.parent).free < size:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(beside))
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 def refuse_overwriting(made: Iterable[Path], read: Iterable[Path]) -> None:

@@ -40,12 +40,6 @@ class Calendar:
         step = np.searchsorted(self.edges, moments.astype("datetime64[ns]"), side="right") - 1
         return np.where(step < len(self), step, -1)
 
-    def until(self, last: date) -> "Calendar":
-        """Keep the steps that have begun by `last`, the step in progress included."""
-        count = max(int((self.starts <= np.datetime64(last, "ns")).sum()), 1)
-        days = None if self.degree_days is None else self.degree_days[:count]
-        return Calendar(self.name, self.edges[: count + 1], days)
-
 
 def make_calendar(
     name: CalendarName,
@@ -55,6 +49,7 @@ def make_calendar(
     *,
     thermal_steps: int = 24,
     base_temperature_c: float = 0.0,
+    until: date | None = None,
 ) -> Calendar:
     """Cut the season from `start` to `end`, both included, into steps.
 
@@ -63,15 +58,19 @@ def make_calendar(
     weather
         One row a day: `date, t_min_c, t_max_c`. Needed by the thermal calendar only; the others carry the
         growing-degree days along where it is given.
+    until
+        Leave out the steps that begin after this day; no later weather is needed. The thermal calendar is
+        that of the season's days until then.
 
     Raises
     ------
     ConfigError
-        Where the season ends before it starts, or the thermal calendar lacks weather.
+        Where the season ends before it starts, the thermal calendar lacks weather, or the weather lacks days.
     """
     if end < start:
         raise ConfigError(f"The season ends ({end}) before it starts ({start}); swap the dates.")
-    heat = None if weather is None else degree_days(weather, start, end, base_temperature_c)
+    last = end if until is None else max(min(until, end), start)
+    heat = None if weather is None else degree_days(weather, start, last, base_temperature_c)
     if name == "thermal":
         if heat is None:
             raise ConfigError(
@@ -82,6 +81,7 @@ def make_calendar(
     else:
         steps = dekad_starts(start, end) if name == "dekad" else month_starts(start, end)
         edges = np.array([*steps, end + timedelta(days=1)], dtype="datetime64[ns]")
+        edges = edges[: 1 + int((edges[:-1] <= np.datetime64(last, "ns")).sum())]
     return Calendar(name, edges, None if heat is None else heat[_day_index(edges[:-1], start)])
 
 
@@ -133,7 +133,8 @@ def degree_days(weather: pl.DataFrame, start: date, end: date, base_c: float) ->
     missing = daily.filter(pl.col("t_min_c").is_null() | pl.col("t_max_c").is_null())["date"]
     if len(missing):
         raise ConfigError(
-            f"The weather lacks {len(missing)} days of the season, first {missing[0]}; complete its file."
+            f"The weather lacks {len(missing)} days of the season, first {missing[0]}; complete its file, or "
+            "let season.until name the last day that is known."
         )
     return np.concatenate([[0.0], growing_degree_days(daily, base_c)["gdd"].to_numpy()])
 

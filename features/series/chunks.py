@@ -7,8 +7,8 @@ import h5netcdf
 import xarray as xr
 
 from features.errors import StageError
-from features.files import atomic_path
-from features.series.parcel_series import create_series, read_series
+from features.files import atomic_path, make_room
+from features.series.parcel_series import BESIDE_VALUES, create_series, read_series
 
 
 def chunks_of(total: int, size: int) -> list[slice]:
@@ -60,6 +60,7 @@ def read_chunks(path: Path, size: int) -> Iterator[xr.Dataset]:
 
 def _append(path: Path, chunk: xr.Dataset, start: int) -> None:
     stop = start + chunk.sizes["parcel"]
+    make_room(path, chunk.nbytes + BESIDE_VALUES)
     with h5netcdf.File(path, "a") as file:
         file.resize_dimension("parcel", stop)
         for name, variable in chunk.variables.items():

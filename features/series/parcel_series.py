@@ -10,7 +10,7 @@ import polars as pl
 import xarray as xr
 
 from features.errors import ConfigError, StageError
-from features.files import atomic_path
+from features.files import atomic_path, make_room
 from features.schema import check_columns, check_series, make_series
 from features.series.calendar import Calendar, make_calendar
 from features.series.options import SeriesOptions
@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 KEYS = ("feature", "sensor", "relative_orbit")
 CARRIED = ("pixel_count", "valid_share", "filled_share", "sigma")
 PARCELS_PER_CHUNK = 512
+BESIDE_VALUES = 4 << 20  # bytes of a file that are no values: names, attributes, the tree of its chunks
 
 
 def build_series(
@@ -72,9 +73,9 @@ def build_series(
         weather,
         thermal_steps=options.thermal_steps,
         base_temperature_c=options.base_temperature_c,
+        until=until,
     )
     last = end if until is None else min(until, end)
-    calendar = calendar if until is None else calendar.until(last)
     table = observations.lazy()
     check_columns(
         table.collect_schema().names(),
@@ -273,6 +274,7 @@ def create_series(series: xr.Dataset, path: Path, grows: bool = False) -> None:
         for name, variable in series.data_vars.items()
         if variable.size
     }
+    make_room(path, series.nbytes + BESIDE_VALUES)
     _create_without_times(path)
     unlimited = ["parcel"] if grows else []
     series.to_netcdf(path, mode="a", engine="h5netcdf", encoding=encoding, unlimited_dims=unlimited)

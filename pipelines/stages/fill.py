@@ -1,7 +1,7 @@
 """Observations become series on a calendar, gaps filled and marked; beside them what else is known."""
 
 from collections.abc import Iterable, Iterator
-from datetime import date, timedelta
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 from typing import Literal
@@ -22,7 +22,7 @@ from features.series.gapfill import GapFiller
 from features.series.parcel_series import build_series, features_of, read_series
 from features.workers import Progress
 from pipelines.config import RunConfig
-from pipelines.inputs.context_files import context_file, region_files
+from pipelines.inputs.context_files import NAMES, context_file, region_files
 from pipelines.record.inputs import Inputs
 from pipelines.record.stage import Outcome, Stage
 from pipelines.tables import read_declared, write_table
@@ -38,7 +38,7 @@ def stage(config: RunConfig) -> Stage:
     inputs = Inputs(
         options=("season", "series", "fill", "simulate", "weather", "soil", "elevation", "embeddings"),
         after={
-            **region_files(config, "*.csv", "*.tif"),
+            **region_files(config, *NAMES.values()),
             "read": ("declarations.parquet",),
             "extract": ("observations/parts.parquet", "observations/parts/*", "observations/context.parquet"),
         },
@@ -88,26 +88,27 @@ def _observed(
 ) -> Iterator[xr.Dataset]:
     """Yield the series of some parcels after others, as observed; `folder` holds their observations."""
     chunks = [parcel_ids[rows] for rows in chunks_of(len(parcel_ids), config.series.chunk_parcels)]
-    season, last, names = config.season, _last_day(config), None
+    season, names = config.season, None
     if len(chunks) == 1:
         tables = iter([read_observations(workspace.observations)])
     else:
         paths = split_observations(workspace.observations, chunks, folder)
-        days = pl.col("datetime").dt.date().is_between(season.start, min(last, season.until or last))
+        days = (
+            pl.col("datetime").dt.date().is_between(season.start, min(season.end, season.until or season.end))
+        )
         names = features_of(pl.scan_parquet(paths, glob=False).filter(days), config.series)
         tables = (read_parquet(path) for path in paths)
     for ids, table in zip(chunks, tables, strict=True):
         yield build_series(
-            table, ids, config.series, season.start, last, weather=weather, until=season.until, names=names
+            table,
+            ids,
+            config.series,
+            season.start,
+            season.end,
+            weather=weather,
+            until=season.until,
+            names=names,
         )
-
-
-def _last_day(config: RunConfig) -> date:
-    """Return the day that the calendar ends on: degree days are known no further than the weather."""
-    season = config.season
-    if config.series.calendar != "thermal" or season.until is None:
-        return season.end
-    return min(season.end, season.until)
 
 
 def weather_of(config: RunConfig, workspace: Workspace) -> pl.DataFrame | None:

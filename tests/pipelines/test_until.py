@@ -17,7 +17,7 @@ UNTIL = "2024-06-20"
 BRIEF = (
     "simulate.n_parcels=60", "simulate.radar_revisit_days=24", "season.end=2024-08-31", "folds.count=2",
     "train.models={lightgbm: {rounds: 5}}", "train.explanation={parcels: 5}", "train.least_parcels=2",
-    "series.calendar=thermal", "judge.season_dates=0", "tracking.enabled=false",
+    "judge.season_dates=0", "tracking.enabled=false",
 )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import xarray as xr
 from features.errors import ConfigError, CropcheckError, StageError
 from features.schema import OBSERVATIONS
 from features.series.calendar import make_calendar
-from features.series.options import SeriesOptions
+from features.series.options import CalendarName, SeriesOptions
 from features.series.parcel_series import build_series, read_series, write_series
 from features.series.quality import series_quality
 
@@ -167,6 +167,20 @@ def test_thermal_time_without_weather_or_with_holes_is_refused() -> None:
         make_calendar("thermal", START, END)
     with pytest.raises(ConfigError, match="lacks 10 days"):
         make_calendar("thermal", START, END, weather([5.0] * 20))
+
+
+@pytest.mark.parametrize("name", ["dekad", "month", "thermal"])
+def test_weather_is_needed_no_further_than_the_day_that_is_looked_at(name: CalendarName) -> None:
+    heat, until = [float(day) for day in range(30)], date(2022, 4, 20)
+    known, later = (make_calendar(name, START, END, weather(days), until=until) for days in (heat[:20], heat))
+    np.testing.assert_array_equal(known.edges, later.edges)
+    np.testing.assert_array_equal(known.degree_days, later.degree_days)
+
+
+def test_steps_that_begin_after_the_day_are_left_out() -> None:
+    starts = make_calendar("dekad", START, END, until=date(2022, 4, 11)).starts
+    assert [str(day)[:10] for day in starts] == ["2022-04-01", "2022-04-11"]
+    assert len(make_calendar("dekad", START, END, until=date(2022, 4, 10))) == 1
 
 
 def test_months_and_a_season_that_ends_before_it_starts() -> None:
