@@ -132,9 +132,9 @@ def transferred_files(transfer: TransferOptions) -> dict[str, Path]:
 
 
 def _of_models(folder: Path) -> dict[str, Path]:
-    run = Workspace(folder)
+    run, bundle = Workspace(folder), bundle_file(folder)
     return {
-        "": bundle_file(folder),
+        "": bundle.parent if bundle.is_file() else bundle,
         " folds": run.table(FOLDS),
         " declarations": run.declarations,
         " holdings": run.holdings,

@@ -25,7 +25,11 @@ def source_runs(transfer: "TransferOptions") -> dict[str, Workspace]:
 def holding_checks(transfer: "TransferOptions") -> dict[str, Path]:
     """Return the files that `check_holding_keys` reads of pooled runs, by their role."""
     runs = source_runs(transfer).values() if transfer.use == "pool" else ()
-    return {f"train.transfer.runs {number} holdings": run.holdings for number, run in enumerate(runs)}
+    return {
+        f"train.transfer.runs {number} {path.stem}": path
+        for number, run in enumerate(runs)
+        for path in (run.holdings, run.declarations)
+    }
 
 
 def check_holding_keys(workspace: Workspace, sources: Mapping[str, Workspace]) -> None:

@@ -163,6 +163,8 @@ def _keep(workspace: Workspace, receipt: Receipt, before: Receipt | None) -> Rec
         log.info("%s", tally)
     if before is not None and before.says_the_same(receipt):
         return before
+    if before is not None:
+        _drop_left_over(workspace, before, receipt)
     audit.append(
         workspace.audit,
         receipt.stage,
@@ -171,6 +173,13 @@ def _keep(workspace: Workspace, receipt: Receipt, before: Receipt | None) -> Rec
         tallies=[str(tally) for tally in receipt.tallies],
     )
     return write_receipt(workspace, receipt)
+
+
+def _drop_left_over(workspace: Workspace, before: Receipt, now: Receipt) -> None:
+    """Delete what a stage wrote before and no longer writes: a later stage would take it for a result."""
+    others = (read_receipt(workspace, path.stem) for path in workspace.receipts.glob("*.json"))
+    claimed = {name for other in others if other and other.stage != now.stage for name in other.outputs}
+    _delete(workspace, before.outputs.keys() - now.outputs.keys() - claimed)
 
 
 def _refuse_damaged(stage: Stage, workspace: Workspace) -> None:

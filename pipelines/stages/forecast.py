@@ -42,15 +42,13 @@ def stage(config: RunConfig) -> Stage:
         after={
             **region_files(config, "weather.csv", "earlier/*"),
             "read": ("declarations.parquet",),
-            "tabulate" if config.series.tables else "extract": (
-                "observations/parts.parquet", "observations/parts/*",
-            ),
+            "extract": ("observations/parts.parquet", "observations/parts/*"),
             "fill": ("context.parquet",),
             "train": ("evaluation/folds.parquet",),
             "detect": ("events.parquet",),
         },
         files=_files,
-    )  # fmt: skip
+    )
     return Stage("forecast", __name__, inputs, run)
 
 

@@ -14,7 +14,7 @@ from pipelines.record.manifest import git_commit, versions, write_manifest
 from pipelines.record.receipt import read_receipt
 from pipelines.record.stage import Outcome, Stage
 from pipelines.steps import tracking
-from pipelines.steps.gather import gather, input_hashes
+from pipelines.steps.gather import gather, input_hashes, previous_files
 from pipelines.workspace import Workspace
 from reports.exports.assessment import write_assessment
 from reports.exports.tables import write_exports, write_lpis, write_sample
@@ -38,10 +38,10 @@ def stage(config: RunConfig, earlier: Sequence[Stage]) -> Stage:
 
 
 def _files(config: RunConfig, workspace: Workspace) -> dict[str, Path]:
-    previous = {"previous": config.previous / "manifest.json"} if config.previous else {}
+    before = previous_files(config.previous) if config.previous else {}
     tuned = {"tuned": workspace.tuned, "tuning": workspace.table("tuning")}
     lpis = {"lpis": config.publish.lpis.path} if config.publish.lpis else {}
-    return previous | tuned | lpis | {"field": workspace.field_results.parent}
+    return before | tuned | lpis | {"field": workspace.field_results.parent}
 
 
 def run(config: RunConfig, workspace: Workspace, progress: Progress, earlier: Sequence[Stage]) -> Outcome:

@@ -23,7 +23,7 @@ def stage(config: RunConfig) -> Stage:
     inputs = Inputs(
         options=("seed", "folds", "train"),
         after={
-            "read": ("declarations.parquet",),
+            "read": ("declarations.parquet", *(("holdings.json",) if config.train.transfer.runs else ())),
             "fill": ("filled.nc", "context.parquet", "weather.parquet"),
         },
         files=_files,

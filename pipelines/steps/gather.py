@@ -114,6 +114,13 @@ def _previous(config: RunConfig) -> RunTables | None:
     )
 
 
+def previous_files(folder: Path) -> dict[str, Path]:
+    """Return the files of last season's run that drift is measured against, by their role."""
+    run = Workspace(folder)
+    read = (run.manifest, run.declarations, run.verdicts, run.parcels, run.series, run.metrics)
+    return {f"previous {path.name}": path for path in read}
+
+
 def lineage(
     config: RunConfig,
     workspace: Workspace,

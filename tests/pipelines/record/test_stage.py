@@ -167,6 +167,20 @@ def test_an_altered_output_is_made_anew_and_what_follows_is_not(workspace: Works
     assert {path: path.read_bytes() for path in record} == record
 
 
+def test_what_a_stage_no_longer_writes_is_deleted_unless_another_wrote_it(workspace: Workspace) -> None:
+    names = ["events.parquet", "labels.parquet", "shared.parquet"]
+
+    def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
+        chosen = names if config.seed == 1 else names[:1]
+        return Outcome([write_text(workspace.folder / name, "text") for name in chosen])
+
+    stage = Stage("detect", "features.files", Inputs(("seed",)), run)
+    run_stage(stage, config_of(), workspace, quiet)
+    run_stage(writer("judge", Inputs(), "shared.parquet"), config_of(), workspace, quiet)
+    run_stage(stage, config_of("seed=2"), workspace, quiet)
+    assert sorted(path.name for path in workspace.folder.glob("*.parquet")) == [names[0], names[2]]
+
+
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
