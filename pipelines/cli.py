@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import traceback
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -12,12 +13,11 @@ import typer
 
 from features.errors import CropcheckError
 from pipelines.faults import TO_MEND, sentence_of
+from pipelines.run_options import Data, Out, RunOptions, Set, With, on_a_run
 
 if TYPE_CHECKING:
     from features.workers import Executor
     from models.assessment.buckets import Covered
-    from pipelines.config import RunConfig
-    from pipelines.workspace import Workspace
 
 # libraries that log what only concerns their developers
 NOISY = ("tensorflow", "rasterio", "pyogrio", "fiona", "matplotlib", "numba", "urllib3", "mlflow", "alembic")
@@ -28,18 +28,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-Config = Annotated[
-    Path, typer.Argument(help="The run's YAML file, e.g. conf/synthetic.yaml.", show_default=False)
-]
-Out = Annotated[Path | None, typer.Option("--out", help="Folder to write; default out/<config name>/.")]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", help="Override a config key, e.g. --set fill.method=linear.")
-]
-With = Annotated[list[Path] | None, typer.Option("--with", help="Lay this YAML file over the config.")]
-Data = Annotated[Path | None, typer.Option("--data", help="Folder of the config's relative paths.")]
-Until = Annotated[
-    str | None, typer.Option("--until", help="Use only observations up to this date (YYYY-MM-DD).")
-]
 Workers = Annotated[int, typer.Option("--workers", min=1, help="Extract in this many local processes.")]
 Dask = Annotated[
     str | None, typer.Option("--dask", help="Extract on the Dask cluster at this scheduler address.")
@@ -49,19 +37,10 @@ Dask = Annotated[
 def _add(name: str, help_text: str) -> None:
     """Add the command that runs one stage, or all of them."""
 
-    def command(
-        config: Config,
-        out: Out = None,
-        set_: Set = None,
-        with_: With = None,
-        data: Data = None,
-        until: Until = None,
-        workers: Workers = 1,
-        dask: Dask = None,
-    ) -> None:
+    def command(run: RunOptions, workers: Workers = 1, dask: Dask = None) -> None:
         from pipelines.main_job import run_all, run_one
 
-        loaded, workspace = _open(config, out, set_, with_, data, until)
+        loaded, workspace = run.open()
         executor = _executor(workers, dask)
         all_of_them = name == "run"
         raise typer.Exit(
@@ -70,7 +49,7 @@ def _add(name: str, help_text: str) -> None:
             else run_one(name, loaded, workspace, executor)
         )
 
-    app.command(name, help=help_text)(command)
+    app.command(name, help=help_text)(on_a_run(command, until=True))
 
 
 _add("run", "Run every stage, from declarations and imagery to verdicts and reports; run again to resume.")
@@ -113,7 +92,7 @@ def label(
         return
     if config is None or write is None:
         raise CropcheckError("Name the config whose imagery is to be labelled: cropcheck label CONFIG.")
-    loaded, workspace = _open(config, out, set_, with_, data, None)
+    loaded, workspace = RunOptions(config, out, set_, with_, data).open()
     typer.echo(write_windows(loaded, workspace, windows, write))
 
 
@@ -153,12 +132,9 @@ def map_crops(
 
 
 @app.command()
+@on_a_run
 def clear(
-    config: Config,
-    out: Out = None,
-    set_: Set = None,
-    with_: With = None,
-    data: Data = None,
+    run: RunOptions,
     write: Annotated[
         Path | None, typer.Option("--write", help="Also write cloud-free images to this folder.")
     ] = None,
@@ -166,7 +142,7 @@ def clear(
     """Fit the cloud-removal model on the region's own imagery; with --write, write cloud-free products."""
     from pipelines.main_job import run_one
 
-    loaded, workspace = _open(config, out, set_, with_, data, None)
+    loaded, workspace = run.open()
     status = run_one("clear", loaded, workspace, _executor(1, None))
     if write is not None:
         from pipelines.commands.learning.products import write_products
@@ -182,12 +158,9 @@ def clear(
 
 
 @app.command()
+@on_a_run
 def check(
-    config: Config,
-    out: Out = None,
-    set_: Set = None,
-    with_: With = None,
-    data: Data = None,
+    run: RunOptions,
     only: Annotated[
         str | None, typer.Option("--only", help="`declarations`: the parcel file and code tables alone.")
     ] = None,
@@ -197,7 +170,7 @@ def check(
 
     if only not in (None, "declarations"):
         raise CropcheckError(f"--only {only} is nothing that can be checked alone; write declarations.")
-    loaded, workspace = _open(config, out, set_, with_, data, None)
+    loaded, workspace = run.open()
     findings = check_inputs(loaded, workspace, only="declarations" if only else None)
     typer.echo(str(findings))
     raise typer.Exit(TO_MEND if findings.problems else 0)
@@ -236,55 +209,46 @@ def catalog(
 
 
 @app.command()
+@on_a_run
 def tune(
-    config: Config,
+    run: RunOptions,
     model: Annotated[str, typer.Option("--model", help="The crop model, or cloud-removal network.")],
     trials: Annotated[int, typer.Option("--trials", min=1, help="How many trials to run now.")] = 20,
-    out: Out = None,
-    set_: Set = None,
-    with_: With = None,
-    data: Data = None,
 ) -> None:
     """Search a model's settings with grouped folds; the best are written as a config that train reads."""
     from pipelines.commands.learning.tune import tune_model
 
-    loaded, workspace = _open(config, out, set_, with_, data, None)
+    loaded, workspace = run.open()
     typer.echo(tune_model(loaded, workspace, model, trials))
 
 
 @app.command()
-def pretrain(
-    config: Config, out: Out = None, set_: Set = None, with_: With = None, data: Data = None
-) -> None:
+@on_a_run
+def pretrain(run: RunOptions) -> None:
     """Train on the public sets of train.transfer.sets; a run takes the models by train.transfer.use: tune."""
     from pipelines.commands.learning.pretrain import pretrain_on_sets
 
-    loaded, workspace = _open(config, out, set_, with_, data, None)
-    folder = workspace.folder if out else workspace.folder.with_name(f"{loaded.name}_pretrained")
+    loaded, workspace = run.open()
+    folder = workspace.folder if run.out else workspace.folder.with_name(f"{loaded.name}_pretrained")
     typer.echo(pretrain_on_sets(loaded, folder))
 
 
 @app.command()
+@partial(on_a_run, until=True)
 def forecast(
-    config: Config,
+    run: RunOptions,
     from_: Annotated[
         str | None,
         typer.Option("--from", help="Day to forecast from (YYYY-MM-DD); default the last that counts."),
     ] = None,
     ahead: Annotated[int | None, typer.Option("--ahead", min=5, max=200, help="Days ahead.")] = None,
-    out: Out = None,
-    set_: Set = None,
-    with_: With = None,
-    data: Data = None,
-    until: Until = None,
 ) -> None:
     """Forecast every parcel's NDVI, with intervals, from what a run has left."""
     from pipelines.commands.learning.forecast import forecast_run
 
-    settings = [*(set_ or [])]
-    settings += [f"forecast.from_day={from_}"] if from_ else []
+    settings = [f"forecast.from_day={from_}"] if from_ else []
     settings += [f"forecast.ahead_days={ahead}"] if ahead else []
-    loaded, workspace = _open(config, out, settings, with_, data, until)
+    loaded, workspace = run.open(*settings)
     said, status = forecast_run(loaded, workspace)
     typer.echo(said)
     raise typer.Exit(status)
@@ -404,7 +368,7 @@ def sample(
         return
     from pipelines.main_job import run_until_read
 
-    loaded, workspace = _open(source, folder, set_, with_, data, None)
+    loaded, workspace = RunOptions(source, folder, set_, with_, data).open()
     run_until_read(loaded, workspace)
     if width is not None:
         share = command.parse_width(width)
@@ -512,18 +476,12 @@ def trace(
 
 
 @app.command()
-def status(
-    config: Config,
-    out: Out = None,
-    set_: Set = None,
-    with_: With = None,
-    data: Data = None,
-    until: Until = None,
-) -> None:
+@partial(on_a_run, until=True)
+def status(run: RunOptions) -> None:
     """Say which stages are fresh, which will run, and why; nothing is written."""
     from pipelines.commands.status import status_of
 
-    loaded, workspace = _open(config, out, set_, with_, data, until)
+    loaded, workspace = run.open()
     typer.echo(status_of(loaded, workspace))
 
 
@@ -542,26 +500,6 @@ def _common(
     ] = False,
 ) -> None:
     pass
-
-
-def _open(
-    config: Path,
-    out: Path | None,
-    settings: list[str] | None,
-    overlays: list[Path] | None,
-    data: Path | None,
-    until: str | None,
-) -> "tuple[RunConfig, Workspace]":
-    from pipelines.config import load_config
-    from pipelines.workspace import Workspace
-
-    loaded = load_config(
-        config, [*(settings or []), *([f"season.until={until}"] if until else [])], data, overlays
-    )
-    folder = out or Path("out") / loaded.name
-    if folder.exists() and not folder.is_dir():
-        raise CropcheckError(f"--out {folder} is a file; name a folder.")
-    return loaded, Workspace(folder)
 
 
 def _executor(workers: int, dask: str | None) -> "Executor":
