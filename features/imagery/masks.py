@@ -50,8 +50,9 @@ def clear_mask(scene_class: np.ndarray, options: MaskOptions, pixel_m: tuple[flo
     down, right = radii(options, pixel_m)
     growing = np.zeros(256, bool)
     growing[[c for c in CLOUDY_CLASSES if c in options.masked_classes]] = True
-    if max(down, right) > 0 and growing.any():
-        clear &= ~grown(growing[classes], down, right)
+    hidden = growing[classes]
+    if max(down, right) > 0 and hidden.any() and clear.any():
+        clear &= ~grown(hidden, down, right)
     return np.asarray(clear)
 
 

@@ -233,15 +233,20 @@ def _clear_shares(items: list[Item], views: list[_View]) -> dict[tuple[str, int]
     by_item: dict[int, list[_View]] = defaultdict(list)
     for view in views:
         by_item[view.item].append(view)
+    masks: dict[tuple[object, ...], np.ndarray] = {}  # the dates of one grid share a parcel's
     for number, members in sorted(by_item.items()):
         asset = items[number].assets.get("scl")
         if asset is None:
             continue
         blocks = _blocks(asset, items[number].grid, members)
+        pixel_m = pixel_metres(items[number].grid)
         for view, block in zip(members, blocks, strict=True):
             if block is not None:
-                inside = _mask(view, block.shape)
-                clear = clear_mask(block, MaskOptions(), pixel_metres(items[number].grid))
+                place = (view.parcel_id, view.transform, block.shape)
+                if place not in masks:
+                    masks[place] = _mask(view, block.shape)
+                inside = masks[place]
+                clear = clear_mask(block, MaskOptions(), pixel_m)
                 found[(view.parcel_id, number)] = float(clear[inside].mean()) if inside.any() else 0.0
     return found
 

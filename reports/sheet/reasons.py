@@ -1,5 +1,6 @@
 """The (feature, date) groups that contributed most for a parcel, in words and as a small chart."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date
 
@@ -33,11 +34,16 @@ class Crop:
     name: str
 
 
-def weights_of(run: RunTables) -> dict[str, list[Weight]]:
-    """Return every parcel's groups by size of their push: to the predicted class less to the declared one."""
+def weights_of(run: RunTables, parcel_ids: Collection[str] | None = None) -> dict[str, list[Weight]]:
+    """Return the groups of these parcels, or of all, by size of their push: to the predicted class less to
+    the declared one.
+    """
     if run.contributions is None or not len(run.contributions):
         return {}
-    classes = run.verdicts.select("parcel_id", declared="crop_class", predicted="predicted")
+    verdicts = run.verdicts
+    if parcel_ids is not None:
+        verdicts = verdicts.filter(pl.col("parcel_id").is_in(list(parcel_ids)))
+    classes = verdicts.select("parcel_id", declared="crop_class", predicted="predicted")
     rows = run.contributions.join(classes, on="parcel_id", how="inner")
     sign = (pl.col("crop_class") == pl.col("predicted")).cast(pl.Float64) - (
         (pl.col("crop_class") == pl.col("declared")) & (pl.col("declared") != pl.col("predicted"))

@@ -88,7 +88,7 @@ def write_sheets(
         The list of `reports.pages.follow_up.candidates`.
     """
     rows = cast(list[SheetRow], listed.filter(pl.col("sheet").is_not_null()).to_dicts())
-    season, weights = Season(run), reasons.weights_of(run)
+    season, weights = Season(run), reasons.weights_of(run, [row["parcel_id"] for row in rows])
     around = {row["parcel_id"]: looks_around(run.rows_of("events", row["parcel_id"]), AROUND) for row in rows}
     wanted = {
         row["parcel_id"]: sorted(

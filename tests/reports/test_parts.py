@@ -206,3 +206,10 @@ def test_a_clouded_date_is_pictured_by_the_nearest_clear_one(shares: dict[int, f
     found = _best([view(k) for k in shares], {0: 3, 1: 15, 2: 20}, shares)
     assert found is not None
     assert found.item == expected
+
+
+def test_contributions_of_some_parcels_are_those_of_all() -> None:
+    run = make_run(60, 1)
+    every = weights_of(run)
+    some = list(every)[3:5]
+    assert weights_of(run, some) == {name: every[name] for name in some}
