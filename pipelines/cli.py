@@ -97,13 +97,10 @@ def label(
 
 
 @app.command("map")
+@on_a_run
 def map_crops(
-    config: Config,
+    run: RunOptions,
     write: Annotated[Path, typer.Option("--write", help="Folder to write the map to.", show_default=False)],
-    out: Out = None,
-    set_: Set = None,
-    with_: With = None,
-    data: Data = None,
     workers: Workers = 1,
     dask: Dask = None,
 ) -> None:
@@ -112,7 +109,7 @@ def map_crops(
     from pipelines.main_job import display
     from pipelines.record.lock import locked
 
-    loaded, workspace = _open(config, out, set_, with_, data, None)
+    loaded, workspace = run.open()
     executor = _executor(workers, dask)
     with locked(workspace.folder, "map"), display() as bars:
         bar = bars.add_task("map", total=None)
