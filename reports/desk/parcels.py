@@ -22,7 +22,8 @@ SORT_KEYS = {
     "due": "due",
 }
 PLACED = ("parcel_id", "holding_id")  # texts that are sorted once, so that pages compare numbers
-FACETS = ("verdict", "reason", "crop", "intervention", "region")
+SIDES = {"parcel_id": pl.String, "direction": pl.String}  # on which side of its forecast a parcel went
+FACETS = ("verdict", "reason", "crop", "intervention", "region", "anomaly")
 
 
 @dataclass(frozen=True)
@@ -69,11 +70,14 @@ class Parcels:
             {"parcel_id": run.declarations["parcel_id"].astype(str).tolist(), "longitude": longitude,
              "latitude": latitude}
         )  # fmt: skip
+        left = run.anomalies if run.anomalies is not None else pl.DataFrame(schema=SIDES)
+        sides = dict(left.select(*SIDES).iter_rows())
         listed = (pl.col("q_value") <= (-1.0 if list_rate is None else list_rate)).fill_null(False)
         table = run.table.join(place, on="parcel_id", how="left").with_columns(
             crop=pl.col("declared").replace_strict(names, default=pl.col("declared"), return_dtype=pl.String),
             looks_like=pl.col("predicted").map_elements(run.class_name, return_dtype=pl.String),
             listed=listed,
+            anomaly=pl.col("parcel_id").replace_strict(sides, default=None, return_dtype=pl.String),
             amount=rates * pl.col("area_ha"),
             fits=pl.col("probability").cast(pl.Float64),
         )

@@ -51,7 +51,8 @@ def place_photo(desk: Desk, ask: Ask) -> Response:
         raise ConfigError("Give the place as latitude, longitude in degrees, such as 51.05, 3.72.")
     parcel_id = ask.form.get("id", "")
     sha256 = ask.form.get("sha256", "")
-    desk.photos.place(ask.session.name, parcel_id, sha256, float(found[2]), float(found[1]))
+    shape = desk.shape(parcel_id)
+    desk.photos.place(ask.session.name, parcel_id, sha256, float(found[2]), float(found[1]), shape)
     return go("/parcel", id=parcel_id)
 
 

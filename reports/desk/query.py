@@ -25,6 +25,7 @@ class Query:
     intervention: str = ""
     region: str = ""
     marker: str = ""  # requirement:state, of `markers`
+    anomaly: str = ""  # below or above its forecast
     holding: str = ""
     work: str = ""  # open, done, late, contact, visit, accept, refer, in_order
     assignee: str = ""

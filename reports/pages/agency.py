@@ -21,6 +21,7 @@ from reports.pages.sections.summary import Row, group, split
 from reports.run import RunTables
 from reports.translation import Text, translation
 
+DIRECTIONS = ("below", "above")  # sides on which a parcel leaves its forecast
 EXPORTS = (
     "verdicts.gpkg",
     "verdicts.csv",
@@ -124,6 +125,7 @@ def _context(
         "requirements": requirements_of(run, listed, text),
         "marker_states": MARKER_STATES,
         "asked_rate": options.list_rate,
+        "anomalies": run.anomalies is not None and not run.anomalies.is_empty(),
         "rate_limit": options.list_rate_limit,
         "sample": _sample(run),
         "assessment": [] if run.assessment is None else run.assessment.to_dicts(),
@@ -168,6 +170,7 @@ def _data(run: RunTables, table: pl.DataFrame, options: PublishOptions, text: Te
     names: dict[str, list[str]] = {
         "v": [*VERDICTS_OF],
         "s": [*STRENGTHS],
+        "n": [*DIRECTIONS],
         **{key: [] for key in "rcpgi"},
     }
     outlines = encode_outlines(_geometry(run, table), options.map_tolerance_m)
@@ -180,6 +183,7 @@ def _data(run: RunTables, table: pl.DataFrame, options: PublishOptions, text: Te
         "g": _codes(table["region"], names["g"]),
         "i": _codes(table["intervention"], names["i"]),
         "s": _codes(table["strength"], names["s"]),
+        "n": _codes(_anomalies(run, table), names["n"]),
         "f": _scaled(table["probability"], 10_000),
         "q": _scaled(table["q_value"], 100_000),
         "o": _scaled(table["likely_right"], 10_000),
@@ -197,13 +201,22 @@ def _data(run: RunTables, table: pl.DataFrame, options: PublishOptions, text: Te
             "g": [clean(name) for name in names["g"]],
             "i": [clean(name) for name in names["i"]],
             "s": [text(f"evidence.{name}") for name in names["s"]],
+            "n": [text(f"anomaly.{name}") for name in names["n"]],
         },
-        "codes": {key: [clean(name) for name in names[key]] for key in "vrcigs"},
+        "codes": {key: [clean(name) for name in names[key]] for key in "vrcigsn"},
         "grid": [outlines.x, outlines.y, outlines.step],
         "outlines": outlines.code,
         "parcels": columns,
         "sheets": {str(k): name for k, name in enumerate(table["sheet"]) if name is not None},
     }
+
+
+def _anomalies(run: RunTables, table: pl.DataFrame) -> list[str | None]:
+    """Return on which side each parcel left its forecast; None where it did not."""
+    if run.anomalies is None:
+        return [None] * table.height
+    sides = dict(run.anomalies.select("parcel_id", "direction").iter_rows())
+    return [sides.get(name) for name in table["parcel_id"]]
 
 
 def _scaled(values: pl.Series, factor: int) -> list[int]:

@@ -54,14 +54,27 @@ def ahead_of(
         top=6, bottom=17,
     )  # fmt: skip
     plot.axis_y([(tick, short(tick)) for tick in nice_ticks(min(values), max(values), 4)])
-    shown = [made_on, *(row["date"] for row in known[len(known) // 2 :: max(len(known) // 2, 1)])]
-    plot.axis_x([(day.toordinal(), text.day(day)) for day in shown[:-1]])
+    plot.axis_x([(day, text.day(date.fromordinal(day))) for day in _ticks(first, days[-1])])
     for low, high, style in (("low_90", "high_90", "band-predicted"), ("low_50", "high_50", "band-declared")):
         plot.band(days, [row[low] for row in known], [row[high] for row in known], style)
     plot.line(days, [row["ndvi"] for row in known], "own")
     plot.dots([day.toordinal() for day, _ in before], [value for _, value in before], "dot", 2.7)
     note = text("sheet.ahead_note", day=text.day(made_on))
     return Ahead(plot.markup(), note, anomaly)
+
+
+def _ticks(first: int, last: int) -> list[int]:
+    """Return the days that the axis names: about four, a whole number of weeks apart, none at the very end.
+
+    Examples
+    --------
+    >>> _ticks(0, 90)
+    [0, 21, 42, 63, 84]
+    >>> _ticks(0, 6)
+    [0]
+    """
+    step = 7 * max(round((last - first) / 4 / 7), 1)
+    return [day for day in range(first, last, step) if day == first or last - day >= step / 4]
 
 
 def _anomaly(row: dict[str, Any], text: Text) -> str:

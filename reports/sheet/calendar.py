@@ -8,6 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from reports.embed import clean
+from reports.sheet.event_words import event_words
 from reports.svg import Plot
 from reports.translation import Text
 
@@ -99,7 +100,7 @@ def _event(row: dict[str, Any], text: Text) -> dict[str, str]:
         "chance": text.percent(row["probability"], 0),
         "state": text("event_state.reported") if reason == SEEN else text("event_state.doubt"),
         "reason": "" if reason == SEEN else text.get(f"event_reason.{reason}", clean(reason)),
-        "evidence": clean(row["evidence"]),
+        "evidence": event_words(row["evidence"], text),
         "earliest": row["earliest"].isoformat(),
         "latest": row["latest"].isoformat(),
         "sensors": ", ".join(text.get(f"sensor.{name}", name) for name in row["sensors"]),

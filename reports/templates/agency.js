@@ -46,7 +46,7 @@ function numbers(k) {
 }
 
 const body = $("#list tbody");
-const KEYS = "vrcigs";
+const KEYS = "vrcigsn";
 const PAGE = 100;
 const count = run.parcels.id.length;
 /* Every parcel by the list's order: the lowest rate first, those without a rate last. */
@@ -183,7 +183,7 @@ if ($("#filters")) {
     const key = select.dataset.key;
     const names = key === "v" ? run.names.verdict : run.names[key];
     const used = [...new Set(run.parcels[key])].filter((code) => code >= 0);
-    used.sort((a, b) => (key === "s" ? a - b : names[a].localeCompare(names[b], lang)));
+    used.sort((a, b) => ("sn".includes(key) ? a - b : names[a].localeCompare(names[b], lang)));
     select.append(...used.map((code) => make("option", { value: run.codes[key][code] }, names[code])));
     select.addEventListener("change", () => change({ [key]: select.value }));
   }

@@ -377,3 +377,17 @@ def test_markers_of_a_region_whose_truth_nobody_knows_are_shown_without_rates(tm
     assert [re.sub("<.*?>", "", cell) for cell in re.findall(r"<td.*?>(.*?)</td>", row)] == [
         "60", "0", "3", *["–"] * 4,
     ]  # fmt: skip
+
+
+def test_parcels_that_left_their_forecast_can_be_filtered(tmp_path: Path) -> None:
+    plain = make_run(60)
+    row = {"parcel_id": "000005", "direction": "above"}
+    anomalies = pl.DataFrame([row], schema_overrides={"parcel_id": pl.String})
+    for run, there in ((plain, False), (replace(plain, anomalies=anomalies), True)):
+        listed = candidates(run, OPTIONS)
+        page = write_agency(run, tmp_path, OPTIONS, listed)[0].read_text(encoding="utf-8")
+        assert ('data-key="n"' in page) is there
+        found = re.search(r'"n": ?\[([-0-9, ]+)\]', page)
+        assert found is not None
+        codes = [int(code) for code in found[1].split(",")]
+        assert [place for place, code in enumerate(codes) if code >= 0] == ([4] if there else [])

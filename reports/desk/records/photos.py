@@ -24,7 +24,7 @@ TOLERANCE_M = 25.0  # of a phone's position
 AIM_DEGREES = 60.0  # how far from the parcel's middle a photo's direction may point
 SHOWN_PX = 1600
 ALIKE_BITS = 6  # of 64: photos whose likeness hashes differ by no more show the same
-PHOTO = "photo"  # kind of entry
+PHOTO, PLACED = "photo", "photo_placed"  # kinds of entries
 EARTH_M = 6_371_008.8  # mean radius, metres
 
 
@@ -151,16 +151,29 @@ class Photos:
                 journal.append(connection, [Draft(PHOTO, parcel_id, kept)], by)
         return found
 
-    def place(self, by: str, parcel_id: str, sha256: str, longitude: float, latitude: float) -> None:
+    def place(
+        self, by: str, parcel_id: str, sha256: str, longitude: float, latitude: float, parcel: Any
+    ) -> None:
         """Record the place that a person gives to a photo without one; the original stays as it is."""
         if not (abs(longitude) <= 180 and abs(latitude) <= 90):
             raise ConfigError(f"{latitude}, {longitude} is no place: latitude, longitude in degrees.")
-        content = {"sha256": sha256, "longitude": longitude, "latitude": latitude}
-        self.store.add([Draft("photo_placed", parcel_id, content)], by)
+        away = round(_metres(parcel, shapely.Point(longitude, latitude)), 1)
+        content = {"sha256": sha256, "longitude": longitude, "latitude": latitude, "away_m": away}
+        self.store.add([Draft(PLACED, parcel_id, content)], by)
 
     def of(self, parcel_id: str) -> list[dict[str, Any]]:
-        """Return the photos of a parcel: `sha256, file_name, facts`, the oldest first."""
-        return [_photo(entry) for entry in self.store.entries(subject=parcel_id) if entry.kind == PHOTO]
+        """Return the photos of a parcel, the oldest first: `sha256, file_name, facts, findings, placed`.
+
+        `placed` is None, or where and by whom a photo without a place was placed: `longitude, latitude, by,
+        away_m` (metres from the parcel), the latest of several. What speaks against it follows that place.
+        """
+        entries = self.store.entries(subject=parcel_id)
+        placed = {str(entry.content["sha256"]): entry for entry in entries if entry.kind == PLACED}
+        return [
+            _photo(entry, placed.get(str(entry.content["sha256"])))
+            for entry in entries
+            if entry.kind == PHOTO
+        ]
 
     def shown(self, sha256: str) -> bytes | None:
         """Return a photo to show: turned upright, at most 1,600 pixels, JPEG, without any metadata."""
@@ -187,8 +200,21 @@ class Photos:
         return dict(self._likeness)
 
 
-def _photo(entry: Entry) -> dict[str, Any]:
-    return {"sha256": entry.content["sha256"], "file_name": entry.content["name"], "facts": entry.content}
+def _photo(entry: Entry, placed: Entry | None) -> dict[str, Any]:
+    found = list(entry.content["findings"])
+    where = None
+    if placed is not None:
+        where = {name: placed.content.get(name) for name in ("longitude", "latitude", "away_m")}
+        where["by"] = placed.by
+        outside = ["outside"] if (where["away_m"] or 0) > TOLERANCE_M else []
+        found = [*outside, *(finding for finding in found if finding != "no_place")]
+    return {
+        "sha256": entry.content["sha256"],
+        "file_name": entry.content["name"],
+        "facts": entry.content,
+        "findings": found,
+        "placed": where,
+    }
 
 
 def _opened(content: bytes) -> Image.Image:

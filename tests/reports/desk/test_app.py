@@ -3,12 +3,15 @@
 import io
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
+import polars as pl
 import pytest
 from starlette.testclient import TestClient
 
+from models.forecast.anomaly import ANOMALIES
 from reports.desk.app import application
 from reports.desk.records.store import Store, local_url
 from reports.desk.state import Desk
@@ -237,3 +240,77 @@ def test_holdings_by_their_own_number_only_for_those_who_may(tmp_path: Path) -> 
         made.accounts.create(role, role, PASSWORD, by="test")
     assert "DE-h0" in client_of(made, "officer").get("/").text
     assert "DE-h0" not in client_of(made, "analyst").get("/").text
+
+
+def test_a_photo_without_a_place_is_placed_by_a_person_and_no_longer_lacks_one(desk: Desk) -> None:
+    officer = client_of(desk, "officer")
+    shape = desk.shape("000007").representative_point()
+    page = officer.get("/parcel", params={"id": "000007"})
+    files = [("photo", ("x.jpg", io.BytesIO(photo(place=None, direction=None)), "image/jpeg"))]
+    officer.post("/photos", data={"form_token": token(page.text), "id": "000007"}, files=files)
+    kept = desk.photos.of("000007")[0]
+    assert "no_place" in kept["findings"]
+    place = f"{shape.y:.6f}, {shape.x:.6f}"
+    form = {"form_token": token(page.text), "id": "000007", "sha256": kept["sha256"], "place": place}
+    shown = officer.post("/photos/place", data=form).text
+    assert "no_place" not in desk.photos.of("000007")[0]["findings"]
+    assert desk.text("photo_finding.no_place") not in shown
+    assert f"Placed by officer at {shape.y:.6f}".rstrip("0") in shown
+    far = {**form, "place": f"{shape.y + 0.01:.6f}, {shape.x:.6f}"}
+    assert desk.text("photo_finding.outside") in officer.post("/photos/place", data=far).text
+    assert desk.photos.of("000007")[0]["facts"]["longitude"] is None  # what the file says stays as it was
+
+
+def test_a_run_made_anew_keeps_decisions_and_says_which_run_they_looked_at(
+    desk: Desk, tmp_path: Path
+) -> None:
+    decide(client_of(desk, "officer"), "000003", remark="seen from the road")
+    verdicts = RUN.verdicts.with_columns(model_id=pl.lit("made-anew"))
+    anew = Desk(
+        replace(RUN, verdicts=verdicts), desk.store, tmp_path / "desk", PublishOptions(), (date(2025, 3, 1),
+        date(2025, 10, 31)),
+    )  # fmt: skip
+    officer = client_of(anew, "second")
+    page = officer.get("/parcel", params={"id": "000003"}).text
+    assert "seen from the road" in page
+    assert anew.text("desk.stale", model=desk.model_id) in page
+    standing = anew.decisions.of("000003")
+    assert standing is not None
+    assert standing.model_id == desk.model_id
+    decide(officer, "000003", seen=standing.number, decision="contact")
+    again = anew.decisions.of("000003")
+    assert again is not None
+    assert (again.decision, again.model_id) == ("contact", "made-anew")
+    assert desk.decisions.of("000003") == again  # the desk that is still open on the earlier run sees it too
+    assert anew.store.faults() == []
+
+
+def test_amounts_at_stake_are_exported_where_they_are_known(tmp_path: Path) -> None:
+    rates = dict.fromkeys(RUN.declarations["intervention"].dropna().unique(), 100.0)
+    for known, expected in ((rates, True), ({}, False)):
+        store = Store(local_url(tmp_path / str(expected)))
+        made = Desk(
+            RUN, store, tmp_path / str(expected), PublishOptions(), (date(2025, 3, 1), date(2025, 10, 31)),
+            unit_amounts=known,
+        )  # fmt: skip
+        made.accounts.create("officer", "officer", PASSWORD, by="test")
+        text = client_of(made, "officer").get("/export/parcels.csv").content.decode("utf-8-sig")
+        table = pl.read_csv(io.StringIO(text), infer_schema_length=None)
+        assert ("amount" in table.columns) is expected
+        if expected:
+            paid = table.filter(pl.col("amount").is_not_null())
+            assert paid["amount"].to_list() == pytest.approx((100 * paid["area_ha"]).to_list())
+        store.close()
+
+
+def test_parcels_that_left_their_forecast_are_a_filter(tmp_path: Path) -> None:
+    row = {"parcel_id": "000005", "since": date(2025, 6, 1), "until": date(2025, 6, 20), "direction": "below",
+           "looks": 3, "departure": 0.2, "made_on": date(2025, 5, 20), "events": []}  # fmt: skip
+    run = replace(RUN, anomalies=pl.DataFrame([row], schema=ANOMALIES))
+    store = Store(local_url(tmp_path))
+    made = Desk(run, store, tmp_path, PublishOptions(), (date(2025, 3, 1), date(2025, 10, 31)))
+    made.accounts.create("officer", "officer", PASSWORD, by="test")
+    page = client_of(made, "officer").get("/", params={"anomaly": "below"}).text
+    assert "below its forecast" in page
+    assert re.findall(r'href="/parcel\?id=(\d+)', page) in (["000005"], ["000005", "000005"])
+    store.close()
