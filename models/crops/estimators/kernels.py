@@ -43,7 +43,7 @@ class Kernels:
     def transform(self, values: np.ndarray) -> np.ndarray:
         """Return `(n, kernel * level * 3)` float32 of `(n, time, channel)`."""
         place = np.linspace(-1, 1, values.shape[1], dtype=np.float32)
-        found = np.empty((len(values), POOLS * sum(map(len, self.levels))), np.float32)
+        found = np.empty((len(values), self.columns), np.float32)
         column = 0
         for heavy, dilation, channels, levels in zip(
             self.heavy, self.dilation, self.channels, self.levels, strict=True
@@ -62,10 +62,31 @@ class Kernels:
         return {name: [_plain(item) for item in items] for name, items in asdict(self).items()}
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Self:
-        """Rebuild what `as_json` returned."""
+    def from_json(cls, value: dict[str, Any], steps: int, width: int) -> Self:
+        """Rebuild what `as_json` returned, for seasons of so many steps and channels.
+
+        Raises
+        ------
+        ValueError
+            Where a kernel reads what is not there, reaches beyond the season, or a level is not finite.
+        """
         kept: Any = {name: tuple(map(_tight, items)) for name, items in value.items()}
-        return cls(**kept)
+        kernels = cls(**kept)
+        for heavy, dilation, channels, levels in zip(
+            kernels.heavy, kernels.dilation, kernels.channels, kernels.levels, strict=True
+        ):
+            places = [*((place, LENGTH) for place in heavy), *((channel, width) for channel in channels)]
+            inside = all(type(place) is int and 0 <= place < size for place, size in places)
+            if not inside or type(dilation) is not int or not 1 <= dilation <= max(steps, 1):
+                raise ValueError(f"a kernel of {channels} among {width} channels, at steps of {dilation}")
+            if not np.isfinite(np.array(levels, float)).all():
+                raise ValueError("a kernel whose levels are not finite")
+        return kernels
+
+    @property
+    def columns(self) -> int:
+        """Columns that `transform` gives."""
+        return POOLS * sum(map(len, self.levels))
 
 
 def _plain(item: Any) -> Any:

@@ -16,7 +16,7 @@ from models.crops.estimators.leave_one_out import RidgeFit, fit_ridge
 from models.crops.estimators.options import RidgeOptions, RocketOptions
 from models.crops.inputs.arrays import season_days, values_of
 from models.crops.inputs.scaling import Scaler
-from models.crops.inputs.table import summarise
+from models.crops.inputs.table import SUMMARIES, summarise
 
 WEIGHTS = "ridge.npz"
 LARGEST = 6.0  # standard deviations
@@ -78,9 +78,15 @@ class RidgeClassifier(CropEstimator):
         return {"scaler": self.scaler_.as_json(), "kernels": self.kernels_.as_json()}
 
     def _read(self, folder: Path, state: dict[str, Any], arrays: Mapping[str, Arrays]) -> None:
-        self.scaler_ = Scaler.from_json(state["scaler"])
-        self.kernels_ = Kernels.from_json(state["kernels"])
+        steps = len(self.layout_.days)
+        self.scaler_ = Scaler.from_json(state["scaler"], self.layout_)
+        self.kernels_ = Kernels.from_json(state["kernels"], steps, self.scaler_.width)
         found = arrays[WEIGHTS]
+        summaries = len(SUMMARIES) * len(self.scaler_.channels) if self.settings.summaries else 0
+        columns = (
+            steps * self.scaler_.width + self.kernels_.columns + summaries + 2 * len(self.layout_.context)
+        )
+        _check_shapes(found, columns, len(self.classes_))
         self.mean_, self.scale_ = found["mean"], found["scale"]
         temperature, penalty = map(float, found["fit"])
         if temperature <= 0:
@@ -92,6 +98,16 @@ class RidgeClassifier(CropEstimator):
         for value in self._arrays().values():
             digest.update(np.ascontiguousarray(value).tobytes())
         return digest.hexdigest()
+
+
+def _check_shapes(found: Arrays, columns: int, classes: int) -> None:
+    wanted = {
+        "mean": (columns,), "scale": (columns,), "coefficients": (columns, classes), "intercept": (classes,),
+        "fit": (2,),
+    }  # fmt: skip
+    other = [name for name, shape in wanted.items() if found[name].shape != shape]
+    if other:
+        raise ValueError(f"{other[0]} has the shape {found[other[0]].shape}, not {wanted[other[0]]}")
 
 
 class RocketClassifier(RidgeClassifier):

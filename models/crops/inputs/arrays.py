@@ -10,6 +10,7 @@ from features.errors import ModelError
 from features.schema import check_series
 
 DAYS_OF_GRACE = 3  # a leap day and a calendar's rounding move a step by this much between seasons
+MOST_STEPS = 4000  # of a season
 CONTEXT = "context"  # optional float variable (parcel, context): soil, elevation and the like
 
 
@@ -36,8 +37,21 @@ class Layout:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> "Layout":
-        """Rebuild what `as_json` returned."""
-        return cls(**{name: tuple(items) for name, items in value.items()})
+        """Rebuild what `as_json` returned.
+
+        Raises
+        ------
+        ValueError
+            Where names are not different texts, or days not whole numbers that do not fall.
+        """
+        layout = cls(**{name: tuple(items) for name, items in value.items()})
+        for names in (layout.features, layout.statistics, layout.context):
+            if not all(isinstance(name, str) for name in names) or len(set(names)) != len(names):
+                raise ValueError(f"{names[:3]} are not different names")
+        whole = all(type(day) is int for day in layout.days)
+        if not whole or list(layout.days) != sorted(layout.days) or not 1 <= len(layout.days) <= MOST_STEPS:
+            raise ValueError(f"{layout.days[:3]} are not 1 to {MOST_STEPS} days in order")
+        return layout
 
 
 def season_days(times: np.ndarray) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 import xarray as xr
 
 from features.errors import ModelError
-from models.crops.inputs.arrays import context_of, observed_of, values_of
+from models.crops.inputs.arrays import Layout, context_of, observed_of, values_of
 
 LARGEST = 6.0  # standard deviations; values further out are clipped
 SAME_MASK = 0.99  # masks that agree on this share of steps share one channel
@@ -99,9 +99,31 @@ class Scaler:
         return {name: list(value) for name, value in asdict(self).items()}
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Self:
-        """Rebuild what `as_json` returned."""
-        return cls(**{name: tuple(items) for name, items in value.items()})
+    def from_json(cls, value: dict[str, Any], layout: Layout) -> Self:
+        """Rebuild what `as_json` returned, for a model of that layout.
+
+        Raises
+        ------
+        ValueError
+            Where a channel is none of the layout, or moments are too few, not finite, or of no spread.
+        """
+        scaler = cls(**{name: tuple(items) for name, items in value.items()})
+        for places, size in (
+            (scaler.channels, len(layout.channels)),
+            (scaler.known_masks, len(scaler.channels)),
+            (scaler.observed_masks, len(layout.features)),
+        ):
+            whole = all(type(place) is int and 0 <= place < size for place in places)
+            if not whole or len(set(places)) != len(places):
+                raise ValueError(f"{places[:3]} are not different places among {size}")
+        for mean, deviation, size in (
+            (scaler.mean, scaler.deviation, len(scaler.channels)),
+            (scaler.context_mean, scaler.context_deviation, len(layout.context)),
+        ):
+            finite = np.isfinite(np.array([*mean, *deviation], float)).all()
+            if not len(mean) == len(deviation) == size or not finite or min(deviation, default=1) <= 0:
+                raise ValueError(f"{len(mean)} means and {len(deviation)} deviations of {size} channels")
+        return scaler
 
 
 def _row(values: tuple[float, ...]) -> np.ndarray:

@@ -5,12 +5,17 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from features.errors import StageError
+from pipelines.config import RunConfig, load_config
+from pipelines.main_job import run_all, run_one
 from pipelines.record.lock import locked
+from pipelines.workspace import Workspace
 
 HOLD = """
 import sys, pathlib
@@ -43,6 +48,17 @@ def test_the_second_is_refused_and_the_first_is_named(held: "subprocess.Popen[st
     with locked(tmp_path, "fill"):
         assert json.loads((tmp_path / ".lock").read_text())["command"] == "fill"
     assert not (tmp_path / ".lock").exists()
+
+
+@pytest.mark.parametrize("start", [run_all, partial(run_one, "fill")])
+def test_no_command_works_in_a_folder_that_is_held(
+    start: Callable[[RunConfig, Workspace], int], held: "subprocess.Popen[str]", tmp_path: Path
+) -> None:
+    config = load_config(Path(__file__).parents[3] / "conf" / "tiny.yaml", ["tracking.enabled=false"])
+    with pytest.raises(StageError, match=rf"is in use by `cropcheck run` on host .*, process {held.pid}, "):
+        start(config, Workspace(tmp_path))
+    held.communicate("")
+    assert {path.name for path in tmp_path.iterdir()} <= {".lock"}
 
 
 def test_what_a_killed_run_left_is_taken_over(held: "subprocess.Popen[str]", tmp_path: Path) -> None:

@@ -167,7 +167,7 @@ class NeuralClassifier(CropEstimator):
         return {"scaler": self.scaler_.as_json()}
 
     def _read(self, folder: Path, state: dict[str, Any], arrays: Mapping[str, Arrays]) -> None:
-        self.scaler_ = Scaler.from_json(state["scaler"])
+        self.scaler_ = Scaler.from_json(state["scaler"], self.layout_)
         self.weights_ = [arrays[WEIGHTS][name] for name in sorted(arrays[WEIGHTS])]
 
     def _weights_digest(self) -> str:
