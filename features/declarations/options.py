@@ -102,6 +102,10 @@ class DeclarationOptions(Options):
         description="Encoding of a Shapefile's or GeoJSON's texts, where the file says none or a wrong one, "
         "such as CP1250.",
     )
+    swap_axes: bool = Field(
+        False,
+        description="Whether the file writes y before x, or latitude before longitude, against its format.",
+    )
     crs: str | None = Field(None, description="Coordinate system, where the file does not say its own.")
     metric_crs: str | None = Field(
         None, description="Metric CRS to work in; by default the file's own, else UTM."

@@ -25,8 +25,15 @@ from features.declarations.cells.text import (
 from features.declarations.crop_codes import read_crop_table
 from features.declarations.field_map import HECTARES_PER
 from features.declarations.geometry.checks import check_geometry
-from features.declarations.geometry.placement import misplaced
-from features.declarations.geometry.repair import horizontal, parse_crs, repair, surveyed_area_ha, to_metric
+from features.declarations.geometry.placement import misplaced, swapped_axes
+from features.declarations.geometry.repair import (
+    NO_POLYGON,
+    horizontal,
+    parse_crs,
+    repair,
+    surveyed_area_ha,
+    to_metric,
+)
 from features.declarations.identity import parcel_ids
 from features.declarations.options import DeclarationOptions
 from features.declarations.pseudonym import KEY_BYTES, pseudonym
@@ -37,6 +44,7 @@ from features.schema import DECLARATION_COLUMNS, check_declarations
 
 logger = logging.getLogger(__name__)
 # claims that are this many times the geometry, at the median, are in another unit
+LARGEST_DEGREES2 = 0.01  # of a parcel, were its coordinates degrees: a square of 10 km
 OTHER_UNITS = {"ha": {1e4: "m2", 1e2: "are"}, "are": {1e2: "m2", 1e-2: "ha"}, "m2": {1e-4: "ha", 1e-2: "are"}}
 
 
@@ -116,15 +124,21 @@ def _all_of(*steps: Callable[[], Any]) -> list[Any]:
     return results
 
 
-def refuse_if_none_usable(frame: gpd.GeoDataFrame, options: DeclarationOptions) -> None:
+def refuse_if_none_usable(
+    frame: gpd.GeoDataFrame, options: DeclarationOptions, checks: pl.DataFrame | None = None
+) -> None:
     """Raise a DeclarationError where no parcel can be checked, before any pixel is read.
 
-    The message counts the reasons, and lists the codes that no table knows.
+    The message counts the reasons, and lists the codes that no table knows and geometries that are no areas.
     """
     if frame["reason"].isna().any():
         return
     counts = ", ".join(f"{reason} {count}" for reason, count in frame["reason"].value_counts().items())
     told = report_unmapped(frame, options.crops, options.fields)
+    details = [] if checks is None else checks["detail"].drop_nulls().unique().sort().to_list()
+    kinds = [detail for detail in details if detail.endswith(NO_POLYGON)]
+    if kinds:
+        told = [*told, f"{'; '.join(kinds)}: name the layer or file that holds the parcels' areas."]
     if (frame["reason"] == "no_code").any():
         told = [*told, f"The column `{options.fields.code}` is empty; name another in `fields.code`."]
     raise DeclarationError(
@@ -151,18 +165,45 @@ def _located(series: gpd.GeoSeries, options: DeclarationOptions) -> gpd.GeoSerie
             f"{options.path} does not say its coordinate system; set `crs`, for example EPSG:28992."
         )
     series = series.set_crs(horizontal(pyproj.CRS(series.crs), options.path), allow_override=True)
+    if options.swap_axes:
+        series = series.transform(lambda points: points[:, ::-1])
     if series.crs.is_geographic and _beyond_degrees(series):
         raise DeclarationError(
             f"{options.path} says that it is in degrees ({series.crs.name}), but its coordinates are not; "
             "set `crs` to the system that they are in."
         )
+    if series.crs.is_projected and _are_degrees(series):
+        raise DeclarationError(
+            f"{options.path} says that it is in {series.crs.name}, but its coordinates look like degrees; "
+            "set `crs` to the system that they are in, such as EPSG:4326."
+        )
+    _refuse_swapped(series, options.path)
     return series
+
+
+def _refuse_swapped(series: gpd.GeoSeries, path: str) -> None:
+    """Raise a DeclarationError where x and y are surely swapped; log where they may be."""
+    found = swapped_axes(series)
+    if found is None:
+        return
+    told = f"The axes of {path} look swapped: {found.detail}"
+    if found.is_sure:
+        raise DeclarationError(f"{told} Set `declarations.swap_axes: true`, or write the file again.")
+    logger.warning("%s If so, set `declarations.swap_axes: true`.", told)
 
 
 def _beyond_degrees(series: gpd.GeoSeries) -> bool:
     """Say whether most geometries lie outside the globe: metres taken for degrees."""
     bounds = np.abs(series.bounds.dropna().to_numpy())
     return bool(len(bounds)) and float((bounds > (360, 90, 360, 90)).any(axis=1).mean()) > 0.5
+
+
+def _are_degrees(series: gpd.GeoSeries) -> bool:
+    """Say whether geometries in a system of metres have coordinates of degrees: their areas then vanish."""
+    bounds = np.abs(series.bounds.dropna().to_numpy())
+    areas = series.area[~(series.is_empty | series.isna())]
+    within = bool(len(bounds)) and bool((bounds <= (360, 90, 360, 90)).all())
+    return within and bool(len(areas)) and float(areas.median()) < LARGEST_DEGREES2
 
 
 def _attributes(raw: gpd.GeoDataFrame, options: DeclarationOptions, season: int, key: bytes) -> pd.DataFrame:

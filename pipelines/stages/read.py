@@ -69,7 +69,7 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     write_points(config, workspace)
     options, key = declaration_options(config, workspace), _key(config, workspace)
     declarations, parcels, checks = read_declarations(options, config.season.year, key)
-    refuse_if_none_usable(declarations, options)
+    refuse_if_none_usable(declarations, options, checks)
     for line in report_unmapped(declarations, options.crops, options.fields):
         log.warning("%s", line)
     progress(1, 2)

@@ -1,5 +1,7 @@
 """Parcels that cannot lie where the file says: at 0, 0, with swapped axes, or far from all others."""
 
+from dataclasses import dataclass
+
 import geopandas as gpd
 import numpy as np
 import pyproj
@@ -11,6 +13,9 @@ CELL_DEGREES = 1.0
 GAP_CELLS = 2
 # an overseas region has more parcels than mistakes have
 STRAY_SHARE, STRAY_COUNT = 0.01, 100
+# area of use of ETRS89, the European datum (EPSG:4258)
+EUROPE = (-16.1, 32.88, 40.18, 84.73)
+MARGIN = 2.0  # degrees: agencies use their zone some way beyond its border
 NULL_DEGREES, NULL_METRES = 1.0, 1000.0
 
 
@@ -53,6 +58,58 @@ def misplaced(geometries: gpd.GeoSeries, farthest_km: float | None) -> np.ndarra
     if len(inside):
         why[inside] = _strays(centre[inside], middle[inside], farthest_km, geometries.crs.is_geographic)
     return why
+
+
+@dataclass(frozen=True)
+class Swapped:
+    """Axes that look swapped: whether that is sure, and where the parcels lie and would lie."""
+
+    is_sure: bool
+    detail: str
+
+
+def swapped_axes(geometries: gpd.GeoSeries) -> Swapped | None:
+    """Say whether the axes of all geometries are swapped; None where nothing speaks for it.
+
+    Where the coordinate system is one of a part of the world, they are where the parcels lie outside of that
+    part, and inside with their axes swapped. A system of the whole world tells nothing; then parcels outside
+    of Europe that would lie in Europe may be swapped.
+
+    Parameters
+    ----------
+    geometries
+        In the file's own CRS, which has a place on the globe.
+    """
+    crs = pyproj.CRS(geometries.crs)
+    bounds = geometries.bounds.to_numpy(np.float64)
+    bounds = bounds[np.isfinite(bounds).all(axis=1)]
+    if not len(bounds) or crs.area_of_use is None:
+        return None
+    centre = np.median((bounds[:, :2] + bounds[:, 2:]) / 2, axis=0)[None]
+    to_degrees = pyproj.Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
+    here, there = (_degrees(to_degrees, points)[0] for points in (centre, centre[:, ::-1]))
+    area = np.array(crs.area_of_use.bounds)
+    is_world = bool(area[2] - area[0] > 350 and crs.is_geographic)
+    part = np.array(EUROPE) if is_world else area + MARGIN * np.array([-1, -1, 1, 1])
+    if _inside(here, part) or not _inside(there, part):
+        return None
+    name = "Europe" if is_world else f"the area of {crs.name}"
+    return Swapped(
+        not is_world,
+        f"the parcels lie at {_place(here)}, outside of {name}, and with x and y swapped at {_place(there)}, "
+        "inside of it.",
+    )
+
+
+def _inside(place: np.ndarray, box: np.ndarray) -> bool:
+    return bool((place >= box[:2]).all() and (place <= box[2:]).all())
+
+
+def _place(place: np.ndarray) -> str:
+    """Return a place as people write it; infinite degrees are nowhere."""
+    if not np.isfinite(place).all():
+        return "no place on the globe"
+    return f"{place[0]:.2f} degrees east, {place[1]:.2f} north"
 
 
 def _strays(own: np.ndarray, degrees: np.ndarray, farthest_km: float | None, in_degrees: bool) -> np.ndarray:

@@ -11,6 +11,7 @@ LAEA_EUROPE = "EPSG:3035"
 EQUAL_AREA = "EPSG:6933"  # EASE-Grid 2.0, cylindrical and equal in area on the WGS 84 ellipsoid
 # a UTM zone is 6 degrees wide; beyond two of them its scale is wrong by half a percent and more
 WIDEST_UTM_DEGREES = 12.0
+NO_POLYGON = " is no polygon"
 POLYGON, MULTIPOLYGON, COLLECTION = 3, 6, 7
 
 
@@ -69,8 +70,35 @@ def to_metric(geometries: gpd.GeoSeries, crs: str | None = None) -> gpd.GeoSerie
     filled = geometries[~(geometries.is_empty | geometries.isna())]
     if filled.empty:
         return geometries.to_crs(LAEA_EUROPE)
-    west, _, east, _ = filled.to_crs("EPSG:4326").total_bounds
-    return geometries.to_crs(LAEA_EUROPE if east - west > WIDEST_UTM_DEGREES else filled.estimate_utm_crs())
+    west, east, north = _extent(filled)
+    if east - west > WIDEST_UTM_DEGREES:
+        return geometries.to_crs(LAEA_EUROPE)
+    beyond = east > 180  # on both sides of the antimeridian, of which GeoPandas would take the middle at 0
+    zone = _utm_zone((west + east) / 2, north) if beyond else filled.estimate_utm_crs()
+    return geometries.to_crs(zone)
+
+
+def _extent(geometries: gpd.GeoSeries) -> tuple[float, float, float]:
+    """Return west, east and the middle latitude, degrees; east is beyond 180 across the antimeridian."""
+    bounds = geometries.to_crs("EPSG:4326").bounds
+    longitudes = np.sort((bounds["minx"] + bounds["maxx"]).to_numpy() / 2 % 360)
+    gaps = np.diff(longitudes, append=longitudes[0] + 360)
+    start = (int(gaps.argmax()) + 1) % len(longitudes)
+    west, width = float(longitudes[start]), 360.0 - float(gaps.max())
+    west = west if west + width > 180 > west else (west + 180) % 360 - 180
+    return west, west + width, float((bounds["miny"].min() + bounds["maxy"].max()) / 2)
+
+
+def _utm_zone(longitude: float, latitude: float) -> str:
+    """Return the UTM zone of a place.
+
+    Examples
+    --------
+    >>> _utm_zone(4.7, 50.9), _utm_zone(180.5, -17.0)
+    ('EPSG:32631', 'EPSG:32701')
+    """
+    number = int(((longitude + 180) % 360) // 6) + 1
+    return f"EPSG:{(32700 if latitude < 0 else 32600) + number}"
 
 
 def _metric_crs(crs: str) -> pyproj.CRS:
@@ -114,7 +142,7 @@ def repair(geometries: gpd.GeoSeries) -> tuple[gpd.GeoSeries, np.ndarray]:
     faults = np.where(shapely.is_valid(shapes), "", shapely.is_valid_reason(shapes)).astype(object)
     areal = np.isin(kinds, (POLYGON, MULTIPOLYGON))
     other = ~areal & ~shapely.is_empty(shapes)
-    faults[other] = [f"{shape.geom_type} is no polygon" for shape in shapes[other]]
+    faults[other] = [f"{shape.geom_type}{NO_POLYGON}" for shape in shapes[other]]
     broken = faults != ""
     shapes[broken] = [_polygonal(shape) for shape in shapes[broken]]
     return gpd.GeoSeries(shapes, index=geometries.index, crs=geometries.crs), faults

@@ -91,12 +91,19 @@ def make_task(
     Raises
     ------
     ModelError
-        Where fewer than two classes or two folds are left.
+        Where nothing was seen, or fewer than two classes or two folds are left.
     """
     classes = tuple(table.filter("trained")["crop_class"].to_list())
     folds = np.where(np.isin(y, classes), folds, -1)
     digest = _digest(series, y, folds, options, start)
     task = Task(series, np.where(folds >= 0, y, ""), folds, options, classes, digest, start)
+    if not series["observed"].values.any():
+        raise ModelError(
+            "No parcel was seen on any date: every pixel over them was hidden by cloud, shadow or the mask, "
+            "or no image covers them. Give more dates, radar beside optical images, or another "
+            "`extract.mask`.",
+            reason="nothing_seen",
+        )
     if len(classes) < 2 or len(task.fold_numbers) < 2:
         why = ", ".join(
             f"{row['crop_class']}: {row['reason']}" for row in table.rows(named=True) if row["reason"]

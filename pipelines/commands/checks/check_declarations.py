@@ -38,7 +38,7 @@ def _declarations(config: RunConfig, workspace: Workspace, findings: Findings) -
     frame, parcels, checks = read
     findings.lines += _found(parcels, checks)
     before = len(findings.problems)
-    findings.of(lambda: refuse_if_none_usable(frame, options))
+    findings.of(lambda: refuse_if_none_usable(frame, options, checks))
     if len(findings.problems) == before:
         findings.lines += report_unmapped(frame, options.crops, options.fields)
         findings.lines += [_place_of(frame), _classes_of(frame)]

@@ -18,7 +18,7 @@ from features.declarations.field_map import FieldOptions
 from features.declarations.geometry.checks import CHECKS, check_geometry, shared_areas
 from features.declarations.options import CheckOptions, DeclarationOptions
 from features.declarations.pseudonym import holding_key, key_check, pseudonym
-from features.declarations.reader import read_declarations
+from features.declarations.reader import read_declarations, refuse_if_none_usable
 from features.errors import DeclarationError
 from features.schema import DECLARATION_COLUMNS
 
@@ -202,6 +202,43 @@ def test_metres_taken_for_degrees_are_noticed(tmp_path: Path, codes: Path) -> No
     ):
         read_declarations(options(path, codes), 2024)
     assert read_declarations(options(path, codes, crs="EPSG:3035"), 2024)[1].lost == 2
+
+
+def test_degrees_taken_for_metres_are_noticed(tmp_path: Path, codes: Path) -> None:
+    path = written(tmp_path, agency().to_crs("EPSG:4326").set_crs("EPSG:32631", allow_override=True))
+    with pytest.raises(DeclarationError, match=r"UTM zone 31N, but its coordinates look like degrees"):
+        read_declarations(options(path, codes), 2024)
+    assert read_declarations(options(path, codes, crs="EPSG:4326"), 2024)[1].lost == 2
+
+
+def test_swapped_axes_are_refused_where_sure_told_where_likely_and_mended_by_the_config(
+    tmp_path: Path, codes: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    right = read_declarations(options(written(tmp_path, agency()), codes), 2024)[0]
+    for crs, is_sure in (("EPSG:32631", True), ("EPSG:4326", False)):
+        frame = agency().to_crs(crs)
+        turned = frame.geometry.transform(lambda points: points[:, ::-1])
+        path = written(tmp_path, frame.set_geometry(turned))
+        if is_sure:
+            with pytest.raises(
+                DeclarationError, match=r"look swapped: .*Set `declarations\.swap_axes: true`"
+            ):
+                read_declarations(options(path, codes), 2024)
+        else:
+            read_declarations(options(path, codes), 2024)
+            assert "look swapped" in caplog.text
+        mended = read_declarations(options(path, codes, swap_axes=True), 2024)[0]
+        places = [table.to_crs("EPSG:3035").centroid for table in (right, mended)]
+        assert places[0].distance(places[1]).max() < 0.01
+
+
+def test_points_and_outlines_are_no_parcels(tmp_path: Path, codes: Path) -> None:
+    frame = agency()
+    for kind, shapes in (("Point", frame.centroid), ("LineString", frame.boundary)):
+        chosen = options(written(tmp_path, frame.set_geometry(shapes)), codes)
+        read, _, checks = read_declarations(chosen, 2024)
+        with pytest.raises(DeclarationError, match=f"{kind} is no polygon: name the layer or file"):
+            refuse_if_none_usable(read, chosen, checks)
 
 
 def test_degrees_are_reprojected_and_the_config_chooses_where_to(tmp_path: Path, codes: Path) -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import shapely
 
-from features.declarations.geometry.placement import misplaced
+from features.declarations.geometry.placement import misplaced, swapped_axes
 
 
 def degrees(*places: tuple[float, float]) -> gpd.GeoSeries:
@@ -81,3 +81,33 @@ def test_empty_geometries_and_none_are_left_alone() -> None:
 def test_where_most_are_impossible_the_coordinate_system_is_wrong_not_the_parcels(crs: str) -> None:
     series = gpd.GeoSeries([shapely.box(1e9, 1e9, 1e9 + 1, 1e9 + 1)] * 3, crs=crs)
     assert why(series) == ["", "", ""]
+
+
+def turned(series: gpd.GeoSeries) -> gpd.GeoSeries:
+    return series.transform(lambda points: points[:, ::-1])
+
+
+def test_axes_are_surely_swapped_where_the_system_ends() -> None:
+    fields = gpd.GeoSeries(
+        [shapely.box(x, 5.65e6, x + 100, 5.65e6 + 100) for x in (5e5, 5.01e5)], crs="EPSG:32631"
+    )
+    assert swapped_axes(fields) is None
+    found = swapped_axes(turned(fields))
+    assert found is not None
+    assert found.is_sure
+    assert "outside of the area of WGS 84 / UTM zone 31N" in found.detail
+    assert "with x and y swapped at 3.01 degrees east, 51.00 north, inside" in found.detail
+
+
+@pytest.mark.parametrize(
+    ("place", "is_told"), [((3.0, 51.0), False), ((51.0, 3.0), True), ((-58.0, -34.0), False)]
+)
+def test_in_degrees_of_the_world_europe_speaks_for_it(place: tuple[float, float], is_told: bool) -> None:
+    found = swapped_axes(degrees(place))
+    assert (found is not None and not found.is_sure) == is_told
+
+
+def test_a_neighbouring_zone_is_no_swap_and_nothing_is_nowhere() -> None:
+    beside = degrees((7.5, 51.0)).to_crs("EPSG:32631")
+    assert swapped_axes(beside) is None
+    assert swapped_axes(gpd.GeoSeries([None, shapely.Polygon()], crs="EPSG:32631")) is None

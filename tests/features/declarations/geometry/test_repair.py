@@ -76,6 +76,16 @@ def test_a_continent_falls_back_to_the_equal_area_system() -> None:
     assert to_metric(series(shapely.Polygon(), crs="EPSG:4326")).crs.to_epsg() == 3035
 
 
+def test_a_region_on_both_sides_of_the_antimeridian_gets_its_own_zone() -> None:
+    fiji = series(
+        shapely.box(179.9, -17, 179.91, -16.99), shapely.box(-179.9, -17, -179.89, -16.99), crs="EPSG:4326"
+    )
+    metric = to_metric(fiji)
+    assert metric.crs.to_epsg() == 32701
+    # 0.01 degrees at 17 S on WGS 84: 1064.9 m by 1106.8 m; beside a zone its scale is larger
+    assert area_ha(metric) == pytest.approx(117.86, rel=0.003)
+
+
 def test_web_mercator_is_not_metric_and_a_national_grid_stays() -> None:
     assert not is_metric(pyproj.CRS(3857))
     assert to_metric(series(shapely.box(3e5, 6e6, 3.1e5, 6.01e6), crs="EPSG:3857")).crs.to_epsg() == 32631
