@@ -54,6 +54,7 @@ class PixelBoosting:
                 "learning_rate": settings.learning_rate,
                 "num_leaves": settings.leaves,
                 "feature_fraction": 0.3,
+                "max_bin": 63,
                 "bagging_fraction": 0.7,
                 "bagging_freq": 1,
                 "num_threads": self.options.threads,

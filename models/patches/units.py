@@ -30,7 +30,7 @@ from models.patches.inputs.samples import LabelledBlock
 from models.patches.options import PatchOptions
 
 SCHEMAS = {"composition": COMPOSITION, "findings": FINDINGS, "pairs": PAIRS, "pictures": PICTURES}
-PAIRS_PER_UNIT = 40  # made-up mixed parcels
+PAIRS_PER_UNIT = 200  # made-up mixed parcels
 NEAR_M = 15.0  # between two neighbours
 AT_BORDER_M = 30.0  # length of a common border, at least
 

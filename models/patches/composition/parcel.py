@@ -15,12 +15,27 @@ OUTSIDE = 1e-3  # of a pixel, outside the inner buffer
 
 @dataclass(frozen=True)
 class Part:
-    """What one class takes of a parcel: share of its area, pixels, and sizes of its clusters that count."""
+    """What one class takes of a parcel.
+
+    Attributes
+    ----------
+    share
+        Of the parcel's area.
+    clusters
+        Sizes of its clusters that count.
+    odds
+        `(class,)`: mean log-odds of this class against every other over its pixels.
+    """
 
     number: int
     share: float
     pixels: int
     clusters: tuple[int, ...]
+    odds: tuple[float, ...] = ()
+
+    def speaks_against(self, accepted: set[int], least: float) -> bool:
+        """Say whether its pixels are no class of `accepted`, with mean log-odds of at least `least`."""
+        return self.number not in accepted and all(self.odds[other] >= least for other in accepted)
 
 
 @dataclass(frozen=True)
@@ -56,9 +71,9 @@ class Parcel:
             return False
         return options.least_share <= self.parts[0].share <= options.most_share
 
-    def share_without(self, accepted: set[int]) -> float:
-        """Return the share of the area that grows none of the `accepted` classes."""
-        return float(sum(part.share for part in self.parts if part.number not in accepted))
+    def share_without(self, accepted: set[int], least: float) -> float:
+        """Return the share of the area whose pixels speak against all `accepted` classes."""
+        return float(sum(part.share for part in self.parts if part.speaks_against(accepted, least)))
 
 
 def compose(
@@ -106,12 +121,21 @@ def compose(
             float(weight[classes == number].sum()) / found,
             int((whole & (classes == number)).sum()),
             tuple(size for size in sizes.get(number, []) if size >= options.least_cluster),
+            _odds(chances[classes == number], number),
         )
         for number in kept
     ]
     parts.sort(key=lambda part: (-part.share, part.number))
     some = tuple(part for part in parts if part.share > 0)
     return Parcel(some, int(whole.sum()), found / total if total else 0.0, classes)
+
+
+def _odds(chances: np.ndarray, number: int) -> tuple[float, ...]:
+    """Return `(class,)`: mean log-odds of a class against every other over pixels `(pixel, class)`."""
+    if not len(chances):
+        return (0.0,) * chances.shape[1]
+    level = np.log(np.maximum(chances, LEAST_CHANCE)).mean(axis=0)
+    return tuple(float(gap) for gap in level[number] - level)
 
 
 Side = tuple[np.ndarray, int]  # pixels `(pixel,)` bool, and their class

@@ -17,7 +17,7 @@ FINDINGS = pl.Schema(
         "heterogeneous": pl.Boolean,  # the largest class holds 30 to 70%, and another has a cluster
         "clusters": pl.Int32,  # that count, of all classes: the cardinality, 1 where outline and field agree
         "more_than_one_crop": pl.Boolean,  # heterogeneous, and not as declared
-        "not_declared_ha": pl.Float32,  # hectares that grow another crop than those declared
+        "not_declared_ha": pl.Float32,  # hectares whose pixels speak against the crops declared
         "low_ha": pl.Float32,
         "high_ha": pl.Float32,
         "reason": pl.String,  # why not assessed: too_few_pixels, never_seen, no_class; null where it was
@@ -87,7 +87,9 @@ def finding_row(
         "heterogeneous": mixed,
         "clusters": parcel.clusters,
         "more_than_one_crop": mixed and not large <= accepted,
-        "not_declared_ha": parcel.share_without(accepted) * area_ha if reason is None else None,
+        "not_declared_ha": None
+        if reason
+        else parcel.share_without(accepted, options.least_evidence) * area_ha,
         "low_ha": None,
         "high_ha": None,
         "reason": reason,

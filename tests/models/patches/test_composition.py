@@ -31,7 +31,8 @@ def halves(first: int = 60, rows: int = 10, columns: int = 10) -> np.ndarray:
 
 def test_a_uniform_parcel_is_one_class_in_one_cluster() -> None:
     found = compose(*parcel_of(np.zeros((10, 10), int)), OPTIONS)
-    assert found.parts == (Part(0, 1.0, 100, (100,)),)
+    (part,) = found.parts
+    assert (part.number, part.share, part.pixels, part.clusters) == (0, 1.0, 100, (100,))
     assert found.clusters == 1 and not found.heterogeneous(OPTIONS)
 
 
@@ -121,6 +122,13 @@ def test_more_than_one_crop_is_a_finding_unless_both_were_declared() -> None:
     assert both["heterogeneous"] and not both["more_than_one_crop"] and both["not_declared_ha"] == 0
 
 
+def test_hectares_that_may_as_well_be_the_declared_crop_do_not_count_against_it() -> None:
+    sure = compose(*parcel_of(np.ones((10, 10), int), sure=0.9), OPTIONS)
+    unsure = compose(*parcel_of(np.ones((10, 10), int), sure=0.4), OPTIONS)
+    assert finding_row("a", 2.0, sure, {0}, OPTIONS)["not_declared_ha"] == pytest.approx(2.0)
+    assert finding_row("a", 2.0, unsure, {0}, OPTIONS)["not_declared_ha"] == 0
+
+
 def test_small_parcels_and_unknown_classes_are_set_aside_with_the_reason() -> None:
     small = compose(*parcel_of(np.zeros((6, 6), int)), OPTIONS)
     row = finding_row("a", 0.36, small, {0}, OPTIONS)
@@ -130,7 +138,7 @@ def test_small_parcels_and_unknown_classes_are_set_aside_with_the_reason() -> No
 
 
 def test_the_interval_is_that_of_made_up_mixed_parcels_and_none_without_them() -> None:
-    parts = (Part(0, 0.6, 60, (60,)), Part(1, 0.4, 40, (40,)))
+    parts = (Part(0, 0.6, 60, (60,), (0.0, 3.0)), Part(1, 0.4, 40, (40,), (3.0, 0.0)))
     row = finding_row("a", 2.0, Parcel(parts, 100, 1.0, np.array([])), {0}, OPTIONS)
     findings = pl.DataFrame([row], schema=FINDINGS)
     errors = np.linspace(-0.1, 0.2, 31)
