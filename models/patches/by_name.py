@@ -1,6 +1,9 @@
 """The models of pixels by name; what is heavy is imported at first use."""
 
+from collections.abc import Sequence
 from pathlib import Path
+
+import numpy as np
 
 from models.patches.options import PatchOptions
 from models.patches.pixel_model import PixelModel
@@ -8,12 +11,14 @@ from models.patches.pixel_model import PixelModel
 RECIPE = "model.json"  # of every stored model
 
 
-def build(options: PatchOptions, classes: tuple[str, ...]) -> PixelModel:
-    """Return an unfitted model."""
+def build(
+    options: PatchOptions, classes: tuple[str, ...], start: Sequence[np.ndarray] | None = None
+) -> PixelModel:
+    """Return an unfitted model; `start` are weights of the network's trunk to begin from."""
     if options.method == "unet":
         from models.patches.networks.unet import PatchUNet
 
-        return PatchUNet(options, classes)
+        return PatchUNet(options, classes, start)
     from models.patches.boosting import PixelBoosting
 
     return PixelBoosting(options, classes)

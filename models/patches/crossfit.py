@@ -12,6 +12,8 @@ import numpy as np
 from features.errors import ModelError
 from features.files import fingerprint, sha256, write_json
 from features.workers import Progress
+from models.backend import bring_up
+from models.clouds.removal.bundle import read_bundle, write_bundle
 from models.patches.by_name import RECIPE, build, load
 from models.patches.inputs.composites import Composites
 from models.patches.inputs.samples import LabelledBlock, digest_of
@@ -21,6 +23,7 @@ from models.patches.pixel_model import PixelModel
 log = logging.getLogger(__name__)
 WHOLE = -1  # the model that learned from every fold
 JOB = "job.json"
+PRETRAINED = "pretrained"
 
 
 @dataclass(frozen=True)
@@ -102,12 +105,13 @@ def cross_fit(
         mode="json", exclude={"composition", "threads", "block_px", "training_blocks"}
     )
     data = fingerprint([digest_of(blocks), chosen, list(classes), seed])
+    start = _start(blocks, options, seed, folder / PRETRAINED, data)
     hashes, margin = {}, 0
     for done, fold in enumerate(folds):
         place = folder / name_of(fold)
         if not _is_done(place, data):
             said = None if progress is None else _within(progress, done, len(folds))
-            model = build(options, classes).fit(blocks, None if fold == WHOLE else fold, seed, said)
+            model = build(options, classes, start).fit(blocks, None if fold == WHOLE else fold, seed, said)
             recipe = model.save(place)
             write_json(place / JOB, {"data": data, "sha256": sha256(recipe)})
         hashes[fold] = sha256(place / RECIPE)
@@ -115,6 +119,25 @@ def cross_fit(
         if progress:
             progress(100 * (done + 1), 100 * len(folds))
     return FoldModels(folder.absolute(), options.method, classes, margin, tuple(hashes.items()))
+
+
+def _start(
+    blocks: Sequence[LabelledBlock], options: PatchOptions, seed: int, place: Path, data: str
+) -> list[np.ndarray] | None:
+    """Pre-train the network's trunk without labels, where that is asked for and has not been done; return its
+    weights."""
+    if options.method != "unet" or not options.network.pretraining_epochs:
+        return None
+    if not _is_done(place, data):
+        bring_up()
+        from models.patches.networks.pretraining import pretrain
+
+        weights, history = pretrain(blocks, options.network, options.input == "temporal", seed)
+        arrays = {f"weight{k}": array for k, array in enumerate(weights)}
+        recipe = write_bundle(place, {"name": PRETRAINED, "history": history}, arrays)
+        write_json(place / JOB, {"data": data, "sha256": sha256(recipe)})
+    _, stored = read_bundle(place, sha256(place / RECIPE), "compose")
+    return [stored[f"weight{k}"] for k in range(len(stored))]
 
 
 def _within(progress: Progress, done: int, count: int) -> Progress:

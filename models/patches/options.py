@@ -36,6 +36,11 @@ class PatchNetworkOptions(Options):
     brightness: float = Field(0.05, ge=0, le=1, description="Spread of the factor on a patch's reflectance.")
     lost_steps: float = Field(0.1, ge=0, lt=1, description="Share of time steps hidden from a patch.")
 
+    pretraining_epochs: int = Field(
+        0, ge=0, le=1000, description="Times that it goes through unlabelled patches first; 0: not at all."
+    )
+    pretraining_rate: float = Field(0.002, gt=0, le=1, description="Learning rate of that.")
+
     @property
     def reach_px(self) -> int:
         """Pixels on each side of a pixel that the network looks at: two 3x3 convolutions a level."""

@@ -133,9 +133,9 @@ def compose(
 def _odds(chances: np.ndarray, number: int) -> tuple[float, ...]:
     """Return `(class,)`: mean log-odds of a class against every other over pixels `(pixel, class)`."""
     if not len(chances):
-        return (0.0,) * chances.shape[1]
-    level = np.log(np.maximum(chances, LEAST_CHANCE)).mean(axis=0)
-    return tuple(float(gap) for gap in level[number] - level)
+        return (0.0,) * int(chances.shape[1])
+    level: np.ndarray = np.log(np.maximum(chances, LEAST_CHANCE)).mean(axis=0)
+    return tuple(float(level[number] - other) for other in level)
 
 
 Side = tuple[np.ndarray, int]  # pixels `(pixel,)` bool, and their class

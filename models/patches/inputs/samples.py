@@ -74,7 +74,7 @@ def class_weights(counts: np.ndarray) -> np.ndarray:
     Examples
     --------
     >>> class_weights(np.array([900, 100, 0])).round(2).tolist()
-    [0.6, 1.83, 0.0]
+    [0.83, 2.5, 0.0]
     """
     present = counts > 0
     shares = counts / counts.sum()

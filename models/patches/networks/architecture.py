@@ -1,4 +1,8 @@
-"""The U-Net on patches, with a temporal encoder in front where asked for; `keras.ops` and layers only."""
+"""The U-Net on patches, with a temporal encoder in front where asked for; `keras.ops` and layers only.
+
+A pixel's own season says most of its crop, its surroundings say where a field ends: two dense layers look at
+the pixel by itself, the U at all around it, and the last layer sees both.
+"""
 
 from typing import Any, TypeAlias
 
@@ -9,16 +13,20 @@ from models.clouds.mask.network.architecture import u_levels
 from models.patches.options import PatchNetworkOptions
 
 Tensor: TypeAlias = keras.KerasTensor
+PIXEL_WIDTHS = 4  # times the width: a pixel's own layers need more channels than its surroundings
 
 
 def build_trunk(options: PatchNetworkOptions, steps: int, features: int, temporal: bool) -> keras.Model:
-    """Return the network without its last layer: `(n, y, x, step, feature)` to `(n, y, x, width)`."""
+    """Return the network without its last layer: `(n, y, x, step, feature)` to `(n, y, x, 5 * width)`."""
     inputs = keras.Input((None, None, steps, features))
     if temporal:
         x = TemporalEncoder(options.encoder_width, options.heads, name="encoder")(inputs)
     else:
         x = SideBySide(name="stacked")(inputs)
-    return keras.Model(inputs, u_levels(x, options.width, options.depth), name="trunk")
+    for layer in range(2):
+        x = keras.layers.Dense(PIXEL_WIDTHS * options.width, activation="relu", name=f"pixel_{layer}")(x)
+    around = u_levels(x, options.width, options.depth)
+    return keras.Model(inputs, keras.layers.Concatenate()([x, around]), name="trunk")
 
 
 def build_network(

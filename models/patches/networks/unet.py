@@ -26,8 +26,11 @@ class PatchUNet:
 
     name = "unet"
 
-    def __init__(self, options: PatchOptions, classes: tuple[str, ...]) -> None:
+    def __init__(
+        self, options: PatchOptions, classes: tuple[str, ...], start: Sequence[np.ndarray] | None = None
+    ) -> None:
         self.options, self.classes = options, classes
+        self.start = start  # weights of the trunk to begin from, learned without labels
         self.history: list[float] = []
         self.shape: tuple[int, int] | None = None  # steps and features, known once it learns
         self.model: Any = None
@@ -47,6 +50,8 @@ class PatchUNet:
         """Learn; see `PixelModel`."""
         steps, bands = blocks[0].composites.values.shape[:2]
         self._build((steps, bands + 1), seed)
+        if self.start is not None:  # all weights but those of the last layer
+            self.model.set_weights([*self.start, *self.model.get_weights()[len(self.start) :]])
         from models.patches.networks.training import train_network
 
         self.history = train_network(

@@ -1,0 +1,394 @@
+"""Crop maps and compositions beside their peers: a forest on pixels, and the rule on the spread of NDVI.
+
+uv run python -m tests.benchmarks.patches [--json FILE] [--quick] [--work synthetic] [--seeds 21 22 23]
+
+`synthetic`: simulated regions as `conf/mixed.yaml`, other seeds, which nothing was chosen on. Every pixel and
+parcel is scored by a model that did not learn its parcel. Pixels are scored within the declared outlines,
+parcels by the mean chances of their pixels (`majority`), by the parcel ensemble, and by both (mean of the
+logarithms). `speed`: seconds of a map per million pixels and date, reading included. Intervals: bootstrap
+over holdings (parcels, pixels of parcels) of all regions together.
+"""
+
+import argparse
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from rasterio.features import rasterize
+
+from features.declarations.crop_codes import read_crop_table
+from features.files import read_parquet
+from features.imagery.blocks import Block
+from features.schema import ENSEMBLE
+from features.series.parcel_series import read_series
+from features.series.quality import series_quality
+from models.evaluation.composition_scores import score_composition, true_shares
+from models.evaluation.metrics import macro_f1, multiplicities
+from models.patches.boosting import pixel_table, rows_of
+from models.patches.by_name import build
+from models.patches.composition.parcel import compose
+from models.patches.composition.tables import FINDINGS, composition_rows, finding_row
+from models.patches.inputs.composites import Composites
+from models.patches.inputs.labels import UNKNOWN, ParcelPixels, pixels_of
+from models.patches.inputs.samples import LabelledBlock
+from models.patches.options import PatchOptions
+from models.patches.units import labelled_blocks
+from models.verdicts.rule import spread_deviation
+from pipelines.config import RunConfig, load_config
+from pipelines.inputs.crop_tables import crop_options
+from pipelines.inputs.patch_inputs import Tile, mapped_classes, patch_tiles
+from pipelines.main_job import run_one
+from pipelines.tables import read_declared
+from pipelines.workspace import Workspace
+
+CONFIG = Path("conf/mixed.yaml")
+SEEDS = (21, 22, 23)
+BEFORE = ("synthesise", "clear", "extract", "fill", "train")
+BUFFER_M = 5.0
+TREES = 100  # of the forest
+Row = dict[str, Any]
+
+
+class PixelForest:
+    """A random forest on the same values of the same pixels as the trees of `boosting`."""
+
+    margin_px = 0
+
+    def __init__(self, options: PatchOptions, classes: tuple[str, ...]) -> None:
+        self.options, self.classes = options, classes
+
+    def fit(self, blocks: list[LabelledBlock], fold: int | None, seed: int) -> "PixelForest":
+        from sklearn.ensemble import RandomForestClassifier
+
+        values, truth = pixel_table(blocks, fold, self.options.boosting.pixels_per_parcel, seed)
+        self.forest = RandomForestClassifier(
+            TREES, min_samples_leaf=2, class_weight="balanced_subsample", random_state=seed, n_jobs=1
+        ).fit(values, truth)
+        return self
+
+    def chances(self, composites: Composites, wanted: np.ndarray | None = None) -> np.ndarray:
+        known = composites.known if wanted is None else composites.known & wanted
+        out = np.full((len(self.classes), *composites.shape), np.nan, np.float32)
+        if known.any():
+            found = np.zeros((int(known.sum()), len(self.classes)), np.float32)
+            found[:, self.forest.classes_] = self.forest.predict_proba(rows_of(composites, known))
+            out[:, known] = found.T
+        return out
+
+
+@dataclass
+class Region:
+    """A simulated region with its composites, labels and truth."""
+
+    config: RunConfig
+    workspace: Workspace
+    classes: tuple[str, ...]
+    tile: Tile
+    block: LabelledBlock
+    pixels: ParcelPixels
+    truth: np.ndarray  # (y, x) class of what grows, -1 where none that is mapped
+    class_of: dict[str, str | None]
+    scored: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+def region_of(seed: int, folder: Path, quick: bool) -> Region:
+    """Make a region, and train its parcel ensemble."""
+    sets = [f"seed={seed}", "patches.method=boosting", "tracking.enabled=false"]
+    sets += ["simulate.n_parcels=150"] if quick else []
+    config = load_config(CONFIG, sets)
+    workspace = Workspace(folder / f"region_{seed}{'_quick' if quick else ''}")
+    for stage in BEFORE:
+        run_one(stage, config, workspace)
+    classes = mapped_classes(workspace, config.patches.least_parcels)
+    (tile,) = patch_tiles(config, workspace, classes)
+    grid = tile.imagery.grid
+    whole = Block(slice(0, grid.shape[0]), slice(0, grid.shape[1]))
+    (block,) = labelled_blocks(tile.imagery, tile.parcels, [whole], config.patches, BUFFER_M)
+    crops = read_crop_table(crop_options(config, workspace))
+    class_of = dict(crops.select("code", "crop_class").iter_rows())
+    pixels = pixels_of(tile.parcels.geometry.to_numpy(), grid, BUFFER_M)
+    return Region(
+        config,
+        workspace,
+        classes,
+        tile,
+        block,
+        pixels,
+        _true_pixels(config, tile, classes, class_of),
+        class_of,
+    )
+
+
+def _true_pixels(
+    config: RunConfig, tile: Tile, classes: tuple[str, ...], class_of: dict[str, str | None]
+) -> np.ndarray:
+    """Class `(y, x)` of the field that holds a pixel's middle, from the simulated world itself."""
+    from features.simulate.region.world import make_world
+
+    assert config.simulate is not None
+    world = make_world(config.simulate, config.season.year, config.seed)
+    number = {name: k for k, name in enumerate(classes)}
+    code = world.fields.code[: len(world.parcels) + len(world.parts)]
+    values = [number.get(class_of.get(str(one)) or "", UNKNOWN) for one in code]
+    shapes = list(zip([*world.parcels, *world.parts], values, strict=True))
+    shapes += [(cover, UNKNOWN) for cover in world.covers]
+    grid = tile.imagery.grid
+    return np.asarray(rasterize(shapes, grid.shape, UNKNOWN, transform=grid.affine, dtype="int16"))
+
+
+def out_of_fold(region: Region, subject: str, options: PatchOptions) -> tuple[dict[int, np.ndarray], float]:
+    """Chances `(class, y, x)` by the fold that each model did not learn, and the seconds of fitting."""
+    folds = sorted({int(one) for one in region.tile.parcels["fold"] if one >= 0})
+    found, started = {}, time.process_time()
+    for fold in folds:
+        model: Any = (
+            PixelForest(options, region.classes) if subject == "forest" else build(options, region.classes)
+        )
+        model.fit([region.block], fold, region.config.seed)
+        found[fold] = model.chances(region.block.composites)
+    return found, time.process_time() - started
+
+
+def score(region: Region, subject: str, options: PatchOptions) -> dict[str, Any]:
+    """Score one subject on one region: pixels, parcels and compositions, not yet summed up."""
+    chances, seconds = out_of_fold(region, subject, options)
+    parcels, pixels = region.tile.parcels, region.pixels
+    fold = parcels["fold"].to_numpy()
+    usable = (fold[pixels.parcel] >= 0) & (pixels.share >= 0.5)
+    mine = pixels.take(usable)
+    by = np.empty((len(mine), len(region.classes)), np.float32)
+    for number, found in chances.items():
+        own = fold[mine.parcel] == number
+        by[own] = found[:, mine.row[own], mine.column[own]].T
+    truth = region.truth[mine.row, mine.column]
+    known = np.isfinite(by).all(axis=1)
+    rows, findings = [], []
+    means = np.full((len(parcels), len(region.classes)), np.nan)
+    composition = options.composition
+    for index, row in enumerate(parcels.itertuples(index=False)):
+        if row.fold < 0:
+            continue
+        part = pixels.take(pixels.parcel == index)
+        here = (part.row, part.column)
+        own = chances[row.fold][:, *here].T
+        seen = region.block.composites.values[:, :, *here].reshape(-1, len(part)).T
+        parcel = compose(part, own, composition, seen)
+        if np.isfinite(own).all(axis=1).any():
+            means[index] = np.nanmean(own, axis=0)
+        accepted = {number for number in (row.label, row.second) if number >= 0}
+        rows += composition_rows(row.parcel_id, row.area_ha, parcel, region.classes)
+        findings.append(finding_row(row.parcel_id, row.area_ha, parcel, accepted, composition))
+    return {
+        "pixels": (truth[known], by[known].argmax(axis=1), mine.parcel[known]),
+        "means": means,
+        "composition": pl.DataFrame(rows),
+        "findings": pl.DataFrame(findings, schema=FINDINGS),
+        "seconds": seconds,
+    }
+
+
+def parcel_truth(region: Region) -> np.ndarray:
+    """Class `(parcel,)` that truly grows on most of a parcel; -1 where it is not mapped."""
+    truth = read_parquet(region.workspace.truth).select("parcel_id", "true_code")
+    of = dict(truth.iter_rows())
+    number = {name: k for k, name in enumerate(region.classes)}
+    ids = region.tile.parcels["parcel_id"]
+    return np.array([number.get(region.class_of.get(of[name]) or "", UNKNOWN) for name in ids])
+
+
+def ensemble_of(region: Region) -> np.ndarray:
+    """The parcel ensemble's chances `(parcel, class)`, out of fold; NaN where it has none."""
+    table = read_parquet(region.workspace.probabilities).filter(pl.col("model") == ENSEMBLE)
+    for name in region.classes:
+        if name not in table.columns:
+            table = table.with_columns(pl.lit(0.0).alias(name))
+    ids = pl.DataFrame({"parcel_id": region.tile.parcels["parcel_id"].tolist()})
+    joined = ids.join(
+        table.select("parcel_id", *region.classes), on="parcel_id", how="left", maintain_order="left"
+    )
+    return joined.select(region.classes).to_numpy().astype(float)
+
+
+def groups_of(region: Region) -> np.ndarray:
+    """Holding and block `(parcel,)` of the parcels."""
+    table = read_parquet(region.workspace.table("folds")).select("parcel_id", "group")
+    ids = pl.DataFrame({"parcel_id": region.tile.parcels["parcel_id"].tolist()})
+    joined = ids.join(table, on="parcel_id", how="left", maintain_order="left")
+    return joined["group"].fill_null(-1).to_numpy() + 100_000 * region.config.seed
+
+
+def f1_of(truth: np.ndarray, found: np.ndarray, groups: np.ndarray, weights: np.ndarray) -> tuple[float, ...]:
+    """Macro-F1 with its 95% interval, groups redrawn; each thing has a weight."""
+    k = int(max(truth.max(), found.max())) + 1
+    _, group = np.unique(groups, return_inverse=True)
+    matrices = np.zeros((group.max() + 1, k, k))
+    np.add.at(matrices, (group, truth, found), weights)
+    drawn = multiplicities(groups, np.random.default_rng(0), 400)
+    values = [macro_f1(np.tensordot(times, matrices, 1)) for times in drawn]
+    low, high = np.quantile(values, [0.025, 0.975])
+    return float(macro_f1(matrices.sum(axis=0))), float(low), float(high)
+
+
+def by_spread(region: Region) -> pl.DataFrame:
+    """What was declared on each parcel, its group, and whether the rule on the spread of NDVI flags it."""
+    declared = read_declared(region.workspace)
+    quality = series_quality(read_series(region.workspace.filled)).select("parcel_id", "ndvi_spread")
+    crop = [name if isinstance(name, str) else None for name in declared["crop_class"]]
+    table = pl.DataFrame(
+        {
+            "parcel_id": declared["parcel_id"].tolist(),
+            "crop_class": crop,
+            "second_class": [region.class_of.get(code) for code in declared["declared_second"]],
+        },
+        schema_overrides={"second_class": pl.String},
+    ).join(quality, on="parcel_id", how="left", maintain_order="left")
+    spread = spread_deviation(table["ndvi_spread"].to_numpy(), table["crop_class"].to_numpy())
+    groups = dict(zip(region.tile.parcels["parcel_id"], groups_of(region).tolist(), strict=True))
+    return table.with_columns(
+        by_spread=pl.Series(spread > region.config.judge.max_spread),
+        group=pl.col("parcel_id").replace_strict(groups, default=-1, return_dtype=pl.Int64),
+    )
+
+
+def synthetic(regions: list[Region], subjects: dict[str, PatchOptions]) -> Iterator[Row]:
+    """Score every subject on all regions together."""
+    truths = [parcel_truth(region) for region in regions]
+    ensembles = [ensemble_of(region) for region in regions]
+    groups = [groups_of(region) for region in regions]
+
+    def row(subject: str, metric: str, figures: tuple[float, ...], n: int, unit: str = "share") -> Row:
+        value, low, high = figures
+        return {"work": "synthetic", "subject": subject, "metric": metric, "value": value, "low": low,
+                "high": high, "n": n, "unit": unit}  # fmt: skip
+
+    def parcels(chances: list[np.ndarray]) -> tuple[tuple[float, ...], int]:
+        usable = [
+            (truth >= 0) & np.isfinite(one).all(axis=1) & np.isfinite(other).all(axis=1)
+            for truth, one, other in zip(truths, chances, ensembles, strict=True)
+        ]
+        truth = np.concatenate([t[u] for t, u in zip(truths, usable, strict=True)])
+        found = np.concatenate([c[u].argmax(axis=1) for c, u in zip(chances, usable, strict=True)])
+        group = np.concatenate([g[u] for g, u in zip(groups, usable, strict=True)])
+        return f1_of(truth, found, group, np.ones(len(truth))), len(truth)
+
+    yield row("ensemble", "macro_f1_parcel", *parcels(ensembles))
+    for subject, options in subjects.items():
+        found = [score(region, subject, options) for region in regions]
+        pixels = [one["pixels"] for one in found]
+        mapped = [truth >= 0 for truth, _, _ in pixels]
+        truth, guess = (
+            np.concatenate([one[k][m] for one, m in zip(pixels, mapped, strict=True)]) for k in (0, 1)
+        )
+        group = np.concatenate([g[one[2][m]] for one, g, m in zip(pixels, groups, mapped, strict=True)])
+        yield row(subject, "macro_f1_pixel", f1_of(truth, guess, group, np.ones(len(truth))), len(truth))
+        yield row(subject, "macro_f1_parcel_majority", *parcels([one["means"] for one in found]))
+        both = [
+            np.log(np.maximum(one["means"], 0.01)) + np.log(np.maximum(other, 0.01))
+            for one, other in zip(found, ensembles, strict=True)
+        ]
+        yield row(subject, "macro_f1_parcel_with_ensemble", *parcels(both))
+        seconds = float(np.mean([one["seconds"] for one in found]))
+        yield row(subject, "fit_predict_cpu_seconds", (seconds, seconds, seconds), len(found), "s")
+        yield from _mixed(regions, found, subject, row)
+
+
+def _mixed(regions: list[Region], found: list[dict[str, Any]], subject: str, row: Any) -> Iterator[Row]:
+    """Score the compositions of all regions as one table."""
+
+    def renamed(tables: list[pl.DataFrame]) -> pl.DataFrame:
+        named = [
+            table.with_columns(parcel_id=pl.format("{}_{}", pl.lit(region.config.seed), "parcel_id"))
+            for table, region in zip(tables, regions, strict=True)
+        ]
+        return pl.concat(named)
+
+    covers = renamed([true_shares(read_parquet(r.workspace.truth_composition), r.class_of) for r in regions])
+    table = score_composition(
+        renamed([one["composition"] for one in found]),
+        renamed([one["findings"] for one in found]),
+        covers,
+        renamed([by_spread(region) for region in regions]),
+        np.random.default_rng(0),
+    )
+    for one in table.iter_rows(named=True):
+        if one["by"] == "composition":
+            unit = "ha" if one["metric"].endswith("_ha") else "share"
+            yield row(subject, one["metric"], (one["value"], one["low"], one["high"]), one["n"], unit)
+        elif subject == "boosting":
+            yield row("spread_rule", one["metric"], (one["value"], one["low"], one["high"]), one["n"])
+
+
+def speed(regions: list[Region], subjects: dict[str, PatchOptions]) -> Iterator[Row]:
+    """Time a map of a region by one fitted model, reading and composites included."""
+    region = regions[0]
+    grid = region.tile.imagery.grid
+    whole = Block(slice(0, grid.shape[0]), slice(0, grid.shape[1]))
+    work = grid.shape[0] * grid.shape[1] / 1e6 * len(region.tile.imagery.rows)
+    for subject in ("unet", "boosting"):
+        model = build(subjects[subject], region.classes).fit([region.block], None, region.config.seed)
+        model.chances(region.block.composites)  # compiled before it is timed
+        times: list[tuple[float, float]] = []
+        for _ in range(3):
+            wall, cpu = time.perf_counter(), time.process_time()
+            model.chances(region.tile.imagery.composites(whole))
+            times.append((time.perf_counter() - wall, time.process_time() - cpu))
+        for name, values in (("seconds", [a for a, _ in times]), ("cpu_seconds", [b for _, b in times])):
+            best, worst = min(values) / work, max(values) / work
+            yield {"work": "speed", "subject": subject, "metric": f"{name}_per_mpix_and_date", "value": best,
+                   "low": best, "high": worst, "n": 3, "unit": "s"}  # fmt: skip
+
+
+def machine() -> dict[str, Any]:
+    libraries = ("keras", "lightgbm", "numpy", "scikit-learn", "tensorflow")
+    return {
+        "processor": platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "python": platform.python_version(),
+        **{name: version(name) for name in libraries},
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--quick", action="store_true", help="one region of 150 parcels, a few epochs")
+    parser.add_argument("--work", action="append", choices=["synthetic", "speed"])
+    parser.add_argument("--subject", action="append", choices=["unet", "boosting", "forest"])
+    parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
+    parser.add_argument("--folder", type=Path, default=Path("out/benchmarks/patches"))
+    asked = parser.parse_args()
+    seeds = asked.seeds[:1] if asked.quick else asked.seeds
+    regions = [region_of(seed, asked.folder, asked.quick) for seed in seeds]
+    network = PatchOptions(method="unet")
+    if asked.quick:
+        few = network.network.model_copy(update={"epochs": 3})
+        network = network.model_copy(update={"network": few})
+    trees = PatchOptions(method="boosting")
+    subjects = {"boosting": trees, "forest": trees, "unet": network}
+    wanted = {name: one for name, one in subjects.items() if asked.subject is None or name in asked.subject}
+    works = {"synthetic": lambda: synthetic(regions, wanted), "speed": lambda: speed(regions, subjects)}
+    kept: list[Row] = []
+    if asked.json and asked.json.is_file():
+        kept = json.loads(asked.json.read_text(encoding="utf-8"))["rows"]
+    for work in asked.work or list(works):
+        for one in works[work]():
+            print(f"{one['work']:10} {one['subject']:12} {one['metric']:36} {one['value']} "
+                  f"[{one['low']}, {one['high']}] n={one['n']} {one['unit']}", flush=True)  # fmt: skip
+            same = ("work", "subject", "metric")
+            kept = [old for old in kept if any(old[key] != one[key] for key in same)] + [one]
+            if asked.json:
+                asked.json.parent.mkdir(parents=True, exist_ok=True)
+                text = json.dumps({"machine": machine(), "rows": kept}, indent=1)
+                asked.json.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
