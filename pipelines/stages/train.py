@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -14,6 +14,9 @@ from pipelines.record.inputs import Inputs
 from pipelines.record.stage import Outcome, Stage
 from pipelines.tables import write_table
 from pipelines.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 JOB = "job.json"  # as `models.crops.fitting.fits` names it
 
@@ -61,7 +64,10 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     plan = carried_plan(plan, learnt.declarations, config.train.transfer, workspace)
     classes = learnt.declarations["crop_class"]
     every = classes.astype(object).where(classes.notna(), None).tolist()
-    together = cross_fit(learnt.series, every, plan.fold, options, workspace.models, progress, start)
+    holdings = owners(learnt.declarations["holding_id"], plan.group)
+    together = cross_fit(
+        learnt.series, every, plan.fold, options, workspace.models, progress, start, holdings
+    )
     own = slice(0, learnt.own)
     series, y = learnt.series.isel(parcel=own), every[own]
     parcel_ids = learnt.declarations["parcel_id"].tolist()[own]
@@ -96,6 +102,7 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
         "block_metres": plan.block_metres,
         "folds_note": plan.note,
         "groups": plan.n_groups,
+        "trained_on": together.trained_on,
     }
     if config.train.transfer.runs:
         facts |= {
@@ -106,6 +113,14 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     if start is not None and start.sets:
         facts["sets"] = list(start.sets)
     return Outcome([*tables, workspace.models], [fitted.tally], facts)
+
+
+def owners(holding_id: "pd.Series[str]", group: np.ndarray) -> np.ndarray:
+    """Return `(parcel,)`: the number of each parcel's holding; where it names none, that of its group."""
+    known = holding_id.notna().to_numpy()
+    named = np.where(known, holding_id.astype(str).to_numpy(), "")
+    _, number = np.unique(named, return_inverse=True)
+    return np.where(known, number, number.max() + 1 + group)
 
 
 def _bring_up(options: TrainOptions) -> None:

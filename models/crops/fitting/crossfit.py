@@ -60,6 +60,9 @@ class CrossFit:
         held out; empty where labels are kept as they are.
     tally
         Parcels in; predicted, or set aside because nothing was observed.
+    trained_on
+        Parcels that models were trained on, all folds together; fewer than have a class where a sample was
+        drawn.
     """
 
     probabilities: pl.DataFrame
@@ -70,6 +73,7 @@ class CrossFit:
     timing: pl.DataFrame
     suspects: pl.DataFrame
     tally: Tally
+    trained_on: int
 
     def only(self, parcel_ids: Sequence[str]) -> "CrossFit":
         """Return what was found of these parcels; classes, weights and models are those of all."""
@@ -93,8 +97,10 @@ def cross_fit(
     folder: Path | None = None,
     progress: Progress | None = None,
     start: Bundle | None = None,
+    holdings: np.ndarray | None = None,
 ) -> CrossFit:
-    """Fit every model once per fold and predict the parcels of that fold.
+    """Fit every model once per fold, on a sample where there are many parcels, and predict all parcels of
+    that fold.
 
     Parameters
     ----------
@@ -111,6 +117,8 @@ def cross_fit(
     start
         Models of another run, in place of those that the options name: taken as they are, or trained
         further, as `options.transfer.use` says.
+    holdings
+        `(n,)` numbers: what a sample of the parcels draws whole.
 
     Raises
     ------
@@ -125,7 +133,10 @@ def cross_fit(
     else:
         options = options.model_copy(update={"models": start.models})
         table = known_classes(labels, usable, start.classes)
-    task = make_task(take(series, known), labels[known], np.asarray(folds)[known], options, table, start)
+    owners = None if holdings is None else holdings[known]
+    task = make_task(
+        take(series, known), labels[known], np.asarray(folds)[known], options, table, start, owners
+    )
     jobs = [(name, held) for name in options.models for held in held_sets(task)]
     if options.labels.method != "keep" and not task.loads:
         task.suspects.update(_suspects(task))
@@ -140,7 +151,7 @@ def _suspects(task: Task) -> dict[tuple[int, ...], pl.DataFrame]:
 
     def look(held: tuple[int, ...]) -> pl.DataFrame:
         training = training_of(task, held)
-        folds = task.folds[(task.folds >= 0) & ~np.isin(task.folds, held)]
+        folds = task.folds[task.training_rows(held)]
         return find_suspects(training.series, training.y, folds, task.options.labels, task.options.seed)
 
     sets = held_sets(task)
@@ -181,6 +192,7 @@ def _gather(task: Task, fitted: dict[Job, Fitted], table: pl.DataFrame, accounts
         timing=pl.DataFrame(timing, schema=["model", "fold", "fit_seconds", "predict_seconds"], orient="row"),
         suspects=_recorded(task),
         tally=accounts,
+        trained_on=len(task.training_rows(())),
     )
 
 

@@ -23,6 +23,7 @@ from models.crops.inputs.imbalance import balance
 
 JOB = "job.json"
 HELD_OUT = "held_out.parquet"
+PREDICTED_AT_ONCE = 16_384  # parcels; networks predict 1,024 together, of which this is a multiple
 CODE = "models.crops.fitting.fits"  # with all that it imports: what a fit depends on
 Job = tuple[str, tuple[int, ...]]  # a model and the folds it is fitted without
 log = logging.getLogger(__name__)
@@ -73,7 +74,11 @@ def _fit(task: Task, name: str, held: tuple[int, ...]) -> Fitted:
     model = _loaded(task, name, held) if task.loads else _trained(task, name, held)
     middle = time.perf_counter()
     rows = task.rows_of(held)
-    probabilities = on_classes(model.predict_proba(take(task.series, rows)), model.classes_, task.classes)
+    found = [
+        model.predict_proba(take(task.series, rows[start : start + PREDICTED_AT_ONCE]))
+        for start in range(0, max(len(rows), 1), PREDICTED_AT_ONCE)
+    ]
+    probabilities = on_classes(np.concatenate(found), model.classes_, task.classes)
     return Fitted(model, rows, probabilities, (middle - started, time.perf_counter() - middle))
 
 

@@ -26,6 +26,21 @@ class LabelOptions(Options):
     rounds: int = Field(40, ge=1, description="Boosting rounds of the model that looks for suspects.")
 
 
+class SampleOptions(Options):
+    """Parcels that models learn from; every parcel is predicted all the same."""
+
+    size: int = Field(
+        50_000,
+        ge=100,
+        description="Parcels that are learned from at most; all of them where there are fewer.",
+    )
+    rare: int = Field(
+        500,
+        ge=10,
+        description="Of a class with at most this many parcels all are learned from; of others as many.",
+    )
+
+
 class ExplanationOptions(Options):
     """Options of the explanation."""
 
@@ -89,6 +104,7 @@ class TrainOptions(Options):
         "learnt", description="Weights of the ensemble: learned inside the training folds, or equal."
     )
     least_parcels: int = Field(10, ge=2, description="Classes with fewer parcels are not trained on.")
+    sample: SampleOptions = SampleOptions()
     balance: BalanceOptions = BalanceOptions()
     labels: LabelOptions = LabelOptions()
     explanation: ExplanationOptions = ExplanationOptions()

@@ -12,13 +12,18 @@ from features.errors import ModelError
 from features.files import fingerprint
 from models.crops.fitting.bundle import Bundle
 from models.crops.fitting.options import TrainOptions
+from models.crops.fitting.sample import draw, sample_weights
 from models.crops.inputs.arrays import CONTEXT, take
 from models.crops.inputs.imbalance import Training
 
 
 @dataclass(frozen=True)
 class Task:
-    """The data that all jobs share: parcels, their classes and folds, and which may be trained on."""
+    """The data that all jobs share: parcels, their classes and folds, and which may be trained on.
+
+    `weight` is what each parcel counts in training: 0 for those that are not of the sample, None for a sample
+    of all, in which each counts alike.
+    """
 
     series: xr.Dataset
     y: np.ndarray  # (n,) str; "" where there is none to train on
@@ -27,6 +32,7 @@ class Task:
     classes: tuple[str, ...]
     digest: str
     start: Bundle | None = None  # models of another run, to judge with or to train further
+    weight: np.ndarray | None = None  # (n,) float
     suspects: dict[tuple[int, ...], pl.DataFrame] = field(default_factory=dict)
 
     @property
@@ -42,6 +48,11 @@ class Task:
     def rows_of(self, held: Sequence[int]) -> np.ndarray:
         """Return `(m,)` indices of the parcels that a job without the folds `held` was not trained on."""
         return np.flatnonzero(np.isin(self.folds, [*held, -1]))
+
+    def training_rows(self, held: Sequence[int]) -> np.ndarray:
+        """Return `(m,)` indices of the parcels that a job without the folds `held` is trained on."""
+        may = (self.folds >= 0) & ~np.isin(self.folds, held)
+        return np.flatnonzero(may if self.weight is None else may & (self.weight > 0))
 
 
 def class_table(y: np.ndarray, folds: np.ndarray, least: int) -> pl.DataFrame:
@@ -85,8 +96,15 @@ def make_task(
     options: TrainOptions,
     table: pl.DataFrame,
     start: Bundle | None = None,
+    holdings: np.ndarray | None = None,
 ) -> Task:
     """Return the task of the parcels that can be trained on, from `y` and `folds`, `(n,)` each.
+
+    Parameters
+    ----------
+    holdings
+        `(n,)` numbers: what a sample of the parcels draws whole (see `sample.draw`); each parcel alone where
+        None.
 
     Raises
     ------
@@ -95,8 +113,10 @@ def make_task(
     """
     classes = tuple(table.filter("trained")["crop_class"].to_list())
     folds = np.where(np.isin(y, classes), folds, -1)
-    digest = _digest(series, y, folds, options, start)
-    task = Task(series, np.where(folds >= 0, y, ""), folds, options, classes, digest, start)
+    labels = np.where(folds >= 0, y, "")
+    weight = _weights(labels, holdings, options)
+    digest = _digest(series, y, folds, options, start, weight)
+    task = Task(series, labels, folds, options, classes, digest, start, weight)
     if not series["observed"].values.any():
         raise ModelError(
             "No parcel was seen on any date: every pixel over them was hidden by cloud, shadow or the mask, "
@@ -118,8 +138,23 @@ def make_task(
     return task
 
 
+def _weights(labels: np.ndarray, holdings: np.ndarray | None, options: TrainOptions) -> np.ndarray | None:
+    """Return what each parcel counts in training; None where all are trained on and count alike."""
+    if (labels != "").sum() <= options.sample.size:
+        return None
+    drawn = draw(
+        labels, np.arange(len(labels)) if holdings is None else holdings, options.sample, options.seed
+    )
+    return sample_weights(labels, drawn)
+
+
 def _digest(
-    series: xr.Dataset, y: np.ndarray, folds: np.ndarray, options: TrainOptions, start: Bundle | None
+    series: xr.Dataset,
+    y: np.ndarray,
+    folds: np.ndarray,
+    options: TrainOptions,
+    start: Bundle | None,
+    weight: np.ndarray | None,
 ) -> str:
     names = [name for name in ("value", "observed", CONTEXT) if name in series]
     parts = [
@@ -132,6 +167,8 @@ def _digest(
     chosen: list[object] = [options.balance.model_dump(), options.labels.model_dump()]
     if start is not None:
         chosen += [start.digest, options.transfer.model_dump(mode="json", exclude={"runs"})]
+    if weight is not None:
+        chosen.append(hashlib.sha256(weight.tobytes()).hexdigest())
     return fingerprint([*parts, y.tolist(), folds.tolist(), *chosen])
 
 
@@ -163,9 +200,10 @@ def partners(task: Task) -> dict[int, tuple[int, int]]:
 
 def training_of(task: Task, held: Sequence[int]) -> Training:
     """Return the training parcels of a job without the folds `held`."""
-    rows = np.flatnonzero((task.folds >= 0) & ~np.isin(task.folds, held))
+    rows = task.training_rows(held)
     suspects = task.suspects.get(tuple(held))
-    weight = np.ones(len(rows)) if suspects is None else suspects["weight"].to_numpy()
+    weight = np.ones(len(rows)) if task.weight is None else task.weight[rows]
+    weight = weight if suspects is None else weight * suspects["weight"].to_numpy()
     return Training(take(task.series, rows), task.y[rows], weight)
 
 
