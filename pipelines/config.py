@@ -9,7 +9,13 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from features.catalog.access.hrefs import without_secrets
 from features.catalog.options import ImageryOptions
-from features.context.options import EmbeddingOptions, LandSurfaceOptions, check_year
+from features.context.options import (
+    EmbeddingOptions,
+    HistoryOptions,
+    LandSurfaceOptions,
+    check_earlier,
+    check_year,
+)
 from features.declarations.options import DeclarationOptions
 from features.errors import ConfigError
 from features.extraction.options import ExtractOptions
@@ -97,6 +103,9 @@ class RunConfig(Options):
     soil: Path | None = Field(None, description="Raster of soil classes.")
     elevation: Path | None = Field(None, description="Raster of elevation, metres.")
     embeddings: EmbeddingOptions | None = None
+    history: tuple[HistoryOptions, ...] = Field(
+        (), description="Parcel files of earlier years; what was declared there before is an input of models."
+    )
     rasters: dict[RasterName, Path | LandSurfaceOptions] = Field(
         {},
         description="Other maps that clear.context may name: a GeoTIFF, a folder of dated ones, or LSA SAF "
@@ -155,6 +164,8 @@ def load_config(
     check_channels(config)
     if config.patches.method != "none" and config.series.tables:
         raise ConfigError("patches needs imagery; a run from tables of series takes patches.method: none.")
+    for source in config.history:
+        check_earlier(source, config.season.year)
     if config.embeddings is not None:
         check_year(config.embeddings, config.season.year, config.season.until is not None)
     return config

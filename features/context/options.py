@@ -1,4 +1,4 @@
-"""Settings of what is read beside imagery: embeddings and land-surface products."""
+"""Settings of what is read beside imagery: embeddings, earlier declarations and land-surface products."""
 
 import re
 from pathlib import Path
@@ -21,6 +21,26 @@ class EmbeddingOptions(Options):
     )
     parcel: str = Field("parcel_id", description="Tables: column of parcel ids, as in the declarations.")
     columns: str = Field(r".*", description="Tables: pattern of the columns of the vector (numbers only).")
+
+
+class HistoryOptions(Options):
+    """A parcel file of an earlier year: what the same ground was declared as then."""
+
+    path: Path = Field(description="Parcel file, in any format that declarations take.")
+    year: int = Field(ge=2000, le=2100, description="Year of its harvest, before that of the season.")
+    code: str | None = Field(
+        None, description="Its column of crop codes; null: that of declarations.fields.code."
+    )
+    layer: str | None = Field(None, description="Layer, where the file holds several.")
+
+
+def check_earlier(options: HistoryOptions, season: int) -> None:
+    """Raise a ConfigError where a parcel file is not of an earlier year than the season."""
+    if options.year >= season:
+        raise ConfigError(
+            f"history: {options.path} is of {options.year}, which is not before the season {season}; give "
+            "the parcel file of an earlier year."
+        )
 
 
 def check_year(options: EmbeddingOptions, season: int, in_season: bool) -> None:

@@ -160,7 +160,9 @@ def _available(workspace: Workspace) -> list[str]:
         pl.scan_parquet(workspace.context, glob=False).collect_schema() if workspace.context.is_file() else {}
     )
     found = [
-        name for name in ("soil", "elevation", "embedding") if any(column.startswith(name) for column in maps)
+        name
+        for name in ("soil", "elevation", "embedding", "history")
+        if any(column.startswith(name) for column in maps)
     ]
     return ["weather", *found] if workspace.weather.is_file() else found
 

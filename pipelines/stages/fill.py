@@ -12,8 +12,10 @@ import xarray as xr
 
 from features.accounting import tally
 from features.context.embeddings import parcel_embeddings
+from features.context.history import parcel_history
 from features.context.parcels import parcel_context
 from features.context.weather import read_weather, weather_before
+from features.declarations.crop_codes import read_crop_table
 from features.extraction.observations import read_observations, split_observations
 from features.files import read_parquet
 from features.scratch import scratch_folder
@@ -23,6 +25,7 @@ from features.series.parcel_series import build_series, features_of, read_series
 from features.workers import Progress
 from pipelines.config import RunConfig
 from pipelines.inputs.context_files import NAMES, context_file, region_files
+from pipelines.inputs.crop_tables import crop_files, crop_options
 from pipelines.record.inputs import Inputs
 from pipelines.record.stage import Outcome, Stage
 from pipelines.tables import read_declared, write_table
@@ -35,10 +38,24 @@ WEATHER_DAYS = 10  # before a step, that are averaged and summed
 
 def stage(config: RunConfig) -> Stage:
     """Return the stage."""
+    codes = ("declarations.fields", "declarations.crops") if config.history else ()
     inputs = Inputs(
-        options=("season", "series", "fill", "simulate", "weather", "soil", "elevation", "embeddings"),
+        options=(
+            *(
+                "season",
+                "series",
+                "fill",
+                "simulate",
+                "weather",
+                "soil",
+                "elevation",
+                "embeddings",
+                "history",
+            ),
+            *codes,
+        ),
         after={
-            **region_files(config, *NAMES.values()),
+            **region_files(config, *NAMES.values(), *(("crops.csv",) if config.history else ())),
             "read": ("declarations.parquet",),
             "extract": ("observations/parts.parquet", "observations/parts/*", "observations/context.parquet"),
         },
@@ -50,7 +67,9 @@ def stage(config: RunConfig) -> Stage:
 def _files(config: RunConfig, workspace: Workspace) -> dict[str, Path]:
     named = {name: context_file(config, workspace, name) for name in (*MAPS, WEATHER)}
     vectors = {"embeddings": config.embeddings.path} if config.embeddings else {}
-    return {name: path for name, path in named.items() if path} | vectors
+    before = {f"history {source.year}": source.path for source in config.history}
+    codes = crop_files(config, workspace) if config.history else {}
+    return {name: path for name, path in named.items() if path} | vectors | before | codes
 
 
 def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
@@ -119,7 +138,7 @@ def weather_of(config: RunConfig, workspace: Workspace) -> pl.DataFrame | None:
 
 
 def _maps(config: RunConfig, workspace: Workspace, declarations: gpd.GeoDataFrame) -> list[Path]:
-    """Write what is known once of each parcel: soil and elevation from maps, embeddings, tables' numbers."""
+    """Write what is known once of each parcel: maps, embeddings, earlier declarations, tables' numbers."""
     soil, elevation = (context_file(config, workspace, name) for name in MAPS)
     workspace.context.unlink(missing_ok=True)
     tables = [parcel_context(declarations, soil, elevation)] if soil or elevation else []
@@ -128,9 +147,24 @@ def _maps(config: RunConfig, workspace: Workspace, declarations: gpd.GeoDataFram
         tables.append(read_parquet(beside))
     if config.embeddings is not None:
         tables.append(parcel_embeddings(declarations, config.embeddings))
+    if config.history:
+        tables.append(_history(config, workspace, declarations))
     if not tables or all(table.width == 1 for table in tables):
         return []
     return [write_table(_side_by_side(tables), workspace.context)]
+
+
+def _history(config: RunConfig, workspace: Workspace, declarations: gpd.GeoDataFrame) -> pl.DataFrame:
+    """Return what the ground of each parcel was declared as before, by this run's crop tables."""
+    crops = crop_options(config, workspace)
+    known = dict(read_crop_table(crops).select("code", "crop_class").iter_rows())
+    return parcel_history(
+        declarations,
+        config.history,
+        config.season.year,
+        lambda code: known.get(crops.spelled(code)),
+        config.declarations.fields.code,
+    )
 
 
 def _side_by_side(tables: list[pl.DataFrame]) -> pl.DataFrame:

@@ -34,12 +34,22 @@ def stage(config: RunConfig) -> Stage:
     """Return the stage."""
     truth = ("declarations.crops",) if config.simulate is not None else ()
     inputs = Inputs(
-        options=("seed", "season", "simulate", "judge", "events", "sample", "patches.method", *truth),
+        options=(
+            "seed",
+            "season",
+            "simulate",
+            "judge",
+            "events",
+            "sample",
+            "patches.method",
+            "history",
+            *truth,
+        ),
         after={
             **region_files(config, "crops.csv", TRUTH),
             "read": ("declarations.parquet",),
             "extract": ("parcels.parquet",),
-            "fill": ("series.nc", "filled.nc"),
+            "fill": ("series.nc", "filled.nc", *(("context.parquet",) if config.history else ())),
             "train": (
                 "probabilities.parquet",
                 "inner_probabilities.parquet",

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from features.context.history import likeliest_before
 from features.declarations.crop_codes import read_crop_table
 from features.files import read_parquet
 from features.schema import ENSEMBLE
@@ -22,6 +23,7 @@ from models.evaluation.metrics import (
     score_model,
     standing_alone,
 )
+from models.evaluation.rotation import flags_by_rotation, rotation_of
 from models.evaluation.verdict_scores import (
     PROMISE_NAMES,
     RATE_NAMES,
@@ -75,6 +77,8 @@ def evaluate(
         "verdicts": {"by_verdict": _by_verdict(settled)},
     }
     tables = model_tables
+    if truth is None and config.history:
+        tables["rotation"] = _rotation(config, workspace, verdicts, folds, None)
     if truth is not None:
         rates, tables["verdict_rates"] = _rates(verdicts, truth, folds, config.seed)
         metrics["verdicts"].update(rates)
@@ -83,11 +87,37 @@ def evaluate(
         tables["kept_promises"] = _kept(config, verdicts, truth, folds)
         metrics["kept"] = tables["kept_promises"].filter(pl.col("by") == "all").drop("by", "level").to_dicts()
         metrics["promises"] = dict(PROMISE_NAMES)
+        if config.history:
+            truly = truth.select("parcel_id", "misdeclared")
+            tables["rotation"] = _rotation(config, workspace, verdicts, folds, truly)
         if config.patches.method != "none":
             tables["composition_scores"] = _composition(config, workspace, verdicts, folds)
             metrics["composition"] = tables["composition_scores"].to_dicts()
             metrics["composition_names"] = dict(SCORE_NAMES)
+    if "rotation" in tables:
+        metrics["rotation"] = tables["rotation"].to_dicts()
     return metrics, tables
+
+
+def _rotation(
+    config: RunConfig,
+    workspace: Workspace,
+    verdicts: pl.DataFrame,
+    folds: pl.DataFrame,
+    truth: pl.DataFrame | None,
+) -> pl.DataFrame:
+    """Return how often farmers who changed their rotation are contradicted, beside the others."""
+    history = read_parquet(workspace.context)
+    table = verdicts.select("parcel_id", "crop_class").join(
+        history.select("parcel_id", before=likeliest_before(history)), on="parcel_id", how="left",
+        maintain_order="left",
+    )  # fmt: skip
+    table = table.with_columns(rotation=rotation_of(table["crop_class"], table["before"]))
+    for other in (folds.select("parcel_id", "group"), truth):
+        if other is not None:
+            table = table.join(other, on="parcel_id", how="left", maintain_order="left")
+    group = pl.Series(standing_alone(table["group"].fill_null(-1).to_numpy()))
+    return flags_by_rotation(verdicts, table.with_columns(group=group), np.random.default_rng(config.seed))
 
 
 def _composition(

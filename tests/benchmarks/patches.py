@@ -2,6 +2,8 @@
 
 uv run python -m tests.benchmarks.patches [--json FILE] [--quick] [--work synthetic] [--seeds 21 22 23]
 
+`flanders`: two neighbours of a real patch taken for one parcel (CROPCHECK_DATA).
+
 `synthetic`: simulated regions as `conf/mixed.yaml`, other seeds, which nothing was chosen on. Every pixel and
 parcel is scored by a model that did not learn its parcel. Pixels are scored within the declared outlines,
 parcels by the mean chances of their pixels (`majority`), by the parcel ensemble, and by both (mean of the
@@ -27,25 +29,28 @@ from rasterio.features import rasterize
 from features.declarations.crop_codes import read_crop_table
 from features.files import read_parquet
 from features.imagery.blocks import Block
-from features.schema import ENSEMBLE
+from features.indexing.folder import index_folder
+from features.schema import ENSEMBLE, acquisition_rows
 from features.series.parcel_series import read_series
 from features.series.quality import series_quality
 from models.evaluation.composition_scores import score_composition, true_shares
-from models.evaluation.metrics import macro_f1, multiplicities
+from models.evaluation.metrics import macro_f1, multiplicities, ratio
 from models.patches.boosting import pixel_table, rows_of
 from models.patches.by_name import build
 from models.patches.composition.parcel import compose
 from models.patches.composition.tables import FINDINGS, composition_rows, finding_row
-from models.patches.inputs.composites import Composites
-from models.patches.inputs.labels import UNKNOWN, ParcelPixels, pixels_of
+from models.patches.inputs.composites import Composites, edges_of
+from models.patches.inputs.labels import UNKNOWN, ParcelPixels, labels_of, pixels_of
 from models.patches.inputs.samples import LabelledBlock
 from models.patches.options import PatchOptions
-from models.patches.units import labelled_blocks
+from models.patches.units import Imagery, labelled_blocks
 from models.verdicts.rule import spread_deviation
 from pipelines.config import RunConfig, load_config
+from pipelines.inputs.cloud_masks import read_masked
 from pipelines.inputs.crop_tables import crop_options
 from pipelines.inputs.patch_inputs import Tile, mapped_classes, patch_tiles
-from pipelines.main_job import run_one
+from pipelines.inputs.tile_grids import finest_grid
+from pipelines.main_job import run_one, run_until_read
 from pipelines.tables import read_declared
 from pipelines.workspace import Workspace
 
@@ -346,6 +351,76 @@ def speed(regions: list[Region], subjects: dict[str, PatchOptions]) -> Iterator[
                    "low": best, "high": worst, "n": 3, "unit": "s"}  # fmt: skip
 
 
+def flanders(data: Path, folder: Path) -> Iterator[Row]:
+    """Take two neighbours of a real patch for one parcel, by a model that learned neither; and single fields.
+
+    Few fields of few crops: the figures show a direction, no rate.
+    """
+    config = load_config(Path("conf/flanders.yaml"), ["tracking.enabled=false"], data=_catalog(data, folder))
+    workspace = Workspace(folder / "flanders")
+    run_until_read(config, workspace)
+    declared = read_declared(workspace)
+    classes = tuple(sorted(set(declared["crop_class"].dropna())))
+    rows = read_masked(config, workspace).filter(pl.col("sensor") == "s2")
+    grid = finest_grid(rows)
+    options = PatchOptions(method="boosting", bands=("B02", "B03", "B04", "B08", "B11", "B12"))
+    edges = tuple(edges_of(options, config.season.start, config.season.end))
+    imagery = Imagery(tuple(acquisition_rows(rows)), grid, options.bands, edges, config.extract.mask)
+    shapes = declared.to_crs(str(grid.crs)).geometry.to_numpy()
+    number = {name: k for k, name in enumerate(classes)}
+    label = np.array([number.get(name, UNKNOWN) for name in declared["crop_class"]])
+    whole = Block(slice(0, grid.shape[0]), slice(0, grid.shape[1]))
+    composites, pixels = imagery.composites(whole), pixels_of(shapes, grid, 0.0)
+    near = [
+        (a, b)
+        for a in range(len(shapes))
+        for b in range(a + 1, len(shapes))
+        if label[a] != label[b] and min(label[a], label[b]) >= 0 and shapes[a].distance(shapes[b]) <= 20
+    ]
+    found: dict[str, list[tuple[bool, float, bool]]] = {"merged": [], "single": []}
+    for kind, members in [("merged", near), ("single", [(k,) for k in range(len(shapes)) if label[k] >= 0])]:
+        for group in members:
+            fold = np.where(np.isin(np.arange(len(shapes)), group), 0, 1)
+            labels = labels_of(pixels, grid.shape, label, np.full(len(label), UNKNOWN), fold)
+            block = LabelledBlock(composites, labels)
+            part = pixels.take(np.isin(pixels.parcel, group))
+            left = labels.label[(labels.fold == 1) & (labels.label >= 0)]
+            if len(part) < options.composition.least_pixels or len(np.unique(left)) < 2:
+                continue
+            model = build(options, classes).fit([block], 0, 1)
+            here = (part.row, part.column)
+            seen = composites.values[:, :, *here].reshape(-1, len(part)).T
+            parcel = compose(part, model.chances(composites)[:, *here].T, options.composition, seen)
+            if kind == "merged":
+                areas = [float((part.parcel == one).sum()) for one in group]
+                true = min(areas) / sum(areas)
+                number_of = label[group[int(np.argmin(areas))]]
+                share = next((one.share for one in parcel.parts if one.number == number_of), 0.0)
+                even = options.composition.least_share <= true
+                found[kind].append((parcel.heterogeneous(options.composition), abs(share - true), even))
+            else:
+                found[kind].append((parcel.heterogeneous(options.composition), 0.0, False))
+    found["merged_30_to_70"] = [one for one in found["merged"] if one[2]]
+    for kind, ones in found.items():
+        flags = np.array([flagged for flagged, _, _ in ones], bool)
+        one = ratio(flags, np.ones(len(flags)), np.arange(len(flags)), np.random.default_rng(0))
+        yield {"work": "flanders", "subject": "boosting", "metric": f"{kind}_found_heterogeneous",
+               **one.to_dict(), "unit": "share"}  # fmt: skip
+    errors = [error for _, error, _ in found["merged"]]
+    if errors:
+        yield {"work": "flanders", "subject": "boosting", "metric": "merged_lesser_share_error_median",
+               "value": float(np.median(errors)), "low": min(errors), "high": max(errors), "n": len(errors),
+               "unit": "share"}  # fmt: skip
+
+
+def _catalog(data: Path, folder: Path) -> Path:
+    """Index the patches, once."""
+    out = folder / "flanders_catalog"
+    if not (out / "catalog.json").is_file():
+        index_folder(data / "flanders-patches", out)
+    return out
+
+
 def machine() -> dict[str, Any]:
     libraries = ("keras", "lightgbm", "numpy", "scikit-learn", "tensorflow")
     return {
@@ -360,13 +435,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--json", type=Path)
     parser.add_argument("--quick", action="store_true", help="one region of 150 parcels, a few epochs")
-    parser.add_argument("--work", action="append", choices=["synthetic", "speed"])
+    parser.add_argument("--work", action="append", choices=["synthetic", "speed", "flanders"])
     parser.add_argument("--subject", action="append", choices=["unet", "boosting", "forest"])
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument("--folder", type=Path, default=Path("out/benchmarks/patches"))
     asked = parser.parse_args()
     seeds = asked.seeds[:1] if asked.quick else asked.seeds
-    regions = [region_of(seed, asked.folder, asked.quick) for seed in seeds]
     network = PatchOptions(method="unet")
     if asked.quick:
         few = network.network.model_copy(update={"epochs": 3})
@@ -374,11 +448,18 @@ def main() -> None:
     trees = PatchOptions(method="boosting")
     subjects = {"boosting": trees, "forest": trees, "unet": network}
     wanted = {name: one for name, one in subjects.items() if asked.subject is None or name in asked.subject}
-    works = {"synthetic": lambda: synthetic(regions, wanted), "speed": lambda: speed(regions, subjects)}
+    chosen = asked.work or ["synthetic", "speed", "flanders"]
+    regions = [] if chosen == ["flanders"] else [region_of(one, asked.folder, asked.quick) for one in seeds]
+    data = Path(os.environ.get("CROPCHECK_DATA", "../shared/data"))
+    works = {
+        "synthetic": lambda: synthetic(regions, wanted),
+        "speed": lambda: speed(regions, subjects),
+        "flanders": lambda: flanders(data, asked.folder),
+    }
     kept: list[Row] = []
     if asked.json and asked.json.is_file():
         kept = json.loads(asked.json.read_text(encoding="utf-8"))["rows"]
-    for work in asked.work or list(works):
+    for work in chosen:
         for one in works[work]():
             print(f"{one['work']:10} {one['subject']:12} {one['metric']:36} {one['value']} "
                   f"[{one['low']}, {one['high']}] n={one['n']} {one['unit']}", flush=True)  # fmt: skip

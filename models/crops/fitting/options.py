@@ -94,10 +94,10 @@ class TrainOptions(Options):
         description="Models by name, each with its own options where they differ from its defaults; "
         "`model` gives the estimator of a name of your own.",
     )
-    context: tuple[Literal["weather", "soil", "elevation", "embedding"], ...] | None = Field(
+    context: tuple[Literal["weather", "soil", "elevation", "embedding", "history"], ...] | None = Field(
         None,
-        description="Further inputs of the models; null: soil, elevation and embeddings where given, and "
-        "weather where other seasons are used (within one season it is the same for all parcels).",
+        description="Further inputs of the models; null: soil, elevation, embeddings, history where given, "
+        "and weather where other seasons are used (within one season it is the same for all parcels).",
     )
     transfer: TransferOptions = TransferOptions()
     combination: Literal["learnt", "mean"] = Field(
