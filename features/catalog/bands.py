@@ -59,13 +59,30 @@ def band_of(key: str, extra: Mapping[str, str] | None = None) -> tuple[str, int]
 def pick_assets(assets: Mapping[str, Any], extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return, for each of our bands, the key of the asset that holds it; the finest where there are several.
 
+    Where no key is known, assets of one band each are known by the name that they give it (`bands`, or
+    `eo:bands` of older items).
+
     Examples
     --------
     >>> pick_assets({"B05_60m": {}, "B05_20m": {}, "SCL_20m": {}, "PVI": {}})
     {'B05': 'B05_20m', 'scl': 'SCL_20m'}
+    >>> pick_assets({"one": {"bands": [{"name": "B04"}]}, "two": {"eo:bands": [{"common_name": "nir"}]}})
+    {'B04': 'one', 'B08': 'two'}
     """
     found = [(*held, key) for key in assets if (held := band_of(key, extra)) is not None]
+    if not found:
+        found = [(*held, key) for key, asset in assets.items() if (held := _stated(asset)) is not None]
     finest: dict[str, str] = {}
     for band, _, key in sorted(found):
         finest.setdefault(band, key)
     return {band: finest[band] for band in BANDS if band in finest}
+
+
+def _stated(asset: Any) -> tuple[str, int] | None:
+    """Return the band that an asset of one band says it holds, as `band_of`."""
+    said = asset.get("bands") or asset.get("eo:bands") if isinstance(asset, Mapping) else None
+    if not (isinstance(said, list) and len(said) == 1 and isinstance(said[0], Mapping)):
+        return None
+    names = [said[0].get(key) for key in ("name", "common_name", "eo:common_name")]
+    known = [band_of(name) for name in names if isinstance(name, str)]
+    return next((band for band in known if band is not None), None)

@@ -13,6 +13,7 @@ until none is found. Reflectance, backscatter and coherence outside their physic
 called reflectance, linear power called decibels) are refused on the same sample.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -31,11 +32,14 @@ from features.workers import Executor
 from features.zonal.coverage import Coverage, sums
 from features.zonal.engine import gathered, summarise_gathered
 
+logger = logging.getLogger(__name__)
+
 # Blue changes least from leaf to soil, so that an offset shows best in it; the first that a scene has.
 VISIBLE = ("B02", "B03", "B04")
 RADAR = ("vh", "vv", "cohvh", "cohvv")
 SQUARE_PX, SQUARES = 256, 2  # sampled squares: the densest of each of SQUARES x SQUARES parts of a tile
 LEAST_PIXELS = 4.0  # clear pixels of a parcel, to tell anything
+LEAST_SCENES = 5  # to say something of a season
 LEAST_PARCELS = 3  # clear parcels, to tell an offset from a harvest
 NEGATIVE = -0.02  # reflectance: ESA's own negative values, of shadow and deep water, stay above
 AROUND = 3  # dates before and after that a parcel is compared with
@@ -85,11 +89,28 @@ def contradictory(units: Sequence[Unit], executor: Executor) -> list[Outcome]:
         left = [one for one in samples if found[one.item_id] is None and one.encoding.unit == "reflectance"]
         new = {item: said for item, said in _shifted(left).items() if said is not None}
         found |= new
+    _tell_if_nothing_is_dark([one for one in samples if found[one.item_id] is None])
     return [
         Outcome(sample.item_id, sample.tile, *said)
         for sample in samples
         if (said := found[sample.item_id]) is not None
     ]
+
+
+def _tell_if_nothing_is_dark(samples: Sequence[Sample]) -> None:
+    """Log where a whole season looks as if no offset was subtracted: scenes then agree with each other.
+
+    Bare or dry land is bright too, so that nothing is set aside for it.
+    """
+    dark = [one.dark for one in samples if one.encoding.unit == "reflectance" and one.encoding.offset >= 0]
+    if len(dark) < LEAST_SCENES or min(dark) < DARK:
+        return
+    logger.warning(
+        "In none of %d scenes of tile %s is clear land darker than %.2f in visible light. Unless it is bare "
+        "all season, their offset was never subtracted: correct it in the catalog's items, or set "
+        "imagery.offsets for these (-1000 in digital numbers).",
+        len(dark), samples[0].tile, min(dark),
+    )  # fmt: skip
 
 
 def sample_unit(unit: Unit) -> Sample | None:

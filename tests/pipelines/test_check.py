@@ -3,6 +3,7 @@ import re
 import subprocess
 import sys
 import warnings
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from pipelines.commands.checks.check import check_inputs
 from pipelines.commands.checks.estimate import STACKS_HELD, disk_of, load_of_simulation
 from pipelines.config import RunConfig, load_config
 from pipelines.workspace import Workspace
+from tests.small_region import SmallRegion
 
 CONFIG = Path(__file__).parents[2] / "conf" / "synthetic.yaml"
 
@@ -116,6 +118,17 @@ def test_codes_that_map_to_nothing_are_a_problem_and_some_are_a_line(tmp_path: P
     findings = check_inputs(config, Workspace(tmp_path / "out"), only="declarations")
     assert findings.problems == []
     assert "  '2' on 1 parcels" in str(findings)
+
+
+@pytest.mark.parametrize(("gone", "problems"), [(1, 0), (2, 1)])
+def test_images_that_are_not_there_are_told(tmp_path: Path, gone: int, problems: int) -> None:
+    made = SmallRegion(tmp_path, start=date(2024, 5, 1), end=date(2024, 6, 1), sensors=("s2",)).write()
+    for item in sorted((tmp_path / "catalog" / "items").iterdir())[:gone]:
+        (item / "red.tif").unlink()
+    findings = check_inputs(made.config(), Workspace(tmp_path / "out"))
+    [line] = [line for line in findings.lines if line.startswith("Images: ")]
+    assert f"{gone} of 2 acquisitions name files that are not here" in line
+    assert len([one for one in findings.problems if "has all its files" in one]) == problems
 
 
 HEAVY = (

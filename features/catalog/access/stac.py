@@ -15,7 +15,7 @@ from requests import Session
 from features.catalog.access.hrefs import is_remote, resolve, without_secrets
 from features.catalog.access.item_files import parse_stac
 from features.catalog.access.reach import MOST_BYTES, Reach, limit_to, session_within
-from features.catalog.place import Bounds, boxes_of
+from features.catalog.place import Bounds, boxes_of, overlaps
 from features.errors import CatalogError
 
 log = logging.getLogger(__name__)
@@ -81,17 +81,30 @@ def describe(catalog: str, query: Query, hosts: tuple[str, ...] = ()) -> str:
         items = [
             item for item, _ in _walk(root, location, (), DEEPEST, {_one_name(location)}, session, reach)
         ]
-    return _describe_items(items)
+    return _describe_items(items, query)
 
 
-def _describe_items(items: list[Item]) -> str:
+def _describe_items(items: list[Item], query: Query) -> str:
     if not items:
         return "it holds no item at all"
     days = sorted(str((item.get("properties") or {}).get("datetime"))[:10] for item in items)
     boxes = [item["bbox"] for item in items if len(item.get("bbox") or ()) == 4]
     collections = sorted({str(item.get("collection")) for item in items})
-    extent = f", bounds {_union(boxes)}" if boxes else ""
+    extent = f", bounds {_union(boxes)}{_if_swapped(_union(boxes), query)}" if boxes else ""
     return f"it holds {len(items)} items of {collections} from {days[0]} to {days[-1]}{extent}"
+
+
+def _if_swapped(box: list[float], query: Query) -> str:
+    """Say where latitude and longitude of a catalog's boxes, or of the parcels, are swapped."""
+    west, south, east, north = box
+    if overlaps((west, south, east, north), query.bounds) or not overlaps(
+        (south, west, north, east), query.bounds
+    ):
+        return ""
+    return (
+        ", which would hold the region with latitude and longitude swapped: mend the boxes of its items, or "
+        "set declarations.swap_axes where the parcel file has them swapped"
+    )
 
 
 def _union(boxes: list[list[float]]) -> list[float]:
@@ -243,7 +256,9 @@ def _describe_api(location: str, query: Query, reach: Reach) -> str:
     except CatalogError:
         return "it does not list its collections"
     there = (
-        f"; at these bounds, among others, {_describe_items(items)}" if items else "; nothing at these bounds"
+        f"; at these bounds, among others, {_describe_items(items, query)}"
+        if items
+        else "; nothing at these bounds"
     )
     return f"it offers the collections {names}{there}"
 

@@ -10,6 +10,7 @@ from features.catalog.reader import read_acquisitions
 from features.extraction.extract import without_contradictions
 from features.extraction.units import Outcome
 from features.imagery.checksums import has_checksums
+from features.schema import acquisition_rows
 from features.scratch import scratch_folder
 from pipelines.commands.checks.findings import Findings
 from pipelines.config import RunConfig
@@ -39,6 +40,9 @@ def check_imagery(
     sensors = acquisitions["sensor"].value_counts().sort("sensor").iter_rows()
     counts = ", ".join(f"{count} of {sensor}" for sensor, count in sensors)
     findings.lines += [str(items), f"Acquisitions: {counts}."]
+    missing = _missing(acquisitions)
+    findings.lines += missing[:1]
+    findings.problems += missing[1:]
     if config.clear.context:
         findings.of(lambda: _check_context(config, workspace, acquisitions))
     if declarations is not None:
@@ -46,6 +50,25 @@ def check_imagery(
         findings.lines += [] if doubtful is None else [_offsets(doubtful)]
     findings.lines += findings.of(lambda: _unprotected(acquisitions)) or []
     return acquisitions
+
+
+def _missing(acquisitions: pl.DataFrame) -> list[str]:
+    """Say how many acquisitions name files that are not here; where none has its files, that is a problem."""
+    rows = acquisition_rows(acquisitions)
+    gone = [[asset["href"] for asset in row["assets"] if _is_gone(asset["href"])] for row in rows]
+    lost = [hrefs for hrefs in gone if hrefs]
+    if not lost:
+        return []
+    told = (
+        f"Images: {len(lost)} of {len(rows)} acquisitions name files that are not here, such as "
+        f"{lost[0][0]}; a run sets them aside."
+    )
+    none_left = "No acquisition has all its files; check where the catalog's links lead."
+    return [told, none_left] if len(lost) == len(rows) else [told]
+
+
+def _is_gone(href: str) -> bool:
+    return href.startswith("/") and not href.startswith("/vsi") and not Path(href).is_file()
 
 
 def _check_context(config: RunConfig, workspace: Workspace, acquisitions: pl.DataFrame) -> None:

@@ -234,6 +234,27 @@ def test_a_season_without_imagery_says_what_was_asked_and_what_is_there(tmp_path
         assert part in str(refusal.value)
 
 
+def test_boxes_with_latitude_first_are_noticed(tmp_path: Path) -> None:
+    turned = {**optical(), "bbox": [50.05, 4.05, 50.15, 4.15]}
+    with pytest.raises(CatalogError, match=r"would hold the region with latitude and longitude swapped"):
+        read(write_catalog(tmp_path, turned))
+
+
+def test_bands_are_known_by_what_assets_say_where_no_key_is(tmp_path: Path) -> None:
+    item = optical()
+    named = {
+        "B04": {"eo:bands": [{"name": "B04"}]},
+        "B08": {"bands": [{"name": "x", "eo:common_name": "nir"}]},
+    }
+    item["assets"] = {
+        f"asset{number}": {"href": f"./{band}.tif", "nodata": 0, "data_type": "uint16", **said}
+        for number, (band, said) in enumerate(named.items())
+    }
+    item["assets"]["visual"] = {"href": "./v.tif", "bands": [{"name": "red"}, {"name": "green"}]}
+    table, _ = read(write_catalog(tmp_path, item))
+    assert sorted(assets_of(table)) == ["B04", "B08"]
+
+
 def test_collections_restrict_a_static_catalog(tmp_path: Path) -> None:
     options = write_catalog(tmp_path, optical(), radar())
     table, tally = read(options.model_copy(update={"collections": ("sentinel-1",)}))

@@ -150,3 +150,15 @@ def test_what_cannot_be_read_is_left_to_extraction_to_say(tmp_path: Path) -> Non
     _, account = extract(table(*rows), FIELDS, OPTIONS, tmp_path / "o")
     assert account.set_aside == {"unreadable": 1}
     assert isinstance(kept, pl.DataFrame)
+
+
+@pytest.mark.parametrize(("last", "is_told"), [(BLUE, True), (BLUE - 1000, False)])
+def test_a_season_in_which_nothing_is_dark_is_told_and_not_set_aside(
+    last: float, is_told: bool, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = season(tmp_path / "i", [BLUE] * 5 + [last])
+    for row in rows:  # read with offset 0, though the pixels carry ESA's
+        for one in row["assets"]:
+            one["offset"] = 0.0
+    assert aside(rows, tmp_path / "o") == {}
+    assert ("their offset was never subtracted" in caplog.text) == is_told
