@@ -7,6 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from reports.sheet.event_words import dated_events
 from reports.svg import Plot, nice_ticks, short
 from reports.translation import Text
 
@@ -53,7 +54,7 @@ def ahead_of(
         WIDTH, HEIGHT, (first, days[-1]), (min(values), max(values)), text("sheet.ahead"), left=34, right=4,
         top=6, bottom=17,
     )  # fmt: skip
-    plot.axis_y([(tick, short(tick)) for tick in nice_ticks(min(values), max(values), 4)])
+    plot.axis_y([(tick, text.written(short(tick))) for tick in nice_ticks(min(values), max(values), 4)])
     plot.axis_x([(day, text.day(date.fromordinal(day))) for day in _ticks(first, days[-1])])
     for low, high, style in (("low_90", "high_90", "band-predicted"), ("low_50", "high_50", "band-declared")):
         plot.band(days, [row[low] for row in known], [row[high] for row in known], style)
@@ -80,8 +81,5 @@ def _ticks(first: int, last: int) -> list[int]:
 def _anomaly(row: dict[str, Any], text: Text) -> str:
     key = "sheet.anomaly_below" if row["direction"] == "below" else "sheet.anomaly_above"
     said = text(key, since=text.day(row["since"]), until=text.day(row["until"]), n=text.number(row["looks"]))
-    events = ", ".join(
-        f"{text.get(f'event.{name}', name)} {day}"
-        for name, day in (one.split(" ", 1) for one in row["events"])
-    )
+    events = dated_events(row["events"], text)
     return f"{said} {text('sheet.anomaly_events', events=events)}" if events else said

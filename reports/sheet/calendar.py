@@ -8,7 +8,7 @@ from typing import Any
 from markupsafe import Markup
 
 from reports.embed import clean
-from reports.sheet.event_words import event_words
+from reports.sheet.event_words import dated_events, event_words
 from reports.svg import Plot
 from reports.translation import Text
 
@@ -114,5 +114,5 @@ def _marker(row: dict[str, Any], text: Text) -> dict[str, str]:
         "window": window,
         "state": text.get(f"marker.{row['state']}", clean(row["state"])),
         "reason": text.get(f"marker_reason.{row['reason']}", clean(row["reason"])),
-        "events": clean(", ".join(row["events"])),
+        "events": dated_events(row["events"], text),
     }

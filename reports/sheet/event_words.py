@@ -1,6 +1,7 @@
 """What speaks for an event, in a page's language: the stored sentence is English, part by part."""
 
 import re
+from collections.abc import Iterable
 from datetime import date, datetime
 
 from reports.embed import clean
@@ -30,6 +31,21 @@ def event_words(evidence: str, text: Text) -> str:
     'Kohärenz VV stieg um 0,21; kein klares Bild auf beiden Seiten.'
     """
     return "; ".join(_part(part, text) for part in evidence.removesuffix(".").split("; ")) + "."
+
+
+def dated_events(events: Iterable[str], text: Text) -> str:
+    """Return events written as `mowing 2026-06-12` in a language, one after the other.
+
+    Examples
+    --------
+    >>> from reports.translation import translation
+    >>> dated_events(["mowing 2026-06-12"], translation("de"))
+    'Mahd 12. Juni'
+    """
+    pairs = (event.rsplit(" ", 1) for event in events)
+    return ", ".join(
+        f"{text.get(f'event.{name}', clean(name))} {text.day(date.fromisoformat(day))}" for name, day in pairs
+    )
 
 
 def _part(part: str, text: Text) -> str:

@@ -109,7 +109,7 @@ class Season:
             top=6,
             bottom=17,
         )
-        plot.axis_y([(tick, short(tick)) for tick in nice_ticks(low, high, 4)])
+        plot.axis_y([(tick, text.written(short(tick))) for tick in nice_ticks(low, high, 4)])
         plot.axis_x(
             [(date(year, month, 1).toordinal(), text(f"month.{month}")) for year, month in _months(self.days)]
         )

@@ -70,7 +70,8 @@ function savable(table) {
     setTimeout(() => URL.revokeObjectURL(url), 1000);
   } } }, "CSV");
   button.setAttribute("aria-label", "CSV: " + (table.caption?.textContent || table.closest("[aria-label]")?.getAttribute("aria-label") || ""));
-  (table.closest(".scroll") || table).before(button);
+  const around = table.closest(".scroll");
+  if (around?.classList.contains("card")) around.prepend(button); else (around || table).before(button);
 }
 
 if (document.body.dataset.downloads !== undefined) $$("main table").filter((table) => table.id !== "cell-list" && !table.closest(".heat")).forEach(savable);

@@ -41,7 +41,7 @@ def test_an_anomaly_is_a_sentence() -> None:
     assert said is not None
     assert "below" in said
     assert "3" in said
-    assert "2024-06-01" in said
+    assert "Mowing 1 Jun" in said
 
 
 def test_without_a_forecast_there_is_no_figure() -> None:

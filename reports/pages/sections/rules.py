@@ -1,6 +1,7 @@
 """The rule in force and the requirements of schemes, as sentences."""
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any
 
 from reports.embed import clean
@@ -12,6 +13,7 @@ ORDER = (
     "min_full_pixels", "max_buffer_loss", "min_observations", "max_filled_share", "max_sigma", "max_spread",
     "alpha", "set_level", "max_set_size", "noise_rate",
 )  # fmt: skip
+LEAP_YEAR = 2000  # of days that are written without a year
 NUMBERS = ("at_least", "share", "weeks")
 
 
@@ -54,10 +56,18 @@ def _requirement(one: Mapping[str, Any], text: Text) -> str:
             )
             parts.append(text(f"rule.{key}", value=word))
     if one.get("start") and one.get("end"):
-        parts.append(text("rule.window", first=clean(one["start"]), last=clean(one["end"])))
+        parts.append(text("rule.window", first=_day(one["start"], text), last=_day(one["end"], text)))
     if one.get("all_season"):
         parts.append(text("rule.all_season"))
     return " ".join(parts)
+
+
+def _day(month_and_day: str, text: Text) -> str:
+    """Return a day of the year written `04-01` in a language; in words that are none it stays."""
+    try:
+        return text.day(date.fromisoformat(f"{LEAP_YEAR}-{month_and_day}"))
+    except ValueError:
+        return clean(month_and_day)
 
 
 def _events(names: Sequence[str], text: Text) -> str:
