@@ -12,6 +12,9 @@ from models.forecast.history import Daily, History
 from models.forecast.learning.samples import Samples, after
 
 LOOKED_BACK = 4  # looks whose values and ages are told one by one
+MOST_DAYS = 180  # how far back looks are described
+A_FALL = -0.12  # NDVI from one look to the next: cut, ploughed, or a cloud that was missed
+RECENT_DAYS, NEAR_DAYS = 15, 12  # radar before the origin, and around the last clear look
 OPTICAL = (
     "last", "gap_days", "lead_days",
     *(f"{what}_{k}" for k in range(2, LOOKED_BACK + 1) for what in ("look", "age_days")),
@@ -178,94 +181,144 @@ def _mean_of(sums: np.ndarray, place: np.ndarray, start: np.ndarray, end: np.nda
 
 
 @numba.njit(cache=True, nogil=True)
-def _describe(  # type: ignore[no-untyped-def]  # noqa: PLR0912, PLR0915
-    first, day, value, doy, parcel, origin, target, usual, pair, out
-):
+def _describe(
+    first: np.ndarray,
+    day: np.ndarray,
+    value: np.ndarray,
+    doy: np.ndarray,
+    parcel: np.ndarray,
+    origin: np.ndarray,
+    target: np.ndarray,
+    usual: np.ndarray,
+    pair: np.ndarray,
+    out: np.ndarray,
+) -> None:
     """Fill OPTICAL but for the lead."""
-    nodes = usual.shape[1]
-    step = 365.25 / nodes
     for i in range(len(parcel)):
         start, stop = first[parcel[i]], first[parcel[i] + 1]
         last = after(day, start, stop, origin[i]) - 1
         if last < start:
             continue
         row = out[i]
-        o = origin[i]
-        row[0], row[1] = value[last], o - day[last]
-        for k in range(1, 4):
-            if last - k >= start:
-                row[1 + 2 * k], row[2 + 2 * k] = value[last - k], o - day[last - k]
-        a = value[last]
-        b = value[last - 1] if last >= start + 1 else a
-        c = value[last - 2] if last >= start + 2 else b
-        row[9] = max(min(a, b), min(max(a, b), c))
-        n30, s30, n60, s60 = 0, 0.0, 0, 0.0
-        sx, sy, sxx, sxy = 0.0, 0.0, 0.0, 0.0
-        top90, low90, top180, low180 = -2.0, 2.0, -2.0, 2.0
-        d30, w30, d90, w90 = 0.0, 0.0, 0.0, 0.0
-        fall, since = 0.0, np.nan
-        k = last
-        while k >= start and o - day[k] <= 180:
-            age = o - day[k]
-            v = value[k]
-            node = int(doy[k] / step) % nodes
-            departure = v - usual[pair[i], node]
-            if age <= 30:
-                n30 += 1
-                s30 += v
-            if day[last] - day[k] <= 30:
-                sx += -(day[last] - day[k])
-                sy += v
-                sxx += (day[last] - day[k]) ** 2
-                sxy += -(day[last] - day[k]) * v
-            if np.isfinite(departure):
-                w = np.exp(-age / 15.0)
-                d30 += w * departure
-                w30 += w
-                w = np.exp(-age / 60.0)
-                d90 += w * departure
-                w90 += w
-            if age <= 60:
-                n60 += 1
-                s60 += v
-                if k > start and v - value[k - 1] < fall:
-                    fall = v - value[k - 1]
-            if not np.isfinite(since) and k > start and v - value[k - 1] < -0.12:
-                since = age
-            if age <= 90:
-                top90, low90 = max(top90, v), min(low90, v)
-            top180, low180 = max(top180, v), min(low180, v)
-            k -= 1
-        if n30 > 0:
-            row[10] = s30 / n30
-        if n60 > 0:
-            row[11] = s60 / n60
-        n = 0
-        k = last
-        while k >= start and day[last] - day[k] <= 30:
-            n += 1
-            k -= 1
-        if n >= 2 and n * sxx - sx * sx > 0:
-            row[12] = (n * sxy - sx * sy) / (n * sxx - sx * sx)
-        if top90 > -2:
-            row[13], row[14] = top90, low90
-        if top180 > -2:
-            row[15], row[16] = top180, low180
-        row[17] = n60
-        u = usual[pair[i], int(doy[last] / step) % nodes]
-        row[18] = value[last] - u
-        if w30 > 0:
-            row[19] = d30 / w30
-        if w90 > 0:
-            row[20] = d90 / w90
-        row[21], row[22] = fall, since
+        _latest(day, value, start, last, origin[i], row)
+        _levels(day, value, start, last, origin[i], row)
+        _slope(day, value, start, last, origin[i], row)
+        _falls(day, value, start, last, origin[i], row)
+        _departures(day, value, doy, start, last, origin[i], usual[pair[i]], row)
         now = _around(day, value, start, last, target[i] - 365)
-        then = _around(day, value, start, last, day[last] - 365)
-        row[23], row[24] = now, now - then
+        row[23], row[24] = now, now - _around(day, value, start, last, day[last] - 365)
 
 
 @numba.njit(cache=True, nogil=True)
-def _around(day, value, start, last, when):  # type: ignore[no-untyped-def]
+def _latest(day: np.ndarray, value: np.ndarray, start: int, last: int, origin: int, row: np.ndarray) -> None:
+    """Fill the last looks and their ages, and the median of three."""
+    row[0], row[1] = value[last], origin - day[last]
+    for k in range(1, LOOKED_BACK):
+        if last - k >= start:
+            row[1 + 2 * k], row[2 + 2 * k] = value[last - k], origin - day[last - k]
+    a = value[last]
+    b = value[last - 1] if last >= start + 1 else a
+    c = value[last - 2] if last >= start + 2 else b
+    row[9] = max(min(a, b), min(max(a, b), c))
+
+
+@numba.njit(cache=True, nogil=True)
+def _levels(day: np.ndarray, value: np.ndarray, start: int, last: int, origin: int, row: np.ndarray) -> None:
+    """Fill the means of 30 and 60 days, the extremes of 90 and 180, and the number of looks in 60."""
+    n30, s30, n60, s60 = 0, 0.0, 0, 0.0
+    top90, low90, top180, low180 = -2.0, 2.0, -2.0, 2.0
+    k = last
+    while k >= start and origin - day[k] <= MOST_DAYS:
+        age, v = origin - day[k], value[k]
+        if age <= 30:
+            n30 += 1
+            s30 += v
+        if age <= 60:
+            n60 += 1
+            s60 += v
+        if age <= 90:
+            top90, low90 = max(top90, v), min(low90, v)
+        top180, low180 = max(top180, v), min(low180, v)
+        k -= 1
+    if n30 > 0:
+        row[10] = s30 / n30
+    if n60 > 0:
+        row[11] = s60 / n60
+    if top90 > -2:
+        row[13], row[14] = top90, low90
+    if top180 > -2:
+        row[15], row[16] = top180, low180
+    row[17] = n60
+
+
+@numba.njit(cache=True, nogil=True)
+def _slope(day: np.ndarray, value: np.ndarray, start: int, last: int, origin: int, row: np.ndarray) -> None:
+    """Fill the slope of the 30 days before the last look, by least squares."""
+    n, sx, sy, sxx, sxy = 0, 0.0, 0.0, 0.0, 0.0
+    k = last
+    while k >= start and day[last] - day[k] <= 30 and origin - day[k] <= MOST_DAYS:
+        x = day[k] - day[last]
+        n += 1
+        sx += x
+        sy += value[k]
+        sxx += x**2
+        sxy += x * value[k]
+        k -= 1
+    if n >= 2 and n * sxx - sx * sx > 0:
+        row[12] = (n * sxy - sx * sy) / (n * sxx - sx * sx)
+
+
+@numba.njit(cache=True, nogil=True)
+def _falls(day: np.ndarray, value: np.ndarray, start: int, last: int, origin: int, row: np.ndarray) -> None:
+    """Fill the steepest fall between two looks in 60 days, and the days since the last fall that counts."""
+    steepest, since = 0.0, np.nan
+    k = last
+    while k > start and origin - day[k] <= MOST_DAYS:
+        age, fall = origin - day[k], value[k] - value[k - 1]
+        if age <= 60 and fall < steepest:
+            steepest = fall
+        if not np.isfinite(since) and fall < A_FALL:
+            since = age
+        k -= 1
+    row[21], row[22] = steepest, since
+
+
+@numba.njit(cache=True, nogil=True)
+def _departures(
+    day: np.ndarray,
+    value: np.ndarray,
+    doy: np.ndarray,
+    start: int,
+    last: int,
+    origin: int,
+    usual: np.ndarray,
+    row: np.ndarray,
+) -> None:
+    """Fill the departures from what is usual: of the last look, and weighed by age."""
+    nodes = len(usual)
+    step = 365.25 / nodes
+    row[18] = value[last] - usual[int(doy[last] / step) % nodes]
+    d30, w30, d90, w90 = 0.0, 0.0, 0.0, 0.0
+    k = last
+    while k >= start and origin - day[k] <= MOST_DAYS:
+        age = origin - day[k]
+        departure = value[k] - usual[int(doy[k] / step) % nodes]
+        if np.isfinite(departure):
+            w = np.exp(-age / 15.0)
+            d30 += w * departure
+            w30 += w
+            w = np.exp(-age / 60.0)
+            d90 += w * departure
+            w90 += w
+        k -= 1
+    if w30 > 0:
+        row[19] = d30 / w30
+    if w90 > 0:
+        row[20] = d90 / w90
+
+
+@numba.njit(cache=True, nogil=True)
+def _around(day: np.ndarray, value: np.ndarray, start: int, last: int, when: int) -> float:
     """Return the value between the looks around a day, within 30 days; NaN where there is none."""
     later = after(day, start, last + 1, when)
     before = later - 1
@@ -273,18 +326,25 @@ def _around(day, value, start, last, when):  # type: ignore[no-untyped-def]
     has_later = later <= last and day[later] - when <= 30
     if has_before and has_later:
         share = (when - day[before]) / (day[later] - day[before])
-        return (1 - share) * value[before] + share * value[later]
+        return float((1 - share) * value[before] + share * value[later])
     if has_before:
-        return value[before]
+        return float(value[before])
     if has_later:
-        return value[later]
+        return float(value[later])
     return np.nan
 
 
 @numba.njit(cache=True, nogil=True)
-def _describe_radar(  # type: ignore[no-untyped-def]  # noqa: PLR0912, PLR0915
-    first, day, orbit, value, parcel, origin, last_look, out
-):
+def _describe_radar(
+    first: np.ndarray,
+    day: np.ndarray,
+    orbit: np.ndarray,
+    value: np.ndarray,
+    parcel: np.ndarray,
+    origin: np.ndarray,
+    last_look: np.ndarray,
+    out: np.ndarray,
+) -> None:
     """Fill RADAR and COHERENCE: changes from the days around the last clear look to those before the origin.
 
     Backscatter is compared within one orbit only; the ratio of VH to VV and coherence stand for themselves.
@@ -292,72 +352,92 @@ def _describe_radar(  # type: ignore[no-untyped-def]  # noqa: PLR0912, PLR0915
     for i in range(len(parcel)):
         start, stop = first[parcel[i]], first[parcel[i] + 1]
         last = after(day, start, stop, origin[i]) - 1
-        if last < start:
-            continue
-        row = out[i]
-        now_n, then_n = 0, 0
-        changes, pairs, far, far_n = np.zeros(2), 0, 0.0, 0
-        ratio_now, ratio_n, ratio_then, ratio_m = 0.0, 0, 0.0, 0
-        coh, coh_n, coh_then, coh_m = np.zeros(2), np.zeros(2), 0.0, 0
-        since = 0
-        k = last
-        while k >= start and (origin[i] - day[k] <= 15 or day[k] > last_look[i] - 12):
-            recent = origin[i] - day[k] <= 15
-            near = last_look[i] >= 0 and abs(day[k] - last_look[i]) <= 12
-            if last_look[i] >= 0 and day[k] > last_look[i]:
-                since += 1
-            vv, vh = value[k, 0], value[k, 1]
-            if recent:
-                now_n += 1
-                if np.isfinite(vv) and np.isfinite(vh):
-                    ratio_now += vh - vv
-                    ratio_n += 1
-                for c in range(2):
-                    if np.isfinite(value[k, 2 + c]):
-                        coh[c] += value[k, 2 + c]
-                        coh_n[c] += 1
-                j = k - 1
-                while j >= start and (last_look[i] >= 0 and day[j] >= last_look[i] - 12):
-                    if orbit[j] == orbit[k] and abs(day[j] - last_look[i]) <= 12:
-                        if (
-                            np.isfinite(vv)
-                            and np.isfinite(value[j, 0])
-                            and np.isfinite(vh)
-                            and np.isfinite(value[j, 1])
-                        ):
-                            changes[0] += vv - value[j, 0]
-                            changes[1] += vh - value[j, 1]
-                            pairs += 1
-                        break
-                    j -= 1
-                j = k - 1
-                while j >= start and day[k] - day[j] <= 40:
-                    if orbit[j] == orbit[k] and day[k] - day[j] >= 24:
-                        if np.isfinite(vh) and np.isfinite(value[j, 1]):
-                            far += vh - value[j, 1]
-                            far_n += 1
-                        break
-                    j -= 1
-            if near:
-                then_n += 1
-                if np.isfinite(vv) and np.isfinite(vh):
-                    ratio_then += vh - vv
-                    ratio_m += 1
-                if np.isfinite(value[k, 2]):
-                    coh_then += value[k, 2]
-                    coh_m += 1
-            k -= 1
-        if pairs > 0:
-            row[0], row[1] = changes[0] / pairs, changes[1] / pairs
-        if ratio_n > 0:
-            row[3] = ratio_now / ratio_n
-            if ratio_m > 0:
-                row[2] = row[3] - ratio_then / ratio_m
-        if far_n > 0:
-            row[4] = far / far_n
-        row[5] = since
-        for c in range(2):
-            if coh_n[c] > 0:
-                row[6 + c] = coh[c] / coh_n[c]
-        if coh_n[0] > 0 and coh_m > 0:
-            row[8] = row[6] - coh_then / coh_m
+        if last >= start:
+            _orbit_changes(day, orbit, value, start, last, origin[i], last_look[i], out[i])
+            _now_and_then(day, value, start, last, origin[i], last_look[i], out[i])
+            _looks_since(day, start, last, last_look[i], out[i])
+
+
+@numba.njit(cache=True, nogil=True)
+def _orbit_changes(
+    day: np.ndarray,
+    orbit: np.ndarray,
+    value: np.ndarray,
+    start: int,
+    last: int,
+    origin: int,
+    last_look: int,
+    row: np.ndarray,
+) -> None:
+    """Fill the changes of backscatter within an orbit: since the last clear look, and in about a month."""
+    vv_change, vh_change, pairs, month, n = 0.0, 0.0, 0, 0.0, 0
+    k = last
+    while k >= start and origin - day[k] <= RECENT_DAYS:
+        j = _same_orbit(day, orbit, start, k, last_look - NEAR_DAYS, last_look + NEAR_DAYS)
+        if last_look >= 0 and j >= start:
+            change_vv, change_vh = value[k, 0] - value[j, 0], value[k, 1] - value[j, 1]
+            if np.isfinite(change_vv) and np.isfinite(change_vh):
+                vv_change += change_vv
+                vh_change += change_vh
+                pairs += 1
+        j = _same_orbit(day, orbit, start, k, day[k] - 40, day[k] - 24)
+        if j >= start and np.isfinite(value[k, 1] - value[j, 1]):
+            month += value[k, 1] - value[j, 1]
+            n += 1
+        k -= 1
+    if pairs > 0:
+        row[0], row[1] = vv_change / pairs, vh_change / pairs
+    if n > 0:
+        row[4] = month / n
+
+
+@numba.njit(cache=True, nogil=True)
+def _same_orbit(day: np.ndarray, orbit: np.ndarray, start: int, k: int, earliest: int, latest: int) -> int:
+    """Return the last pass before `k` of its orbit between two days; `start - 1` if none."""
+    j = k - 1
+    while j >= start and day[j] >= earliest:
+        if orbit[j] == orbit[k] and day[j] <= latest:
+            return j
+        j -= 1
+    return start - 1
+
+
+@numba.njit(cache=True, nogil=True)
+def _now_and_then(
+    day: np.ndarray, value: np.ndarray, start: int, last: int, origin: int, last_look: int, row: np.ndarray
+) -> None:
+    """Fill the ratio of VH to VV and the coherences before the origin, and their change since the last clear
+    look.
+    """
+    now, now_n, then, then_n = np.zeros(3), np.zeros(3), np.zeros(3), np.zeros(3)
+    k = last
+    while k >= start and (origin - day[k] <= RECENT_DAYS or day[k] > last_look - NEAR_DAYS):
+        if origin - day[k] <= RECENT_DAYS:
+            _add_look(value[k], now, now_n)
+        if last_look >= 0 and abs(day[k] - last_look) <= NEAR_DAYS:
+            _add_look(value[k], then, then_n)
+        k -= 1
+    for c, (own, change) in enumerate(((3, 2), (6, 8), (7, -1))):
+        if now_n[c] > 0:
+            row[own] = now[c] / now_n[c]
+            if change >= 0 and then_n[c] > 0:
+                row[change] = row[own] - then[c] / then_n[c]
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_look(look: np.ndarray, total: np.ndarray, n: np.ndarray) -> None:
+    """Add a look's ratio of VH to VV and its two coherences to sums, as far as they are known."""
+    known = (look[1] - look[0], look[2], look[3])
+    for c in range(3):
+        if np.isfinite(known[c]):
+            total[c] += known[c]
+            n[c] += 1
+
+
+@numba.njit(cache=True, nogil=True)
+def _looks_since(day: np.ndarray, start: int, last: int, last_look: int, row: np.ndarray) -> None:
+    """Fill the number of radar looks since the last clear one."""
+    k = last
+    while last_look >= 0 and k >= start and day[k] > last_look:
+        k -= 1
+    row[5] = last - k
