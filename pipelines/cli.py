@@ -60,7 +60,27 @@ _add("train", "Fit the crop models, out of fold.")
 _add("compose", "Find what grows where inside each parcel, from pixels (patches.method).")
 _add("detect", "Find what was done on every parcel, and when.")
 _add("judge", "Turn probabilities into verdicts.")
-_add("publish", "Write reports, exports and the manifest.")
+
+
+@app.command()
+@partial(on_a_run, until=True)
+def publish(
+    run: RunOptions,
+    sheets: Annotated[
+        list[str] | None,
+        typer.Option("--sheets", help="Write the sheet of this parcel alone; may be given several times."),
+    ] = None,
+) -> None:
+    """Write reports, exports and the manifest; with --sheets, sheets of a finished run's parcels."""
+    from pipelines.main_job import run_one
+
+    loaded, workspace = run.open()
+    if not sheets:
+        raise typer.Exit(run_one("publish", loaded, workspace))
+    from pipelines.commands.sheets import write_asked
+
+    for path in write_asked(loaded, workspace, sheets):
+        typer.echo(f"Wrote {path}")
 
 
 @app.command()

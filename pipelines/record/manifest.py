@@ -5,6 +5,7 @@ import importlib.metadata
 import os
 import subprocess
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ LIBRARIES = (
     "rasterio", "scikit-learn", "scipy", "shap", "tensorflow", "xarray",
 )  # fmt: skip
 UNSEALED = "0" * 64
+WRITERS = 8  # pages written side by side: a disk takes its time to confirm each
 FORMAT = 2
 APART = (
     "manifest.json",
@@ -98,11 +100,16 @@ def write_manifest(
     }
     write_json(workspace.manifest, document)
     seal = sha256(workspace.manifest)
-    for page in pages:
-        sealed = page.read_bytes().replace(UNSEALED.encode(), seal.encode())
-        with atomic_path(page) as partial:
-            partial.write_bytes(sealed)
+    with ThreadPoolExecutor(WRITERS) as pool:
+        list(pool.map(lambda page: seal_page(page, seal), pages))
     return seal
+
+
+def seal_page(page: Path, seal: str) -> None:
+    """Put a manifest's hash on a page, in the place of zeros."""
+    sealed = page.read_bytes().replace(UNSEALED.encode(), seal.encode())
+    with atomic_path(page) as partial:
+        partial.write_bytes(sealed)
 
 
 def covered(folder: Path) -> list[Path]:

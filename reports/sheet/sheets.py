@@ -1,6 +1,8 @@
 """The sheet of a parcel: one page to print, put in the file and show to the farmer."""
 
+from collections import deque
 from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -28,6 +30,7 @@ from reports.sheet.season import KINDS, Season
 from reports.translation import Text, translation
 
 SCENES_LISTED = 6
+WRITERS = 4
 
 AROUND = 4  # looks before and after events that are shown beside the others
 
@@ -108,13 +111,17 @@ def write_sheets(
         weights,
         pictures,
     )
-    written = []
-    for done, row in enumerate(rows):
-        page = render("sheet.html.j2", [], context_of(row, materials))
-        written.append(write_text(out / "parcels" / row["sheet"], page))
-        if progress:
-            progress(done + 1, len(rows))
-    return written
+    written: list[Path] = []
+    waiting: deque[Future[Path]] = deque()
+    with ThreadPoolExecutor(WRITERS) as pool:  # a disk takes its time to confirm each file
+        for done, row in enumerate(rows):
+            page = render("sheet.html.j2", [], context_of(row, materials))
+            waiting.append(pool.submit(write_text, out / "parcels" / row["sheet"], page))
+            if len(waiting) > WRITERS:
+                written.append(waiting.popleft().result())
+            if progress:
+                progress(done + 1, len(rows))
+        return [*written, *(each.result() for each in waiting)]
 
 
 def _dates(
