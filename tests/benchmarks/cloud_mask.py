@@ -21,16 +21,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy import ndimage
 from scipy.stats import t as student
 
 from features.errors import ModelError
-from models.clouds.mask.classes import CLEAR, UNKNOWN
-from models.clouds.mask.fitting import fit_mask
+from models.clouds.mask.classes import CLEAR, CLOUD, SHADOW, THIN, UNKNOWN
+from models.clouds.mask.fitting import learn
 from models.clouds.mask.frames import Frames, Mask, unknown_of
+from models.clouds.mask.methods.combined import CombinedMask
 from models.clouds.mask.methods.fmask import FmaskMask
 from models.clouds.mask.methods.peers import L1C_BANDS, S2CloudlessMask, UkisMask, installed
 from models.clouds.mask.methods.scene_class import SceneClassMask
 from models.clouds.mask.methods.temporal import TemporalMask
+from models.clouds.mask.network.unet import UNetMask
 from models.clouds.mask.options import CloudMaskOptions, MaskNetworkOptions
 from models.clouds.mask.scoring import (
     agreement,
@@ -40,20 +43,26 @@ from models.clouds.mask.scoring import (
     missed_and_lost,
     smoothness,
 )
-from tests.benchmarks.mask_data import CUBES, Known, minicube, real_series, region, squares
+from models.clouds.removal.bundle import META
+from tests.benchmarks.mask_regions import Known, known_region
 
 SEEDS = (11, 12, 13, 14, 15)  # nothing was chosen on these
 PEERS = ("scl", "fmask", "ukis_csmask")
 OURS = ("temporal", "temporal_back", "unet", "combined")
 NETWORK = MaskNetworkOptions(windows=128, epochs=14)
 BRIGHT_BLUE = 0.1
+SMALL_CLOUD_PX = 25
 Row = dict[str, Any]
 
 
 def masks(
-    frames: Frames, names: tuple[str, ...], network: MaskNetworkOptions = NETWORK
+    frames: Frames,
+    names: tuple[str, ...],
+    network: MaskNetworkOptions = NETWORK,
+    kept: Path | None = None,
 ) -> Iterator[tuple[str, Mask]]:
-    """Yield the masks that can be made of some frames, fitted on them where they learn."""
+    """Yield the masks that can be made of some frames, fitted on them where they learn; networks are kept in
+    a folder, where one is named, and not trained again."""
     fitted: Any = None
     for name in names:
         if name == "scl":
@@ -66,9 +75,19 @@ def masks(
             yield name, TemporalMask(back=name == "temporal_back")
         elif name in ("unet", "combined") and frames.has("B02"):
             if fitted is None:
-                options = CloudMaskOptions(method="combined", network=network)
-                fitted = fit_mask(options, [frames], seed=0)
+                fitted = CombinedMask(_network(frames, network, kept), TemporalMask())
+                if "combined" in names:
+                    fitted.fit([frames], seed=0)
             yield name, fitted.network if name == "unet" else fitted
+
+
+def _network(frames: Frames, options: MaskNetworkOptions, kept: Path | None) -> UNetMask:
+    if kept is not None and (kept / META).is_file():
+        return UNetMask.load(kept)
+    network = learn(CloudMaskOptions(method="unet", network=options), [frames], (), TemporalMask(), seed=0)
+    if kept is not None:
+        network.save(kept)
+    return network
 
 
 def chances_of(mask: Mask, frames: Frames) -> np.ndarray:
@@ -86,9 +105,12 @@ def classes(chances: np.ndarray) -> np.ndarray:
 def synthetic(folder: Path, names: tuple[str, ...], seeds: tuple[int, ...] = SEEDS) -> Iterator[Row]:
     found: dict[tuple[str, str], list[float]] = {}
     for seed in seeds:
-        known = region(seed, folder)
+        known = known_region(seed, folder)
         assert known.truth is not None
-        answers = {name: chances_of(mask, known.frames) for name, mask in masks(known.frames, names)}
+        kept = folder / "networks" / str(seed)
+        answers = {
+            name: chances_of(mask, known.frames) for name, mask in masks(known.frames, names, kept=kept)
+        }
         kept_by_scl = classes(answers["scl"]) == CLEAR
         lost = missed_and_lost(kept_by_scl, known.truth)[1]
         for name, chances in answers.items():
@@ -113,17 +135,35 @@ def _against_truth(known: Known, chances: np.ndarray, lost_by_scl: float) -> dic
     kept = found == CLEAR
     missed, lost = missed_and_lost(kept, truth)
     out = {**by_class(found, truth), "bad_pixels_missed": missed, "clear_pixels_lost": lost}
-    bad = 1 - chances[:, CLEAR]
-    clear = truth == CLEAR
-    limit = np.quantile(np.where(np.isnan(bad), 1, bad)[clear], 1 - lost_by_scl)
-    out["bad_pixels_missed_as_scl_keeps"] = missed_and_lost(np.nan_to_num(bad, nan=1) <= limit, truth)[0]
+    good, clear = np.nan_to_num(chances[:, CLEAR]), truth == CLEAR
+    limit = np.quantile(good[clear], lost_by_scl)
+    out["bad_pixels_missed_as_scl_keeps"] = missed_and_lost(good >= limit, truth)[0]
     blue, red = known.frames.band("B02"), known.frames.band("B04")
     bright = clear & (blue > BRIGHT_BLUE) & (red > blue)
     out["clear_pixels_lost_bright_soil"] = float((~kept[bright]).mean()) if bright.any() else np.nan
     border = np.broadcast_to(known.border, truth.shape)
+    for kind, here in cloud_types(known).items():
+        out[f"missed_{kind}"] = float(kept[here].mean()) if here.any() else np.nan
     at_border = missed_and_lost(kept, np.where(border, truth, UNKNOWN))
     out["bad_pixels_missed_border"], out["clear_pixels_lost_border"] = at_border
     return out
+
+
+def cloud_types(known: Known) -> dict[str, np.ndarray]:
+    """Pixels of each kind of bad sky, bool `(time, y, x)`; `small_cloud`: of under 25 pixels (1 ha)."""
+    assert known.truth is not None and known.opacity is not None
+    cloud, opacity = known.truth == CLOUD, known.opacity
+    labels = [ndimage.label(date)[0] for date in cloud]
+    small = np.stack([np.bincount(one.ravel())[one] < SMALL_CLOUD_PX for one in labels])
+    thin = known.truth == THIN
+    return {
+        "shadow": known.truth == SHADOW,
+        "veil": thin & (opacity < 0.25),
+        "thin_cloud": thin & (opacity >= 0.25),
+        "cloud_edge": cloud & (opacity < 0.9),
+        "opaque_cloud": cloud & (opacity >= 0.9),
+        "small_cloud": cloud & small,
+    }
 
 
 def over_regions(values: list[float]) -> tuple[float, float, float, int]:
@@ -136,6 +176,8 @@ def over_regions(values: list[float]) -> tuple[float, float, float, int]:
 
 
 def minicubes(data: Path, names: tuple[str, ...]) -> Iterator[Row]:
+    from tests.benchmarks.mask_data import CUBES, minicube
+
     for cube in CUBES:
         known = minicube(data, cube)
         assert known.truth is not None
@@ -151,6 +193,8 @@ def minicubes(data: Path, names: tuple[str, ...]) -> Iterator[Row]:
 
 def temporal(data: Path, names: tuple[str, ...]) -> Iterator[Row]:
     """Each of ours against each peer, at the share of pixels that the peer keeps."""
+    from tests.benchmarks.mask_data import real_series, squares
+
     rng = np.random.default_rng(0)
     for known in real_series(data):
         frames = known.frames
@@ -177,7 +221,9 @@ def temporal(data: Path, names: tuple[str, ...]) -> Iterator[Row]:
                     "temporal", peer, f"temporal_smoothness_{label}", theirs.mean, n=int(theirs.count.sum())
                 )
                 for name in [name for name in OURS if name in answers]:
-                    own = kept_at(1 - answers[name][:, CLEAR], seen, share)
+                    own = kept_at(
+                        -answers[name][:, CLEAR], seen, share
+                    )  # 1 - chance would be 1 for all cloud
                     ours = smoothness(values, frames.days, own, areas)
                     difference, low, high = interval(ours, theirs, rng)
                     metric = f"temporal_smoothness_{label}_at_{peer}"
@@ -190,7 +236,7 @@ def speed(folder: Path, names: tuple[str, ...]) -> Iterator[Row]:
 
     The network is hardly trained: its speed does not depend on that. s2cloudless gets made-up L1C bands.
     """
-    frames = region(SEEDS[0], folder).frames.only(slice(0, 12))
+    frames = known_region(SEEDS[0], folder).frames.only(slice(0, 12))
     wide = Frames(
         frames.bands, np.tile(frames.reflectance, (1, 1, 3, 3)), frames.times, frames.sun, frames.pixel_m,
         None if frames.scene_class is None else np.tile(frames.scene_class, (1, 3, 3)),

@@ -1,7 +1,6 @@
 """Frames to score cloud masks on: simulated regions with their truth, and real series."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from models.clouds.mask.reading import MaskGrid, read_frames
 from models.clouds.mask.scoring import truth_of
 from models.clouds.mask.sun import sun_position
 from tests.benchmarks.cloud_data import PATCHES
+from tests.benchmarks.mask_regions import Known, read_known, write_known
 
 SEASON = 2023
 CUBES = ("cube_pt_29SND", "cube_se_34VCL")
@@ -36,27 +36,12 @@ PLACES = {"cube_pt_29SND": (-8.56, 39.29), "cube_se_34VCL": (17.96, 59.04)}
 AREA_PX = 8  # side of the squares over which intervals are drawn
 
 
-@dataclass(frozen=True)
-class Known:
-    """Frames and what is known about them.
-
-    Attributes
-    ----------
-    truth
-        Class `(time, y, x)`, 255 where not scored; of a real cube another mask's.
-    border
-        bool `(y, x)`: pixels at the border of a parcel.
-    """
-
-    name: str
-    frames: Frames
-    truth: np.ndarray | None = None
-    border: np.ndarray | None = None
-
-
 def region(seed: int, folder: Path, parcels: int = 150, cloud_cover: float = 0.6) -> Known:
-    """Return a simulated region with its truth, made once under `folder`."""
+    """Return a simulated region with its truth, made once under `folder`, as arrays too."""
     at = folder / f"masks_{parcels}_{cloud_cover:g}_{seed}"
+    arrays = folder / f"{at.name}.npz"
+    if arrays.is_file():
+        return read_known(arrays)
     if not (at / "catalog" / "catalog.json").is_file():
         options = SimulationOptions(
             n_parcels=parcels,
@@ -90,7 +75,10 @@ def region(seed: int, folder: Path, parcels: int = 150, cloud_cover: float = 0.6
     rim = np.zeros(labels.shape, bool)
     rim[:-1] |= labels[:-1] != labels[1:]
     rim[:, :-1] |= labels[:, :-1] != labels[:, 1:]
-    return Known(f"region_{seed}", frames, truth_of(sky["opacity"], sky["shade"]), rim)
+    opacity, shade = (sky[name].astype(np.float32) for name in ("opacity", "shade"))
+    known = Known(f"region_{seed}", frames, truth_of(sky["opacity"], sky["shade"]), rim, opacity, shade)
+    write_known(arrays, known)
+    return known
 
 
 def minicube(folder: Path, name: str) -> Known:

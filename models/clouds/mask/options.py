@@ -56,6 +56,10 @@ class MaskNetworkOptions(Options):
     window_px: int = Field(64, ge=32, le=512, multiple_of=16, description="side of a window, in 20 m pixels")
     batch_size: int = Field(8, ge=1, le=256, description="windows a step")
     learning_rate: float = Field(3e-3, gt=0, le=0.1, description="peak of the cosine schedule")
+    further_rate: float = Field(
+        0.1, gt=0, le=1, description="share of learning_rate where training goes on from a network that has "
+        "learned before: a few windows at the full rate would undo that"
+    )  # fmt: skip
     painted_share: float = Field(
         0.7, ge=0, le=1, description="share of the windows over which clouds of known truth are painted"
     )

@@ -89,23 +89,34 @@ def _look(values: np.ndarray, classes: np.ndarray, day: float) -> np.ndarray:
     return np.concatenate([season, 3 * roots.mean(axis=1), 3 * roots.std(axis=1), shares]).astype(np.float64)
 
 
-def choose(windows: Sequence[Window], count: int, rng: np.random.Generator) -> list[Window]:
+def choose(
+    windows: Sequence[Window], count: int, rng: np.random.Generator, labelled: Sequence[Window] = ()
+) -> list[Window]:
     """Choose windows one after another: high score, and unlike those chosen before.
 
     Of one date at most twice its even share is taken while others are left.
+
+    Parameters
+    ----------
+    labelled
+        Windows that have their labels already: what is like them is not chosen again.
     """
-    if not windows:
+    if not windows or count < 1:
         return []
-    looks = np.stack([window.look for window in windows])
+    looks = np.stack([window.look for window in (*windows, *labelled)])
     looks = (looks - looks.mean(axis=0)) / np.maximum(looks.std(axis=0), 1e-6)
+    looks, known = looks[: len(windows)], looks[len(windows) :]
     scores = np.array([window.score for window in windows]) + 1e-6 * rng.random(len(windows))
     dates = np.array([window.date for window in windows])
     most = max(1, -(-2 * count // len(np.unique(dates))))
     distance = np.full(len(windows), np.inf)
+    for one in known:
+        distance = np.minimum(distance, np.linalg.norm(looks - one, axis=1))
     free = np.ones(len(windows), bool)
     taken: list[int] = []
     while len(taken) < min(count, len(windows)):
-        far = np.ones(len(windows)) if not taken else distance / max(float(distance[free].max()), 1e-9)
+        first = not taken and not labelled
+        far = np.ones(len(windows)) if first else distance / max(float(distance[free].max()), 1e-9)
         used, often = np.unique(dates[taken], return_counts=True)
         open_dates = free & ~np.isin(dates, used[often >= most])
         value = np.where(open_dates if open_dates.any() else free, scores * np.maximum(far, NEAREST), -np.inf)

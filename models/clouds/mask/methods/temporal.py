@@ -91,12 +91,13 @@ class TemporalMask:
 def chances_of(opacity: np.ndarray, depth: np.ndarray, sun: np.ndarray, pixel_m: float) -> np.ndarray:
     """Return the chances `(class, y, x)` of one date from opacity and depth of shadow, NaN where unknown."""
     veil, dark = smooth(opacity), smooth(depth)
-    cloudy = _rise(veil, THIN_FROM, THIN_SOFT)
+    cloudy, plain = _rise(veil, THIN_FROM, THIN_SOFT), _rise(-veil, -THIN_FROM, THIN_SOFT)
     opaque = _rise(veil, CLOUD_FROM, CLOUD_SOFT)
-    shadow = (1 - cloudy) * _rise(dark, shadow_limits(veil, dark, sun, pixel_m), DEPTH_SOFT)
+    limits = shadow_limits(veil, dark, sun, pixel_m)
     out = np.empty((4, *opacity.shape), np.float32)
-    out[CLOUD], out[THIN], out[SHADOW] = opaque, np.maximum(cloudy - opaque, 0), shadow
-    out[CLEAR] = 1 - out[CLOUD] - out[THIN] - out[SHADOW]
+    out[CLOUD], out[THIN] = opaque, np.maximum(cloudy - opaque, 0)
+    out[SHADOW] = plain * _rise(dark, limits, DEPTH_SOFT)
+    out[CLEAR] = plain * _rise(-dark, -limits, DEPTH_SOFT)  # not one less the others: it ranks the worst, too
     out[:, np.isnan(opacity)] = np.nan
     return out
 
@@ -104,16 +105,20 @@ def chances_of(opacity: np.ndarray, depth: np.ndarray, sun: np.ndarray, pixel_m:
 def smooth(values: np.ndarray) -> np.ndarray:
     """Return the mean of the known among 3 x 3 pixels, weighted to the middle; 0 where nothing is known."""
     known = np.isfinite(values)
-    kernel = np.array([0.25, 0.5, 0.25], np.float32)
-    parts = [np.where(known, values, 0).astype(np.float32), known.astype(np.float32)]
-    for axis in (0, 1):
-        parts = [ndimage.correlate1d(part, kernel, axis, mode="nearest") for part in parts]
-    total, weight = parts
+    if known.all():
+        return _blurred(values)
+    total, weight = _blurred(np.where(known, values, 0)), _blurred(known)
     return np.asarray(np.divide(total, weight, out=np.zeros_like(total), where=weight > 0.01))
 
 
+def _blurred(values: np.ndarray) -> np.ndarray:
+    kernel = np.array([0.25, 0.5, 0.25], np.float32)
+    down = ndimage.correlate1d(values.astype(np.float32), kernel, 0, mode="nearest")
+    return np.asarray(ndimage.correlate1d(down, kernel, 1, mode="nearest"))
+
+
 def _rise(value: np.ndarray, at: np.ndarray | float, soft: float) -> np.ndarray:
-    return np.asarray(1 / (1 + np.exp(np.clip((at - value) / soft, -30, 30))), np.float32)
+    return np.asarray(1 / (1 + np.exp(np.clip((at - value) / soft, -80, 80))), np.float32)
 
 
 def shadow_limits(veil: np.ndarray, dark: np.ndarray, sun: np.ndarray, pixel_m: float) -> np.ndarray:
@@ -125,9 +130,10 @@ def shadow_limits(veil: np.ndarray, dark: np.ndarray, sun: np.ndarray, pixel_m: 
     cast = veil > CASTING
     out = np.full(veil.shape, UNLIKELY, np.float32)
     steps = np.array(_steps(sun, pixel_m, max(veil.shape)), np.int64)
-    possible = np.zeros(veil.shape, bool)
-    total, hit = throw(cast, dark > DARK, steps[:, 0], steps[:, 1], possible)
-    out[possible] = POSSIBLE
+    possible = np.zeros(veil.shape, np.uint8)
+    clouds, darkened = cast.astype(np.uint8), (dark > DARK).astype(np.uint8)
+    total, hit = throw(clouds, darkened, steps[:, 0], steps[:, 1], possible)
+    out[possible == 1] = POSSIBLE
     share = np.where(total >= LEAST_THROWN, hit / np.maximum(total, 1), 0)
     best = int(share.argmax())
     if share[best] > FITS:

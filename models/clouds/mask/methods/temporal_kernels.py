@@ -13,6 +13,7 @@ FALLEN = 0.08  # reflectance by which near infrared may fall under thin cloud
 BRIGHTEST = 0.3  # visible reflectance without a blue band, above which no ground lies
 NOT_WHITE = 0.02
 DARKEST = 0.06  # near-infrared reflectance below which a shadow cannot be told from dark ground
+BLOCK = 128  # pixels whose sum fits into a byte
 CLEAR_OPACITY, CLEAR_DEPTH = 0.07, 0.2  # up to which a date serves as reference
 
 
@@ -66,32 +67,24 @@ def plain(pixel, t, blue):  # type: ignore[no-untyped-def]  # pragma: no cover
 
 
 @njit(cache=True, nogil=True)
-def median_of(values, count):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Return the median of the first one, two or three values."""
-    if count == 1:
-        return values[0]
-    if count == 2:
-        return 0.5 * (values[0] + values[1])
-    low, high = min(values[0], values[1]), max(values[0], values[1])
-    return max(low, min(high, values[2]))
-
-
-@njit(cache=True, nogil=True)
 def push(pixel, t, last, found, brightest, out):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Put a date among the last clear ones `(look, band)` and write the reference of each band.
+    """Put a date among the last clear ones `(band, look)` and write the reference of each band.
 
     It is the median; of near infrared and 1.6 um the highest where asked for: shadows are still among them.
     """
-    for b in range(pixel.shape[1]):
-        for k in range(LOOKS - 1, 0, -1):
-            last[k, b] = last[k - 1, b]
-        last[0, b] = pixel[t, b]
     found = min(found + 1, LOOKS)
     for b in range(pixel.shape[1]):
-        out[b] = median_of(last[:, b], found)
-        if brightest and b > 1:
-            for k in range(found):
-                out[b] = max(out[b], last[k, b])
+        newest, middle, oldest = pixel[t, b], last[b, 0], last[b, 1]
+        last[b, 0], last[b, 1] = newest, middle
+        low, high = min(newest, middle), max(newest, middle)
+        if found == 1:
+            out[b] = newest
+        elif found == 2:
+            out[b] = high if brightest and b > 1 else np.float32(0.5) * (low + high)
+        elif brightest and b > 1:
+            out[b] = max(high, oldest)
+        else:
+            out[b] = max(low, min(high, oldest))
     return found
 
 
@@ -133,7 +126,7 @@ def compare(values, days, back, longwave, blue, rounds, opacity, depth):  # type
     """
     columns, dates, bands = values.shape
     ok = np.empty(dates, np.bool_)
-    last, reference = np.empty((LOOKS, bands), np.float32), np.empty(bands, np.float32)
+    last, reference = np.empty((bands, LOOKS - 1), np.float32), np.empty(bands, np.float32)
     o, d = np.empty(dates, np.float32), np.empty(dates, np.float32)
     for x in range(columns):
         pixel = values[x]
@@ -161,11 +154,14 @@ def compare(values, days, back, longwave, blue, rounds, opacity, depth):  # type
                     d[t] = deeper if np.isnan(d[t]) else min(d[t], deeper)
                 if ok[t]:
                     found = push(pixel, t, last, found, brightest, reference)
-            if step + 1 < rounds:
-                for t in range(dates):
-                    if np.isfinite(o[t]):
-                        ok[t] = o[t] < CLEAR_OPACITY and d[t] < CLEAR_DEPTH
-                        ok[t] &= plain(pixel, t, blue)
+            changed = brightest
+            for t in range(dates if step + 1 < rounds else 0):
+                if np.isfinite(o[t]):
+                    now = o[t] < CLEAR_OPACITY and d[t] < CLEAR_DEPTH and plain(pixel, t, blue)
+                    changed |= now != ok[t]
+                    ok[t] = now
+            if not changed:
+                break  # another round would find the same
         for t in range(dates):
             opacity[t, x] = o[t]
             depth[t, x] = d[t]
@@ -175,21 +171,37 @@ def compare(values, days, back, longwave, blue, rounds, opacity, depth):  # type
 def throw(cast, dark, downs, rights, possible):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Throw a cloud mask `(y, x)` by each of some shifts; return thrown pixels and dark ones among them.
 
-    `possible` is set wherever some shift throws a cloud, or may throw one from beyond the border.
+    Masks are uint8, 0 or 1. `possible` is set wherever some shift throws a cloud, or may throw one from
+    beyond the border.
     """
     height, width = cast.shape
     total, hit = np.zeros(len(downs), np.int64), np.zeros(len(downs), np.int64)
     for k in range(len(downs)):
         down, right = downs[k], rights[k]
+        left, end = min(max(right, 0), width), max(min(width + right, width), 0)
         for y in range(height):
-            from_y = y - down
-            for x in range(width):
-                from_x = x - right
-                if from_y < 0 or from_y >= height or from_x < 0 or from_x >= width:
-                    possible[y, x] = True
-                elif cast[from_y, from_x]:
-                    possible[y, x] = True
-                    if not cast[y, x]:
-                        total[k] += 1
-                        hit[k] += dark[y, x]
+            if y - down < 0 or y - down >= height or left >= end:
+                possible[y] = 1
+                continue
+            possible[y, :left] = 1
+            possible[y, end:] = 1
+            thrown, here = cast[y - down, left - right : end - right], slice(left, end)
+            new, hits = _thrown(thrown, cast[y, here], dark[y, here], possible[y, here])
+            total[k] += new
+            hit[k] += hits
     return total, hit
+
+
+@njit(cache=True, nogil=True)
+def _thrown(thrown, cast, dark, possible):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """One row of it: no branch, so that the processor takes many pixels at a time."""
+    new, hits = np.int64(0), np.int64(0)
+    for start in range(0, len(thrown), BLOCK):
+        some, dim = np.uint8(0), np.uint8(0)
+        for x in range(start, min(start + BLOCK, len(thrown))):
+            possible[x] |= thrown[x]
+            ground = thrown[x] & (cast[x] ^ np.uint8(1))
+            some = np.uint8(some + ground)
+            dim = np.uint8(dim + (ground & dark[x]))
+        new, hits = new + np.int64(some), hits + np.int64(dim)
+    return new, hits

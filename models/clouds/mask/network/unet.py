@@ -43,12 +43,14 @@ class UNetMask:
         self._compiled: Any = None  # for the fast runtime, of the weights as they are
 
     def fit(self, samples: Sequence[Sample], seed: int, progress: Progress | None = None) -> Self:
-        """Learn from windows of one size; from where it stands, if it has learned before."""
+        """Learn from windows of one size; from where it stands, more slowly, if it has learned before."""
         self._ready()
         self._compiled = None
         from models.clouds.mask.network.training import train_network
 
-        self.history += train_network(self.model, samples, self.options, seed, progress)
+        rate = self.options.learning_rate * (self.options.further_rate if self.history else 1)
+        options = self.options.model_copy(update={"learning_rate": rate})
+        self.history += train_network(self.model, samples, options, seed, progress)
         return self
 
     def _ready(self) -> None:
@@ -79,8 +81,16 @@ class UNetMask:
             return np.asarray(out, np.float32)
 
         parts = [values[start : start + batch] for start in range(0, len(values), batch)]
-        for found in pool_of(THREADS).map(some, parts):
+        for found in self._beside(some, parts):
             yield from found
+
+    def _beside(self, some: Any, parts: list[np.ndarray]) -> Iterator[np.ndarray]:
+        """Predict parts at a time; JAX gives a network's weights to one prediction at a time."""
+        import keras
+
+        if self.options.fast or keras.backend.backend() == "tensorflow":
+            return pool_of(THREADS).map(some, parts)
+        return map(some, parts)
 
     def _plain(self) -> Any:
         self.model.make_predict_function()  # once, before threads ask for it

@@ -105,8 +105,9 @@ def test_the_joint_mask_is_stored_whole_and_falls_back_on_the_network(tmp_path: 
     mask.save(tmp_path)
     assert np.array_equal(before, np.stack(list(load_mask(tmp_path, options).chances(made))))
     alone = made.only(slice(2, 3))  # one date: nothing to compare it with
-    network = np.stack(list(mask.network.chances(alone)))
-    assert np.allclose(np.stack(list(mask.chances(alone))), network, atol=2e-3)
+    found = np.stack(list(mask.chances(alone)))
+    mask.weights = {members: w for members, w in mask.weights.items() if "temporal" not in members}
+    assert np.array_equal(found, np.stack(list(mask.chances(alone))))
 
 
 @pytest.mark.slow

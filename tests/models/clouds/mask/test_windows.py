@@ -49,3 +49,8 @@ def test_windows_of_which_little_is_known_are_left_out() -> None:
     unknown = np.zeros((1, 8, 8), np.uint8)
     unknown[0, :3] = 255
     assert candidates(0, made, [np.stack([one_hot(c, 0.9) for c in unknown])], side=8) == []
+
+
+def test_what_is_like_a_labelled_window_is_not_chosen_again() -> None:
+    first, again, other = window(0, 1, (0, 0)), window(1, 1, (0, 0)), window(2, 1, (1, 1))
+    assert choose([again, other], 1, np.random.default_rng(0), [first]) == [other]
