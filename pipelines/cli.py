@@ -453,12 +453,15 @@ def desk(
     holdings: Annotated[
         Path | None, typer.Option(help="CSV with holding_id: the agency's own numbers, to be shown again.")
     ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Cloud-free images for the map: what `clear --write` wrote.")
+    ] = None,
     proxy_header: Annotated[str, typer.Option(help="Header in which a reverse proxy names the user.")] = "",
 ) -> None:
     """Open the desk: officers work through the parcels of a finished run in their browser."""
     from pipelines.commands.desk import open_desk, serve
 
-    opened = open_desk(folder, database, language, proxy_header, letter, amounts, holdings)
+    opened = open_desk(folder, database, language, proxy_header, letter, amounts, holdings, images)
     serve(opened, host, port, name or [])
 
 

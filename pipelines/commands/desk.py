@@ -19,6 +19,7 @@ from pipelines.workspace import Workspace
 from reports.desk.app import application
 from reports.desk.records.store import open_store
 from reports.desk.state import Desk
+from reports.sheet.background import composite
 
 LOOPBACK = "127.0.0.1"
 
@@ -31,6 +32,7 @@ def open_desk(
     letter: Path | None = None,
     amounts: Path | None = None,
     holdings: Path | None = None,
+    products: Path | None = None,
 ) -> Desk:
     """Open the desk of a run's folder.
 
@@ -39,18 +41,21 @@ def open_desk(
     StageError
         Where the folder holds no finished run, or the database cannot be opened.
     ConfigError
-        Where the template of letters does not exist, or the amounts or holdings cannot be used.
+        Where the template of letters does not exist, the amounts or holdings cannot be used, or the folder of
+        cloud-free images holds none.
     """
     config, workspace = finished_run(folder), Workspace(folder)
     if letter is not None and not letter.is_file():
         raise ConfigError(f"--letter {letter} does not exist; name a file with the text of a letter.")
+    if products is not None:
+        composite(products, None)
     options = config.publish if language is None else config.publish.model_copy(update={"language": language})
     tables = gather(config, workspace, [], {})
     season = (config.season.start, config.season.end)
     store = open_store(folder, database, schema_of(config))
     return Desk(
         tables, store, folder / "desk", options, season, own_numbers(holdings, config, folder),
-        proxy_header=proxy_header, letter=letter, unit_amounts=unit_amounts(amounts),
+        proxy_header=proxy_header, letter=letter, unit_amounts=unit_amounts(amounts), products=products,
     )  # fmt: skip
 
 

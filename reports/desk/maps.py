@@ -34,13 +34,19 @@ def data(desk: Desk, ask: Ask) -> Response:
     if table.height > MOST_DRAWN:
         raise ConfigError(f"{table.height} parcels are too many for one map; filter to {MOST_DRAWN}.")
     shapes = desk.run.shapes_of(table["parcel_id"])
-    if desk.background.crs is not None:
-        shapes = shapes.to_crs(desk.background.crs)
+    drawn = desk.background.image
+    if drawn is not None:
+        shapes = shapes.to_crs(drawn.crs)
     outlines = encode_outlines(shapes, 1.0)
     codes = {name: number for number, name in enumerate(VERDICTS_OF)}
     image = desk.background.facts()
-    if image is not None and desk.background.item is not None:
-        image["day_text"] = desk.text.day(desk.background.item.day, year=True)
+    if image is not None and drawn is not None:
+        month = desk.text(f"month.{drawn.day.month}")
+        image["said"] = (
+            desk.text("desk.composite_of", month=month, year=drawn.day.year)
+            if drawn.is_composite
+            else desk.text("desk.image_of", day=desk.text.day(drawn.day, year=True))
+        )
     content = {
         "grid": [outlines.x, outlines.y, outlines.step],
         "outlines": outlines.code,

@@ -42,6 +42,8 @@ class Desk:
         Pseudonym to the agency's own number, where the agency's key is at hand.
     unit_amounts
         What an intervention pays for a hectare.
+    products
+        Cloud-free images of the run, for the map.
     proxy_header
         Name of the header by which a reverse proxy says who has logged in; empty where there is none.
     """
@@ -59,6 +61,7 @@ class Desk:
         proxy_header: str = "",
         letter: Path | None = None,
         unit_amounts: Mapping[str, float] | None = None,
+        products: Path | None = None,
     ) -> None:
         self.text = translation(options.language)
         self.run = run = run.in_language(self.text)
@@ -71,7 +74,7 @@ class Desk:
         self.photos = Photos(store, folder / "photos")
         self.sheets = Sheets(run, options)
         self.album = Album(run, options.picture_margin_m)
-        self.background = Background(run)
+        self.background = Background(run, products)
         self.model_id = str(run.verdicts["model_id"][0]) if len(run.verdicts) else "–"
         self.earlier = self._earlier()
         self._degrees = run.declarations.set_index("parcel_id").geometry.to_crs(4326)

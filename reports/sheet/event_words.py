@@ -39,13 +39,14 @@ def dated_events(events: Iterable[str], text: Text) -> str:
     Examples
     --------
     >>> from reports.translation import translation
-    >>> dated_events(["mowing 2026-06-12"], translation("de"))
-    'Mahd 12. Juni'
+    >>> dated_events(["mowing 2026-06-12", "ploughing"], translation("de"))
+    'Mahd 12. Juni, Pflügen'
     """
-    pairs = (event.rsplit(" ", 1) for event in events)
-    return ", ".join(
-        f"{text.get(f'event.{name}', clean(name))} {text.day(date.fromisoformat(day))}" for name, day in pairs
-    )
+    found = []
+    for name, _, day in (event.partition(" ") for event in events):
+        words = text.get(f"event.{name}", clean(name))
+        found.append(f"{words} {text.day(date.fromisoformat(day))}" if day else words)
+    return ", ".join(found)
 
 
 def _part(part: str, text: Text) -> str:

@@ -18,7 +18,7 @@
   const image = run.image, tiles = new Map(), TILE = 256;
   if (image) {
     const label = document.getElementById("image-day");
-    label.textContent = label.dataset.text.replace("{day}", image.day_text);
+    label.textContent = image.said;
     const tileAt = (level, column, row) => {
       const key = [level, column, row].join("/");
       if (!tiles.has(key)) {
