@@ -89,11 +89,10 @@ def test_a_damaged_image_that_was_downloaded_again_is_read_by_the_next_run(
     config, workspace, catalog = agency
     image = min(an_item(catalog)[1].parent.glob("B04*.tif"))
     whole, when = image.read_bytes(), image.stat().st_mtime_ns
-    image.write_bytes(whole[: len(whole) // 2])
     found = []
-    for content in (whole[: len(whole) // 2], whole):
+    for content in (bytes(len(whole)), whole):
         image.write_bytes(content)
-        os.utime(image, ns=(when, when))  # as a download that keeps the server's time
+        os.utime(image, ns=(when, when))  # nothing that the catalog is compared by tells the two apart
         for stage in (read.stage(config), extract.stage(config)):
             receipt, _ = run_stage(stage, config, workspace, lambda done, total: None)
         found.append(receipt.tallies[0].set_aside)

@@ -1,0 +1,202 @@
+"""A country's series, made by a generator of statistics, through every stage that follows extraction.
+
+`uv run python -m tests.benchmarks.country [--parcels N] [--folder F] [--set KEY=VALUE] [--json FILE]`
+
+Writes tables as others would have extracted them (72 dates, 20 features, 20 classes of very uneven size,
+clouds by place and date, holdings of about eight neighbouring parcels, 2% wrong declarations), and runs each
+stage by its own command in a process of its own: seconds and peak memory, and how well crops were told apart.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+STAGES = ("extract", "fill", "train", "detect", "judge", "forecast", "publish")  # `read` runs with `extract`
+START, DATES, EVERY_DAYS = date(2024, 3, 2), 36, 7  # optical dates; radar passes follow two days later
+CLASSES, WRONG, CLOUDY = 20, 0.02, 0.45
+PER_HOLDING, PER_FILE = 8, 5000
+WEST, SOUTH, WIDTH, HEIGHT, CELL = 13.5, 45.5, 3.0, 1.4, 0.1  # degrees
+# reflectance of bare soil, and of a full canopy less that
+BANDS = {
+    "B02": (0.09, -0.06), "B03": (0.12, -0.05), "B04": (0.16, -0.13), "B05": (0.19, -0.08),
+    "B06": (0.21, 0.11), "B07": (0.23, 0.20), "B08": (0.25, 0.25), "B8A": (0.26, 0.27), "B11": (0.32, -0.13),
+    "B12": (0.27, -0.17),
+}  # fmt: skip
+DERIVED = ("psri", "ndvi", "ndwi", "ndre")
+RADAR = {"s0vv_db": (-11.0, 2.0), "s0vh_db": (-20.0, 6.0), "cohvv": (0.65, -0.4), "cohvh": (0.5, -0.3),
+         "rvi": (0.35, 0.5), "vvvh_db": (9.0, -4.0)}  # fmt: skip
+CONFIG = """
+name: country
+season: {{year: 2024, start: 2024-03-01, end: 2024-11-15}}
+declarations: {{crops: {{tables: [{folder}/codes.csv]}}}}
+series:
+  statistics: [mean]
+  tables: [{{path: {folder}/tables, columns: {columns}}}]
+  labels: {{code: crop, longitude: x, latitude: y, holding: farm}}
+clear: {{method: none}}
+folds: {{block_metres: 2000}}
+tracking: {{enabled: false}}
+"""
+
+
+def main() -> None:
+    """Make the tables, run the stages, print and write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--parcels", type=int, default=20_000)
+    parser.add_argument("--folder", type=Path, default=Path("out/country"))
+    parser.add_argument("--set", action="append", default=[], help="as `cropcheck run` takes it")
+    parser.add_argument("--upto", choices=STAGES, default=STAGES[-1])
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    folder = arguments.folder.absolute()
+    config = write_country(folder, arguments.parcels)
+    rows: list[dict[str, Any]] = []
+    for stage in STAGES[: STAGES.index(arguments.upto) + 1]:
+        rows += measured(stage, config, folder / "run", arguments.set, arguments.parcels)
+        print(
+            *(f"{row['metric']} {row['value']:.2f} {row['unit']}" for row in rows[-2:]), sep="   ", flush=True
+        )
+    rows += quality(folder / "run")
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
+
+
+def write_country(folder: Path, parcels: int) -> Path:
+    """Write the tables, the code table and the config, unless they are there; return the config."""
+    config = folder / f"country_{parcels}.yaml"
+    if config.is_file():
+        return config
+    (folder / "tables").mkdir(parents=True, exist_ok=True)
+    codes = "\n".join(f"{number},crop {number},,crop_{number:02d}" for number in range(CLASSES))
+    (folder / "codes.csv").write_text(f"code,name,hcat_code,crop_class\n{codes}\n")
+    for number, table in enumerate(chunks(parcels)):
+        table.write_parquet(folder / "tables" / f"part_{number:04d}.parquet", compression="zstd")
+    columns = "{" + ", ".join(f"{name}: {name}" for name in (*BANDS, *DERIVED, *RADAR)) + "}"
+    config.write_text(CONFIG.format(folder=folder, columns=columns))
+    return config
+
+
+def chunks(parcels: int, seed: int = 1) -> Iterator[pl.DataFrame]:
+    """Yield wide tables of PER_FILE parcels, one row a parcel and date on which something was seen."""
+    rng = np.random.default_rng(seed)
+    shares = 1 / np.arange(1, CLASSES + 1)
+    cells = (round(WIDTH / CELL), round(HEIGHT / CELL))
+    cloud = rng.random((DATES, *cells)) < CLOUDY
+    holdings = rng.uniform((WEST, SOUTH), (WEST + WIDTH, SOUTH + HEIGHT), (-(-parcels // PER_HOLDING), 2))
+    habit = rng.normal(0, 4, len(holdings))  # days by which a holding is early or late
+    for start in range(0, parcels, PER_FILE):
+        number = np.arange(start, min(start + PER_FILE, parcels))
+        holding = number // PER_HOLDING
+        place = holdings[holding] + rng.normal(0, 0.004, (len(number), 2))
+        crop = rng.choice(CLASSES, len(number), p=shares / shares.sum())
+        declared = np.where(rng.random(len(number)) < WRONG, rng.integers(0, CLASSES, len(number)), crop)
+        column, row = (np.clip((place - (WEST, SOUTH)) // CELL, 0, np.array(cells) - 1).astype(int)).T
+        seen = ~cloud[:, column, row].T  # (parcel, date)
+        keys = {"number": number, "holding": holding, "declared": declared, "place": place}
+        yield pl.concat([
+            _rows(keys, crop, habit[holding], seen, BANDS, 0, 0.02, rng),
+            _rows(keys, crop, habit[holding], np.ones_like(seen), RADAR, 2, 0.08, rng),
+        ], how="diagonal_relaxed")  # fmt: skip
+
+
+def canopy(crop: np.ndarray, shift: np.ndarray, day: np.ndarray) -> np.ndarray:
+    """Return how much of the ground is green, 0 to 1, `(parcel, date)`; crops differ in when and how much."""
+    rise, fall = 40 + 11.0 * (crop % 7), 110 + 13.0 * (crop % 10)
+    most = 0.95 - 0.02 * crop
+    t = day[None, :] - shift[:, None]
+    up, down = (1 / (1 + np.exp(-(t - at[:, None]) / 8)) for at in (rise, rise + fall))
+    return np.asarray(0.05 + (most[:, None] - 0.05) * (up - down))
+
+
+def _rows(
+    keys: dict[str, np.ndarray],
+    crop: np.ndarray,
+    habit: np.ndarray,
+    seen: np.ndarray,
+    features: dict[str, tuple[float, float]],
+    later: int,
+    noise: float,
+    rng: np.random.Generator,
+) -> pl.DataFrame:
+    """One sensor's rows: every feature follows the canopy, with noise of a share of its range."""
+    days = np.arange(DATES) * EVERY_DAYS + later
+    green = canopy(crop, habit + rng.normal(0, 6, len(crop)), days)
+    parcel, step = np.nonzero(seen)
+    values = {
+        name: (bare + span * (green[parcel, step] + rng.normal(0, noise, len(parcel)))).astype(np.float32)
+        for name, (bare, span) in features.items()
+    }
+    if features is BANDS:
+        values |= _derived(values)
+    dates = np.array([START + timedelta(days=int(day)) for day in days])
+    return pl.DataFrame(
+        {
+            "parcel_id": [f"{number:07d}" for number in keys["number"][parcel]],
+            "date": dates[step].tolist(),
+            "crop": keys["declared"][parcel].astype(str).tolist(),
+            "farm": [f"f{number:06d}" for number in keys["holding"][parcel]],
+            "x": keys["place"][parcel, 0],
+            "y": keys["place"][parcel, 1],
+            **values,
+        }
+    )
+
+
+def _derived(bands: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    def ratio(first: str, second: str) -> np.ndarray:
+        return np.asarray((bands[first] - bands[second]) / (bands[first] + bands[second]))
+
+    psri = (bands["B04"] - bands["B02"]) / bands["B06"]
+    return {
+        "ndvi": ratio("B08", "B04"),
+        "psri": psri,
+        "ndwi": ratio("B03", "B08"),
+        "ndre": ratio("B08", "B05"),
+    }
+
+
+def measured(stage: str, config: Path, run: Path, settings: list[str], parcels: int) -> list[dict[str, Any]]:
+    """Run one stage in a process of its own; seconds, and its peak memory."""
+    words = [word for setting in settings for word in ("--set", setting)]
+    command = [sys.executable, "-m", "pipelines.cli", stage, str(config), "--out", str(run), *words]
+    started = time.perf_counter()
+    process = subprocess.Popen(command)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode not in (0, 3):
+        raise SystemExit(f"{stage} ended with {process.returncode}")
+    seconds = time.perf_counter() - started
+    common = {"work": "series_1m", "subject": "cropcheck", "low": None, "high": None, "n": parcels}
+    return [
+        {**common, "metric": f"seconds_{stage}", "value": seconds, "unit": "s"},
+        {**common, "metric": f"peak_gib_{stage}", "value": _gib(usage), "unit": "GiB"},
+    ]
+
+
+def _gib(usage: resource.struct_rusage) -> float:
+    return usage.ru_maxrss / 2**20
+
+
+def quality(run: Path) -> list[dict[str, Any]]:
+    """Macro-F1 against what was declared, with n and interval; nothing before `judge` has ended."""
+    path = run / "metrics.json"
+    if not path.is_file():
+        return []
+    found = json.loads(path.read_text(encoding="utf-8"))["models"]["ensemble"]["macro_f1"]
+    print(f"macro_f1 {found['value']:.3f} [{found['low']:.3f}, {found['high']:.3f}]")
+    return [{"work": "series_1m", "subject": "cropcheck", "metric": "macro_f1", **found, "unit": "1"}]
+
+
+if __name__ == "__main__":
+    main()
