@@ -1,5 +1,6 @@
 """Pixels become compositions: what grows where inside each parcel, and where more than one crop does."""
 
+import logging
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from features.accounting import tally
+from features.errors import ModelError
 from features.files import fingerprint, read_parquet
 from features.schema import COMPOSITION
 from features.workers import Executor, Progress, one_by_one
@@ -30,7 +32,9 @@ from pipelines.record.stage import Outcome, Stage
 from pipelines.tables import read_declared, write_table
 from pipelines.workspace import Workspace
 
+log = logging.getLogger(__name__)
 PARTS = "parts"
+NEVER_SEEN = "never_seen"
 FIT, COMPOSE = 60, 40  # percent of the stage's progress
 
 
@@ -69,15 +73,25 @@ def run(
     tiles = patch_tiles(config, workspace, classes)
     folds = sorted({int(fold) for tile in tiles for fold in tile.parcels["fold"] if fold >= 0})
     blocks = training_blocks(tiles, options, buffer_m, config.seed)
-    models = cross_fit(
-        blocks, classes, folds, options, config.seed, workspace.patches / "models",
-        lambda done, total: progress(FIT * done // max(total, 1), FIT + COMPOSE),
-    )  # fmt: skip
+    try:
+        models = cross_fit(
+            blocks, classes, folds, options, config.seed, workspace.patches / "models",
+            lambda done, total: progress(FIT * done // max(total, 1), FIT + COMPOSE),
+        )  # fmt: skip
+    except ModelError as error:
+        if error.reason != NEVER_SEEN:
+            raise
+        log.warning("No parcel is composed: %s", error)
+        return _nothing(config, workspace, tiles, progress)
     del blocks
     units = list(_units(tiles, models, config, workspace))
     for done, _ in enumerate(executor(run_unit, units), start=1):
         progress(FIT + COMPOSE * done // len(units), FIT + COMPOSE)
-    tables = _gather(units, tiles, config, workspace)
+    found = {
+        name: pl.concat([schema.to_frame(), *(read_parquet(unit.table(name)) for unit in units)])
+        for name, schema in SCHEMAS.items()
+    }
+    tables = _gather(found, tiles, workspace, OUTSIDE)
     for path, table in tables.items():
         write_table(table, path)
     shutil.rmtree(workspace.patches / PARTS, ignore_errors=True)
@@ -117,21 +131,29 @@ def _units(
             )
 
 
+def _nothing(config: RunConfig, workspace: Workspace, tiles: list[Tile], progress: Progress) -> Outcome:
+    """Write tables that set every parcel aside: no pixel was ever seen, and the run goes on without."""
+    empty = {name: schema.to_frame() for name, schema in SCHEMAS.items()}
+    tables = _gather(empty, tiles, workspace, NEVER_SEEN)
+    for path, table in tables.items():
+        write_table(table, path)
+    progress(1, 1)
+    reasons = tables[workspace.composition_findings]["reason"].to_list()
+    return Outcome([*tables], [tally("compose", "parcels", reasons)], {"method": config.patches.method})
+
+
 def _gather(
-    units: list[ParcelUnit], tiles: list[Tile], config: RunConfig, workspace: Workspace
+    found: dict[str, pl.DataFrame], tiles: list[Tile], workspace: Workspace, otherwise: str
 ) -> dict[Path, pl.DataFrame]:
-    """Put the units' tables together; every declared parcel has a finding, or the reason why not."""
-    found = {
-        name: pl.concat([schema.to_frame(), *(read_parquet(unit.table(name)) for unit in units)])
-        for name, schema in SCHEMAS.items()
-    }
+    """Put the units' tables together; every declared parcel has a finding, or the reason why not: `otherwise`
+    where it was in no unit."""
     declared = read_declared(workspace)
     ids = declared["parcel_id"].tolist()
     large = {name for tile in tiles for name in tile.parcels["parcel_id"][tile.parcels["home"] < 0]}
     composed = set(found["findings"]["parcel_id"])
     rest = [name for name in ids if name not in composed]
     missing = pl.DataFrame(
-        {"parcel_id": rest, "reason": [TOO_LARGE if name in large else OUTSIDE for name in rest]},
+        {"parcel_id": rest, "reason": [TOO_LARGE if name in large else otherwise for name in rest]},
         schema={"parcel_id": pl.String, "reason": pl.String},
     )
     findings = pl.concat([found["findings"], missing], how="diagonal").select(FINDINGS.names())

@@ -102,6 +102,20 @@ def test_a_map_needs_a_method_and_a_run(tmp_path: Path) -> None:
         write_map(config_in(tmp_path), Workspace(tmp_path), tmp_path, lambda *_: None)
 
 
+def test_a_season_under_cloud_sets_every_parcel_aside_and_the_run_goes_on(
+    trained: Workspace, tmp_path: Path
+) -> None:
+    before = read_parquet(trained.acquisitions)
+    dark = make_imagery(tmp_path / "dark", hidden=60)
+    write_table(pl.DataFrame(list(dark.rows), schema=ACQUISITIONS), trained.acquisitions)
+    try:
+        outcome = compose.run(config_in(tmp_path), trained, lambda *_: None)
+    finally:
+        write_table(before, trained.acquisitions)
+    assert dict(outcome.tallies[0].set_aside) == {"never_seen": 6}
+    assert not read_parquet(trained.composition_findings)["more_than_one_crop"].any()
+
+
 def test_bands_that_no_acquisition_has_are_refused(trained: Workspace, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"\['B05'\], which no optical acquisition has"):
         compose.run(config_in(tmp_path, "patches.bands=[B04, B05]"), trained, lambda *_: None)
