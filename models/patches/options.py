@@ -29,7 +29,7 @@ class PatchNetworkOptions(Options):
     patch_px: int = Field(64, ge=16, le=512, description="Side of the patches that it learns from.")
     encoder_width: int = Field(16, ge=4, le=128, description="Channels of a date in the temporal encoder.")
     heads: int = Field(4, ge=1, le=16, description="Attention heads of the temporal encoder.")
-    epochs: int = Field(20, ge=1, le=1000, description="Times that the patches are gone through.")
+    epochs: int = Field(40, ge=1, le=1000, description="Times that the patches are gone through.")
     patches: int = Field(48, ge=1, le=100_000, description="Patches of an epoch, drawn anew in each.")
     batch_size: int = Field(8, ge=1, le=512, description="Patches of one step.")
     learning_rate: float = Field(0.004, gt=0, le=1, description="At the beginning; it falls to nothing.")

@@ -2,13 +2,13 @@
 
 uv run python -m tests.benchmarks.patches [--json FILE] [--quick] [--work synthetic] [--seeds 21 22 23]
 
-`flanders`: two neighbours of a real patch taken for one parcel (CROPCHECK_DATA).
-
 `synthetic`: simulated regions as `conf/mixed.yaml`, other seeds, which nothing was chosen on. Every pixel and
 parcel is scored by a model that did not learn its parcel. Pixels are scored within the declared outlines,
 parcels by the mean chances of their pixels (`majority`), by the parcel ensemble, and by both (mean of the
-logarithms). `speed`: seconds of a map per million pixels and date, reading included. Intervals: bootstrap
-over holdings (parcels, pixels of parcels) of all regions together.
+logarithms). `labels`: how much of the gap between a tenth of the labels and all of them siamese pre-training
+closes. `speed`: seconds of a map per million pixels and date, reading included. `flanders`: two neighbours of
+a real patch taken for one parcel (CROPCHECK_DATA). Intervals: bootstrap over holdings (parcels, pixels of
+parcels) of all regions together; `labels`: Student's t over seeds.
 """
 
 import argparse
@@ -17,7 +17,7 @@ import os
 import platform
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 from rasterio.features import rasterize
+from scipy.stats import t as student
 
 from features.declarations.crop_codes import read_crop_table
 from features.files import read_parquet
@@ -33,8 +34,9 @@ from features.indexing.folder import index_folder
 from features.schema import ENSEMBLE, acquisition_rows
 from features.series.parcel_series import read_series
 from features.series.quality import series_quality
+from models.backend import bring_up
 from models.evaluation.composition_scores import score_composition, true_shares
-from models.evaluation.metrics import macro_f1, multiplicities, ratio
+from models.evaluation.metrics import confusion, macro_f1, multiplicities, ratio
 from models.patches.boosting import pixel_table, rows_of
 from models.patches.by_name import build
 from models.patches.composition.parcel import compose
@@ -324,11 +326,69 @@ def _mixed(regions: list[Region], found: list[dict[str, Any]], subject: str, row
         np.random.default_rng(0),
     )
     for one in table.iter_rows(named=True):
+        if not one["n"]:
+            continue
         if one["by"] == "composition":
             unit = "ha" if one["metric"].endswith("_ha") else "share"
             yield row(subject, one["metric"], (one["value"], one["low"], one["high"]), one["n"], unit)
         elif subject == "boosting":
             yield row("spread_rule", one["metric"], (one["value"], one["low"], one["high"]), one["n"])
+
+
+def labels(region: Region, network: PatchOptions, seeds: int) -> Iterator[Row]:
+    """Train on the labels of a tenth of the parcels, with and without pre-training, and on all labels.
+
+    One fold is scored; `gap_closed` is the share of the way from a tenth of the labels to all that
+    pre-training goes.
+    """
+    first = network.network.model_copy(update={"pretraining_epochs": 10})
+    siamese = network.model_copy(update={"network": first})
+    subjects = {"unet_tenth": (network, 0.1), "unet_pretrained_tenth": (siamese, 0.1), "unet": (network, 1.0)}
+    found: dict[str, list[float]] = {name: [] for name in subjects}
+    collapse: list[float] = []
+    for seed in range(seeds):
+        for name, (options, share) in subjects.items():
+            block = with_share(region.block, share, seed)
+            start = None
+            if options.network.pretraining_epochs:
+                bring_up()
+                from models.patches.networks.pretraining import pretrain
+
+                start, history = pretrain([block], options.network, False, seed)
+                collapse.append(history[-1]["rank"])
+            model = build(options, region.classes, start).fit([block], 0, seed)
+            found[name].append(_pixel_f1(region, model.chances(region.block.composites), 0))
+    low, high = np.array(found["unet_tenth"]), np.array(found["unet"])
+    closed = (np.array(found["unet_pretrained_tenth"]) - low) / np.where(
+        np.abs(high - low) < 1e-6, np.nan, high - low
+    )
+    figures = {(name, "macro_f1_pixel"): values for name, values in found.items()}
+    figures |= {("unet_pretrained_tenth", "gap_closed"): closed.tolist()}
+    figures |= {("unet_pretrained_tenth", "effective_rank"): collapse}
+    for (subject, metric), values in figures.items():
+        half = student.ppf(0.975, max(len(values) - 1, 1)) * np.std(values, ddof=1) / np.sqrt(len(values))
+        mean = float(np.mean(values))
+        low_end, high_end = mean - float(half), mean + float(half)
+        yield {"work": "labels", "subject": subject, "metric": metric, "value": mean, "low": low_end,
+               "high": high_end, "n": len(values), "unit": "share"}  # fmt: skip
+
+
+def with_share(block: LabelledBlock, share: float, seed: int) -> LabelledBlock:
+    """The block with the labels of a share of its parcels, drawn by chance."""
+    owners = np.unique(block.labels.parcel[block.labels.label >= 0])
+    kept = np.random.default_rng([seed, 23]).permutation(owners)[: max(round(share * len(owners)), 2)]
+    label = np.where(np.isin(block.labels.parcel, kept), block.labels.label, UNKNOWN)
+    return replace(block, labels=replace(block.labels, label=label))
+
+
+def _pixel_f1(region: Region, chances: np.ndarray, fold: int) -> float:
+    """Macro-F1 of the pixels of the parcels of a fold."""
+    own = region.tile.parcels["fold"].to_numpy() == fold
+    mine = region.pixels.take(own[region.pixels.parcel] & (region.pixels.share >= 0.5))
+    truth = region.truth[mine.row, mine.column]
+    found = chances[:, mine.row, mine.column].argmax(axis=0)
+    known = truth >= 0
+    return float(macro_f1(confusion(truth[known].astype(int), found[known], len(region.classes))))
 
 
 def speed(regions: list[Region], subjects: dict[str, PatchOptions]) -> Iterator[Row]:
@@ -435,7 +495,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--json", type=Path)
     parser.add_argument("--quick", action="store_true", help="one region of 150 parcels, a few epochs")
-    parser.add_argument("--work", action="append", choices=["synthetic", "speed", "flanders"])
+    parser.add_argument("--work", action="append", choices=["synthetic", "labels", "speed", "flanders"])
     parser.add_argument("--subject", action="append", choices=["unet", "boosting", "forest"])
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument("--folder", type=Path, default=Path("out/benchmarks/patches"))
@@ -448,11 +508,12 @@ def main() -> None:
     trees = PatchOptions(method="boosting")
     subjects = {"boosting": trees, "forest": trees, "unet": network}
     wanted = {name: one for name, one in subjects.items() if asked.subject is None or name in asked.subject}
-    chosen = asked.work or ["synthetic", "speed", "flanders"]
+    chosen = asked.work or ["synthetic", "labels", "speed", "flanders"]
     regions = [] if chosen == ["flanders"] else [region_of(one, asked.folder, asked.quick) for one in seeds]
     data = Path(os.environ.get("CROPCHECK_DATA", "../shared/data"))
     works = {
         "synthetic": lambda: synthetic(regions, wanted),
+        "labels": lambda: labels(regions[0], network, 2 if asked.quick else 5),
         "speed": lambda: speed(regions, subjects),
         "flanders": lambda: flanders(data, asked.folder),
     }
