@@ -229,6 +229,11 @@ class Tracker:
             self._client.set_tag(run_id, name, value)
         self._client.set_terminated(run_id, end_time=self._ends.get(run_id))
 
+    def discard(self, run_ids: Iterable[str]) -> None:
+        """Delete runs that were begun and never finished."""
+        for run_id in run_ids:
+            self._client.delete_run(run_id)
+
     def _log_dataset(self, run_id: str, record: RunRecord) -> None:
         """Name what was read, by the hash of all its hashes."""
         from mlflow.entities import Dataset, DatasetInput

@@ -79,8 +79,15 @@ def sentence(error: OSError, folder: Path, named: str = "") -> str:
 
 def _found_in(error: BaseException | None, folder: Path) -> str | None:
     """Return the sentence for an error of the disk among an exception's causes."""
+    temporary = Path(tempfile.gettempdir())
     while error is not None:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
-            return sentence(error, Path(error.filename) if error.filename else folder)
+            if (
+                error.filename is None
+            ):  # the error says not where: the folder that cannot be written now is it
+                return unwritable(folder) or unwritable(temporary, "TMPDIR") or sentence(error, folder)
+            path = Path(str(error.filename))
+            aside = path.is_relative_to(temporary) and not path.is_relative_to(folder)
+            return sentence(error, path, "TMPDIR" if aside else "")
         error = error.__cause__ or error.__context__
     return None

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +28,7 @@ class Tracked:
 
     tracker: Tracker | None = None
     ids: dict[str, str] = field(default_factory=dict)
+    inputs: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -82,15 +84,18 @@ def begin(config: RunConfig, workspace: Workspace, inputs: dict[str, str]) -> Tr
 
 
 def end(tracked: Tracked, workspace: Workspace, seal: str) -> None:
-    """Add the pages, the manifest and its hash, and close the run."""
+    """Add the pages, the manifest and its hash, and close the run; where that fails, its record waits."""
     if tracked.tracker is None:
         return
-    pages = sorted(path for path in workspace.reports.glob("*") if path.is_file())
-    files = [*pages, workspace.manifest, workspace.metrics]
     try:
-        tracked.tracker.close(tracked.ids["run"], files, {"manifest_sha256": seal})
+        _close(tracked.tracker, tracked.ids, workspace, seal)
     except Exception as error:
-        log.warning("MLflow's record lacks the run's files: %s", _short(error))
+        _wait(workspace, tracked.inputs, error, list(tracked.ids.values()))
+
+
+def _close(tracker: Tracker, ids: dict[str, str], workspace: Workspace, seal: str) -> None:
+    pages = sorted(path for path in workspace.reports.glob("*") if path.is_file())
+    tracker.close(ids["run"], [*pages, workspace.manifest, workspace.metrics], {"manifest_sha256": seal})
 
 
 def record_waiting(config: RunConfig, workspace: Workspace, seal: str) -> bool:
@@ -99,8 +104,13 @@ def record_waiting(config: RunConfig, workspace: Workspace, seal: str) -> bool:
     if not config.tracking.enabled or not waiting.is_file():
         return False
     try:
-        inputs = json.loads(waiting.read_text(encoding="utf-8"))["inputs"]
-        end(_opened(config, workspace, inputs), workspace, seal)
+        said = json.loads(waiting.read_text(encoding="utf-8"))
+        earlier = said.get("unfinished", [])
+        tracked = _opened(config, workspace, said["inputs"])
+        assert tracked.tracker is not None
+        write_json(waiting, {**said, "unfinished": [*earlier, *tracked.ids.values()]})
+        _close(tracked.tracker, tracked.ids, workspace, seal)
+        tracked.tracker.discard(earlier)
     except Exception as error:
         log.warning("MLflow's record still waits: %s", _short(error))
         return False
@@ -108,8 +118,12 @@ def record_waiting(config: RunConfig, workspace: Workspace, seal: str) -> bool:
     return True
 
 
-def _wait(workspace: Workspace, inputs: dict[str, str], error: Exception) -> None:
-    write_json(workspace.folder / WAITING, {"inputs": inputs, "why": _short(error)})
+def _wait(
+    workspace: Workspace, inputs: dict[str, str], error: Exception, unfinished: Sequence[str] = ()
+) -> None:
+    """Note that a record waits; `unfinished` are runs in the store that it will replace."""
+    said = {"inputs": inputs, "why": _short(error), "unfinished": list(unfinished)}
+    write_json(workspace.folder / WAITING, said)
     log.warning("MLflow's record waits (%s); run the same command again to write it.", _short(error))
 
 
@@ -136,7 +150,7 @@ def _opened(config: RunConfig, workspace: Workspace, inputs: dict[str, str]) -> 
         source=f"cropcheck run {config.name}",
         seconds=_seconds(workspace),
     )
-    return Tracked(tracker, tracker.open(record))
+    return Tracked(tracker, tracker.open(record), inputs)
 
 
 def _model_record(

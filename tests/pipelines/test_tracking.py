@@ -18,15 +18,22 @@ class Store:
 
     def __init__(self) -> None:
         self.down = True
+        self.full = False
         self.closed: list[tuple[str, list[Path], dict[str, str]]] = []
+        self.discarded: list[str] = []
 
     def opened(self, *_: Any) -> tracking.Tracked:
         if self.down:
             raise TrackingError("MLflow's store cannot be used: it is locked.")
-        return tracking.Tracked(self, {"run": "7"})  # type: ignore[arg-type]
+        return tracking.Tracked(self, {"run": f"{len(self.closed) + 7}"}, {"a.gpkg": "00"})  # type: ignore[arg-type]
 
     def close(self, run_id: str, files: list[Path], tags: dict[str, str]) -> None:
         self.closed.append((run_id, files, tags))
+        if self.full:
+            raise OSError(28, "No space left on device")
+
+    def discard(self, run_ids: list[str]) -> None:
+        self.discarded += run_ids
 
 
 def test_a_record_waits_and_is_written_by_a_later_run(
@@ -46,6 +53,21 @@ def test_a_record_waits_and_is_written_by_a_later_run(
     assert [(run, tags) for run, _, tags in store.closed] == [("7", {"manifest_sha256": "ff"})]
     assert not tracking.record_waiting(config, workspace, "ff")
     assert len(store.closed) == 1
+
+
+def test_a_record_that_could_not_be_finished_is_written_anew_in_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    store, workspace, config = Store(), Workspace(tmp_path), load_config(CONFIG)
+    monkeypatch.setattr(tracking, "_opened", store.opened)
+    store.down, store.full = False, True
+    tracking.end(tracking.begin(config, workspace, {"a.gpkg": "00"}), workspace, "ff")
+    assert "MLflow's record waits ([Errno 28] No space left on device)" in caplog.text
+    assert not tracking.record_waiting(config, workspace, "ff")  # still full
+    store.full = False
+    assert tracking.record_waiting(config, workspace, "ff")
+    assert (store.closed[-1][0], store.discarded) == ("9", ["7", "8"])
+    assert not tracking.record_waiting(config, workspace, "ff")
 
 
 def test_it_is_said_before_any_work(tmp_path: Path) -> None:
