@@ -63,13 +63,24 @@ def allowed(stage: Stage, config: RunConfig, workspace: Workspace, receipt: Rece
         files |= set(folder.rglob(pattern)) | set(catalog_files(config) if "catalog" in pattern else ())
     if stage.name == "read" and config.declarations.holding_key is not None:
         files.add(config.declarations.holding_key)  # its check value is looked at
-    if stage.name == "train":  # of which the bundle's own hash is compared
-        files |= {run / "manifest.json" for run in config.train.transfer.runs}
+    files |= manifests(stage, config)
     if stage.name == "publish":  # the manifest covers all that lies in the folder, and all that was read
         files |= set(folder.rglob("*"))
         for earlier in stages(config):
             files |= set(expanded(earlier.inputs.files(config, workspace)).values())
     return {file.absolute() for file in files}
+
+
+def manifests(stage: Stage, config: RunConfig) -> set[Path]:
+    """Return the manifests of the runs that a stage takes models of: they say which files it may load, and
+    change no result.
+    """
+    runs = {
+        "train": config.train.transfer.runs,
+        "detect": (config.events.from_run,),
+        "forecast": (config.forecast.from_run,),
+    }
+    return {run / "manifest.json" for run in runs.get(stage.name, ()) if run is not None}
 
 
 def catalog_files(config: RunConfig) -> list[Path]:
