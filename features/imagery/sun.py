@@ -1,5 +1,7 @@
 """Where the sun stands, from time and place: which way shadows fall."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 
@@ -28,15 +30,31 @@ def sun_position(times: np.ndarray, longitude: float, latitude: float) -> np.nda
     ascension = np.arctan2(np.cos(tilt) * np.sin(ecliptic), np.cos(ecliptic))
     declination = np.arcsin(np.sin(tilt) * np.sin(ecliptic))
     sidereal = np.radians(280.46062 + 360.98564737 * days + longitude)
-    hour, lat = sidereal - ascension, np.radians(latitude)
+    return np.stack(zenith_and_azimuth(declination, sidereal - ascension, latitude), axis=-1)
+
+
+def zenith_and_azimuth(
+    declination: np.ndarray | float, hour: np.ndarray | float, latitude: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return zenith and azimuth (clockwise from north) in degrees, of the shape of `declination` and `hour`.
+
+    Spherical trigonometry (Meeus 1998, Astronomical Algorithms, chapter 13).
+
+    Parameters
+    ----------
+    declination, hour
+        Of the sun, and its angle west of the south, radians.
+    latitude
+        Degrees.
+    """
+    lat = np.radians(latitude)
     up = np.sin(lat) * np.sin(declination) + np.cos(lat) * np.cos(declination) * np.cos(hour)
     east = -np.cos(declination) * np.sin(hour)
     north = np.cos(lat) * np.sin(declination) - np.sin(lat) * np.cos(declination) * np.cos(hour)
-    azimuth = np.degrees(np.arctan2(east, north)) % 360
-    return np.stack([np.degrees(np.arccos(np.clip(up, -1, 1))), azimuth], axis=-1)
+    return np.degrees(np.arccos(np.clip(up, -1, 1))), np.degrees(np.arctan2(east, north)) % 360
 
 
-def fall(sun: np.ndarray, height_m: float, pixel_m: float) -> tuple[float, float]:
+def fall(sun: Sequence[float] | np.ndarray, height_m: float, pixel_m: float) -> tuple[float, float]:
     """Return by how many rows (down) and columns (right) a shadow lies off what casts it, north up.
 
     Examples

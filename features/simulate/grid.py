@@ -7,6 +7,8 @@ import numpy as np
 from affine import Affine
 from pyproj import Transformer
 
+from features.imagery.sun import zenith_and_azimuth
+
 PIXEL = 10.0
 
 
@@ -60,9 +62,5 @@ def sun_position(latitude: float, day: date) -> tuple[float, float]:
     """
     year_day = day.timetuple().tm_yday
     declination = np.radians(23.44) * np.sin(2 * np.pi * (year_day - 81) / 365.25)
-    hour = np.radians(15 * (10.8 - 12))
-    lat = np.radians(latitude)
-    up = np.sin(lat) * np.sin(declination) + np.cos(lat) * np.cos(declination) * np.cos(hour)
-    east = -np.cos(declination) * np.sin(hour)
-    north = np.cos(lat) * np.sin(declination) - np.sin(lat) * np.cos(declination) * np.cos(hour)
-    return float(np.degrees(np.arccos(up))), float(np.degrees(np.arctan2(east, north)) % 360)
+    zenith, azimuth = zenith_and_azimuth(declination, np.radians(15 * (10.8 - 12)), latitude)
+    return float(zenith), float(azimuth)

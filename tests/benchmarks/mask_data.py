@@ -13,6 +13,7 @@ from rasterio.features import rasterize
 from features.catalog.reader import ImageryOptions, read_acquisitions
 from features.imagery.blocks import Block
 from features.imagery.grids import grid_of
+from features.imagery.sun import sun_position
 from features.imagery.windows import read_on_grid
 from features.schema import acquisition_rows, assets_by_band
 from features.simulate.options import SimulationOptions
@@ -20,7 +21,6 @@ from features.simulate.region.region import simulate_region
 from models.clouds.mask.frames import Frames
 from models.clouds.mask.reading import MaskGrid, read_frames
 from models.clouds.mask.scoring import truth_of
-from models.clouds.mask.sun import sun_position
 from tests.benchmarks.cloud_data import PATCHES
 from tests.benchmarks.mask_regions import Known, read_known, write_known
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from features.imagery.sun import fall
 from features.smooth_field import smooth_field
 
 SPREAD = 3.4  # of cloud cover between scenes, in log-odds: most scenes are nearly clear or nearly covered
@@ -68,10 +69,8 @@ def make_sky(
 
     The shadow is displaced by the layer's height and the sun's zenith and azimuth, degrees.
     """
-    height = rng.uniform(*HEIGHTS_M)
-    throw = height * np.tan(np.radians(sun[0])) / pixel
-    down, right = throw * np.cos(np.radians(sun[1])), -throw * np.sin(np.radians(sun[1]))
-    margin = int(np.ceil(throw)) + 1
+    down, right = fall(sun, rng.uniform(*HEIGHTS_M), pixel)
+    margin = int(np.ceil(np.hypot(down, right))) + 1
     large = (shape[0] + 2 * margin, shape[1] + 2 * margin)
     part = rng.beta(4.0, 1.2)
     opaque_cover = cover * (part + (1 - part) * cover**2)

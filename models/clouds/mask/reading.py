@@ -12,10 +12,10 @@ from pyproj import Transformer
 from features.errors import CropcheckError, ImageryError
 from features.imagery.blocks import Block
 from features.imagery.grids import crop, grid_of, pixel_metres
+from features.imagery.sun import sun_position
 from features.imagery.windows import physical_on_grid, read_on_grid
 from features.schema import OPTICAL_BANDS, SCENE_CLASS, Acquisition, Asset, assets_by_band
 from models.clouds.mask.frames import UNDELIVERED, Frames
-from models.clouds.mask.sun import sun_position
 
 MASK_PIXEL_M = 20.0
 READERS = 2

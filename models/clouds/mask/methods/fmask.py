@@ -13,9 +13,9 @@ import numpy as np
 from numba import njit
 from scipy import ndimage
 
+from features.imagery.sun import fall
 from models.clouds.mask.classes import CLEAR, CLOUD, SHADOW
 from models.clouds.mask.frames import FOR_SNOW, NEAR_INFRARED, Frames
-from models.clouds.mask.sun import fall
 
 LAND_OFFSET = 0.2  # of the dynamic threshold (Fmask 4.0: 20% for Sentinel-2)
 SOFT = 0.1

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import ndimage
 
+from features.imagery.sun import fall
 from features.workers import pool_of
 from models.clouds.mask.classes import CLEAR, CLOUD, SHADOW, THIN, from_scene_class
 from models.clouds.mask.frames import FOR_SNOW, NEAR_INFRARED, Frames, one_hot
 from models.clouds.mask.methods.scene_class import CERTAINTY
 from models.clouds.mask.methods.temporal_kernels import compare, throw
-from models.clouds.mask.sun import fall
 
 VISIBLE = ("B02", "B04", "B03", "B05")  # the blue tells best; the next that is there stands in for it
 ROUNDS = 3

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
+from features.imagery.sun import fall
 from features.smooth_field import smooth_field
 from models.clouds.mask.scoring import truth_of
-from models.clouds.mask.sun import fall
 
 HEIGHTS_M = (300.0, 8000.0)
 LONGWAVE = ("B11", "B12")

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from features.errors import ModelError
+from features.imagery.sun import sun_position
 from models.clouds.mask.by_name import build
 from models.clouds.mask.classes import NODATA, SATURATED, SNOW, recoded
 from models.clouds.mask.frames import Frames, unknown_of
 from models.clouds.mask.options import CloudMaskOptions
-from models.clouds.mask.sun import sun_position
 from tests.models.clouds.mask.made import BANDS, CLOUD, GRASS, frames
 from tests.models.clouds.mask.made import SNOW as WHITE
 
