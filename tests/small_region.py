@@ -56,14 +56,23 @@ class SmallRegion:
 
     def write(self) -> "SmallRegion":
         """Write parcels, crop table and catalog, and return the region."""
-        rng = np.random.default_rng(1)
-        codes = rng.choice(sorted(PEAKS), COLUMNS * ROWS)
-        self.parcels(codes).to_file(self.folder / "parcels.gpkg")
-        (self.folder / "crops.csv").write_text(TABLE)
-        days = range(5, (self.end - self.start).days, 15)
-        items = [self.item(sensor, day, codes, rng) for sensor in self.sensors for day in days]
+        codes = self.declare()
+        rng = np.random.default_rng(2)
+        items = [self.item(sensor, day, codes, rng) for sensor in self.sensors for day in self.days]
         write_catalog(self.folder / "catalog", *items)
         return self
+
+    @property
+    def days(self) -> range:
+        """Days of the season on which both satellites pass."""
+        return range(5, (self.end - self.start).days, 15)
+
+    def declare(self) -> np.ndarray:
+        """Write parcels and crop table, and return the codes of the fields."""
+        codes = np.random.default_rng(1).choice(sorted(PEAKS), COLUMNS * ROWS)
+        self.parcels(codes).to_file(self.folder / "parcels.gpkg")
+        (self.folder / "crops.csv").write_text(TABLE)
+        return codes
 
     def run(self, *settings: str) -> Workspace:
         """Run all stages over the files, and return where the output lies."""
@@ -105,13 +114,10 @@ class SmallRegion:
     def item(self, sensor: str, day: int, codes: np.ndarray, rng: np.random.Generator) -> dict[str, Any]:
         """Return the STAC item of one image, whose files are written."""
         taken = datetime.combine(self.start, datetime.min.time()) + timedelta(days=day, hours=10)
-        share = day / (self.end - self.start).days
-        ndvi = np.array([0.7 if PEAKS[code] is None else _hill(share - PEAKS[code]) for code in codes])
-        field = ndvi + rng.normal(0, 0.03, ndvi.shape)
-        fields = np.repeat(np.repeat(field.reshape(ROWS, COLUMNS), 8, axis=0), 8, axis=1)
+        fields = self.ndvi(day, codes, rng)
         item_id = f"{sensor}_{taken:%Y%m%d}"
         there = self.folder / "catalog" / "items" / item_id
-        files = _optical(fields, self.cloudy) if sensor == "s2" else _radar(fields)
+        files = optical(fields, self.cloudy) if sensor == "s2" else radar(fields)
         assets = {}
         for key, (values, stated) in files.items():
             corner, size = (self.place.left, self.place.top), STEP / 8 * (fields.shape[0] / values.shape[0])
@@ -129,6 +135,13 @@ class SmallRegion:
             },
         }  # fmt: skip
 
+    def ndvi(self, day: int, codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Return the region's NDVI on a day, `(y, x)` of 10 m, each field of one value and a little noise."""
+        share = day / (self.end - self.start).days
+        mean = np.array([0.7 if PEAKS[code] is None else _hill(share - PEAKS[code]) for code in codes])
+        field = mean + rng.normal(0, 0.03, mean.shape)
+        return np.repeat(np.repeat(field.reshape(ROWS, COLUMNS), 8, axis=0), 8, axis=1)
+
     def bounds(self) -> tuple[float, ...]:
         """West, south, east, north of the images, degrees."""
         left, top = self.place.left, self.place.top
@@ -140,7 +153,8 @@ def _hill(distance: float) -> float:
     return float(0.2 + 0.6 * np.exp(-((distance / 0.15) ** 2)))
 
 
-def _optical(ndvi: np.ndarray, cloudy: bool) -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
+def optical(ndvi: np.ndarray, cloudy: bool = False) -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
+    """Return Sentinel-2's stored numbers with ESA's offset, and what an item states of them."""
     red = np.round(2000 * (1 - ndvi)).astype(np.uint16)
     infrared = np.round(2000 * (1 + ndvi)).astype(np.uint16)
     stated = {"raster:scale": 1e-4, "raster:offset": -0.1, "nodata": 0}
@@ -152,6 +166,7 @@ def _optical(ndvi: np.ndarray, cloudy: bool) -> dict[str, tuple[np.ndarray, dict
     }
 
 
-def _radar(ndvi: np.ndarray) -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
+def radar(ndvi: np.ndarray) -> dict[str, tuple[np.ndarray, dict[str, Any]]]:
+    """Return Sentinel-1's linear power, and what an item states of it."""
     power = {"vv": 0.05 + 0.05 * ndvi, "vh": 0.005 + 0.02 * ndvi}
     return {band: (values.astype(np.float32), {"unit": "linear"}) for band, values in power.items()}
