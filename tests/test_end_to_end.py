@@ -19,6 +19,7 @@ from polars.testing import assert_frame_equal
 
 from features.extraction.observations import read_observations
 from features.files import read_parquet
+from pipelines.commands.checks.estimate import disk_of, load_of_simulation
 from pipelines.config import load_config
 
 ROOT = Path(__file__).parents[1]
@@ -60,6 +61,16 @@ def test_a_run_leaves_all_that_it_promises(tiny: Path) -> None:
     )
     pages = ("reports/agency.html", "reports/analyst.html", "reports/auditor.html")
     assert [name for name in (*names, *pages) if not (tiny / name).is_file()] == []
+
+
+@pytest.mark.slow
+def test_the_run_wrote_what_check_said_it_would(tiny: Path) -> None:
+    config = load_config(TINY)
+    assert config.simulate is not None
+    said = sum(disk_of(config, load_of_simulation(config, config.simulate)).values())
+    files = [path for folder in (tiny, tiny.parent / "ml") for path in folder.rglob("*") if path.is_file()]
+    written = sum(path.stat().st_size for path in files)
+    assert written / 1.5 < said < written * 1.5
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """The main job on two real patches of Flanders: few parcels, so nothing is promised or made up."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from features.extraction.observations import read_observations
 from features.series.parcel_series import read_series
 
 ROOT = Path(__file__).parents[1]
@@ -47,8 +49,26 @@ def test_a_patch_goes_from_imagery_to_reports(
     assert "class_too_small" in set(verdicts["reason"])
     series = read_series(tmp_path / "run" / "series.nc")
     assert ("ndvi" in series["feature"].to_numpy()) == has_ndvi
+    accounted(catalog, tmp_path / "run")
     for page in ("agency", "analyst", "auditor"):
         assert (tmp_path / "run" / "reports" / f"{page}.html").is_file()
+
+
+def accounted(catalog: Path, run: Path) -> None:
+    """Every item of the catalog, acquisition and parcel comes out or is set aside, from stage to stage."""
+    receipts = {path.stem: json.loads(path.read_text()) for path in (run / "receipts").glob("*.json")}
+    tallies = {stage: {one["unit"]: one for one in said["tallies"]} for stage, said in receipts.items()}
+    for stage, own in tallies.items():
+        for one in own.values():
+            assert one["came_in"] == one["went_out"] + sum(one["set_aside"].values()), stage
+    items = tallies["read"]["items"]
+    acquisitions = pl.read_parquet(run / "acquisitions.parquet")
+    assert items["came_in"] == len(list(catalog.rglob("item.json")))
+    assert items["went_out"] == len(acquisitions) == tallies["extract"]["acquisitions"]["came_in"]
+    seen = read_observations(run / "observations")
+    assert seen.select("datetime", "sensor").n_unique() <= tallies["extract"]["acquisitions"]["went_out"]
+    parcels = len(pl.read_parquet(run / "verdicts.parquet"))
+    assert {own["parcels"]["came_in"] for own in tallies.values() if "parcels" in own} == {parcels}
 
 
 def test_real_maize_greens_up_between_spring_and_summer(catalog: Path, tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from features.files import fingerprint
 from features.schema import OPTICAL_BANDS, acquisition_rows, assets_by_band
 from features.simulate.options import SimulationOptions
 from models.clouds.removal.options import LEARNED, CloudRemovalOptions
+from models.crops.estimators.by_name import read_options
+from models.crops.estimators.options import DenseOptions, LightgbmOptions, LstmOptions, TempcnnOptions
 from pipelines.config import RunConfig
 
 # measured on two cores by `python -m tests.benchmarks.zonal` and on the embedded default
@@ -26,10 +28,16 @@ BYTES_PER_ROW = 26.0  # of the observations
 BYTES_PER_UNIT = 20e3  # of the files of one acquisition, however few its parcels
 BYTES_PER_PIXEL_SIMULATED = 0.8  # of one band
 BYTES_PER_SERIES_VALUE = 3.9  # in one of series.nc and filled.nc, with its marks
-BYTES_PER_FIT = 1.6e6
+BYTES_PER_TREE = 1.1e3  # of a class and round
+BYTES_PER_WEIGHT = 4.0
+BYTES_OF_OTHER_FITS = 3e5  # of a model whose size is not computed
+FITS_PER_FOLD = 1.6  # with those that weigh models against each other
+BYTES_OF_EVENTS_AND_FORECASTS = 1.5e6  # their models
+BYTES_OF_RECORD = 1e6  # MLflow's database
 BYTES_PER_REPORTED_PARCEL = 8e3  # verdicts, probabilities, exports, its share of pages and sheets
-BYTES_OF_PAGES = 1e6
+BYTES_OF_PAGES = 3e6
 SECONDS_PER_FIT_AND_THOUSAND_PARCELS = 1.2
+LARGEST_CLASSES, PARCELS_PER_CLASS = 20, 20
 MARGIN_PX = 32  # around a block that is filled
 MEMORY_GIB = 2.0  # libraries, one block of pixels, one tile's coverage
 MEMORY_GIB_A_MILLION_SERIES_VALUES = 0.012
@@ -121,14 +129,35 @@ def disk_of(config: RunConfig, load: Load) -> dict[str, float]:
     share = load.simulated / load.acquisitions if load.acquisitions else 0
     channels = len(config.extract.optical) + 2 * len(config.extract.radar)  # of two orbits
     values = load.parcels * load.steps * channels * len(config.series.statistics)
-    fits = len(config.train.models) * (config.folds.count + 1)
+    classes = min(LARGEST_CLASSES, max(2, load.parcels // PARCELS_PER_CLASS))
+    inputs = channels * len(config.series.statistics)
+    fit = sum(_bytes_of_fit(config, name, inputs, load.steps, classes) for name in config.train.models)
+    models = fit * config.folds.count * FITS_PER_FOLD
     return {
         "simulated imagery": megapixels * load.bands * share * 1e6 * BYTES_PER_PIXEL_SIMULATED,
         "observations": load.parcels * load.features * BYTES_PER_ROW + load.acquisitions * BYTES_PER_UNIT,
         "series": 2 * values * BYTES_PER_SERIES_VALUE,
-        "models": 2 * fits * BYTES_PER_FIT,  # in the output and in MLflow's folder
+        # in the output and in MLflow's folder
+        "models": 2 * models + BYTES_OF_EVENTS_AND_FORECASTS + BYTES_OF_RECORD,
         "reports and tables": load.parcels * BYTES_PER_REPORTED_PARCEL + BYTES_OF_PAGES,
     }
+
+
+def _bytes_of_fit(config: RunConfig, name: str, inputs: int, steps: int, classes: int) -> float:
+    """Return about what one fit of a model takes: its trees, or the weights of its widest layers."""
+    kind = config.train.kind(name)
+    options = read_options(kind, **{k: v for k, v in config.train.models[name].items() if k != "model"})
+    if isinstance(options, LightgbmOptions):
+        return options.rounds * classes * BYTES_PER_TREE
+    weights = 0.0
+    if isinstance(options, DenseOptions):
+        weights = options.units * (inputs * steps + 1.5 * options.units)
+    elif isinstance(options, LstmOptions):
+        weights = 4 * options.units * (inputs * options.joined_steps + options.units)
+    elif isinstance(options, TempcnnOptions):
+        read = inputs * options.joined_steps + 2 * options.filters
+        weights = options.filters * (options.width * read + options.units * steps / options.joined_steps)
+    return weights * BYTES_PER_WEIGHT + (0 if weights else BYTES_OF_OTHER_FITS)
 
 
 def _disk_line(parts: dict[str, float]) -> str:
