@@ -14,6 +14,8 @@ from models.patches.inputs.composites import Composites, channels
 from models.patches.inputs.samples import LabelledBlock
 from models.patches.options import PatchOptions
 
+SIZES = 64  # sides are padded to multiples: the network is compiled anew for every size it meets
+
 
 class PatchUNet:
     """U-Net on patches of composites.
@@ -91,8 +93,7 @@ class PatchUNet:
                 f"The network takes {self.shape} steps and features, the imagery gives {inputs.shape[2:]}; "
                 "use the config that it was trained with."
             )
-        multiple = 2 ** (self.options.network.depth - 1)
-        pad = [(0, -size % multiple) for size in (height, width)]
+        pad = [(0, -size % SIZES) for size in (height, width)]
         padded = np.pad(inputs, [*pad, (0, 0), (0, 0)], mode="edge")
         logits = np.asarray(self.model.predict_on_batch(padded[None]))[0, :height, :width]
         if self.options.labels == "multi":
