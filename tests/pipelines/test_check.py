@@ -120,15 +120,14 @@ def test_codes_that_map_to_nothing_are_a_problem_and_some_are_a_line(tmp_path: P
     assert "  '2' on 1 parcels" in str(findings)
 
 
-@pytest.mark.parametrize(("gone", "problems"), [(1, 0), (2, 1)])
-def test_images_that_are_not_there_are_told(tmp_path: Path, gone: int, problems: int) -> None:
+@pytest.mark.parametrize("gone", [1, 2])
+def test_images_that_are_not_there_are_told(tmp_path: Path, gone: int) -> None:
     made = SmallRegion(tmp_path, start=date(2024, 5, 1), end=date(2024, 6, 1), sensors=("s2",)).write()
     for item in sorted((tmp_path / "catalog" / "items").iterdir())[:gone]:
         (item / "red.tif").unlink()
     findings = check_inputs(made.config(), Workspace(tmp_path / "out"))
     [line] = [line for line in findings.lines if line.startswith("Images: ")]
     assert f"{gone} of 2 acquisitions name files that are not here" in line
-    assert len([one for one in findings.problems if "has all its files" in one]) == problems
 
 
 HEAVY = (

@@ -40,9 +40,7 @@ def check_imagery(
     sensors = acquisitions["sensor"].value_counts().sort("sensor").iter_rows()
     counts = ", ".join(f"{count} of {sensor}" for sensor, count in sensors)
     findings.lines += [str(items), f"Acquisitions: {counts}."]
-    missing = _missing(acquisitions)
-    findings.lines += missing[:1]
-    findings.problems += missing[1:]
+    findings.lines += _missing(acquisitions)
     if config.clear.context:
         findings.of(lambda: _check_context(config, workspace, acquisitions))
     if declarations is not None:
@@ -53,18 +51,16 @@ def check_imagery(
 
 
 def _missing(acquisitions: pl.DataFrame) -> list[str]:
-    """Say how many acquisitions name files that are not here; where none has its files, that is a problem."""
+    """Say how many acquisitions name files that are not here."""
     rows = acquisition_rows(acquisitions)
     gone = [[asset["href"] for asset in row["assets"] if _is_gone(asset["href"])] for row in rows]
     lost = [hrefs for hrefs in gone if hrefs]
     if not lost:
         return []
-    told = (
+    return [
         f"Images: {len(lost)} of {len(rows)} acquisitions name files that are not here, such as "
-        f"{lost[0][0]}; a run sets them aside."
-    )
-    none_left = "No acquisition has all its files; check where the catalog's links lead."
-    return [told, none_left] if len(lost) == len(rows) else [told]
+        f"{lost[0][0]}; a run sets them aside. Check where the catalog's links lead."
+    ]
 
 
 def _is_gone(href: str) -> bool:
