@@ -144,6 +144,12 @@ def test_a_large_map_splits_by_area(tmp_path: Path) -> None:
     assert all(path.name in written[0].read_text() for path in parts)
 
 
+def test_sheets_and_the_auditor_say_how_to_trace_a_verdict(pages: Path) -> None:
+    for sheet in (pages / "parcels").glob("*.html"):
+        assert f"cropcheck trace DIR <bdi>{sheet.stem}</bdi>" in sheet.read_text()
+    assert "cropcheck trace DIR PARCEL" in (pages / "auditor.html").read_text()
+
+
 def test_a_second_run_leaves_no_sheet_of_the_first(tmp_path: Path) -> None:
     write_reports(make_run(200, 1), tmp_path, OPTIONS)
     second = write_reports(make_run(200, 2), tmp_path, PublishOptions(max_sheets=2))
