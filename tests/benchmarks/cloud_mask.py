@@ -175,13 +175,13 @@ def over_regions(values: list[float]) -> tuple[float, float, float, int]:
     return float(known.mean()), float(known.mean() - half), float(known.mean() + half), len(known)
 
 
-def minicubes(data: Path, names: tuple[str, ...]) -> Iterator[Row]:
+def minicubes(data: Path, names: tuple[str, ...], networks: Path | None = None) -> Iterator[Row]:
     from tests.benchmarks.mask_data import CUBES, minicube
 
     for cube in CUBES:
         known = minicube(data, cube)
         assert known.truth is not None
-        for name, mask in masks(known.frames, names):
+        for name, mask in masks(known.frames, names, kept=networks and networks / known.name):
             found = classes(chances_of(mask, known.frames))
             both = int(((found < 4) & (known.truth < 4)).sum())
             for metric, value in agreement(found, known.truth).items():
@@ -191,7 +191,7 @@ def minicubes(data: Path, names: tuple[str, ...]) -> Iterator[Row]:
             yield row("minicubes", name, f"clear_pixels_lost_{cube[5:7]}", lost, n=both)
 
 
-def temporal(data: Path, names: tuple[str, ...]) -> Iterator[Row]:
+def temporal(data: Path, names: tuple[str, ...], networks: Path | None = None) -> Iterator[Row]:
     """Each of ours against each peer, at the share of pixels that the peer keeps."""
     from tests.benchmarks.mask_data import real_series, squares
 
@@ -204,7 +204,7 @@ def temporal(data: Path, names: tuple[str, ...]) -> Iterator[Row]:
         measures = {"ndvi": ndvi} | ({"blue": frames.band("B02")} if frames.has("B02") else {})
         areas = squares(frames.shape)
         answers = {}
-        for name, mask in masks(frames, names):
+        for name, mask in masks(frames, names, kept=networks and networks / known.name):
             try:
                 answers[name] = chances_of(mask, frames)
             except ModelError as error:
@@ -314,8 +314,8 @@ def main() -> None:
         kept = json.loads(asked.json.read_text(encoding="utf-8"))["rows"]
     works: dict[str, Callable[[Path, tuple[str, ...]], Iterator[Row]]] = {
         "synthetic": partial(synthetic, seeds=tuple(asked.seeds)),
-        "minicubes": minicubes,
-        "temporal": temporal,
+        "minicubes": partial(minicubes, networks=asked.regions / "networks"),
+        "temporal": partial(temporal, networks=asked.regions / "networks"),
         "speed": speed,
     }
     for work in asked.work or list(works):

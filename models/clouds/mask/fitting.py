@@ -14,9 +14,12 @@ from models.clouds.mask.methods.combined import CombinedMask
 from models.clouds.mask.methods.temporal import TemporalMask
 from models.clouds.mask.network.samples import Sample, region_samples, teacher_labels, tile_samples
 from models.clouds.mask.network.unet import UNetMask
-from models.clouds.mask.options import CloudMaskOptions
+from models.clouds.mask.options import CloudMaskOptions, MaskNetworkOptions
 from models.clouds.removal.bundle import META
 from models.noted_hash import hash_in_manifest
+
+SIMULATED = Path(__file__).parent / "network" / "simulated"  # made by tests.benchmarks.cloud_mask_labels
+SIMULATED_WIDTH = 16
 
 
 def fit_mask(
@@ -58,10 +61,7 @@ def learn(
 ) -> UNetMask:
     """Train the network: pre-trained or from nothing, on labelled tiles, then on the region."""
     settings = options.network
-    network = UNetMask(settings)
-    if settings.pretrained is not None:
-        network = pretrained(settings.pretrained, settings.width)
-        network.options = settings
+    network = beginning(settings)
     rng = np.random.default_rng([seed, 3])
     if tiles:
         network.fit(tile_samples(tiles, settings.windows, settings.window_px, rng), seed, progress)
@@ -71,6 +71,19 @@ def learn(
         labels = region_labels(options, frames, temporal)
         windows += region_samples(frames, labels, share, settings.window_px, settings.painted_share, rng)
     return network.fit(_of_one_size(windows), seed, progress)
+
+
+def beginning(settings: MaskNetworkOptions) -> UNetMask:
+    """Return the network that training begins from: that of a folder, ours of simulated regions where it has
+    the width asked for, or one that knows nothing."""
+    if settings.pretrained is not None:
+        network = pretrained(settings.pretrained, settings.width)
+    elif settings.start == "simulated" and settings.width == SIMULATED_WIDTH:
+        network = UNetMask.load(SIMULATED)
+    else:
+        network = UNetMask(settings)
+    network.options = settings
+    return network
 
 
 def pretrained(folder: Path, width: int) -> UNetMask:

@@ -68,6 +68,11 @@ class MaskNetworkOptions(Options):
         min_length=1,
         description="masks whose confident pixels are the region's labels; several: where they agree",
     )
+    start: Literal["simulated", "nothing"] = Field(
+        "simulated",
+        description="what training begins from without `pretrained`: a network of width 16 that comes with "
+        "cropcheck and has learned simulated regions, or nothing",
+    )
     pretrained: Path | None = Field(
         None, description="folder of a mask network (`masks/model` of a run) that training begins from"
     )

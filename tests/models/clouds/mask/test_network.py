@@ -9,7 +9,7 @@ import pytest
 from features.errors import ModelError
 from features.files import sha256
 from models.clouds.mask.classes import CLEAR, CLOUD, SHADOW, THIN
-from models.clouds.mask.fitting import fit_mask, load_mask, pretrained, region_labels
+from models.clouds.mask.fitting import beginning, fit_mask, load_mask, pretrained, region_labels
 from models.clouds.mask.frames import Frames
 from models.clouds.mask.methods.combined import CombinedMask
 from models.clouds.mask.methods.temporal import TemporalMask
@@ -108,6 +108,13 @@ def test_the_joint_mask_is_stored_whole_and_falls_back_on_the_network(tmp_path: 
     found = np.stack(list(mask.chances(alone)))
     mask.weights = {members: w for members, w in mask.weights.items() if "temporal" not in members}
     assert np.array_equal(found, np.stack(list(mask.chances(alone))))
+
+
+def test_the_network_that_comes_with_us_tells_cloud_from_grass() -> None:
+    network = beginning(MaskNetworkOptions())
+    half = list(network.chances(season()))[2].argmax(axis=0)
+    assert (half[:, 4:20] == CLOUD).all() and (half[:, 30:44] == CLEAR).all()
+    assert beginning(MaskNetworkOptions(start="nothing")).history == []
 
 
 @pytest.mark.slow
