@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from features.files import sha256
+from features.files import read_parquet, sha256
 from pipelines.config import RunConfig, load_config
 from pipelines.main_job import run_all
 from pipelines.record.verify import verify
@@ -26,13 +26,15 @@ TINY = Path(__file__).parents[1] / "conf" / "tiny.yaml"
 SETTINGS = (
     "simulate.n_parcels=60", "simulate.optical_revisit_days=20", "simulate.radar_revisit_days=24",
     "simulate.last_month=8", "season.end=2024-08-31", "folds.count=2", "train.models={lightgbm: {rounds: 5}}",
-    "train.explanation={parcels: 5}", "train.least_parcels=2", "judge.season_dates=0", "events.rounds=5",
-    "tracking.enabled=false",
+    "train.explanation={parcels: 5}", "train.least_parcels=2", "judge.season_dates=0", "judge.alpha=0.4",
+    "judge.max_set_size=20", "events.rounds=5",
+    "forecast.rounds=5", "forecast.most_samples=1000", "tracking.enabled=false",
 )  # fmt: skip
 AHEAD = ("lightgbm", "shap", "models.crops.fitting.crossfit", "models.explanation.explain", "models.folds",
          "models.events.learning.boosting", "sklearn.ensemble")  # fmt: skip
 SHARE = 1 / 12  # of the time of a whole run: the mean between start and kill
 SEED = 2026
+ASSETS = "assets.parquet"
 WHOLE = float("inf")
 
 
@@ -61,7 +63,9 @@ def main(folder: Path, kills: int) -> dict[str, object]:
             point = reached(folder / "killed")
             stages[point] = stages.get(point, 0) + 1
             print(f"kill {killed}: the last stage that had ended is {point}", file=sys.stderr)
-    return {"kills": killed, "after": stages, "ended": finished, "other": others}
+    verdicts = read_parquet(folder / "whole" / "verdicts.parquet")
+    judged = int((verdicts["verdict"] != "inconclusive").sum())
+    return {"kills": killed, "after": stages, "ended": finished, "judged": judged, "other": others}
 
 
 def attempt(config: RunConfig, folder: Path, seconds: float) -> bool:
@@ -86,8 +90,12 @@ def attempt(config: RunConfig, folder: Path, seconds: float) -> bool:
 
 
 def outcome(folder: Path) -> dict[str, object]:
-    """What a run that ended left: its verdicts, by hash, and what does not hold by its own record."""
-    return {"verdicts": sha256(folder / "verdicts.parquet"), "faults": verify(folder)}
+    """What a run that ended left: its tables, by hash, and what does not hold by its own record.
+
+    `assets.parquet` is left out: it notes when the region's files were written.
+    """
+    tables = {path.name: sha256(path) for path in sorted(folder.glob("*.parquet")) if path.name != ASSETS}
+    return {"tables": tables, "faults": verify(folder)}
 
 
 def reached(folder: Path) -> str:
