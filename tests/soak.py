@@ -34,7 +34,7 @@ AHEAD = ("lightgbm", "shap", "models.crops.fitting.crossfit", "models.explanatio
          "models.events.learning.boosting", "sklearn.ensemble")  # fmt: skip
 SHARE = 1 / 12  # of the time of a whole run: the mean between start and kill
 SEED = 2026
-ASSETS = "assets.parquet"
+PSEUDONYMS = "declarations.parquet"
 WHOLE = float("inf")
 
 
@@ -92,9 +92,9 @@ def attempt(config: RunConfig, folder: Path, seconds: float) -> bool:
 def outcome(folder: Path) -> dict[str, object]:
     """What a run that ended left: its tables, by hash, and what does not hold by its own record.
 
-    `assets.parquet` is left out: it notes when the region's files were written.
+    `declarations.parquet` is left out: its pseudonyms are made with each run's own random key.
     """
-    tables = {path.name: sha256(path) for path in sorted(folder.glob("*.parquet")) if path.name != ASSETS}
+    tables = {path.name: sha256(path) for path in sorted(folder.glob("*.parquet")) if path.name != PSEUDONYMS}
     return {"tables": tables, "faults": verify(folder)}
 
 
