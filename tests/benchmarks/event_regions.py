@@ -49,10 +49,12 @@ def made(folder: Path, seeds: list[int]) -> list[Path]:
     runs = []
     for seed in seeds:
         workspace = Workspace(folder / f"seed_{seed}")
+        runs.append(workspace.folder)
+        if (workspace.receipts / f"{STAGES[-1]}.json").is_file():
+            continue
         config = load_config(CONFIG, [f"seed={seed}", *SETTINGS])
         for stage in STAGES:
             run_one(stage, config, workspace)
-        runs.append(workspace.folder)
     return runs
 
 

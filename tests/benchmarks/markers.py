@@ -67,9 +67,8 @@ def main() -> None:
 
 def rates_of(region: Region, found: Found, schemes: Schemes) -> pl.DataFrame:
     """Return how often the markers of one region err, schema RATES."""
-    declared = pl.DataFrame(
-        {name: region.declared[name].tolist() for name in ("parcel_id", "intervention", "crop_class")}
-    )
+    columns = ["parcel_id", "intervention", "crop_class"]
+    declared = pl.from_pandas(region.declared[columns].astype("string[pyarrow]"))
     parcels = dict(
         read_parquet(region.folder / "parcels.parquet").select("parcel_id", "full_pixels").iter_rows()
     )
