@@ -36,10 +36,18 @@ def locked(folder: Path, command: str) -> Iterator[None]:
         raise StageError(sentence(error, folder)) from error
     try:
         _sign(handle, command)
+        _sweep(folder)
         yield
     finally:
         path.unlink(missing_ok=True)
         os.close(handle)
+
+
+def _sweep(folder: Path) -> None:
+    """Delete the tables that a killed run had half written: nobody writes them any more."""
+    for inside in (folder, folder / "evaluation"):
+        for leftover in inside.glob(".*.partial*"):
+            leftover.unlink(missing_ok=True)
 
 
 def _take(path: Path) -> int:

@@ -200,6 +200,10 @@ def test_a_folder_of_another_region_is_refused(region: Path) -> None:
 
 
 CHANGES = {
+    "second_crop_share": 0.5,
+    "unsown_share": 0.5,
+    "pond_share": 0.5,
+    "outline_error_m": 5.0,
     "n_parcels": 24,
     "median_ha": 3.0,
     "farmland_share": 0.6,

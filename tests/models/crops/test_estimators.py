@@ -112,7 +112,7 @@ def test_refusals_name_the_nearest_that_exists() -> None:
         build("lightgbmm")
     with pytest.raises(ModelError, match=r"learning_rate: write a number above 0\.0; here is -1"):
         build("dense", learning_rate=-1)
-    with pytest.raises(ModelError, match="did you mean 'epochs'"):
+    with pytest.raises(ModelError, match="did you mean epochs"):
         build("lstm", epoch=3)
     with pytest.raises(ModelError, match="has not been fitted"):
         build("dense").predict_proba(crop_world(n=8)[0])

@@ -96,3 +96,16 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
         locked(tmp_path / "file" / "out", "run"),
     ):
         pass
+
+
+def test_tables_that_a_killed_run_had_half_written_are_deleted(tmp_path: Path) -> None:
+    (tmp_path / "evaluation").mkdir()
+    left = [
+        tmp_path / ".parcels.7-ab.partial.parquet",
+        tmp_path / "evaluation" / ".folds.7-ab.partial.parquet",
+    ]
+    kept = [tmp_path / ".mine.parquet", tmp_path / "parcels.parquet"]
+    for path in (*left, *kept):
+        path.write_text("x")
+    with locked(tmp_path, "run"):
+        assert not any(path.exists() for path in left) and all(path.exists() for path in kept)
