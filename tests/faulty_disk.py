@@ -25,7 +25,7 @@ from pipelines.workspace import Workspace
 from tests.soak import AHEAD, SETTINGS, TINY
 
 STAGES = ("synthesise", "clear", "extract", "fill", "train", "detect", "judge", "forecast", "publish")
-STEP_KIB = 4000  # by which the small disk grows after each failure
+STEP_KIB = 2000  # by which the small disk grows after each failure
 MOST_STEPS = 40
 BALLAST = "ballast"
 
