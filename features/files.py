@@ -65,6 +65,9 @@ def refuse_overwriting(made: Iterable[Path], read: Iterable[Path]) -> None:
             )
 
 
+PARTIALS = ".*.partial*"  # pattern of the names that `partial_of` gives
+
+
 def partial_of(path: Path) -> Path:
     """Return a new hidden name beside `path`, of the same suffix, that no other thread or host is given.
 

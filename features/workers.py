@@ -20,6 +20,19 @@ class Executor(Protocol):
         ...
 
 
+@contextmanager
+def lent(executor: Executor | None) -> Iterator[Executor]:
+    """Yield an executor, the plain loop where there is none, and close it: its processes hold memory that
+    what comes next needs.
+    """
+    try:
+        yield executor or one_by_one
+    finally:
+        close = getattr(executor, "close", None)
+        if close is not None:
+            close()
+
+
 def one_by_one(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """Run units one after another in this process."""
     return map(function, items)

@@ -125,26 +125,21 @@ def map_crops(
     dask: Dask = None,
 ) -> None:
     """Write a crop map of all imagery of a finished run: classes and chances as COGs, with a STAC catalog."""
+    from features.workers import lent
     from pipelines.commands.learning.map import write_map
     from pipelines.main_job import display
     from pipelines.record.lock import locked
 
     loaded, workspace = run.open()
-    executor = _executor(workers, dask)
-    with locked(workspace.folder, "map"), display() as bars:
+    with lent(_executor(workers, dask)) as units, locked(workspace.folder, "map"), display() as bars:
         bar = bars.add_task("map", total=None)
-        try:
-            catalog = write_map(
-                loaded,
-                workspace,
-                write,
-                lambda done, total: bars.update(bar, completed=done, total=total),
-                executor,
-            )
-        finally:
-            close = getattr(executor, "close", None)
-            if close is not None:
-                close()
+        catalog = write_map(
+            loaded,
+            workspace,
+            write,
+            lambda done, total: bars.update(bar, completed=done, total=total),
+            units,
+        )
     typer.echo(f"Wrote {catalog}")
 
 

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from features.errors import StageError
+from features.files import PARTIALS
 from pipelines.record.disk import sentence
 
 NAME = ".lock"
@@ -46,7 +47,7 @@ def locked(folder: Path, command: str) -> Iterator[None]:
 def _sweep(folder: Path) -> None:
     """Delete the tables that a killed run had half written: nobody writes them any more."""
     for inside in (folder, folder / "evaluation"):
-        for leftover in inside.glob(".*.partial*"):
+        for leftover in inside.glob(PARTIALS):
             leftover.unlink(missing_ok=True)
 
 

@@ -12,7 +12,7 @@ from features.accounting import tally
 from features.errors import ModelError
 from features.files import fingerprint, read_parquet
 from features.schema import COMPOSITION
-from features.workers import Executor, Progress, one_by_one
+from features.workers import Executor, Progress, lent, one_by_one
 from models.patches.composition.tables import FINDINGS, PAIRS, with_intervals
 from models.patches.crossfit import FoldModels, cross_fit
 from models.patches.units import SCHEMAS, ParcelUnit, place_of, run_unit
@@ -42,12 +42,8 @@ def stage(config: RunConfig, executor: Executor | None = None) -> Stage:
     """Return the stage; its units may run anywhere."""
 
     def run_with(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
-        try:
-            return run(config, workspace, progress, executor or one_by_one)
-        finally:
-            close = getattr(executor, "close", None)
-            if close is not None:
-                close()
+        with lent(executor) as units:
+            return run(config, workspace, progress, units)
 
     masks: dict[str, tuple[str, ...]] = {} if config.clear.mask.as_delivered else {"clear": ("masks/*",)}
     inputs = Inputs(

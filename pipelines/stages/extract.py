@@ -8,7 +8,7 @@ import polars as pl
 from features.extraction.extract import extract
 from features.extraction.observations import each_pass
 from features.schema import OBSERVATIONS
-from features.workers import Executor, Progress, one_by_one
+from features.workers import Executor, Progress, lent, one_by_one
 from pipelines.config import RunConfig
 from pipelines.inputs.clear_context import OPTIONS as CONTEXT_OPTIONS
 from pipelines.inputs.clear_context import clear_context, context_files, frame_times
@@ -27,12 +27,8 @@ def stage(config: RunConfig, executor: Executor | None = None) -> Stage:
     """Return the stage; it reads what `clear` fitted where clouds are removed, and may run anywhere."""
 
     def run_with(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
-        try:
-            return run(config, workspace, progress, executor or one_by_one)
-        finally:
-            close = getattr(executor, "close", None)
-            if close is not None:  # its processes hold memory that the next stages need
-                close()
+        with lent(executor) as units:
+            return run(config, workspace, progress, units)
 
     outputs: tuple[str, ...] = () if config.clear.mask.as_delivered else ("masks/*",)
     if config.clear.method != "none":

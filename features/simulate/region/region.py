@@ -16,7 +16,7 @@ import pyogrio
 from features.accounting import Tally
 from features.code import code_version
 from features.errors import StageError
-from features.files import atomic_path, fingerprint, write_json
+from features.files import PARTIALS, atomic_path, fingerprint, write_json
 from features.geopackage import write_geopackage
 from features.simulate.land.crops import CODES
 from features.simulate.options import SimulationOptions
@@ -59,7 +59,7 @@ def simulate_region(
         Where the folder holds a region of other settings, or files that this did not make.
     """
     _claim(folder, options, season, seed)
-    for leftover in folder.rglob(".*.partial*"):
+    for leftover in folder.rglob(PARTIALS):
         leftover.unlink()
     world = make_world(options, season, seed)
     scenes, lost = plan_scenes(options, season, seed, world.grid.tile)

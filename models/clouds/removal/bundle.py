@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 from features.errors import ModelError
-from features.files import atomic_path, sha256, write_json
-from models.arrays_file import describe_arrays, read_arrays, read_recipe_json
+from features.files import write_json
+from models.arrays_file import read_arrays, read_recipe_json, write_arrays
 from models.noted_hash import refuse_other_hash
 
 META = "model.json"
@@ -19,11 +19,8 @@ def write_bundle(folder: Path, meta: dict[str, Any], arrays: dict[str, np.ndarra
     """Write arrays of any shape as `weights.npz`, then `model.json` with their SHA-256; return the path of
     `model.json`.
     """
-    weights = folder / WEIGHTS
-    with atomic_path(weights) as partial:
-        np.savez(partial, **arrays)  # type: ignore[arg-type]
-    noted = {"weights_sha256": sha256(weights), "arrays": describe_arrays(weights)}
-    return write_json(folder / META, {**meta, **noted})
+    noted = write_arrays(folder, WEIGHTS, arrays)
+    return write_json(folder / META, {**meta, "weights_sha256": noted["sha256"], "arrays": noted["arrays"]})
 
 
 def read_bundle(

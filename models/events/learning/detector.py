@@ -231,13 +231,9 @@ def _share_with_network(
         return
     hit, weight = targets(whole, series, labels, event)
     rows = np.flatnonzero((weight > 0) & worth_a_look(whole, event))
-    some, of, y = whole.take(rows), fold[whole.row[rows]], hit[rows] > 0
-    boosted = np.zeros(len(rows))
-    for k, booster in model.boosters.items():
-        if (of == k).any():
-            boosted[of == k] = booster.predict(some.features[of == k], num_threads=1)
-    assert some.by_network is not None
-    by_network = some.by_network[:, EVENTS.index(event)]
+    of, y = fold[whole.row[rows]], hit[rows] > 0
+    boosted = detector.scores(whole, event, fold)[rows]  # the network has no part yet
+    by_network = whole.by_network[rows, EVENTS.index(event)]
     for k in model.boosters:
         model.network_share[k] = best_share(boosted[of != k], by_network[of != k], y[of != k])
     log.info("%s: the network has a part of %.2f", event, model.network_share[ALL])
