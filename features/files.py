@@ -87,6 +87,11 @@ def read_parquet(path: Path | list[Path], columns: list[str] | None = None) -> p
     return pl.read_parquet(path, columns=columns, glob=False)
 
 
+def scan_parquet(path: Path) -> pl.LazyFrame:
+    """Return a Parquet table that is read when and as far as it is asked for, by its own name."""
+    return pl.scan_parquet(path, glob=False)
+
+
 def write_text(path: Path, text: str) -> Path:
     """Write UTF-8 text atomically."""
     with atomic_path(path) as partial:

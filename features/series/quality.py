@@ -1,5 +1,7 @@
 """What a ParcelSeries says of itself: how often a parcel was seen, how much of it was filled, how uniform."""
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 import polars as pl
 import xarray as xr
@@ -13,6 +15,7 @@ QUALITY = pl.Schema(
         "ndvi_spread": pl.Float32,  # standard deviation within the parcel, median over observed steps, or NaN
     }
 )
+PARCELS_ADDED = 512
 UNKNOWN = 3.0  # standard deviations between parcels: a value further off says nothing, and no less
 
 
@@ -24,10 +27,28 @@ def series_quality(series: xr.Dataset, spread_feature: str = "ndvi") -> pl.DataF
     A sigma counts no more than `UNKNOWN`: one index near a zero of its denominator shall not speak for all.
     Where no step has a value the share and the sigma are NaN.
     """
+    return quality_in_chunks(lambda: [series], spread_feature)
+
+
+def quality_in_chunks(
+    chunks: Callable[[], Iterable[xr.Dataset]], spread_feature: str = "ndvi"
+) -> pl.DataFrame:
+    """As `series_quality`, of a series that comes some parcels at a time; the same to the bit.
+
+    Parameters
+    ----------
+    chunks
+        Gives the parts of the series from its beginning; called twice.
+    """
+    spread = _between_parcels(map(_mean_statistic, chunks()))
+    return pl.concat([_quality(chunk, spread, spread_feature) for chunk in chunks()])
+
+
+def _quality(series: xr.Dataset, between: np.ndarray, spread_feature: str) -> pl.DataFrame:
     value = _mean_statistic(series)
     known = np.isfinite(value)
     filled = np.where(series["observed"], series["filled_share"], 1.0)
-    ratio = np.minimum(series["sigma"].to_numpy() / _between_parcels(value), UNKNOWN)
+    ratio = np.minimum(series["sigma"].to_numpy() / between, UNKNOWN)
     return pl.DataFrame(
         {
             "parcel_id": series["parcel"].to_numpy().astype(object).tolist(),
@@ -45,14 +66,33 @@ def _mean_statistic(series: xr.Dataset) -> np.ndarray:
     return series["value"].to_numpy()[..., names.index("mean") if "mean" in names else 0]
 
 
-def _between_parcels(value: np.ndarray) -> np.ndarray:
-    """Standard deviation of each feature between parcels, mean over steps; infinite where unknown or zero."""
-    known = np.isfinite(value)
-    count = np.maximum(known.sum(0), 1)
-    values = np.where(known, value, 0).astype(float)
-    variance = np.maximum((values**2).sum(0) / count - (values.sum(0) / count) ** 2, 0)
+def _between_parcels(values: Iterable[np.ndarray]) -> np.ndarray:
+    """Standard deviation of each feature between parcels, mean over steps; infinite where unknown or zero.
+
+    `values` come as `(parcel, time, feature)`, some parcels at a time.
+    """
+    count: np.ndarray | int = 0
+    total: np.ndarray | float = 0.0
+    squares: np.ndarray | float = 0.0
+    for part in values:
+        known = np.isfinite(part)
+        value = np.where(known, part, 0).astype(float)
+        count = count + known.sum(0)
+        total, squares = _added(total, value), _added(squares, value**2)
+    count = np.maximum(count, 1)
+    variance = np.maximum(squares / count - (total / count) ** 2, 0)
     spread = np.sqrt(variance.mean(0))
     return np.where(spread > 0, spread, np.inf)
+
+
+def _added(total: np.ndarray | float, values: np.ndarray) -> np.ndarray:
+    """Return a sum over parcels with more `(parcel, time, feature)` added, one parcel after another: the same
+    to the bit however many come at a time."""
+    for start in range(0, len(values), PARCELS_ADDED):
+        part = values[start : start + PARCELS_ADDED]
+        first = np.broadcast_to(total, part.shape[1:])[None]
+        total = np.cumsum(np.concatenate([first, part]), axis=0)[-1]
+    return np.asarray(total)
 
 
 def _mean_where(values: np.ndarray, known: np.ndarray) -> np.ndarray:

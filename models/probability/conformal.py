@@ -62,6 +62,50 @@ def margins(probabilities: np.ndarray) -> np.ndarray:
     return np.asarray(logs - np.where(np.arange(logs.shape[1]) == logs.argmax(1)[:, None], second, best))
 
 
+class RankedScores:
+    """The scores of the parcels that calibrate one class, sorted, so that any others are compared with them.
+
+    Parameters
+    ----------
+    scores, folds
+        `(parcel,)` of the parcels that calibrate; none of fold -1.
+    weights
+        `(parcel,)` probability that each one's own declaration is right; None: all are.
+    """
+
+    def __init__(self, scores: np.ndarray, folds: np.ndarray, weights: np.ndarray | None = None) -> None:
+        weights = np.ones(len(scores)) if weights is None else weights
+        order = np.argsort(scores, kind="stable")
+        scores, folds, weights = scores[order], folds[order], weights[order]
+        self._all = _ranked(scores, weights)
+        self._without = {
+            int(fold): _ranked(scores[folds != fold], weights[folds != fold]) for fold in np.unique(folds)
+        }
+
+    def p_values(self, scores: np.ndarray, folds: np.ndarray) -> np.ndarray:
+        """Return `(parcel,)`: the p-value of each score among those outside its own fold; 1 where there are
+        none: nothing can be excluded.
+        """
+        values = np.ones(len(scores))
+        for fold in np.unique(folds):
+            mine, (ranked, sums) = folds == fold, self._without.get(int(fold), self._all)
+            below = np.searchsorted(ranked, scores[mine], side="right")
+            values[mine] = (1 + sums[below]) / (1 + sums[-1])
+        return values
+
+    def least(self, folds: np.ndarray) -> np.ndarray:
+        """Return `(parcel,)`: the smallest p-value there can be, `1 / (1 + sum of w_j)`."""
+        values = np.ones(len(folds))
+        for fold in np.unique(folds):
+            values[folds == fold] = 1 / (1 + self._without.get(int(fold), self._all)[1][-1])
+        return values
+
+
+def _ranked(scores: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return sorted scores, and the sums of weights below each and in all."""
+    return scores, np.concatenate([[0.0], np.cumsum(weights)])
+
+
 def class_p_values(
     scores: np.ndarray, declared: np.ndarray, folds: np.ndarray, weights: np.ndarray | None = None
 ) -> np.ndarray:
@@ -104,15 +148,8 @@ def rank_p_values(
     >>> rank_p_values(scores, np.array([False, True, True, True]), folds, np.array([1, 0, 1, 1]))[0].item()
     0.3333333333333333
     """
-    values = np.ones(len(scores))
-    weight = np.ones(len(scores)) if weights is None else weights
-    for fold in np.unique(folds):
-        mine, others = folds == fold, np.flatnonzero(member & (folds != fold))
-        others = others[np.argsort(scores[others], kind="stable")]
-        sums = np.concatenate([[0.0], np.cumsum(weight[others])])
-        below = np.searchsorted(scores[others], scores[mine], side="right")
-        values[mine] = (1 + sums[below]) / (1 + sums[-1])
-    return values
+    calibrate = RankedScores(scores[member], folds[member], None if weights is None else weights[member])
+    return calibrate.p_values(scores, folds)
 
 
 def least_p_values(member: np.ndarray, folds: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:

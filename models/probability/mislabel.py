@@ -25,7 +25,7 @@ declaration of an unusual parcel can look like a wrong one; no series separates 
 are many the scores are too high, which field results would show.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -71,7 +71,9 @@ class MislabelModel:
             `(parcel,)` class claimed, and `(parcel, class)` bool: the classes that satisfy the claim.
         """
         signals = (signals_of(views, which, accepted, self.usual) - self.mean) / self.deviation
-        ranking = self.logit(signals, which)
+        ranking = self.level[which]
+        for column, weight in zip(signals.T, self.weights, strict=True):
+            ranking = ranking + column * weight  # one by one: the same whatever other rows there are
         return ranking, np.minimum(ranking, self.most)
 
     def logit(self, signals: np.ndarray, which: np.ndarray) -> np.ndarray:
@@ -135,9 +137,19 @@ def fit_mislabel(views: np.ndarray, declared: np.ndarray, noise_rate: float) -> 
     noise_rate
         Upper bound of the share of wrong declarations.
     """
+    kept, rng = _drawn(len(declared))
+    return _fitted(views[:, kept], declared[kept], noise_rate, rng)
+
+
+def _drawn(count: int) -> tuple[np.ndarray, np.random.Generator]:
+    """Return which of `count` parcels a fit uses, in order, and the generator of what else it draws."""
     rng = np.random.default_rng(0)
-    kept = np.sort(rng.permutation(len(declared))[:MOST_PARCELS])
-    views, declared = views[:, kept], declared[kept]
+    return np.sort(rng.permutation(count)[:MOST_PARCELS]), rng
+
+
+def _fitted(
+    views: np.ndarray, declared: np.ndarray, noise_rate: float, rng: np.random.Generator
+) -> MislabelModel:
     usual, alike = _usual(views[0], declared), _alike(views[0], declared)
     noise = max(noise_rate, LEAST_RATE) * alike
     mixture = _mixture(views, declared, usual, rng)
@@ -271,51 +283,49 @@ def rate_bound(declared: np.ndarray, claimed: np.ndarray, weight: np.ndarray) ->
 
 @dataclass(frozen=True)
 class CrossFittedMislabel:
-    """Mislabel models for `n` parcels, each fitted without the parcel's fold."""
+    """Mislabel models, each fitted without the parcels of one fold."""
 
-    views: np.ndarray  # (model, n, class)
-    folds: np.ndarray  # (n,)
     fitted: Mapping[int, MislabelModel | None]  # None where the training parcels hold fewer than two classes
 
-    @property
-    def known(self) -> np.ndarray:
-        """Return `(n,)` bool: whether a model could be fitted for the parcel's fold."""
-        return np.array([self.fitted[int(fold)] is not None for fold in self.folds], dtype=bool)
+    def known(self, folds: np.ndarray) -> np.ndarray:
+        """Return `(parcel,)` bool: whether a model could be fitted for each parcel's fold."""
+        return np.isin(folds, [fold for fold, model in self.fitted.items() if model is not None])
 
     def score(
-        self, rows: np.ndarray, which: np.ndarray, accepted: np.ndarray
+        self, views: np.ndarray, folds: np.ndarray, which: np.ndarray, accepted: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return a ranking of the claims and the log-odds that they are wrong, `(row,)` each.
+        """Return a ranking of the claims and the log-odds that they are wrong, `(parcel,)` each; those of a
+        parcel do not depend on which others are given with it.
 
         Where no model could be fitted, the ranking is the negative margin and the log-odds are minus infinity
         (every claim counts as right); elsewhere both are as `MislabelModel.score` gives them.
 
         Parameters
         ----------
-        rows
-            `(row,)` indices of parcels.
-        which, accepted
-            `(row,)` and `(row, class)`, as for `MislabelModel.score`.
+        folds
+            `(parcel,)`.
+        views, which, accepted
+            As for `MislabelModel.score`.
         """
-        ranking = -margin(self.views[0, rows], accepted)
-        odds = np.full(len(rows), -np.inf)
-        for fold, mislabel in self.fitted.items():
-            mine = np.flatnonzero(self.folds[rows] == fold)
-            if mislabel is not None and len(mine):
-                found = mislabel.score(self.views[:, rows[mine]], which[mine], accepted[mine])
-                ranking[mine], odds[mine] = found
+        ranking = -margin(views[0], accepted)
+        odds = np.full(len(folds), -np.inf)
+        for fold in np.unique(folds):
+            mine, mislabel = np.flatnonzero(folds == fold), self.fitted[int(fold)]
+            if mislabel is not None:
+                ranking[mine], odds[mine] = mislabel.score(views[:, mine], which[mine], accepted[mine])
         return ranking, odds
 
 
 def cross_fit_mislabel(
-    views: np.ndarray, declared: np.ndarray, folds: np.ndarray, noise_rate: float
+    views: Callable[[np.ndarray], np.ndarray], declared: np.ndarray, folds: np.ndarray, noise_rate: float
 ) -> CrossFittedMislabel:
-    """Fit one model per fold, on the parcels of all other folds.
+    """Fit one model per fold, on parcels of all other folds, MOST_PARCELS at most.
 
     Parameters
     ----------
     views
-        `(model, parcel, class)` probabilities by models that did not see the parcel.
+        From indices of parcels `(row,)` to their `(model, row, class)` probabilities by models that did not
+        see them.
     declared
         `(parcel,)` class index; parcels of -1 (none of the classes) are left out of the fits.
     folds
@@ -325,7 +335,10 @@ def cross_fit_mislabel(
     """
     fitted: dict[int, MislabelModel | None] = {}
     for fold in np.unique(folds):
-        others = (folds != fold) & (folds >= 0) & (declared >= 0)
-        enough = len(np.unique(declared[others])) > 1
-        fitted[int(fold)] = fit_mislabel(views[:, others], declared[others], noise_rate) if enough else None
-    return CrossFittedMislabel(views, folds, fitted)
+        others = np.flatnonzero((folds != fold) & (folds >= 0) & (declared >= 0))
+        if len(np.unique(declared[others])) > 1:
+            kept, rng = _drawn(len(others))
+            fitted[int(fold)] = _fitted(views(others[kept]), declared[others[kept]], noise_rate, rng)
+        else:
+            fitted[int(fold)] = None
+    return CrossFittedMislabel(fitted)

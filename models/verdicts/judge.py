@@ -11,10 +11,11 @@ from features.declarations.crop_codes import CropGroups, read_crop_groups
 from features.declarations.schemes import Schemes, read_schemes
 from features.schema import PARCELS, VERDICTS, check_columns, check_table
 from features.series.quality import QUALITY
-from models.verdicts.evidence import Evidence, score_parcels
+from models.verdicts.evidence import PARCELS_PER_CHUNK, Evidence, Scoring
 from models.verdicts.follow_up import follow_up_q
 from models.verdicts.options import JudgeOptions
-from models.verdicts.rule import REASONS, decide
+from models.verdicts.predicted import Table
+from models.verdicts.rule import REASONS, decide, spread_deviation
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ class Judged:
 
 
 def judge(
-    probabilities: pl.DataFrame,
+    probabilities: Table,
     declarations: pl.DataFrame,
     parcels: pl.DataFrame,
     quality: pl.DataFrame,
@@ -40,8 +41,9 @@ def judge(
     model_id: str,
     schemes: Schemes | None = None,
     groups: CropGroups | None = None,
-    inner: pl.DataFrame | None = None,
+    inner: Table | None = None,
     composed: pl.DataFrame | None = None,
+    per_chunk: int = PARCELS_PER_CHUNK,
 ) -> Judged:
     """Give every declared parcel a verdict and its reason.
 
@@ -49,7 +51,8 @@ def judge(
     ----------
     probabilities
         `parcel_id, fold`, one Float64 column a class, and `model` where there is more than the ensemble
-        (whose models' own probabilities then add to the evidence); out of fold.
+        (whose models' own probabilities then add to the evidence); out of fold. A lazy table is read
+        `per_chunk` parcels at a time.
     declarations
         DECLARATION_COLUMNS less the geometry, one row a parcel; the result has the same rows in the same
         order.
@@ -63,6 +66,8 @@ def judge(
         folds' out-of-fold rows, whose models saw its labels.
     composed
         `parcel_id, more_than_one_crop`, where pixels were looked at (`models.patches`).
+    per_chunk
+        Parcels whose probabilities are in memory at a time; the verdicts do not depend on it.
 
     Returns
     -------
@@ -84,12 +89,25 @@ def judge(
         mixed = composed.select("parcel_id", "more_than_one_crop")
         table = table.join(mixed, on="parcel_id", how="left", validate="1:1", maintain_order="left")
     rules = schemes or read_schemes(options.schemes), groups or read_crop_groups(options.groups)
-    evidence = score_parcels(probabilities, table, options, *rules, inner=inner)
-    verdicts = _assemble(table, evidence, decide(table, evidence, options), options, model_id)
+    scoring = Scoring(probabilities, table, options, *rules, inner=inner, per_chunk=per_chunk)
+    known, calibrated = [], []
+    reason = decide(table, None, options)
+    for rows in scoring.chunks():
+        evidence = scoring.evidence(rows)
+        here = evidence.at
+        reason[here] = decide(table[here], evidence, options)
+        known.append(_judged(evidence, reason[here]).with_columns(parcel_id=table["parcel_id"].gather(here)))
+        calibrated.append(_calibrated(evidence, table))
+    verdicts = _assemble(table, pl.concat(known), reason, model_id)
     log.info("%s", verdict_tally(verdicts))
+    return Judged(verdicts, pl.concat(calibrated))
+
+
+def _calibrated(evidence: Evidence, table: pl.DataFrame) -> pl.DataFrame:
     keys = {"parcel_id": table["parcel_id"].gather(evidence.at), "fold": evidence.fold}
-    columns = dict(zip(evidence.classes.tolist(), evidence.probabilities.T, strict=True))
-    return Judged(verdicts, pl.DataFrame({**keys, **columns}))
+    return pl.DataFrame(
+        {**keys, **dict(zip(evidence.classes.tolist(), evidence.probabilities.T, strict=True))}
+    )
 
 
 def verdict_tally(verdicts: pl.DataFrame) -> Tally:
@@ -106,13 +124,14 @@ def _facts(declarations: pl.DataFrame, parcels: pl.DataFrame, quality: pl.DataFr
     """Declarations with what is known of each parcel's pixels and series, in the declarations' order."""
     seen = parcels.select("parcel_id", "full_pixels", "buffer_loss", inside=pl.col("tile").is_not_null())
     joined = declarations.join(seen, on="parcel_id", how="left", validate="1:1", maintain_order="left")
-    return joined.join(quality, on="parcel_id", how="left", validate="1:1", maintain_order="left")
+    table = joined.join(quality, on="parcel_id", how="left", validate="1:1", maintain_order="left")
+    spread = spread_deviation(table["ndvi_spread"].to_numpy(), table["crop_class"].to_numpy())
+    return table.with_columns(spread_deviation=pl.Series(spread))
 
 
-def _assemble(
-    table: pl.DataFrame, evidence: Evidence, reason: np.ndarray, options: JudgeOptions, model_id: str
-) -> pl.DataFrame:
-    known = _judged(evidence, reason).with_columns(parcel_id=table["parcel_id"].gather(evidence.at))
+def _assemble(table: pl.DataFrame, known: pl.DataFrame, reason: np.ndarray, model_id: str) -> pl.DataFrame:
+    listed = pl.Series(follow_up_q(known["right"].to_numpy())).fill_nan(None)
+    known = known.with_columns(q_value=listed.cast(VERDICTS["q_value"])).drop("right")
     verdicts = table.with_columns(
         reason=pl.Series(reason.tolist(), dtype=pl.String),
         verdict=pl.Series([REASONS.get(code, "not_monitorable") for code in reason], dtype=pl.String),
@@ -126,13 +145,15 @@ def _assemble(
 
 
 def _judged(evidence: Evidence, reason: np.ndarray) -> pl.DataFrame:
-    """The columns of VERDICTS that come from the probabilities, one row a parcel that has some."""
+    """The columns of VERDICTS that come from the probabilities, one row a parcel that has some; and `right`,
+    its chance to be right where the parcel may be listed, else NaN.
+    """
     rows = np.arange(len(evidence.at))
     names = evidence.classes
     top = np.argsort(-evidence.probabilities, axis=1, kind="stable")[:, :3]
     own = np.where(evidence.declared >= 0, evidence.probabilities[rows, evidence.declared], np.nan)
     listed = np.array(
-        [REASONS.get(code) in ("confirmed", "contradicted", "inconclusive") for code in reason[evidence.at]],
+        [REASONS.get(code) in ("confirmed", "contradicted", "inconclusive") for code in reason],
         dtype=bool,
     )
     columns = {
@@ -144,10 +165,10 @@ def _judged(evidence: Evidence, reason: np.ndarray) -> pl.DataFrame:
         ],
         "prediction_set": [sorted(names[members]) for members in evidence.sets],
         "p_value": evidence.p_value,
-        "q_value": follow_up_q(np.where(listed, evidence.right, np.nan)),
         "fold": evidence.fold,
     }
     types = {name: VERDICTS[name] for name in columns}
     return pl.DataFrame(columns, schema=types, strict=False).with_columns(
-        pl.col("probability", "p_value", "q_value").fill_nan(None)
+        pl.col("probability", "p_value").fill_nan(None),
+        right=pl.Series(np.where(listed, evidence.right, np.nan), dtype=pl.Float64),
     )

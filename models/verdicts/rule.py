@@ -37,9 +37,22 @@ REASONS: Mapping[str, str] = {
 }
 
 
-def decide(table: pl.DataFrame, evidence: Evidence, options: JudgeOptions) -> np.ndarray:
-    """Return `(parcel,)` reason codes: the first of REASONS that applies."""
-    asked = {**_asked_of_parcels(table, options), **_asked_of_evidence(len(table), evidence, options)}
+def decide(table: pl.DataFrame, evidence: Evidence | None, options: JudgeOptions) -> np.ndarray:
+    """Return `(parcel,)` reason codes: the first of REASONS that applies.
+
+    Parameters
+    ----------
+    table
+        What is known of each parcel, with `spread_deviation` as the function of that name gives it among all
+        parcels.
+    evidence
+        One row a parcel of the table, in its order; None for parcels that have no probabilities.
+    """
+    asked = _asked_of_parcels(table, options)
+    if evidence is None:
+        asked["class_not_modelled"] = np.ones(len(table), bool)
+    else:
+        asked |= _asked_of_evidence(evidence, options)
     if "more_than_one_crop" in table.columns:
         asked["more_than_one_crop"] = table["more_than_one_crop"].fill_null(False).to_numpy()
     order = [name for name in REASONS if name in asked]
@@ -61,16 +74,15 @@ def _asked_of_parcels(table: pl.DataFrame, options: JudgeOptions) -> dict[str, n
         "few_observations": where(pl.col("n_observations") < options.min_observations),
         "mostly_filled": where(pl.col("filled_share") > options.max_filled_share),
         "uncertain_filling": where(pl.col("sigma").fill_nan(0) > options.max_sigma),
-        "heterogeneous": spread_deviation(table["ndvi_spread"].to_numpy(), table["crop_class"].to_numpy())
-        > options.max_spread,
+        "heterogeneous": where(pl.col("spread_deviation") > options.max_spread),
     }
 
 
-def _asked_of_evidence(n: int, evidence: Evidence, options: JudgeOptions) -> dict[str, np.ndarray]:
+def _asked_of_evidence(evidence: Evidence, options: JudgeOptions) -> dict[str, np.ndarray]:
     meets = evidence.accepted[np.arange(len(evidence.at)), evidence.predicted]
     rejected = evidence.p_value <= options.alpha
     rivals = (evidence.sets & ~evidence.accepted).sum(1)
-    asked = {
+    return {
         "class_not_modelled": evidence.declared < 0,
         "class_too_small": ~evidence.promised,
         "not_recognised": rejected & ~meets & (evidence.typical <= options.alpha),
@@ -80,11 +92,6 @@ def _asked_of_evidence(n: int, evidence: Evidence, options: JudgeOptions) -> dic
         "set_too_wide": 1 + rivals > options.max_set_size,
         "within_scheme": evidence.predicted != evidence.declared,
     }
-    whole = {name: np.zeros(n, bool) for name in asked}
-    for name, values in asked.items():
-        whole[name][evidence.at] = values
-    whole["class_not_modelled"][np.setdiff1d(np.arange(n), evidence.at)] = True
-    return whole
 
 
 def spread_deviation(spread: np.ndarray, classes: np.ndarray) -> np.ndarray:

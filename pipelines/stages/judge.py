@@ -5,9 +5,10 @@ from pathlib import Path
 
 import polars as pl
 
-from features.files import fingerprint, read_parquet, write_json
-from features.series.parcel_series import read_series
-from features.series.quality import series_quality
+from features.files import fingerprint, read_parquet, scan_parquet, write_json
+from features.series.chunks import read_chunks
+from features.series.parcel_series import PARCELS_PER_CHUNK
+from features.series.quality import quality_in_chunks
 from features.workers import Progress
 from models.assessment.field_results import corrected_rates, settle
 from models.assessment.quality_sample import draw_sample
@@ -86,16 +87,16 @@ def _settled(config: RunConfig, workspace: Workspace) -> dict[str, str]:
 def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     """Write `verdicts.parquet`, the evaluation tables and `metrics.json`."""
     declared = pl.from_pandas(read_declared(workspace).drop(columns="geometry"))
-    quality = series_quality(read_series(workspace.filled))
+    quality = quality_in_chunks(lambda: read_chunks(workspace.filled, PARCELS_PER_CHUNK))
     options = corrected(config.judge, wrong_rates(workspace, declared, config.season.until))
     judged = judge(
-        read_parquet(workspace.probabilities),
+        scan_parquet(workspace.probabilities),
         declared,
         read_parquet(workspace.parcels),
         quality,
         options,
         model_id=model_id(config, workspace, declared),
-        inner=read_parquet(workspace.inner),
+        inner=scan_parquet(workspace.inner),
         composed=read_parquet(workspace.composition_findings) if composed(config) else None,
     )
     verdicts = judged.verdicts

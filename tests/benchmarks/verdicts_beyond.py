@@ -31,7 +31,7 @@ from models.evaluation.metrics import (
     resampled_confusions,
 )
 from models.folds import plan_folds
-from models.verdicts.evidence import score_parcels
+from models.verdicts.evidence import Scoring
 from models.verdicts.judge import judge
 from models.verdicts.options import JudgeOptions
 from tests.benchmarks.crop_sets import WorkSet
@@ -54,7 +54,8 @@ def unknown_rows(work: WorkSet, left_out: Sequence[str]) -> Rows:
         table = pl.DataFrame({"parcel_id": work.series["parcel"].values.tolist(), "crop_class": y})
         table = table.with_columns(intervention=pl.lit(None, pl.String))
         rules = Schemes(), CropGroups({}, {}, frozenset())
-        evidence = score_parcels(fit.probabilities, table, JudgeOptions(), *rules, inner=fit.inner)
+        scoring = Scoring(fit.probabilities, table, JudgeOptions(), *rules, inner=fit.inner)
+        evidence = scoring.evidence(np.arange(len(scoring.at)))
         unknown = (work.truth == name)[evidence.at]
         told = {"cropcheck": -evidence.typical, "max_probability": -evidence.probabilities.max(1)}
         for subject, score in told.items():

@@ -11,9 +11,10 @@ import xarray as xr
 from features.errors import ConfigError, CropcheckError, StageError
 from features.schema import OBSERVATIONS
 from features.series.calendar import make_calendar
+from features.series.chunks import chunks_of
 from features.series.options import CalendarName, SeriesOptions
 from features.series.parcel_series import build_series, read_series, write_series
-from features.series.quality import series_quality
+from features.series.quality import quality_in_chunks, series_quality
 
 START, END = date(2022, 4, 1), date(2022, 4, 30)
 
@@ -218,6 +219,15 @@ def test_one_sigma_that_runs_away_does_not_speak_for_all_steps() -> None:
     )
     spread = np.sqrt((0.1**2 + 0.1**2 + 0) / 3)  # of three dekads, the last without a value
     assert series_quality(series)["sigma"][0] == pytest.approx((0.1 / spread + 3) / 2)
+
+
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_quality_is_the_same_however_many_parcels_come_at_a_time(size: int) -> None:
+    rng = np.random.default_rng(size)
+    rows = [row(f"p{n}", day, float(rng.normal())) for n in range(7) for day in (2, 12)]
+    series = built(*rows, parcels=[f"p{n}" for n in range(7)])
+    chunks = [series.isel(parcel=part) for part in chunks_of(7, size)]
+    assert quality_in_chunks(lambda: chunks).equals(series_quality(series))
 
 
 def test_a_value_of_unknown_share_counts_as_observed() -> None:

@@ -31,8 +31,8 @@ def world(share: float, trees: int | None, n: int = 3000) -> tuple[np.ndarray, .
 
 def own_scores(views: np.ndarray, declared: np.ndarray, folds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return ranking scores and the probability that each declaration is right."""
-    mislabel = cross_fit_mislabel(views, declared, folds, 0.04)
-    scores, odds = mislabel.score(np.arange(len(declared)), declared, declared[:, None] == OWN)
+    mislabel = cross_fit_mislabel(lambda rows: views[:, rows], declared, folds, 0.04)
+    scores, odds = mislabel.score(views, folds, declared, declared[:, None] == OWN)
     return scores, 1 / (1 + np.exp(odds))
 
 
@@ -85,7 +85,9 @@ def test_labels_of_the_own_fold_change_nothing() -> None:
     rows = np.flatnonzero(folds == 2)
     which, accepted = declared[rows], declared[rows, None] == OWN
     first, second = (
-        cross_fit_mislabel(views, labels, folds, 0.04).score(rows, which, accepted)[1]
+        cross_fit_mislabel(lambda rows: views[:, rows], labels, folds, 0.04).score(
+            views[:, rows], folds[rows], which, accepted
+        )[1]
         for labels in (declared, swapped)
     )
     np.testing.assert_array_equal(first, second)
@@ -93,10 +95,10 @@ def test_labels_of_the_own_fold_change_nothing() -> None:
 
 def test_where_nothing_can_be_learnt_the_margin_ranks_and_says_so() -> None:
     views, _, _, folds = world(0, None, n=40)
-    mislabel = cross_fit_mislabel(views, np.zeros(40, int), folds, 0.04)
+    mislabel = cross_fit_mislabel(lambda rows: views[:, rows], np.zeros(40, int), folds, 0.04)
     assert isinstance(mislabel, CrossFittedMislabel)
-    assert not mislabel.known.any()
-    scores, odds = mislabel.score(np.arange(40), np.zeros(40, int), np.tile(OWN == 0, (40, 1)))
+    assert not mislabel.known(folds).any()
+    scores, odds = mislabel.score(views, folds, np.zeros(40, int), np.tile(OWN == 0, (40, 1)))
     assert np.corrcoef(scores, views[0, :, 0])[0, 1] < 0
     assert (odds == -np.inf).all()
 

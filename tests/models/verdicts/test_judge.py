@@ -1,5 +1,7 @@
 """Verdicts and their reasons, on tables small enough to check by eye."""
 
+from pathlib import Path
+
 import numpy as np
 import polars as pl
 import pytest
@@ -8,6 +10,9 @@ from pydantic import ValidationError
 from features.declarations.crop_codes import CropGroups
 from features.declarations.schemes import Schemes
 from features.schema import SchemaError
+from models.probability.conformal import class_p_values
+from models.probability.mislabel import cross_fit_mislabel
+from models.verdicts.evidence import Scoring
 from models.verdicts.judge import judge, verdict_tally
 from models.verdicts.options import JudgeOptions
 from models.verdicts.rule import REASONS, spread_deviation
@@ -270,3 +275,66 @@ def test_a_parcel_that_pixels_did_not_compose_is_judged_as_before() -> None:
     world = World()
     composed = pl.DataFrame({"parcel_id": world.ids[:1], "more_than_one_crop": [False]})
     assert world.judged(composed=composed)["verdict"].to_list() == world.judged()["verdict"].to_list()
+
+
+def several_models(world: World, seed: int = 3) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return probabilities of the ensemble and two models, and inner rows of the ensemble."""
+    rng = np.random.default_rng(seed)
+    ensemble = world.tables()[0]
+
+    def noisy(scale: float) -> pl.DataFrame:
+        values = ensemble.select(CLASSES).to_numpy() * np.exp(rng.normal(0, scale, (len(ensemble), 3)))
+        shares = values / values.sum(1, keepdims=True)
+        return ensemble.with_columns(**dict(zip(CLASSES, map(pl.Series, shares.T), strict=True)))
+
+    def named(table: pl.DataFrame, name: str) -> pl.DataFrame:
+        return table.select("parcel_id", pl.lit(name).alias("model"), "fold", *CLASSES)
+
+    shuffled = noisy(1.0).sample(fraction=1, shuffle=True, seed=seed)  # another order, and one parcel missing
+    models = [named(ensemble, "ensemble"), named(noisy(0.5), "dense"), named(shuffled[1:], "lightgbm")]
+    inner = pl.concat([noisy(0.5).filter(pl.col("fold") != k).with_columns(fold=pl.lit(k)) for k in range(5)])
+    return pl.concat(models), named(inner, "ensemble")
+
+
+@pytest.mark.parametrize("size", [1, 7, 64])
+def test_the_same_verdicts_to_the_bit_however_many_parcels_are_judged_at_a_time(
+    size: int, tmp_path: Path
+) -> None:
+    world = World(n=120)
+    for index, name in enumerate(["any", "by_group", None] * 40):
+        world.columns["intervention"][index] = name
+    world.says(1, wheat=0.988, maize=0.006, barley=0.006)
+    world.declared[5], world.columns["reason"][7] = "hops", "no_code"
+    probabilities, inner = several_models(world)
+    probabilities.write_parquet(tmp_path / "probabilities.parquet")
+    on_disk = pl.scan_parquet(tmp_path / "probabilities.parquet")
+    options = JudgeOptions(alpha=0.1)
+    rules = {"model_id": "m", "schemes": SCHEMES, "groups": GROUPS}
+    tables = world.tables()[1:]
+    whole = judge(probabilities, *tables, options, inner=inner, **rules)  # type: ignore[arg-type]
+    parts = judge(on_disk, *tables, options, inner=inner.lazy(), per_chunk=size, **rules)  # type: ignore[arg-type]
+    assert parts.verdicts.equals(whole.verdicts)
+    assert parts.calibrated.equals(whole.calibrated)
+
+
+def test_chunks_are_compared_as_all_parcels_together_would_be() -> None:
+    """The same figures from the formulas on whole arrays: each class's p-value among all who declare it."""
+    world = World(n=150)
+    probabilities, declared_table, *_ = world.tables()
+    table = declared_table.select("parcel_id", "crop_class", "intervention")
+    scoring = Scoring(probabilities, table, JudgeOptions(calibration="none"), SCHEMES, GROUPS, per_chunk=11)
+    parts = [scoring.evidence(rows) for rows in scoring.chunks()]
+    values, fold = probabilities.select(CLASSES).to_numpy(), probabilities["fold"].to_numpy()
+    declared = np.array([CLASSES.index(name) for name in world.declared])
+    mislabel = cross_fit_mislabel(lambda rows: values[None, rows], declared, fold, JudgeOptions().noise_rate)
+    scores, chance = np.empty(values.shape), np.empty(len(values))
+    for number in range(3):
+        claim = np.full(len(values), number)
+        scores[:, number], odds = mislabel.score(values[None], fold, claim, claim[:, None] == np.arange(3))
+        mine = declared == number
+        chance[mine] = 1 / (1 + np.exp(odds[mine]))
+    p_values = class_p_values(-scores, declared, fold, chance)
+    assert np.concatenate([part.sets for part in parts]).tolist() == (p_values > 1 - 0.9).tolist()
+    own = p_values[np.arange(len(values)), declared]  # the scheme asks for the declared crop itself
+    np.testing.assert_allclose(np.concatenate([part.p_value for part in parts]), own, rtol=1e-12)
+    np.testing.assert_allclose(np.concatenate([part.right for part in parts]), chance, rtol=1e-12)
