@@ -50,6 +50,28 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.slow
+def test_a_network_on_patches_goes_through_the_whole_job(tmp_path: Path) -> None:
+    network = "{width: 8, depth: 2, patch_px: 32, epochs: 3, patches: 16}"
+    asked = ("--set", "patches.method=unet", "--set", f"patches.network={network}")
+    done = cropcheck("run", TINY, "--out", tmp_path / "run", *UNTRACKED, *asked)
+    assert done.returncode == 0, done.stderr
+    declared = gpd.read_parquet(tmp_path / "run" / "declarations.parquet")["parcel_id"].tolist()
+    findings = read_parquet(tmp_path / "run" / "composition_findings.parquet")
+    assert findings["parcel_id"].to_list() == declared
+    assessed = findings.filter(pl.col("reason").is_null())["parcel_id"]
+    shares = read_parquet(tmp_path / "run" / "composition.parquet").group_by("parcel_id").agg(pl.sum("share"))
+    assert assessed.is_in(shares["parcel_id"].implode()).all() and len(assessed) > 0
+    assert shares["share"].to_list() == pytest.approx([1] * len(shares))
+    frame = gpd.read_file(tmp_path / "run" / "verdicts.gpkg")
+    assert frame["composition"].notna().sum() == len(shares)
+    checked = cropcheck("verify", tmp_path / "run")
+    assert checked.returncode == 0, checked.stderr
+    mapped = cropcheck("map", TINY, *asked, "--out", tmp_path / "run", "--write", tmp_path / "map")
+    assert mapped.returncode == 0, mapped.stderr
+    assert list((tmp_path / "map").rglob("*_classes.tif"))
+
+
+@pytest.mark.slow
 def test_a_run_leaves_all_that_it_promises(tiny: Path) -> None:
     names = (
         "verdicts.parquet",

@@ -15,7 +15,7 @@ from pipelines.tables import read_declared
 from pipelines.workspace import Workspace
 from reports.exports.postgis import Exported, export_postgis
 
-MORE = ("markers", "events", "composition")  # tables of a parcel that a run may have
+MORE = ("markers", "events", "composition", "composition_findings")  # tables of a parcel that a run may have
 
 
 def export_run(folder: Path, to: str, schema: str | None = None) -> str:

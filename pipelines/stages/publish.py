@@ -16,6 +16,7 @@ from pipelines.record.stage import Outcome, Stage
 from pipelines.steps import tracking
 from pipelines.steps.gather import gather, input_hashes, previous_files
 from pipelines.workspace import Workspace
+from reports.composition import composition_columns
 from reports.exports.assessment import write_assessment
 from reports.exports.tables import write_exports, write_lpis, write_sample
 from reports.pages.write import write_reports
@@ -50,7 +51,11 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress, earlier: Se
     inputs = input_hashes(config, workspace, earlier)
     tables = gather(config, workspace, receipts, inputs)
     exports = write_exports(
-        tables.verdicts, tables.declarations, workspace.folder, crop_names=tables.crop_names
+        tables.verdicts,
+        tables.declarations,
+        workspace.folder,
+        crop_names=tables.crop_names,
+        composition=composition_columns(tables),
     )
     if config.publish.lpis:
         exports += write_lpis(tables.declarations, config.publish.lpis, workspace.folder / "exports")

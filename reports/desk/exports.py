@@ -26,7 +26,7 @@ from reports.exports.neutral import neutral
 FIELD_RESULT = {"in_order": "correct", "accept": "wrong"}  # what a decision says of the declaration
 OF_PARCEL = (
     "parcel_id", "declared", "crop", "looks_like", "verdict", "reason", "area_ha", "intervention", "region",
-    "amount",
+    "amount", "inside", "composition",
 )  # fmt: skip
 DECIDED = ("decision", "remark", "assigned_to", "due", "decided_by", "decided_at", "field_result")
 MOST_PRINTED = 500
@@ -38,7 +38,12 @@ def table_of(desk: Desk, ask: Ask) -> pl.DataFrame:
     chosen = desk.parcels.filtered(Query.of(ask.query), standing, desk.today)
     made = [_decided(standing.get(name)) for name in chosen["parcel_id"]]
     decided = pl.DataFrame(made, schema=dict.fromkeys(DECIDED, pl.String), orient="row")
-    kept = [name for name in OF_PARCEL if name != "amount" or desk.parcels.paid]
+    shown = {
+        "amount": desk.parcels.paid,
+        "inside": desk.parcels.composed,
+        "composition": desk.parcels.composed,
+    }
+    kept = [name for name in OF_PARCEL if shown.get(name, True)]
     places = chosen.select("longitude", "latitude", "holding_id")
     return pl.concat([chosen.select(kept), decided, places], how="horizontal")
 

@@ -39,6 +39,7 @@ def show(desk: Desk, ask: Ask) -> Response:
         word_reason=lambda name: desk.text.get(f"reason.{name}", clean(name or "–")),
         word_work=lambda name: desk.text.get(f"work.{name}", desk.text.get(f"decision.{name}", name)),
         word_anomaly=lambda name: desk.text(f"anomaly.{name}"),
+        word_inside=lambda name: desk.text(f"inside.{name}"),
         word_marker=lambda name: marker_words(desk, name),
         word_sort=lambda name: desk.text(f"desk.sort_{name}"),
         plain=clean,

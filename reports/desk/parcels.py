@@ -8,6 +8,7 @@ import geopandas as gpd
 import numpy as np
 import polars as pl
 
+from reports.composition import INSIDE, MIXED, PARTS, inside, shares
 from reports.desk.query import LARGEST_FIRST, PAGE_ROWS, Query
 from reports.desk.records.decisions import Decision
 from reports.run import RunTables
@@ -23,7 +24,7 @@ SORT_KEYS = {
 }
 PLACED = ("parcel_id", "holding_id")  # texts that are sorted once, so that pages compare numbers
 SIDES = {"parcel_id": pl.String, "direction": pl.String}  # on which side of its forecast a parcel went
-FACETS = ("verdict", "reason", "crop", "intervention", "region", "anomaly")
+FACETS = ("verdict", "reason", "crop", "intervention", "region", "anomaly", "inside")
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Parcels:
         self.run, self.list_rate = run, list_rate
         self.holdings = dict(holdings or {})
         self.paid = bool(unit_amounts)
+        self.composed = run.composition_findings is not None
         rates = pl.col("intervention").replace_strict(
             dict(unit_amounts or {"": 0.0}), default=None, return_dtype=pl.Float64
         )
@@ -73,7 +75,8 @@ class Parcels:
         left = run.anomalies if run.anomalies is not None else pl.DataFrame(schema=SIDES)
         sides = dict(left.select(*SIDES).iter_rows())
         listed = (pl.col("q_value") <= (-1.0 if list_rate is None else list_rate)).fill_null(False)
-        table = run.table.join(place, on="parcel_id", how="left").with_columns(
+        joined = _composed(run, run.table).join(place, on="parcel_id", how="left")
+        table = joined.with_columns(
             crop=pl.col("declared").replace_strict(names, default=pl.col("declared"), return_dtype=pl.String),
             looks_like=pl.col("predicted").map_elements(run.class_name, return_dtype=pl.String),
             listed=listed,
@@ -99,6 +102,7 @@ class Parcels:
         self._alike = {name: np.flatnonzero(classes == name) for name in {*classes.tolist()} - {None}}
         self._row = {name: place for place, name in enumerate(self.table["parcel_id"].to_list())}
         self.facets = {name: self.table[name].drop_nulls().unique().sort().to_list() for name in FACETS}
+        self.facets["inside"].sort(key=INSIDE.index)
         self._marked = _marked(run.markers)
         self.facets["marker"] = list(self._marked)
 
@@ -200,6 +204,19 @@ def _marked(markers: pl.DataFrame | None) -> dict[str, pl.Series]:
         "requirement", "state", as_dict=True
     )
     return {f"{name}:{state}": part["parcel_id"].unique() for (name, state), part in sorted(parts.items())}
+
+
+def _composed(run: RunTables, table: pl.DataFrame) -> pl.DataFrame:
+    """Add `inside` and `composition`, what grows in a parcel of several parts; null without pixels."""
+    if run.composition is None or run.composition_findings is None:
+        return table.with_columns(inside=pl.lit(None, pl.String), composition=pl.lit(None, pl.String))
+    kinds = inside(run.composition_findings)
+    several = kinds.filter(pl.col("inside").is_in([MIXED, PARTS])).select("parcel_id")
+    parts = run.composition.join(several, on="parcel_id", how="semi")
+    words = shares(parts, run.class_name, "{:.0%}".format)
+    for added in (kinds, words):
+        table = table.join(added, on="parcel_id", how="left", maintain_order="left")
+    return table
 
 
 def _filters(query: Query) -> list[pl.Expr]:

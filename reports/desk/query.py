@@ -26,6 +26,7 @@ class Query:
     region: str = ""
     marker: str = ""  # requirement:state, of `markers`
     anomaly: str = ""  # below or above its forecast
+    inside: str = ""  # of reports.composition.INSIDE: whether more than one crop grows in the parcel
     holding: str = ""
     work: str = ""  # open, done, late, contact, visit, accept, refer, in_order
     assignee: str = ""

@@ -39,6 +39,7 @@ def write_exports(
     crop_names: Mapping[str, str] | None = None,
     code_list: str = UNKNOWN_CODE_LIST,
     agency: str = "",
+    composition: pl.DataFrame | None = None,
 ) -> list[Path]:
     """Write every export, each atomically; equal runs give equal bytes.
 
@@ -54,6 +55,8 @@ def write_exports(
         URI of the national code list, which fiboa's crop extension asks for.
     agency
         Code of the paying agency in the European tables (`gsa_code`).
+    composition
+        What grows inside parcels, schema `reports.composition.COLUMNS`: further columns of the verdicts.
 
     Returns
     -------
@@ -62,7 +65,10 @@ def write_exports(
         `gsa_population.gpkg`, `gsa_ua_claimed.csv`.
     """
     verdicts = check_table(verdicts, VERDICTS, "The verdicts")
-    parcels = _joined(_flat(verdicts), declarations)
+    flat = _flat(verdicts)
+    if composition is not None:
+        flat = flat.join(composition, on="parcel_id", how="left", validate="1:1", maintain_order="left")
+    parcels = _joined(flat, declarations)
     more = folder / "exports"
     return [
         _write(folder / "verdicts.gpkg", lambda path: _geopackage(parcels, path, "verdicts")),
@@ -107,6 +113,8 @@ def _joined(verdicts: pl.DataFrame, declarations: gpd.GeoDataFrame) -> gpd.GeoDa
     kept = declarations[["parcel_id", "declared_second", "hcat_code", "intervention", "region", "geometry"]]
     table = verdicts.to_pandas().merge(kept, on="parcel_id", how="left", validate="1:1")
     frame = gpd.GeoDataFrame(table, geometry="geometry", crs=declarations.crs)
+    flags = [name for name, kind in verdicts.schema.items() if kind == pl.Boolean]
+    frame = frame.astype(dict.fromkeys(flags, "boolean"))  # pandas alone makes objects of true, false, null
     texts = [name for name in frame.columns if frame[name].dtype == object and name != "geometry"]
     return frame.astype(dict.fromkeys(texts, "string"))
 

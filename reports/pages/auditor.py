@@ -15,6 +15,7 @@ from reports.page import frame
 from reports.pages.sections import quality as q
 from reports.pages.sections.assessment import assessment_view
 from reports.pages.sections.card import model_card
+from reports.pages.sections.composition import composition_view
 from reports.pages.sections.drift import drift
 from reports.pages.sections.importance import methods, parts, season_lines, shap_views
 from reports.pages.sections.requirements import marker_rows
@@ -53,6 +54,7 @@ def write_auditor(run: RunTables, out: Path, options: PublishOptions) -> Path:
         "promises": _promises(run, quality, text),
         "assessed": assessment_view(run),
         "markers": marker_rows(run),
+        "composition": composition_view(run, text),
         "drift": drift(run, text),
         "lineage": run.lineage,
         "acquisitions": _acquisitions(run),

@@ -42,6 +42,7 @@ OUTPUTS = {
         "importance.parquet",
     ),
     "detect": ("event_chances.parquet", "event_looks.parquet", "events.parquet"),
+    "compose": ("composition.parquet", "composition_findings.parquet", "patches/models/0/model.txt"),
     "judge": ("verdicts.parquet", "metrics.json"),
     "forecast": ("forecast.parquet", "anomalies.parquet", "forecast_models/forecast.json"),
     "publish": ("reports/agency.html",),
@@ -196,7 +197,72 @@ def test_what_an_earlier_stage_left(finished: Workspace, name: str, expected: li
     assert run_again(finished) == [*expected, "publish"]
 
 
-@pytest.mark.parametrize("stage", OUTPUTS)
+COMPOSED = "patches={method: boosting}"
+
+
+@pytest.fixture
+def composed(finished: Workspace) -> Workspace:
+    """The same, where pixels were looked at too."""
+    for name in OUTPUTS["compose"]:
+        write_text(finished.folder / name, name)
+    run_again(finished, COMPOSED)
+    return finished
+
+
+def test_asking_for_compositions_composes_and_judges_anew(finished: Workspace) -> None:
+    for name in OUTPUTS["compose"]:
+        write_text(finished.folder / name, name)
+    assert run_again(finished, COMPOSED) == ["compose", "judge", "publish"]
+    assert run_again(finished, COMPOSED) == []
+    assert run_again(finished) == ["judge", "publish"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ("patches.bands=[B04, B08]", ["compose"]),
+        ("patches.composition.least_cluster=10", ["compose"]),
+        ("patches.network.epochs=2", ["compose"]),
+        ("extract.inner_buffer_m=0", ["clear", "extract", "compose"]),
+        ("judge.alpha=0.1", ["judge"]),
+        ("events.rounds=50", ["detect", "judge"]),
+        ("fill.method=whittaker", ["fill"]),
+    ],
+)
+def test_an_option_where_pixels_are_looked_at(composed: Workspace, setting: str, expected: list[str]) -> None:
+    assert run_again(composed, COMPOSED, setting) == [*expected, "publish"]
+
+
+@pytest.mark.parametrize("setting", ["patches.threads=1"])
+def test_how_many_threads_compose_is_of_no_effect(composed: Workspace, setting: str) -> None:
+    assert run_again(composed, COMPOSED, setting) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (
+            "declarations.parquet",
+            ["clear", "extract", "fill", "train", "compose", "detect", "judge", "forecast"],
+        ),
+        ("parcels.parquet", ["compose", "judge"]),
+        ("observations/set_aside.parquet", ["compose"]),
+        ("composition.parquet", ["judge"]),
+        ("composition_findings.parquet", ["judge"]),
+        ("patches/models/0/model.txt", []),
+    ],
+)
+def test_what_an_earlier_stage_left_where_pixels_are_looked_at(
+    composed: Workspace, name: str, expected: list[str]
+) -> None:
+    config = config_of(COMPOSED)
+    maker = next(stage for stage, names in OUTPUTS.items() if name in names)
+    write_text(composed.folder / name, "another run of it")
+    leave(next(s for s in stages_of(config) if s.name == maker), config, composed)
+    assert run_again(composed, COMPOSED) == [*expected, "publish"]
+
+
+@pytest.mark.parametrize("stage", [name for name in OUTPUTS if name != "compose"])
 def test_a_flipped_byte_in_what_a_stage_wrote_makes_that_stage_run_again(
     finished: Workspace, stage: str
 ) -> None:

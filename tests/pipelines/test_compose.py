@@ -119,6 +119,21 @@ def test_a_season_under_cloud_sets_every_parcel_aside_and_the_run_goes_on(
     assert not read_parquet(trained.composition_findings)["more_than_one_crop"].any()
 
 
+@pytest.mark.slow
+def test_a_network_on_patches_composes_the_same_parcels(trained: Workspace, tmp_path: Path) -> None:
+    network = (
+        "{width: 8, depth: 2, patch_px: 32, epochs: 12, patches: 16, batch_size: 4, learning_rate: 0.02}"
+    )
+    config = config_in(tmp_path, "patches.method=unet", f"patches.network={network}")
+    outcome = compose.run(config, trained, lambda done, total: None)
+    findings = read_parquet(trained.composition_findings)
+    assert outcome.facts["method"] == "unet"
+    assert (outcome.tallies[0].went_out, dict(outcome.tallies[0].set_aside)) == (5, {"outside_imagery": 1})
+    assert findings.filter("more_than_one_crop")["parcel_id"].to_list() == ["both"]
+    weights = next(path for path in outcome.outputs if path.is_dir()).rglob("*.npz")
+    assert sorted(path.parent.name for path in weights) == ["fold_0", "fold_1"]
+
+
 def test_bands_that_no_acquisition_has_are_refused(trained: Workspace, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"\['B05'\], which no optical acquisition has"):
         compose.run(config_in(tmp_path, "patches.bands=[B04, B05]"), trained, lambda *_: None)

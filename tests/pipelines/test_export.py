@@ -14,6 +14,8 @@ from features.declarations.formats.postgis import table_digest
 from features.declarations.formats.request import Request
 from features.declarations.vector_file import read_vector
 from features.errors import DeclarationError
+from features.schema import COMPOSITION
+from models.patches.composition.tables import FINDINGS
 from pipelines.commands.export import export_run, tables_of
 from pipelines.tables import write_table
 from pipelines.workspace import Workspace
@@ -52,6 +54,28 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run.declarations.to_parquet(workspace.declarations)
     write_table(run.verdicts, workspace.verdicts)
     return workspace.folder
+
+
+def test_what_grows_inside_parcels_goes_in_where_pixels_were_looked_at(finished: Path) -> None:
+    plain = [table.name for table in tables_of(Workspace(finished))]
+    assert "composition_findings" not in plain
+    workspace = Workspace(finished)
+    parcel = {"parcel_id": make_run(40).verdicts["parcel_id"][0]}
+    write_table(
+        pl.DataFrame([parcel | {"crop_class": "maize", "share": 1.0}], schema=COMPOSITION),
+        workspace.composition,
+    )
+    write_table(
+        pl.DataFrame([parcel | {"more_than_one_crop": False}], schema=FINDINGS),
+        workspace.composition_findings,
+    )
+    try:
+        tables = {table.name: table for table in tables_of(workspace)}
+    finally:
+        workspace.composition.unlink()
+        workspace.composition_findings.unlink()
+    assert [tables[name].table.height for name in ("composition", "composition_findings")] == [1, 1]
+    assert tables["composition_findings"].parent == "declarations"
 
 
 def test_a_run_goes_in_and_its_declarations_come_back(server: str, finished: Path) -> None:

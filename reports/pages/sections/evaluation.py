@@ -18,6 +18,8 @@ TABLES = {
     "confusion": ("truth", "predicted", "parcels", "hectares"),
     "event_scores": ("event", "by", "level", "metric", "value", "low", "high", "n"),
     "marker_rates": ("requirement", "metric", "promised", "value", "low", "high", "n"),
+    "mixed_pairs": ("true_share", "found_share", "flagged"),  # models.patches.composition.tables.PAIRS
+    "composition_scores": ("by", "metric", "value", "low", "high", "n"),
     "ablation": ("subject", "metric", "value"),  # also low, high, n
 }
 
