@@ -7,7 +7,7 @@ import geopandas as gpd
 import polars as pl
 
 from features.catalog.access.hrefs import is_remote
-from features.files import atomic_path, read_parquet
+from features.files import atomic_path, read_parquet, scan_parquet
 from pipelines.workspace import Workspace
 
 STAMPS = pl.Schema({"href": pl.String, "stamp": pl.String})
@@ -16,6 +16,13 @@ STAMPS = pl.Schema({"href": pl.String, "stamp": pl.String})
 def read_declared(workspace: Workspace) -> gpd.GeoDataFrame:
     """Read the declarations that the stage left."""
     return gpd.read_parquet(workspace.declarations)
+
+
+def read_facts(workspace: Workspace) -> pl.DataFrame:
+    """Read the declarations without their outlines, which are the larger part."""
+    names = scan_parquet(workspace.declarations).collect_schema().names()
+    table = read_parquet(workspace.declarations, columns=[name for name in names if name != "geometry"])
+    return table.with_columns(pl.col(pl.Null).cast(pl.String))  # a column that nobody filled
 
 
 def read_acquired(workspace: Workspace) -> pl.DataFrame:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 import polars as pl
 
-from models.evaluation.metrics import Estimate, estimate, multiplicities, ratio
+from models.evaluation.metrics import Estimate, estimate, multiplicities, ratio, totals
 
 LEAST_SHARE = 0.3  # of a parcel: two kinds of cover with as much make it a mixed one
 LEAST_PIXELS = 100  # of the parcels that are scored: smaller ones are mostly border
@@ -129,7 +129,7 @@ def _mean(values: np.ndarray, groups: np.ndarray, rng: np.random.Generator) -> E
     _, group = np.unique(groups, return_inverse=True)
     total, count = np.bincount(group, values), np.bincount(group)
     drawn = multiplicities(groups, rng)
-    return estimate(float(values.mean()), (drawn @ total) / (drawn @ count), len(values))
+    return estimate(float(values.mean()), totals(drawn, total) / totals(drawn, count), len(values))
 
 
 def _lesser(

@@ -11,6 +11,7 @@ from scipy.stats import beta, t
 from models.probability.calibration import expected_calibration_error
 
 REPLICATES = 1_000
+REPLICATES_AT_ONCE = 64
 LEVEL = 0.95
 FEW_GROUPS = 10  # with a hit, or without: below it the bootstrap is too narrow
 Metric = Callable[[np.ndarray], np.ndarray]
@@ -37,8 +38,23 @@ def _json(value: float) -> float | None:
 def multiplicities(groups: np.ndarray, rng: np.random.Generator, replicates: int = REPLICATES) -> np.ndarray:
     """How often each group is drawn in each replicate, `(replicate, group)`; groups as `np.unique` sorts."""
     count = len(np.unique(groups))
-    drawn: np.ndarray = rng.multinomial(count, np.full(count, 1 / count), size=replicates)
+    chances = np.full(count, 1 / count)
+    drawn = np.empty((replicates, count), np.uint16)  # of a million parcels' holdings 250 MB, as int64 1 GB
+    for part in _blocks(replicates):
+        drawn[part] = rng.multinomial(count, chances, size=part.stop - part.start)
     return drawn
+
+
+def totals(drawn: np.ndarray, sums: np.ndarray) -> np.ndarray:
+    """Return `drawn (replicate, group)` times `sums (group, …)` of each group, some replicates at a time."""
+    return np.concatenate([drawn[part].astype(float) @ sums for part in _blocks(len(drawn))])
+
+
+def _blocks(replicates: int) -> list[slice]:
+    return [
+        slice(start, min(start + REPLICATES_AT_ONCE, replicates))
+        for start in range(0, max(replicates, 1), REPLICATES_AT_ONCE)
+    ]
 
 
 def standing_alone(groups: np.ndarray) -> np.ndarray:
@@ -145,7 +161,13 @@ def resampled_confusions(
     cells = csr_array(
         (np.ones(len(truth)), (group, truth * n_classes + predicted)), shape=(drawn.shape[1], n_classes**2)
     )
-    return np.asarray((cells.T @ drawn.T.astype(float)).T.reshape(len(drawn), n_classes, n_classes))
+    return _resampled(cells, drawn).reshape(len(drawn), n_classes, n_classes)
+
+
+def _resampled(cells: csr_array, drawn: np.ndarray) -> np.ndarray:
+    """Return the sums of `cells (group, cell)` in every replicate, `(replicate, cell)`."""
+    parts = [(cells.T @ drawn[part].T.astype(float)).T for part in _blocks(len(drawn))]
+    return np.concatenate(parts)
 
 
 def paired_difference(
@@ -197,7 +219,7 @@ def ratio(hits: np.ndarray, weights: np.ndarray, groups: np.ndarray, rng: np.ran
         low, high = rare_share(hit, whole, weights.sum() ** 2 / (weights**2).sum())
         return Estimate(value, low, high, len(hits))
     drawn = multiplicities(groups, rng)
-    return estimate(value, _divide(drawn @ hit, drawn @ whole), len(hits))
+    return estimate(value, _divide(totals(drawn, hit), totals(drawn, whole)), len(hits))
 
 
 def rare_share(hit: np.ndarray, whole: np.ndarray, most: float, level: float = LEVEL) -> tuple[float, float]:
@@ -315,7 +337,7 @@ def _ece_estimate(
     _, group = np.unique(groups, return_inverse=True)
     shape = (drawn.shape[1], bins)
     gap = csr_array((confidence - hit, (group, which)), shape=shape)
-    errors = np.abs((gap.T @ drawn.T.astype(float)).T).sum(1) / np.maximum(drawn @ np.bincount(group), 1)
+    errors = np.abs(_resampled(gap, drawn)).sum(1) / np.maximum(totals(drawn, np.bincount(group)), 1)
     value = expected_calibration_error(probabilities, truth, bins)
     low, high = np.quantile(errors - np.median(errors), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Estimate(value, max(value + low, 0.0), value + high, len(truth))

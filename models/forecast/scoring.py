@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from models.evaluation.metrics import Estimate, multiplicities
+from models.evaluation.metrics import Estimate, multiplicities, totals
 
 REPLICATES = 500
 ALL = "all"
@@ -57,7 +57,7 @@ def errors(truth: Truth, forecast: np.ndarray, rng: np.random.Generator) -> dict
         [np.ones(len(error)), error, np.abs(error), error**2, truth.value, truth.value**2]
     ).astype(float)
     sums = sums_of(columns, truth.group)
-    drawn = multiplicities(truth.group, rng, REPLICATES) @ sums
+    drawn = totals(multiplicities(truth.group, rng, REPLICATES), sums)
     whole = sums.sum(0)
     found = {}
     for name, metric in (("r2", _r2), ("rmse", _rmse), ("mae", _mae), ("bias", _bias)):
@@ -75,7 +75,7 @@ def outperformance(
     better = (sums[:, 0] < sums[:, 1]).astype(float)
     group = truth.group[at]
     per_group = sums_of(np.column_stack([np.ones(len(better)), better]), group)
-    drawn = multiplicities(group, rng, REPLICATES) @ per_group
+    drawn = totals(multiplicities(group, rng, REPLICATES), per_group)
     return _estimate(float(better.mean()), drawn[:, 1] / np.maximum(drawn[:, 0], 1), len(parcels))
 
 
@@ -83,7 +83,7 @@ def improvement(truth: Truth, forecast: np.ndarray, other: np.ndarray, rng: np.r
     """Return by which share the RMSE of a forecast is below another's, paired, over groups."""
     both = np.column_stack([(forecast - truth.value) ** 2, (other - truth.value) ** 2]).astype(float)
     sums = sums_of(both, truth.group)
-    drawn = multiplicities(truth.group, rng, REPLICATES) @ sums
+    drawn = totals(multiplicities(truth.group, rng, REPLICATES), sums)
     whole = sums.sum(0)
     return _estimate(
         float(1 - np.sqrt(whole[0] / whole[1])), 1 - np.sqrt(drawn[:, 0] / drawn[:, 1]), len(forecast)
@@ -96,7 +96,7 @@ def coverage(
     """Return the share of what came that lies within the intervals, and their mean width."""
     inside = (truth.value >= low) & (truth.value <= high)
     sums = sums_of(np.column_stack([np.ones(len(low)), inside, high - low]).astype(float), truth.group)
-    drawn = multiplicities(truth.group, rng, REPLICATES) @ sums
+    drawn = totals(multiplicities(truth.group, rng, REPLICATES), sums)
     whole = sums.sum(0)
     n = len(low)
     return (

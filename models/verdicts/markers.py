@@ -1,7 +1,7 @@
 """Markers: whether what an intervention asks for was done or left undone, with a promise on false alarms."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import pairwise
@@ -37,6 +37,7 @@ ALARM = 0.9  # breach score that counts as broken where no labels calibrate it
 LEAST_LOOKS = 3  # clear looks or passes within a window, below which nothing is decided
 LONGEST_GAP = 45  # days of a window without a look or pass, above which nothing is called kept
 COVER_SLACK = 0.25  # share of what is asked for by which cover must fall short to count as surely broken
+PARCELS_AT_ONCE = 20_000
 ONE_DAY = timedelta(days=1)
 
 
@@ -171,7 +172,7 @@ def rank_p_value(score: float, reference: np.ndarray) -> float:
 def markers_of(
     declarations: pl.DataFrame,
     schemes: Schemes,
-    facts: Mapping[str, Facts],
+    facts: Mapping[str, Facts] | Callable[[Sequence[str]], Mapping[str, Facts]],
     small: Mapping[str, str],
     labels: Mapping[str, Sequence[tuple[str, date, date]]],
     season: Season,
@@ -185,7 +186,8 @@ def markers_of(
     declarations
         `parcel_id, intervention, crop_class`.
     facts
-        What is known of each parcel; one that is absent was never observed.
+        What is known of each parcel, or a function that gives it of some; one that is absent was never
+        observed.
     small
         Parcels that cannot be monitored, and the reason: too_few_pixels or outside_imagery.
     labels
@@ -199,39 +201,111 @@ def markers_of(
     pl.DataFrame
         Schema MARKERS, in order of requirement and parcel.
     """
-    rows = declarations.select("parcel_id", "intervention", "crop_class").rows()
-    claims: dict[str, tuple[Requirement, list[str], set[str]]] = {}
-    for parcel, intervention, crop in rows:
+    facts_of = facts if callable(facts) else lambda names: facts
+    claims = _claims(declarations, schemes)
+    crop_of = dict(declarations.select("parcel_id", "crop_class").iter_rows())
+    watched = facts_of([parcel for parcel in labels if parcel in crop_of])
+    references = {
+        name: _reference(claim, crop_of, watched, small, labels, season) for name, claim in claims.items()
+    }
+    found: dict[str, list[pl.DataFrame]] = {name: [] for name in claims}
+    asked = list(dict.fromkeys(parcel for claim in claims.values() for parcel in claim.parcels))
+    for part in (asked[k : k + PARCELS_AT_ONCE] for k in range(0, len(asked), PARCELS_AT_ONCE)):
+        known = facts_of(part)
+        for name, claim in claims.items():
+            mine = set(claim.parcels).intersection(part)
+            rows = [
+                _marked(claim.requirement, parcel, known, references[name], small, season, alpha, model_id)
+                for parcel in part
+                if parcel in mine
+            ]
+            found[name].append(pl.DataFrame(rows, schema=MARKERS, orient="row"))
+    tables = [MARKERS.to_frame(), *(_in_order(found[name], claims[name].parcels) for name in sorted(claims))]
+    return check_table(pl.concat(tables), MARKERS, "The markers")
+
+
+@dataclass(frozen=True)
+class _Claim:
+    """A requirement, the parcels that it is asked of, and the crops that they declare."""
+
+    requirement: Requirement
+    parcels: list[str]
+    crops: set[str]
+
+
+def _claims(declarations: pl.DataFrame, schemes: Schemes) -> dict[str, _Claim]:
+    claims: dict[str, _Claim] = {}
+    for parcel, intervention, crop in declarations.select(
+        "parcel_id", "intervention", "crop_class"
+    ).iter_rows():
         for requirement in schemes.requirements_of(intervention):
-            _, parcels, crops = claims.setdefault(requirement.name, (requirement, [], set()))
-            parcels.append(parcel)
-            crops.add(crop)
-    crop_of = {parcel: crop for parcel, _, crop in rows}
-    out = []
-    for name in sorted(claims):
-        requirement, parcels, crops = claims[name]
-        reference = {
-            parcel: judged.score
-            for parcel, done in labels.items()
-            if crop_of.get(parcel) in crops and parcel in facts and parcel not in small
-            and kept_by_labels(requirement, done, season)
-            and np.isfinite((judged := breach(requirement, facts[parcel], season)).score)
-        }  # fmt: skip
-        scores = np.array(list(reference.values()))
-        log.info("%s: %d claims, calibrated by %d compliant parcels", name, len(parcels), len(scores))
-        for parcel in parcels:
-            known = facts.get(parcel)
-            own = breach(requirement, known, season) if known else None
-            others = scores
-            if parcel in reference:
-                others = np.array([score for other, score in reference.items() if other != parcel])
-            p_value = None
-            if own is not None and np.isfinite(own.score) and len(others) + 1 >= 1 / alpha:
-                p_value = rank_p_value(own.score, others)
-            reason = small.get(parcel) or _decide(requirement, own, p_value, season, alpha)
-            out.append(_row(parcel, requirement, own, reason, p_value, model_id))
-    table = pl.DataFrame(out, schema=MARKERS, orient="row")
-    return check_table(table, MARKERS, "The markers")
+            claim = claims.setdefault(requirement.name, _Claim(requirement, [], set()))
+            claim.parcels.append(parcel)
+            claim.crops.add(crop)
+    return claims
+
+
+@dataclass(frozen=True)
+class _Reference:
+    """Breach scores of the watched parcels that keep a requirement: by parcel, and all of them."""
+
+    by_parcel: Mapping[str, float]
+    scores: np.ndarray
+
+    def of_others(self, parcel: str) -> np.ndarray:
+        if parcel not in self.by_parcel:
+            return self.scores
+        return np.array([score for other, score in self.by_parcel.items() if other != parcel])
+
+
+def _reference(
+    claim: _Claim,
+    crop_of: Mapping[str, str],
+    facts: Mapping[str, Facts],
+    small: Mapping[str, str],
+    labels: Mapping[str, Sequence[tuple[str, date, date]]],
+    season: Season,
+) -> _Reference:
+    found = {
+        parcel: judged.score
+        for parcel, done in labels.items()
+        if crop_of.get(parcel) in claim.crops and parcel in facts and parcel not in small
+        and kept_by_labels(claim.requirement, done, season)
+        and np.isfinite((judged := breach(claim.requirement, facts[parcel], season)).score)
+    }  # fmt: skip
+    log.info(
+        "%s: %d claims, calibrated by %d compliant parcels",
+        claim.requirement.name,
+        len(claim.parcels),
+        len(found),
+    )
+    return _Reference(found, np.array(list(found.values())))
+
+
+def _marked(
+    requirement: Requirement,
+    parcel: str,
+    facts: Mapping[str, Facts],
+    reference: _Reference,
+    small: Mapping[str, str],
+    season: Season,
+    alpha: float,
+    model_id: str,
+) -> tuple:
+    known = facts.get(parcel)
+    own = breach(requirement, known, season) if known else None
+    others = reference.of_others(parcel)
+    p_value = None
+    if own is not None and np.isfinite(own.score) and len(others) + 1 >= 1 / alpha:
+        p_value = rank_p_value(own.score, others)
+    reason = small.get(parcel) or _decide(requirement, own, p_value, season, alpha)
+    return _row(parcel, requirement, own, reason, p_value, model_id)
+
+
+def _in_order(parts: Sequence[pl.DataFrame], parcels: Sequence[str]) -> pl.DataFrame:
+    """Return the rows of one requirement in the order in which its parcels were declared."""
+    place = pl.DataFrame({"parcel_id": parcels, "place": range(len(parcels))})
+    return pl.concat(parts).join(place, on="parcel_id").sort("place").drop("place")
 
 
 def _decide(

@@ -52,6 +52,9 @@ class JudgeOptions(Options):
     season_dates: int = Field(
         6, ge=0, description="dates at which crops are typed anew for the in-season curve; 0: none"
     )
+    season_parcels: int = Field(
+        10_000, ge=100, description="parcels, of holdings drawn at random, that the in-season curve rests on"
+    )
     schemes: Path = Field(
         SCHEMES_FILE, description="what must hold for each intervention: crop, group or agriculture"
     )

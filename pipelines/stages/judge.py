@@ -23,7 +23,7 @@ from pipelines.record.stage import Outcome, Stage, stage_entries
 from pipelines.steps.evaluate import TRUTH, evaluate
 from pipelines.steps.in_season import in_season
 from pipelines.steps.mark import mark
-from pipelines.tables import read_declared, write_table
+from pipelines.tables import read_facts, write_table
 from pipelines.workspace import Workspace
 
 COMPOSED = ("composition.parquet", "composition_findings.parquet")
@@ -86,7 +86,7 @@ def _settled(config: RunConfig, workspace: Workspace) -> dict[str, str]:
 
 def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     """Write `verdicts.parquet`, the evaluation tables and `metrics.json`."""
-    declared = pl.from_pandas(read_declared(workspace).drop(columns="geometry"))
+    declared = read_facts(workspace)
     quality = quality_in_chunks(lambda: read_chunks(workspace.filled, PARCELS_PER_CHUNK))
     options = corrected(config.judge, wrong_rates(workspace, declared, config.season.until))
     judged = judge(

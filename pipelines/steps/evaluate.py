@@ -35,7 +35,7 @@ from models.probability.calibration import reliability
 from models.verdicts.rule import spread_deviation
 from pipelines.config import RunConfig
 from pipelines.inputs.crop_tables import crop_options
-from pipelines.tables import read_declared
+from pipelines.tables import read_facts
 from pipelines.workspace import Workspace
 
 FOLLOW_UP_RATES = (0.05, 0.1, 0.2, 0.3)
@@ -126,7 +126,7 @@ def _composition(
     """Score the compositions against the truth, beside the rule on the spread of NDVI alone."""
     crops = read_crop_table(crop_options(config, workspace))
     class_of = dict(crops.select("code", "crop_class").iter_rows())
-    seconds = pl.from_pandas(read_declared(workspace)[["parcel_id", "declared_second"]])
+    seconds = read_facts(workspace).select("parcel_id", "declared_second")
     spread = read_parquet(workspace.table("quality")).select("parcel_id", "ndvi_spread")
     table = verdicts.select("parcel_id", "crop_class")
     for other in (seconds, spread, folds.select("parcel_id", "group")):

@@ -2,27 +2,29 @@
 
 import numpy as np
 import polars as pl
+import xarray as xr
 
 from features.files import read_parquet
-from features.series.parcel_series import read_series
+from features.series.chunks import read_chunks
+from features.series.parcel_series import PARCELS_PER_CHUNK
 from models.evaluation.metrics import standing_alone
 from models.verdicts.in_season import dates_of, discriminate, season_curve
 from pipelines.config import RunConfig
 from pipelines.steps.evaluate import read_truth
-from pipelines.tables import read_declared
+from pipelines.tables import read_facts
 from pipelines.workspace import Workspace
 
 
 def in_season(config: RunConfig, workspace: Workspace) -> dict[str, pl.DataFrame]:
     """Return the tables `in_season` and `decidable`; none where the config asks for no dates.
 
-    Scored against the hidden truth of a simulated region, else against the declarations.
+    Scored against the hidden truth of a simulated region, else against the declarations; of a region with
+    more parcels than `judge.season_parcels`, on whole holdings drawn at random.
     """
     if config.judge.season_dates == 0:
         return {}
-    series = read_series(workspace.series)
-    declared = pl.from_pandas(read_declared(workspace).drop(columns="geometry"))
-    folds = read_parquet(workspace.table("folds"))
+    declared, folds = read_facts(workspace), read_parquet(workspace.table("folds"))
+    series = _drawn(workspace, folds, config)
     modelled = read_parquet(workspace.table("classes")).filter("trained")["crop_class"].to_list()
     key = pl.DataFrame({"parcel_id": series["parcel"].to_numpy().astype(str).tolist()})
     for table in (declared.select("parcel_id", "crop_class"), folds):
@@ -41,7 +43,7 @@ def in_season(config: RunConfig, workspace: Workspace) -> dict[str, pl.DataFrame
     steps = series.sizes["time"]
     every = max(-(-steps // config.judge.season_dates), 1)
     curve, decidable = season_curve(
-        series.load(),
+        series,
         dates_of(series, every=every, first=min(every, steps)),
         lambda cut: discriminate(cut, codes["crop_class"], fold, len(modelled)),
         truth=codes[known],
@@ -53,3 +55,32 @@ def in_season(config: RunConfig, workspace: Workspace) -> dict[str, pl.DataFrame
         rng=np.random.default_rng(config.seed),
     )
     return {"in_season": curve, "decidable": decidable}
+
+
+def _drawn(workspace: Workspace, folds: pl.DataFrame, config: RunConfig) -> xr.Dataset:
+    """Return the series of all parcels, or of `judge.season_parcels` of them."""
+    names = drawn_parcels(folds, config.judge.season_parcels, config.seed)
+    parts = [
+        chunk if names is None else chunk.isel(parcel=np.isin(chunk["parcel"].to_numpy().astype(str), names))
+        for chunk in read_chunks(workspace.series, PARCELS_PER_CHUNK)
+    ]
+    if len(parts) == 1:
+        return parts[0]
+    return xr.concat(parts, dim="parcel", join="exact", coords="minimal", compat="override")
+
+
+def drawn_parcels(folds: pl.DataFrame, most: int, seed: int) -> np.ndarray | None:
+    """Return the ids of at least `most` parcels, of holdings drawn at random; None where there are no more.
+
+    Parameters
+    ----------
+    folds
+        `parcel_id, group`; a negative group is none, and its parcel stands alone.
+    """
+    if len(folds) <= most:
+        return None
+    group = standing_alone(folds["group"].to_numpy())
+    _, place, size = np.unique(group, return_inverse=True, return_counts=True)
+    order = np.random.default_rng(seed).permutation(len(size))
+    taken = order[: int(np.searchsorted(np.cumsum(size[order]), most)) + 1]
+    return folds["parcel_id"].to_numpy()[np.isin(place, taken)].astype(str)

@@ -1,13 +1,13 @@
 """Events become markers: whether each requirement of a parcel's scheme is kept, and the joint outcome."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
 import polars as pl
 
 from features.declarations.schemes import read_schemes
-from features.files import read_parquet
+from features.files import read_parquet, scan_parquet
 from features.schema import MARKERS
 from models.verdicts.marker_scores import RATES, marker_rates
 from models.verdicts.markers import Facts, Season, markers_of
@@ -31,7 +31,7 @@ def mark(
         markers = markers_of(
             declared,
             schemes,
-            _facts(workspace),
+            lambda names: _facts(workspace, names),
             _small(declared, parcels, config),
             _labels(workspace),
             season,
@@ -48,27 +48,32 @@ def mark(
     ]
 
 
-def _facts(workspace: Workspace) -> dict[str, Facts]:
+def _facts(workspace: Workspace, names: Sequence[str]) -> dict[str, Facts]:
+    """Return what is known of some parcels."""
+    wanted = pl.Series(names, dtype=pl.String).implode()
+    chances, looks = (
+        scan_parquet(path).filter(pl.col("parcel_id").is_in(wanted)).collect(engine="streaming")
+        for path in (workspace.event_chances, workspace.event_looks)
+    )
     possible: dict[str, list[dict]] = {}
-    for row in read_parquet(workspace.event_chances).iter_rows(named=True):
+    for row in chances.iter_rows(named=True):
         possible.setdefault(row["parcel_id"], []).append(row)
     return {
-        name: Facts(possible.get(name, []), looks, ndvi, passes)
-        for name, looks, ndvi, passes in read_parquet(workspace.event_looks).iter_rows()
-        if looks or passes
+        name: Facts(possible.get(name, []), days, ndvi, passes)
+        for name, days, ndvi, passes in looks.iter_rows()
+        if days or passes
     }
 
 
 def _small(declared: pl.DataFrame, parcels: pl.DataFrame, config: RunConfig) -> dict[str, str]:
     """Return the parcels that markers cannot monitor, and why."""
-    pixels = dict(parcels.select("parcel_id", "full_pixels").iter_rows())
-    found = {}
-    for name in declared["parcel_id"]:
-        if name not in pixels:
-            found[name] = "outside_imagery"
-        elif (pixels[name] or 0) < config.events.min_pixels:
-            found[name] = "too_few_pixels"
-    return found
+    least = config.events.min_pixels
+    seen = declared.select("parcel_id").join(
+        parcels.select("parcel_id", pixels="full_pixels", inside=True), on="parcel_id", how="left"
+    )
+    outside = seen.filter(pl.col("inside").is_null())["parcel_id"]
+    few = seen.filter(pl.col("inside") & (pl.col("pixels").fill_null(0) < least))["parcel_id"]
+    return dict.fromkeys(outside, "outside_imagery") | dict.fromkeys(few, "too_few_pixels")
 
 
 def _labels(workspace: Workspace) -> Done:

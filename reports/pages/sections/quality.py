@@ -9,7 +9,7 @@ import pandas as pd
 import polars as pl
 import shapely
 
-from models.evaluation.metrics import FEW_GROUPS, multiplicities, rare_share
+from models.evaluation.metrics import FEW_GROUPS, multiplicities, rare_share, totals
 from reports.run import RunTables
 from reports.translation import Text
 
@@ -60,7 +60,7 @@ class Quality:
         above, below = np.bincount(self.group, upper, size), np.bincount(self.group, lower, size)
         if min((above > 0).sum(), (above < below).sum()) < FEW_GROUPS:
             return rare_share(above, below, lower.sum() ** 2 / (lower**2).sum())
-        above, below = self.draws @ above, self.draws @ below
+        above, below = totals(self.draws, above), totals(self.draws, below)
         low, high = np.quantile(above[below > 0] / below[below > 0], [0.025, 0.975])
         return float(low), float(high)
 
@@ -73,7 +73,7 @@ def quality_of(run: RunTables) -> Quality:
     kind, group = _groups(run, judged)
     size = int(group.max()) + 1 if len(group) else 1
     draws = multiplicities(np.arange(size), np.random.default_rng(0), RESAMPLES)
-    return Quality(judged, draws.astype(float), group, kind if size >= FEWEST_GROUPS else "none")
+    return Quality(judged, draws, group, kind if size >= FEWEST_GROUPS else "none")
 
 
 def _groups(run: RunTables, judged: pl.DataFrame) -> tuple[str, np.ndarray]:

@@ -15,6 +15,7 @@ from models.evaluation.metrics import (
     ratio,
     resampled_confusions,
     score_model,
+    totals,
 )
 from models.evaluation.verdict_scores import (
     PROMISE_NAMES,
@@ -49,6 +50,14 @@ def test_a_replicate_is_the_confusion_of_the_groups_it_drew() -> None:
     drawn = multiplicities(groups, np.random.default_rng(1), 5)
     by_hand = confusion(truth, predicted, 3, drawn[2][np.unique(groups, return_inverse=True)[1]])
     np.testing.assert_allclose(resampled_confusions(truth, predicted, groups, 3, drawn)[2], by_hand)
+
+
+def test_draws_are_those_of_one_call_however_many_are_held_at_a_time() -> None:
+    groups = np.arange(7)
+    drawn = multiplicities(groups, np.random.default_rng(1), 150)
+    assert drawn.tolist() == np.random.default_rng(1).multinomial(7, np.full(7, 1 / 7), size=150).tolist()
+    sums = np.array([[1.0, 0], [0, 1], [2, 0], [0, 0], [0, 3], [1, 1], [5, 0]])
+    np.testing.assert_array_equal(totals(drawn, sums), drawn @ sums)
 
 
 def test_scores_carry_n_and_an_interval_that_holds_the_value() -> None:

@@ -120,7 +120,7 @@ def test_labels_tell_what_was_kept() -> None:
     assert kept_by_labels(cover, [("green_cover", date(2024, 9, 7), END)], WHOLE) is False
 
 
-def test_at_most_alpha_of_compliant_parcels_are_not_met() -> None:
+def test_at_most_alpha_of_compliant_parcels_are_not_met(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two thousand compliant parcels with some false cuts each; half of them labelled."""
     rng = np.random.default_rng(5)
     n = 2000
@@ -134,6 +134,11 @@ def test_at_most_alpha_of_compliant_parcels_are_not_met() -> None:
     watched = {name: [] for name in ids[: n // 2]}
     table = markers_of(declared, schemes, known, {}, watched, WHOLE, 0.05, "m")
     truth = {name: [] for name in ids}
+    monkeypatch.setattr("models.verdicts.markers.PARCELS_AT_ONCE", 700)
+    parts = markers_of(
+        declared, schemes, lambda names: {name: known[name] for name in names}, {}, watched, WHOLE, 0.05, "m"
+    )
+    assert parts.equals(table), "the same however many parcels are looked at together"
     rates = marker_rates(table, schemes, truth, WHOLE, 0.05)
     alarm = rates.filter(pl.col("metric") == "false_alarm_rate").row(0, named=True)
     assert alarm["n"] == n and alarm["low"] <= 0.05 <= alarm["high"] + 0.02
