@@ -218,13 +218,13 @@ def _epsg(item: Item, keys: Iterable[str]) -> int | None:
 def _assets(
     item: Item, keys: Mapping[str, str], location: str, options: ImageryOptions
 ) -> list[dict[str, Any]] | str:
-    """The item's usable assets, or the commonest reason why there are none (scene classes alone are none)."""
+    """The item's usable assets, or the commonest reason why there are none."""
     found = [_asset(item, band, item["assets"][key], location, options) for band, key in keys.items()]
     reasons = Counter(asset for asset in found if isinstance(asset, str))
     for reason, count in reasons.items():
         log.debug("%s: %d assets left out, %s", item.get("id"), count, reason)
     usable = [asset for asset in found if not isinstance(asset, str)]
-    if {asset["band"] for asset in usable} <= {SCENE_CLASS}:
+    if not usable or (reasons and {asset["band"] for asset in usable} == {SCENE_CLASS}):
         return reasons.most_common(1)[0][0] if reasons else "no_known_band"
     return usable
 

@@ -1,17 +1,22 @@
-"""Which rows of a catalog are one acquisition, and which of them is kept."""
+"""Which rows of a catalog are one acquisition: which of them is kept, which are its parts."""
 
+import logging
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
 import shapely
 
+from features.catalog.bands import BANDS
 from features.catalog.place import box_polygon
 from features.catalog.radiometry import baseline_rank
+from features.schema import SCENE_CLASS
 
-Row = Mapping[str, Any]
+log = logging.getLogger(__name__)
+
+Row = dict[str, Any]
 
 # Catalogs date a scene by its own sensing, its datatake's start or its middle, up to some minutes apart; the
 # next orbit passes 98 minutes later.
@@ -21,6 +26,10 @@ ONE_PASS = timedelta(minutes=5)
 SAME_GROUND = 0.9
 # ESA's ground segment numbers tiles' datastrips by their start, which reprocessing keeps within seconds.
 SAME_DATASTRIP = timedelta(seconds=10)
+# What the parts of one acquisition agree on.
+TOLD_BY = (
+    "sensor", "platform", "tile", "orbit_state", "relative_orbit", "processing_baseline", "datetime",
+)  # fmt: skip
 
 
 def find_duplicates(rows: Sequence[Row]) -> list[str | None]:
@@ -99,6 +108,55 @@ def _same_listing(one: Row, other: Row) -> bool:
     """The same files or the same item, listed twice."""
     hrefs = [{asset["href"] for asset in row["assets"]} for row in (one, other)]
     return one["item_id"] == other["item_id"] or bool(hrefs[0] & hrefs[1])
+
+
+def join_parts(rows: Sequence[Row]) -> list[Row]:
+    """Join rows that hold other bands of one acquisition, as catalogs with one item a file have them.
+
+    Rows are parts of one where sensor, satellite, tile, direction, orbit, baseline and time agree, they cover
+    the same ground, and none of their bands repeats. The joined row is the first part with the assets of all;
+    the order stays.
+    """
+    alike: defaultdict[tuple[Any, ...], list[list[Row]]] = defaultdict(list)
+    for row in rows:
+        groups = alike[tuple(row[name] for name in TOLD_BY)]
+        group = next((group for group in groups if _is_another_part(group, row)), None)
+        if group is None:
+            groups.append([row])
+        else:
+            group.append(row)
+    joined = {id(group[0]): _joined(group) for groups in alike.values() for group in groups}
+    return [joined[id(row)] for row in rows if id(row) in joined]
+
+
+def _is_another_part(group: Sequence[Row], row: Row) -> bool:
+    held = {asset["band"] for part in group for asset in part["assets"]}
+    if held & {asset["band"] for asset in row["assets"]}:
+        return False
+    grounds = [
+        ground if ground is not None else box_polygon(part["bbox"]) if part.get("bbox") else None
+        for part in (group[0], row)
+        for ground in (part.get("ground"),)
+    ]
+    first, second = grounds
+    if first is None or second is None:
+        return first is second
+    return min(_covered(first, second), _covered(second, first)) >= SAME_GROUND
+
+
+def _joined(group: Sequence[Row]) -> Row:
+    if len(group) == 1:
+        return group[0]
+    log.info("%d items are parts of one acquisition, %s.", len(group), group[0]["item_id"])
+    assets = sorted(
+        (asset for part in group for asset in part["assets"]), key=lambda a: BANDS.index(a["band"])
+    )
+    return {**group[0], "assets": assets}
+
+
+def has_measurements(row: Row) -> bool:
+    """Whether a row holds more than scene classes."""
+    return any(asset["band"] != SCENE_CLASS for asset in row["assets"])
 
 
 def _covered(kept: shapely.Geometry, other: shapely.Geometry) -> float:

@@ -25,14 +25,38 @@ _OTHERS = re.compile(
     r"landsat|(?<![a-z0-9])l[cetmo]0[4-9](?![0-9])|hls[._]?l30|modis|(?<![a-z])m[oy]d(?:09|13|11)|viirs|vnp\d\d"
     r"|sentinel[-_ ]?[356]|(?<![a-z0-9])s[356][abp]_"
 )
-_NAMED = re.compile(r"(?<![a-z0-9])s(?P<number>[12])(?P<unit>[a-d])_|sentinel[-_]?(?P<long>[12])")
-_ABSOLUTE = re.compile(r"S1[A-D]_\w{2}_\w{4}_\w{4}_\d{8}T\d{6}_\d{8}T\d{6}_(\d{6})_")
-_RELATIVE = re.compile(r"S2[A-D]_MSIL\d\w_\w*_R(\d{3})_")
+_NAMED = re.compile(r"(?<![a-z0-9])s(?P<number>[12])(?P<unit>[a-d])[-_]|sentinel[-_]?(?P<long>[12])")
+# After the times of a Sentinel-1 product's name. Where one time stands alone, the data take in hexadecimal
+# digits must follow: six digits might be a time of day (ESA's products, their measurements, and the
+# Normalised Radar Backscatter of CEOS).
+_ABSOLUTE = re.compile(
+    r"(?<![a-z0-9])s1[a-d][-_][\w-]*?\d{8}t\d{6}"
+    r"(?:[-_]\d{8}t\d{6}[-_](\d{6})(?!\d)|[-_](\d{6})[-_][0-9a-f]{6}(?![0-9a-f]))",
+    re.IGNORECASE,
+)
+# The relative orbit in a Sentinel-2 product's name, and in that of a burst of OPERA's RTC-S1.
+_RELATIVE = re.compile(
+    r"s2[a-d]_msil\d\w_\w*_r(\d{3})_|(?<![a-z0-9])t(\d{3})-\d{6}-(?:iw|ew)\d", re.IGNORECASE
+)
 _LEVEL_1 = re.compile(r"(?:^|[^a-z0-9])(?:level[-_ ]?|l)[01][abc]?(?![a-z0-9])|msil?1[abc]", re.IGNORECASE)
 
 _PRODUCT_NAMES = ("s2:product_uri", "sentinel:product_id", "s1:product_identifier", "title")
 _LEVELS = ("processing:level", "s2:product_type", "product:type", "s2:processing_level")
-_STATES = ("sat:orbit_state", "orbit_state", "orbitProperties_pass", "s1:orbit_direction")
+# As STAC names them, then openEO and Sentinel Hub, Earth Engine, the Copernicus hubs, and the Alaska
+# Satellite Facility.
+_STATES = (
+    "sat:orbit_state", "orbit_state", "s1:orbit_direction", "orbitProperties_pass", "SENSING_ORBIT_DIRECTION",
+    "orbitDirection", "orbitdirection", "flightDirection",
+)  # fmt: skip
+_RELATIVE_ORBITS = (
+    "sat:relative_orbit", "relative_orbit", "relativeOrbitNumber_start", "SENSING_ORBIT_NUMBER",
+    "relativeOrbitNumber", "relativeorbitnumber", "pathNumber",
+)  # fmt: skip
+_ABSOLUTE_ORBITS = (
+    "sat:absolute_orbit", "absolute_orbit", "orbitNumber_start", "orbitNumber", "orbitnumber",
+)  # fmt: skip
+_ASCENDING, _DESCENDING = re.compile(r"a|asc(?:ending)?"), re.compile(r"d|desc(?:ending)?")
+INFERRED = "cropcheck:relative_orbit_inferred"
 
 
 @dataclass(frozen=True)
@@ -71,7 +95,7 @@ def mission_of(item: Mapping[str, Any], bands: Iterable[str]) -> Mission | str:
     >>> mission_of({"id": "a", "properties": {"platform": "S1A", "sat:absolute_orbit": 8018}}, ["vv"])
     Mission(sensor='s1', platform='sentinel-1a', orbit_state=None, relative_orbit=71, orbit_is_derived=True)
     """
-    properties = item.get("properties") or {}
+    properties = _with_those_of_assets(item)
     names = [str(value) for value in (item.get("id"), *(properties.get(n) for n in _PRODUCT_NAMES)) if value]
     found = _satellite(properties, [*names, str(item.get("collection") or "")])
     if found == "other":
@@ -80,9 +104,21 @@ def mission_of(item: Mapping[str, Any], bands: Iterable[str]) -> Mission | str:
     if _is_other_level(sensor, item, names):
         return "other_level"
     named = f"sentinel-{platform[1:]}" if len(platform) == 3 else _text(properties.get("platform"))
-    stated = stated_orbit(properties, names)
+    stated = None if sensor == "s1" and properties.get(INFERRED) else stated_orbit(properties, names)
     orbit = relative_orbit(named, absolute_orbit(properties, names)) if stated is None else stated
     return Mission(sensor, named, _orbit_state(properties), orbit, stated is None and orbit is not None)
+
+
+def _with_those_of_assets(item: Mapping[str, Any]) -> Properties:
+    """Return what an item states, and what it leaves to its assets where these agree: platform and orbit."""
+    properties = item.get("properties") or {}
+    assets = [asset for asset in (item.get("assets") or {}).values() if isinstance(asset, Mapping)]
+    found = {}
+    for name in ("platform", "constellation", *_STATES, *_RELATIVE_ORBITS, *_ABSOLUTE_ORBITS):
+        said = {str(asset[name]) for asset in assets if asset.get(name) is not None}
+        if len(said) == 1 and properties.get(name) is None:
+            found[name] = said.pop()
+    return {**properties, **found}
 
 
 def _satellite(properties: Properties, names: list[str]) -> str | None:
@@ -121,26 +157,30 @@ def _is_other_level(sensor: str, item: Mapping[str, Any], names: list[str]) -> b
 
 def _orbit_state(properties: Properties) -> str | None:
     for name in _STATES:
-        state = str(properties.get(name) or "").lower()
-        if state in {"ascending", "descending"}:
-            return state
-        if state in {"asc", "desc"}:
-            return f"{state}ending"
+        state = str(properties.get(name) or "").strip().lower()
+        if _ASCENDING.fullmatch(state):
+            return "ascending"
+        if _DESCENDING.fullmatch(state):
+            return "descending"
     return None
 
 
 def stated_orbit(properties: Properties, names: Iterable[str]) -> int | None:
-    """Return the relative orbit as stated, else as a Sentinel-2 product's name has it."""
-    stated = whole_number(properties.get("sat:relative_orbit"))
-    named = (int(found[1]) for name in names if (found := _RELATIVE.search(name)))
-    return next(named, None) if stated is None else stated
+    """Return the relative orbit as stated, else as the name of a Sentinel-2 product or an OPERA burst has it.
+
+    What is no number from 1 to 175 states nothing, but for the numbers that our own index gives.
+    """
+    stated = (whole_number(properties.get(name)) for name in _RELATIVE_ORBITS)
+    named = (int(found[1] or found[2]) for name in names if (found := _RELATIVE.search(name)))
+    whole = bool(properties.get(INFERRED))
+    return next((orbit for orbit in (*stated, *named) if orbit and (whole or orbit <= ORBITS)), None)
 
 
 def absolute_orbit(properties: Properties, names: Iterable[str]) -> int | None:
     """Return the absolute orbit as stated, else as a Sentinel-1 product's name has it."""
-    stated = whole_number(properties.get("sat:absolute_orbit"))
-    named = (int(found[1]) for name in names if (found := _ABSOLUTE.search(name)))
-    return next(named, None) if stated is None else stated
+    stated = (whole_number(properties.get(name)) for name in _ABSOLUTE_ORBITS)
+    named = (int(found[1] or found[2]) for name in names if (found := _ABSOLUTE.search(name)))
+    return next((orbit for orbit in (*stated, *named) if orbit), None)
 
 
 def relative_orbit(platform: str | None, absolute: int | None) -> int | None:

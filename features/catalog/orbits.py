@@ -1,7 +1,7 @@
 """Orbits that no item states, told apart by direction and time of day."""
 
 import logging
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,44 +22,82 @@ DAY = timedelta(days=1)
 NUMBERS = {"ascending": 0, "descending": 30, None: 60}
 
 
-def settle_radar_orbits(rows: Sequence[Mapping[str, Any]]) -> list[int | None]:
-    """Return the relative orbit of each row; radar without one is numbered by direction and time of day.
+Track = tuple[str | None, int | None]  # direction and relative orbit
+
+
+def settle_radar_orbits(rows: Sequence[Mapping[str, Any]]) -> list[Track]:
+    """Return direction and relative orbit of each row, those of radar completed.
+
+    Satellites of one ground track pass a place at one time of day, within some seconds. So a radar row that
+    lacks its direction or its orbit takes those of the rows that pass within three minutes of it, where these
+    agree. Where the numbers that absolute orbits gave differ there between satellites, but not within one,
+    the constant of one of them does not hold (a satellite was moved): the number that is stated, else the one
+    that most passes have, is taken for all.
 
     Radar of two directions, or of two orbits, is never averaged: it looks at a field from different sides.
-    Ascending orbits are numbered from 901, descending ones from 931, those of unknown direction from 961, in
-    order of time of day. A row with neither direction nor time of day keeps None.
-
-    Satellites of one ground track pass a place at one time of day. Where numbers that were derived from
-    absolute orbits differ there between satellites, but not within one, the constant of one of them does not
-    hold (a satellite was moved): the number that most passes have is taken for all.
+    What still has no number is numbered by direction and time of day: ascending orbits from 901, descending
+    ones from 931, those of unknown direction from 961. A row with neither direction nor time of day keeps
+    None.
     """
-    orbits = [row["relative_orbit"] for row in rows]
-    radar: defaultdict[tuple[str | None, bool], list[int]] = defaultdict(list)
-    for position, row in enumerate(rows):
-        if row["sensor"] == "s1" and (orbits[position] is None or row.get("orbit_is_derived")):
-            radar[row["orbit_state"], orbits[position] is None].append(position)
-    for (state, unknown), positions in radar.items():
-        times = [time_of_day(rows[k]["datetime"]) for k in positions]
-        if state is None and not (unknown and any(times)):
+    tracks: list[Track] = [(row["orbit_state"], row["relative_orbit"]) for row in rows]
+    radar = [k for k, row in enumerate(rows) if row["sensor"] == "s1"]
+    times = {k: time_of_day(rows[k]["datetime"]) for k in radar}
+    for k, state in _completed(radar, times, {k: tracks[k][0] for k in radar}).items():
+        tracks[k] = state, tracks[k][1]
+    for state in {tracks[k][0] for k in radar}:
+        members = [k for k in radar if tracks[k][0] == state]
+        orbits = _agreed(rows, {k: tracks[k][1] for k in members}, times)
+        orbits = _completed(members, times, orbits)
+        tracks = [(tracks[k][0], orbits.get(k, tracks[k][1])) for k in range(len(rows))]
+        unknown = [k for k in members if orbits[k] is None]
+        if state is not None or any(times[k] for k in unknown):
+            groups = group_on_circle([times[k] for k in unknown], SAME_ORBIT / DAY)
+            for k, group in zip(unknown, groups, strict=True):
+                tracks[k] = state, INFERRED_ORBIT + NUMBERS[state] + int(group)
+    return tracks
+
+
+def _completed(
+    positions: Sequence[int], times: Mapping[int, float], known: Mapping[int, Any]
+) -> dict[int, Any]:
+    """Give rows without a value that of the rows that pass at the same time of day, where these have one.
+
+    Rows that are dated by the day only have no time of day.
+    """
+    sure = sorted({(round(times[k], 4), known[k]) for k in positions if known[k] is not None and times[k]})
+    places = np.array([place for place, _ in sure])
+    found = dict(known)
+    for k in positions:
+        if known[k] is None and times[k] and sure:
+            apart = np.abs((places - times[k] + 0.5) % 1 - 0.5)
+            values = {sure[j][1] for j in np.flatnonzero(apart <= SAME_ORBIT / DAY)}
+            found[k] = values.pop() if len(values) == 1 else None
+    return found
+
+
+def _agreed(
+    rows: Sequence[Mapping[str, Any]], orbits: Mapping[int, int | None], times: Mapping[int, float]
+) -> dict[int, int | None]:
+    """Settle numbers on which the satellites of one track contradict each other; all others stand."""
+    settled = dict(orbits)
+    known = [k for k, orbit in orbits.items() if orbit is not None and times[k]]
+    groups = group_on_circle([times[k] for k in known], SAME_ORBIT / DAY)
+    for group in np.unique(groups):
+        members = [known[k] for k in np.flatnonzero(groups == group)]
+        satellites = [platform for platform, _ in {(rows[k]["platform"], orbits[k]) for k in members}]
+        derived = [k for k in members if rows[k].get("orbit_is_derived")]
+        stated = Counter(orbits[k] for k in members if k not in derived)
+        numbers = stated or Counter(orbits[k] for k in members)
+        contradicts_itself = len(set(satellites)) < len(satellites)
+        if len({orbits[k] for k in members}) < 2 or len(stated) > 1 or contradicts_itself or not derived:
             continue
-        groups = group_on_circle(times, SAME_ORBIT / DAY)
-        for group in np.unique(groups):
-            members = [positions[k] for k in np.flatnonzero(groups == group)]
-            number = INFERRED_ORBIT + NUMBERS[state] + int(group) if unknown else _agreed(rows, members)
-            for position in members:
-                orbits[position] = orbits[position] if number is None else number
-    return orbits
-
-
-def _agreed(rows: Sequence[Mapping[str, Any]], members: Sequence[int]) -> int | None:
-    """The orbit number of one track, where satellites contradict each other; None where it stands."""
-    found = {(rows[k]["platform"], rows[k]["relative_orbit"]) for k in members}
-    satellites = [platform for platform, _ in found]
-    if len({orbit for _, orbit in found}) < 2 or len(set(satellites)) < len(satellites):
-        return None
-    counts = Counter(sorted(rows[k]["relative_orbit"] for k in members))
-    log.warning("Absolute orbits of one track give relative orbits %s; the commonest is taken.", dict(counts))
-    return int(counts.most_common(1)[0][0])
+        number = max(numbers, key=lambda orbit: (numbers[orbit], -(orbit or 0)))
+        log.warning(
+            "Orbits of one track: %s; those that follow from absolute orbits are taken as %d.",
+            dict(Counter(orbits[k] for k in members)), number,
+        )  # fmt: skip
+        settled |= dict.fromkeys(derived, number)
+    return settled
 
 
 def time_of_day(moment: datetime) -> float:

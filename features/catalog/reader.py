@@ -10,7 +10,7 @@ from features.accounting import Tally, tally
 from features.catalog.access.signing import mark
 from features.catalog.access.stac import Query, describe, fetch_items
 from features.catalog.acquisition import row_of
-from features.catalog.duplicates import distinct_ids, find_duplicates
+from features.catalog.duplicates import distinct_ids, find_duplicates, has_measurements, join_parts
 from features.catalog.options import CATALOGS, ImageryOptions, RadarOptions
 from features.catalog.orbits import settle_radar_orbits
 from features.catalog.place import UNTILED, Bounds, name_places
@@ -74,24 +74,29 @@ def read_acquisitions(
     _refuse_mixtures(rows)
     kept = _settle(rows, options)
     found = tally("catalog", "items", [*reasons, *(row["reason"] for row in rows)])
+    if not kept:
+        raise CatalogError(_nothing_found(options, query, found))
     log.info("%s", found)
     table = pl.DataFrame([{name: row[name] for name in ACQUISITIONS} for row in kept], schema=ACQUISITIONS)
     return table.sort("datetime", "item_id"), found
 
 
 def _settle(rows: list[dict[str, Any]], options: ImageryOptions) -> list[dict[str, Any]]:
-    """Name places, tell duplicates, number orbits that no item states and make ids unique; return what is
-    kept. Each row's `reason` says why it is not.
+    """Name places, tell duplicates, join parts, number orbits that no item states and make ids unique; return
+    what is kept. Each row's `reason` says why it is not.
     """
     _place(rows)
     for row, reason in zip(rows, find_duplicates(rows), strict=True):
         row["reason"] = reason
         if reason:
             log.info("%s (%s) is set aside: %s.", row["item_id"], row["processing_baseline"], reason)
-    kept = [row for row in rows if row["reason"] is None]
-    orbits, ids = settle_radar_orbits(kept), distinct_ids(kept)
-    for row, orbit, item_id in zip(kept, orbits, ids, strict=True):
-        row |= {"relative_orbit": orbit, "item_id": item_id}
+    kept = join_parts([row for row in rows if row["reason"] is None])
+    for row in kept:
+        if not has_measurements(row):  # scene classes of a scene that is not there
+            row["reason"] = "no_known_band"
+    kept = [row for row in kept if row["reason"] is None]
+    for row, (state, orbit), item_id in zip(kept, settle_radar_orbits(kept), distinct_ids(kept), strict=True):
+        row |= {"orbit_state": state, "relative_orbit": orbit, "item_id": item_id}
         row["assets"] = [
             {**asset, "href": mark(asset["href"], options.signing_wanted)} for asset in row["assets"]
         ]

@@ -14,7 +14,8 @@ from affine import Affine
 from rasterio.transform import array_bounds
 from rasterio.warp import transform_bounds
 
-from features.catalog.orbits import DAY, INFERRED_ORBIT, SAME_ORBIT, group_on_circle, time_of_day
+from features.catalog.mission import INFERRED
+from features.catalog.orbits import INFERRED_ORBIT, group_on_circle
 from features.catalog.place import Bounds
 from features.schema import OPTICAL_BANDS, SCENE_CLASS
 
@@ -151,35 +152,21 @@ def describe_values(
 
 
 def infer_orbits(images: Sequence[DatedImage]) -> list[DatedImage]:
-    """Number the orbits of images that state none: radar by the time of day, optics by the direction of view.
+    """Number the orbits of optical images of one place that state none, by the direction of view.
 
-    Images of one sensor whose times of day lie within three minutes of each other come from one relative
-    orbit; the two directions of radar are never taken for one. Optical ones, whose published times are less
-    regular, are split by view azimuth instead where it is known (two orbits see a place from opposite sides)
-    and stay without orbit where it is not, as does radar with neither direction nor time of day. Numbers
-    start at 901, in order of direction and time of day, and the items say
-    `cropcheck:relative_orbit_inferred`.
+    Two orbits see a place from opposite sides; images whose view azimuth is not known stay without orbit.
+    Numbers start at 901, and the items say `cropcheck:relative_orbit_inferred`. Radar is numbered when the
+    catalog is read, over all places (`features.catalog.orbits`).
     """
-    orbits: dict[int, int] = {}
     unknown = [k for k, image in enumerate(images) if image.properties.get("sat:relative_orbit") is None]
-    radar = [k for k in unknown if images[k].sensor == "s1"]
-    states = sorted({str(images[k].properties.get("sat:orbit_state")) for k in radar})
     optical = [k for k in unknown if images[k].sensor == "s2" and images[k].view_azimuth is not None]
-    number = INFERRED_ORBIT
-    for state in states:
-        mine = [k for k in radar if str(images[k].properties.get("sat:orbit_state")) == state]
-        groups = group_on_circle([time_of_day(images[k].taken) for k in mine], SAME_ORBIT / DAY)
-        if state == "None" and not any(time_of_day(images[k].taken) for k in mine):
-            continue
-        orbits |= {k: number + int(group) for k, group in zip(mine, groups, strict=True)}
-        number += int(groups.max()) + 1
     views = group_on_circle([float(images[k].view_azimuth or 0) / 360 for k in optical], 60 / 360)
-    orbits |= {k: INFERRED_ORBIT + int(group) for k, group in zip(optical, views, strict=True)}
+    orbits = {k: INFERRED_ORBIT + int(group) for k, group in zip(optical, views, strict=True)}
     return [_with_orbit(image, orbits.get(k)) for k, image in enumerate(images)]
 
 
 def _with_orbit(image: DatedImage, orbit: int | None) -> DatedImage:
     if orbit is None:
         return image
-    inferred = {"sat:relative_orbit": orbit, "cropcheck:relative_orbit_inferred": True}
+    inferred = {"sat:relative_orbit": orbit, INFERRED: True}
     return replace(image, properties={**image.properties, **inferred})

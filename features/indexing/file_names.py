@@ -2,36 +2,82 @@
 
 import re
 from calendar import monthrange
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import zip_longest
 from pathlib import Path
+from typing import Any
 
 from features.catalog.bands import BANDS, band_of
-from features.catalog.mission import absolute_orbit, relative_orbit
+from features.catalog.mission import ORBITS, absolute_orbit, relative_orbit, stated_orbit
 
 _ESA_PRODUCT = re.compile(
     r"(?P<platform>S2[A-D])_MSIL2A_(?P<taken>\d{8}T\d{6})_N(?P<major>\d{2})(?P<minor>\d{2})_"
     r"R(?P<orbit>\d{3})_T(?P<tile>\d{2}[A-Z]{3})"
 )
+# Also measurements within a product (s1a-iw-grd-vv-...), CEOS' backscatter, and pyroSAR's names, which hold
+# the direction as a letter before the time.
 _S1_PRODUCT = re.compile(
-    r"(?P<platform>S1[A-D])_(?:IW|EW|SM)\w*?_(?P<taken>\d{8}T\d{6})(?:_\d{8}T\d{6}_(?P<absolute>\d{6}))?"
+    r"(?<![a-z0-9])(?P<platform>S1[A-D])[-_]+(?:IW|EW|SM|S[1-6])\d?[\w-]*?[-_](?:(?P<node>[AD])_)?"
+    r"(?P<taken>\d{8}T\d{6})(?!\d)",
+    re.IGNORECASE,
 )
 _GRANULE = re.compile(r"T(?P<tile>\d{2}[A-Z]{3})_(?P<taken>\d{8}T\d{6})")
 # Earth Engine's index: start of the datatake, processing, tile.
 _EARTH_ENGINE = re.compile(r"(?P<taken>\d{8}T\d{6})_\d{8}T\d{6}_T(?P<tile>\d{2}[A-Z]{3})")
-_DAY = r"20\d{2}[-_.]?(?:0[1-9]|1[0-2])[-_.]?(?:0[1-9]|[12]\d|3[01])"
-_TIME = r"(?:[01]\d|2[0-3])[:-]?[0-5]\d[:-]?[0-5]\d"
+
+
+def _day_pattern(name: str) -> str:
+    """A day, year first, its three parts joined by one sign or none."""
+    return (
+        rf"(?P<{name}>20\d{{2}}(?P<{name}_sign>[-_.]?)(?:0[1-9]|1[0-2])(?P={name}_sign)"
+        r"(?:0[1-9]|[12]\d|3[01]))"
+    )
+
+
+_HOURS = r"(?:[01]\d|2[0-3])[:-]?[0-5]\d"
+_TIME = rf"{_HOURS}[:-]?[0-5]\d"
+_MIDNIGHT = r"(?:[T_ -]?00[:-]?00[:-]?00Z?)?"
+_TO = r"(?:[-_. /]{1,3}|[-_. ]?to[-_. ]?)"
+# No day of a date that is written day first (04-03-2024-10-03-2024) may join the next year to one.
+_DAY_FIRST = r"(?<!(?:0[1-9]|[12]\d|3[01])[-.](?:0[1-9]|1[0-2])[-.])"
 # Two days are a period; the second is never taken for a time of day.
 _PERIOD = re.compile(
-    rf"(?<!\d)(?P<day>{_DAY})(?:_to_|_-_|[-_/ .]|--|T0{{6}}_)(?P<end>{_DAY})(?:T\d{{6}})?(?!\d)"
+    rf"(?<!\d){_day_pattern('day')}{_MIDNIGHT}{_TO}{_day_pattern('end')}(?:[T_ -]{_TIME}Z?)?(?!\d)",
+    re.IGNORECASE,
 )
-_MOMENT = re.compile(rf"(?<!\d)(?P<day>{_DAY})(?:[T_ -]?(?P<time>{_TIME}))?(?!\d)")
-_WEEK = re.compile(r"(?<!\d)(?P<year>20\d{2})[-_]?W(?P<week>[0-5]\d)(?!\d)", re.IGNORECASE)
-_DAY_OF_YEAR = re.compile(r"(?<!\d)(?P<year>20\d{2})[-_]?(?P<day>[0-3]\d{2})(?!\d)")
-_MONTH = re.compile(r"(?<!\d)(?P<year>20\d{2})[-_.](?P<month>0[1-9]|1[0-2])(?![-_.]?\d)")
+_MOMENT = re.compile(
+    rf"(?<!\d){_DAY_FIRST}{_day_pattern('day')}(?!(?P=day_sign)20\d{{2}}(?!\d))"
+    rf"(?:[T_ -]?(?P<time>{_TIME})|T(?P<hours>{_HOURS}))?(?!\d)",
+    re.IGNORECASE,
+)
+_NAMES_OF_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
+# A day of a month that is named, as SNAP writes it: 04Mar2024.
+_NAMED_DAY = re.compile(
+    rf"(?<!\d)(?P<day>[0-3]\d)[-_. ]?(?P<month>{'|'.join(_NAMES_OF_MONTHS)})[-_. ]?(?P<year>20\d{{2}})(?!\d)",
+    re.IGNORECASE,
+)
+_DAY_OF_YEAR = re.compile(
+    rf"(?<!\d)(?P<year>20\d{{2}})(?P<sign>[-_]?)(?P<day>[0-3]\d{{2}})(?:T(?P<time>{_TIME}))?(?!\d)"
+)
+_W = r"(?:W|KW|wk|week)[-_]?"
+_WEEK = re.compile(
+    rf"(?<!\d)(?P<year>20\d{{2}})[-_]?{_W}(?P<week>[0-5]?\d)(?:-(?P<weekday>[1-7]))?(?!\d)"
+    rf"|(?<![a-z]){_W}(?:(?P<week_2>[0-5]?\d)[-_](?P<year_2>20\d{{2}})|(?P<year_3>20\d{{2}})[-_]"
+    r"(?P<week_3>[0-5]?\d))(?!\d)",
+    re.IGNORECASE,
+)
+_MONTH = re.compile(
+    r"(?<!\d)(?P<year>20\d{2})(?:[-_.]M?|M)(?P<month>0[1-9]|1[0-2])(?!\d|[-_.]\d{1,2}(?![0-9A-Za-z]))"
+)
 _TILE = re.compile(r"(?<![A-Za-z0-9])T?(?P<tile>\d{2}[C-HJ-NP-X][A-HJ-NP-Z]{2})(?![A-Za-z0-9])")
 _STATE = re.compile(r"(?<![a-z])(?P<state>asc|desc)(?:ending)?(?![a-z])", re.IGNORECASE)
+_ORBIT = re.compile(
+    r"(?<![a-z0-9])(?:r|rel(?:ative)?[-_ ]?orb(?:it)?[-_ ]?|orb(?:it)?[-_ ]?|track[-_ ]?"
+    r"|(?:asc|desc)(?:ending)?[-_ ]?)(?P<orbit>\d{3})(?![0-9a-z])",
+    re.IGNORECASE,
+)
 _RESOLUTION = re.compile(r"\d+m", re.IGNORECASE)
 
 DATE_CURE = (
@@ -76,7 +122,11 @@ def read_path(path: Path, root: Path) -> Said | None:
     whole = " ".join(inside)
     for part in (*reversed(inside), *_nested_days(inside), root.name):
         if said := read_name(part):
-            lacking = {"tile": said.tile or _tile(whole), "state": said.state or _state(whole)}
+            lacking = {
+                "tile": said.tile or _tile(whole),
+                "state": said.state or _state(whole),
+                "orbit": said.orbit or _orbit(whole),
+            }
             return Said(**{**vars(said), **lacking})
     return None
 
@@ -88,8 +138,8 @@ def _nested_days(parts: tuple[str, ...]) -> Iterator[str]:
             yield f"{year}-{month:0>2}-{day:0>2}"
 
 
-def place_words(path: Path, root: Path) -> dict[str, str]:
-    """Return the tile and the direction of flight that the names of a file or its folders hold, dated or not.
+def place_words(path: Path, root: Path) -> dict[str, Any]:
+    """Return tile, direction and relative orbit as a file's name or its folders hold them, dated or not.
 
     Examples
     --------
@@ -98,10 +148,11 @@ def place_words(path: Path, root: Path) -> dict[str, str]:
     """
     inside = path.relative_to(root).parts if path.is_relative_to(root) else (path.name,)
     whole = " ".join(inside).replace(path.suffix, " ")
-    tile, state = _tile(whole), _state(whole)
+    tile, state, orbit = _tile(whole), _state(whole), _orbit(whole)
     return {
         **({"grid:code": f"MGRS-{tile}"} if tile else {}),
         **({"sat:orbit_state": state} if state else {}),
+        **({"sat:relative_orbit": orbit} if orbit else {}),
     }
 
 
@@ -112,46 +163,89 @@ def _product(name: str) -> Said | None:
         held = found.groupdict()
         platform = f"sentinel-{held['platform'][1:].lower()}" if held.get("platform") else None
         orbit = int(held["orbit"]) if held.get("orbit") else None
-        if held.get("absolute"):
-            orbit = relative_orbit(platform, absolute_orbit({}, [name]) or int(held["absolute"]))
+        if pattern is _S1_PRODUCT:
+            orbit = relative_orbit(platform, absolute_orbit({}, [name]))
         baseline = f"{held['major']}.{held['minor']}" if held.get("major") else None
         try:
-            taken = datetime.strptime(held["taken"], "%Y%m%dT%H%M%S")
+            taken = datetime.strptime(held["taken"].upper(), "%Y%m%dT%H%M%S")
         except ValueError:
             continue
-        return Said(taken, None, platform, baseline, orbit, held.get("tile"), _state(name))
+        state = _NODES.get((held.get("node") or "").upper()) or _state(name)
+        return Said(taken, None, platform, baseline, orbit or _orbit(name), held.get("tile"), state)
     return None
 
 
 def _plain(name: str) -> Said | None:
     for taken, end in _dates(name):
-        return Said(taken, end, tile=_tile(name), state=_state(name))
+        return Said(taken, end, orbit=_orbit(name), tile=_tile(name), state=_state(name))
     return None
 
 
 def _dates(name: str) -> Iterator[tuple[datetime, datetime | None]]:
-    """Yield the dates that may be meant, the surest first: a period, a day, a week, a month."""
+    """Yield the dates that may be meant, the surest first."""
     for found in _PERIOD.finditer(name):
         first, last = _day(found["day"]), _day(found["end"])
         if first and last and first <= last:
             yield first, _last_second(last)
     for found in _MOMENT.finditer(name):
         if day := _day(found["day"]):
-            yield datetime.strptime(f"{day:%Y%m%d}{re.sub(r'[^0-9]', '', found['time'] or '000000')}",
-                                    "%Y%m%d%H%M%S"), None  # fmt: skip
-    for found in _DAY_OF_YEAR.finditer(name):
-        first, number = datetime(int(found["year"]), 1, 1), int(found["day"])
-        if number and (taken := first + timedelta(days=number - 1)).year == first.year:
-            yield taken, None
-    for found in _WEEK.finditer(name):
-        try:
-            monday = datetime.fromisocalendar(int(found["year"]), int(found["week"]), 1)
-        except ValueError:
-            continue
-        yield monday, _last_second(monday + timedelta(days=6))
-    for found in _MONTH.finditer(name):
-        year, month = int(found["year"]), int(found["month"])
-        yield datetime(year, month, 1), _last_second(datetime(year, month, monthrange(year, month)[1]))
+            yield day + _hours(found["time"] or found["hours"]), None
+    for pattern, span_of in _SPANS:
+        yield from _joined(
+            [(found.span(), span) for found in pattern.finditer(name) if (span := span_of(found))], name
+        )
+
+
+def _joined(
+    spans: Sequence[tuple[tuple[int, int], tuple[datetime, datetime | None]]], name: str
+) -> Iterator[tuple[datetime, datetime | None]]:
+    """Yield days, weeks or months, two that are joined as one period."""
+    for (place, (first, end)), after in zip_longest(spans, spans[1:]):
+        last = end
+        if after is not None and re.fullmatch(_TO, name[place[1] : after[0][0]], re.IGNORECASE):
+            later, its_end = after[1]
+            last = (its_end or _last_second(later)) if first <= later else end
+        yield first, last
+
+
+def _named_day(found: re.Match[str]) -> tuple[datetime, datetime | None] | None:
+    month = _NAMES_OF_MONTHS.index(found["month"].lower()) + 1
+    day = _day(f"{found['year']}{month:02d}{found['day']}")
+    return (day, None) if day else None
+
+
+def _day_of_year(found: re.Match[str]) -> tuple[datetime, datetime | None] | None:
+    """A day of the year; after a sign a letter may not follow, as in `2024_100m`."""
+    follows = found.string[found.end() : found.end() + 1]
+    first, number = datetime(int(found["year"]), 1, 1), int(found["day"])
+    day = first + timedelta(days=number - 1)
+    if number == 0 or day.year != first.year or (found["sign"] and follows.isalpha()):
+        return None
+    return day + _hours(found["time"]), None
+
+
+def _week(found: re.Match[str]) -> tuple[datetime, datetime | None] | None:
+    year = int(found["year"] or found["year_2"] or found["year_3"])
+    week = int(found["week"] or found["week_2"] or found["week_3"])
+    try:
+        day = datetime.fromisocalendar(year, week, int(found["weekday"] or 1))
+    except ValueError:
+        return None
+    return day, None if found["weekday"] else _last_second(day + timedelta(days=6))
+
+
+def _month(found: re.Match[str]) -> tuple[datetime, datetime | None]:
+    year, month = int(found["year"]), int(found["month"])
+    return datetime(year, month, 1), _last_second(datetime(year, month, monthrange(year, month)[1]))
+
+
+_SPANS = ((_NAMED_DAY, _named_day), (_DAY_OF_YEAR, _day_of_year), (_WEEK, _week), (_MONTH, _month))
+_NODES = {"A": "ascending", "D": "descending"}
+
+
+def _hours(text: str | None) -> timedelta:
+    digits = re.sub(r"\D", "", text or "").ljust(6, "0")
+    return timedelta(hours=int(digits[:2]), minutes=int(digits[2:4]), seconds=int(digits[4:]))
 
 
 def _day(text: str) -> datetime | None:
@@ -173,6 +267,13 @@ def _tile(name: str) -> str | None:
 def _state(name: str) -> str | None:
     found = _STATE.search(name.replace("_", " "))
     return f"{found['state'].lower()}ending" if found else None
+
+
+def _orbit(name: str) -> int | None:
+    """The relative orbit in a name: `r037`, `orbit037`, `desc_037`, or a burst's `T037-078083-IW2`."""
+    found = _ORBIT.search(name.replace("_", " "))
+    named = int(found["orbit"]) if found else None
+    return named if named and named <= ORBITS else stated_orbit({}, [name])
 
 
 def band_in_name(name: str) -> str | None:

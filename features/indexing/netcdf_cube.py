@@ -126,7 +126,7 @@ def _weather_name(name: str) -> str | None:
 
 
 def read_images(
-    cube: xr.Dataset, path: Path, named: Mapping[str, str]
+    cube: xr.Dataset, path: Path, named: Mapping[str, Any]
 ) -> Iterator[tuple[list[DatedImage], list[str]]]:
     """Yield for each date its images, radar and optical apart, and the reason of every band set aside.
 
@@ -182,7 +182,7 @@ def _azimuth(date: xr.Dataset) -> float | None:
     return value if np.isfinite(value) else None
 
 
-def _stated(cube: xr.Dataset, named: Mapping[str, str]) -> dict[str, Any]:
+def _stated(cube: xr.Dataset, named: Mapping[str, Any]) -> dict[str, Any]:
     """What the cube's attributes and its name say of all its dates."""
     tile = re.fullmatch(r"\d{2}[A-Z]{3}", str(cube.attrs.get("tile", "")))
     return {**named, **({"grid:code": f"MGRS-{tile[0]}"} if tile else {})}

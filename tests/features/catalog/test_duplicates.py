@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.features.catalog.test_reader import optical, radar, read, write_catalog
+from tests.features.catalog.test_reader import assets_of, optical, radar, read, write_catalog
 
 WEST, SOUTH, EAST, NORTH = 4.05, 50.05, 4.15, 50.15
 
@@ -96,7 +96,38 @@ def test_backscatter_and_coherence_of_one_pass_in_two_items_complete_each_other(
     backscatter, coherence = radar("backscatter"), radar("coherence")
     backscatter["assets"].pop("coherence_vv")
     coherence["assets"] = {"coherence_vv": coherence["assets"]["coherence_vv"]}
-    assert read(write_catalog(tmp_path, backscatter, coherence))[0].height == 2
+    table, tally = read(write_catalog(tmp_path, backscatter, coherence))
+    assert [list(assets_of(table, k)) for k in range(table.height)] == [["vv", "vh", "cohvv"]]
+    assert (tally.came_in, tally.went_out) == (2, 2)
+
+
+def only(item: dict[str, Any], *keys: str) -> dict[str, Any]:
+    return {**item, "id": f"{item['id']}_{keys[0]}", "assets": {key: item["assets"][key] for key in keys}}
+
+
+def test_a_catalog_with_one_item_a_file_is_read_as_one_with_one_item_a_scene(tmp_path: Path) -> None:
+    whole = [optical(), radar(), radar("next", datetime="2024-05-15T17:32:10Z")]
+    parts = [only(item, key) for item in whole for key in item["assets"] if key != "thumbnail"]
+    table, tally = read(write_catalog(tmp_path / "parts", *parts))
+    same, _ = read(write_catalog(tmp_path / "whole", *whole))
+    assert [list(assets_of(table, k)) for k in range(3)] == [list(assets_of(same, k)) for k in range(3)]
+    assert tally.came_in == tally.went_out == len(parts)
+
+
+def test_bands_of_another_ground_satellite_or_baseline_are_not_joined(tmp_path: Path) -> None:
+    vv, vh = only(radar(), "vv"), only(radar(), "vh")
+    for name, other in {
+        "ground": {**vh, "bbox": [4.0, 50.0, 4.15, 50.15]},
+        "satellite": {**vh, "properties": {**vh["properties"], "platform": "sentinel-1c"}},
+        "moment": {**vh, "properties": {**vh["properties"], "datetime": "2024-05-03T17:32:35Z"}},
+    }.items():
+        assert read(write_catalog(tmp_path / name, vv, other))[0].height == 2, name
+
+
+def test_scene_classes_without_their_scene_are_set_aside(tmp_path: Path) -> None:
+    later = optical("later", datetime="2024-05-11T10:50:31Z")
+    table, tally = read(write_catalog(tmp_path, optical(), only(later, "scl")))
+    assert (table.height, tally.set_aside) == (1, {"no_known_band": 1})
 
 
 def test_slices_of_one_pass_and_two_satellites_are_no_duplicates(tmp_path: Path) -> None:

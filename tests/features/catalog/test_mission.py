@@ -133,11 +133,104 @@ def test_composites_dated_by_day_only_are_kept_apart_by_direction(tmp_path: Path
     assert not tally.set_aside
 
 
+def orbit_of(item_id: str = "a", assets: dict[str, Any] | None = None, **properties: Any) -> Any:
+    found = mission_of({"id": item_id, "properties": properties, "assets": assets or {}}, ["vv"])
+    assert not isinstance(found, str)
+    return found.orbit_state, found.relative_orbit
+
+
+@pytest.mark.parametrize(
+    ("said", "state"),
+    [("ascending", "ascending"), ("DESCENDING", "descending"), ("asc", "ascending"), ("Desc", "descending"),
+     ("A", "ascending"), ("d", "descending"), (" ascending ", "ascending"), ("geostationary", None),
+     (1, None)],
+)  # fmt: skip
+def test_directions_as_they_are_written(said: Any, state: str | None) -> None:
+    assert orbit_of(**{"sat:orbit_state": said}) == (state, None)
+
+
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"sat:orbit_state": "ascending", "sat:relative_orbit": "037"},
+        {"orbitProperties_pass": "ASCENDING", "relativeOrbitNumber_start": 37.0},  # Earth Engine
+        {"orbitDirection": "ASCENDING", "relativeOrbitNumber": 37},  # Copernicus hubs
+        {"flightDirection": "ASCENDING", "pathNumber": 37},  # Alaska Satellite Facility
+        {"orbitdirection": "ASC", "orbitNumber": 52_609, "platform": "Sentinel-1A"},
+        {"sat:orbit_state": "asc", "sat:relative_orbit": 0, "sat:absolute_orbit": 52_609, "platform": "S1A"},
+        {"sat:orbit_state": "asc", "sat:relative_orbit": 52_609, "absolute_orbit": 52_609, "platform": "s1a"},
+    ],
+)  # fmt: skip
+def test_orbits_under_the_names_of_other_catalogs(properties: dict[str, Any]) -> None:
+    assert orbit_of(**properties) == ("ascending", 37)
+
+
+def test_an_orbit_may_stand_at_the_assets() -> None:
+    stated = {"sat:orbit_state": "descending", "sat:relative_orbit": 37}
+    assert orbit_of(assets={"vv": stated, "vh": stated, "preview": {}}) == ("descending", 37)
+    other = {"sat:orbit_state": "descending", "sat:relative_orbit": 139}
+    assert orbit_of(assets={"vv": stated, "vh": other}) == ("descending", None), (
+        "assets of two orbits say neither"
+    )
+    assert orbit_of(assets={"vv": other}, **stated) == ("descending", 37), "the item counts first"
+
+
+@pytest.mark.parametrize(
+    ("name", "orbit"),
+    [
+        ("S1A_IW_GRDH_1SDV_20240304T173210_20240304T173235_052839_066514_1A2B", 92),
+        ("s1a_iw_grdh_1sdv_20240304t173210_20240304t173235_052839_066514_1a2b", 92),
+        ("S1A_IW_GRDH_1SDV_20240304T173210_20240304T173235_052839_0664B3_rtc", 92),
+        ("s1a-iw-grd-vv-20240304t173210-20240304t173235-052839-066514-001", 92),
+        ("S1A_IW_GRDH_1SDV_20240304T173210_20240304T173235_052839_vv", 92),
+        ("S1A_IW_NRB__1SDV_20220721T051222_044194_05465E_33TUF_4810", 22),
+        ("OPERA_L2_RTC-S1_T037-078083-IW2_20240304T173210Z_20240305T010101Z_S1A_30_v1.0", 37),
+        ("S1A_IW_20240304T173210_DVP_RTC20_G_gpuned_AB12", None),
+        ("S1A_IW_20240304T173210_173235_sigma0", None),
+    ],
+)
+def test_orbits_in_the_names_of_products(name: str, orbit: int | None) -> None:
+    """Sentinel-1A: (52839 - 73) mod 175 + 1 = 92; (44194 - 73) mod 175 + 1 = 22."""
+    assert orbit_of(name) == (None, orbit)
+
+
+def passing(day: int, time: str = "17:32:10", **stated: Any) -> dict[str, Any]:
+    said = {"sat:relative_orbit": None, "sat:orbit_state": "ascending", "platform": "sentinel-1a", **stated}
+    return radar(f"{day}-{time}-{len(stated)}", datetime=f"2024-05-{day:02d}T{time}Z", **said)
+
+
+def test_radar_without_an_orbit_takes_that_of_the_passes_at_the_same_time_of_day(tmp_path: Path) -> None:
+    items = [
+        passing(1, **{"sat:relative_orbit": 37}),
+        passing(13, "17:32:11"),
+        passing(25, "17:32:12", **{"sat:orbit_state": None}),
+        passing(2, "17:40:20"),
+        passing(3, "05:50:00", **{"sat:orbit_state": "descending"}),
+    ]
+    table, _ = read(write_catalog(tmp_path, *items))
+    assert table.select("orbit_state", "relative_orbit").rows() == [
+        ("ascending", 37), ("ascending", 901), ("descending", 931), ("ascending", 37), ("ascending", 37),
+    ]  # fmt: skip
+
+
+def test_radar_dated_by_day_only_takes_no_other_orbit(tmp_path: Path) -> None:
+    items = [passing(1, "00:00:00", **{"sat:relative_orbit": 37}), passing(13, "00:00:00")]
+    table, _ = read(write_catalog(tmp_path, *items))
+    assert table["relative_orbit"].to_list() == [37, 901]
+
+
+def test_a_stated_orbit_wins_over_one_that_another_satellites_absolute_orbit_gives(tmp_path: Path) -> None:
+    moved = {"sat:absolute_orbit": 500, "platform": "sentinel-1d"}
+    items = [passing(1, **{"sat:relative_orbit": 37}), passing(7, **moved), passing(19, **moved)]
+    table, _ = read(write_catalog(tmp_path, *items))
+    assert table["relative_orbit"].to_list() == [37, 37, 37]
+
+
 def test_radar_of_which_nothing_is_known_keeps_no_orbit() -> None:
     from datetime import datetime
 
     row = {"sensor": "s1", "relative_orbit": None, "orbit_state": None, "datetime": datetime(2024, 5, 1)}
-    assert settle_radar_orbits([row]) == [None]
+    assert settle_radar_orbits([row]) == [(None, None)]
 
 
 def test_satellites_of_one_track_share_its_number_though_one_was_moved(
@@ -150,7 +243,7 @@ def test_satellites_of_one_track_share_its_number_though_one_was_moved(
     items = [taken(1, "sentinel-1a", 109), taken(13, "sentinel-1a", 109 + 175), taken(7, "sentinel-1d", 500)]
     table, _ = read(write_catalog(tmp_path, *items))
     assert table["relative_orbit"].to_list() == [37, 37, 37]
-    assert "Absolute orbits of one track" in caplog.text
+    assert "those that follow from absolute orbits are taken as 37" in caplog.text
     two = [taken(1, "sentinel-1a", 109), taken(2, "sentinel-1a", 124, "17:34:10")]
     table, _ = read(write_catalog(tmp_path / "two", *two))
     assert table["relative_orbit"].to_list() == [37, 52], "one satellite does not contradict itself"

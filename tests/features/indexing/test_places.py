@@ -121,12 +121,72 @@ def test_a_composite_that_reaches_past_the_last_day_is_not_looked_at(tmp_path: P
         ("s2_20241304", None, None),
         ("S2_A2024122_B04", datetime(2024, 5, 1), None),
         ("S2_2024366", datetime(2024, 12, 31), None),
+        ("s1_20240304T000000Z_20240310T235959Z", datetime(2024, 3, 4), datetime(2024, 3, 10, 23, 59, 59)),
+        ("s1_2024-03-04T00-00-00_2024-03-10", datetime(2024, 3, 4), datetime(2024, 3, 10, 23, 59, 59)),
+        ("s1_20240304to20240310_vv", datetime(2024, 3, 4), datetime(2024, 3, 10, 23, 59, 59)),
+        ("s1_20240304 - 20240310_vv", datetime(2024, 3, 4), datetime(2024, 3, 10, 23, 59, 59)),
+        ("s1_2024064_2024070_vv", datetime(2024, 3, 4), datetime(2024, 3, 10, 23, 59, 59)),
+        ("s1_2024-W10_2024-W12_vv", datetime(2024, 3, 4), datetime(2024, 3, 24, 23, 59, 59)),
+        ("s2_2024-03_2024-05_B04", datetime(2024, 3, 1), datetime(2024, 5, 31, 23, 59, 59)),
+        ("coh_VV_04Mar2024_16Mar2024", datetime(2024, 3, 4), datetime(2024, 3, 16, 23, 59, 59)),
+        ("Sigma0_VV_mst_04Mar2024", datetime(2024, 3, 4), None),
+        ("s1_KW10_2024", datetime(2024, 3, 4), datetime(2024, 3, 10, 23, 59, 59)),
+        ("week_2024_05", datetime(2024, 1, 29), datetime(2024, 2, 4, 23, 59, 59)),
+        ("s1_2024-W10-3", datetime(2024, 3, 6), None),
+        ("s1_2024-W53", None, None),
+        ("Sentinel-1_IW_mosaic_2024_M03_31UFS_0_0", datetime(2024, 3, 1), datetime(2024, 3, 31, 23, 59, 59)),
+        ("s1_2024064T173210_vv", datetime(2024, 3, 4, 17, 32, 10), None),
+        ("s1_20240304T1732_vv", datetime(2024, 3, 4, 17, 32), None),
+        ("s1a-iw-grd-vv-20240304t173210-20240304t173235-052839-066514-001",
+         datetime(2024, 3, 4, 17, 32, 10), None),
+        ("s1_04-03-2024_10-03-2024", None, None),  # 2024_10-03 is no day
+        ("s1_04.03.2024-10.03.2024", None, None),
+        ("s1_04-03-2024-10-03-2024", None, None),
+        ("ndvi_2024_100m", None, None),
         ("S2_2023366", None, None),
     ],
 )  # fmt: skip
 def test_periods_and_moments_in_names(name: str, taken: datetime | None, end: datetime | None) -> None:
     said = read_name(name)
     assert (said and said.taken, said and said.end) == (taken, end)
+
+
+@pytest.mark.parametrize(
+    ("name", "platform", "orbit", "state"),
+    [
+        ("S1A_IW_GRDH_1SDV_20240304T173210_20240304T173235_052839_066514_1A2B_VV", "sentinel-1a", 92, None),
+        ("s1a-iw-grd-vv-20240304t173210-20240304t173235-052839-066514-001", "sentinel-1a", 92, None),
+        ("S1A_IW_NRB__1SDV_20220721T051222_044194_05465E_33TUF_4810_vv", "sentinel-1a", 22, None),
+        ("S1A__IW___D_20240304T053210_VV_gamma0-rtc_db", "sentinel-1a", None, "descending"),
+        ("OPERA_L2_RTC-S1_T037-078083-IW2_20240304T173210Z_20240305T010101Z_S1A_30_v1.0", None, 37, None),
+        ("s1_desc_r037_20240304_vv", None, 37, "descending"),
+        ("ASCENDING_088_2024-03-04_vv", None, 88, "ascending"),
+        ("orbit_139_20240304_vv", None, 139, None),
+        ("s1_r999_20240304_vv", None, None, None),
+        ("desc_2024-03-04_vv", None, None, "descending"),
+    ],
+)
+def test_orbits_in_names(name: str, platform: str | None, orbit: int | None, state: str | None) -> None:
+    said = read_name(name)
+    assert said is not None
+    assert (said.platform, said.orbit, said.state) == (platform, orbit, state)
+
+
+def test_an_orbit_may_stand_in_a_folders_name(tmp_path: Path) -> None:
+    for folder in ("desc_r037", "asc_r088"):
+        raster(tmp_path / f"in/{folder}/2024-05-06_VV.tif", 0.1)
+    table, _ = read(balanced(index_folder(tmp_path / "in", tmp_path / "out")))
+    assert set(table.select("orbit_state", "relative_orbit").rows()) == {
+        ("ascending", 88),
+        ("descending", 37),
+    }
+
+
+def test_two_places_seen_in_other_directions_do_not_share_an_orbits_number(tmp_path: Path) -> None:
+    raster(tmp_path / "in/west_asc_20240506T173210_VV.tif", 0.1)
+    raster(tmp_path / "in/east_desc_20240507T053210_VV.tif", 0.1, left=LEFT + 50_000)
+    table, _ = read(balanced(index_folder(tmp_path / "in", tmp_path / "out")))
+    assert table.select("orbit_state", "relative_orbit").rows() == [("ascending", 901), ("descending", 931)]
 
 
 def test_a_date_may_stand_in_a_folders_name(tmp_path: Path) -> None:
