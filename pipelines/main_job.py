@@ -17,6 +17,7 @@ from features.errors import StageError
 from features.workers import Executor
 from pipelines.config import RunConfig
 from pipelines.memory import give_back
+from pipelines.record.fit_words import fit_sentence
 from pipelines.record.lock import locked
 from pipelines.record.receipt import Receipt
 from pipelines.record.stage import Stage, run_stage
@@ -122,6 +123,8 @@ def _run(stage: Stage, config: RunConfig, workspace: Workspace, bars: Progress) 
     bars.update(
         bar, completed=total, total=total, description=stage.name if ran else f"{stage.name} (already done)"
     )
+    if said := fit_sentence(receipt.facts.get("fit", {})) if ran else "":
+        bars.console.print(f"{stage.name}: {said}", highlight=False, markup=False)
     for tally in receipt.tallies if ran else ():
         bars.console.print(str(tally), style="dim", highlight=False)
     return receipt

@@ -3,6 +3,7 @@
 from features.errors import CropcheckError, StageError
 from pipelines.config import RunConfig
 from pipelines.main_job import stages
+from pipelines.record.fit_words import fit_sentence
 from pipelines.record.receipt import read_receipt
 from pipelines.record.stage import Stage, plan_stage
 from pipelines.workspace import Workspace
@@ -29,6 +30,9 @@ def status_of(config: RunConfig, workspace: Workspace) -> str:
         lines += [f"{'':<13}{reason}" for reason in reasons[:MOST]]
         lines += [f"{'':<13}and {len(reasons) - MOST} more"] if len(reasons) > MOST else []
         before = stage.name if reasons else before
+        receipt = read_receipt(workspace, stage.name)
+        said = fit_sentence(receipt.facts.get("fit", {})) if receipt else ""
+        lines += [f"{'':<13}{said}"] if said else []
     return "\n".join(lines)
 
 

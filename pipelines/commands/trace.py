@@ -12,6 +12,7 @@ from features.errors import StageError
 from features.files import read_parquet, sha256
 from features.series.parcel_series import read_series
 from features.suggestions import did_you_mean
+from pipelines.record.fit_words import fit_sentence
 from pipelines.record.verify import read_manifest
 from pipelines.tables import read_acquired, read_stamps
 from pipelines.workspace import Workspace
@@ -190,6 +191,7 @@ def _models(workspace: Workspace, manifest: dict[str, Any], verdict: dict[str, A
     )
     group = folds["group"].to_list()
     lines = [f"fold {fold}, group {group[0] if group else 'none'}: judged by models fitted without this fold"]
+    lines += [said] if (said := fit_sentence(manifest.get("fit", {}))) else []
     for row in rows.iter_rows(named=True):
         own = row.get(verdict["crop_class"])
         said = f"{own:.4f}" if own is not None else "not modelled"

@@ -58,6 +58,7 @@ def stage(config: RunConfig) -> Stage:
                 "evaluation/classes.parquet",
                 "models/*",
                 "!models/*/job.json",
+                "!models/fitted/*",
             ),
             **({"compose": COMPOSED} if composed(config) else {}),
             "detect": ("event_chances.parquet", "event_looks.parquet", "evaluation/event_labels.parquet"),

@@ -72,6 +72,7 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress, earlier: Se
         "model_id": tables.lineage["model_id"],
         "stages": tables.lineage["stages"],
         "public_sets": tables.lineage["folds"].get("sets", []),
+        "fit": tables.lineage["folds"].get("fit", {}),
         "runs": tracked.ids,
     }
     seal = write_manifest(workspace, content, inputs, receipts)

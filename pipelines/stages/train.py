@@ -1,6 +1,6 @@
 """Series and declarations become out-of-fold probabilities, models and explanations."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,8 @@ import polars as pl
 from features.workers import Progress
 from models.crops.fitting.options import TrainOptions
 from pipelines.config import RunConfig
-from pipelines.record.inputs import Inputs
+from pipelines.record.inputs import Entries, Inputs, entries
+from pipelines.record.receipt import read_receipt
 from pipelines.record.stage import Outcome, Stage
 from pipelines.tables import write_table
 from pipelines.workspace import Workspace
@@ -27,11 +28,24 @@ def stage(config: RunConfig) -> Stage:
         options=("seed", "folds", "train"),
         after={
             "read": ("declarations.parquet", *(("holdings.json",) if config.train.transfer.runs else ())),
+            **({} if config.series.tables else {"clear": ()}),  # how series are made decides on kept models
+            "extract": ("evaluation/dates.parquet",),
             "fill": ("filled.nc", "context.parquet", "weather.parquet"),
         },
         files=_files,
     )
-    return Stage("train", __name__, inputs, run, discard=discard)
+
+    def run_with(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
+        own = entries("train", __name__, inputs, config, workspace)
+        return run(config, workspace, progress, {**made_with(inputs, workspace), "train": own})
+
+    return Stage("train", __name__, inputs, run_with, discard=discard)
+
+
+def made_with(inputs: Inputs, workspace: Workspace) -> dict[str, Entries]:
+    """Return what the stages before stood on, by name."""
+    receipts = {name: read_receipt(workspace, name) for name in inputs.after}
+    return {name: receipt.inputs for name, receipt in receipts.items() if receipt}
 
 
 def discard(workspace: Workspace, names: Iterable[str]) -> None:
@@ -48,13 +62,21 @@ def _files(config: RunConfig, workspace: Workspace) -> dict[str, Path]:
     return transferred_files(config.train.transfer)
 
 
-def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
-    """Write probabilities, models and their bundle, importance and contributions."""
+def run(
+    config: RunConfig, workspace: Workspace, progress: Progress, stands_on: Mapping[str, Entries]
+) -> Outcome:
+    """Write probabilities, models and their bundle, importance and contributions.
+
+    Parameters
+    ----------
+    stands_on
+        What this stage and those before stand on, by stage and name.
+    """
     from models.crops.fitting.bundle import write_bundle
-    from models.crops.fitting.crossfit import cross_fit
     from models.explanation.explain import explain
     from models.folds import plan_folds
     from pipelines.inputs.model_series import FOLDS, carried_plan, learning_set, starting_bundle
+    from pipelines.steps.keep_models import fit_or_keep, kept_suspects
 
     start = starting_bundle(config.train.transfer)
     options = config.train if start is None else config.train.model_copy(update={"models": start.models})
@@ -65,9 +87,8 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     classes = learnt.declarations["crop_class"]
     every = classes.astype(object).where(classes.notna(), None).tolist()
     holdings = owners(learnt.declarations["holding_id"], plan.group)
-    together = cross_fit(
-        learnt.series, every, plan.fold, options, workspace.models, progress, start, holdings
-    )
+    fitting = fit_or_keep(stands_on, options, workspace, learnt, plan, start, holdings, progress)
+    together, plan = fitting.found, fitting.plan
     own = slice(0, learnt.own)
     series, y = learnt.series.isel(parcel=own), every[own]
     parcel_ids = learnt.declarations["parcel_id"].tolist()[own]
@@ -88,7 +109,7 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
         workspace.table("ensemble_weights"): fitted.weights,
         workspace.table("classes"): fitted.classes,
         workspace.table("timing"): fitted.timing,
-        workspace.table("suspects"): fitted.suspects,
+        workspace.table("suspects"): kept_suspects(fitting, workspace),
         workspace.table(FOLDS): _folds_table(parcel_ids, plan.fold[own], plan.group[own]),
     }
     if options.ablation:
@@ -103,6 +124,7 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
         "folds_note": plan.note,
         "groups": plan.n_groups,
         "trained_on": together.trained_on,
+        **fitting.facts,
     }
     if config.train.transfer.runs:
         facts |= {

@@ -37,6 +37,7 @@ OUTPUTS = {
     "fill": ("series.nc", "filled.nc", "context.parquet", "weather.parquet"),
     "train": (
         "probabilities.parquet",
+        "models/fitted/fit.json",
         "models/dense/weights.npz",
         "models/dense/job.json",
         "importance.parquet",
@@ -183,6 +184,7 @@ def test_files_that_moved_change_nothing(finished: Workspace) -> None:
         ("probabilities.parquet", ["judge"]),
         ("models/dense/weights.npz", ["judge"]),
         ("models/dense/job.json", []),  # how long a fit took
+        ("models/fitted/fit.json", []),  # the models themselves count
         ("importance.parquet", []),
         ("event_chances.parquet", ["judge"]),
         ("events.parquet", ["forecast"]),

@@ -41,6 +41,51 @@ def carry_over(
     return replace(plan, fold=np.where(usable, chosen, -1), note="; ".join(note for note in notes if note))
 
 
+def kept_folds(plan: FoldPlan, declarations: gpd.GeoDataFrame, fitted: gpd.GeoDataFrame) -> FoldPlan:
+    """Return folds under which no model that is kept through a season judges a label that it was trained on.
+
+    A parcel gets the fold of the fitted parcel whose point lies in it, which is its own where it was there
+    before; else the fold that its holding had, where that was one; else that of the nearest fitted parcel,
+    whose block it shares. Ground comes first, as the label that was learned there is of this very season.
+
+    Parameters
+    ----------
+    plan
+        Folds of these parcels by themselves; those of fold -1 stay there.
+    declarations
+        `holding_id` and geometry, in the same order.
+    fitted
+        `holding_id`, `fold`, and a point in each parcel that the models were fitted on.
+    """
+    fitted, usable = fitted.to_crs(declarations.crs), plan.fold >= 0
+    fold = fitted["fold"].to_numpy()
+    ground = _of_points(declarations, fitted, fold)
+    chosen = np.where(ground >= 0, ground, _of_holdings(declarations, fitted, fold))
+    alone = usable & (chosen < 0)
+    if alone.any():
+        points = shapely.STRtree(np.asarray(fitted.geometry.array, dtype=object))
+        chosen[alone] = fold[points.nearest(declarations.geometry[alone].representative_point().to_numpy())]
+    new = int((usable & (ground < 0)).sum())
+    notes = [plan.note, "the folds are those of the models, which were fitted before"]
+    if new:
+        notes.append(
+            f"{new} new parcels have the fold of their holding, {int(alone.sum())} of them that of the "
+            "nearest parcel"
+        )
+    chosen = np.where(usable, chosen, -1)
+    return replace(plan, fold=chosen, note="; ".join(note for note in notes if note))
+
+
+def _of_points(declarations: gpd.GeoDataFrame, fitted: gpd.GeoDataFrame, fold: np.ndarray) -> np.ndarray:
+    """Return `(parcel,)` the fold of the first fitted parcel whose point lies in each; -1 where none does."""
+    shapes, points = (np.asarray(table.geometry.array, dtype=object) for table in (declarations, fitted))
+    point, parcel = shapely.STRtree(shapes).query(points, predicate="intersects")
+    found = np.full(len(shapes), -1)
+    for index in np.argsort(-point, kind="stable"):  # the first one last, so that it stays
+        found[parcel[index]] = fold[point[index]]
+    return found
+
+
 def _of_holdings(declarations: gpd.GeoDataFrame, before: gpd.GeoDataFrame, fold: np.ndarray) -> np.ndarray:
     """Return `(parcel,)` the one fold that each parcel's holding had; -1 where it had none, or several."""
     seen: dict[str, set[int]] = {}

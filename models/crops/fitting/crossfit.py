@@ -17,6 +17,7 @@ from models.crops.estimators.estimator import CropEstimator
 from models.crops.fitting.bundle import Bundle
 from models.crops.fitting.combination import combine, learn_weights
 from models.crops.fitting.fits import Fitted, Job, run_all
+from models.crops.fitting.kept import Fit
 from models.crops.fitting.labels import SUSPECTS, find_suspects
 from models.crops.fitting.options import TrainOptions
 from models.crops.fitting.task import (
@@ -98,6 +99,7 @@ def cross_fit(
     progress: Progress | None = None,
     start: Bundle | None = None,
     holdings: np.ndarray | None = None,
+    kept: Fit | None = None,
 ) -> CrossFit:
     """Fit every model once per fold, on a sample where there are many parcels, and predict all parcels of
     that fold.
@@ -119,6 +121,9 @@ def cross_fit(
         further, as `options.transfer.use` says.
     holdings
         `(n,)` numbers: what a sample of the parcels draws whole.
+    kept
+        What the models in `folder` were fitted on: they predict as they are, and none is fitted. Weights of
+        the ensemble are learned anew, on the new predictions.
 
     Raises
     ------
@@ -128,17 +133,19 @@ def cross_fit(
     labels = np.array([name or "" for name in y])
     known = seen(series)
     usable = np.where(known, folds, -1)
-    if start is None:
+    if start is not None:
+        options = options.model_copy(update={"models": start.models})
+    classes = kept.classes if kept else start.classes if start else None
+    if classes is None:
         table = class_table(labels, usable, options.least_parcels)
     else:
-        options = options.model_copy(update={"models": start.models})
-        table = known_classes(labels, usable, start.classes)
+        table = known_classes(labels, usable, classes)
     owners = None if holdings is None else holdings[known]
     task = make_task(
-        take(series, known), labels[known], np.asarray(folds)[known], options, table, start, owners
+        take(series, known), labels[known], np.asarray(folds)[known], options, table, start, owners, kept
     )
     jobs = [(name, held) for name in options.models for held in held_sets(task)]
-    if options.labels.method != "keep" and not task.loads:
+    if options.labels.method != "keep" and not task.loads and not kept:
         task.suspects.update(_suspects(task))
     fitted = run_all(task, jobs, folder, progress)
     accounts = tally("train", "parcels", [None if ok else "nothing_observed" for ok in known])
@@ -192,7 +199,7 @@ def _gather(task: Task, fitted: dict[Job, Fitted], table: pl.DataFrame, accounts
         timing=pl.DataFrame(timing, schema=["model", "fold", "fit_seconds", "predict_seconds"], orient="row"),
         suspects=_recorded(task),
         tally=accounts,
-        trained_on=len(task.training_rows(())),
+        trained_on=task.kept.parcels if task.kept else len(task.training_rows(())),
     )
 
 

@@ -17,6 +17,7 @@ from features.workers import Progress
 from models.crops.estimators.by_name import FAMILIES, estimator_type
 from models.crops.estimators.estimator import CropEstimator
 from models.crops.estimators.options import RECIPE
+from models.crops.fitting.kept import Fit
 from models.crops.fitting.task import Task, on_classes, training_of
 from models.crops.inputs.arrays import take
 from models.crops.inputs.imbalance import balance
@@ -60,12 +61,27 @@ def run_all(task: Task, jobs: list[Job], folder: Path | None, progress: Progress
 def _run(task: Task, name: str, held: tuple[int, ...], folder: Path | None) -> Fitted:
     place = folder / name / ("fold_" + "_".join(map(str, held))) if folder else None
     settings = task.options.estimator(name, held[0]).settings.model_dump(mode="json")
-    key = fingerprint([code_version(CODE), task.digest, name, held, settings])
+    kept = [task.kept.digest] if task.kept else []
+    key = fingerprint([code_version(CODE), task.digest, name, held, settings, *kept])
     if place and (before := _resumed(task, name, held, place, key)):
         return before
+    if place and task.kept:
+        return _predicted_anew(task, task.kept, name, held, place, key)
     fitted = _fit(task, name, held)
     if place and fitted.model:
-        _keep(task, fitted, place, key)
+        place.mkdir(parents=True, exist_ok=True)
+        _note(task, fitted, place, sha256(fitted.model.save(place)), key)
+    return fitted
+
+
+def _predicted_anew(task: Task, kept: Fit, name: str, held: tuple[int, ...], place: Path, key: str) -> Fitted:
+    """Load a model that this run fitted before, and predict the parcels as they are now."""
+    recipe = kept.files[f"{name}/{place.name}/{RECIPE}"]
+    model = estimator_type(task.options.kind(name)).load(place, recipe)
+    started = time.perf_counter()
+    rows, probabilities = _predicted(task, model, held)
+    fitted = Fitted(model, rows, probabilities, (0.0, time.perf_counter() - started))
+    _note(task, fitted, place, recipe, key)
     return fitted
 
 
@@ -73,13 +89,18 @@ def _fit(task: Task, name: str, held: tuple[int, ...]) -> Fitted:
     started = time.perf_counter()
     model = _loaded(task, name, held) if task.loads else _trained(task, name, held)
     middle = time.perf_counter()
+    rows, probabilities = _predicted(task, model, held)
+    return Fitted(model, rows, probabilities, (middle - started, time.perf_counter() - middle))
+
+
+def _predicted(task: Task, model: CropEstimator, held: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the parcels that a job was not trained on, and their probabilities `(rows, class)`."""
     rows = task.rows_of(held)
     found = [
         model.predict_proba(take(task.series, rows[start : start + PREDICTED_AT_ONCE]))
         for start in range(0, max(len(rows), 1), PREDICTED_AT_ONCE)
     ]
-    probabilities = on_classes(np.concatenate(found), model.classes_, task.classes)
-    return Fitted(model, rows, probabilities, (middle - started, time.perf_counter() - middle))
+    return rows, on_classes(np.concatenate(found), model.classes_, task.classes)
 
 
 def _loaded(task: Task, name: str, held: tuple[int, ...]) -> CropEstimator:
@@ -104,14 +125,12 @@ def _trained(task: Task, name: str, held: tuple[int, ...]) -> CropEstimator:
     return model
 
 
-def _keep(task: Task, fitted: Fitted, place: Path, key: str) -> None:
-    assert fitted.model is not None
-    place.mkdir(parents=True, exist_ok=True)
-    recipe = fitted.model.save(place)
+def _note(task: Task, fitted: Fitted, place: Path, recipe: str, key: str) -> None:
+    """Write what a model predicted, and the note that its job has ended; `recipe` is its recipe's SHA-256."""
     columns = dict(zip(task.classes, fitted.probabilities.T, strict=True))
     with atomic_path(place / HELD_OUT) as partial:
         pl.DataFrame({"row": fitted.rows, **columns}).write_parquet(partial)
-    hashes = {RECIPE: sha256(recipe), HELD_OUT: sha256(place / HELD_OUT)}
+    hashes = {RECIPE: recipe, HELD_OUT: sha256(place / HELD_OUT)}
     write_json(place / JOB, {"key": key, "sha256": hashes, "seconds": list(fitted.seconds)})
 
 

@@ -41,6 +41,32 @@ class SampleOptions(Options):
     )
 
 
+class KeepOptions(Options):
+    """When fitted models are kept while new images and parcels come in, and when they are fitted anew.
+
+    They are kept as long as nothing but images and parcels changed, the series has the same calendar,
+    features and statistics, and no class that they do not know is declared often enough to be trained on.
+    """
+
+    models: bool = Field(
+        True,
+        description="Keep them; false, or `cropcheck run --retrain`, fits anew whenever anything changed.",
+    )
+    new_steps: int = Field(
+        2,
+        ge=0,
+        description="Steps of the calendar that may be seen for the first time since they were fitted; with "
+        "more, they are fitted anew.",
+    )
+    most_loss: float = Field(
+        0.02,
+        ge=0,
+        le=1,
+        description="They are fitted anew where the share of parcels that they see as declared, out of fold, "
+        "fell by more than this since they were fitted.",
+    )
+
+
 class ExplanationOptions(Options):
     """Options of the explanation."""
 
@@ -105,6 +131,7 @@ class TrainOptions(Options):
     )
     least_parcels: int = Field(10, ge=2, description="Classes with fewer parcels are not trained on.")
     sample: SampleOptions = SampleOptions()
+    keep: KeepOptions = KeepOptions()
     balance: BalanceOptions = BalanceOptions()
     labels: LabelOptions = LabelOptions()
     explanation: ExplanationOptions = ExplanationOptions()

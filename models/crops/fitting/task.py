@@ -11,6 +11,7 @@ import xarray as xr
 from features.errors import ModelError
 from features.files import fingerprint
 from models.crops.fitting.bundle import Bundle
+from models.crops.fitting.kept import Fit
 from models.crops.fitting.options import TrainOptions
 from models.crops.fitting.sample import draw, sample_weights
 from models.crops.inputs.arrays import CONTEXT, take
@@ -22,7 +23,8 @@ class Task:
     """The data that all jobs share: parcels, their classes and folds, and which may be trained on.
 
     `weight` is what each parcel counts in training: 0 for those that are not of the sample, None for a sample
-    of all, in which each counts alike.
+    of all, in which each counts alike. `kept` is what models of this run were fitted on before that now only
+    predict.
     """
 
     series: xr.Dataset
@@ -33,6 +35,7 @@ class Task:
     digest: str
     start: Bundle | None = None  # models of another run, to judge with or to train further
     weight: np.ndarray | None = None  # (n,) float
+    kept: Fit | None = None
     suspects: dict[tuple[int, ...], pl.DataFrame] = field(default_factory=dict)
 
     @property
@@ -97,6 +100,7 @@ def make_task(
     table: pl.DataFrame,
     start: Bundle | None = None,
     holdings: np.ndarray | None = None,
+    kept: Fit | None = None,
 ) -> Task:
     """Return the task of the parcels that can be trained on, from `y` and `folds`, `(n,)` each.
 
@@ -105,6 +109,8 @@ def make_task(
     holdings
         `(n,)` numbers: what a sample of the parcels draws whole (see `sample.draw`); each parcel alone where
         None.
+    kept
+        What the models were fitted on, where they are kept and none is trained.
 
     Raises
     ------
@@ -116,7 +122,7 @@ def make_task(
     labels = np.where(folds >= 0, y, "")
     weight = _weights(labels, holdings, options)
     digest = _digest(series, y, folds, options, start, weight)
-    task = Task(series, labels, folds, options, classes, digest, start, weight)
+    task = Task(series, labels, folds, options, classes, digest, start, weight, kept)
     if not series["observed"].values.any():
         raise ModelError(
             "No parcel was seen on any date: every pixel over them was hidden by cloud, shadow or the mask, "

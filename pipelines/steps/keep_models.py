@@ -1,0 +1,189 @@
+"""The season's crop models: kept while images come in, fitted anew where the rule of `train.keep` says so."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from features.files import read_parquet
+from features.schema import ENSEMBLE
+from features.workers import Progress
+from models.crops.fitting.carried_folds import kept_folds
+from models.crops.fitting.crossfit import CrossFit, cross_fit
+from models.crops.fitting.kept import (
+    Fit,
+    Images,
+    axes_of,
+    files_of,
+    fitted_parcels,
+    read_fit,
+    steps_seen,
+    suspects_of,
+    why_not,
+    write_fit,
+)
+from models.crops.fitting.options import TrainOptions
+from models.crops.fitting.task import class_table
+from models.folds import FoldPlan
+from pipelines.inputs.model_series import LearningSet
+from pipelines.record.inputs import Entries
+from pipelines.workspace import Workspace
+
+if TYPE_CHECKING:
+    from models.crops.fitting.bundle import Bundle
+
+log = logging.getLogger(__name__)
+MADE_WITH = ("option ", "code ", "library ", "file ")
+# what may change while models are kept: days that may be looked at, new rows of files, and what is not fitted
+MAY_CHANGE = (
+    "option season.until", "file declarations.path*", "file weather*", "file history*",
+    "option train.keep.*", "option train.explanation.*", "option train.ablation",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Fitting:
+    """What cross-fitting gave, under which folds, and what the record says of the models."""
+
+    found: CrossFit
+    plan: FoldPlan
+    facts: dict[str, Any]
+
+
+def fit_or_keep(
+    made_with: Mapping[str, Entries],
+    options: TrainOptions,
+    workspace: Workspace,
+    learnt: LearningSet,
+    plan: FoldPlan,
+    start: "Bundle | None",
+    holdings: np.ndarray,
+    progress: Progress,
+) -> Fitting:
+    """Predict every parcel out of fold: by the models that this run has, as long as they may be kept, else by
+    models that are fitted now.
+
+    Parameters
+    ----------
+    made_with
+        What the train stage and those before it stand on, by stage and name.
+    start
+        Models of another run that fitting begins with.
+    holdings
+        `(parcel,)` numbers.
+    """
+    stands_on, images = stands_on_of(made_with), images_of(workspace)
+    every = _classes(learnt)
+    before = read_fit(workspace.models) if start is None or options.transfer.use != "load" else None
+    why = ""
+    if before is not None:
+        kept = kept_folds(plan, learnt.declarations, fitted_parcels(workspace.models))
+        folds = [int(k) for k in np.unique(kept.fold) if k >= 0]
+        trainable = class_table(np.array([name or "" for name in every]), kept.fold, options.least_parcels)
+        classes = trainable.filter("trained")["crop_class"].to_list()
+        axes, seen = axes_of(learnt.series), steps_seen(learnt.series)
+        why = why_not(before, workspace.models, options, stands_on, axes, seen, classes, folds)
+        if not why:
+            found = cross_fit(
+                learnt.series, every, kept.fold, options, workspace.models, progress, start, holdings, before
+            )
+            now = agreement(found.probabilities, every, learnt)
+            if before.agreement - now <= options.keep.most_loss:
+                said = _said(before, images, kept=True, agreement=now)
+                return Fitting(found, kept, said)
+            why = (
+                f"{now:.1%} of the parcels look as declared to them, {before.agreement:.1%} did; "
+                f"train.keep.most_loss allows {options.keep.most_loss:.1%} less"
+            )
+        log.info("The crop models are fitted anew: %s.", why)
+    found = cross_fit(learnt.series, every, plan.fold, options, workspace.models, progress, start, holdings)
+    if start is not None and options.transfer.use == "load":
+        return Fitting(found, plan, {})
+    fit = _fit(found, options, workspace, learnt, stands_on, images)
+    write_fit(workspace.models, fit, learnt.declarations, plan.fold, found.suspects)
+    return Fitting(found, plan, _said(fit, images, kept=False, agreement=fit.agreement, why=why))
+
+
+def _fit(
+    found: CrossFit,
+    options: TrainOptions,
+    workspace: Workspace,
+    learnt: LearningSet,
+    stands_on: Mapping[str, Any],
+    images: Images,
+) -> Fit:
+    return Fit(
+        stands_on=dict(stands_on),
+        axes=axes_of(learnt.series),
+        seen=steps_seen(learnt.series),
+        images={sensor: list(times) for sensor, times in images.items()},
+        classes=found.probabilities.columns[3:],
+        folds=sorted(found.weights["fold"].unique().to_list()),
+        parcels=found.trained_on,
+        agreement=agreement(found.probabilities, _classes(learnt), learnt),
+        files=files_of(workspace.models, options),
+    )
+
+
+def stands_on_of(made_with: Mapping[str, Entries]) -> dict[str, Any]:
+    """Return options, code, libraries and files that series and models are made with, by stage and name.
+
+    What lets images and parcels change (MAY_CHANGE) is left out.
+    """
+    return {
+        f"{stage}: {name}": value
+        for stage, inputs in made_with.items()
+        for name, value in inputs.items()
+        if name.startswith(MADE_WITH) and not any(fnmatchcase(name, free) for free in MAY_CHANGE)
+    }
+
+
+def images_of(workspace: Workspace) -> dict[str, list[str]]:
+    """Return the times of the acquisitions that the series were made of, by sensor, in order."""
+    dates = read_parquet(workspace.table("dates")).select("sensor", "datetime").sort("sensor", "datetime")
+    return {
+        str(sensor): [when.isoformat(timespec="seconds") for when in rows["datetime"]]
+        for (sensor,), rows in dates.group_by("sensor", maintain_order=True)
+    }
+
+
+def agreement(probabilities: pl.DataFrame, classes: Sequence[str | None], learnt: LearningSet) -> float:
+    """Return the share of the parcels, each judged by models without its fold, that look as declared."""
+    names = probabilities.columns[3:]
+    table = probabilities.filter((pl.col("model") == ENSEMBLE) & (pl.col("fold") >= 0))
+    of = dict(zip(learnt.declarations["parcel_id"].tolist(), classes, strict=True))
+    best = table.select(names).to_numpy().argmax(1) if len(table) else np.zeros(0, int)
+    same = [names[k] == of[name] for k, name in zip(best, table["parcel_id"], strict=True)]
+    return round(float(np.mean(same)), 6) if same else 0.0
+
+
+def kept_suspects(fitting: Fitting, workspace: Workspace) -> pl.DataFrame:
+    """Return what label cleaning saw when the models were fitted."""
+    kept = fitting.facts.get("fit", {}).get("kept")
+    return suspects_of(workspace.models) if kept else fitting.found.suspects
+
+
+def _classes(learnt: LearningSet) -> list[str | None]:
+    declared = learnt.declarations["crop_class"]
+    found: list[str | None] = declared.astype(object).where(declared.notna(), None).tolist()
+    return found
+
+
+def _said(fit: Fit, images: Images, *, kept: bool, agreement: float, why: str = "") -> dict[str, Any]:
+    """Return what receipt, pages and `status` say of the models."""
+    return {
+        "fit": {
+            "kept": kept,
+            "why_fitted": why,
+            "until": fit.until,
+            "images": {sensor: len(times) for sensor, times in fit.images.items()},
+            "newer": fit.newer(images),
+            "parcels": fit.parcels,
+            "agreement": {"fitted": fit.agreement, "now": agreement},
+            "digest": fit.digest[:16],
+        }
+    }
