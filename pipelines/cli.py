@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 # libraries that log what only concerns their developers
 NOISY = ("tensorflow", "rasterio", "pyogrio", "fiona", "matplotlib", "numba", "urllib3", "mlflow", "alembic")
+FITTING = ("run", "train")  # commands that keep models or fit them anew
 app = typer.Typer(
     name="cropcheck",
     help="Check a season's crop declarations against Sentinel imagery, parcel by parcel.",
@@ -34,22 +35,31 @@ Dask = Annotated[
 ]
 
 
+Retrain = Annotated[bool, typer.Option("--retrain", help="Fit models anew instead of keeping them.")]
+
+
 def _add(name: str, help_text: str) -> None:
     """Add the command that runs one stage, or all of them."""
 
     def command(run: RunOptions, workers: Workers = 1, dask: Dask = None) -> None:
-        from pipelines.main_job import run_all, run_one
+        _go(name, run, workers, dask)
 
-        loaded, workspace = run.open()
-        executor = _executor(workers, dask)
-        all_of_them = name == "run"
-        raise typer.Exit(
-            run_all(loaded, workspace, executor)
-            if all_of_them
-            else run_one(name, loaded, workspace, executor)
-        )
+    def fitting(run: RunOptions, workers: Workers = 1, dask: Dask = None, retrain: Retrain = False) -> None:
+        _go(name, run, workers, dask, retrain)
 
-    app.command(name, help=help_text)(on_a_run(command, until=True))
+    app.command(name, help=help_text)(on_a_run(fitting if name in FITTING else command, until=True))
+
+
+def _go(name: str, run: RunOptions, workers: int, dask: str | None, retrain: bool = False) -> None:
+    from pipelines.main_job import run_all, run_one
+
+    loaded, workspace = run.open()
+    executor = _executor(workers, dask)
+    raise typer.Exit(
+        run_all(loaded, workspace, executor, retrain)
+        if name == "run"
+        else run_one(name, loaded, workspace, executor, retrain)
+    )
 
 
 _add("run", "Run every stage, from declarations and imagery to verdicts and reports; run again to resume.")

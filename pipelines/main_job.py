@@ -66,12 +66,21 @@ def _observing(config: RunConfig, executor: Executor | None) -> list[Stage]:
     return [clear.stage(config), extract.stage(config, executor)]
 
 
-def run_all(config: RunConfig, workspace: Workspace, executor: Executor | None = None) -> int:
-    """Run all stages; return the exit code: 0, or 3 where some acquisitions had to be set aside."""
+def run_all(
+    config: RunConfig, workspace: Workspace, executor: Executor | None = None, retrain: bool = False
+) -> int:
+    """Run all stages; return the exit code: 0, or 3 where some acquisitions had to be set aside.
+
+    Parameters
+    ----------
+    retrain
+        Fit models anew on all that is there now, instead of keeping those that there are.
+    """
     said = tracking.warn_if_unusable(config)
     if said:
         console.print(said, style="yellow", highlight=False, markup=False)
     with locked(workspace.folder, "run"), display() as bars:
+        forget_models(workspace, retrain)
         receipts = [_run(stage, config, workspace, bars) for stage in stages(config, executor)]
         seal = receipts[-1].facts.get("manifest_hash", "")
         if not said and tracking.record_waiting(config, workspace, seal):
@@ -80,7 +89,13 @@ def run_all(config: RunConfig, workspace: Workspace, executor: Executor | None =
     return _exit_code(receipts)
 
 
-def run_one(name: str, config: RunConfig, workspace: Workspace, executor: Executor | None = None) -> int:
+def run_one(
+    name: str,
+    config: RunConfig,
+    workspace: Workspace,
+    executor: Executor | None = None,
+    retrain: bool = False,
+) -> int:
     """Run one stage from what the one before left; inputs are read with the stages that need them."""
     by_name = {stage.name: stage for stage in stages(config, executor)}
     if name not in by_name and name == "compose":
@@ -95,8 +110,17 @@ def run_one(name: str, config: RunConfig, workspace: Workspace, executor: Execut
     if name in ("clear", "extract"):
         wanted.insert(0, by_name["read"])
     with locked(workspace.folder, name), display() as bars:
+        forget_models(workspace, retrain)
         receipts = [_run(stage, config, workspace, bars) for stage in wanted]
     return _exit_code(receipts)
+
+
+def forget_models(workspace: Workspace, wanted: bool) -> None:
+    """Take away the notes by which models would be kept, where they are to be fitted anew."""
+    if wanted:
+        from models.crops.fitting.kept import forget_fit
+
+        forget_fit(workspace.models)
 
 
 def run_until_read(config: RunConfig, workspace: Workspace) -> None:

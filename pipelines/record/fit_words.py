@@ -1,4 +1,4 @@
-"""What the record says of a run's crop models: kept or fitted, on which images, and which they do not know."""
+"""What is said of a run's crop models: kept or fitted, on which images, and which they do not know."""
 
 from collections.abc import Mapping
 from datetime import date

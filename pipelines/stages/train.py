@@ -63,14 +63,17 @@ def _files(config: RunConfig, workspace: Workspace) -> dict[str, Path]:
 
 
 def run(
-    config: RunConfig, workspace: Workspace, progress: Progress, stands_on: Mapping[str, Entries]
+    config: RunConfig,
+    workspace: Workspace,
+    progress: Progress,
+    stands_on: Mapping[str, Entries] | None = None,
 ) -> Outcome:
     """Write probabilities, models and their bundle, importance and contributions.
 
     Parameters
     ----------
     stands_on
-        What this stage and those before stand on, by stage and name.
+        What this stage and those before stand on, by stage and name: models are kept while that is as it was.
     """
     from models.crops.fitting.bundle import write_bundle
     from models.explanation.explain import explain
@@ -87,7 +90,7 @@ def run(
     classes = learnt.declarations["crop_class"]
     every = classes.astype(object).where(classes.notna(), None).tolist()
     holdings = owners(learnt.declarations["holding_id"], plan.group)
-    fitting = fit_or_keep(stands_on, options, workspace, learnt, plan, start, holdings, progress)
+    fitting = fit_or_keep(stands_on or {}, options, workspace, learnt, plan, start, holdings, progress)
     together, plan = fitting.found, fitting.plan
     own = slice(0, learnt.own)
     series, y = learnt.series.isel(parcel=own), every[own]

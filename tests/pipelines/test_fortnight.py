@@ -97,3 +97,11 @@ def test_units_of_images_that_were_there_are_not_extracted_again(
     first = grown[1].models / "lightgbm" / "fold_0" / "recipe.json"
     later = [path for path in parts if path.stat().st_mtime_ns > first.stat().st_mtime_ns]
     assert len(later) == 2 * LATER
+
+
+def test_models_are_fitted_anew_when_asked(grown: tuple[Growing, Workspace, dict[str, str]]) -> None:
+    region, workspace, models = grown
+    assert run_all(region.config(*SETTINGS), workspace, retrain=True) == 0
+    fit = said(workspace)
+    assert (fit["kept"], fit["newer"], fit["until"]) == (False, {"s1": 0, "s2": 0}, "2024-10-17")
+    assert hashes(workspace.models) != models
