@@ -4,13 +4,21 @@ import errno
 import os
 import shutil
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import geopandas as gpd
+import numpy as np
+import pyarrow as pa
 import shapely
+from pyogrio.raw import write_arrow
 
 LEAST_FREE = 1 << 20  # bytes: with less, SQLite's own journal may not find room
+BYTES_A_POINT = 16
+POLYGON = 3  # shapely's type id
 
 
 def write_geopackage(frame: gpd.GeoDataFrame, path: Path, layer: str, *, multi: bool = True) -> None:
@@ -29,27 +37,85 @@ def write_geopackage(frame: gpd.GeoDataFrame, path: Path, layer: str, *, multi: 
     OSError
         ENOSPC where the disk is full; EIO where the file is not whole for another reason.
     """
-    try:
+    written = _Written()
+    with _room_or_said(path, layer, written):
+        written.add(frame)
         frame.to_file(path, driver="GPKG", layer=layer, engine="pyogrio", promote_to_multi=multi)
+
+
+def write_geopackage_parts(parts: Iterable[gpd.GeoDataFrame], path: Path, layer: str) -> None:
+    """Write a layer of polygons that comes some rows at a time, as multipolygons; see `write_geopackage`.
+
+    Parameters
+    ----------
+    parts
+        One at least; alike in columns, types and coordinate system.
+    """
+    written, rest = _Written(), iter(parts)
+    first = next(rest)
+    schema = _arrow(first).schema
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        for part in chain([first], rest):
+            written.add(part)
+            yield from _arrow(part).cast(schema).to_batches()
+
+    with _room_or_said(path, layer, written):
+        write_arrow(
+            pa.RecordBatchReader.from_batches(schema, batches()),
+            path,
+            layer=layer,
+            driver="GPKG",
+            geometry_name=first.geometry.name,
+            geometry_type="MultiPolygon",
+            crs=first.crs.to_wkt(),
+        )
+
+
+def _arrow(part: gpd.GeoDataFrame) -> pa.Table:
+    shapes = part.geometry.to_numpy().copy()
+    single = np.flatnonzero(shapely.get_type_id(shapes) == POLYGON)
+    shapes[single] = shapely.multipolygons(shapes[single], indices=np.arange(len(single)))
+    return pa.table(part.set_geometry(shapes, crs=part.crs).to_arrow(index=False, geometry_encoding="WKB"))
+
+
+@dataclass
+class _Written:
+    """What was handed to GDAL: rows, those with a shape, and the shapes' bytes."""
+
+    rows: int = 0
+    placed: int = 0
+    size: int = 0
+
+    def add(self, part: gpd.GeoDataFrame) -> None:
+        shapes = part.geometry.to_numpy()
+        self.rows += len(part)
+        self.placed += int((~shapely.is_missing(shapes) & ~shapely.is_empty(shapes)).sum())
+        self.size += BYTES_A_POINT * int(shapely.get_num_coordinates(shapes).sum())
+
+
+@contextmanager
+def _room_or_said(path: Path, layer: str, written: _Written) -> Iterator[None]:
+    """Check that a layer is whole once it has been written, and name a full disk as such."""
+    try:
+        yield
     except Exception as error:
-        if _is_full(path.parent, frame):
+        if _is_full(path.parent, written):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path.parent)) from error
         raise
-    shapes = frame.geometry.to_numpy()
-    placed = int((~shapely.is_missing(shapes) & ~shapely.is_empty(shapes)).sum())
-    fault = _fault(path, layer, len(frame), placed)
+    fault = _fault(path, layer, written)
     if fault:
-        code = errno.ENOSPC if _is_full(path.parent, frame) else errno.EIO
+        code = errno.ENOSPC if _is_full(path.parent, written) else errno.EIO
         raise OSError(code, f"{os.strerror(code)}: {fault}", str(path.parent))
 
 
-def _fault(path: Path, layer: str, rows: int, placed: int) -> str | None:
+def _fault(path: Path, layer: str, written: _Written) -> str | None:
     """Return what is missing of a GeoPackage, or None where it is whole."""
     quoted = layer.replace('"', '""')
     checks = {
         "the file is damaged": ("PRAGMA quick_check", "ok"),
-        "rows are missing": (f'SELECT count(*) FROM "{quoted}"', rows),
-        "the index is not whole": (f'SELECT count(*) FROM "rtree_{quoted}_geom"', placed),
+        "rows are missing": (f'SELECT count(*) FROM "{quoted}"', written.rows),
+        "the index is not whole": (f'SELECT count(*) FROM "rtree_{quoted}_geom"', written.placed),
         "the layer is not listed": (
             "SELECT count(*) FROM gpkg_contents JOIN gpkg_geometry_columns USING (table_name)", 1,
         ),
@@ -64,7 +130,6 @@ def _fault(path: Path, layer: str, rows: int, placed: int) -> str | None:
     return None
 
 
-def _is_full(folder: Path, frame: gpd.GeoDataFrame) -> bool:
+def _is_full(folder: Path, written: _Written) -> bool:
     """Whether a layer might not have found room: after a failure SQLite has given back what it took."""
-    shapes = sum(map(len, frame.geometry.to_wkb()))
-    return shutil.disk_usage(folder).free < LEAST_FREE + 2 * shapes
+    return shutil.disk_usage(folder).free < LEAST_FREE + 2 * written.size

@@ -1,11 +1,12 @@
 """Verdicts for other programs: GeoPackage, GeoParquet (fiboa's names too), CSV and the European tables."""
 
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import geopandas as gpd
+import numpy as np
+import pandas as pd
 import polars as pl
 import pyogrio
 
@@ -13,10 +14,11 @@ from features.exchange.lpis import read_lpis, relate
 from features.exchange.options import LpisOptions
 from features.exchange.quap_writer import write_quap
 from features.files import atomic_path
-from features.geopackage import write_geopackage
+from features.geopackage import write_geopackage_parts
 from features.schema import VERDICTS, check_table
 from models.assessment.reviewed import FIELD_COLUMNS
 from reports.exports.neutral import neutral_table
+from reports.exports.parts import by_place, slices, write_csv, write_geoparquet
 
 # a GeoPackage stores when it was written: a fixed date keeps equal runs equal to the byte
 FIXED_DATE = "2000-01-01T00:00:00.000Z"
@@ -64,25 +66,62 @@ def write_exports(
         `verdicts.gpkg`, `verdicts.csv`, and under `exports/` `verdicts.geoparquet`, `fields_fiboa.parquet`,
         `gsa_population.gpkg`, `gsa_ua_claimed.csv`.
     """
-    verdicts = check_table(verdicts, VERDICTS, "The verdicts")
-    flat = _flat(verdicts)
+    flat = _flat(check_table(verdicts, VERDICTS, "The verdicts"))
     if composition is not None:
         flat = flat.join(composition, on="parcel_id", how="left", validate="1:1", maintain_order="left")
-    parcels = _joined(flat, declarations)
-    more = folder / "exports"
+    rows = _Rows(flat, declarations)
+    names, more = crop_names or {}, folder / "exports"
+    order = by_place(declarations)
+    where = {name: place for place, name in enumerate(flat["parcel_id"])}
+    near = np.array([where[name] for name in declarations["parcel_id"].iloc[order] if name in where], int)
+    own = [declarations.iloc[part] for part in slices(len(declarations))]
     return [
-        _write(folder / "verdicts.gpkg", lambda path: _geopackage(parcels, path, "verdicts")),
-        _write(folder / "verdicts.csv", lambda path: _csv(_plain(parcels), path)),
-        _write(more / "verdicts.geoparquet", lambda path: _geoparquet(parcels, path)),
+        _write(folder / "verdicts.gpkg", lambda path: _geopackage(rows.parts(), path, "verdicts")),
         _write(
-            more / "fields_fiboa.parquet", lambda path: _fiboa(parcels, path, crop_names or {}, code_list)
+            folder / "verdicts.csv",
+            lambda path: write_csv((neutral_table(_plain(part)) for part in rows.parts()), path, digits=6),
+        ),
+        _write(more / "verdicts.geoparquet", lambda path: write_geoparquet(rows.parts(near), path)),
+        _write(
+            more / "fields_fiboa.parquet",
+            lambda path: write_geoparquet(
+                (_fiboa(part, names, code_list) for part in rows.parts(near)), path, {"fiboa": FIBOA}
+            ),
         ),
         _write(
             more / "gsa_population.gpkg",
-            lambda path: _geopackage(_population(declarations, agency), path, "gsa_population"),
+            lambda path: _geopackage((_population(part, agency) for part in own), path, "gsa_population"),
         ),
-        _write(more / "gsa_ua_claimed.csv", lambda path: _exchange(_claimed(declarations, agency), path)),
+        _write(
+            more / "gsa_ua_claimed.csv",
+            lambda path: write_csv(
+                (neutral_table(_claimed(part, agency)) for part in own), path, separator=";", digits=4
+            ),
+        ),
     ]
+
+
+class _Rows:
+    """Verdicts with their outlines and what an officer filters by, some at a time; holdings stay out."""
+
+    def __init__(self, verdicts: pl.DataFrame, declarations: gpd.GeoDataFrame) -> None:
+        self._verdicts, self._declarations = verdicts, declarations
+        self._place = {name: place for place, name in enumerate(declarations["parcel_id"])}
+
+    def parts(self, order: np.ndarray | None = None) -> Iterator[gpd.GeoDataFrame]:
+        """Yield all rows, in the verdicts' order or another."""
+        rows = np.arange(len(self._verdicts)) if order is None else order
+        for part in slices(len(rows)):
+            yield self._joined(self._verdicts[rows[part]])
+
+    def _joined(self, verdicts: pl.DataFrame) -> gpd.GeoDataFrame:
+        names = ["parcel_id", "declared_second", "hcat_code", "intervention", "region", "geometry"]
+        places = [self._place[name] for name in verdicts["parcel_id"] if name in self._place]
+        kept = self._declarations.iloc[places][names]
+        table = verdicts.to_pandas().merge(kept, on="parcel_id", how="left", validate="1:1")
+        frame = gpd.GeoDataFrame(table, geometry="geometry", crs=self._declarations.crs)
+        texts = [name for name, kind in verdicts.schema.items() if kind == pl.String]
+        return frame.astype(dict.fromkeys([*texts, *names[1:-1]], "string"))
 
 
 def write_lpis(declarations: gpd.GeoDataFrame, options: LpisOptions, folder: Path) -> list[Path]:
@@ -108,17 +147,6 @@ def _flat(verdicts: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _joined(verdicts: pl.DataFrame, declarations: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    """Add geometry and what the officer filters by; holdings stay out."""
-    kept = declarations[["parcel_id", "declared_second", "hcat_code", "intervention", "region", "geometry"]]
-    table = verdicts.to_pandas().merge(kept, on="parcel_id", how="left", validate="1:1")
-    frame = gpd.GeoDataFrame(table, geometry="geometry", crs=declarations.crs)
-    flags = [name for name, kind in verdicts.schema.items() if kind == pl.Boolean]
-    frame = frame.astype(dict.fromkeys(flags, "boolean"))  # pandas alone makes objects of true, false, null
-    texts = [name for name in frame.columns if frame[name].dtype == object and name != "geometry"]
-    return frame.astype(dict.fromkeys(texts, "string"))
-
-
 def _plain(parcels: gpd.GeoDataFrame) -> pl.DataFrame:
     table: pl.DataFrame = pl.from_pandas(parcels.drop(columns="geometry"))
     return table
@@ -128,14 +156,9 @@ def _csv(table: pl.DataFrame, path: Path) -> None:
     neutral_table(table).write_csv(path, float_precision=6)
 
 
-def _exchange(table: pl.DataFrame, path: Path) -> None:
-    """Write a table of the European exchange: semicolons, hectares with four decimals."""
-    neutral_table(table).write_csv(path, separator=";", float_precision=4)
-
-
-def _geopackage(frame: gpd.GeoDataFrame, path: Path, layer: str) -> None:
+def _geopackage(parts: Iterable[gpd.GeoDataFrame], path: Path, layer: str) -> None:
     with _fixed_date():
-        write_geopackage(frame, path, layer)
+        write_geopackage_parts(parts, path, layer)
 
 
 @contextmanager
@@ -148,23 +171,17 @@ def _fixed_date() -> Iterator[None]:
         pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": before})
 
 
-def _geoparquet(frame: gpd.GeoDataFrame, path: Path) -> None:
-    frame.to_parquet(path, index=False, compression="zstd", write_covering_bbox=True)
-
-
-def _fiboa(parcels: gpd.GeoDataFrame, path: Path, crop_names: Mapping[str, str], code_list: str) -> None:
-    """Write the fields that fiboa's core, crop and HCAT extensions name; `area` in hectares.
+def _fiboa(parcels: gpd.GeoDataFrame, crop_names: Mapping[str, str], code_list: str) -> gpd.GeoDataFrame:
+    """Return the fields that fiboa's core, crop and HCAT extensions name; `area` in hectares.
 
     fiboa wants a geometry and a code: parcels without one are in the other exports.
     """
-    from pyarrow import parquet
-
     whole = parcels[~parcels.geometry.is_empty & parcels["declared"].notna()]
-    fields = gpd.GeoDataFrame(
+    return gpd.GeoDataFrame(
         {
             "id": whole["parcel_id"],
             "area": whole["area_ha"],
-            "crop:code_list": code_list,
+            "crop:code_list": pd.Series(code_list, whole.index, dtype="string"),
             "crop:code": whole["declared"],
             "crop:name": whole["declared"].map(crop_names).astype("string"),
             "hcat:code": whole["hcat_code"].astype("Int64").astype("UInt32"),
@@ -173,14 +190,6 @@ def _fiboa(parcels: gpd.GeoDataFrame, path: Path, crop_names: Mapping[str, str],
             "cropcheck:probability": whole["probability"],
         },
         geometry=whole.geometry,
-    )
-    _geoparquet(fields, path)
-    table = parquet.read_table(path)
-    collection = json.dumps(FIBOA, sort_keys=True)
-    parquet.write_table(
-        table.replace_schema_metadata({**table.schema.metadata, b"fiboa": collection.encode()}),
-        path,
-        compression="zstd",
     )
 
 

@@ -1,12 +1,15 @@
 import csv
+import json
 from pathlib import Path
 
 import geopandas as gpd
 import polars as pl
 import pytest
 import shapely
+from geopandas.testing import assert_geodataframe_equal
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow.parquet import ParquetFile
 
 from features.files import sha256
 from features.schema import VERDICTS, SchemaError
@@ -130,3 +133,44 @@ def test_no_cell_begins_like_a_formula_and_nothing_else_changes(text: str) -> No
 @given(st.one_of(st.integers().map(str), st.floats(allow_nan=False, allow_infinity=False).map(str)))
 def test_numbers_are_untouched(number: str) -> None:
     assert neutral(number) == number
+
+
+def test_parts_of_a_few_rows_give_the_same_tables(
+    written: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reports.exports.parts.ROWS", 7)
+    write_exports(RUN.verdicts, RUN.declarations, tmp_path, crop_names=RUN.crop_names, agency="BE")
+    for name in ("verdicts.csv", "exports/gsa_ua_claimed.csv"):
+        assert (tmp_path / name).read_bytes() == (written / name).read_bytes()
+    for name in ("verdicts.gpkg", "exports/gsa_population.gpkg"):
+        parts, whole = gpd.read_file(tmp_path / name), gpd.read_file(written / name)
+        assert parts.crs == whole.crs
+        assert_geodataframe_equal(parts, whole)
+    for name in ("verdicts.geoparquet", "fields_fiboa.parquet"):
+        parts, whole = (gpd.read_parquet(folder / "exports" / name) for folder in (tmp_path, written))
+        assert_geodataframe_equal(parts, whole)
+
+
+def test_a_reader_of_a_place_opens_only_the_row_groups_that_lie_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reports.exports.parts.ROWS", 10)
+    write_exports(RUN.verdicts, RUN.declarations, tmp_path)
+    path = tmp_path / "exports" / "verdicts.geoparquet"
+    groups = ParquetFile(path)
+    columns = [
+        groups.metadata.row_group(0).column(k).path_in_schema for k in range(groups.metadata.num_columns)
+    ]
+    boxes = [
+        [
+            groups.metadata.row_group(g).column(columns.index(f"bbox.{edge}")).statistics
+            for edge in ("xmin", "xmax")
+        ]
+        for g in range(groups.num_row_groups)
+    ]
+    assert groups.num_row_groups == 6
+    widths = [high.max - low.min for low, high in boxes]
+    west, _, east, _ = RUN.declarations.total_bounds
+    assert max(widths) < 0.75 * (east - west)
+    geo = json.loads(groups.metadata.metadata[b"geo"])["columns"]["geometry"]
+    assert geo["bbox"] == pytest.approx(RUN.declarations.total_bounds.tolist())
