@@ -1,4 +1,6 @@
-"""Runs of a very small region, killed again and again at random points: what a resumed run ends with.
+"""Runs of a very small region, killed again and again: what a resumed run ends with.
+
+Every second kill waits for a file that is half written; the others come at random points.
 
 `python -m tests.soak FOLDER KILLS` writes what happened as JSON to its output. Each attempt is a fork of this
 process, which has imported everything and computed nothing: an attempt then costs little more than its work.
@@ -16,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from features.files import read_parquet, sha256
+from features.files import PARTIALS, read_parquet, sha256
 from pipelines.config import RunConfig, load_config
 from pipelines.main_job import run_all
 from pipelines.record.verify import verify
@@ -52,7 +54,7 @@ def main(folder: Path, kills: int) -> dict[str, object]:
     others: list[dict[str, object]] = []
     while True:
         wait = float(rng.exponential(mean)) if killed < kills else WHOLE
-        if attempt(config, folder / "killed", wait):
+        if attempt(config, folder / "killed", wait, writing=killed % 2 == 1):
             finished += 1
             others += [outcome(folder / "killed")] if outcome(folder / "killed") != expected else []
             shutil.rmtree(folder / "killed")
@@ -68,8 +70,8 @@ def main(folder: Path, kills: int) -> dict[str, object]:
     return {"kills": killed, "after": stages, "ended": finished, "judged": judged, "other": others}
 
 
-def attempt(config: RunConfig, folder: Path, seconds: float) -> bool:
-    """Start a run; kill it after so many seconds, and say whether it ended before."""
+def attempt(config: RunConfig, folder: Path, seconds: float, *, writing: bool = False) -> bool:
+    """Start a run; kill it after so many seconds, at the next write if asked; whether it ended before."""
     pid = os.fork()
     if pid == 0:
         try:
@@ -79,14 +81,22 @@ def attempt(config: RunConfig, folder: Path, seconds: float) -> bool:
             os._exit(1)
         os._exit(0)
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    while time.monotonic() < end or (writing and not half_written(folder)):
         if os.waitpid(pid, os.WNOHANG) != (0, 0):
             (folder / "receipts" / "publish.json").stat()  # a run that failed leaves none
             return True
-        time.sleep(0.002)
+        time.sleep(0.0005)
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
     return False
+
+
+def half_written(folder: Path) -> bool:
+    """Whether a file is being written below a folder."""
+    try:
+        return any(folder.rglob(PARTIALS))
+    except FileNotFoundError:  # a folder that was removed meanwhile
+        return False
 
 
 def outcome(folder: Path) -> dict[str, object]:

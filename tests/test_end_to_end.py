@@ -2,8 +2,8 @@
 
 import json
 import os
+import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -17,9 +17,12 @@ import rasterio
 from polars import selectors
 from polars.testing import assert_frame_equal
 
+from features.errors import StageError
 from features.extraction.observations import read_observations
 from features.files import read_parquet
+from features.series.parcel_series import read_series
 from pipelines.commands.checks.estimate import disk_of, load_of_simulation
+from pipelines.commands.trace import trace_parcel
 from pipelines.config import load_config
 
 ROOT = Path(__file__).parents[1]
@@ -185,7 +188,7 @@ def test_verify_holds_and_names_what_was_altered(tiny: Path, tmp_path: Path) -> 
 @pytest.mark.slow
 def test_trace_lists_what_a_verdict_rests_on(tiny: Path) -> None:
     manifest = json.loads((tiny / "manifest.json").read_text())
-    verdict = read_parquet(tiny / "verdicts.parquet").filter(pl.col("fold") >= 0).row(0, named=True)
+    verdict = read_parquet(tiny / "verdicts.parquet").filter(pl.col("fold") == 1).row(0, named=True)
     parcel, fold = verdict["parcel_id"], verdict["fold"]
     traced = cropcheck("trace", tiny, parcel)
     assert traced.returncode == 0, traced.stderr
@@ -200,8 +203,25 @@ def test_trace_lists_what_a_verdict_rests_on(tiny: Path) -> None:
         f"{weights} {manifest['models'][weights]}", manifest["outputs"]["declarations.parquet"],
     ):  # fmt: skip
         assert said in traced.stdout
+    assert "fold_0" not in traced.stdout
+    series = read_series(tiny / "series.nc")
+    seen_at = series["observed"].sel(parcel=parcel, feature="ndvi").to_numpy()
+    gaps = np.datetime_as_string(series["time"].to_numpy()[~seen_at], unit="D")
+    filled = re.search(r"(?m)^  ([\w, ]*\bndvi\b[\w, ]*): (.*)$", traced.stdout)
+    assert filled is not None and filled[2] == (", ".join(gaps) or "none")
     unknown = cropcheck("trace", tiny, "no such parcel")
     assert (unknown.returncode, "Traceback" in unknown.stderr) == (2, False)
+
+
+@pytest.mark.slow
+def test_trace_refuses_a_table_that_was_altered(tiny: Path, tmp_path: Path) -> None:
+    altered = tmp_path / "altered"
+    shutil.copytree(tiny, altered, copy_function=os.link)
+    verdicts = read_parquet(altered / "verdicts.parquet")
+    (altered / "verdicts.parquet").unlink()
+    verdicts.reverse().write_parquet(altered / "verdicts.parquet")
+    with pytest.raises(StageError, match=r"verdicts\.parquet is not as the manifest says"):
+        trace_parcel(altered, verdicts["parcel_id"][0])
 
 
 @pytest.mark.slow
@@ -214,33 +234,6 @@ def test_status_says_what_runs_and_why_and_writes_nothing(tiny: Path, tmp_path: 
     absent = cropcheck("status", TINY, "--out", tmp_path / "absent")
     assert "it has not ended" in absent.stdout
     assert not (tmp_path / "absent").exists()
-
-
-@pytest.mark.slow
-def test_a_run_killed_five_times_while_writing_ends_the_same(tiny: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "killed"
-    rng = np.random.default_rng(20_24)
-    for _ in range(5):
-        process = subprocess.Popen(
-            command("run", TINY, "--out", folder, *UNTRACKED),
-            cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
-        kill_at_a_write(process, folder, rng)
-    assert cropcheck("run", TINY, "--out", folder, *UNTRACKED).returncode == 0
-    assert (folder / "verdicts.parquet").read_bytes() == (tiny / "verdicts.parquet").read_bytes()
-
-
-def kill_at_a_write(process: "subprocess.Popen[bytes]", folder: Path, rng: np.random.Generator) -> None:
-    """Kill the process group while a file is being written, the n-th that is seen after a random wait."""
-    wait_until = time.monotonic() + rng.uniform(2, 14)
-    give_up = wait_until + 60
-    while process.poll() is None and time.monotonic() < give_up:
-        if time.monotonic() > wait_until and any(folder.rglob(".*.partial*")):
-            break
-        time.sleep(0.0005)
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
 
 
 @pytest.fixture

@@ -61,6 +61,16 @@ def test_values_are_scaled_by_the_file_and_fill_is_unknown(tmp_path: Path) -> No
     assert found.unit == "mm"
 
 
+def test_an_offset_of_the_file_is_added(tmp_path: Path) -> None:
+    with h5py.File(netcdf(tmp_path), "a") as file:
+        file["ET"].attrs["add_offset"] = 5.0
+    assert read_surface(files_in(tmp_path)[0]).value[2, 3] == pytest.approx(6.1)  # 11 * 0.1 + 5
+    (tmp_path / "older").mkdir()
+    with h5py.File(hdf5(tmp_path / "older"), "a") as file:
+        file["DSSF"].attrs["OFFSET"] = 2.0
+    assert read_surface(files_in(tmp_path / "older")[0]).value[0, 1] == pytest.approx(22)  # 200 / 10 + 2
+
+
 def test_both_orders_of_latitude_are_north_up(tmp_path: Path) -> None:
     netcdf(tmp_path / "down")
     netcdf(tmp_path / "up", values=VALUES[::-1], lat=LAT[::-1])
