@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # every room needs the names, few need these libraries, whose
 
 STATISTICS = ("mean", "std", "min", "max", "p25", "median", "p75")
 SERIES_DIMS = ("parcel", "time", "feature", "statistic")
+SERIES_VARIABLES = ("value", "observed", "sigma", "filled_share")
 STACK_DIMS = ("time", "band", "y", "x")
 
 ENSEMBLE = "ensemble"  # the combined model, in the column `model` of tables of probabilities and scores
@@ -341,10 +342,12 @@ def make_series(
     )
 
 
-def check_series(series: "xr.Dataset") -> "xr.Dataset":
-    """Return the ParcelSeries if its variables and dimensions are as the schema says."""
-    expected = {"value": SERIES_DIMS, **dict.fromkeys(("observed", "sigma", "filled_share"), SERIES_DIMS[:3])}
-    for name, dims in expected.items():
+def check_series(series: "xr.Dataset", names: Sequence[str] = SERIES_VARIABLES) -> "xr.Dataset":
+    """Return the ParcelSeries if its variables, or those named, and their dimensions are as the schema
+    says.
+    """
+    for name in names:
+        dims = SERIES_DIMS if name == "value" else SERIES_DIMS[:3]
         if name not in series or series[name].dims != dims:
             found = series[name].dims if name in series else "nothing"
             raise SchemaError(f"A ParcelSeries holds {name} {dims}; here is {found}.")

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Protocol, TypeVar
@@ -36,6 +36,22 @@ def lent(executor: Executor | None) -> Iterator[Executor]:
 def one_by_one(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """Run units one after another in this process."""
     return map(function, items)
+
+
+def in_threads(threads: int) -> Executor:
+    """Return an executor that runs so many units side by side in this process."""
+
+    def run(function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        with ThreadPoolExecutor(threads) as pool:
+            futures = [pool.submit(function, item) for item in items]
+            try:
+                for future in as_completed(futures):
+                    yield future.result()
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+    return run
 
 
 def one_ahead(

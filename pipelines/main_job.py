@@ -50,7 +50,7 @@ def stages(config: RunConfig, executor: Executor | None = None) -> list[Stage]:
         read.stage(config),
         *_observing(config, executor),
         fill.stage(config),
-        train.stage(config),
+        train.stage(config, executor),
         *([compose.stage(config, executor)] if config.patches.method != "none" else []),
         detect.stage(config),
         judge.stage(config),

@@ -1,15 +1,17 @@
 """The tables that stages hand to each other: read back, and written whole or not at all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import geopandas as gpd
 import polars as pl
+import pyarrow.parquet as pq
 
 from features.catalog.access.hrefs import is_remote
 from features.files import atomic_path, read_parquet, scan_parquet
 from pipelines.workspace import Workspace
 
+ROWS_PER_GROUP = 131_072
 STAMPS = pl.Schema({"href": pl.String, "stamp": pl.String})
 
 
@@ -62,6 +64,29 @@ def write_table(table: pl.DataFrame, path: Path) -> Path:
     """Write a Parquet table atomically."""
     with atomic_path(path) as partial:
         table.write_parquet(partial, compression="zstd", statistics=False)
+    return path
+
+
+def write_blocks(path: Path, blocks: Iterable[pl.DataFrame]) -> Path:
+    """Write a Parquet table that comes in blocks, one at least, atomically.
+
+    The row groups are of one size, however large the blocks are, and say which parcels they hold: a reader
+    that wants some parcels skips the others.
+    """
+    rest = iter(blocks)
+    waiting = next(rest)
+    schema = waiting.to_arrow().schema
+    known = [name for name in ("parcel_id",) if name in waiting.columns]
+    with (
+        atomic_path(path) as partial,
+        pq.ParquetWriter(partial, schema, compression="zstd", write_statistics=known) as writer,
+    ):
+        for block in rest:
+            waiting = pl.concat([waiting, block])
+            while len(waiting) >= ROWS_PER_GROUP:
+                writer.write_table(waiting[:ROWS_PER_GROUP].rechunk().to_arrow().cast(schema))
+                waiting = waiting[ROWS_PER_GROUP:]
+        writer.write_table(waiting.rechunk().to_arrow().cast(schema))
     return path
 
 

@@ -98,7 +98,8 @@ def attach_context(series: xr.Dataset, context: pl.DataFrame) -> xr.Dataset:
         Where the table has no `parcel_id`.
     """
     check_columns(context.columns, ["parcel_id"], "The context table")
-    wanted = pl.DataFrame({"parcel_id": [str(parcel) for parcel in series["parcel"].values]})
+    ids = [str(parcel) for parcel in series["parcel"].values]
+    wanted = pl.DataFrame({"parcel_id": ids}, schema={"parcel_id": pl.String})
     joined = wanted.join(context, on="parcel_id", how="left", validate="m:1", maintain_order="left")
     names = [name for name in context.columns if name != "parcel_id"]
     values = (

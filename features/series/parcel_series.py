@@ -1,7 +1,8 @@
 """Observations to a ParcelSeries: ragged dates onto a calendar, the seen kept apart from the filled."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import xarray as xr
 
 from features.errors import ConfigError, StageError
 from features.files import atomic_path, make_room
-from features.schema import check_columns, check_series, make_series
+from features.schema import SERIES_VARIABLES, check_columns, check_series, make_series
 from features.series.calendar import Calendar, make_calendar
 from features.series.options import SeriesOptions
 from features.workers import Progress
@@ -21,6 +22,7 @@ log = logging.getLogger(__name__)
 KEYS = ("feature", "sensor", "relative_orbit")
 CARRIED = ("pixel_count", "valid_share", "filled_share", "sigma")
 PARCELS_PER_CHUNK = 512
+NEEDED = ("value", "observed")  # a series for models alone has no more
 BESIDE_VALUES = 4 << 20  # bytes of a file that are no values: names, attributes, the tree of its chunks
 
 
@@ -257,7 +259,7 @@ def write_series(series: xr.Dataset, path: Path) -> Path:
 
 def create_series(series: xr.Dataset, path: Path, grows: bool = False) -> None:
     """Write a ParcelSeries into a new file; where it `grows`, more parcels `(parcel, …)` may follow."""
-    check_series(series)
+    check_series(series, [name for name in SERIES_VARIABLES if name in series or name in NEEDED])
     chunks = {
         "parcel": PARCELS_PER_CHUNK if grows else min(PARCELS_PER_CHUNK, max(series.sizes["parcel"], 1))
     }
@@ -292,22 +294,47 @@ def _create_without_times(path: Path) -> None:
     h5py.h5f.create(str(path).encode(), h5py.h5f.ACC_TRUNC, fcpl=creation).close()
 
 
-def read_series(path: Path, parcels: slice | None = None) -> xr.Dataset:
+def read_series(
+    path: Path, parcels: slice | None = None, only: Collection[str] = SERIES_VARIABLES
+) -> xr.Dataset:
     """Read a ParcelSeries `(parcel, time, feature, statistic)`, or the `parcels` of it, by position.
+
+    Parameters
+    ----------
+    only
+        Variables that are needed; others of the schema are not read, and what a file has beside the schema
+        is read where all of that is.
 
     Raises
     ------
     StageError
         Where the file is absent or is not a whole ParcelSeries.
     """
+    with _opened(path) as opened:
+        left_out = (
+            [] if set(only) >= set(SERIES_VARIABLES) else [v for v in opened.data_vars if v not in only]
+        )
+        part = opened.drop_vars(left_out)
+        part = part if parcels is None else part.isel(parcel=parcels)
+        return check_series(_plain(part.load()), [name for name in SERIES_VARIABLES if name in only])
+
+
+def read_names(path: Path) -> np.ndarray:
+    """Return the ids `(parcel,)` of a ParcelSeries on disk; nothing else of it is read."""
+    with _opened(path) as opened:
+        return np.asarray(opened["parcel"].values.astype(str))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[xr.Dataset]:
+    """Open a series without an index: that would read the ids of all parcels for some of them."""
     if not path.is_file():
         raise StageError(
             f"There is no series at {path}; run the stage that writes it first (cropcheck fill)."
         )
     try:
-        with xr.open_dataset(path, engine="h5netcdf") as opened:
-            part = opened if parcels is None else opened.isel(parcel=parcels)
-            return check_series(_plain(part.load()))
+        with xr.open_dataset(path, engine="h5netcdf", create_default_indexes=False) as opened:
+            yield opened
     except (OSError, ValueError, KeyError) as error:
         raise StageError(
             f"The series at {path} cannot be read ({error}); delete it and run cropcheck fill again."
@@ -315,6 +342,13 @@ def read_series(path: Path, parcels: slice | None = None) -> xr.Dataset:
 
 
 def _plain(series: xr.Dataset) -> xr.Dataset:
-    """As it was before it was written: no encodings, text as objects."""
-    text = {name: coord.astype(object) for name, coord in series.coords.items() if coord.dtype.kind in "OUT"}
-    return series.assign_coords(text).drop_encoding()
+    """As it was before it was written: no encodings, text as objects, an index along each dimension."""
+    coords = {
+        name: (
+            coord.dims,
+            coord.values.astype(object) if coord.dtype.kind in "OUT" else coord.values,
+            coord.attrs,
+        )
+        for name, coord in series.coords.items()
+    }
+    return series.assign_coords(coords).drop_encoding()

@@ -21,8 +21,12 @@ def booster_of_class(model: LightgbmClassifier, crop_class: str) -> Any:
     """Return a booster of one class's trees: the same contributions at a k-th of the cost."""
     import lightgbm
 
-    position = int(np.searchsorted(model.classes_, crop_class))
-    return lightgbm.Booster(model_str=_text_of_class(model.text(), position, len(model.classes_)))
+    made: dict[str, Any] = model.__dict__.setdefault("_of_class", {})  # chunk after chunk asks for them
+    if crop_class not in made:
+        position = int(np.searchsorted(model.classes_, crop_class))
+        text = _text_of_class(model.text(), position, len(model.classes_))
+        made[crop_class] = lightgbm.Booster(model_str=text)
+    return made[crop_class]
 
 
 def _text_of_class(text: str, position: int, k: int) -> str:

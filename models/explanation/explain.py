@@ -1,8 +1,10 @@
 """Explanation of the models: contributions per parcel; importance by feature, date, sensor and statistic."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,12 +14,13 @@ import xarray as xr
 from features.errors import ModelError
 from features.indices.formulas import sensor_of
 from features.schema import CONTRIBUTIONS, ENSEMBLE, IMPORTANCE, check_table
-from features.workers import Progress
+from features.series.chunks import chunks_of
 from models.crops.estimators.by_name import build
 from models.crops.estimators.estimator import CropEstimator
 from models.crops.fitting.crossfit import CrossFit
 from models.crops.fitting.options import ExplanationOptions
 from models.crops.inputs.arrays import take
+from models.crops.inputs.source import InMemory, SeriesSource, read_rows
 from models.crops.inputs.table import SUMMARIES, Column, columns_of
 from models.explanation.contributions import columns, forest_contributions, sums_by, tree_contributions
 
@@ -59,6 +62,36 @@ def statistic_of(column: Column) -> str:
     return column.statistic.removesuffix(f"_{max(fitting, key=len)}") if fitting else column.statistic
 
 
+@dataclass(frozen=True)
+class Subject:
+    """Cross-fitted models, and the parcels that they are explained on.
+
+    Attributes
+    ----------
+    models
+        By name and fold.
+    classes
+        Names of the classes, in the order of the probabilities.
+    table
+        `at, parcel_id, fold, declared, predicted` of the parcels that were predicted; `at` is the position in
+        the source, `declared` null where the models do not know the class.
+    source, total
+        Series of all parcels, and how many those are.
+    learned
+        `(n,)` bool: whether a parcel of the source was learned from.
+    at_once
+        Parcels that are read together.
+    """
+
+    models: Mapping[str, Mapping[int, CropEstimator]]
+    classes: tuple[str, ...]
+    table: pl.DataFrame
+    source: SeriesSource
+    total: int
+    learned: np.ndarray
+    at_once: int
+
+
 def explain(
     fitted: CrossFit,
     series: xr.Dataset,
@@ -68,19 +101,39 @@ def explain(
     parcels: Iterable[str] | None = None,
     model: str | None = None,
     threads: int = 1,
-    progress: Progress | None = None,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Explain a cross-fitted model on a series `(parcel, time, feature, statistic)`; each parcel by the model
-    that was not trained on it.
+    """Explain a cross-fitted model on a series `(parcel, time, feature, statistic)` that is held in memory;
+    parameters and results as of `explain_stored`.
+    """
+    n = series.sizes["parcel"]
+    block = fitted.probabilities.filter(pl.col("model") == ENSEMBLE)
+    table = predicted_of([block], series["parcel"].values.astype(str), y)
+    classes = tuple(block.columns[3:])
+    subject = Subject(fitted.models, classes, table, InMemory(series), n, np.ones(n, bool), max(n, 1))
+    importance, contributions = explain_stored(
+        subject, options, parcels=parcels, model=model, threads=threads
+    )
+    return importance, pl.concat(contributions)
+
+
+def explain_stored(
+    subject: Subject,
+    options: ExplanationOptions,
+    *,
+    parcels: Iterable[str] | None = None,
+    model: str | None = None,
+    threads: int = 1,
+) -> tuple[pl.DataFrame, Iterator[pl.DataFrame]]:
+    """Explain a cross-fitted model; each parcel by the model that was not trained on it.
 
     Parameters
     ----------
-    series, y
-        Those that were cross-fitted.
     model
         Whose contributions: lightgbm where it was fitted, else the first of the models.
     parcels
         Whose contributions are wanted; those whose most probable class is not the declared one when omitted.
+    threads
+        Classes and folds that are worked on side by side.
 
     Returns
     -------
@@ -89,80 +142,126 @@ def explain(
         `shap_feature`, `shap_date`, `shap_sensor` and `shap_statistic` (signed values are summed within a
         group first), for each class over its own parcels and over `all`; `impurity` of a forest;
         `permutation` and `permutation_date` where asked for. And CONTRIBUTIONS to the declared and the
-        predicted class. A null time stands for the whole season.
+        predicted class, in blocks of some parcels, in the order of the source. A null time stands for the
+        whole season.
     """
-    model = model or ("lightgbm" if "lightgbm" in fitted.models else next(iter(fitted.models)))
-    declared = pl.DataFrame({"parcel_id": series["parcel"].values.astype(str), "declared": list(y)})
-    table = _predicted(fitted, declared)
-    times = series["time"].values
-    wanted = set(_disagreeing(table) if parcels is None else parcels)
+    models, table = subject.models, subject.table
+    model = model or ("lightgbm" if "lightgbm" in models else next(iter(models)))
     sample = _sampled(table.filter(pl.col("fold") >= 0), options.parcels)
-    background = _backgrounds(series, table, options)
-    sampled = sample.select("parcel_id", "fold", crop_class="declared")
-    own = _explained(fitted, model, series, sampled, background, progress=progress)
+    background = _backgrounds(subject, options)
+    explainer = _Explainer(models[model], background, threads)
+    held = _held(subject, sample["at"].to_numpy())
+    times = held["time"].values
+    own = explainer.explained(held, sample.with_row_index("row").with_columns(crop_class="declared"))
     importance = [importance_of(own, times, model), *_overall(own, times, model)]
-    importance += _other_importance(fitted, series, table, options, model, threads)
-    asked = table.filter(pl.col("parcel_id").is_in(list(wanted)))
-    pairs = pl.concat(
-        [asked.select("parcel_id", "fold", crop_class=name) for name in ("declared", "predicted")]
-    ).unique(maintain_order=True)
-    signed = _explained(fitted, model, series, pairs, background)
+    importance += _other_importance(subject, held, sample, options, model, threads)
+    wanted = _disagreeing(table) if parcels is None else list(parcels)
+    asked = table.filter(pl.col("parcel_id").is_in(wanted))
     every = check_table(pl.concat(importance), IMPORTANCE, "importance")
-    return every, contributions_of(signed, times, model)
+    return every, _contributions(subject, asked, explainer, times, model)
 
 
-def _backgrounds(
-    series: xr.Dataset, table: pl.DataFrame, options: ExplanationOptions
-) -> Callable[[int], xr.Dataset]:
+def predicted_of(
+    ensemble: Iterable[pl.DataFrame], parcel_ids: np.ndarray, y: Sequence[str | None]
+) -> pl.DataFrame:
+    """Return `at, parcel_id, fold, declared, predicted` of the ensemble's rows, which may come in blocks.
+
+    Parameters
+    ----------
+    parcel_ids, y
+        `(n,)` ids and classes of all parcels, in the order of their series.
+    """
+    parts = []
+    for block in ensemble:
+        classes = np.array(block.columns[3:])
+        best = classes[block.select(classes.tolist()).to_numpy().argmax(1)] if len(block) else []
+        parts.append(block.select("parcel_id", "fold").with_columns(pl.Series("predicted", best, pl.String)))
+    known = list(block.columns[3:])
+    declared = pl.DataFrame(
+        {"parcel_id": parcel_ids, "declared": list(y)},
+        schema={"parcel_id": pl.String, "declared": pl.String},
+    ).with_row_index("at")
+    table = pl.concat(parts).join(declared, on="parcel_id", how="left", validate="1:1", maintain_order="left")
+    return table.with_columns(
+        pl.when(pl.col("declared").is_in(known)).then(pl.col("declared")), pl.col("at").cast(pl.Int64)
+    )
+
+
+def _held(subject: Subject, rows: np.ndarray) -> xr.Dataset:
+    return read_rows(subject.source, rows, subject.total, subject.at_once)
+
+
+def _backgrounds(subject: Subject, options: ExplanationOptions) -> Callable[[int], xr.Dataset]:
     """Return for a fold some parcels that its model was trained on, for a network to start from."""
-    place = {name: i for i, name in enumerate(series["parcel"].values.astype(str))}
+    trained = subject.table.filter(pl.col("fold") >= 0)
+    at, folds = trained["at"].to_numpy(), trained["fold"].to_numpy()
 
+    @cache
     def of(fold: int) -> xr.Dataset:
-        trained = table.filter((pl.col("fold") >= 0) & (pl.col("fold") != fold))["parcel_id"].to_list()
-        step = max(len(trained) // options.background, 1)
-        return take(series, np.array([place[name] for name in trained[::step][: options.background]]))
+        others = at[folds != fold]
+        step = max(len(others) // options.background, 1)
+        return _held(subject, others[::step][: options.background])
 
     return of
 
 
 def _other_importance(
-    fitted: CrossFit,
-    series: xr.Dataset,
-    table: pl.DataFrame,
+    subject: Subject,
+    held: xr.Dataset,
+    sample: pl.DataFrame,
     options: ExplanationOptions,
     model: str,
     threads: int,
 ) -> list[pl.DataFrame]:
-    """Impurity of a forest through the season and, if asked for, permutation out of fold."""
-    place = {name: i for i, name in enumerate(series["parcel"].values.astype(str))}
-    trained = table.filter(pl.col("fold") >= 0)
-    rows = np.array([place[name] for name in trained["parcel_id"]])
-    y = np.full(series.sizes["parcel"], "", dtype=object)
-    y[rows] = trained["declared"].to_list()
+    """Impurity of a forest through the season and, if asked for, permutation out of fold.
+
+    The forest is fitted on the parcels that were learned from; `held` has the series of the sample.
+    """
+    trained = subject.table.filter(pl.col("fold") >= 0)
+    learned = trained.filter(pl.Series(subject.learned[trained["at"].to_numpy()]))
     tables = []
     if options.forest_trees:
-        known = y[rows].astype(str)
-        tables.append(forest_importance(take(series, rows), known, options.forest_trees, 0, threads))
+        known = np.array(learned["declared"].to_list(), str)
+        series = _held(subject, learned["at"].to_numpy())
+        tables.append(forest_importance(series, known, options.forest_trees, 0, threads))
     if options.permutation:
         from models.explanation.permutation import permutation_importance
 
-        sample = set(_sampled(trained, options.parcels)["parcel_id"])
-        rng = np.random.default_rng(0)
-        y = y.astype(str)
-        tables.append(permutation_importance(fitted, series, y, model, rng, sample, threads))
+        tables.append(
+            permutation_importance(
+                subject.models[model],
+                held,
+                np.array(sample["declared"].to_list(), str),
+                sample["fold"].to_numpy(),
+                subject.classes,
+                model,
+                np.random.default_rng(0),
+                threads,
+            )
+        )
     return tables
 
 
-def _predicted(fitted: CrossFit, declared: pl.DataFrame) -> pl.DataFrame:
-    """Return `parcel_id, fold, declared, predicted`, with the classes of the models."""
-    block = fitted.probabilities.filter(pl.col("model") == ENSEMBLE)
-    classes = np.array(block.columns[3:])
-    predicted = classes[block.select(classes.tolist()).to_numpy().argmax(1)]
-    table = block.select("parcel_id", "fold").with_columns(pl.Series("predicted", predicted))
-    known = pl.when(pl.col("declared").is_in(classes.tolist())).then(pl.col("declared"))
-    return table.join(
-        declared, on="parcel_id", how="left", validate="1:1", maintain_order="left"
-    ).with_columns(known)
+def _contributions(
+    subject: Subject, asked: pl.DataFrame, explainer: "_Explainer", times: np.ndarray, model: str
+) -> Iterator[pl.DataFrame]:
+    """Yield contributions to the declared and the predicted class of the parcels that are `asked` for."""
+    yield CONTRIBUTIONS.to_frame()
+    at = asked["at"].to_numpy()
+    for parcels in chunks_of(subject.total, subject.at_once):
+        some = asked.filter(pl.Series((at >= parcels.start) & (at < parcels.stop), dtype=pl.Boolean))
+        if not len(some):
+            continue
+        series = take(subject.source.read(parcels), some["at"].to_numpy() - parcels.start)
+        some = some.with_row_index("row")
+        pairs = pl.concat(
+            [some.select("row", "parcel_id", "fold", crop_class=name) for name in ("declared", "predicted")]
+        ).unique(maintain_order=True)
+        table = contributions_of(explainer.explained(series, pairs), times, model)
+        place = some.select("parcel_id", "row", "declared")
+        first = pl.col("crop_class").ne_missing(pl.col("declared"))
+        ordered = table.join(place, on="parcel_id", how="left", maintain_order="left")
+        yield ordered.sort("row", first, maintain_order=True).select(CONTRIBUTIONS.names())
 
 
 def _disagreeing(table: pl.DataFrame) -> list[str]:
@@ -178,34 +277,44 @@ def _sampled(table: pl.DataFrame, most: int) -> pl.DataFrame:
     )
 
 
-def _explained(
-    fitted: CrossFit,
-    model: str,
-    series: xr.Dataset,
-    pairs: pl.DataFrame,
-    background: Callable[[int], xr.Dataset],
-    *,
-    progress: Progress | None = None,
-) -> list[Explained]:
-    """Contributions to `crop_class` of each `parcel_id`, by the model that did not see it."""
-    models = fitted.models[model]
-    place = {name: i for i, name in enumerate(series["parcel"].values.astype(str))}
-    pairs = pairs.drop_nulls("crop_class").with_columns(
-        fold=pl.when(pl.col("fold") < 0).then(min(models)).otherwise("fold")
-    )
-    groups = list(pairs.group_by("crop_class", "fold", maintain_order=True))
-    found = []
-    for done, ((crop_class, fold), group) in enumerate(groups):
-        estimator = models[int(str(fold))]
-        if str(crop_class) in estimator.classes_:
-            rows = np.array([place[name] for name in group["parcel_id"]])
-            found.append(_one(estimator, take(series, rows), str(crop_class), background(int(str(fold)))))
-        if progress:
-            progress(done + 1, len(groups))
-    return found
+@dataclass(frozen=True)
+class _Explainer:
+    """One kind of model by fold, and parcels that a network starts from."""
+
+    models: Mapping[int, CropEstimator]
+    background: Callable[[int], xr.Dataset]
+    threads: int
+
+    def explained(self, series: xr.Dataset, pairs: pl.DataFrame) -> list[Explained]:
+        """Explain pairs `row, parcel_id, fold, crop_class` of the series: contributions to that class, by the
+        model that did not see the parcel.
+        """
+        pairs = pairs.drop_nulls("crop_class").with_columns(
+            fold=pl.when(pl.col("fold") < 0).then(min(self.models)).otherwise("fold")
+        )
+        groups = [
+            (str(crop_class), int(str(fold)), group["row"].to_numpy())
+            for (crop_class, fold), group in pairs.group_by("crop_class", "fold", maintain_order=True)
+        ]
+        known = [group for group in groups if group[0] in self.models[group[1]].classes_]
+        # networks are one graph, and take turns
+        side_by_side = self.threads if all(_of_trees(model) for model in self.models.values()) else 1
+        with ThreadPoolExecutor(side_by_side) as pool:
+            return list(pool.map(lambda group: self._group(series, *group), known))
+
+    def _group(self, series: xr.Dataset, crop_class: str, fold: int, rows: np.ndarray) -> Explained:
+        return _one(self.models[fold], take(series, rows), crop_class, lambda: self.background(fold))
 
 
-def _one(estimator: CropEstimator, series: xr.Dataset, crop_class: str, background: xr.Dataset) -> Explained:
+def _of_trees(model: CropEstimator) -> bool:
+    from models.crops.estimators.boosting import LightgbmClassifier
+
+    return isinstance(model, LightgbmClassifier)
+
+
+def _one(
+    estimator: CropEstimator, series: xr.Dataset, crop_class: str, background: Callable[[], xr.Dataset]
+) -> Explained:
     from models.crops.estimators.boosting import LightgbmClassifier
     from models.crops.estimators.forest import ForestClassifier
 
@@ -222,7 +331,7 @@ def _one(estimator: CropEstimator, series: xr.Dataset, crop_class: str, backgrou
     if not isinstance(estimator, NeuralClassifier):
         raise ModelError(f"{estimator.name} has no contributions; explain lightgbm, a forest or a network.")
     rng = np.random.default_rng(estimator.settings.seed)
-    found, gap = network_contributions(estimator, series, crop_class, background, rng)
+    found, gap = network_contributions(estimator, series, crop_class, background(), rng)
     log.info("%s, %s: contributions add up to within %.0f %%", estimator.name, crop_class, 100 * gap)
     return Explained(crop_class, ids, network_columns(estimator), found, gap)
 
@@ -291,17 +400,19 @@ def contributions_of(explained: Sequence[Explained], times: np.ndarray, model: s
     for part in explained:
         keys, sums = sums_by(part.contributions, [GROUPINGS["shap"](column) for column in part.columns])
         n, width = sums.shape
+        of_key = np.tile(np.arange(width), n)
+        features = pl.Series([feature for feature, _ in keys], dtype=pl.String)
+        days = pl.Series([None if step is None else dates[step] for _, step in keys], dtype=pl.Date)
         tables.append(
             pl.DataFrame(
                 {
-                    "parcel_id": np.repeat(part.parcel_ids, width),
-                    "model": [model] * (n * width),
-                    "crop_class": [part.crop_class] * (n * width),
-                    "feature": [feature for feature, _ in keys] * n,
-                    "time": [None if step is None else dates[step] for _, step in keys] * n,
+                    "parcel_id": pl.Series(part.parcel_ids.tolist()).gather(np.repeat(np.arange(n), width)),
+                    "model": pl.repeat(model, n * width, eager=True),
+                    "crop_class": pl.repeat(part.crop_class, n * width, eager=True),
+                    "feature": features.gather(of_key),
+                    "time": days.gather(of_key),
                     "contribution": sums.ravel(),
-                },
-                schema_overrides={"time": pl.Date},
+                }
             )
         )
     table = pl.concat(tables) if tables else CONTRIBUTIONS.to_frame()

@@ -1,6 +1,6 @@
 """What is lost out of fold when a feature, or a date, is shuffled between parcels."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -9,7 +9,6 @@ import xarray as xr
 
 from features.schema import IMPORTANCE
 from models.crops.estimators.estimator import CropEstimator
-from models.crops.fitting.crossfit import CrossFit
 from models.crops.fitting.task import on_classes
 from models.crops.inputs.arrays import take
 
@@ -18,12 +17,13 @@ Group = tuple[str, object]  # a feature, or "all"; a date, or None for the seaso
 
 
 def permutation_importance(
-    fitted: CrossFit,
+    models: Mapping[int, CropEstimator],
     series: xr.Dataset,
     y: np.ndarray,
+    folds: np.ndarray,
+    classes: Sequence[str],
     model: str,
     rng: np.random.Generator,
-    parcels: Collection[str] | None = None,
     threads: int = 1,
 ) -> pl.DataFrame:
     """Return IMPORTANCE of shuffling: the rise of the log-loss (nats) when a group is mixed among parcels.
@@ -34,34 +34,32 @@ def permutation_importance(
 
     Parameters
     ----------
-    y
-        `(n,)` classes; "" where there is none.
-    parcels
-        Ids it is measured on; every parcel of a fold when omitted.
+    models
+        By the fold that each was fitted without.
+    series
+        Of the `n` parcels that it is measured on.
+    y, folds
+        `(n,)` their classes, of `classes`, and folds.
+    model
+        Name of the models.
     threads
         Folds at a time.
     """
-    block = fitted.probabilities.filter((pl.col("model") == model) & (pl.col("fold") >= 0))
-    if parcels is not None:
-        block = block.filter(pl.col("parcel_id").is_in(list(parcels)))
-    place = {name: i for i, name in enumerate(series["parcel"].values.astype(str))}
-    rows = np.array([place[name] for name in block["parcel_id"]])
-    folds, classes = block["fold"].to_numpy(), block.columns[3:]
-    codes = np.searchsorted(classes, np.asarray(y, str)[rows])
+    codes = np.searchsorted(list(classes), np.asarray(y, str))
 
     def rises(fold: int, own: np.random.Generator) -> dict[Group, float]:
-        estimator, held = fitted.models[model][fold], folds == fold
-        part = take(series, rows[held])
+        estimator, held = models[fold], folds == fold
+        part = take(series, held)
         base = _loss(estimator, part, codes[held], classes)
         return {
             group: _loss(estimator, shuffled, codes[held], classes) - base
             for group, shuffled in _shuffled(part, own)
         }
 
-    judged = [fold for fold in fitted.models[model] if (folds == fold).any()]
+    judged = [fold for fold in models if (folds == fold).any()]
     with ThreadPoolExecutor(threads) as pool:
         by_fold = list(pool.map(rises, judged, rng.spawn(len(judged))))
-    n = len(rows)
+    n = len(y)
     found = [
         ("permutation" if time is None else "permutation_date", model, "all", feature, time, value / n, n)
         for feature, time in (by_fold[0] if by_fold else [])
@@ -70,7 +68,7 @@ def permutation_importance(
     return pl.DataFrame(found, schema=IMPORTANCE, orient="row")
 
 
-def _loss(estimator: CropEstimator, series: xr.Dataset, codes: np.ndarray, classes: list[str]) -> float:
+def _loss(estimator: CropEstimator, series: xr.Dataset, codes: np.ndarray, classes: Sequence[str]) -> float:
     """Sum of the log-loss of the parcels' own classes."""
     found = on_classes(estimator.predict_proba(series), estimator.classes_, classes)
     return float(-np.log(np.maximum(found[np.arange(len(found)), codes], LEAST)).sum())

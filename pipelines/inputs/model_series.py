@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import geopandas as gpd
+import numpy as np
 import pandas as pd
 import polars as pl
 import xarray as xr
@@ -12,11 +13,12 @@ import xarray as xr
 from features.context.parcels import attach_context
 from features.errors import ConfigError, StageError
 from features.files import read_parquet
-from features.series.parcel_series import read_series
+from features.series.parcel_series import read_names, read_series
 from models.crops.fitting.bundle import Bundle, bundle_file, read_bundle
 from models.crops.fitting.carried_folds import carry_over
 from models.crops.fitting.options import TrainOptions, TransferOptions
 from models.crops.inputs.context import pool, pooled_id, with_weather
+from models.crops.inputs.source import MODELLED
 from models.folds import FoldPlan
 from pipelines.inputs.source_runs import check_holding_keys, same_holding_key, source_runs
 from pipelines.tables import read_declared
@@ -26,44 +28,106 @@ FOLDS = "folds"
 
 
 @dataclass(frozen=True)
+class StoredRun:
+    """A run's filled series with the context that models read beside it, some parcels at a time.
+
+    Attributes
+    ----------
+    context, columns
+        Table of what maps say of each parcel, and which of its columns are read; None where there is none.
+    weather
+        Table of the weather before each step, where models read it.
+    """
+
+    filled: Path
+    context: Path | None = None
+    columns: tuple[str, ...] = ()
+    weather: Path | None = None
+
+    def names(self) -> np.ndarray:
+        """Return `(n,)` parcel ids."""
+        return read_names(self.filled)
+
+    def read(self, parcels: slice) -> xr.Dataset:
+        """Read some parcels, by position."""
+        series = read_series(self.filled, parcels, MODELLED)
+        if self.context is not None:
+            ids = series["parcel"].values.astype(str).tolist()
+            rows = pl.scan_parquet(self.context, glob=False).filter(pl.col("parcel_id").is_in(ids))
+            series = attach_context(series, rows.select("parcel_id", *self.columns).collect())
+        return series if self.weather is None else with_weather(series, read_parquet(self.weather))
+
+
+@dataclass(frozen=True)
+class PooledRuns:
+    """A run's parcels, and behind them those of other runs, by label."""
+
+    own: StoredRun
+    others: tuple[tuple[str, StoredRun], ...]
+    counts: tuple[int, ...]
+
+    def names(self) -> np.ndarray:
+        """Return `(n,)` parcel ids; those of other runs begin with the label."""
+        parts = [self.own.names()]
+        for label, run in self.others:
+            parts.append(np.array([pooled_id(label, name) for name in run.names()], dtype=str))
+        return np.concatenate(parts)
+
+    def read(self, parcels: slice) -> xr.Dataset:
+        """Read some parcels, by position over all runs."""
+        edges = np.concatenate([[0], np.cumsum(self.counts)])
+        parts = [
+            run.read(slice(*np.clip((parcels.start, parcels.stop), first, last) - first))
+            for run, first, last in zip(
+                [self.own, *(run for _, run in self.others)], edges[:-1], edges[1:], strict=True
+            )
+        ]
+        return pool(parts[0], dict(zip((label for label, _ in self.others), parts[1:], strict=True)))
+
+
+@dataclass(frozen=True)
 class LearningSet:
     """Parcels to learn from, in one order: `own` come first, those of other runs follow.
 
     `declarations` has `parcel_id, holding_id, crop_class, region, season` and geometry.
     """
 
-    series: xr.Dataset
+    source: StoredRun | PooledRuns
     declarations: gpd.GeoDataFrame
     own: int
 
 
 def learning_set(options: TrainOptions, workspace: Workspace) -> LearningSet:
-    """Read this run's parcels, and those of the runs that are pooled with it.
+    """Return this run's parcels, and those of the runs that are pooled with it.
 
     Raises
     ------
     CropcheckError
         Where a run has no filled series, or its series do not fit this run's; the message names it.
     """
-    series, declarations = model_series(options, workspace), read_declared(workspace)
+    wanted, declarations = wanted_context(options, workspace), read_declared(workspace)
+    run = stored_run(workspace, wanted)
+    run.read(slice(0, 0))  # says what is wrong before anything is learned
     sources = source_runs(options.transfer) if options.transfer.use == "pool" else {}
     if not sources:
-        return LearningSet(series, declarations, len(declarations))
-    wanted = wanted_context(options, workspace)
-    others = {label: _with_context(run, wanted) for label, run in sources.items()}
+        return LearningSet(run, declarations, len(declarations))
     tables = [declarations]
-    for label, run in sources.items():
-        table = read_declared(run).to_crs(declarations.crs)
+    for label, source in sources.items():
+        table = read_declared(source).to_crs(declarations.crs)
         ids = [pooled_id(label, name) for name in table["parcel_id"].astype(str)]
         tables.append(table.assign(parcel_id=ids))
     check_holding_keys(workspace, sources)
     together = gpd.GeoDataFrame(pd.concat(tables, ignore_index=True), crs=declarations.crs)
-    return LearningSet(pool(series, others), together, len(declarations))
+    others = tuple((label, stored_run(source, wanted)) for label, source in sources.items())
+    pooled = PooledRuns(run, others, tuple(len(table) for table in tables))
+    pooled.read(slice(0, 0))
+    return LearningSet(pooled, together, len(declarations))
 
 
 def model_series(options: TrainOptions, workspace: Workspace) -> xr.Dataset:
-    """Return this run's filled series with the context that the options want."""
-    return _with_context(workspace, wanted_context(options, workspace))
+    """Return this run's filled series with the context that the options want, in memory."""
+    series = stored_run(workspace, wanted_context(options, workspace))
+    return series.read(slice(0, len(series.names())))
 
 
 def wanted_context(options: TrainOptions, workspace: Workspace) -> tuple[str, ...]:
@@ -167,14 +231,17 @@ def _available(workspace: Workspace) -> list[str]:
     return ["weather", *found] if workspace.weather.is_file() else found
 
 
-def _with_context(workspace: Workspace, wanted: Collection[str]) -> xr.Dataset:
-    series = read_series(workspace.filled)
+def stored_run(workspace: Workspace, wanted: Collection[str]) -> StoredRun:
+    """Return a run's filled series with those of the `wanted` kinds of context that it has."""
     maps = tuple(name for name in wanted if name != "weather")
+    columns: tuple[str, ...] = ()
     if maps and workspace.context.is_file():
-        table = read_parquet(workspace.context)
-        series = attach_context(
-            series, table.select("parcel_id", *(c for c in table.columns if c.startswith(maps)))
-        )
-    if "weather" in wanted and workspace.weather.is_file():
-        series = with_weather(series, read_parquet(workspace.weather))
-    return series
+        names = pl.scan_parquet(workspace.context, glob=False).collect_schema().names()
+        columns = tuple(name for name in names if name.startswith(maps))
+    weather = "weather" in wanted and workspace.weather.is_file()
+    return StoredRun(
+        workspace.filled.absolute(),
+        workspace.context.absolute() if maps and workspace.context.is_file() else None,
+        columns,
+        workspace.weather.absolute() if weather else None,
+    )

@@ -1,5 +1,6 @@
 """Series and declarations become out-of-fold probabilities, models and explanations."""
 
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,23 +8,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from features.workers import Progress
+from features.schema import ENSEMBLE
+from features.workers import Executor, Progress, lent
 from models.crops.fitting.options import TrainOptions
 from pipelines.config import RunConfig
 from pipelines.record.inputs import Entries, Inputs, entries
 from pipelines.record.receipt import read_receipt
 from pipelines.record.stage import Outcome, Stage
-from pipelines.tables import write_table
+from pipelines.tables import write_blocks, write_table
 from pipelines.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from models.crops.fitting.crossfit import OutOfFold
+    from models.folds import FoldPlan
+
 JOB = "job.json"  # as `models.crops.fitting.fits` names it
+WORK = ".work"  # folder of what the work units leave for the end of the stage
 
 
-def stage(config: RunConfig) -> Stage:
-    """Return the stage."""
+def stage(config: RunConfig, executor: Executor | None = None) -> Stage:
+    """Return the stage; its units may run anywhere."""
     inputs = Inputs(
         options=("seed", "folds", "train"),
         after={
@@ -37,7 +43,8 @@ def stage(config: RunConfig) -> Stage:
 
     def run_with(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
         own = entries("train", __name__, inputs, config, workspace)
-        return run(config, workspace, progress, {**made_with(inputs, workspace), "train": own})
+        with lent(executor) as units:
+            return run(config, workspace, progress, {**made_with(inputs, workspace), "train": own}, units)
 
     return Stage("train", __name__, inputs, run_with, discard=discard)
 
@@ -67,8 +74,12 @@ def run(
     workspace: Workspace,
     progress: Progress,
     stands_on: Mapping[str, Entries] | None = None,
+    executor: Executor | None = None,
 ) -> Outcome:
     """Write probabilities, models and their bundle, importance and contributions.
+
+    Memory holds the parcels that are learned from and a chunk of all; fits and chunks of predictions are work
+    units, kept until the stage has ended.
 
     Parameters
     ----------
@@ -76,7 +87,6 @@ def run(
         What this stage and those before stand on, by stage and name: models are kept while that is as it was.
     """
     from models.crops.fitting.bundle import write_bundle
-    from models.explanation.explain import explain
     from models.folds import plan_folds
     from pipelines.inputs.model_series import FOLDS, carried_plan, learning_set, starting_bundle
     from pipelines.steps.keep_models import fit_or_keep, kept_suspects
@@ -90,43 +100,46 @@ def run(
     classes = learnt.declarations["crop_class"]
     every = classes.astype(object).where(classes.notna(), None).tolist()
     holdings = owners(learnt.declarations["holding_id"], plan.group)
-    fitting = fit_or_keep(stands_on or {}, options, workspace, learnt, plan, start, holdings, progress)
-    together, plan = fitting.found, fitting.plan
+    work = (workspace.models / WORK).absolute()
+    fitting = fit_or_keep(
+        stands_on or {}, options, workspace, learnt, plan, start, holdings, work, progress, executor
+    )
+    found, plan = fitting.found, fitting.plan
     own = slice(0, learnt.own)
-    series, y = learnt.series.isel(parcel=own), every[own]
-    parcel_ids = learnt.declarations["parcel_id"].tolist()[own]
-    fitted = together.only(parcel_ids)
-    importance, contributions = explain(fitted, series, y, options.explanation, threads=options.threads)
+    parcel_ids = learnt.declarations["parcel_id"].tolist()
     declared = pl.DataFrame(
-        {"parcel_id": learnt.declarations["parcel_id"].tolist(), "crop_class": every},
+        {"parcel_id": parcel_ids, "crop_class": every},
         schema={"parcel_id": pl.String, "crop_class": pl.String},
     )
     write_bundle(
-        workspace.models, options, together.models, together.weights, together.probabilities, declared
+        workspace.models, options, found.models, found.weights, pl.concat(found.learned_from()), declared
     )
+    mine = np.arange(len(every)) < learnt.own
+    written = [
+        write_blocks(workspace.probabilities, found.probabilities(mine)),
+        write_blocks(workspace.inner, found.inner(mine)),
+        *_explain(found, every, learnt.own, options, workspace),
+    ]
     tables = {
-        workspace.probabilities: fitted.probabilities,
-        workspace.inner: fitted.inner,
-        workspace.importance: importance,
-        workspace.contributions: contributions,
-        workspace.table("ensemble_weights"): fitted.weights,
-        workspace.table("classes"): fitted.classes,
-        workspace.table("timing"): fitted.timing,
-        workspace.table("suspects"): kept_suspects(fitting, workspace),
-        workspace.table(FOLDS): _folds_table(parcel_ids, plan.fold[own], plan.group[own]),
+        workspace.table("ensemble_weights"): found.weights,
+        workspace.table("classes"): found.classes,
+        workspace.table("timing"): found.timing,
+        workspace.table("suspects"): kept_suspects(fitting, workspace).filter(
+            pl.col("parcel_id").is_in(parcel_ids[own])
+        ),
+        workspace.table(FOLDS): _folds_table(parcel_ids[own], plan.fold[own], plan.group[own]),
     }
     if options.ablation:
-        from models.explanation.ablation import ablation
-
-        tables[workspace.table("ablation")] = ablation(series, y, plan.fold[own], plan.group[own], options)
+        tables[workspace.table("ablation")] = _ablation(found, every, learnt.own, plan, options)
     for path, table in tables.items():
         write_table(table, path)
+    shutil.rmtree(work, ignore_errors=True)
     facts: dict[str, Any] = {
         "folds_by": plan.by,
         "block_metres": plan.block_metres,
         "folds_note": plan.note,
         "groups": plan.n_groups,
-        "trained_on": together.trained_on,
+        "trained_on": found.trained_on,
         **fitting.facts,
     }
     if config.train.transfer.runs:
@@ -137,7 +150,43 @@ def run(
         }
     if start is not None and start.sets:
         facts["sets"] = list(start.sets)
-    return Outcome([*tables, workspace.models], [fitted.tally], facts)
+    return Outcome([*written, *tables, workspace.models], [found.tally(learnt.own)], facts)
+
+
+def _explain(
+    found: "OutOfFold", every: list[str | None], own: int, options: TrainOptions, workspace: Workspace
+) -> list[Path]:
+    """Write importance and contributions, of the first `own` parcels."""
+    from models.explanation.explain import Subject, explain_stored, predicted_of
+
+    task = found.task
+    mine = np.arange(len(every)) < own
+    subject = Subject(
+        found.models,
+        task.classes,
+        predicted_of(found.probabilities(mine, ENSEMBLE), task.names[:own], every[:own]),
+        task.source,
+        own,
+        np.isin(np.arange(own), task.learned),
+        options.chunk,
+    )
+    importance, contributions = explain_stored(subject, options.explanation, threads=options.threads)
+    return [
+        write_table(importance, workspace.importance),
+        write_blocks(workspace.contributions, contributions),
+    ]
+
+
+def _ablation(
+    found: "OutOfFold", every: list[str | None], own: int, plan: "FoldPlan", options: TrainOptions
+) -> pl.DataFrame:
+    """Fit without each kind of input, on those of the first `own` parcels that were learned from."""
+    from models.crops.inputs.source import read_rows
+    from models.explanation.ablation import ablation
+
+    rows = found.task.learned[found.task.learned < own]
+    series = read_rows(found.task.source, rows, own, options.chunk)
+    return ablation(series, [every[row] for row in rows], plan.fold[rows], plan.group[rows], options)
 
 
 def owners(holding_id: "pd.Series[str]", group: np.ndarray) -> np.ndarray:

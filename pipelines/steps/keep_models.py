@@ -1,19 +1,19 @@
 """The season's crop models: kept while images come in, fitted anew where the rule of `train.keep` says so."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
 
 from features.files import read_parquet
-from features.schema import ENSEMBLE
-from features.workers import Progress
+from features.workers import Executor, Progress
 from models.crops.fitting.carried_folds import kept_folds
-from models.crops.fitting.crossfit import CrossFit, cross_fit
+from models.crops.fitting.crossfit import OutOfFold, cross_fit_stored, first_look
 from models.crops.fitting.kept import (
     Fit,
     Images,
@@ -21,7 +21,6 @@ from models.crops.fitting.kept import (
     files_of,
     fitted_parcels,
     read_fit,
-    steps_seen,
     suspects_of,
     why_not,
     write_fit,
@@ -49,7 +48,7 @@ MAY_CHANGE = (
 class Fitting:
     """What cross-fitting gave, under which folds, and what the record says of the models."""
 
-    found: CrossFit
+    found: OutOfFold
     plan: FoldPlan
     facts: dict[str, Any]
 
@@ -62,7 +61,9 @@ def fit_or_keep(
     plan: FoldPlan,
     start: "Bundle | None",
     holdings: np.ndarray,
+    work: Path,
     progress: Progress,
+    executor: Executor | None = None,
 ) -> Fitting:
     """Predict every parcel out of fold: by the models that this run has, as long as they may be kept, else by
     models that are fitted now.
@@ -75,9 +76,22 @@ def fit_or_keep(
         Models of another run that fitting begins with.
     holdings
         `(parcel,)` numbers.
+    work
+        Folder of the predictions, as long as what is returned is used.
+    executor
+        Runs fits and chunks of predictions.
     """
     stands_on, images = stands_on_of(made_with), images_of(workspace)
     every = _classes(learnt)
+    source, looked = first_look(learnt.source, len(every), options, executor)
+
+    def cross_fit(fold: np.ndarray, kept: Fit | None = None) -> OutOfFold:
+        return cross_fit_stored(
+            source, every, fold, options, workspace.models.absolute(), work, executor, progress, start,
+            holdings, kept, looked,
+        )  # fmt: skip
+
+    axes, seen = axes_of(source.read(slice(0, 0))), np.flatnonzero(looked.steps).tolist()
     before = read_fit(workspace.models) if start is None or options.transfer.use != "load" else None
     why = ""
     if before is not None:
@@ -85,13 +99,10 @@ def fit_or_keep(
         folds = [int(k) for k in np.unique(kept.fold) if k >= 0]
         trainable = class_table(np.array([name or "" for name in every]), kept.fold, options.least_parcels)
         classes = trainable.filter("trained")["crop_class"].to_list()
-        axes, seen = axes_of(learnt.series), steps_seen(learnt.series)
         why = why_not(before, workspace.models, options, stands_on, axes, seen, classes, folds)
         if not why:
-            found = cross_fit(
-                learnt.series, every, kept.fold, options, workspace.models, progress, start, holdings, before
-            )
-            now = agreement(found.probabilities, every, learnt)
+            found = cross_fit(kept.fold, before)
+            now = found.agreement()
             if before.agreement - now <= options.keep.most_loss:
                 said = _said(before, images, kept=True, agreement=now)
                 return Fitting(found, kept, said)
@@ -100,33 +111,22 @@ def fit_or_keep(
                 f"train.keep.most_loss allows {options.keep.most_loss:.1%} less"
             )
         log.info("The crop models are fitted anew: %s.", why)
-    found = cross_fit(learnt.series, every, plan.fold, options, workspace.models, progress, start, holdings)
+    found = cross_fit(plan.fold)
     if start is not None and options.transfer.use == "load":
         return Fitting(found, plan, {})
-    fit = _fit(found, options, workspace, learnt, stands_on, images)
-    write_fit(workspace.models, fit, learnt.declarations, plan.fold, found.suspects)
-    return Fitting(found, plan, _said(fit, images, kept=False, agreement=fit.agreement, why=why))
-
-
-def _fit(
-    found: CrossFit,
-    options: TrainOptions,
-    workspace: Workspace,
-    learnt: LearningSet,
-    stands_on: Mapping[str, Any],
-    images: Images,
-) -> Fit:
-    return Fit(
+    fit = Fit(
         stands_on=dict(stands_on),
-        axes=axes_of(learnt.series),
-        seen=steps_seen(learnt.series),
+        axes=axes,
+        seen=seen,
         images={sensor: list(times) for sensor, times in images.items()},
-        classes=found.probabilities.columns[3:],
-        folds=sorted(found.weights["fold"].unique().to_list()),
+        classes=list(found.task.classes),
+        folds=found.task.fold_numbers,
         parcels=found.trained_on,
-        agreement=agreement(found.probabilities, _classes(learnt), learnt),
+        agreement=found.agreement(),
         files=files_of(workspace.models, options),
     )
+    write_fit(workspace.models, fit, learnt.declarations, plan.fold, found.suspects)
+    return Fitting(found, plan, _said(fit, images, kept=False, agreement=fit.agreement, why=why))
 
 
 def stands_on_of(made_with: Mapping[str, Entries]) -> dict[str, Any]:
@@ -149,16 +149,6 @@ def images_of(workspace: Workspace) -> dict[str, list[str]]:
         str(sensor): [when.isoformat(timespec="seconds") for when in rows["datetime"]]
         for (sensor,), rows in dates.group_by("sensor", maintain_order=True)
     }
-
-
-def agreement(probabilities: pl.DataFrame, classes: Sequence[str | None], learnt: LearningSet) -> float:
-    """Return the share of the parcels, each judged by models without its fold, that look as declared."""
-    names = probabilities.columns[3:]
-    table = probabilities.filter((pl.col("model") == ENSEMBLE) & (pl.col("fold") >= 0))
-    of = dict(zip(learnt.declarations["parcel_id"].tolist(), classes, strict=True))
-    best = table.select(names).to_numpy().argmax(1) if len(table) else np.zeros(0, int)
-    same = [names[k] == of[name] for k, name in zip(best, table["parcel_id"], strict=True)]
-    return round(float(np.mean(same)), 6) if same else 0.0
 
 
 def kept_suspects(fitting: Fitting, workspace: Workspace) -> pl.DataFrame:

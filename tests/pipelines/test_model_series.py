@@ -112,8 +112,10 @@ def test_pooled_parcels_share_folds_by_place_and_own_come_first(tmp_path: Path) 
     options = TrainOptions(transfer=TransferOptions(runs=(last.folder,)))
     learnt = learning_set(options, own)
     assert learnt.own == 40
-    assert learnt.series["parcel"].values.tolist() == learnt.declarations["parcel_id"].tolist()
+    assert learnt.source.names().tolist() == learnt.declarations["parcel_id"].tolist()
     assert learnt.declarations["parcel_id"].tolist()[40] == "last/000000"
+    whole, part = learnt.source.read(slice(0, 80)), learnt.source.read(slice(35, 45))
+    assert part.identical(whole.isel(parcel=slice(35, 45))), "some of one run and some of the other"
     fold = plan_folds(learnt.declarations, 3, 0, "block", 400).fold
     np.testing.assert_array_equal(fold[:40], fold[40:])  # the same field lies on one side in both seasons
 

@@ -32,6 +32,7 @@ class CropEstimator(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
     options_type: ClassVar[type[EstimatorOptions]]
     storable: ClassVar[bool] = True
     tunable: ClassVar[bool] = False  # whether a fitted one can be trained further
+    batch: ClassVar[int] = 1  # parcels that are predicted together
 
     def __init__(self, options: EstimatorOptions | None = None) -> None:
         self.options = options
@@ -66,7 +67,7 @@ class CropEstimator(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
             raise ModelError(
                 f"{self.name} needs at least two classes; it was given {self.classes_.tolist()}."
             )
-        self._fit(series.isel(parcel=np.flatnonzero(keep)), codes, weight[keep])
+        self._fit(series if keep.all() else series.isel(parcel=np.flatnonzero(keep)), codes, weight[keep])
         return self
 
     def tune_further(

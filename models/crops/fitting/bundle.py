@@ -109,7 +109,7 @@ def write_bundle(
     document = {
         "classes": probabilities.columns[3:],
         "models": [{"name": name, "options": options.models[name]} for name in names],
-        "config": options.model_dump(mode="json", exclude={"models", "transfer", "threads", "keep"}),
+        "config": options.model_dump(mode="json", exclude={"models", "transfer", "threads", "keep", "chunk"}),
         "recipes": {
             name: {str(k): sha256(folder / name / f"fold_{k}" / RECIPE) for k in models[name]}
             for name in names

@@ -14,7 +14,9 @@ def combine(probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
     Weights that sum to 1 average; a larger or smaller sum also sharpens or softens, so that learned weights
     calibrate. (Genest and Zidek, 1986; the sum as a temperature: Guo et al., 2017.)
     """
-    scores = np.tensordot(weights, np.log(probabilities + FLOOR), axes=1)
+    scores = np.zeros(probabilities.shape[1:])
+    for weight, own in zip(weights, probabilities, strict=True):  # in one order, however many rows there are
+        scores += weight * np.log(own + FLOOR)
     return np.asarray(np.exp(log_softmax(scores, axis=1)))
 
 

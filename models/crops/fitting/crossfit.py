@@ -1,9 +1,9 @@
 """Cross-fitting: each parcel's probabilities come from models and weights fitted without its label."""
 
 import logging
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,26 +12,32 @@ import xarray as xr
 
 from features.accounting import Tally, tally
 from features.schema import ENSEMBLE
-from features.workers import Progress
+from features.scratch import scratch_folder
+from features.workers import Executor, Progress, in_threads, one_by_one
 from models.crops.estimators.estimator import CropEstimator
+from models.crops.fitting import fits, predictions
 from models.crops.fitting.bundle import Bundle
 from models.crops.fitting.combination import combine, learn_weights
-from models.crops.fitting.fits import Fitted, Job, run_all
+from models.crops.fitting.fits import FitUnit, Job
 from models.crops.fitting.kept import Fit
-from models.crops.fitting.labels import SUSPECTS, find_suspects
+from models.crops.fitting.labels import SUSPECTS, SuspectUnit, run_suspects
 from models.crops.fitting.options import TrainOptions
+from models.crops.fitting.predictions import Predictions
 from models.crops.fitting.task import (
+    Looked,
     Task,
     class_table,
     held_sets,
     known_classes,
+    look,
     make_task,
     partners,
-    training_of,
 )
-from models.crops.inputs.arrays import seen, take
 from models.crops.inputs.imbalance import weights_of
+from models.crops.inputs.source import InMemory, SeriesSource
 
+PREDICTIONS = "predictions"  # folder of what fits predict, until the tables are made of it
+SAMPLE = "sample.nc"
 log = logging.getLogger(__name__)
 
 
@@ -76,18 +82,158 @@ class CrossFit:
     tally: Tally
     trained_on: int
 
-    def only(self, parcel_ids: Sequence[str]) -> "CrossFit":
-        """Return what was found of these parcels; classes, weights and models are those of all."""
-        kept = pl.col("parcel_id").is_in(list(parcel_ids))
-        known = set(self.probabilities["parcel_id"])
-        reasons = [None if name in known else "nothing_observed" for name in parcel_ids]
-        return replace(
-            self,
-            probabilities=self.probabilities.filter(kept),
-            inner=self.inner.filter(kept),
-            suspects=self.suspects.filter(kept),
-            tally=tally("train", "parcels", reasons),
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """The same as CrossFit, its tables still on disk: they come in blocks of some parcels.
+
+    Attributes
+    ----------
+    task
+        Parcels, classes and folds.
+    of_ensemble
+        By fold, `(model,)` the ensemble's weights.
+    classes, models, timing, suspects, tally, trained_on
+        As in CrossFit.
+    predictions
+        What every fit predicts.
+    """
+
+    task: Task
+    of_ensemble: dict[int, np.ndarray]
+    classes: pl.DataFrame
+    models: dict[str, dict[int, CropEstimator]]
+    timing: pl.DataFrame
+    suspects: pl.DataFrame
+    trained_on: int
+    predictions: Predictions
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the models."""
+        return list(self.task.options.models)
+
+    @property
+    def weights(self) -> pl.DataFrame:
+        """`fold, model, weight` of the ensemble."""
+        rows = [
+            (k, name, float(weight))
+            for k, weights in self.of_ensemble.items()
+            for name, weight in zip(self.names, weights, strict=True)
+        ]
+        schema = {"fold": pl.Int32, "model": pl.String, "weight": pl.Float64}
+        return pl.DataFrame(rows, schema=schema, orient="row")
+
+    def tally(self, own: int | None = None) -> Tally:
+        """Count the first `own` parcels, or all, in and out."""
+        known = self.task.looked.known[:own]
+        return tally("train", "parcels", [None if ok else "nothing_observed" for ok in known])
+
+    def agreement(self) -> float:
+        """Return the share of the parcels, each judged by models without its fold, that look as declared."""
+        right = total = 0
+        for parcels in self.task.chunks:
+            mine = self.task.folds[parcels] >= 0
+            best = self._of_model(parcels, ENSEMBLE)[mine].argmax(1)
+            declared = np.searchsorted(self.task.classes, self.task.y[parcels][mine])
+            right, total = right + int((best == declared).sum()), total + int(mine.sum())
+        return round(right / total, 6) if total else 0.0
+
+    def probabilities(
+        self, rows: np.ndarray | None = None, model: str | None = None
+    ) -> Iterator[pl.DataFrame]:
+        """Yield `CrossFit.probabilities` in blocks: model after model, in each the parcels in order.
+
+        Parameters
+        ----------
+        rows
+            `(n,)` bool: the parcels that are wanted; all when omitted.
+        model
+            One of the models, or `ensemble`, alone.
+        """
+        for name in [*self.names, ENSEMBLE] if model is None else [model]:
+            for parcels in self.task.chunks:
+                chosen = self.task.looked.known[parcels] & (True if rows is None else rows[parcels])
+                values = self._of_model(parcels, name)[chosen]
+                yield self._rows(parcels, chosen, self.task.folds[parcels][chosen], name, values)
+
+    def inner(self, rows: np.ndarray | None = None) -> Iterator[pl.DataFrame]:
+        """Yield `CrossFit.inner` in blocks: fold after fold, in each model after model."""
+        yield self._rows(
+            slice(0, 0), np.zeros(0, bool), np.zeros(0, int), ENSEMBLE, np.empty((0, len(self.task.classes)))
         )
+        for k, pair in partners(self.task).items():
+            for name in [*self.names, ENSEMBLE]:
+                for parcels in self.task.chunks:
+                    chosen = self._partners(parcels, k, pair) & (True if rows is None else rows[parcels])
+                    values = self._of_pair(parcels, name, k, pair)[chosen]
+                    yield self._rows(parcels, chosen, np.full(chosen.sum(), k), name, values)
+
+    def learned_from(self) -> Iterator[pl.DataFrame]:
+        """Yield the probabilities of the parcels that were learned from."""
+        rows = np.zeros(len(self.task.y), bool)
+        rows[self.task.learned] = True
+        return self.probabilities(rows)
+
+    def _of_model(self, parcels: slice, name: str) -> np.ndarray:
+        """Return `(parcel, class)`: by the fit without the parcel's fold, or the mean of all where it has
+        none.
+        """
+        folds = self.task.folds[parcels]
+        by_fold = {k: self._of_fold(parcels, name, k) for k in self.task.fold_numbers}
+        merged = np.mean(list(by_fold.values()), axis=0)
+        for k, values in by_fold.items():
+            merged[folds == k] = values[folds == k]
+        if name == ENSEMBLE and self.task.start and self.task.loads:
+            merged = self.task.start.calibrator.apply(merged)
+        return np.asarray(merged)
+
+    def _of_fold(self, parcels: slice, name: str, k: int) -> np.ndarray:
+        if name != ENSEMBLE:
+            return self.predictions.of(parcels.start, (name, (k,)))
+        return combine(stacked(self.predictions, self.names, parcels, (k,)), self.of_ensemble[k])
+
+    def _of_pair(self, parcels: slice, name: str, k: int, pair: tuple[int, int]) -> np.ndarray:
+        if name != ENSEMBLE:
+            return self.predictions.of(parcels.start, (name, pair))
+        return combine(stacked(self.predictions, self.names, parcels, pair), self.of_ensemble[k])
+
+    def _partners(self, parcels: slice, k: int, pair: tuple[int, int]) -> np.ndarray:
+        folds = self.task.folds[parcels]
+        return np.asarray(np.isin(folds, pair) & (folds != k))
+
+    def _rows(
+        self, parcels: slice, chosen: np.ndarray, folds: np.ndarray, name: str, values: np.ndarray
+    ) -> pl.DataFrame:
+        ids = self.task.names[parcels][chosen].tolist()
+        keys = pl.DataFrame(
+            {"parcel_id": ids, "model": [name] * len(ids), "fold": folds},
+            schema={"parcel_id": pl.String, "model": pl.String, "fold": pl.Int32},
+        )
+        return keys.with_columns(
+            pl.Series(c, values[:, i], pl.Float64) for i, c in enumerate(self.task.classes)
+        )
+
+    def in_memory(self) -> CrossFit:
+        """Return all of it, read."""
+        return CrossFit(
+            probabilities=pl.concat(self.probabilities()),
+            inner=pl.concat(self.inner()),
+            weights=self.weights,
+            classes=self.classes,
+            models=self.models,
+            timing=self.timing,
+            suspects=self.suspects,
+            tally=self.tally(),
+            trained_on=self.trained_on,
+        )
+
+
+def stacked(
+    predictions: Predictions, names: Sequence[str], parcels: slice, held: tuple[int, ...]
+) -> np.ndarray:
+    """Return `(model, parcel, class)` what the models that were fitted without `held` predict."""
+    return np.stack([predictions.of(parcels.start, (name, held)) for name in names])
 
 
 def cross_fit(
@@ -102,7 +248,7 @@ def cross_fit(
     kept: Fit | None = None,
 ) -> CrossFit:
     """Fit every model once per fold, on a sample where there are many parcels, and predict all parcels of
-    that fold.
+    that fold; everything is held in memory.
 
     Parameters
     ----------
@@ -115,7 +261,7 @@ def cross_fit(
     folder
         Where each finished fit is kept (`<model>/fold_<k>`), so that a second call does nothing twice.
     progress
-        Called with fits done and in all.
+        Called with the work units done and in all: fits, then chunks of predictions.
     start
         Models of another run, in place of those that the options name: taken as they are, or trained
         further, as `options.transfer.use` says.
@@ -130,9 +276,49 @@ def cross_fit(
     ModelError
         With fewer than two folds, two classes, or nothing observed at all.
     """
+    with ExitStack() as stack:
+        place = folder or stack.enter_context(scratch_folder())
+        work = stack.enter_context(scratch_folder())
+        found = cross_fit_stored(
+            InMemory(series), y, folds, options, place, work, None, progress, start, holdings, kept
+        )
+        return found.in_memory()
+
+
+def cross_fit_stored(
+    source: SeriesSource,
+    y: Sequence[str | None],
+    folds: np.ndarray,
+    options: TrainOptions,
+    folder: Path,
+    work: Path,
+    executor: Executor | None = None,
+    progress: Progress | None = None,
+    start: Bundle | None = None,
+    holdings: np.ndarray | None = None,
+    kept: Fit | None = None,
+    looked: Looked | None = None,
+) -> OutOfFold:
+    """Cross-fit as `cross_fit` does, with memory bounded by the sample and a chunk of parcels.
+
+    Parameters
+    ----------
+    source
+        Series of all parcels.
+    folder, work
+        Where models are kept, and where predictions are, as long as the result is used.
+    executor
+        Runs fits and chunks of predictions; threads of this process (`options.threads`) when omitted. Other
+        processes read series from files, and see `folder` and `work` under the same paths.
+    looked
+        What `first_look` told of the source that it returned; called here when omitted.
+    """
     labels = np.array([name or "" for name in y])
-    known = seen(series)
-    usable = np.where(known, folds, -1)
+    if looked is None:
+        source, looked = first_look(source, len(labels), options, executor)
+    here = _here(executor)
+    run = in_threads(options.threads) if here or executor is None else executor
+    usable = np.where(looked.known, folds, -1)
     if start is not None:
         options = options.model_copy(update={"models": start.models})
     classes = kept.classes if kept else start.classes if start else None
@@ -140,67 +326,120 @@ def cross_fit(
         table = class_table(labels, usable, options.least_parcels)
     else:
         table = known_classes(labels, usable, classes)
-    owners = None if holdings is None else holdings[known]
-    task = make_task(
-        take(series, known), labels[known], np.asarray(folds)[known], options, table, start, owners, kept
-    )
-    jobs = [(name, held) for name in options.models for held in held_sets(task)]
+    file = None if here else work / SAMPLE
+    task = make_task(source, looked, labels, np.asarray(folds), options, table, start, holdings, file, kept)
     if options.labels.method != "keep" and not task.loads and not kept:
-        task.suspects.update(_suspects(task))
-    fitted = run_all(task, jobs, folder, progress)
-    accounts = tally("train", "parcels", [None if ok else "nothing_observed" for ok in known])
-    log.info("%s", accounts)
-    return _gather(task, fitted, table, accounts)
-
-
-def _suspects(task: Task) -> dict[tuple[int, ...], pl.DataFrame]:
-    """Find suspect labels among the training parcels of each job, by their own folds."""
-
-    def look(held: tuple[int, ...]) -> pl.DataFrame:
-        training = training_of(task, held)
-        folds = task.folds[task.training_rows(held)]
-        return find_suspects(training.series, training.y, folds, task.options.labels, task.options.seed)
-
-    sets = held_sets(task)
-    with ThreadPoolExecutor(task.options.threads) as pool:
-        return dict(zip(sets, pool.map(look, sets), strict=True))
-
-
-def _gather(task: Task, fitted: dict[Job, Fitted], table: pl.DataFrame, accounts: Tally) -> CrossFit:
-    names, pairs = list(task.options.models), partners(task)
-    n = len(task.y)
-    single = {k: np.stack([_spread(fitted[name, (k,)], n) for name in names]) for k in task.fold_numbers}
-    weights, inner = {}, []
-    for k in task.fold_numbers:
-        weights[k] = task.start.weights_of(k) if task.start else np.full(len(names), 1 / len(names))
-        if k in pairs:
-            rows = np.flatnonzero(np.isin(task.folds, pairs[k]) & (task.folds != k))
-            inside = np.stack([_spread(fitted[name, pairs[k]], n)[rows] for name in names])
-            counted = weights_of(task.y[rows], task.options.balance)
-            weights[k] = learn_weights(inside, np.searchsorted(task.classes, task.y[rows]), counted)
-            inner.append(_rows(task, rows, np.full(len(rows), k), names, inside, combine(inside, weights[k])))
-    outer = np.stack([_merge(task, {k: single[k][m] for k in single}) for m in range(len(names))])
-    ensemble = _merge(task, {k: combine(single[k], weights[k]) for k in single})
-    if task.start and task.loads:
-        ensemble = task.start.calibrator.apply(ensemble)
-    timing = [(name, held[0], *fit.seconds) for (name, held), fit in fitted.items() if len(held) == 1]
-    return CrossFit(
-        probabilities=_rows(task, np.arange(n), task.folds, names, outer, ensemble),
-        inner=pl.concat(inner)
-        if inner
-        else _rows(task, np.arange(0), np.arange(0), names, outer[:, :0], ensemble[:0]),
-        weights=pl.DataFrame(
-            [(k, name, float(w)) for k in weights for name, w in zip(names, weights[k], strict=True)],
-            schema={"fold": pl.Int32, "model": pl.String, "weight": pl.Float64},
-            orient="row",
-        ),
+        task.suspects.update(_suspects(task, run))
+    jobs = [(name, held) for name in options.models for held in held_sets(task)]
+    units = fits.units_of(task, jobs, folder)
+    with fits.models_held(units):
+        found = _run(task, units, work / PREDICTIONS, run, progress)
+        models = _models(options.models, units)
+    predictions.let_go()
+    log.info("%d parcels were learned from", len(task.learned))
+    return OutOfFold(
+        task=task,
+        of_ensemble=_weights(task, found.predictions),
         classes=table,
-        models=_models(names, task, fitted),
-        timing=pl.DataFrame(timing, schema=["model", "fold", "fit_seconds", "predict_seconds"], orient="row"),
+        models=models,
+        timing=_timing(found.seconds),
         suspects=_recorded(task),
-        tally=accounts,
-        trained_on=task.kept.parcels if task.kept else len(task.training_rows(())),
+        trained_on=kept.parcels if kept else len(task.learned),
+        predictions=found.predictions,
     )
+
+
+def first_look(
+    source: SeriesSource, total: int, options: TrainOptions, executor: Executor | None = None
+) -> tuple[SeriesSource, Looked]:
+    """Read all series once; return what reads them from now on, and what was seen.
+
+    Where all are learned from, in this process, they are held.
+    """
+    if _here(executor) and not isinstance(source, InMemory) and total <= options.sample.size:
+        source = InMemory(source.read(slice(0, total)))
+    return source, look(source, total, options.chunk)
+
+
+def _here(executor: Executor | None) -> bool:
+    """Whether work units run in this process."""
+    return executor is None or executor is one_by_one
+
+
+@dataclass(frozen=True)
+class _Ran:
+    predictions: Predictions
+    seconds: dict[Job, list[float]]  # to fit and to predict
+
+
+def _run(
+    task: Task, units: list[FitUnit], folder: Path, executor: Executor, progress: Progress | None
+) -> _Ran:
+    """Run all fits, then all predictions."""
+    folder.mkdir(parents=True, exist_ok=True)
+    chunks = predictions.units_of(task, units, folder)
+    seconds = {unit.job: [0.0, 0.0] for unit in units}
+    done, total = 0, len(units) + len(chunks)
+    for fitted in fits.run_fits(units, executor):
+        seconds[fitted.job][0] = fitted.seconds
+        done += 1
+        if progress:
+            progress(done, total)
+    for took in executor(predictions.run_chunk, chunks):
+        for job, amount in took:
+            seconds[job][1] += amount
+        done += 1
+        if progress:
+            progress(done, total)
+    return _Ran(Predictions(chunks), seconds)
+
+
+def _suspects(task: Task, executor: Executor) -> dict[tuple[int, ...], pl.DataFrame]:
+    """Find suspect labels among the training parcels of each job, by their own folds."""
+    units, sets = [], held_sets(task)
+    for held in sets:
+        rows = task.chosen(held)
+        at = task.learned[rows]
+        units.append(
+            SuspectUnit(
+                held, task.sample, rows, task.y[at], task.folds[at], task.options.labels, task.options.seed
+            )
+        )
+    found = dict(executor(run_suspects, units))
+    return {held: found[held] for held in sets}
+
+
+def _weights(task: Task, predictions: Predictions) -> dict[int, np.ndarray]:
+    """Return the ensemble's weights by fold, learned on the predictions for its partner fold; where a sample
+    was drawn, for the parcels of the sample.
+    """
+    names, pairs = list(task.options.models), partners(task)
+    weights = {
+        k: task.start.weights_of(k) if task.start else np.full(len(names), 1 / len(names))
+        for k in task.fold_numbers
+    }
+    for k, pair in pairs.items():
+        inside, rows = [], []
+        folds = task.folds[task.learned]
+        mine = np.flatnonzero(np.isin(folds, pair) & (folds != k))
+        for parcels in task.chunks:
+            at = task.learned[mine]
+            some = at[(at >= parcels.start) & (at < parcels.stop)]
+            inside.append(stacked(predictions, names, parcels, pair)[:, some - parcels.start])
+            rows.append(some)
+        at = np.concatenate(rows)
+        counted = weights_of(task.y[at], task.options.balance)
+        counted = counted * task.weight[mine] if task.sampled else counted
+        codes = np.searchsorted(task.classes, task.y[at])
+        together = np.ascontiguousarray(np.concatenate(inside, axis=1))  # sums follow the order in memory
+        weights[k] = learn_weights(together, codes, counted)
+    return weights
+
+
+def _timing(seconds: Mapping[Job, Sequence[float]]) -> pl.DataFrame:
+    rows = [(name, held[0], *took) for (name, held), took in seconds.items() if len(held) == 1]
+    schema = {"model": pl.String, "fold": pl.Int64, "fit_seconds": pl.Float64, "predict_seconds": pl.Float64}
+    return pl.DataFrame(rows, schema=schema, orient="row")
 
 
 def _recorded(task: Task) -> pl.DataFrame:
@@ -212,43 +451,11 @@ def _recorded(task: Task) -> pl.DataFrame:
     return pl.concat(tables) if tables else pl.DataFrame(schema={**SUSPECTS, "held_out": pl.Int32})
 
 
-def _models(names: list[str], task: Task, fitted: dict[Job, Fitted]) -> dict[str, dict[int, CropEstimator]]:
-    every = {name: {k: fitted[name, (k,)].model for k in task.fold_numbers} for name in names}
-    return {name: {k: model for k, model in of.items() if model is not None} for name, of in every.items()}
-
-
-def _spread(fit: Fitted, n: int) -> np.ndarray:
-    """Return `(n, k)` with NaN for the parcels that the job trained on."""
-    full = np.full((n, fit.probabilities.shape[1]), np.nan)
-    full[fit.rows] = fit.probabilities
-    return full
-
-
-def _merge(task: Task, by_fold: dict[int, np.ndarray]) -> np.ndarray:
-    """Return `(n, k)`: from the model without the parcel's fold, or the mean of all where it has none."""
-    merged = np.mean(list(by_fold.values()), axis=0)
-    for k, probabilities in by_fold.items():
-        merged[task.folds == k] = probabilities[task.folds == k]
-    return np.asarray(merged)
-
-
-def _rows(
-    task: Task,
-    rows: np.ndarray,
-    folds: np.ndarray,
-    names: list[str],
-    models: np.ndarray,
-    ensemble: np.ndarray,
-) -> pl.DataFrame:
-    """Lay probabilities `(model, rows, k)` and the ensemble's out as the probability table."""
-    ids = task.series["parcel"].values[rows].astype(str)
-    blocks = []
-    for name, block in [*zip(names, models, strict=True), (ENSEMBLE, ensemble)]:
-        keys = pl.DataFrame(
-            {"parcel_id": ids, "model": [name] * len(ids), "fold": folds},
-            schema={"parcel_id": pl.String, "model": pl.String, "fold": pl.Int32},
-        )
-        blocks.append(
-            keys.with_columns(pl.Series(c, block[:, i], pl.Float64) for i, c in enumerate(task.classes))
-        )
-    return pl.concat(blocks)
+def _models(
+    names: Sequence[str] | Mapping[str, object], units: list[FitUnit]
+) -> dict[str, dict[int, CropEstimator]]:
+    found: dict[str, dict[int, CropEstimator]] = {name: {} for name in names}
+    for unit in units:
+        if len(unit.held) == 1:
+            found[unit.name][unit.held[0]] = fits.model_of(unit)
+    return found

@@ -1,148 +1,224 @@
-"""One fit of a cross-fitting: run, kept on disk, and not done twice."""
+"""One fit of a cross-fitting as a work unit: run anywhere, kept on disk, and not done twice."""
 
 import json
 import logging
+import threading
 import time
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from features.code import code_version
-from features.files import atomic_path, fingerprint, read_parquet, sha256, write_json
-from features.workers import Progress
+from features.files import fingerprint, sha256, write_json
+from features.workers import Executor
 from models.crops.estimators.by_name import FAMILIES, estimator_type
 from models.crops.estimators.estimator import CropEstimator
 from models.crops.estimators.options import RECIPE
-from models.crops.fitting.kept import Fit
-from models.crops.fitting.task import Task, on_classes, training_of
-from models.crops.inputs.arrays import take
-from models.crops.inputs.imbalance import balance
+from models.crops.fitting.bundle import Bundle
+from models.crops.fitting.options import TrainOptions
+from models.crops.fitting.task import Sample, Task
+from models.crops.inputs.imbalance import Training, balance
 
 JOB = "job.json"
-HELD_OUT = "held_out.parquet"
-PREDICTED_AT_ONCE = 16_384  # parcels; networks predict 1,024 together, of which this is a multiple
 CODE = "models.crops.fitting.fits"  # with all that it imports: what a fit depends on
 Job = tuple[str, tuple[int, ...]]  # a model and the folds it is fitted without
 log = logging.getLogger(__name__)
+_models: dict[str, CropEstimator] = {}  # by key: those that this process has fitted or read
+_refitting = threading.Lock()
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """What a fit learns from: `rows (k,)` of the sample, their classes by number, and weights."""
+
+    sample: Sample
+    rows: np.ndarray
+    codes: np.ndarray
+    weight: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class FitUnit:
+    """A model to be fitted without some folds.
+
+    Attributes
+    ----------
+    classes
+        Names of the classes of the task, in order.
+    place
+        Folder that the model and the note of the finished fit are written to.
+    key
+        Hash of all that the fit depends on.
+    lesson
+        None where the model is another run's, taken as it is, or need not be fitted again.
+    start
+        Models of another run, to judge with or to train further.
+    recipe
+        SHA-256 of the recipe of a model that lies in `place` and is kept, where it is not to be fitted.
+    """
+
+    name: str
+    held: tuple[int, ...]
+    options: TrainOptions
+    classes: tuple[str, ...]
+    place: Path
+    key: str
+    lesson: Lesson | None
+    start: Bundle | None = None
+    recipe: str | None = None
+
+    @property
+    def job(self) -> Job:
+        """The model's name and the folds that it is fitted without."""
+        return self.name, self.held
+
+    @property
+    def storable(self) -> bool:
+        """Whether the model can be read back; else each process that needs it fits it again."""
+        return estimator_type(self.options.kind(self.name)).storable
+
+    def to_predict(self) -> "FitUnit":
+        """Return what a prediction needs of it: without the lesson, where the model is read back."""
+        return replace(self, lesson=None) if self.storable else self
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """One finished job."""
+    """A finished fit, and the seconds that it took."""
 
-    model: CropEstimator | None
-    rows: np.ndarray
-    probabilities: np.ndarray  # (rows, class of the task)
-    seconds: tuple[float, float]
+    job: Job
+    seconds: float
 
 
-def run_all(task: Task, jobs: list[Job], folder: Path | None, progress: Progress | None) -> dict[Job, Fitted]:
-    """Run the jobs in parallel, one thread each; trees first, as they would compete with networks."""
-    fitted: dict[Job, Fitted] = {}
-    for trees in (True, False):
-        phase = [job for job in jobs if (task.options.kind(job[0]) in FAMILIES) == trees]
-        with ThreadPoolExecutor(task.options.threads) as pool:
-            futures = {pool.submit(_run, task, *job, folder): job for job in phase}
-            try:
-                for future in as_completed(futures):
-                    fitted[futures[future]] = future.result()
-                    if progress:
-                        progress(len(fitted), len(jobs))
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
-    return {job: fitted[job] for job in jobs}
+def units_of(task: Task, jobs: Iterable[Job], folder: Path) -> list[FitUnit]:
+    """Return one unit a job; models are kept in `folder`."""
+    lessons = {held: _lesson(task, held) for held in dict.fromkeys(held for _, held in jobs)}
+    units = []
+    for name, held in jobs:
+        place = folder / name / ("fold_" + "_".join(map(str, held)))
+        units.append(
+            FitUnit(
+                name=name,
+                held=held,
+                options=task.options,
+                classes=task.classes,
+                place=place,
+                key=_key(task, name, held),
+                lesson=None if task.loads or task.kept else lessons[held],
+                start=task.start,
+                recipe=task.kept.files[f"{name}/{place.name}/{RECIPE}"] if task.kept else None,
+            )
+        )
+    return units
 
 
-def _run(task: Task, name: str, held: tuple[int, ...], folder: Path | None) -> Fitted:
-    place = folder / name / ("fold_" + "_".join(map(str, held))) if folder else None
+def _lesson(task: Task, held: tuple[int, ...]) -> Lesson:
+    rows = task.chosen(held)
+    suspects = task.suspects.get(held)
+    weight = task.weight[rows]
+    weight = weight if suspects is None else weight * suspects["weight"].to_numpy()
+    codes = np.searchsorted(task.classes, task.y[task.learned[rows]]).astype(np.int16)
+    return Lesson(task.sample, rows, codes, weight)
+
+
+def _key(task: Task, name: str, held: tuple[int, ...]) -> str:
     settings = task.options.estimator(name, held[0]).settings.model_dump(mode="json")
     kept = [task.kept.digest] if task.kept else []
-    key = fingerprint([code_version(CODE), task.digest, name, held, settings, *kept])
-    if place and (before := _resumed(task, name, held, place, key)):
+    return fingerprint([code_version(CODE), task.digest, name, held, settings, *kept])
+
+
+def run_fits(units: list[FitUnit], executor: Executor) -> Iterator[Fitted]:
+    """Run fits and yield what has ended; trees first, as they would compete with networks."""
+    for trees in (True, False):
+        phase = [unit for unit in units if (unit.options.kind(unit.name) in FAMILIES) == trees]
+        if phase:
+            yield from executor(run_fit, phase)
+
+
+def run_fit(unit: FitUnit) -> Fitted:
+    """Fit a model and keep it, unless an earlier call did so from the same inputs, or it is kept as it is."""
+    before = _resumed(unit)
+    if before is not None:
         return before
-    if place and task.kept:
-        return _predicted_anew(task, task.kept, name, held, place, key)
-    fitted = _fit(task, name, held)
-    if place and fitted.model:
-        place.mkdir(parents=True, exist_ok=True)
-        _note(task, fitted, place, sha256(fitted.model.save(place)), key)
-    return fitted
-
-
-def _predicted_anew(task: Task, kept: Fit, name: str, held: tuple[int, ...], place: Path, key: str) -> Fitted:
-    """Load a model that this run fitted before, and predict the parcels as they are now."""
-    recipe = kept.files[f"{name}/{place.name}/{RECIPE}"]
-    model = estimator_type(task.options.kind(name)).load(place, recipe)
     started = time.perf_counter()
-    rows, probabilities = _predicted(task, model, held)
-    fitted = Fitted(model, rows, probabilities, (0.0, time.perf_counter() - started))
-    _note(task, fitted, place, recipe, key)
-    return fitted
+    if unit.recipe is not None:
+        _models[unit.key] = estimator_type(unit.options.kind(unit.name)).load(unit.place, unit.recipe)
+        return _noted(unit, unit.recipe, 0.0)
+    model = _models[unit.key] = _fit(unit)
+    seconds = time.perf_counter() - started
+    unit.place.mkdir(parents=True, exist_ok=True)
+    return _noted(unit, sha256(model.save(unit.place)), seconds)
 
 
-def _fit(task: Task, name: str, held: tuple[int, ...]) -> Fitted:
+def _noted(unit: FitUnit, recipe: str, seconds: float) -> Fitted:
+    """Note that a fit has ended; `recipe` is its recipe's SHA-256."""
+    write_json(unit.place / JOB, {"key": unit.key, "sha256": {RECIPE: recipe}, "seconds": seconds})
+    return Fitted(unit.job, seconds)
+
+
+def model_of(unit: FitUnit) -> CropEstimator:
+    """Return a fitted model: as this process holds it, read back, or, where it cannot be stored, fitted
+    again.
+    """
+    found = _models.get(unit.key)
+    if found is not None:
+        return found
+    with _refitting:
+        if unit.key not in _models:
+            _models[unit.key] = _read_back(unit) if unit.storable else _fit(unit)
+        return _models[unit.key]
+
+
+@contextmanager
+def models_held(units: Iterable[FitUnit]) -> Iterator[None]:
+    """Let go of the models of these fits afterwards."""
+    keys = [unit.key for unit in units]
+    try:
+        yield
+    finally:
+        for key in keys:
+            _models.pop(key, None)
+
+
+def _read_back(unit: FitUnit) -> CropEstimator:
+    noted = json.loads((unit.place / JOB).read_text(encoding="utf-8"))
+    return estimator_type(unit.options.kind(unit.name)).load(unit.place, noted["sha256"][RECIPE])
+
+
+def _resumed(unit: FitUnit) -> Fitted | None:
+    """Return a fit that an earlier call finished on the same inputs, if there is one."""
+    if not (unit.place / JOB).is_file():
+        return None
+    noted: dict[str, Any] = json.loads((unit.place / JOB).read_text(encoding="utf-8"))
+    if noted["key"] != unit.key:
+        return None
+    if unit.storable:
+        model_of(unit)  # its files are held against their hashes
+    return Fitted(unit.job, float(noted["seconds"]))
+
+
+def _fit(unit: FitUnit) -> CropEstimator:
+    """Fit anew, train another run's network further, or take that as it is."""
+    lesson, kind = unit.lesson, estimator_type(unit.options.kind(unit.name))
+    if lesson is None:
+        assert unit.start is not None
+        return unit.start.estimator(unit.name, unit.held[0])
     started = time.perf_counter()
-    model = _loaded(task, name, held) if task.loads else _trained(task, name, held)
-    middle = time.perf_counter()
-    rows, probabilities = _predicted(task, model, held)
-    return Fitted(model, rows, probabilities, (middle - started, time.perf_counter() - middle))
-
-
-def _predicted(task: Task, model: CropEstimator, held: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Return the parcels that a job was not trained on, and their probabilities `(rows, class)`."""
-    rows = task.rows_of(held)
-    found = [
-        model.predict_proba(take(task.series, rows[start : start + PREDICTED_AT_ONCE]))
-        for start in range(0, max(len(rows), 1), PREDICTED_AT_ONCE)
-    ]
-    return rows, on_classes(np.concatenate(found), model.classes_, task.classes)
-
-
-def _loaded(task: Task, name: str, held: tuple[int, ...]) -> CropEstimator:
-    assert task.start is not None
-    return task.start.estimator(name, held[0])
-
-
-def _trained(task: Task, name: str, held: tuple[int, ...]) -> CropEstimator:
-    """Fit anew, or train another run's network further."""
-    started = time.perf_counter()
-    rng = np.random.default_rng([task.options.seed, *held])
-    training = balance(training_of(task, held), task.options.balance, rng)
-    begun = task.start is not None and estimator_type(task.options.kind(name)).tunable
+    rng = np.random.default_rng([unit.options.seed, *unit.held])
+    y = np.array(unit.classes)[lesson.codes]
+    training = balance(Training(lesson.sample.take(lesson.rows), y, lesson.weight), unit.options.balance, rng)
+    begun = unit.start is not None and kind.tunable
     if begun:
-        model = _loaded(task, name, held)
-        model.tune_further(training.series, training.y, training.weight, task.options.transfer.tuning)
+        assert unit.start is not None
+        model = unit.start.estimator(unit.name, unit.held[0])
+        model.tune_further(training.series, training.y, training.weight, unit.options.transfer.tuning)
     else:
-        model = task.options.estimator(name, held[0])
+        model = unit.options.estimator(unit.name, unit.held[0])
         model.fit(training.series, training.y, training.weight)
     what = ("trained further" if begun else "fitted", len(training.y), time.perf_counter() - started)
-    log.info("%s without fold %s: %s on %d parcels in %.1f s", name, held, *what)
+    log.info("%s without fold %s: %s on %d parcels in %.1f s", unit.name, unit.held, *what)
     return model
-
-
-def _note(task: Task, fitted: Fitted, place: Path, recipe: str, key: str) -> None:
-    """Write what a model predicted, and the note that its job has ended; `recipe` is its recipe's SHA-256."""
-    columns = dict(zip(task.classes, fitted.probabilities.T, strict=True))
-    with atomic_path(place / HELD_OUT) as partial:
-        pl.DataFrame({"row": fitted.rows, **columns}).write_parquet(partial)
-    hashes = {RECIPE: recipe, HELD_OUT: sha256(place / HELD_OUT)}
-    write_json(place / JOB, {"key": key, "sha256": hashes, "seconds": list(fitted.seconds)})
-
-
-def _resumed(task: Task, name: str, held: tuple[int, ...], place: Path, key: str) -> Fitted | None:
-    """Return a fit that an earlier call finished on the same inputs, if there is one."""
-    if not (place / JOB).is_file():
-        return None
-    job: dict[str, Any] = json.loads((place / JOB).read_text(encoding="utf-8"))
-    if job["key"] != key or sha256(place / HELD_OUT) != job["sha256"][HELD_OUT]:
-        return None
-    table = read_parquet(place / HELD_OUT)
-    kind = estimator_type(task.options.kind(name))
-    model = kind.load(place, job["sha256"][RECIPE]) if kind.storable else None
-    seconds = (float(job["seconds"][0]), float(job["seconds"][1]))
-    return Fitted(model, table["row"].to_numpy(), table.select(task.classes).to_numpy(), seconds)

@@ -133,11 +133,6 @@ def files_of(folder: Path, options: TrainOptions) -> dict[str, str]:
     }
 
 
-def steps_seen(series: xr.Dataset) -> list[int]:
-    """Return the steps on which any parcel `(parcel, time, feature, ...)` was observed."""
-    return [int(k) for k in np.flatnonzero(series["observed"].any(("parcel", "feature")).to_numpy())]
-
-
 def axes_of(series: xr.Dataset) -> dict[str, list[str]]:
     """Return times, features and statistics of a ParcelSeries, as text."""
     return {axis: [str(value) for value in series[axis].to_numpy()] for axis in AXES}

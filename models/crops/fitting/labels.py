@@ -15,6 +15,7 @@ import xarray as xr
 
 from models.crops.estimators.by_name import build
 from models.crops.fitting.options import LabelOptions
+from models.crops.fitting.task import Sample
 from models.crops.inputs.arrays import take
 from models.crops.inputs.table import wide_table
 
@@ -90,6 +91,27 @@ def find_suspects(
         },
         schema=SUSPECTS,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class SuspectUnit:
+    """Parcels `rows (k,)` of the sample that are learned from without the folds `held`, with their classes
+    and folds, among which wrong declarations are looked for.
+    """
+
+    held: tuple[int, ...]
+    sample: Sample
+    rows: np.ndarray
+    y: np.ndarray
+    folds: np.ndarray
+    options: LabelOptions
+    seed: int
+
+
+def run_suspects(unit: SuspectUnit) -> tuple[tuple[int, ...], pl.DataFrame]:
+    """Look for suspects as a work unit; return the folds left out and what was found."""
+    found = find_suspects(unit.sample.take(unit.rows), unit.y, unit.folds, unit.options, unit.seed)
+    return unit.held, found
 
 
 def confident_errors(probabilities: np.ndarray, codes: np.ndarray) -> np.ndarray:

@@ -132,6 +132,11 @@ class TrainOptions(Options):
     least_parcels: int = Field(10, ge=2, description="Classes with fewer parcels are not trained on.")
     sample: SampleOptions = SampleOptions()
     keep: KeepOptions = KeepOptions()
+    chunk: int = Field(
+        4096,
+        ge=1,
+        description="Parcels that are read and predicted at a time; the results do not depend on it.",
+    )
     balance: BalanceOptions = BalanceOptions()
     labels: LabelOptions = LabelOptions()
     explanation: ExplanationOptions = ExplanationOptions()

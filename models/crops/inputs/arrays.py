@@ -75,7 +75,7 @@ def layout_of(series: xr.Dataset) -> Layout:
     ModelError
         Where it has no steps or no features.
     """
-    check_series(series)
+    check_series(series, ("value", "observed"))
     if not series.sizes["time"] or not series.sizes["feature"]:
         raise ModelError(f"The series has sizes {dict(series.sizes)}: there is nothing to learn from.")
     return Layout(

@@ -50,7 +50,8 @@ def with_weather(series: xr.Dataset, weather: pl.DataFrame) -> xr.Dataset:
         },
     )
     kept = series.drop_vars([v for v in series.coords if v not in {*axes, "statistic", "variable"}])
-    core = kept[["value", "observed", "sigma", "filled_share"]]
+    core = kept[[name for name in extra.data_vars if name in kept]]
+    extra = extra[list(core.data_vars)]
     joined = xr.concat([core, extra], dim="feature", join="override", coords="minimal", compat="override")
     return joined.assign({CONTEXT: kept[CONTEXT]}) if CONTEXT in kept else joined
 

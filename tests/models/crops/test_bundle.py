@@ -173,16 +173,6 @@ def test_forests_are_left_out_and_the_others_weigh_as_much_together(tmp_path: Pa
     assert write_bundle(tmp_path, alone, *rest) is None
 
 
-def test_only_ones_own_parcels_are_kept_of_a_pooled_fit() -> None:
-    series, y, folds = crop_world(n=80)
-    options = TrainOptions(models={"lightgbm": {"rounds": 5}}, least_parcels=4, threads=1)
-    found = cross_fit(series, y.tolist(), folds, options)
-    own = series["parcel"].values.astype(str)[:20].tolist()
-    kept = found.only(own)
-    assert kept.probabilities["parcel_id"].unique().sort().to_list() == own
-    assert (kept.tally.came_in, kept.tally.went_out) == (20, 20)
-
-
 def test_models_come_from_one_run_and_parcels_from_several() -> None:
     assert len(TransferOptions(runs=("a", "b")).runs) == 2
     with pytest.raises(ValidationError, match="takes the models of one run; 2 are named"):

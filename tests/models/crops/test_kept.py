@@ -11,8 +11,10 @@ import shapely
 
 from models.crops.fitting.carried_folds import kept_folds
 from models.crops.fitting.crossfit import CrossFit, cross_fit
-from models.crops.fitting.kept import Fit, axes_of, files_of, read_fit, steps_seen, why_not, write_fit
+from models.crops.fitting.kept import Fit, axes_of, files_of, read_fit, why_not, write_fit
 from models.crops.fitting.options import KeepOptions, TrainOptions
+from models.crops.fitting.task import look
+from models.crops.inputs.source import InMemory
 from models.folds import FoldPlan
 from tests.crop_worlds import crop_world
 
@@ -28,9 +30,10 @@ def fitted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Fit, CrossFi
     folder = tmp_path_factory.mktemp("models")
     series, y, folds = crop_world(n=60)
     series["observed"][:, 8:] = False
+    assert np.flatnonzero(look(InMemory(series), 60, 25).steps).tolist() == list(range(8))
     found = cross_fit(series, y, folds, TREES, folder)
     fit = Fit(
-        stands_on={"train: option seed": 1}, axes=axes_of(series), seen=steps_seen(series),
+        stands_on={"train: option seed": 1}, axes=axes_of(series), seen=list(range(8)),
         images={"s2": ["2024-03-01T10:00:00"]}, classes=found.probabilities.columns[3:], folds=FOLDS,
         parcels=found.trained_on, agreement=0.9, files=files_of(folder, TREES),
     )  # fmt: skip

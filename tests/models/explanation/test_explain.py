@@ -82,9 +82,16 @@ def test_asked_parcels_get_declared_and_predicted(world) -> None:
     assert contributions.group_by("crop_class").len()["len"].unique().to_list() == [39]  # 36 dates, 3 seasons
 
 
+def shuffled(fit: CrossFit, series, y: np.ndarray, some: slice = slice(None)) -> pl.DataFrame:
+    block = fit.probabilities.filter(pl.col("model") == "lightgbm")
+    folds, classes = block["fold"].to_numpy()[some], block.columns[3:]
+    rng, models = np.random.default_rng(0), fit.models["lightgbm"]
+    return permutation_importance(models, series.isel(parcel=some), y[some], folds, classes, "lightgbm", rng)
+
+
 def test_shuffling_what_tells_classes_apart_costs_most(world) -> None:
     fit, series, y = world
-    table = permutation_importance(fit, series, y, "lightgbm", np.random.default_rng(0))
+    table = shuffled(fit, series, y)
     assert table.schema == IMPORTANCE
     assert table.filter(pl.col("method") == "permutation")["time"].null_count() == 3
     assert set(table.filter(pl.col("method") == "permutation_date")["feature"]) == {"all"}
@@ -93,8 +100,7 @@ def test_shuffling_what_tells_classes_apart_costs_most(world) -> None:
 
 def test_shuffling_is_measured_on_the_parcels_asked_for(world) -> None:
     fit, series, y = world
-    ids = series["parcel"].values[:20].tolist()
-    table = permutation_importance(fit, series, y, "lightgbm", np.random.default_rng(0), ids)
+    table = shuffled(fit, series, y, slice(0, 20))
     assert set(table["n"]) == {20}
 
 

@@ -36,6 +36,7 @@ class NeuralClassifier(CropEstimator):
 
     options_type: ClassVar[type[NeuralOptions]]
     tunable: ClassVar[bool] = True
+    batch: ClassVar[int] = PREDICTED_AT_ONCE
 
     @classmethod
     def network(
