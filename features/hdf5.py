@@ -7,18 +7,26 @@ from typing import Any
 import h5py
 
 from features.errors import ImageryError
+from features.limits import DEFAULT_LIMITS, MILLION
 
-MOST_VALUES = 500_000_000  # in one map, or on one axis: a Sentinel-2 tile has 121 million
+# In one map, or on one axis.
+MOST_VALUES = int(DEFAULT_LIMITS.map_megavalues * MILLION)
+SETTING = "limits.map_megavalues"
 MOST_CHUNK_BYTES = 256 << 20  # that are unpacked together
 MOST_OBJECTS = 20_000
 DEEPEST = 8
 
 
-def check_hdf5(opened: h5py.File, name: str, most_values: int = MOST_VALUES) -> None:
+def check_hdf5(opened: h5py.File, name: str, most_values: int = MOST_VALUES, setting: str = SETTING) -> None:
     """Refuse a file that would take the memory, or that leads to other files.
 
     A map is the last two axes of a variable: the others are read one by one. HDF5 can store values in any
     file of the disk (external storage), link to other files, and put variables together from them.
+
+    Parameters
+    ----------
+    setting
+        That raises `most_values`, for the message.
 
     Raises
     ------
@@ -26,14 +34,16 @@ def check_hdf5(opened: h5py.File, name: str, most_values: int = MOST_VALUES) -> 
         With the reason `too_large` or `leads_elsewhere`, naming what.
     """
     for count, (path, stored) in enumerate(_datasets(opened, name), start=1):
-        check_dataset(stored, name, path, most_values)
+        check_dataset(stored, name, path, most_values, setting)
         if count > MOST_OBJECTS:
             raise ImageryError(
                 f"{name} holds more than {MOST_OBJECTS:,} variables; no product has.", reason="too_large"
             )
 
 
-def check_dataset(stored: Any, name: str, path: str, most_values: int = MOST_VALUES) -> None:
+def check_dataset(
+    stored: Any, name: str, path: str, most_values: int = MOST_VALUES, setting: str = SETTING
+) -> None:
     """Refuse one variable as `check_hdf5` does; `path` is its name within the file `name`."""
     if not isinstance(stored, h5py.Dataset) or stored.external or stored.is_virtual:
         raise _elsewhere(name, path)
@@ -42,7 +52,7 @@ def check_dataset(stored: Any, name: str, path: str, most_values: int = MOST_VAL
     if values > most_values or part > MOST_CHUNK_BYTES:
         raise ImageryError(
             f"{name}: {path} declares {stored.shape} values, in parts of {part >> 20:,} MiB; more than "
-            f"{most_values:,} in a map, or {MOST_CHUNK_BYTES >> 20} MiB in a part, are not read.",
+            f"{most_values:,} in a map ({setting}), or {MOST_CHUNK_BYTES >> 20} MiB in a part, are not read.",
             reason="too_large",
         )
 

@@ -73,11 +73,14 @@ def read_arrays(path: Path, noted: object, may_lack: Collection[str] = ()) -> di
     return arrays
 
 
-def refuse_bomb(held: Any) -> None:
+def refuse_bomb(held: Any, most: int = MOST_BYTES, setting: str = "") -> None:
     """Raise a ValueError where an open .npz file of somebody else would unpack to more than is read."""
     size = sum(member.file_size for member in held.zip.infolist())
-    if size > MOST_BYTES:
-        raise ValueError(f"it unpacks to {size >> 20:,} MiB; at most {MOST_BYTES >> 20:,} are read")
+    if size > most:
+        raise ValueError(
+            f"it unpacks to {size >> 20:,} MiB; at most {most >> 20:,} are read"
+            f"{f', or raise {setting}' if setting else ''}"
+        )
 
 
 def write_arrays(folder: Path, name: str, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from features.context.options import (
 from features.declarations.options import DeclarationOptions
 from features.errors import ConfigError
 from features.extraction.options import ExtractOptions
+from features.limits import LimitOptions
 from features.option_faults import option_faults
 from features.options import Options
 from features.series.options import GapfillOptions, SeriesOptions
@@ -114,6 +115,7 @@ class RunConfig(Options):
     clear: ClearOptions = ClearOptions()
     extract: ExtractOptions = ExtractOptions()
     series: SeriesOptions = SeriesOptions()
+    limits: LimitOptions = LimitOptions()
     fill: GapfillOptions = GapfillOptions()
     folds: FoldOptions = FoldOptions()
     train: TrainOptions = TrainOptions()

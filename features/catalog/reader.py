@@ -15,6 +15,7 @@ from features.catalog.options import CATALOGS, ImageryOptions, RadarOptions
 from features.catalog.orbits import settle_radar_orbits
 from features.catalog.place import UNTILED, Bounds, name_places
 from features.errors import CatalogError
+from features.limits import DEFAULT_LIMITS, LimitOptions
 from features.schema import ACQUISITIONS
 
 __all__ = ["CATALOGS", "ImageryOptions", "RadarOptions", "read_acquisitions"]
@@ -33,6 +34,7 @@ CURES = {
     "other_satellite": "name a collection of Sentinel-1 or Sentinel-2 in imagery.collections",
     "other_level": "name a collection of surface reflectance (L2A) or terrain-corrected radar",
     "unreadable_text": "mend the items whose names hold a NUL or half a letter (a lone surrogate)",
+    "broken_link": "copy or fetch the documents that the catalog's links lead to, or mend the links",
     "no_id": "mend the items that have no id",
     "no_href": "mend the items whose assets have no href",
     "no_datetime": "mend the items whose properties have no datetime",
@@ -40,7 +42,11 @@ CURES = {
 
 
 def read_acquisitions(
-    options: ImageryOptions, bounds_wgs84: Bounds, start: date, end: date
+    options: ImageryOptions,
+    bounds_wgs84: Bounds,
+    start: date,
+    end: date,
+    limits: LimitOptions = DEFAULT_LIMITS,
 ) -> tuple[pl.DataFrame, Tally]:
     """Read a catalog into the acquisitions table.
 
@@ -64,18 +70,18 @@ def read_acquisitions(
     """
     query = Query(bounds_wgs84, start, end, options.collections_wanted, options.page_size)
     outcomes = [
-        row_of(item, where, options, query)
-        for item, where in fetch_items(options.address, query, options.hosts)
+        item if isinstance(item, str) else row_of(item, where, options, query)
+        for item, where in fetch_items(options.address, query, options.hosts, limits)
     ]
     rows = [outcome for outcome in outcomes if isinstance(outcome, dict)]
     reasons = [outcome for outcome in outcomes if isinstance(outcome, str)]
     if not rows:
-        raise CatalogError(_nothing_found(options, query, tally("catalog", "items", reasons)))
+        raise CatalogError(_nothing_found(options, query, tally("catalog", "items", reasons), limits))
     _refuse_mixtures(rows)
     kept = _settle(rows, options)
     found = tally("catalog", "items", [*reasons, *(row["reason"] for row in rows)])
     if not kept:
-        raise CatalogError(_nothing_found(options, query, found))
+        raise CatalogError(_nothing_found(options, query, found, limits))
     log.info("%s", found)
     table = pl.DataFrame([{name: row[name] for name in ACQUISITIONS} for row in kept], schema=ACQUISITIONS)
     return table.sort("datetime", "item_id"), found
@@ -136,13 +142,13 @@ def _refuse_mixtures(rows: list[dict[str, Any]]) -> None:
             )
 
 
-def _nothing_found(options: ImageryOptions, query: Query, found: Tally) -> str:
+def _nothing_found(options: ImageryOptions, query: Query, found: Tally, limits: LimitOptions) -> str:
     asked = (
         f"collections {list(query.collections) or 'any'}, {query.start} to {query.end}, bounds {query.bounds}"
     )
     cures = [CURES[reason] for reason in found.set_aside if reason in CURES]
     cure = "; ".join(cures) or "change the season's dates, the region or imagery.collections"
-    there = describe(options.address, query, options.hosts)
+    there = describe(options.address, query, options.hosts, limits)
     return (
         f"No usable imagery in {options.address} for {asked}: {there}. "
         f"Set aside: {dict(found.set_aside) or 'nothing'}. To mend it: {cure}."

@@ -23,6 +23,7 @@ from features.context.options import LandSurfaceOptions
 from features.context.weather import read_weather
 from features.errors import ConfigError, ImageryError
 from features.indexing.file_names import read_name
+from features.limits import DEFAULT_LIMITS, LimitOptions
 
 RASTERS = (".tif", ".tiff")
 # a pixel anywhere: reading it shows that a file is whole and is what it is called
@@ -57,7 +58,9 @@ class Channel:
     most_missing: float = 20.0
 
     @classmethod
-    def of_surface(cls, name: str, options: LandSurfaceOptions) -> "Channel":
+    def of_surface(
+        cls, name: str, options: LandSurfaceOptions, limits: LimitOptions = DEFAULT_LIMITS
+    ) -> "Channel":
         """Return the channel of a folder of LSA SAF products.
 
         Raises
@@ -66,7 +69,7 @@ class Channel:
             As `features.context.lsa_saf.files_in`.
         """
         try:
-            periods = tuple(periods_of(files_in(options.path.absolute()), options.aggregate))
+            periods = tuple(periods_of(files_in(options.path.absolute(), limits), options.aggregate))
         except ImageryError as error:
             raise _unusable(name, error) from error
         paths = tuple(period.files[0].path for period in periods)

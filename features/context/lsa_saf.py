@@ -26,6 +26,7 @@ from odc.geo.geobox import GeoBox
 from features.context.options import Aggregation
 from features.errors import ImageryError
 from features.hdf5 import check_hdf5
+from features.limits import DEFAULT_LIMITS, MIB, MILLION, LimitOptions
 
 # product in a file's name, and the variables that hold its value
 VARIABLES = {
@@ -37,7 +38,6 @@ NAME = re.compile(
     r"^(?:NETCDF4|HDF5)_LSASAF_MSG(?:-IODC)?_(?P<product>[A-Za-z0-9-]+)_(?:MSG|IODC)-Disk_"
     r"(?P<day>\d{8})(?:\d{4})?(?:\.nc|\.h5|\.hdf5|\.HDF)?(?P<packed>\.bz2)?$"
 )
-MOST_BYTES = 512 << 20  # of an unpacked file
 SATELLITE_METRES = 35_785_831.0  # above the equator (CGMS 03)
 GEOSTATIONARY = "+proj=geos +h=35785831 +a=6378169 +b=6356583.8 +lon_0={} +units=m +no_defs"
 LEAST_OF_PERIOD = 0.5  # share of a period's days below which its mean is unknown
@@ -50,6 +50,7 @@ class SurfaceFile:
     path: Path
     product: str
     day: date
+    limits: LimitOptions = DEFAULT_LIMITS
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Period:
     days: int
 
 
-def files_in(folder: Path) -> list[SurfaceFile]:
+def files_in(folder: Path, limits: LimitOptions = DEFAULT_LIMITS) -> list[SurfaceFile]:
     """Return the products below a folder, by day.
 
     Raises
@@ -78,7 +79,7 @@ def files_in(folder: Path) -> list[SurfaceFile]:
     ImageryError
         Where there is none, they are of several products, or a day comes twice.
     """
-    found = [_named(path) for path in sorted(folder.rglob("*")) if path.is_file()]
+    found = [_named(path, limits) for path in sorted(folder.rglob("*")) if path.is_file()]
     files = sorted((file for file in found if file is not None), key=lambda file: file.day)
     if not files:
         raise ImageryError(
@@ -179,7 +180,7 @@ def mean_surface(period: Period, most_missing: float, around: GeoBox | None = No
     return Surface(np.where(enough, mean, np.nan).astype(np.float32), maps[0].grid, maps[0].unit)
 
 
-def _named(path: Path) -> SurfaceFile | None:
+def _named(path: Path, limits: LimitOptions) -> SurfaceFile | None:
     said = NAME.match(path.name)
     if said is None:
         return None
@@ -188,7 +189,7 @@ def _named(path: Path) -> SurfaceFile | None:
         day = date(int(text[:4]), int(text[4:6]), int(text[6:]))
     except ValueError:
         return None
-    return SurfaceFile(path, said["product"], day)
+    return SurfaceFile(path, said["product"], day, limits)
 
 
 def _bounds(day: date, aggregate: Aggregation) -> tuple[date, date]:
@@ -206,24 +207,24 @@ def _bounds(day: date, aggregate: Aggregation) -> tuple[date, date]:
 def _opened(file: SurfaceFile) -> Iterator[h5py.File]:
     """Open a file, unpacked in memory where it is packed."""
     try:
-        source: Any = _unpacked(file.path) if file.path.suffix == ".bz2" else str(file.path)
+        source: Any = _unpacked(file) if file.path.suffix == ".bz2" else str(file.path)
         with h5py.File(source, "r") as opened:
-            check_hdf5(opened, str(file.path))
+            check_hdf5(opened, str(file.path), int(file.limits.map_megavalues * MILLION))
             yield opened
     except (OSError, EOFError, RuntimeError, ValueError, LookupError, TypeError, ArithmeticError) as error:
         raise ImageryError(f"{file.path} cannot be read ({error}); download it again.") from error
 
 
-def _unpacked(path: Path) -> io.BytesIO:
+def _unpacked(file: SurfaceFile) -> io.BytesIO:
     unpacker, out = bz2.BZ2Decompressor(), io.BytesIO()
-    with path.open("rb") as packed:
+    with file.path.open("rb") as packed:
         while not unpacker.eof:
             part = b"" if not unpacker.needs_input else packed.read(1 << 20)
             if unpacker.needs_input and not part:
                 raise EOFError("the packed file ends too early")
             out.write(unpacker.decompress(part, max_length=16 << 20))
-            if out.tell() > MOST_BYTES:
-                raise OSError(f"it unpacks to more than {MOST_BYTES >> 20} MiB")
+            if out.tell() > file.limits.document_mib * MIB:
+                raise OSError(f"it unpacks to more than {file.limits.document_mib} MiB (limits.document_mib)")
     return out
 
 

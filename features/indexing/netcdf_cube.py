@@ -64,7 +64,7 @@ def open_cube(path: Path, most_pixels: int = MOST_VALUES) -> Iterator[xr.Dataset
     """
     try:
         with h5py.File(path, "r") as opened:
-            check_hdf5(opened, str(path), most_pixels)
+            check_hdf5(opened, str(path), most_pixels, "--most-megapixels")
         with xr.open_dataset(path, engine="h5netcdf", mask_and_scale=False) as cube:
             yield cube
     except (OSError, ValueError, KeyError) as error:

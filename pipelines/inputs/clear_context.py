@@ -51,7 +51,7 @@ def _context_of(names: tuple[str, ...], config: RunConfig, workspace: Workspace)
     paths = {name: _path_of(name, config, workspace) for name in names if name not in surfaces}
     weather = paths.pop(WEATHER, None)
     read = {name: Channel.of(name, path, name not in CLASSES) for name, path in paths.items()}
-    read |= {name: Channel.of_surface(name, options) for name, options in surfaces.items()}
+    read |= {name: Channel.of_surface(name, options, config.limits) for name, options in surfaces.items()}
     channels = tuple(read[name] for name in names if name in read)
     if until := config.season.until:
         channels = tuple(channel.until(until) for channel in channels)
@@ -78,6 +78,8 @@ OPTIONS = (
     "elevation",
     "weather",
     "rasters",
+    "limits.document_mib",
+    "limits.map_megavalues",
 )
 
 

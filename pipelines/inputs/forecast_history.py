@@ -14,6 +14,7 @@ from features.extraction.observations import read_observations
 from features.files import read_parquet
 from models.forecast.history import RADAR, Daily, History, crops_of, looks_from, radar_from, year_starts
 from pipelines.config import RunConfig
+from pipelines.inputs.bounded_tables import refuse_large
 from pipelines.inputs.context_files import context_file
 from pipelines.tables import read_declared
 from pipelines.workspace import Workspace
@@ -119,6 +120,8 @@ def history_files(config: RunConfig) -> dict[str, Path]:
 def _earlier_seasons(config: RunConfig, workspace: Workspace) -> _Earlier:
     """Return earlier seasons: those the config names, or those that a simulated region brings."""
     if config.forecast.history:
+        for path in config.forecast.history:
+            refuse_large(config, path)
         return _Earlier([_table_of(path) for path in config.forecast.history], [])
     if config.simulate is None:
         return _Earlier([], [])

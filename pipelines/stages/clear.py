@@ -67,7 +67,7 @@ MOST_BLOCKS = 6  # of the imagery a model is fitted on: 0.4 million pixels, over
 def stage(config: RunConfig) -> Stage:
     """Return the stage."""
     inputs = Inputs(
-        options=("seed", "clear", "extract", *CONTEXT_OPTIONS),
+        options=("seed", "clear", "extract", "limits.tile_megavalues", *CONTEXT_OPTIONS),
         after={
             **region_files(config, "catalog/*", "*.csv", "*.tif"),
             "read": ("declarations.parquet", "acquisitions.parquet", "assets.parquet"),

@@ -22,6 +22,7 @@ from models.events.learning.detector import ALL, FEW_LABELS, Detector, fit_detec
 from models.events.series import BANDS, OPTICAL, RADAR, EventSeries, from_observations
 from models.events.table import CHANCES, SEEN, Found, detect_events
 from pipelines.config import RunConfig
+from pipelines.inputs.bounded_tables import refuse_large
 from pipelines.inputs.context_files import region_files
 from pipelines.record.inputs import Inputs
 from pipelines.record.stage import Outcome, Stage
@@ -56,7 +57,7 @@ class Fitted:
 def stage(config: RunConfig) -> Stage:
     """Return the stage."""
     inputs = Inputs(
-        options=("seed", "season", "simulate", "events"),
+        options=("seed", "season", "simulate", "events", "limits.table_gib"),
         after={
             **region_files(config, "field_records.csv", TRUTH_EVENTS),
             "read": ("declarations.parquet",),
@@ -132,6 +133,7 @@ def fit(config: RunConfig, workspace: Workspace, series: EventSeries) -> Fitted:
         return Fitted(read_detector(options.from_run, options), everyone, None, (), "another run's models")
     if path is None:
         return Fitted(rule_detector(options), everyone, None)
+    refuse_large(config, path)
     labels, counted = read_labels(
         path, series.parcel_ids, config.season.start, config.season.until or config.season.end
     )

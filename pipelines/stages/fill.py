@@ -24,6 +24,7 @@ from features.series.gapfill import GapFiller
 from features.series.parcel_series import build_series, features_of, read_series
 from features.workers import Progress
 from pipelines.config import RunConfig
+from pipelines.inputs.bounded_tables import refuse_large
 from pipelines.inputs.context_files import NAMES, context_file, region_files
 from pipelines.inputs.crop_tables import crop_files, crop_options
 from pipelines.record.inputs import Inputs
@@ -50,6 +51,7 @@ def stage(config: RunConfig) -> Stage:
                 "soil",
                 "elevation",
                 "embeddings",
+                "limits.table_gib",
                 "history",
             ),
             *codes,
@@ -146,6 +148,7 @@ def _maps(config: RunConfig, workspace: Workspace, declarations: gpd.GeoDataFram
     if config.series.tables and beside.is_file():
         tables.append(read_parquet(beside))
     if config.embeddings is not None:
+        refuse_large(config, config.embeddings.path)
         tables.append(parcel_embeddings(declarations, config.embeddings))
     if config.history:
         tables.append(_history(config, workspace, declarations))

@@ -38,7 +38,7 @@ SCORED_EVERY = 20
 def stage(config: RunConfig) -> Stage:
     """Return the stage."""
     inputs = Inputs(
-        options=("seed", "season", "simulate", "forecast", "weather"),
+        options=("seed", "season", "simulate", "forecast", "weather", "limits.table_gib"),
         after={
             **region_files(config, "weather.csv", "earlier/*"),
             "read": ("declarations.parquet",),

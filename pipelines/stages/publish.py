@@ -8,6 +8,7 @@ import polars as pl
 from features.files import read_parquet
 from features.workers import Progress
 from pipelines.config import RunConfig
+from pipelines.inputs.bounded_tables import refuse_large
 from pipelines.record import audit
 from pipelines.record.inputs import EVERYTHING, Inputs
 from pipelines.record.manifest import git_commit, versions, write_manifest
@@ -58,6 +59,7 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress, earlier: Se
         composition=composition_columns(tables),
     )
     if config.publish.lpis:
+        refuse_large(config, config.publish.lpis.path)
         exports += write_lpis(tables.declarations, config.publish.lpis, workspace.folder / "exports")
     exports.append(write_sample(read_parquet(workspace.sample), workspace.folder / SAMPLE))
     exports += write_assessment(tables, workspace.folder / "exports", read_parquet(workspace.design))

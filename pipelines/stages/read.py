@@ -22,6 +22,7 @@ from features.files import atomic_path, fingerprint, write_json
 from features.schema import ACQUISITIONS
 from features.workers import Progress
 from pipelines.config import RunConfig
+from pipelines.inputs.bounded_tables import refuse_large_series
 from pipelines.inputs.context_files import region_files
 from pipelines.inputs.crop_tables import crop_files
 from pipelines.inputs.points import table_files, write_points
@@ -53,6 +54,10 @@ def stage(config: RunConfig) -> Stage:
             "simulate",
             "declarations",
             "imagery",
+            "limits.series_gib",
+            "limits.document_mib",
+            "limits.catalog_depth",
+            "limits.catalog_requests",
             "series.tables",
             "series.labels",
             "train.transfer",
@@ -66,6 +71,8 @@ def stage(config: RunConfig) -> Stage:
 
 def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     """Write `declarations.parquet`, the geometry checks, `acquisitions.parquet` and their assets' stamps."""
+    if config.series.labels is not None:
+        refuse_large_series(config)
     write_points(config, workspace)
     options, key = declaration_options(config, workspace), _key(config, workspace)
     declarations, parcels, checks = read_declarations(options, config.season.year, key)
@@ -124,7 +131,7 @@ def _acquired(config: RunConfig, workspace: Workspace, declarations: gpd.GeoData
     season = config.season
     last = min(season.end, season.until or season.end)
     acquisitions, items = read_acquisitions(
-        imagery_options(config, workspace), bounds_of(declarations), season.start, last
+        imagery_options(config, workspace), bounds_of(declarations), season.start, last, config.limits
     )
     return _Found(acquisitions, _stamps(config, workspace, acquisitions), items)
 

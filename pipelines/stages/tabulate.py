@@ -12,6 +12,7 @@ from features.schema import PARCELS
 from features.tables.reader import read_in_chunks
 from features.workers import Progress
 from pipelines.config import RunConfig
+from pipelines.inputs.bounded_tables import refuse_large_series
 from pipelines.inputs.points import table_files
 from pipelines.record.inputs import Inputs
 from pipelines.record.stage import Outcome, Stage
@@ -25,13 +26,16 @@ TILE = "tables"
 def stage(config: RunConfig) -> Stage:
     """Return the stage that stands where imagery would be extracted."""
     inputs = Inputs(
-        options=("series.tables", "season"), after={"read": ("declarations.parquet",)}, files=_files
+        options=("series.tables", "season", "limits.series_gib"),
+        after={"read": ("declarations.parquet",)},
+        files=_files,
     )
     return Stage("extract", __name__, inputs, run)
 
 
 def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     """Write the same tables as extraction does; what a table cannot say (pixels, shares) is null."""
+    refuse_large_series(config)
     declarations, season = read_declared(workspace), config.season
     usable = declarations[declarations["reason"].isna()]["parcel_id"].tolist()
     last = min(season.end, season.until or season.end)

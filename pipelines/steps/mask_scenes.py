@@ -88,7 +88,7 @@ def make_masks(
 def _fitted(usable: pl.DataFrame, config: RunConfig, workspace: Workspace, progress: Progress) -> Mask:
     """Fit a mask on parts of the region that hold parcels, and write it to `masks/model/`."""
     stacks = fitting_frames(usable, config, workspace)
-    tiles = [tile for folder in config.clear.mask.network.tiles for tile in read_tiles(folder)]
+    tiles = [tile for folder in config.clear.mask.network.tiles for tile in read_tiles(folder, config.limits)]
     back = config.season.until is not None
     mask = fit_mask(config.clear.mask, stacks, tiles, back, config.seed, progress)
     shutil.rmtree(model_folder(workspace), ignore_errors=True)

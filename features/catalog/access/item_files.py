@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from features.errors import CatalogError
+from features.limits import DEFAULT_LIMITS, MIB, LimitOptions
 
-MOST_UNPACKED = 512 * 2**20
 ROWS_AT_ONCE = 256  # of a Parquet file
 GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
 # Byte order marks, the longer before those that they begin with.
@@ -27,7 +27,7 @@ _MARKS = (
 _OWN = ("type", "stac_version", "stac_extensions", "id", "collection", "geometry", "bbox", "links", "assets")
 
 
-def parse_stac(content: bytes, location: str) -> dict[str, Any]:
+def parse_stac(content: bytes, location: str, limits: LimitOptions = DEFAULT_LIMITS) -> dict[str, Any]:
     """Return the STAC object in a file's bytes.
 
     Takes JSON in UTF-8, or any encoding that a byte order mark names, also packed with gzip; a list of items
@@ -38,18 +38,19 @@ def parse_stac(content: bytes, location: str) -> dict[str, Any]:
     CatalogError
         Where it is none of these.
     """
+    most = limits.document_mib * MIB
     if content.startswith(GZIP):
         try:
             with gzip.GzipFile(fileobj=io.BytesIO(content)) as packed:
-                content = packed.read(MOST_UNPACKED + 1)
+                content = packed.read(most + 1)
         except (OSError, EOFError, zlib.error) as error:
             raise CatalogError(
                 f"{location} is packed with gzip but damaged ({error}); fetch it again."
             ) from error
-    if len(content) > MOST_UNPACKED:
-        raise CatalogError(f"{location} unpacks to more than {MOST_UNPACKED >> 20} MiB; split it into items.")
+    if len(content) > most:
+        raise CatalogError(_too_large(location, limits))
     if content.startswith(PARQUET):
-        return _parse_parquet(content, location)
+        return _parse_parquet(content, location, limits)
     value = _parse_json(_decoded(content, location), location)
     if isinstance(value, list) and all(isinstance(part, dict) for part in value):
         return {"type": "FeatureCollection", "features": value}
@@ -88,12 +89,19 @@ def _parse_json(text: str, location: str) -> Any:
         ) from error
 
 
-def _parse_parquet(content: bytes, location: str) -> dict[str, Any]:
+def _too_large(location: str, limits: LimitOptions) -> str:
+    return (
+        f"{location} unpacks to more than {limits.document_mib} MiB; split it into several files, or raise "
+        "limits.document_mib."
+    )
+
+
+def _parse_parquet(content: bytes, location: str, limits: LimitOptions) -> dict[str, Any]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = _bounded_table(pq.ParquetFile(pa.BufferReader(content)), location)
+        table = _bounded_table(pq.ParquetFile(pa.BufferReader(content)), location, limits)
     except (pa.ArrowException, OSError) as error:
         raise CatalogError(f"{location} cannot be read as Parquet ({error}); fetch it again.") from error
     lacking = sorted({"id", "assets", "geometry"} - set(table.column_names))
@@ -105,7 +113,7 @@ def _parse_parquet(content: bytes, location: str) -> dict[str, Any]:
     return {"type": "FeatureCollection", "features": [_item(row) for row in table.to_pylist()]}
 
 
-def _bounded_table(file: Any, location: str) -> Any:
+def _bounded_table(file: Any, location: str, limits: LimitOptions) -> Any:
     """Read a table part by part, and no further than it may unpack to: a dictionary can explode."""
     import pyarrow as pa
 
@@ -113,10 +121,8 @@ def _bounded_table(file: Any, location: str) -> Any:
     for batch in file.iter_batches(ROWS_AT_ONCE):
         parts.append(batch)
         size += batch.nbytes
-        if size > MOST_UNPACKED:
-            raise CatalogError(
-                f"{location} unpacks to more than {MOST_UNPACKED >> 20} MiB; split it into several files."
-            )
+        if size > limits.document_mib * MIB:
+            raise CatalogError(_too_large(location, limits))
     return pa.Table.from_batches(parts, file.schema_arrow)
 
 

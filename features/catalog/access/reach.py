@@ -14,9 +14,8 @@ from requests.adapters import HTTPAdapter
 
 from features.catalog.access.hrefs import is_remote, without_secrets
 from features.errors import CatalogError, ImageryError
+from features.limits import DEFAULT_LIMITS, MIB, LimitOptions
 
-MOST_BYTES = 512 * 2**20  # of one document of a catalog
-MOST_REQUESTS = 100_000  # of one reading of a catalog
 MOST_REPEATS = 5  # of one request: a page that leads to itself
 MOST_REDIRECTS = 5
 FIRST_BYTE = {"Range": "bytes=0-0"}
@@ -169,18 +168,18 @@ def final_address(address: str) -> str:
     )
 
 
-def session_within(reach: Reach) -> Session:
+def session_within(reach: Reach, limits: LimitOptions = DEFAULT_LIMITS) -> Session:
     """Return an HTTP session that asks nothing outside the reach, redirects included, and reads no endless
     answer."""
     session = Session()
     session.max_redirects = MOST_REDIRECTS
-    limit_to(session, reach)
+    limit_to(session, reach, limits)
     return session
 
 
-def limit_to(session: Session, reach: Reach) -> None:
+def limit_to(session: Session, reach: Reach, limits: LimitOptions = DEFAULT_LIMITS) -> None:
     """Let every request of a session, and every redirect that it follows, pass the reach first."""
-    guard = _Guard(reach)
+    guard = _Guard(reach, limits)
     for scheme in ("https://", "http://"):
         session.mount(scheme, guard)
 
@@ -188,9 +187,9 @@ def limit_to(session: Session, reach: Reach) -> None:
 class _Guard(HTTPAdapter):
     """Sends a request only where the reach allows it; counts requests, and reads answers up to a size."""
 
-    def __init__(self, reach: Reach) -> None:
+    def __init__(self, reach: Reach, limits: LimitOptions) -> None:
         super().__init__(max_retries=RETRIES)
-        self.reach = reach
+        self.reach, self.limits = reach, limits
         self.asked: Counter[Any] = Counter()
 
     def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
@@ -198,21 +197,22 @@ class _Guard(HTTPAdapter):
         self.reach.document(address)
         key = (request.method, address, request.body)
         self.asked[key] += 1
-        if self.asked[key] > MOST_REPEATS or self.asked.total() > MOST_REQUESTS:
+        if self.asked[key] > MOST_REPEATS or self.asked.total() > self.limits.catalog_requests:
             raise CatalogError(
                 f"{without_secrets(address)} was asked for {self.asked[key]} times, of {self.asked.total()} "
-                "requests: the catalog leads round in circles or has no end. Name a smaller one."
+                "requests: the catalog leads round in circles or has no end. Name a smaller one, or raise "
+                "limits.catalog_requests where it is that large."
             )
         kwargs["stream"] = True
         answer = super().send(request, *args, **kwargs)
         content = bytearray()
         for chunk in answer.iter_content(CHUNK):
             content += chunk
-            if len(content) > MOST_BYTES:
+            if len(content) > self.limits.document_mib * MIB:
                 answer.close()
                 raise CatalogError(
-                    f"{without_secrets(address)} is larger than {MOST_BYTES // 2**20} MiB; no document of a "
-                    "catalog is. Ask for smaller pages (imagery.page_size)."
+                    f"{without_secrets(address)} is larger than {self.limits.document_mib} MiB. Ask for "
+                    "smaller pages (imagery.page_size), or raise limits.document_mib."
                 )
         answer._content, answer._content_consumed = bytes(content), True
         return answer

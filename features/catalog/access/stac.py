@@ -4,7 +4,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 from stat import S_ISREG
@@ -14,16 +14,19 @@ from requests import Session
 
 from features.catalog.access.hrefs import is_remote, resolve, without_secrets
 from features.catalog.access.item_files import parse_stac
-from features.catalog.access.reach import MOST_BYTES, Reach, limit_to, session_within
+from features.catalog.access.reach import Reach, limit_to, session_within
 from features.catalog.place import Bounds, boxes_of, overlaps
 from features.errors import CatalogError
+from features.limits import DEFAULT_LIMITS, MIB, LimitOptions
 
 log = logging.getLogger(__name__)
 
 Item = dict[str, Any]
 
 TIMEOUT_SECONDS = 60.0
-DEEPEST = 12
+BROKEN = "broken_link"
+NAMED = 5  # broken links that are named in the log
+GONE = (404, 410)
 # What a folder that is named as a catalog is read from, the first that it holds.
 ROOTS = ("catalog.json", "collection.json", "items.json", "items.ndjson", "items.parquet")
 
@@ -42,11 +45,14 @@ class Query:
     page_size: int = 100
 
 
-def fetch_items(catalog: str, query: Query, hosts: tuple[str, ...] = ()) -> Iterator[tuple[Item, str]]:
+def fetch_items(
+    catalog: str, query: Query, hosts: tuple[str, ...] = (), limits: LimitOptions = DEFAULT_LIMITS
+) -> Iterator[tuple[Item | str, str]]:
     """Yield items and the path or URL each was read from.
 
     A STAC API answers the query itself, page by page; of a static catalog every item of the collections is
-    yielded, and the caller filters.
+    yielded, and the caller filters. For a link of a static catalog to a document that is absent, damaged or
+    no STAC object, the reason `broken_link` is yielded in place of an item.
 
     Parameters
     ----------
@@ -56,32 +62,31 @@ def fetch_items(catalog: str, query: Query, hosts: tuple[str, ...] = ()) -> Iter
     Raises
     ------
     CatalogError
-        Where the catalog cannot be read, is no JSON or no STAC, leads elsewhere, or has no end.
+        Where the catalog cannot be read, is no JSON or no STAC, leads elsewhere, or has no end; and where a
+        server stops answering.
     """
     location = _location(catalog)
     reach = Reach.of(location, hosts)
-    with session_within(reach) as session:
-        root = read_json(location, session)
+    with session_within(reach, limits) as session:
+        root = read_json(location, session, limits)
         if _is_api(root):
-            yield from _search(location, query, reach)
+            yield from _search(location, query, reach, limits)
         else:
-            yield from _walk(
-                root, location, query.collections, DEEPEST, {_one_name(location)}, session, reach
-            )
+            yield from _Walk(query.collections, session, reach, limits).below_root(root, location)
 
 
-def describe(catalog: str, query: Query, hosts: tuple[str, ...] = ()) -> str:
+def describe(
+    catalog: str, query: Query, hosts: tuple[str, ...] = (), limits: LimitOptions = DEFAULT_LIMITS
+) -> str:
     """Say in a sentence what a catalog holds, for the error of a search that found nothing."""
     location = _location(catalog)
     reach = Reach.of(location, hosts)
-    with session_within(reach) as session:
-        root = read_json(location, session)
+    with session_within(reach, limits) as session:
+        root = read_json(location, session, limits)
         if _is_api(root):
-            return _describe_api(location, query, reach)
-        items = [
-            item for item, _ in _walk(root, location, (), DEEPEST, {_one_name(location)}, session, reach)
-        ]
-    return _describe_items(items, query)
+            return _describe_api(location, query, reach, limits)
+        found = _Walk((), session, reach, limits).below_root(root, location)
+        return _describe_items([item for item, _ in found if not isinstance(item, str)], query)
 
 
 def _describe_items(items: list[Item], query: Query) -> str:
@@ -122,26 +127,35 @@ def _location(catalog: str) -> str:
     return str(path.absolute())
 
 
-def read_json(location: str, session: Session) -> dict[str, Any]:
+def read_json(location: str, session: Session, limits: LimitOptions = DEFAULT_LIMITS) -> dict[str, Any]:
     """Read a STAC object from a path or URL; see `features.catalog.access.item_files.parse_stac`.
 
     Raises
     ------
     CatalogError
-        Where there is nothing, something else than STAC, or more than a document of a catalog can be.
+        Where there is nothing, something else than STAC, or more than a document of a catalog can be: with
+        the reason `broken_link` where the document itself is at fault, not the way to it.
     """
     shown = without_secrets(location)
     try:
-        content = _read_remote(location, session) if is_remote(location) else _read_file(Path(location))
-        return parse_stac(content, location)
+        remote = is_remote(location)
+        content = _read_remote(location, session) if remote else _read_file(Path(location), limits)
     except FileNotFoundError as error:
         raise CatalogError(
-            f"There is no catalog file {shown}; check imagery.catalog and the links to it."
+            f"There is no catalog file {shown}; check imagery.catalog and the links to it.", reason=BROKEN
         ) from error
     except (OSError, ValueError, RecursionError) as error:
+        answer = getattr(error, "response", None)
+        is_its_own = not is_remote(location) or getattr(answer, "status_code", None) in GONE
         raise CatalogError(
-            f"{shown} cannot be read: {without_secrets(str(error))}. Check the address and your access to it."
+            f"{shown} cannot be read: {without_secrets(str(error))}. Check the address and your access to "
+            "it.",
+            **({"reason": BROKEN} if is_its_own else {}),
         ) from error
+    try:
+        return parse_stac(content, location, limits)
+    except CatalogError as error:
+        raise CatalogError(str(error), reason=BROKEN) from error
 
 
 def _read_remote(location: str, session: Session) -> bytes:
@@ -152,12 +166,16 @@ def _read_remote(location: str, session: Session) -> bytes:
     return bytes(answer.content)
 
 
-def _read_file(path: Path) -> bytes:
+def _read_file(path: Path, limits: LimitOptions) -> bytes:
     stat = path.stat()
     if not S_ISREG(stat.st_mode):
-        raise CatalogError(f"{path} is no file; name a STAC catalog in imagery.catalog.")
-    if stat.st_size > MOST_BYTES:
-        raise CatalogError(f"{path} is larger than {MOST_BYTES // 2**20} MiB; split it into items.")
+        raise CatalogError(f"{path} is no file; name a STAC catalog in imagery.catalog.", reason=BROKEN)
+    if stat.st_size > limits.document_mib * MIB:
+        raise CatalogError(
+            f"{path} is larger than {limits.document_mib} MiB; split it into items, or raise "
+            "limits.document_mib.",
+            reason=BROKEN,
+        )
     return path.read_bytes()
 
 
@@ -171,45 +189,73 @@ def _links(node: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return [link for link in held if isinstance(link, Mapping) and isinstance(link.get("href"), str)]
 
 
-def _walk(
-    node: Any,
-    location: str,
-    collections: tuple[str, ...],
-    depth: int,
-    seen: set[str],
-    session: Session,
-    reach: Reach,
-) -> Iterator[tuple[Item, str]]:
-    """Yield the items below a node of a static catalog, depth first, in the order of its links."""
-    if not isinstance(node, dict):
-        raise CatalogError(f"{location} holds {node!r} where a STAC object should be; mend or remove it.")
-    kind = node.get("type")
-    if kind == "Feature":
-        if not collections or node.get("collection") in collections:
-            yield node, location
-        return
-    if kind == "FeatureCollection":
-        features = node.get("features") or []
-        if not isinstance(features, list):
-            raise CatalogError(f"{location} holds {features!r:.60} where a list of items should be; mend it.")
-        for item in features:
-            yield from _walk(item, location, collections, depth, seen, session, reach)
-        return
-    if kind not in {"Catalog", "Collection"} and "links" not in node:
-        raise CatalogError(
-            f"{location} is JSON but no STAC catalog, collection or item (its type is {kind!r})."
-        )
-    if depth == 0:
-        raise CatalogError(
-            f"{location} lies more than {DEEPEST} catalogs deep; name a nearer one in imagery.catalog."
-        )
-    for link in _links(node):
-        if link.get("rel") in {"child", "item"}:
-            target = _followed(link["href"], location, reach)
-            if _one_name(target) not in seen:
-                seen.add(_one_name(target))
-                below = read_json(target, session)
-                yield from _walk(below, target, collections, depth - 1, seen, session, reach)
+@dataclass
+class _Walk:
+    """A static catalog, read link by link."""
+
+    collections: tuple[str, ...]
+    session: Session
+    reach: Reach
+    limits: LimitOptions
+    seen: set[str] = field(default_factory=set)
+    broken: int = 0
+
+    def below_root(self, root: Any, location: str) -> Iterator[tuple[Item | str, str]]:
+        self.seen.add(_one_name(location))
+        yield from self._below(root, location, self.limits.catalog_depth)
+        if self.broken > NAMED:
+            log.warning("%d documents of the catalog cannot be read.", self.broken)
+
+    def _below(self, node: Any, location: str, depth: int) -> Iterator[tuple[Item | str, str]]:
+        """Yield the items below a node, depth first, in the order of its links."""
+        if not isinstance(node, dict):
+            raise CatalogError(
+                f"{location} holds {node!r:.60} where a STAC object should be; mend or remove it.",
+                reason=BROKEN,
+            )
+        kind = node.get("type")
+        if kind == "Feature":
+            if not self.collections or node.get("collection") in self.collections:
+                yield node, location
+            return
+        if kind == "FeatureCollection":
+            features = node.get("features") or []
+            if not isinstance(features, list):
+                raise CatalogError(
+                    f"{location} holds {features!r:.60} where a list of items should be; mend it.",
+                    reason=BROKEN,
+                )
+            for item in features:
+                yield from self._or_reason(item, location, depth)
+            return
+        if kind not in {"Catalog", "Collection"} and "links" not in node:
+            raise CatalogError(
+                f"{location} is JSON but no STAC catalog, collection or item (its type is {kind!r:.60}).",
+                reason=BROKEN,
+            )
+        if depth == 0:
+            raise CatalogError(
+                f"{location} lies more than {self.limits.catalog_depth} catalogs deep; name a nearer one in "
+                "imagery.catalog, or raise limits.catalog_depth."
+            )
+        for link in _links(node):
+            if link.get("rel") in {"child", "item"}:
+                target = _followed(link["href"], location, self.reach)
+                if _one_name(target) not in self.seen:
+                    self.seen.add(_one_name(target))
+                    yield from self._or_reason(None, target, depth - 1)
+
+    def _or_reason(self, node: Any, location: str, depth: int) -> Iterator[tuple[Item | str, str]]:
+        """Yield what lies at a link (`node` None) or in a list; the reason where it is at fault itself."""
+        try:
+            found = read_json(location, self.session, self.limits) if node is None else node
+            yield from self._below(found, location, depth)
+        except CatalogError as error:
+            if error.reason != BROKEN:
+                raise
+            self.broken += 1
+            log.log(logging.WARNING if self.broken <= NAMED else logging.DEBUG, "%s It is set aside.", error)
+            yield BROKEN, location
 
 
 def _one_name(location: str) -> str:
@@ -224,10 +270,10 @@ def _followed(href: str, location: str, reach: Reach) -> str:
         raise CatalogError(f"{location} has a link {href!r:.80} that is none ({error}); mend it.") from error
 
 
-def _search(location: str, query: Query, reach: Reach) -> Iterator[tuple[Item, str]]:
+def _search(location: str, query: Query, reach: Reach, limits: LimitOptions) -> Iterator[tuple[Item, str]]:
     seen: set[tuple[Any, Any]] = set()
     with _answered(location):
-        client = _client(location, reach)
+        client = _client(location, reach, limits)
         for box in boxes_of(query.bounds):
             found = client.search(
                 collections=list(query.collections) or None,
@@ -242,12 +288,12 @@ def _search(location: str, query: Query, reach: Reach) -> Iterator[tuple[Item, s
                     yield item, location
 
 
-def _describe_api(location: str, query: Query, reach: Reach) -> str:
+def _describe_api(location: str, query: Query, reach: Reach, limits: LimitOptions) -> str:
     """What an API offers. Some servers only search: that they list no collections hides no other error."""
     try:
         with _answered(location), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of parts of the API that the server does not have
-            client = _client(location, reach)
+            client = _client(location, reach, limits)
             names = sorted(collection.id for collection in client.get_collections())
             known = [name for name in query.collections if name in names]
             box = boxes_of(query.bounds)[0]
@@ -263,12 +309,12 @@ def _describe_api(location: str, query: Query, reach: Reach) -> str:
     return f"it offers the collections {names}{there}"
 
 
-def _client(location: str, reach: Reach) -> Any:
+def _client(location: str, reach: Reach, limits: LimitOptions) -> Any:
     import pystac_client
     from pystac_client.stac_api_io import StacApiIO
 
     io = StacApiIO(timeout=TIMEOUT_SECONDS)
-    limit_to(io.session, reach)
+    limit_to(io.session, reach, limits)
     return pystac_client.Client.open(location, stac_io=io)
 
 

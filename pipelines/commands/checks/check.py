@@ -72,7 +72,9 @@ def _check_observations(
     """Look at embeddings, and at the tables of series or the imagery that observations come from."""
     if (embeddings := config.embeddings) is not None:
         from features.context.embeddings import check_file
+        from pipelines.inputs.bounded_tables import refuse_large
 
+        findings.of(lambda: refuse_large(config, embeddings.path))
         findings.of(lambda: check_file(embeddings))
     if config.series.tables:
         from pipelines.commands.checks.check_tables import understood

@@ -33,7 +33,7 @@ def check_imagery(
     bounds = EVERYWHERE if declarations is None else findings.of(lambda: bounds_of(declarations))
     if bounds is None:
         return None
-    read = findings.of(lambda: read_acquisitions(options, bounds, season.start, season.end))
+    read = findings.of(lambda: read_acquisitions(options, bounds, season.start, season.end, config.limits))
     if read is None:
         return None
     acquisitions, items = read

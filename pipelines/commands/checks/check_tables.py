@@ -4,6 +4,7 @@ import geopandas as gpd
 
 from features.tables.reader import Understood, read_tables
 from pipelines.config import RunConfig
+from pipelines.inputs.bounded_tables import refuse_large_series
 
 
 def understood(config: RunConfig, declarations: gpd.GeoDataFrame) -> list[str]:
@@ -14,6 +15,7 @@ def understood(config: RunConfig, declarations: gpd.GeoDataFrame) -> list[str]:
     ConfigError
         Where a run could not read the tables.
     """
+    refuse_large_series(config)
     season = config.season
     last = min(season.end, season.until or season.end)
     usable = declarations[declarations["reason"].isna()]["parcel_id"].tolist()

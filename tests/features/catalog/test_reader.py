@@ -290,6 +290,50 @@ def test_a_circle_of_folders_ends_though_every_round_has_another_name(tmp_path: 
     assert read(options)[0].height == 1
 
 
+def _damage(path: Path, how: str) -> None:
+    whole = path.read_text()
+    if how == "absent":
+        path.unlink()
+    elif how == "a folder":
+        path.unlink()
+        path.mkdir()
+    else:
+        path.write_text({"empty": "", "cut": whole[:100], "a list": "[5]", "no STAC": '{"a": 1}'}[how])
+
+
+@pytest.mark.parametrize("how", ["absent", "a folder", "empty", "cut", "a list", "no STAC"])
+def test_a_broken_link_is_set_aside_and_tried_again(
+    how: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    options = write_catalog(tmp_path, optical(), radar())
+    path = tmp_path / "items" / radar()["id"] / "item.json"
+    whole = path.read_text()
+    _damage(path, how)
+    table, tally = read(options)
+    assert (table["sensor"].to_list(), tally.came_in, tally.set_aside) == (["s2"], 2, {"broken_link": 1})
+    assert str(path) in caplog.text
+    if path.is_dir():
+        path.rmdir()
+    path.write_text(whole)
+    assert read(options)[0]["sensor"].to_list() == ["s2", "s1"]
+
+
+def test_a_catalog_with_nothing_but_broken_links_says_so(tmp_path: Path) -> None:
+    options = write_catalog(tmp_path, optical())
+    (tmp_path / "items" / optical()["id"] / "item.json").unlink()
+    with pytest.raises(CatalogError, match=r"Set aside: \{'broken_link': 1\}\. To mend it: copy or fetch"):
+        read(options)
+
+
+def test_a_broken_collection_leaves_the_others(tmp_path: Path) -> None:
+    write_catalog(tmp_path / "whole", optical())
+    links = [{"rel": "child", "href": f"./{name}/catalog.json"} for name in ("whole", "gone")]
+    root = {"type": "Catalog", "id": "x", "stac_version": "1.1.0", "description": "", "links": links}
+    (tmp_path / "catalog.json").write_text(json.dumps(root))
+    table, tally = read(ImageryOptions(catalog=str(tmp_path)))
+    assert (table.height, tally.set_aside) == (1, {"broken_link": 1})
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
@@ -298,7 +342,7 @@ def test_a_circle_of_folders_ends_though_every_round_has_another_name(tmp_path: 
         ('{"type": "Topology"}', "no STAC catalog, collection or item"),
         (
             '{"type": "Catalog", "links": [{"rel": "item", "href": "./gone.json"}]}',
-            "There is no catalog file .*gone.json",
+            r"holds no item at all\. Set aside: \{'broken_link': 1\}",
         ),
         ('{"type": "Catalog", "links": []}', "holds no item at all"),
     ],
@@ -339,7 +383,7 @@ def test_links_out_of_a_local_catalog_need_permission(href: str, allowed: str | 
 
 def test_a_list_of_items_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "items.json").write_text('{"type": "FeatureCollection", "features": [7]}')
-    with pytest.raises(CatalogError, match="holds 7 where a STAC object should be"):
+    with pytest.raises(CatalogError, match=r"Set aside: \{'broken_link': 1\}"):
         read(ImageryOptions(catalog=str(tmp_path / "items.json")))
 
 

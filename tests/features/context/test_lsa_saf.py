@@ -15,6 +15,7 @@ from features.context.blocks import Channel
 from features.context.lsa_saf import files_in, mean_surface, missing_percent, periods_of, read_surface
 from features.context.options import LandSurfaceOptions
 from features.errors import ConfigError, ImageryError
+from features.limits import LimitOptions
 from pipelines.config import load_config
 from pipelines.inputs.clear_context import clear_context, context_files
 from pipelines.workspace import Workspace
@@ -291,10 +292,15 @@ def test_hostile_files_are_a_sentence(write: Callable[[h5py.File], object], tmp_
         read_surface(files_in(tmp_path)[0])
 
 
-def test_a_packed_bomb_is_refused_as_it_is_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("features.context.lsa_saf.MOST_BYTES", 2**20)
+def test_a_packed_bomb_is_refused_as_it_is_unpacked(tmp_path: Path) -> None:
     path = netcdf(tmp_path)
     path.with_name(f"{path.name}.bz2").write_bytes(bz2.compress(bytes(20_000_000)))
     path.unlink()
-    with pytest.raises(ImageryError, match="unpacks to more than 1 MiB"):
-        read_surface(files_in(tmp_path)[0])
+    with pytest.raises(ImageryError, match=r"unpacks to more than 1 MiB \(limits\.document_mib"):
+        read_surface(files_in(tmp_path, LimitOptions(document_mib=1))[0])
+
+
+def test_a_map_of_more_values_than_the_config_allows_is_refused(tmp_path: Path) -> None:
+    netcdf(tmp_path)
+    with pytest.raises(ImageryError, match=r"declares .* \(limits\.map_megavalues\)"):
+        read_surface(files_in(tmp_path, LimitOptions(map_megavalues=1e-6))[0])

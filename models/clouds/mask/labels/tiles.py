@@ -26,6 +26,7 @@ import xarray as xr
 from features.errors import ModelError
 from features.hdf5 import check_hdf5
 from features.imagery.opening import open_raster
+from features.limits import DEFAULT_LIMITS, MILLION, LimitOptions
 from models.arrays_file import refuse_bomb
 from models.clouds.mask.classes import CLOUD, NAMES, SHADOW, THIN, UNKNOWN, recoded
 from models.clouds.mask.network.inputs import GROUPS
@@ -39,11 +40,11 @@ CODES = {"kappaset": KAPPASET, "cloudsen12": CLOUDSEN12, "pairs": OWN, "npz": OW
 L1C = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "B10", "B11", "B12")
 L2A = tuple(band for band in L1C if band != "B10")
 BAND = re.compile(r"^(?:L(?P<level>1C|2A)_)?B(?P<number>\d{1,2}A?)$", re.IGNORECASE)
-MOST_VALUES = 200_000_000  # of one tile
+SETTING = "limits.tile_megavalues"
 MASKS = ("manual_hq.tif", "target.tif")
 
 
-def read_tiles(folder: LabelledTiles) -> list[Sample]:
+def read_tiles(folder: LabelledTiles, limits: LimitOptions = DEFAULT_LIMITS) -> list[Sample]:
     """Read all labelled tiles of a folder.
 
     Raises
@@ -55,7 +56,7 @@ def read_tiles(folder: LabelledTiles) -> list[Sample]:
     if not folder.path.is_dir():
         raise ModelError(f"clear.mask.network.tiles names {folder.path}, which is no folder.")
     read = {"kappaset": _kappaset, "cloudsen12": _cloudsen12, "pairs": _pairs, "npz": _npz}[folder.layout]
-    found = list(read(folder))
+    found = list(read(folder, int(limits.tile_megavalues * MILLION)))
     if not found:
         raise ModelError(
             f"{folder.path} holds no labelled tile of layout {folder.layout}; README says what is expected."
@@ -101,10 +102,10 @@ def _sample(
     return Sample(chosen, labels, top)
 
 
-def _kappaset(folder: LabelledTiles) -> Iterator[Sample]:
+def _kappaset(folder: LabelledTiles, most: int) -> Iterator[Sample]:
     for path in sorted(folder.path.rglob("*.nc")):
         with h5py.File(path, "r") as opened:
-            check_hdf5(opened, str(path), MOST_VALUES)
+            check_hdf5(opened, str(path), most, SETTING)
         with xr.open_dataset(path, engine="h5netcdf", mask_and_scale=False) as tile:
             label = next((name for name in tile if str(name).lower() == "label"), None)
             matched = {str(name): match for name in tile if (match := BAND.match(str(name)))}
@@ -118,18 +119,18 @@ def _kappaset(folder: LabelledTiles) -> Iterator[Sample]:
             yield _sample(folder, stored, bands, tile[label].values.squeeze(), path, level == "1C")
 
 
-def _cloudsen12(folder: LabelledTiles) -> Iterator[Sample]:
+def _cloudsen12(folder: LabelledTiles, most: int) -> Iterator[Sample]:
     for mask in sorted(path for name in MASKS for path in folder.path.rglob(name)):
         places = (mask.parent, mask.parent.parent)
         images = [p / name for p in places for name in ("S2L2A.tif", "S2L1C.tif") if (p / name).is_file()]
         if not images:
             raise ModelError(f"{mask} has no S2L2A.tif or S2L1C.tif beside or above it.")
-        stored = _read(images[0])
+        stored = _read(images[0], most)
         bands = folder.bands or {13: L1C, 12: L2A}.get(len(stored), ())
-        yield _sample(folder, stored, bands, _read(mask)[0], mask, images[0].name == "S2L1C.tif")
+        yield _sample(folder, stored, bands, _read(mask, most)[0], mask, images[0].name == "S2L1C.tif")
 
 
-def _pairs(folder: LabelledTiles) -> Iterator[Sample]:
+def _pairs(folder: LabelledTiles, most: int) -> Iterator[Sample]:
     for mask in sorted(folder.path.rglob("*_mask.tif")):
         image = mask.with_name(mask.name.replace("_mask.tif", ".tif"))
         if not image.is_file():
@@ -137,14 +138,14 @@ def _pairs(folder: LabelledTiles) -> Iterator[Sample]:
         with open_raster(str(image)) as raster:
             named = tuple(name or "" for name in raster.descriptions)
         bands = folder.bands or named
-        yield _sample(folder, _read(image), bands, _read(mask)[0], mask, top=False)
+        yield _sample(folder, _read(image, most), bands, _read(mask, most)[0], mask, top=False)
 
 
-def _npz(folder: LabelledTiles) -> Iterator[Sample]:
+def _npz(folder: LabelledTiles, most: int) -> Iterator[Sample]:
     for path in sorted(folder.path.rglob("*.npz")):
         try:
             with np.load(path, allow_pickle=False) as stored:
-                refuse_bomb(stored)
+                refuse_bomb(stored, most * 8, SETTING)
                 image, mask = stored["image"], stored["mask"]
                 named = tuple(str(name) for name in stored["bands"]) if "bands" in stored.files else ()
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
@@ -154,12 +155,12 @@ def _npz(folder: LabelledTiles) -> Iterator[Sample]:
         yield _sample(folder, image, folder.bands or named, mask, path, top=False)
 
 
-def _read(path: Path) -> np.ndarray:
+def _read(path: Path, most: int) -> np.ndarray:
     with open_raster(str(path)) as raster:
-        if raster.count * raster.height * raster.width > MOST_VALUES:
+        if raster.count * raster.height * raster.width > most:
             raise ModelError(
                 f"{path} declares {raster.count} bands of {raster.height} x {raster.width} pixels; cut it "
-                "into tiles.",
+                f"into tiles, or raise {SETTING}.",
                 reason="too_large",
             )
         return np.asarray(raster.read())

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 import rustac
 
-from features.catalog.reader import ImageryOptions
+from features.catalog.reader import ImageryOptions, read_acquisitions
 from features.errors import CatalogError
-from tests.features.catalog.test_reader import assets_of, optical, radar, read
+from features.limits import LimitOptions
+from tests.features.catalog.test_reader import BOUNDS, SEASON, assets_of, optical, radar, read
 
 
 def items() -> list[dict]:
@@ -90,9 +91,11 @@ def test_parquet_of_something_else_says_what_it_lacks(tmp_path: Path) -> None:
         read(ImageryOptions(catalog=str(tmp_path / "x.parquet")))
 
 
-def test_a_table_that_unpacks_to_much_is_refused_while_it_is_read(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def read_within(mib: int, path: Path) -> None:
+    read_acquisitions(ImageryOptions(catalog=str(path)), BOUNDS, *SEASON, LimitOptions(document_mib=mib))
+
+
+def test_a_table_that_unpacks_to_much_is_refused_while_it_is_read(tmp_path: Path) -> None:
     """A dictionary says a long text once, and repeats it by number: 200 KiB become 20 GiB."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -102,15 +105,11 @@ def test_a_table_that_unpacks_to_much_is_refused_while_it_is_read(
     table = pa.table({"id": text, "assets": text, "geometry": text})
     pq.write_table(table, tmp_path / "bomb.parquet", compression="zstd", store_schema=False)
     assert (tmp_path / "bomb.parquet").stat().st_size < 2**20
-    monkeypatch.setattr("features.catalog.access.item_files.MOST_UNPACKED", 64 * 2**20)
-    with pytest.raises(CatalogError, match="unpacks to more than 64 MiB"):
-        read(ImageryOptions(catalog=str(tmp_path / "bomb.parquet")))
+    with pytest.raises(CatalogError, match=r"unpacks to more than 64 MiB.*raise limits\.document_mib"):
+        read_within(64, tmp_path / "bomb.parquet")
 
 
-def test_a_packed_file_that_unpacks_to_much_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_packed_file_that_unpacks_to_much_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bomb.json.gz").write_bytes(gzip.compress(b" " * 10_000_000))
-    monkeypatch.setattr("features.catalog.access.item_files.MOST_UNPACKED", 2**20)
-    with pytest.raises(CatalogError, match="unpacks to more than 1 MiB"):
-        read(ImageryOptions(catalog=str(tmp_path / "bomb.json.gz")))
+    with pytest.raises(CatalogError, match=r"unpacks to more than 1 MiB.*raise limits\.document_mib"):
+        read_within(1, tmp_path / "bomb.json.gz")

@@ -16,6 +16,7 @@ from features.catalog.access.stac import Query, fetch_items
 from features.catalog.reader import ImageryOptions, read_acquisitions
 from features.errors import CatalogError, ImageryError
 from features.imagery.opening import open_raster, source_of
+from features.limits import LimitOptions
 from tests.features.catalog.test_reader import BOUNDS, assets_of, optical, write_catalog
 
 MAY = (date(2024, 4, 1), date(2024, 5, 30))
@@ -40,8 +41,9 @@ class Site:
                     self.send_header("Location", said)
                     self.end_headers()
                     return
+                status = said if isinstance(said, int) else 200 if said else 404
                 body = json.dumps(said or {}).encode()
-                self.send_response(200 if said else 404)
+                self.send_response(status)
                 self.send_header("Content-Type", "application/geo+json")
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -196,6 +198,19 @@ def test_a_catalog_on_disk_reads_only_below_its_folder(tmp_path: Path) -> None:
             list(fetch_items(options.catalog, Query(BOUNDS, *MAY)))
 
 
+def test_an_item_that_is_gone_is_set_aside_and_a_server_that_fails_is_not(sites: tuple[Site, Site]) -> None:
+    here, _ = sites
+    here.answers["/"] = catalog({"rel": "item", "href": "/a"}, {"rel": "item", "href": "/gone"})
+    here.answers["/a"] = optical()
+    options = ImageryOptions(catalog=f"{here.address}/")
+    table, tally = read_acquisitions(options, BOUNDS, *MAY)
+    assert (table.height, tally.set_aside) == (1, {"broken_link": 1})
+    here.answers["/"] = catalog({"rel": "item", "href": "/a"}, {"rel": "item", "href": "/fails"})
+    here.answers["/fails"] = 503
+    with pytest.raises(CatalogError, match="503"):
+        read_acquisitions(options, BOUNDS, *MAY)
+
+
 def test_a_page_that_leads_to_itself_ends(sites: tuple[Site, Site]) -> None:
     here, _ = sites
     here.answers["/"] = api(here.address, f"{here.address}/search")
@@ -209,19 +224,20 @@ def test_catalogs_in_catalogs_end_somewhere(tmp_path: Path) -> None:
     for number in range(30):
         link = {"rel": "child", "href": f"./c{number + 1}.json"}
         (tmp_path / f"c{number}.json").write_text(json.dumps(catalog(link)))
-    with pytest.raises(CatalogError, match=r"lies more than 12 catalogs deep; name a nearer one"):
-        read_acquisitions(ImageryOptions(catalog=str(tmp_path / "c0.json")), BOUNDS, *MAY)
+    options = ImageryOptions(catalog=str(tmp_path / "c0.json"))
+    with pytest.raises(CatalogError, match=r"more than 12 catalogs deep; .*or raise limits\.catalog_depth"):
+        read_acquisitions(options, BOUNDS, *MAY)
+    (tmp_path / "c30.json").write_text(json.dumps(optical()))
+    assert read_acquisitions(options, BOUNDS, *MAY, LimitOptions(catalog_depth=31))[0].height == 1
 
 
-def test_a_catalog_of_new_pages_without_end_is_left_off(
-    sites: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(reach, "MOST_REQUESTS", 40)
+def test_a_catalog_of_new_pages_without_end_is_left_off(sites: tuple[Site, Site]) -> None:
     here, _ = sites
     here.answers["/"] = catalog(*({"rel": "child", "href": f"/c{number}"} for number in range(100)))
     here.answers |= {f"/c{number}": catalog() for number in range(100)}
-    with pytest.raises(CatalogError, match=r"of 41 requests: the catalog leads round in circles"):
-        read_acquisitions(ImageryOptions(catalog=f"{here.address}/"), BOUNDS, *MAY)
+    few = LimitOptions(catalog_requests=40)
+    with pytest.raises(CatalogError, match=r"of 41 requests.*raise limits\.catalog_requests"):
+        read_acquisitions(ImageryOptions(catalog=f"{here.address}/"), BOUNDS, *MAY, few)
     assert len(here.asked) == 40
 
 
@@ -232,18 +248,14 @@ def test_a_large_file_on_disk_is_not_read(tmp_path: Path) -> None:
         read_acquisitions(ImageryOptions(catalog=str(tmp_path / "catalog.json")), BOUNDS, *MAY)
 
 
-def test_a_document_without_end_is_left_off(
-    sites: tuple[Site, Site], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("features.catalog.access.reach.MOST_BYTES", 1000)
-    monkeypatch.setattr("features.catalog.access.stac.MOST_BYTES", 1000)
+def test_a_document_without_end_is_left_off(sites: tuple[Site, Site], tmp_path: Path) -> None:
     here, _ = sites
-    here.answers["/"] = catalog() | {"title": "x" * 2000}
-    with pytest.raises(CatalogError, match="is larger than"):
-        read_acquisitions(ImageryOptions(catalog=f"{here.address}/"), BOUNDS, *MAY)
-    (tmp_path / "catalog.json").write_text(json.dumps(here.answers["/"]))
-    with pytest.raises(CatalogError, match="is larger than"):
-        read_acquisitions(ImageryOptions(catalog=str(tmp_path)), BOUNDS, *MAY)
+    here.answers["/"] = catalog() | {"title": "x" * 2 * 2**20}
+    one = LimitOptions(document_mib=1)
+    for place in (f"{here.address}/", str(tmp_path)):
+        (tmp_path / "catalog.json").write_text(json.dumps(here.answers["/"]))
+        with pytest.raises(CatalogError, match=r"is larger than 1 MiB.*raise limits\.document_mib"):
+            read_acquisitions(ImageryOptions(catalog=place), BOUNDS, *MAY, one)
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import xarray as xr
 from rasterio.errors import NotGeoreferencedWarning
 
 from features.errors import ImageryError, ModelError
+from features.limits import DEFAULT_LIMITS, LimitOptions
 from models.clouds.mask.labels.tiles import L2A, read_tiles
 from models.clouds.mask.options import LabelledTiles
 
@@ -36,9 +37,9 @@ def mask(code: int) -> np.ndarray:
     return np.full((1, 16, 16), code, np.uint8)
 
 
-def first(folder: Path, **settings: Any) -> tuple[list[float], int]:
+def first(folder: Path, limits: LimitOptions = DEFAULT_LIMITS, **settings: Any) -> tuple[list[float], int]:
     """Bands and label of the first pixel of the first tile."""
-    (tile, *_) = read_tiles(LabelledTiles(path=folder, **settings))
+    (tile, *_) = read_tiles(LabelledTiles(path=folder, **settings), limits)
     return [round(float(value), 4) for value in tile.values[:, 0, 0]], int(tile.labels[0, 0])
 
 
@@ -87,23 +88,24 @@ def test_an_array_of_objects_is_not_unpickled(tmp_path: Path) -> None:
         first(tmp_path, layout="npz")
 
 
-def test_bombs_are_refused_before_they_are_unpacked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("models.arrays_file.MOST_BYTES", 2**20)
-    monkeypatch.setattr("models.clouds.mask.labels.tiles.MOST_VALUES", 10_000)
+def test_bombs_are_refused_before_they_are_unpacked(tmp_path: Path) -> None:
+    few = LimitOptions(tile_megavalues=0.01)
     np.savez_compressed(tmp_path / "a.npz", image=np.zeros((4, 600, 600)), mask=np.zeros((600, 600)))
     assert (tmp_path / "a.npz").stat().st_size < 20_000
-    with pytest.raises(ModelError, match=r"a\.npz .* unpacks to 13 MiB"):
-        first(tmp_path, layout="npz")
+    with pytest.raises(ModelError, match=r"a\.npz .* unpacks to 13 MiB.*raise limits\.tile_megavalues"):
+        first(tmp_path, few, layout="npz")
     write(tmp_path / "b.tif", np.zeros((4, 80, 80), np.uint16), BANDS)
     write(tmp_path / "b_mask.tif", mask(0))
-    with pytest.raises(ModelError, match=r"b\.tif declares 4 bands of 80 x 80 pixels"):
-        first(tmp_path)
+    with pytest.raises(
+        ModelError, match=r"b\.tif declares 4 bands of 80 x 80 pixels.*raise limits\.tile_megavalues"
+    ):
+        first(tmp_path, few)
     tile = xr.Dataset(
         {"B02": (("y", "x"), np.zeros((200, 200))), "Label": (("y", "x"), np.zeros((200, 200)))}
     )
     tile.to_netcdf(tmp_path / "c.nc", engine="h5netcdf")
     with pytest.raises(ImageryError, match=r"c\.nc: /\w+ declares \(200, 200\) values"):
-        first(tmp_path, layout="kappaset")
+        first(tmp_path, few, layout="kappaset")
 
 
 def test_a_virtual_file_under_another_name_is_not_opened(tmp_path: Path) -> None:
