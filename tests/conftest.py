@@ -16,6 +16,12 @@ settings.register_profile("cropcheck", deadline=None)  # a busy machine is no fa
 settings.load_profile("cropcheck")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that hold slow tests come first, so that no worker is left alone with one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder of real files; a test that asks for it skips, saying so, where it is absent."""
