@@ -8,8 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.forecast.climatology import Climate, Curves, climate_of
-from models.forecast.history import History
+from models.forecast.history import UNKNOWN, Daily, History
 from models.forecast.learning.samples import Samples, last_look
+from models.forecast.phase import Phases
+
+WORKED_BY = 60  # day of year by which most fields with an annual crop have been worked or sown
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class Basis:
     climate: Climate
     pair: np.ndarray
     curve: np.ndarray
+    phase: np.ndarray
+    phase_then: np.ndarray
 
     @property
     def persistence(self) -> np.ndarray:
@@ -46,40 +51,72 @@ class Basis:
         return np.where(self.last_day >= 0, samples.target - self.last_day, np.nan)
 
 
-def basis_of(history: History, samples: Samples, curves: Curves, until: int | None = None) -> Basis:
+def basis_of(
+    history: History, samples: Samples, curves: Curves, until: int | None = None, ahead: Daily | None = None
+) -> Basis:
     """Return what methods start from.
 
     Climatology knows the years before that of the day from which a forecast is made, and a class's curve
     from `curves`. `until` is for learning: see `climate_of`.
     """
     year = history.year_of(samples.origin)
-    target_year = history.year_of(samples.target)
-    years = history.crop.shape[1]
-    key = (samples.parcel * years + year) * years + target_year
+    years, size = history.crop.shape[1], len(history.classes) + 1
+    crop = history.crop_on(samples.parcel, samples.target).astype(np.int64)
+    key = (samples.parcel * years + year) * size + crop % size  # UNKNOWN is -1: the last
     pairs, pair = np.unique(key, return_inverse=True)
-    row, own = pairs // years // years, pairs // years % years
-    crop = history.crop[row, pairs % years]
-    at_row = curves.rows_for(history, crop, own)
-    climate = climate_of(history, row, own, curves, at_row, until)
+    row, own, of = pairs // size // years, pairs // size % years, pairs % size
+    of = np.where(of == size - 1, UNKNOWN, of)
+    at_row = curves.rows_for(history, of, own)
+    climate = climate_of(history, row, own, curves, of, at_row, until)
     last = last_look(history, samples)
     there = last >= 0
     looks = history.ndvi
     at = np.maximum(last, 0)
     value = np.where(there, looks.value[at], np.nan) if len(looks) else np.full(len(samples), np.nan)
     day = np.where(there, looks.day[at], -1) if len(looks) else np.full(len(samples), -1)
-    doy = history.day_of_year(samples.target)
-    then = history.day_of_year(np.maximum(day, 0))
+    phases = Phases(history, ahead)
+    seen = np.maximum(day, 0).astype(np.int64)
+    doy = phases.of(samples.parcel, samples.origin, samples.target)
+    then = phases.of(samples.parcel, seen, seen)
+    usual = climate.at(climate.mean, pair, doy)
+    usual = _through_winter(history, samples, curves, until, usual)
     return Basis(
         value.astype(np.float32),
         day.astype(np.int64),
         climate.at(climate.mean, pair, then),
-        climate.at(climate.mean, pair, doy),
+        usual,
         climate.at(climate.spread, pair, doy),
         climate.at(climate.weight, pair, doy),
         climate,
         pair,
         at_row[pair],
+        doy,
+        then,
     )
+
+
+def _through_winter(
+    history: History, samples: Samples, curves: Curves, until: int | None, usual: np.ndarray
+) -> np.ndarray:
+    """Return `usual (sample,)` with the first weeks past the last year carried on from its end.
+
+    What stands on a field at the end of the year stands there until it is worked or sown anew. A field whose
+    next crop nobody has declared yet is taken to look less and less as it did, by WORKED_BY like any other.
+    """
+    past = np.flatnonzero(samples.target >= history.january[-1])
+    if not len(past):
+        return usual
+    begun = history.day_of_year(samples.target[past])
+    eve = Samples(
+        samples.parcel[past], samples.origin[past], np.full(len(past), history.january[-1] - 2),
+        samples.truth[past], samples.looked[past],
+    )  # fmt: skip
+    kept = basis_of(history, eve, curves, until).usual
+    share = np.clip(1 - begun / WORKED_BY, 0, 1)
+    mixed = share * kept + (1 - share) * usual[past]
+    out = usual.copy()
+    out[past] = np.where(np.isfinite(mixed), mixed, np.where(share > 0.5, kept, usual[past]))
+    return out
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from models.noted_hash import hash_in_manifest, noted_arrays, refuse_other_hash
 BUNDLE = "forecast.json"
 FOLDER = "forecast_models"
 CROP = "crop"  # the one column of categories
-FORMAT = 1
+FORMAT = 2
 MAY_LACK = ("curve_mean", "curve_spread", "quantile")  # NaN: never seen
 MOST_NAMES = 10_000  # of classes or columns
 

@@ -6,10 +6,12 @@ import numba
 import numpy as np
 
 from models.forecast.history import History, Looks
+from models.forecast.phase import Phases
 
 NODES = 73  # of a year, five days apart
 YEAR = 365.25
 SMOOTHED_DAYS = 9.0  # standard deviation of the weight of a look around its day of year
+REACH = 3 * SMOOTHED_DAYS  # days: looks further off say nothing of a day
 PRIOR_LOOKS = 1.0  # the class's curve counts as so many looks of the parcel itself
 SPIKE = 0.12  # a look so far below both neighbours is a cloud that was missed
 
@@ -84,6 +86,7 @@ def class_curves(history: History, parcels: np.ndarray | None = None, until: int
     """
     looks = history.ndvi
     row, year = looks.rows(), history.year_of(looks.day)
+    phase = Phases(history).of_looks()
     kept = ~spikes(looks)
     if parcels is not None:
         chosen = np.zeros(len(history), bool)
@@ -91,11 +94,11 @@ def class_curves(history: History, parcels: np.ndarray | None = None, until: int
         kept &= chosen[row]
     if until is not None:
         kept &= looks.day <= until
-    row, year, day = row[kept], year[kept], looks.day[kept]
+    row, year, phase = row[kept], year[kept], phase[kept]
     value = looks.value[kept].astype(float)
     size = len(history.classes) + 1
     klass = history.crop[row, year].astype(np.int64) % size  # UNKNOWN is -1: the last
-    node = (history.day_of_year(day) / YEAR * NODES).astype(np.int64) % NODES
+    node = (phase / YEAR * NODES).astype(np.int64) % NODES
     years = np.unique(year)
     sums = np.zeros((3, len(years), size, NODES))
     at = np.searchsorted(years, year)
@@ -123,7 +126,7 @@ def _smoothed(sums: np.ndarray) -> np.ndarray:
     step = YEAR / NODES
     distance = np.arange(NODES) * step
     distance = np.minimum(distance, YEAR - distance)
-    kernel = np.exp(-0.5 * (distance / SMOOTHED_DAYS) ** 2)
+    kernel = np.exp(-0.5 * (distance / SMOOTHED_DAYS) ** 2) * (distance <= REACH)
     return np.asarray(np.fft.irfft(np.fft.rfft(sums) * np.fft.rfft(kernel), n=NODES)).clip(0)
 
 
@@ -132,6 +135,7 @@ def climate_of(
     parcel: np.ndarray,
     year: np.ndarray,
     curves: Curves,
+    crop: np.ndarray,
     curve_row: np.ndarray,
     until: int | None = None,
 ) -> Climate:
@@ -144,7 +148,9 @@ def climate_of(
     Parameters
     ----------
     parcel, year
-        `(pair,)` row, and number of the year.
+        `(pair,)` row, and number of the year from which a forecast is made.
+    crop
+        `(pair,)` class of the year that is forecast; UNKNOWN where nobody has declared it.
     curve_row
         `(pair,)` row of `curves`.
     until
@@ -153,12 +159,14 @@ def climate_of(
     """
     looks = history.ndvi if until is None else history.ndvi.where(history.ndvi.day <= until)
     look_year = history.year_of(looks.day).astype(np.int64)
-    doy = history.day_of_year(looks.day).astype(np.float32)
+    kept = slice(None) if until is None else history.ndvi.day <= until
+    doy = Phases(history).of_looks()[kept].astype(np.float32)
     mean = np.empty((len(parcel), NODES), np.float32)
     spread, weight = np.empty_like(mean), np.empty_like(mean)
     _climates(
         looks.first, look_year, doy, looks.value, ~spikes(looks), history.crop.astype(np.int64),
-        parcel.astype(np.int64), year.astype(np.int64), curves.mean[curve_row], curves.spread[curve_row],
+        parcel.astype(np.int64), year.astype(np.int64), crop.astype(np.int64), curves.mean[curve_row],
+        curves.spread[curve_row],
         until is not None, mean, spread, weight,
     )  # fmt: skip
     return Climate(mean, spread, weight)
@@ -185,14 +193,27 @@ def _spikes(first, day, value):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _climates(  # type: ignore[no-untyped-def]
-    first, look_year, doy, value, kept, crop, parcel, year, prior, prior_spread, others, mean, spread, weight
+    first,
+    look_year,
+    doy,
+    value,
+    kept,
+    crop,
+    parcel,
+    year,
+    pair_crop,
+    prior,
+    prior_spread,
+    others,
+    mean,
+    spread,
+    weight,
 ):
     step = YEAR / NODES
-    reach = 3.0 * SMOOTHED_DAYS
     total, sums, squares = np.zeros(NODES), np.zeros(NODES), np.zeros(NODES)
     for i in range(len(parcel)):
         p, y = parcel[i], year[i]
-        own = crop[p, y]
+        own = pair_crop[i]
         total[:], sums[:], squares[:] = 0.0, 0.0, 0.0
         for k in range(first[p], first[p + 1]):
             if look_year[k] == y or (look_year[k] > y and not others):
@@ -200,8 +221,8 @@ def _climates(  # type: ignore[no-untyped-def]
             other = crop[p, look_year[k]]
             if not kept[k] or (own >= 0 and other >= 0 and own != other):
                 continue
-            low = int(np.ceil((doy[k] - reach) / step))
-            high = int(np.floor((doy[k] + reach) / step))
+            low = int(np.ceil((doy[k] - REACH) / step))
+            high = int(np.floor((doy[k] + REACH) / step))
             for node in range(low, high + 1):
                 distance = node * step - doy[k]
                 w = np.exp(-0.5 * (distance / SMOOTHED_DAYS) ** 2)

@@ -9,13 +9,13 @@ import numpy as np
 
 from features.errors import ModelError
 from models.forecast.basis import Basis, Damped, basis_of, fit_damped
-from models.forecast.climatology import Curves, class_curves
+from models.forecast.climatology import NODES, YEAR, Curves, class_curves
 from models.forecast.history import Daily, History
 from models.forecast.intervals import Intervals, calibrate, season_of
 from models.forecast.learning.boosting import fit_booster, fit_scale, predict, scale_of
 from models.forecast.learning.inputs import Table, table_of
 from models.forecast.learning.network import LOOKED_BACK, fit_network, run_network, sequences_of
-from models.forecast.learning.samples import AHEAD, STEP, Samples, horizon_step
+from models.forecast.learning.samples import AHEAD, STEP, Samples, clouded, horizon_step
 from models.forecast.options import ForecastOptions
 
 log = logging.getLogger(__name__)
@@ -25,6 +25,7 @@ ALWAYS = ("persistence", "climatology", "damped")
 TOO_FEW_LOOKS = "too_few_looks"
 LEAST_SAMPLES = 200
 LEAST_GROUPS = 4
+CLOUDED = 1 / 3  # share of what is learned from over which a cloud is laid
 ROUGH_SCALE = 0.1  # size of an error where too few samples tell
 
 
@@ -63,11 +64,20 @@ class Forecaster:
     scale: Any
     intervals: Intervals
 
+    def knows(self, day_of_year: np.ndarray) -> np.ndarray:
+        """Return `(n,)` bool: days of a time of year at which some parcel was seen in some year.
+
+        Of the rest nothing is known: each method would carry on what it learned of another time of year.
+        """
+        curves = self.folds[ALL][0]
+        node = (np.asarray(day_of_year) / YEAR * NODES).astype(int) % NODES
+        return np.asarray(np.isfinite(curves.mean[-1, node]))
+
 
 @dataclass(frozen=True)
 class Forecast:
     """What is forecast of samples: `value (sample,)`, `bounds (sample, 4)` at 5, 25, 75 and 95%, and every
-    method's own value by name.
+    method's own value by name. Value and bounds are NaN at a time of year at which no parcel was ever seen.
     """
 
     value: np.ndarray
@@ -140,7 +150,7 @@ def fit_forecaster(
     error = (samples.truth - value)[at]
     scale, size = _scales(table, error, own[at], options)
     season = season_of(history.day_of_year(samples.target))
-    klass = history.crop[samples.parcel, history.year_of(samples.target)].astype(int)
+    klass = history.crop_on(samples.parcel, samples.target).astype(int)
     intervals = calibrate(
         error / size, step[at], season[at], klass[at], group[samples.parcel][at], STEPS, len(history.classes)
     )
@@ -180,7 +190,7 @@ def forecast(
         if not len(rows):
             continue
         some = samples.take(rows)
-        basis = basis_of(history, some, curves)
+        basis = basis_of(history, some, curves, ahead=ahead)
         table = table_of(history, some, basis, models.damped, curves, options.inputs, ahead)
         _check_columns(forecaster.columns, table.names)
         for name, value in _methods(models, history, some, basis, table, options, ahead, names).items():
@@ -189,6 +199,7 @@ def forecast(
             size[rows] = scale_of(forecaster.scale, table, options.threads)
     step = horizon_step(samples.target - samples.origin)
     value = _combined(found, forecaster.combination, step, names)
+    value = np.where(forecaster.knows(history.day_of_year(samples.target)), value, np.nan)
     season = season_of(history.day_of_year(samples.target))
     klass = _class_rows(forecaster, history, samples)
     return Forecast(value, forecaster.intervals.of(value, size, step, season, klass), found)
@@ -199,7 +210,7 @@ def _class_rows(forecaster: Forecaster, history: History, samples: Samples) -> n
     number = {name: k for k, name in enumerate(forecaster.classes)}
     every = len(forecaster.classes)
     of = np.array([number.get(name, every) for name in history.classes] + [every])
-    return np.asarray(of[history.crop[samples.parcel, history.year_of(samples.target)]])
+    return np.asarray(of[history.crop_on(samples.parcel, samples.target)])
 
 
 def _check_columns(learned: tuple[str, ...], given: tuple[str, ...]) -> None:
@@ -224,14 +235,14 @@ def _learned_from(history: History, samples: Samples, fold: np.ndarray, options:
     if len(usable) > options.most_samples:
         rng = np.random.default_rng([options.seed, 23])
         usable = np.sort(rng.choice(usable, options.most_samples, replace=False))
-    return samples.take(usable)
+    return clouded(history, samples.take(usable), CLOUDED, np.random.default_rng([options.seed, 29]))
 
 
 def _inputs(
     history: History, samples: Samples, taught: np.ndarray, curves: Curves, options: ForecastOptions,
     ahead: Daily | None, last: int,
 ) -> tuple[Basis, Damped, Table]:  # fmt: skip
-    basis = basis_of(history, samples, curves, last)
+    basis = basis_of(history, samples, curves, last, ahead)
     rows = np.flatnonzero(taught)
     damped = fit_damped(samples.take(rows), _rows(basis, rows))
     return basis, damped, table_of(history, samples, basis, damped, curves, options.inputs, ahead)
@@ -240,7 +251,8 @@ def _inputs(
 def _rows(basis: Basis, rows: np.ndarray) -> Basis:
     return Basis(
         basis.last[rows], basis.last_day[rows], basis.usual_then[rows], basis.usual[rows], basis.spread[rows],
-        basis.weight[rows], basis.climate, basis.pair[rows], basis.curve[rows],
+        basis.weight[rows], basis.climate, basis.pair[rows], basis.curve[rows], basis.phase[rows],
+        basis.phase_then[rows],
     )  # fmt: skip
 
 

@@ -145,6 +145,14 @@ class History:
         at = np.searchsorted(self.january, day, side="right") - 1
         return np.asarray(np.clip(at, 0, self.crop.shape[1] - 1))
 
+    def crop_on(self, parcel: np.ndarray, day: np.ndarray) -> np.ndarray:
+        """Return `(n,)` the class of parcels in the years of days; UNKNOWN past the last year.
+
+        Nobody has declared yet what will grow then.
+        """
+        known = np.asarray(day) < self.january[-1]
+        return np.asarray(np.where(known, self.crop[parcel, self.year_of(day)], UNKNOWN))
+
     def day_of_year(self, day: np.ndarray) -> np.ndarray:
         """Return `(n,)`: days since 1 January of the day's own year, days beyond the last year included."""
         years = (np.asarray(day) // 365.25).astype(int).max(initial=0) + 3

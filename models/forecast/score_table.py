@@ -40,6 +40,7 @@ def score_table(
     samples = seen_ahead(history, days)
     if not len(samples):
         return SCORES.to_frame()
+    samples = samples.take(forecaster.knows(history.day_of_year(samples.target)))
     found = forecast(forecaster, history, samples, fold, ahead)
     truth = Truth(samples.truth, samples.target - samples.origin, samples.parcel, group[samples.parcel])
     step, rng = horizon_step(truth.horizon), np.random.default_rng(1)

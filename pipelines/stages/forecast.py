@@ -31,6 +31,7 @@ from pipelines.workspace import Workspace
 log = logging.getLogger(__name__)
 NEVER_SEEN = "never_observed"
 TOO_LITTLE = (NEVER_SEEN, TOO_FEW_LOOKS)
+BOUNDS = ("low_90", "low_50", "high_50", "high_90")
 EVERY = 10  # days between the days that are learned from
 SCORED_EVERY = 20
 
@@ -89,6 +90,12 @@ def _run(config: RunConfig, workspace: Workspace, known: Known, progress: Progre
     forecaster, own, basis = fitted(config, known, fold, group, day)
     progress(2, 5)
     table = pl.concat(list(_forecasts(forecaster, history, own, day, known.ahead, config)))
+    unknown = table.filter(pl.col("ndvi").is_null())["date"].unique().sort()
+    if len(unknown):
+        log.warning(
+            "Nothing is forecast of %d of the days ahead (%s to %s): no parcel was ever seen at that time of "
+            "year. Earlier years tell (forecast.history).", len(unknown), unknown[0], unknown[-1],
+        )  # fmt: skip
     progress(3, 5)
     season = (history.day(config.season.start), min(day, history.day(config.season.end)))
     events = read_parquet(workspace.events) if workspace.events.is_file() else EVENTS.to_frame()
@@ -194,15 +201,12 @@ def _forecasts(
                 "made_on": [history.when(day)] * len(samples),
                 "date": dates * len(some),
                 "ndvi": found.value.astype(np.float32),
-                **{
-                    name: found.bounds[:, k].astype(np.float32)
-                    for k, name in enumerate(("low_90", "low_50", "high_50", "high_90"))
-                },
+                **{name: found.bounds[:, k].astype(np.float32) for k, name in enumerate(BOUNDS)},
                 "last_seen": [one for one in seen for _ in range(n)],
                 "weather_ahead": [options.weather_ahead] * len(samples),
             },
             schema=FORECAST,
-        )
+        ).with_columns(pl.col("ndvi", *BOUNDS).fill_nan(None))
 
 
 def _nothing(workspace: Workspace, why: str, *tallies: Tally) -> Outcome:

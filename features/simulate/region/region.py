@@ -164,11 +164,12 @@ def _write_tables(world: World, options: SimulationOptions, season: int, seed: i
 
 def _write_earlier(options: SimulationOptions, season: int, seed: int, folder: Path) -> None:
     """Write clear looks with the declared class, and the weather, of earlier seasons, where missing."""
+    whole = options.model_copy(update={"last_month": 12})  # a forecast from autumn needs to know the winter
     for year in range(season - EARLIER_SEASONS, season):
         ndvi, weather = folder / f"ndvi_{year}.parquet", folder / f"weather_{year}.csv"
         if ndvi.exists() and weather.exists():
             continue
-        drawn = season_series(options, year, seed, radar=False)
+        drawn = season_series(whole, year, seed, radar=False)
         for path, write in ((ndvi, drawn.ndvi.write_parquet), (weather, drawn.weather.write_csv)):
             with atomic_path(path) as partial:
                 write(partial)

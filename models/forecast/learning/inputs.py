@@ -10,6 +10,7 @@ from models.forecast.basis import Basis, Damped
 from models.forecast.climatology import Curves
 from models.forecast.history import Daily, History
 from models.forecast.learning.samples import Samples, after
+from models.forecast.phase import Phases
 
 LOOKED_BACK = 4  # looks whose values and ages are told one by one
 MOST_DAYS = 180  # how far back looks are described
@@ -20,12 +21,13 @@ OPTICAL = (
     *(f"{what}_{k}" for k in range(2, LOOKED_BACK + 1) for what in ("look", "age_days")),
     "median_of_3", "mean_30", "mean_60", "slope_30", "highest_90", "lowest_90", "highest_180", "lowest_180",
     "looks_60", "departure_last", "departure_30", "departure_90", "steepest_fall_60", "days_since_fall",
-    "last_year", "last_year_change",
+    "last_year", "last_year_change", "days_since_top", "below_top", "days_since_low", "above_low",
 )  # fmt: skip
 USUAL = ("usual", "usual_then", "usual_change", "usual_spread", "usual_weight", "damped", "class_usual",
          "class_usual_change", "usual_slope")  # fmt: skip
 WHEN = ("target_sin", "target_cos", "origin_sin", "origin_cos", "horizon_days")
 RADAR = ("vv_change", "vh_change", "ratio_change", "ratio", "vh_30_change", "radar_looks_since")
+RADAR_STAGE = ("vv_now", "vh_now", "coherence_highest_since", "coherence_highest_60", "days_since_coherent")
 COHERENCE = ("cohvv", "cohvh", "cohvv_change")
 AHEAD = ("t_mean_c", "precipitation_mm")
 
@@ -67,10 +69,11 @@ def table_of(
         radar = _radar(history, samples, basis)
         if "radar" in inputs:
             parts.append((radar[:, : len(RADAR)], RADAR, "radar"))
+            parts.append((_radar_stage(history, samples, basis), RADAR_STAGE, "radar"))
         if "coherence" in inputs:
             parts.append((radar[:, len(RADAR) :], COHERENCE, "coherence"))
     if "crop" in inputs:
-        crop = history.crop[samples.parcel, history.year_of(samples.target)].astype(np.float32)
+        crop = history.crop_on(samples.parcel, samples.target).astype(np.float32)
         parts.append((np.where(crop < 0, np.nan, crop)[:, None], ("crop",), "crop"))
     for name in ("soil", "elevation"):
         columns = [k for k, column in enumerate(history.static_names) if column.startswith(name)]
@@ -94,8 +97,8 @@ def _optical(history: History, samples: Samples, basis: Basis, lead: np.ndarray)
     out = np.full((len(samples), len(OPTICAL)), np.nan, np.float32)
     usual = basis.climate.mean
     _describe(
-        looks.first, looks.day, looks.value, history.day_of_year(looks.day).astype(np.float32),
-        samples.parcel.astype(np.int64), samples.origin, samples.target, usual,
+        looks.first, looks.day, looks.value, Phases(history).of_looks().astype(np.float32),
+        samples.parcel.astype(np.int64), samples.origin, samples.looked, samples.target, usual,
         basis.pair.astype(np.int64), out,
     )  # fmt: skip
     out[:, 2] = lead
@@ -105,8 +108,7 @@ def _optical(history: History, samples: Samples, basis: Basis, lead: np.ndarray)
 def _usual(
     history: History, samples: Samples, basis: Basis, damped: Damped, curves: Curves, lead: np.ndarray
 ) -> np.ndarray:
-    doy = history.day_of_year(samples.target)
-    then = history.day_of_year(np.maximum(basis.last_day, 0))
+    doy, then = basis.phase, basis.phase_then
     step = curves.mean.shape[1]
     node, node_then = ((days / 365.25 * step).astype(int) % step for days in (doy, then))
     own, own_then = curves.mean[basis.curve, node], curves.mean[basis.curve, node_then]
@@ -131,6 +133,21 @@ def _radar(history: History, samples: Samples, basis: Basis) -> np.ndarray:
         looks.first, looks.day, looks.orbit, looks.value, samples.parcel.astype(np.int64), samples.origin,
         basis.last_day, out,
     )  # fmt: skip
+    return out
+
+
+def _radar_stage(history: History, samples: Samples, basis: Basis) -> np.ndarray:
+    looks = history.radar
+    out = np.full((len(samples), len(RADAR_STAGE)), np.nan, np.float32)
+    _describe_stage(
+        looks.first,
+        looks.day,
+        looks.value,
+        samples.parcel.astype(np.int64),
+        samples.origin,
+        basis.last_day,
+        out,
+    )
     return out
 
 
@@ -188,6 +205,7 @@ def _describe(
     doy: np.ndarray,
     parcel: np.ndarray,
     origin: np.ndarray,
+    looked: np.ndarray,
     target: np.ndarray,
     usual: np.ndarray,
     pair: np.ndarray,
@@ -196,12 +214,13 @@ def _describe(
     """Fill OPTICAL but for the lead."""
     for i in range(len(parcel)):
         start, stop = first[parcel[i]], first[parcel[i] + 1]
-        last = after(day, start, stop, origin[i]) - 1
+        last = after(day, start, stop, looked[i]) - 1
         if last < start:
             continue
         row = out[i]
         _latest(day, value, start, last, origin[i], row)
         _levels(day, value, start, last, origin[i], row)
+        _stage(day, value, start, last, origin[i], row)
         _slope(day, value, start, last, origin[i], row)
         _falls(day, value, start, last, origin[i], row)
         _departures(day, value, doy, start, last, origin[i], usual[pair[i]], row)
@@ -249,6 +268,27 @@ def _levels(day: np.ndarray, value: np.ndarray, start: int, last: int, origin: i
     if top180 > -2:
         row[15], row[16] = top180, low180
     row[17] = n60
+
+
+@numba.njit(cache=True, nogil=True)
+def _stage(day: np.ndarray, value: np.ndarray, start: int, last: int, origin: int, row: np.ndarray) -> None:
+    """Fill where the crop stands: how long since and how far below its top, and its lowest after that.
+
+    A field that was harvested is far below its top; one that lies bare is at its lowest; one on which
+    volunteers, a cover or the next crop come up has risen from it.
+    """
+    top, low = last, last
+    k = last
+    while k >= start and origin - day[k] <= MOST_DAYS:
+        if value[k] > value[top]:
+            top = k
+        k -= 1
+    low = top
+    for k in range(top, last + 1):
+        if value[k] <= value[low]:
+            low = k
+    row[25], row[26] = origin - day[top], value[top] - value[last]
+    row[27], row[28] = origin - day[low], value[last] - value[low]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -441,3 +481,40 @@ def _looks_since(day: np.ndarray, start: int, last: int, last_look: int, row: np
     while last_look >= 0 and k >= start and day[k] > last_look:
         k -= 1
     row[5] = last - k
+
+
+@numba.njit(cache=True, nogil=True)
+def _describe_stage(
+    first: np.ndarray,
+    day: np.ndarray,
+    value: np.ndarray,
+    parcel: np.ndarray,
+    origin: np.ndarray,
+    last_look: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Fill RADAR_STAGE: levels now, and how coherent the ground has been, which harvest and tillage leave."""
+    for i in range(len(parcel)):
+        start, stop = first[parcel[i]], first[parcel[i] + 1]
+        k = after(day, start, stop, origin[i]) - 1
+        vv, vh, n = 0.0, 0.0, 0
+        since, high, when = -1.0, -1.0, -1
+        while k >= start and origin[i] - day[k] <= 60:
+            look = value[k]
+            if origin[i] - day[k] <= RECENT_DAYS and np.isfinite(look[0]) and np.isfinite(look[1]):
+                vv += look[0]
+                vh += look[1]
+                n += 1
+            still = look[2]
+            if np.isfinite(still):
+                if last_look[i] >= 0 and day[k] > last_look[i]:
+                    since = max(since, still)
+                if still > high:
+                    high, when = still, day[k]
+            k -= 1
+        if n > 0:
+            out[i, 0], out[i, 1] = vv / n, vh / n
+        if since >= 0:
+            out[i, 2] = since
+        if high >= 0:
+            out[i, 3], out[i, 4] = high, origin[i] - when

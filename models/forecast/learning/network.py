@@ -44,16 +44,16 @@ def sequences_of(
 ) -> Sequences:
     """Return the inputs of samples; those of one parcel and day are one case."""
     days, steps = LOOKED_BACK[name]
-    key = samples.parcel.astype(np.int64) * 100_000 + samples.origin
-    _, at, case = np.unique(key, return_index=True, return_inverse=True)
-    parcel, origin = samples.parcel[at].astype(np.int64), samples.origin[at]
+    key = np.column_stack([samples.parcel, samples.origin, samples.looked])
+    _, at, case = np.unique(key, axis=0, return_index=True, return_inverse=True)
+    parcel, origin, looked = samples.parcel[at].astype(np.int64), samples.origin[at], samples.looked[at]
     last, last_day = basis.last[at], basis.last_day[at]
     usual = basis.climate.mean[basis.pair[at]]
     past = np.zeros((len(at), steps, 4 + 4 * ("radar" in inputs)), np.float32)
     looks, radar = history.ndvi, history.radar
     _fill_past(
         looks.first, looks.day, looks.value, history.day_of_year(looks.day).astype(np.int64), radar.first,
-        radar.day, radar.value, parcel, origin, last, usual, days, past,
+        radar.day, radar.value, parcel, origin, looked, last, usual, days, past,
     )  # fmt: skip
     targets = origin[:, None] + STEP * np.arange(1, DECODED + 1)
     doy = history.day_of_year(targets.ravel()).reshape(targets.shape)
@@ -66,7 +66,7 @@ def sequences_of(
     ]  # fmt: skip
     if ahead is not None:
         channels += _weather_ahead(ahead, parcel, origin, targets)
-    klass = history.crop[parcel, history.year_of(origin)]
+    klass = history.crop_on(parcel, origin)
     one_hot = np.zeros((len(at), len(history.classes)), np.float32)
     known = np.flatnonzero(klass >= 0) if "crop" in inputs else np.zeros(0, int)
     one_hot[known, klass[known]] = 1
@@ -95,14 +95,14 @@ def _weather_ahead(
 
 @numba.njit(cache=True, nogil=True)
 def _fill_past(  # type: ignore[no-untyped-def]  # noqa: PLR0912
-    first, day, value, doy, radar_first, radar_day, radar, parcel, origin, last, usual, days, out
+    first, day, value, doy, radar_first, radar_day, radar, parcel, origin, looked, last, usual, days, out
 ):
     steps, nodes = out.shape[1], usual.shape[1]
     for i in range(len(parcel)):
         count = np.zeros(steps)
         for k in range(first[parcel[i]], first[parcel[i] + 1]):
             age = origin[i] - day[k]
-            if age < 0 or age >= steps * days:
+            if day[k] > looked[i] or age >= steps * days:
                 continue
             s = steps - 1 - age // days
             u = usual[i, int(doy[k] / 365.25 * nodes) % nodes]

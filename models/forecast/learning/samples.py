@@ -9,26 +9,36 @@ from models.forecast.history import History
 
 STEP = 5  # days between horizons that are counted apart
 AHEAD = 100  # days: the longest horizon that is learned
+MOST_CLOUDED = 70  # days of the longest made-up cloud
 
 
 @dataclass(frozen=True)
 class Samples:
     """Forecasts `(sample,)`: of a parcel, made at the end of day `origin`, of day `target`.
 
-    `truth` is what was seen on that day, NaN where that is not known.
+    `truth` is what was seen on that day, NaN where that is not known. `seen` is the last day whose clear
+    looks may be read, `origin` where None: an earlier day lays a cloud over the days up to the forecast,
+    through which radar goes on.
     """
 
     parcel: np.ndarray
     origin: np.ndarray
     target: np.ndarray
     truth: np.ndarray
+    seen: np.ndarray | None = None
+
+    @property
+    def looked(self) -> np.ndarray:
+        """Return `(sample,)`: the last day whose clear looks may be read."""
+        return self.origin if self.seen is None else self.seen
 
     def __len__(self) -> int:
         return len(self.parcel)
 
     def take(self, rows: np.ndarray) -> "Samples":
         """Return some of the samples, by number or bool."""
-        return Samples(self.parcel[rows], self.origin[rows], self.target[rows], self.truth[rows])
+        seen = None if self.seen is None else self.seen[rows]
+        return Samples(self.parcel[rows], self.origin[rows], self.target[rows], self.truth[rows], seen)
 
 
 def horizon_step(horizon: np.ndarray, ahead: int = AHEAD) -> np.ndarray:
@@ -53,6 +63,21 @@ def seen_ahead(history: History, origins: np.ndarray, ahead: int = AHEAD) -> Sam
     return Samples(parcel, origin, looks.day[at].astype(np.int64), looks.value[at].astype(np.float32))
 
 
+def clouded(history: History, samples: Samples, share: float, rng: np.random.Generator) -> Samples:
+    """Lay a made-up cloud of up to MOST_CLOUDED days over a share of the samples, where a look is left.
+
+    Seasons rarely leave every parcel unseen for long. Without such samples a model does not learn what radar
+    says of the days since the last clear look.
+    """
+    gap = rng.integers(1, MOST_CLOUDED + 1, len(samples)) * (rng.random(len(samples)) < share)
+    hidden = Samples(samples.parcel, samples.origin, samples.target, samples.truth, samples.origin - gap)
+    left = last_look(history, hidden) >= 0
+    return Samples(
+        samples.parcel, samples.origin, samples.target, samples.truth,
+        np.where(left, hidden.looked, samples.origin),
+    )  # fmt: skip
+
+
 def on_days(parcels: np.ndarray, origin: int, targets: np.ndarray) -> Samples:
     """Return the samples of all parcels, from one day, for every one of `targets (target,)`; parcel by
     parcel.
@@ -69,7 +94,7 @@ def on_days(parcels: np.ndarray, origin: int, targets: np.ndarray) -> Samples:
 def last_look(history: History, samples: Samples) -> np.ndarray:
     """Return `(sample,)` the number of the last look by the day of the forecast; -1 where there is none."""
     return np.asarray(
-        _last(history.ndvi.first, history.ndvi.day, samples.parcel.astype(np.int64), samples.origin)
+        _last(history.ndvi.first, history.ndvi.day, samples.parcel.astype(np.int64), samples.looked)
     )
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from models.forecast.basis import Damped, basis_of, fit_damped
-from models.forecast.climatology import class_curves, spikes
-from models.forecast.learning.samples import Samples, seen_ahead
+from models.forecast.climatology import NODES, REACH, class_curves, spikes
+from models.forecast.history import UNKNOWN
+from models.forecast.learning.samples import Samples, clouded, on_days, seen_ahead
 from tests.models.forecast.made import history, waves
 
 YEAR = 365
@@ -85,3 +86,43 @@ def test_what_stays_is_learned() -> None:
 def test_a_missed_cloud_is_a_spike_and_a_cut_is_none() -> None:
     looks = history({"a": [(0, 0.8), (5, 0.3), (10, 0.8), (20, 0.8), (25, 0.3), (30, 0.35), (90, 0.1)]}).ndvi
     assert spikes(looks).tolist() == [False, True, False, False, False, False, False]
+
+
+def test_a_time_of_year_that_nobody_ever_saw_has_no_curve() -> None:
+    curves = class_curves(history({"a": [(100, 0.4)]}, {"a": "rye"}, years=1))
+    known = np.isfinite(curves.mean[-1])
+    days = np.arange(NODES) * 365.25 / NODES
+    assert (known == (np.abs(days - np.floor(100 / 5.0034) * 5.0034) <= REACH)).all()
+
+
+def test_nobody_has_declared_yet_what_grows_next_year() -> None:
+    # in January maize lies bare (0.2) and all crops are 0.4; nobody knows what parcel b will grow next
+    series = {"a": [(15, 0.6), (200, 0.2), (YEAR + 200, 0.2)], "b": [(15, 0.2), (YEAR + 200, 0.5)]}
+    known = history(series, {"a": "barley", "b": "maize"}, years=2)
+    curves = class_curves(known)
+    next_january = basis_of(known, at(1, YEAR + 350, 2 * YEAR + 15), curves)
+    assert known.crop_on(np.array([0, 0]), np.array([YEAR, 2 * YEAR])).tolist() == [0, UNKNOWN]
+    alike = (0.4 + 0.2) / 2  # of all crops, and its own look
+    assert next_january.climatology[0] == pytest.approx(0.75 * 0.2 + 0.25 * alike, abs=0.02)
+
+
+def test_what_stands_at_the_end_of_the_year_stands_there_after_it() -> None:
+    bare = {f"m{k}": [(340, 0.2), (360, 0.2), (15, 0.3), (45, 0.4), (YEAR + 300, 0.2)] for k in range(3)}
+    green = {f"w{k}": [(340, 0.8), (360, 0.8), (15, 0.7), (45, 0.6), (YEAR + 300, 0.8)] for k in range(3)}
+    crop = {name: "maize" if name[0] == "m" else "wheat" for name in bare | green}
+    known = history(bare | green, crop, years=2)
+    days = 2 * YEAR + np.arange(-20, 60, 5)
+    samples = on_days(np.arange(6), YEAR + 305, days)
+    usual = basis_of(known, samples, class_curves(known)).climatology.reshape(6, -1)
+    assert (np.abs(np.diff(usual, axis=1)) < 0.08).all()  # nowhere a jump
+    assert usual[0, 3] == pytest.approx(0.2, abs=0.05) and usual[3, 3] == pytest.approx(0.8, abs=0.05)
+
+
+def test_a_made_up_cloud_hides_the_looks_of_the_last_days_only() -> None:
+    known = history({"a": [(100, 0.2), (150, 0.9), (160, 0.8)], "b": [(150, 0.5), (160, 0.5)]})
+    samples = Samples(np.array([0, 1]), np.array([150, 150]), np.array([160, 160]), np.zeros(2, np.float32))
+    hidden = clouded(known, samples, 1.0, np.random.default_rng(1))
+    basis = basis_of(known, hidden, class_curves(known))
+    assert basis.persistence == pytest.approx([0.2, 0.5])  # of the other parcel nothing would be left
+    assert basis.lead(hidden).tolist() == [60, 10]
+    assert clouded(known, samples, 0.0, np.random.default_rng(1)).looked.tolist() == [150, 150]

@@ -104,3 +104,16 @@ def test_parcels_with_one_look_or_none_are_forecast(known: History, fitted: Fore
 def test_a_horizon_past_the_last_year_is_forecast(known: History, fitted: Forecaster) -> None:
     asked = on_days(np.arange(3), 1090, 1090 + np.arange(5, 101, 5))
     assert np.isfinite(forecast(fitted, known, asked, np.full(PARCELS, ALL)).value).all()
+
+
+def test_a_time_of_year_that_was_never_seen_is_not_forecast(known: History) -> None:
+    looks = known.ndvi
+    season = known.day_of_year(looks.day)
+    summers = replace(known, ndvi=looks.where((season >= 60) & (season <= 300)))
+    samples = seen_ahead(summers, np.arange(60, LAST_YEAR, 10))
+    fold = np.arange(PARCELS) % 3
+    fitted = fit_forecaster(summers, samples, fold, np.arange(PARCELS), OPTIONS)
+    asked = on_days(np.arange(2), LAST_YEAR + 300, LAST_YEAR + np.array([310, 320, 340, 355]))
+    found = forecast(fitted, summers, asked, np.full(PARCELS, ALL))
+    assert np.isfinite(found.value).reshape(2, 4).tolist() == [[True, True, False, False]] * 2
+    assert (np.isfinite(found.bounds).all(1) == np.isfinite(found.value)).all()
