@@ -70,6 +70,7 @@ _add("train", "Fit the crop models, out of fold.")
 _add("compose", "Find what grows where inside each parcel, from pixels (patches.method).")
 _add("detect", "Find what was done on every parcel, and when.")
 _add("judge", "Turn probabilities into verdicts.")
+_add("compare", "Find what changed since the last run of the same folder.")
 
 
 @app.command()

@@ -23,6 +23,7 @@ from pipelines.record.receipt import Receipt
 from pipelines.record.stage import Stage, run_stage
 from pipelines.stages import (
     clear,
+    compare,
     compose,
     detect,
     extract,
@@ -55,6 +56,7 @@ def stages(config: RunConfig, executor: Executor | None = None) -> list[Stage]:
         detect.stage(config),
         judge.stage(config),
         forecast.stage(config),
+        compare.stage(config),
     ]
     return [*earlier, publish.stage(config, earlier)]
 
@@ -148,6 +150,8 @@ def _run(stage: Stage, config: RunConfig, workspace: Workspace, bars: Progress) 
         bar, completed=total, total=total, description=stage.name if ran else f"{stage.name} (already done)"
     )
     if said := fit_sentence(receipt.facts.get("fit", {})) if ran else "":
+        bars.console.print(f"{stage.name}: {said}", highlight=False, markup=False)
+    for said in receipt.facts.get("said", ()) if ran else ():
         bars.console.print(f"{stage.name}: {said}", highlight=False, markup=False)
     for tally in receipt.tallies if ran else ():
         bars.console.print(str(tally), style="dim", highlight=False)

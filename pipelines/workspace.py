@@ -62,6 +62,7 @@ class Workspace:
         self.by_stratum = folder / "field" / "by_stratum.parquet"
         self.assisted = folder / "field" / "assisted.parquet"
         self.tuned = folder / "tuned"
+        self.earlier = folder / "earlier"  # what the next run is compared with
         self.reports = folder / "reports"
         self.manifest = folder / "manifest.json"
         self.audit = folder / "audit.jsonl"

@@ -26,6 +26,7 @@ def frame(
         "root": root,
         "region": clean(options.title or run.name),
         "season": run.season,
+        "changes": bool(lineage.get("since")),
         "made": text.day(made, year=True) if (made := lineage.get("made")) else "",
         "version": clean(lineage.get("versions", {}).get("cropcheck", "")),
         "model_id": clean(lineage.get("model_id", "–"))[:16],

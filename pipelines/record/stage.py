@@ -171,6 +171,7 @@ def _keep(workspace: Workspace, receipt: Receipt, before: Receipt | None) -> Rec
         key=receipt.key,
         digest=receipt.digest,
         tallies=[str(tally) for tally in receipt.tallies],
+        **({"said": receipt.facts["said"]} if "said" in receipt.facts else {}),
     )
     return write_receipt(workspace, receipt)
 

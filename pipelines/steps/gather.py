@@ -147,9 +147,14 @@ def lineage(
             for receipt in receipts
             for tally in receipt.tallies
         ],
-        "folds": next((receipt.facts for receipt in receipts if receipt.stage == "train"), {}),
+        "since": _facts_of(receipts, "compare").get("since"),
+        "folds": _facts_of(receipts, "train"),
         "manifest_sha256": UNSEALED,
     }
+
+
+def _facts_of(receipts: list[Receipt], stage: str) -> dict[str, Any]:
+    return next((receipt.facts for receipt in receipts if receipt.stage == stage), {})
 
 
 def _made(workspace: Workspace) -> date | None:

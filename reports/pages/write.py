@@ -1,4 +1,4 @@
-"""The three pages and the parcel sheets of a run, written from its stored tables."""
+"""The pages and the parcel sheets of a run, written from its stored tables."""
 
 import logging
 from pathlib import Path
@@ -8,6 +8,7 @@ from reports.options import PublishOptions
 from reports.pages.agency import write_agency
 from reports.pages.analyst import write_analyst
 from reports.pages.auditor import write_auditor
+from reports.pages.changes import write_changes
 from reports.pages.follow_up import candidates
 from reports.run import RunTables
 from reports.sheet.sheets import write_sheets
@@ -20,7 +21,8 @@ PAGES = 3
 def write_reports(
     run: RunTables, out: Path, options: PublishOptions, progress: Progress | None = None
 ) -> list[Path]:
-    """Write `agency.html`, `analyst.html`, `auditor.html` and `parcels/<id>.html` under `out`.
+    """Write `agency.html`, `analyst.html`, `auditor.html` and `parcels/<id>.html` under `out`, and
+    `changes.html` where there is an earlier run.
 
     The same run and options give the same bytes.
 
@@ -41,6 +43,7 @@ def write_reports(
     sheets = write_sheets(run, out, options, listed, lambda done, of: report(done, total))
     pages = write_agency(run, out, options, listed)
     pages += [write_analyst(run, out, options, listed), write_auditor(run, out, options)]
+    pages += write_changes(run, out, options, listed)
     report(total, total)
     _sweep(out, {*pages, *sheets})
     log.info("%d pages and %d parcel sheets in %s", len(pages), len(sheets), out)

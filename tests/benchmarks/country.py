@@ -22,7 +22,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-STAGES = ("extract", "fill", "train", "detect", "judge", "forecast", "publish")  # `read` runs with `extract`
+# `read` runs with `extract`
+STAGES = ("extract", "fill", "train", "detect", "judge", "forecast", "compare", "publish")
 START, DATES, EVERY_DAYS = date(2024, 3, 2), 36, 7  # optical dates; radar passes follow two days later
 CLASSES, WRONG, CLOUDY = 20, 0.02, 0.45
 PER_HOLDING, PER_FILE = 8, 5000

@@ -46,8 +46,12 @@ OUTPUTS = {
     "compose": ("composition.parquet", "composition_findings.parquet", "patches/models/0/model.txt"),
     "judge": ("verdicts.parquet", "metrics.json"),
     "forecast": ("forecast.parquet", "anomalies.parquet", "forecast_models/forecast.json"),
+    "compare": ("evaluation/changes_verdicts.parquet", "earlier/index.json"),
     "publish": ("reports/agency.html",),
 }
+
+
+AFTER_READ = ("clear", "extract", "fill", "train", "detect", "judge", "forecast")
 
 
 @pytest.fixture
@@ -172,8 +176,8 @@ def test_files_that_moved_change_nothing(finished: Workspace) -> None:
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("declarations.parquet", ["clear", "extract", "fill", "train", "detect", "judge", "forecast"]),
-        ("assets.parquet", ["clear", "extract"]),
+        ("declarations.parquet", [*AFTER_READ, "compare"]),
+        ("assets.parquet", ["clear", "extract", "compare"]),
         ("clear/model.json", ["extract"]),
         ("clear/example.png", []),
         ("observations/parts/T/a.parquet", ["fill", "detect", "forecast"]),
@@ -184,7 +188,7 @@ def test_files_that_moved_change_nothing(finished: Workspace) -> None:
         ("probabilities.parquet", ["judge"]),
         ("models/dense/weights.npz", ["judge"]),
         ("models/dense/job.json", []),  # how long a fit took
-        ("models/fitted/fit.json", []),  # the models themselves count
+        ("models/fitted/fit.json", ["compare"]),  # verdicts rest on the models themselves
         ("importance.parquet", []),
         ("event_chances.parquet", ["judge"]),
         ("events.parquet", ["forecast"]),
@@ -245,7 +249,7 @@ def test_how_many_threads_compose_is_of_no_effect(composed: Workspace, setting: 
     [
         (
             "declarations.parquet",
-            ["clear", "extract", "fill", "train", "compose", "detect", "judge", "forecast"],
+            ["clear", "extract", "fill", "train", "compose", "detect", "judge", "forecast", "compare"],
         ),
         ("parcels.parquet", ["compose", "judge"]),
         ("observations/set_aside.parquet", ["compose"]),

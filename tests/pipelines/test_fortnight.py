@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import pytest
 
-from features.files import sha256
+from features.files import read_parquet, sha256
 from pipelines.main_job import run_all, stages
+from pipelines.record import audit
 from pipelines.record.receipt import read_receipt
 from pipelines.record.stage import plan_stage
 from pipelines.record.verify import verify
@@ -19,6 +21,7 @@ from tests.small_region import SmallRegion
 
 pytestmark = pytest.mark.slow
 SETTINGS = ("train.keep.most_loss=1", "judge.season_dates=0")
+OF_THIS_RUN = ("timing", "changes_verdicts", "changes_acquisitions")
 LATER = 2  # dates of each sensor that come in after the first run
 
 
@@ -76,9 +79,25 @@ def test_the_run_equals_one_from_nothing_with_the_same_models(
     shutil.copy(workspace.folder / ".holding_key", fresh.folder)
     run_all(region.config(*SETTINGS), fresh)
     tables = [*workspace.folder.glob("*.parquet"), *workspace.evaluation.glob("*.parquet")]
-    names = sorted(workspace.relative(path) for path in tables if path.stem != "timing")
+    names = sorted(workspace.relative(path) for path in tables if path.stem not in OF_THIS_RUN)
     assert [name for name in names if sha256(fresh.folder / name) != sha256(workspace.folder / name)] == []
     assert said(fresh)["kept"]
+
+
+def test_what_changed_since_the_first_run_is_told(
+    grown: tuple[Growing, Workspace, dict[str, str]],
+) -> None:
+    _, workspace, _ = grown
+    images = read_parquet(workspace.table("changes_acquisitions"))
+    assert images["change"].to_list() == ["new"] * 2 * LATER
+    changed = read_parquet(workspace.table("changes_verdicts")).filter(pl.col("change") == "changed")
+    assert set(changed["why"].explode(empty_as_null=False)) <= {"new_dates", "others"}
+    assert "were kept" in (workspace.reports / "changes.html").read_text()
+    told = [entry for entry in audit.entries(workspace.audit) if entry["event"] == "compare"][-1]["said"]
+    assert told[0] == f"new acquisitions: {2 * LATER}"
+    manifest = json.loads(workspace.manifest.read_text())
+    kept = [name for name in manifest["outputs"] if name.startswith("earlier/")]
+    assert len(kept) == 2 * 3 + 1  # parcels, acquisitions and state of two runs, and which they are
 
 
 def test_nothing_is_done_by_a_third_run(grown: tuple[Growing, Workspace, dict[str, str]]) -> None:

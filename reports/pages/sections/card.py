@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ class Card:
     folds: int
     folds_note: str  # where folds could not be made as asked
     transfer: str  # models or parcels of other runs
+    fit: str  # what the models were fitted on, and which images they do not know
 
 
 def model_card(run: RunTables, quality: q.Quality, text: Text) -> Card:
@@ -45,7 +47,25 @@ def model_card(run: RunTables, quality: q.Quality, text: Text) -> Card:
         folds=int(run.verdicts.filter(pl.col("fold") >= 0)["fold"].n_unique()),
         folds_note=clean(str((run.lineage.get("folds") or {}).get("folds_note") or "")),
         transfer=_transfer(run, text),
+        fit=fit_words(run, text),
     )
+
+
+def fit_words(run: RunTables, text: Text) -> str:
+    """Return a sentence on what the models were fitted on; empty where the run does not say."""
+    fit = (run.lineage.get("folds") or {}).get("fit")
+    if not fit:
+        return ""
+    until, newer = day_of(fit["until"], text), fit["newer"]
+    if fit["kept"]:
+        counts = {name: text.number(newer.get(name, 0)) for name in ("s1", "s2")}
+        return text("changes.kept", day=until, optical=counts["s2"], radar=counts["s1"])
+    return text("changes.fitted", day=until, parcels=text.number(fit["parcels"]))
+
+
+def day_of(written: str, text: Text) -> str:
+    """Return a day written as `2024-06-12` in words; a dash where there is none."""
+    return text.day(date.fromisoformat(written), year=True) if written else "–"
 
 
 def _transfer(run: RunTables, text: Text) -> str:
