@@ -1,6 +1,6 @@
 """What a page may draw from: the stored tables of one run, read once."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -11,10 +11,14 @@ import polars as pl
 import xarray as xr
 
 from features.schema import ACQUISITIONS, PARCELS, VERDICTS, check_columns, check_declarations
+from features.series.chunks import StoredSeries
 from reports.embed import clean
 from reports.evidence import with_strength
 from reports.rows import RowsByParcel
 from reports.translation import Text
+
+Table = pl.DataFrame | pl.LazyFrame
+LONG = ("events", "forecast", "composition_pixels")  # many rows a parcel, drawn on its sheet alone
 
 
 @dataclass(frozen=True)
@@ -65,9 +69,10 @@ class RunTables:
         Observations summed up, one row per acquisition: `datetime, sensor, relative_orbit, parcels`
         (how many were seen) and `valid_share` (mean over parcels).
     series, filled
-        The ParcelSeries before and after gap filling; a sheet reads only its own parcels from them.
+        The ParcelSeries before and after gap filling, in memory or on disk; a sheet reads only its own
+        parcels from them.
     probabilities
-        `parcel_id, model, fold, <one column per class>`, out of fold, blocks of rows per model.
+        `parcel_id, model, fold, <one column per class>`, out of fold, blocks of rows per model; may be lazy.
     importance, contributions
         `features.schema.IMPORTANCE` and `CONTRIBUTIONS`.
     evaluation
@@ -98,9 +103,9 @@ class RunTables:
     field_results
         The rest of what they gave.
     events, markers
-        `features.schema.EVENTS` and `MARKERS`.
+        `features.schema.EVENTS` and `MARKERS`; events may be lazy.
     forecast, anomalies
-        `features.schema.FORECAST`, and `models.forecast.anomaly.ANOMALIES`.
+        `features.schema.FORECAST`, which may be lazy, and `models.forecast.anomaly.ANOMALIES`.
     composition, composition_findings, composition_pixels
         What grows inside parcels: `features.schema.COMPOSITION`, and `FINDINGS` and `PICTURES` of
         `models.patches.composition.tables`; None where pixels were not looked at.
@@ -115,9 +120,9 @@ class RunTables:
     parcels: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=PARCELS))
     acquisitions: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=ACQUISITIONS))
     dates: pl.DataFrame | None = None
-    series: xr.Dataset | None = None
-    filled: xr.Dataset | None = None
-    probabilities: pl.DataFrame | None = None
+    series: xr.Dataset | StoredSeries | None = None
+    filled: xr.Dataset | StoredSeries | None = None
+    probabilities: Table | None = None
     importance: pl.DataFrame | None = None
     contributions: pl.DataFrame | None = None
     evaluation: Mapping[str, pl.DataFrame] = field(default_factory=dict)
@@ -132,13 +137,13 @@ class RunTables:
     quality_design: pl.DataFrame | None = None
     assessment: pl.DataFrame | None = None
     field_results: FieldTables | None = None
-    events: pl.DataFrame | None = None
+    events: Table | None = None
     markers: pl.DataFrame | None = None
-    forecast: pl.DataFrame | None = None
+    forecast: Table | None = None
     anomalies: pl.DataFrame | None = None
     composition: pl.DataFrame | None = None
     composition_findings: pl.DataFrame | None = None
-    composition_pixels: pl.DataFrame | None = None
+    composition_pixels: Table | None = None
     previous: "RunTables | None" = None
 
     def __post_init__(self) -> None:
@@ -184,6 +189,25 @@ class RunTables:
         fallback = {name: word for name in seen if (word := text.crop(name.replace("_", " "))) != name}
         return replace(self, crop_names=named, class_names=classes, class_words=fallback)
 
+    def of_parcels(self, parcel_ids: Sequence[str]) -> "RunTables":
+        """Return the same run with no other parcels' rows in what is looked up by parcel (LONG)."""
+        wanted = pl.col("parcel_id").is_in(pl.Series(parcel_ids, dtype=pl.String).implode())
+        tables: dict[str, Any] = {
+            name: table.lazy().filter(wanted).collect(engine="streaming")
+            for name in LONG
+            if (table := getattr(self, name)) is not None
+        }
+        return replace(self, **tables)
+
+    def held(self) -> "RunTables":
+        """Return the same run with every table in memory."""
+        held: dict[str, Any] = {
+            name: table.collect()
+            for name in (*LONG, "probabilities")
+            if isinstance(table := getattr(self, name), pl.LazyFrame)
+        }
+        return replace(self, **held)
+
     @cached_property
     def _by_parcel(self) -> dict[str, RowsByParcel]:
         return {}
@@ -191,7 +215,8 @@ class RunTables:
     def rows_of(self, table: str, parcel_id: str) -> list[dict[str, Any]]:
         """Return a parcel's rows of a table, by the table's name; none where the run has no such table."""
         if table not in self._by_parcel:
-            self._by_parcel[table] = RowsByParcel(getattr(self, table))
+            rows = getattr(self, table)
+            self._by_parcel[table] = RowsByParcel(rows.collect() if isinstance(rows, pl.LazyFrame) else rows)
         return self._by_parcel[table].of(parcel_id)
 
     @cached_property

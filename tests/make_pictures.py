@@ -68,7 +68,7 @@ def draw_desk(run: Path, folder: Path, target: Path) -> Path:
 
     config = finished_run(run)
     season = (config.season.start, config.season.end)
-    tables = gather(config, Workspace(run), [], {})
+    tables = gather(config, Workspace(run), [], {}).held()
     desk = Desk(tables, Store(local_url(folder)), folder / "desk", config.publish, season)
     desk.accounts.create("anna", "officer", PASSWORD, by="pictures")
     with served(desk) as address, sync_playwright() as playwright:

@@ -1,14 +1,26 @@
 """A ParcelSeries of more parcels than memory holds: written and read some parcels at a time."""
 
 from collections.abc import Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 import h5netcdf
+import numpy as np
 import xarray as xr
 
 from features.errors import StageError
 from features.files import atomic_path, make_room
-from features.series.parcel_series import BESIDE_VALUES, create_series, read_series
+from features.series.parcel_series import (
+    BESIDE_VALUES,
+    PARCELS_PER_CHUNK,
+    create_series,
+    loaded,
+    opened_series,
+    read_series,
+)
+
+PARCELS_READ = 8 * PARCELS_PER_CHUNK
 
 
 def chunks_of(total: int, size: int) -> list[slice]:
@@ -52,10 +64,81 @@ def write_chunks(path: Path, chunks: Iterable[xr.Dataset], total: int) -> Path:
 
 def read_chunks(path: Path, size: int) -> Iterator[xr.Dataset]:
     """Yield a ParcelSeries on disk, `size` parcels `(parcel, time, feature, statistic)` at a time."""
-    with xr.open_dataset(path, engine="h5netcdf") as opened:
-        total = opened.sizes["parcel"]
-    for parcels in chunks_of(total, size):
-        yield read_series(path, parcels)
+    for _, chunk in StoredSeries(path).chunks(size):
+        yield chunk
+
+
+class SeriesRows(Protocol):
+    """A ParcelSeries of which some parcels are looked at."""
+
+    @property
+    def head(self) -> xr.Dataset:
+        """The series without parcels: its steps, features and statistics."""
+        ...
+
+    @property
+    def parcels(self) -> np.ndarray:
+        """Return `(parcel,)` ids, text."""
+        ...
+
+    def of(self, places: np.ndarray) -> Iterator[tuple[np.ndarray, xr.Dataset]]:
+        """Yield the parcels at `places`, some at a time: which of `places` they are, and their series."""
+        ...
+
+
+class HeldSeries:
+    """A ParcelSeries in memory."""
+
+    def __init__(self, series: xr.Dataset) -> None:
+        self._series = series
+        self.head = series.isel(parcel=slice(0, 0))
+        self.parcels = series["parcel"].to_numpy().astype(object)
+
+    def of(self, places: np.ndarray) -> Iterator[tuple[np.ndarray, xr.Dataset]]:
+        """Yield the parcels at `places`."""
+        yield np.arange(len(places)), self._series.isel(parcel=places)
+
+
+class StoredSeries:
+    """A ParcelSeries on disk.
+
+    Raises
+    ------
+    StageError
+        Where the file is absent or is not a whole ParcelSeries.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.head = read_series(path, slice(0, 0))
+
+    @cached_property
+    def parcels(self) -> np.ndarray:
+        """Return `(parcel,)` ids, text."""
+        with opened_series(self._path) as opened:
+            return opened["parcel"].to_numpy().astype(str).astype(object)
+
+    def chunks(self, size: int = PARCELS_READ) -> Iterator[tuple[slice, xr.Dataset]]:
+        """Yield which parcels, and their series, `size` at a time."""
+        with opened_series(self._path) as opened:
+            for part in chunks_of(opened.sizes["parcel"], size):
+                yield part, loaded(opened.isel(parcel=part))
+
+    def of(self, places: np.ndarray) -> Iterator[tuple[np.ndarray, xr.Dataset]]:
+        """Yield the parcels at `places` as they lie in the file, where neighbours are packed together."""
+        order = np.argsort(places, kind="stable")
+        pack = places[order] // PARCELS_PER_CHUNK
+        with opened_series(self._path) as opened:
+            for number in np.unique(pack):
+                mine = order[pack == number]
+                start = int(number) * PARCELS_PER_CHUNK
+                chunk = loaded(opened.isel(parcel=slice(start, start + PARCELS_PER_CHUNK)))
+                yield mine, chunk.isel(parcel=places[mine] - start)
+
+
+def rows_of(series: xr.Dataset | StoredSeries) -> SeriesRows:
+    """Return a series as one whose parcels can be looked at, wherever it lies."""
+    return HeldSeries(series) if isinstance(series, xr.Dataset) else series
 
 
 def _append(path: Path, chunk: xr.Dataset, start: int) -> None:

@@ -310,7 +310,7 @@ def read_series(
     StageError
         Where the file is absent or is not a whole ParcelSeries.
     """
-    with _opened(path) as opened:
+    with opened_series(path) as opened:
         left_out = (
             [] if set(only) >= set(SERIES_VARIABLES) else [v for v in opened.data_vars if v not in only]
         )
@@ -321,24 +321,36 @@ def read_series(
 
 def read_names(path: Path) -> np.ndarray:
     """Return the ids `(parcel,)` of a ParcelSeries on disk; nothing else of it is read."""
-    with _opened(path) as opened:
+    with opened_series(path) as opened:
         return np.asarray(opened["parcel"].values.astype(str))
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[xr.Dataset]:
-    """Open a series without an index: that would read the ids of all parcels for some of them."""
+def opened_series(path: Path) -> Iterator[xr.Dataset]:
+    """Yield a ParcelSeries of which nothing is read yet (see `loaded`), without an index: that would read the
+    ids of all parcels for some of them.
+
+    Raises
+    ------
+    StageError
+        As `read_series`, also of what is read from it while it is open.
+    """
     if not path.is_file():
         raise StageError(
             f"There is no series at {path}; run the stage that writes it first (cropcheck fill)."
         )
     try:
-        with xr.open_dataset(path, engine="h5netcdf", create_default_indexes=False) as opened:
+        with xr.open_dataset(path, engine="h5netcdf", cache=False, create_default_indexes=False) as opened:
             yield opened
     except (OSError, ValueError, KeyError) as error:
         raise StageError(
             f"The series at {path} cannot be read ({error}); delete it and run cropcheck fill again."
         ) from error
+
+
+def loaded(part: xr.Dataset) -> xr.Dataset:
+    """Return a part of an opened ParcelSeries, read and checked."""
+    return check_series(_plain(part.load()))
 
 
 def _plain(series: xr.Dataset) -> xr.Dataset:

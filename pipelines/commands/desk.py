@@ -50,7 +50,7 @@ def open_desk(
     if products is not None:
         composite(products, None)
     options = config.publish if language is None else config.publish.model_copy(update={"language": language})
-    tables = gather(config, workspace, [], {})
+    tables = gather(config, workspace, [], {}).held()
     season = (config.season.start, config.season.end)
     store = open_store(folder, database, schema_of(config))
     return Desk(

@@ -13,8 +13,8 @@ from features.catalog.access.hrefs import is_remote
 from features.declarations.crop_codes import read_crop_groups, read_crop_table
 from features.declarations.schemes import read_schemes
 from features.errors import StageError
-from features.files import read_parquet
-from features.series.parcel_series import read_series
+from features.files import read_parquet, scan_parquet
+from features.series.chunks import StoredSeries
 from models.assessment.field_results import present
 from pipelines.config import RunConfig
 from pipelines.inputs.crop_tables import crop_options
@@ -33,7 +33,11 @@ from reports.run import FieldTables, RunTables
 def gather(
     config: RunConfig, workspace: Workspace, receipts: list[Receipt], inputs: dict[str, str]
 ) -> RunTables:
-    """Read a run's tables into what the pages draw from."""
+    """Read a run's tables into what the pages draw from.
+
+    What grows with the steps of a season, with events or with classes stays on disk until some parcels of it
+    are asked for.
+    """
     crops = read_crop_table(crop_options(config, workspace))
     verdicts = read_parquet(workspace.verdicts)
     names = {code: name for code, name in crops.select("code", "name").iter_rows() if name}
@@ -45,9 +49,9 @@ def gather(
         parcels=read_parquet(workspace.parcels),
         acquisitions=read_acquired(workspace),
         dates=read_parquet(workspace.table("dates")),
-        series=read_series(workspace.series),
-        filled=read_series(workspace.filled),
-        probabilities=read_parquet(workspace.probabilities),
+        series=StoredSeries(workspace.series),
+        filled=StoredSeries(workspace.filled),
+        probabilities=scan_parquet(workspace.probabilities),
         importance=read_parquet(workspace.importance),
         contributions=read_parquet(workspace.contributions),
         evaluation={path.stem: read_parquet(path) for path in sorted(workspace.evaluation.glob("*.parquet"))},
@@ -60,13 +64,13 @@ def gather(
         quality_design=read_parquet(workspace.design),
         assessment=read_parquet(workspace.assessment) if workspace.assessment.is_file() else None,
         field_results=_field(workspace, config.season.until),
-        events=_table(workspace.events),
+        events=_lazy(workspace.events),
         markers=_table(workspace.markers),
-        forecast=_table(workspace.forecast),
+        forecast=_lazy(workspace.forecast),
         anomalies=_table(workspace.anomalies),
         composition=_composed(config, workspace.composition),
         composition_findings=_composed(config, workspace.composition_findings),
-        composition_pixels=_composed(config, workspace.composition_pixels),
+        composition_pixels=_lazy(workspace.composition_pixels) if config.patches.method != "none" else None,
         previous=_previous(config),
     )
 
@@ -91,6 +95,10 @@ def _composed(config: RunConfig, path: Path) -> pl.DataFrame | None:
     return _table(path) if config.patches.method != "none" else None
 
 
+def _lazy(path: Path) -> pl.LazyFrame | None:
+    return scan_parquet(path) if path.is_file() else None
+
+
 def _table(path: Path) -> pl.DataFrame | None:
     return read_parquet(path) if path.is_file() else None
 
@@ -109,7 +117,7 @@ def _previous(config: RunConfig) -> RunTables | None:
         declarations=read_declared(before),
         verdicts=read_parquet(before.verdicts),
         parcels=read_parquet(before.parcels),
-        series=read_series(before.series),
+        series=StoredSeries(before.series),
         metrics=_read_json(before.metrics),
     )
 

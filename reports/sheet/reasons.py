@@ -90,11 +90,12 @@ def _against_usual(weight: Weight, season: Season, place: int | None, crop: Crop
     ):
         return ""
     k, step = season.features.index(weight.feature), season.days.index(weight.day)
-    usual, value = season.range_of(crop.crop_class, weight.feature), season.value[place, step, k]
+    values, observed = season.own(place)
+    usual, value = season.range_of(crop.crop_class, weight.feature), values[step, k]
     if usual is None or not np.isfinite(value) or not np.isfinite(usual[:, step]).all():
         return ""
     where = "lower" if value < usual[0, step] else "higher" if value > usual[2, step] else "usual"
-    seen = "" if season.observed[place, step, k] else f" ({text('sheet.filled')})"
+    seen = "" if observed[step, k] else f" ({text('sheet.filled')})"
     return text(f"sheet.{where}", crop=crop.name) + seen
 
 

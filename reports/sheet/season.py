@@ -1,11 +1,14 @@
 """A parcel's season against the usual range of its declared and its predicted class."""
 
+from collections.abc import Iterable
 from datetime import date
+from functools import cached_property
 
 import numpy as np
 import xarray as xr
 from markupsafe import Markup
 
+from features.series.chunks import rows_of
 from reports.run import RunTables
 from reports.svg import Plot, nice_ticks, short
 from reports.translation import Text
@@ -14,6 +17,7 @@ KINDS = {"ndvi": ("ndvi",), "vh": ("s0vh_db", "s0vh"), "coherence": ("cohvh", "c
 SHOWN = tuple(base for bases in KINDS.values() for base in bases)
 BAND = (0.1, 0.5, 0.9)
 FEWEST_OF_CLASS = 5
+RANGE_PARCELS = 1000  # of a class: its quantiles are then known to about one percentage point
 WIDTH, HEIGHT = 420.0, 118.0
 
 
@@ -29,24 +33,60 @@ class Season:
     def __init__(self, run: RunTables) -> None:
         self.series = run.filled if run.filled is not None else run.series
         self._ranges: dict[tuple[str, str], np.ndarray] = {}
+        self._own: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         if self.series is None:
             return
-        self.parcels = {str(name): k for k, name in enumerate(self.series["parcel"].values)}
-        self.features = [str(name) for name in self.series["feature"].values]
-        self.days = [day.astype("datetime64[D]").astype(date) for day in self.series["time"].values]
-        self.value = _main_statistic(self.series)
-        self.observed = self.series["observed"].values
+        self._rows = rows_of(self.series)
+        head = self._rows.head
+        self.parcels = {str(name): k for k, name in enumerate(self._rows.parcels)}
+        self.features = [str(name) for name in head["feature"].values]
+        self.days = [day.astype("datetime64[D]").astype(date) for day in head["time"].values]
         self.classes = self._classes(run)
 
     def _classes(self, run: RunTables) -> np.ndarray:
         of = dict(run.verdicts.select("parcel_id", "crop_class").iter_rows())
         return np.array([of.get(name) or "" for name in self.parcels], dtype=object)
 
+    @cached_property
+    def _members(self) -> dict[str, np.ndarray]:
+        """Values `(parcel, time, feature)` of every class's parcels; of a large class, RANGE_PARCELS of them,
+        evenly taken."""
+        places = {name: np.flatnonzero(self.classes == name) for name in np.unique(self.classes) if name}
+        taken = {name: where[:: -(-len(where) // RANGE_PARCELS)] for name, where in places.items()}
+        every = np.concatenate([np.empty(0, int), *taken.values()])
+        values, _ = self._read(every)
+        ends = np.cumsum([len(where) for where in taken.values()])
+        return dict(zip(taken, np.split(values, ends[:-1]), strict=True)) if taken else {}
+
+    def _read(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return values and whether they were observed, `(parcel, time, feature)` each."""
+        shape = (len(places), len(self.days), len(self.features))
+        values, observed = np.empty(shape, np.float32), np.empty(shape, bool)
+        for mine, part in self._rows.of(places):
+            values[mine], observed[mine] = _main_statistic(part), part["observed"].values
+        return values, observed
+
+    def fetch(self, names: Iterable[str]) -> "Season":
+        """Read some parcels at once, so that each is at hand when it is drawn."""
+        if self.series is not None:
+            places = np.array([self.parcels[name] for name in names if name in self.parcels], int)
+            values, observed = self._read(places)
+            self._own |= dict(zip(places.tolist(), zip(values, observed, strict=True), strict=True))
+        return self
+
+    def own(self, place: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return a parcel's values and whether they were observed, `(time, feature)` each."""
+        if place in self._own:
+            return self._own[place]
+        values, observed = self._read(np.array([place]))
+        return values[0], observed[0]
+
     def feature_of(self, kind: str, place: int) -> str | None:
         """Return the feature that shows `kind` for a parcel: of several orbits the one that saw it most."""
+        _, observed = self.own(place)
         for base in KINDS[kind]:
             names = [name for name in self.features if name == base or name.startswith(f"{base}_r")]
-            seen = [int(self.observed[place, :, self.features.index(name)].sum()) for name in names]
+            seen = [int(observed[:, self.features.index(name)].sum()) for name in names]
             if names and max(seen) > 0:
                 return names[int(np.argmax(seen))]
         return None
@@ -57,19 +97,17 @@ class Season:
         if feature is None or place is None:
             return []
         k = self.features.index(feature)
-        steps = np.flatnonzero(self.observed[place, :, k] & np.isfinite(self.value[place, :, k]))
-        return [(self.days[step], float(self.value[place, step, k])) for step in steps]
+        value, observed = (each[:, k] for each in self.own(place))
+        steps = np.flatnonzero(observed & np.isfinite(value))
+        return [(self.days[step], float(value[step])) for step in steps]
 
     def range_of(self, crop_class: str | None, feature: str) -> np.ndarray | None:
         """Return the 10, 50 and 90% quantiles `(3, time)` of a class's parcels; None with too few of them."""
         key = (crop_class or "", feature)
         if key not in self._ranges:
-            members = (
-                self.value[self.classes == key[0], :, self.features.index(feature)]
-                if key[0]
-                else np.empty((0, 0))
-            )
-            self._ranges[key] = _quantiles(members)
+            members = self._members.get(key[0]) if key[0] else None
+            k = self.features.index(feature)
+            self._ranges[key] = _quantiles(np.empty((0, 0)) if members is None else members[:, :, k])
         found = self._ranges[key]
         return found if found.size else None
 
@@ -86,7 +124,8 @@ class Season:
     ) -> Markup:
         """Return the season of one feature: the parcel's points, seen or filled, over the classes' ranges."""
         k = self.features.index(feature)
-        y, seen = self.value[place, :, k].astype(float), self.observed[place, :, k]
+        value, observed = self.own(place)
+        y, seen = value[:, k].astype(float), observed[:, k]
         bands = [
             (name, band)
             for name, band in (

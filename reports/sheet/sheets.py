@@ -91,7 +91,9 @@ def write_sheets(
         The list of `reports.pages.follow_up.candidates`.
     """
     rows = cast(list[SheetRow], listed.filter(pl.col("sheet").is_not_null()).to_dicts())
-    season, weights = Season(run), reasons.weights_of(run, [row["parcel_id"] for row in rows])
+    ids = [row["parcel_id"] for row in rows]
+    run = run.of_parcels(ids)
+    season, weights = Season(run).fetch(ids), reasons.weights_of(run, ids)
     around = {row["parcel_id"]: looks_around(run.rows_of("events", row["parcel_id"]), AROUND) for row in rows}
     wanted = {
         row["parcel_id"]: sorted(

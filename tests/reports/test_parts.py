@@ -157,7 +157,8 @@ def test_contributions_push_from_declared_to_predicted() -> None:
 def test_ranges_hold_the_middle_of_a_class() -> None:
     season = Season(make_run(400, 1))
     band = season.range_of("maize", "ndvi")
-    members = season.value[season.classes == "maize", :, season.features.index("ndvi")]
+    places = np.flatnonzero(season.classes == "maize")
+    members = np.array([season.own(place)[0][:, season.features.index("ndvi")] for place in places])
     inside = (members >= band[0]) & (members <= band[2])
     assert 0.7 < inside.mean() < 0.9
     assert season.range_of("unheard of", "ndvi") is None

@@ -10,7 +10,7 @@ import polars as pl
 
 from reports.embed import clean
 from reports.pages.sections import quality as q
-from reports.run import RunTables
+from reports.run import RunTables, Table
 from reports.translation import Text
 
 FEWEST = 20
@@ -38,7 +38,7 @@ def model_card(run: RunTables, quality: q.Quality, text: Text) -> Card:
         hectares=pl.col("area_ha").cast(pl.Float64).sum(),
         holdings=pl.col("holding_id").n_unique(),
     )
-    models = [] if run.probabilities is None else run.probabilities["model"].unique().sort().to_list()
+    models = [] if run.probabilities is None else _models(run.probabilities)
     return Card(
         trained=trained.sort(["parcels", "crop_class"], descending=[True, False]).to_dicts(),
         not_monitorable=_not_monitorable(run),
@@ -121,3 +121,10 @@ def _weak(run: RunTables, quality: q.Quality, text: Text) -> list[tuple[str, q.S
                 (text("auditor.highest_error", by=text(f"by.{name}"), group=worst.name.split("|")[1]), worst)
             )
     return found
+
+
+def _models(probabilities: Table) -> list[str]:
+    names: list[str] = (
+        probabilities.lazy().select(pl.col("model").unique().sort()).collect()["model"].to_list()
+    )
+    return names

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import xarray as xr
 
+from features.series.chunks import PARCELS_READ, StoredSeries, chunks_of, rows_of
 from reports.run import RunTables
 from reports.translation import Text
 from reports.words import feature_words
@@ -124,12 +125,16 @@ def _mean(values: pl.Series) -> float | None:
     return float(known.mean()) if len(known) else None  # type: ignore[arg-type]
 
 
-def _feature_means(series: xr.Dataset | None) -> dict[str, float]:
+def _feature_means(series: xr.Dataset | StoredSeries | None) -> dict[str, float]:
     if series is None:
         return {}
-    values = series["value"].isel(statistic=0).mean(("parcel", "time"), skipna=True)
-    return {
-        str(name): float(value)
-        for name, value in zip(values["feature"].values, values.values, strict=True)
-        if np.isfinite(value)
-    }
+    rows = rows_of(series)
+    total = np.zeros(rows.head.sizes["feature"])
+    count = np.zeros(len(total), int)
+    for part in chunks_of(len(rows.parcels), PARCELS_READ):
+        for _, chunk in rows.of(np.arange(part.start, part.stop)):
+            value = chunk["value"].isel(statistic=0).transpose("parcel", "time", "feature").values
+            total += np.nansum(value.astype(float), axis=(0, 1))
+            count += np.isfinite(value).sum((0, 1))
+    names = rows.head["feature"].values
+    return {str(name): t / n for name, t, n in zip(names, total.tolist(), count.tolist(), strict=True) if n}

@@ -169,9 +169,9 @@ def paired(run: RunTables, quality: Quality, against: str) -> list[tuple[Share, 
     """Return, per model, its accuracy and its difference to the model `against` on the same parcels."""
     if run.probabilities is None:
         return []
+    guesses = _guesses(run.probabilities.lazy())
     rights = {
-        name: _right(run.probabilities.filter(pl.col("model") == name), quality)
-        for name in _models(run.probabilities)
+        str(name[0]): _right(part, quality) for name, part in guesses.group_by("model", maintain_order=True)
     }
     best = rights.get(against)
     found = []
@@ -184,17 +184,19 @@ def paired(run: RunTables, quality: Quality, against: str) -> list[tuple[Share, 
     return sorted(found, key=lambda pair: -pair[0].value)
 
 
-def _models(probabilities: pl.DataFrame) -> list[str]:
-    return probabilities["model"].unique(maintain_order=True).to_list()
+def _guesses(probabilities: pl.LazyFrame) -> pl.DataFrame:
+    """Return `parcel_id, model, guess, known`: each model's likeliest class, null where it is silent."""
+    keys = ("parcel_id", "model", "fold")
+    classes = [name for name in probabilities.collect_schema().names() if name not in keys]
+    values = [pl.col(name).fill_nan(-1.0).fill_null(-1.0) for name in classes]
+    place = pl.concat_arr(*values).arr.arg_max().cast(pl.Int64)
+    guess = place.replace_strict(dict(enumerate(classes)), return_dtype=pl.String)
+    known = pl.max_horizontal(*values) >= 0
+    return probabilities.select("parcel_id", "model", guess=guess, known=known).collect(engine="streaming")
 
 
-def _right(block: pl.DataFrame, quality: Quality) -> np.ndarray:
+def _right(guess: pl.DataFrame, quality: Quality) -> np.ndarray:
     """Return 1 where the model's likeliest class is the declared one, 0 where not, NaN where it is silent."""
-    classes = np.array([name for name in block.columns if name not in ("parcel_id", "model", "fold")])
-    values = np.nan_to_num(block.select(*classes).to_numpy(), nan=-1.0)
-    guess = pl.DataFrame(
-        {"parcel_id": block["parcel_id"], "guess": classes[values.argmax(1)], "known": values.max(1) >= 0}
-    )
     joined = quality.table.select("parcel_id", "crop_class").join(
         guess, on="parcel_id", how="left", maintain_order="left"
     )

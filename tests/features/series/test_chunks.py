@@ -16,7 +16,7 @@ from features.extraction.options import ExtractOptions
 from features.files import read_parquet
 from features.imagery.masks import MaskOptions
 from features.schema import make_series
-from features.series.chunks import chunks_of, read_chunks, write_chunks
+from features.series.chunks import HeldSeries, StoredSeries, chunks_of, read_chunks, write_chunks
 from features.series.gapfill import GapFiller, gapfill_series
 from features.series.options import GapfillOptions, SeriesOptions
 from features.series.parcel_series import build_series, features_of, read_series, write_series
@@ -90,3 +90,22 @@ def test_observations_split_by_parcel_give_the_same_series(tmp_path: Path) -> No
     ]
     assert int(whole["observed"].sum()) > 0
     xr.testing.assert_identical(xr.concat(parts, "parcel"), whole)
+
+
+def test_parcels_are_looked_up_on_disk_as_in_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("features.series.chunks.PARCELS_PER_CHUNK", 2)
+    rng = np.random.default_rng(0)
+    series = make_series(
+        [f"{k:02d}" for k in range(7)], np.array(["2024-03-01"], "datetime64[ns]"), ["ndvi"], ["mean"]
+    )
+    series["value"].values[:] = rng.random(series["value"].shape)
+    stored, held = StoredSeries(write_series(series, tmp_path / "series.nc")), HeldSeries(series)
+    places = np.array([6, 0, 3, 2, 0])
+    for rows in (stored, held):
+        found = np.empty(5, np.float32)
+        for mine, part in rows.of(places):
+            found[mine] = part["value"].values[:, 0, 0, 0]
+        np.testing.assert_array_equal(found, series["value"].values[places, 0, 0, 0])
+        assert rows.parcels.tolist() == series["parcel"].values.tolist()
+        assert rows.head.sizes["parcel"] == 0
+    assert list(stored.of(np.array([], int))) == []
