@@ -106,6 +106,10 @@ def label(
     read: Annotated[
         Path | None, typer.Option("--read", help="CVAT's export: CVAT for images 1.1, segmentation mask 1.1.")
     ] = None,
+    after: Annotated[
+        list[Path] | None,
+        typer.Option("--after", help="Folder of an earlier task: other windows are chosen; may be repeated."),
+    ] = None,
     task: Annotated[
         Path | None, typer.Option("--task", help="Folder that --write wrote; default the export's.")
     ] = None,
@@ -124,7 +128,7 @@ def label(
     if config is None or write is None:
         raise CropcheckError("Name the config whose imagery is to be labelled: cropcheck label CONFIG.")
     loaded, workspace = RunOptions(config, out, set_, with_, data).open()
-    typer.echo(write_windows(loaded, workspace, windows, write))
+    typer.echo(write_windows(loaded, workspace, windows, write, after or ()))
 
 
 @app.command("map")

@@ -45,6 +45,30 @@ def test_windows_are_written_and_their_labels_read_back(tmp_path: Path) -> None:
     assert any((tile.labels[:, :18] == 3).all() for tile in tiles)
 
 
+@pytest.mark.usefixtures("imagery")
+def test_a_later_task_has_other_windows(tmp_path: Path) -> None:
+    first, later, out = tmp_path / "first", tmp_path / "later", ["--out", tmp_path / "run"]
+    assert cropcheck("label", "conf/tiny.yaml", "--windows", 3, "--write", first, *out)[0] == 0
+    code, said = cropcheck(
+        "label", "conf/tiny.yaml", "--windows", 3, "--write", later, "--after", first, *out
+    )
+    assert code == 0, said
+    names = [{path.stem for path in (task / "windows").iterdir()} for task in (first, later)]
+    assert [len(each) for each in names] == [3, 3] and not names[0] & names[1]
+    none = cropcheck(
+        "label", "conf/tiny.yaml", "--write", tmp_path / "none", "--after", first, "--after", later, *out
+    )
+    assert none[0] != 0 and "that no earlier task holds" in none[1]
+
+
+@pytest.mark.usefixtures("imagery")
+@pytest.mark.parametrize("index", ["", "[]", '{"zoom": 8, "windows": {"a": {"height": "x"}}}'])
+def test_a_damaged_task_is_a_sentence(tmp_path: Path, index: str) -> None:
+    (tmp_path / "windows.json").write_text(index)
+    code, said = cropcheck("label", "conf/tiny.yaml", "--write", tmp_path / "later", "--after", tmp_path)
+    assert code != 0 and "is damaged" in said
+
+
 def test_without_write_or_read_it_says_what_to_name() -> None:
     code, said = cropcheck("label", "conf/tiny.yaml")
     assert code != 0 and "--write" in said and "--read" in said

@@ -1,6 +1,8 @@
 """Windows of a region's imagery for labelling in CVAT, and their labels back as tiles."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -9,7 +11,7 @@ from features.errors import ConfigError
 from models.clouds.mask.classes import UNKNOWN
 from models.clouds.mask.fitting import load_mask
 from models.clouds.mask.frames import Frames, Mask, unknown_of
-from models.clouds.mask.labels.cvat import Picture, read_export, write_task
+from models.clouds.mask.labels.cvat import Picture, read_export, read_index, write_task
 from models.clouds.mask.labels.windows import Window, candidates, choose
 from models.clouds.mask.methods.scene_class import SceneClassMask
 from models.clouds.mask.methods.temporal import TemporalMask
@@ -23,14 +25,24 @@ from pipelines.tables import read_acquired
 from pipelines.workspace import Workspace
 
 
-def write_windows(config: RunConfig, workspace: Workspace, count: int, folder: Path) -> str:
+def write_windows(
+    config: RunConfig, workspace: Workspace, count: int, folder: Path, earlier: Sequence[Path] = ()
+) -> str:
     """Choose windows and write them as a task; return what was written, in a sentence.
+
+    Parameters
+    ----------
+    earlier
+        Folders of tasks of the same imagery: their windows are not chosen again, nor what is like them.
 
     Raises
     ------
     ConfigError
-        Where no window is known well enough.
+        Where no window is known well enough, or all are in earlier tasks.
+    ModelError
+        Where a folder holds no task.
     """
+    taken = {_place(said) for task in earlier for said in read_index(task)[1].values()}
     run_until_read(config, workspace)
     optical = read_acquired(workspace).filter(pl.col("sensor") == "s2")
     stacks = fitting_frames(optical, config, workspace)
@@ -41,9 +53,13 @@ def write_windows(config: RunConfig, workspace: Workspace, count: int, folder: P
         chances = [_chances(mask, frames) for mask in _masks(config, workspace, frames, back)]
         answers.append(chances[-1])
         found += candidates(number, frames, chances, side)
-    chosen = choose(found, count, np.random.default_rng(config.seed))
-    if not chosen:
-        raise ConfigError("No window of the imagery is known well enough to be labelled.")
+    labelled = [window for window in found if _place(_said(window, stacks[window.stack])) in taken]
+    known = set(map(id, labelled))
+    open_ = [window for window in found if id(window) not in known]
+    if not open_:
+        besides = " that no earlier task holds" if labelled else ""
+        raise ConfigError(f"No window of the imagery{besides} is known well enough to be labelled.")
+    chosen = choose(open_, count, np.random.default_rng(config.seed), labelled)
     pictures = [_picture(window, stacks[window.stack], answers[window.stack]) for window in chosen]
     write_task(folder, pictures)
     dates = len({window.date for window in chosen})
@@ -74,11 +90,19 @@ def _chances(mask: Mask, frames: Frames) -> np.ndarray:
 def _picture(window: Window, frames: Frames, chances: np.ndarray) -> Picture:
     part = chances[window.date][(slice(None), *window.slices)]
     classes = np.where(np.isnan(part[0]), UNKNOWN, np.nan_to_num(part).argmax(axis=0)).astype(np.uint8)
-    day = str(frames.times[window.date])[:10]
-    name = f"{day}_{window.stack}_{window.top:04d}_{window.left:04d}"
-    said = {"date": day, "stack": window.stack, "top": window.top, "left": window.left, "score": window.score}
+    said = _said(window, frames)
+    name = f"{said['date']}_{window.stack}_{window.top:04d}_{window.left:04d}"
     values = frames.reflectance[window.date][(slice(None), *window.slices)]
     return Picture(name, values, frames.bands, classes, said)
+
+
+def _said(window: Window, frames: Frames) -> dict[str, Any]:
+    day = str(frames.times[window.date])[:10]
+    return {"date": day, "stack": window.stack, "top": window.top, "left": window.left, "score": window.score}
+
+
+def _place(said: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(said.get(name) for name in ("date", "stack", "top", "left"))
 
 
 def read_labels(export: Path, task: Path | None, out: Path | None) -> str:

@@ -10,6 +10,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -204,10 +205,7 @@ def read_export(export: Path, task: Path, out: Path) -> list[Path]:
         Where the export is of another task, its images were resized, a label is unknown, or a shape lies
         outside its image or is of a kind that is no area.
     """
-    if not (task / INDEX).is_file():
-        raise ModelError(f"{task} holds no {INDEX}: name the folder that `cropcheck label --write` wrote.")
-    index = json.loads((task / INDEX).read_text(encoding="utf-8"))
-    zoom, windows = int(index["zoom"]), index["windows"]
+    zoom, windows = read_index(task)
     found = _labels_in(export, {n: (w["height"] * zoom, w["width"] * zoom) for n, w in windows.items()})
     if not found:
         raise ModelError(f"{export} holds no image; export the task with its annotations.")
@@ -219,6 +217,30 @@ def read_export(export: Path, task: Path, out: Path) -> list[Path]:
             np.savez_compressed(stream, image=image, mask=_reduced(labels, zoom), bands=bands)
         written.append(out / f"{name}.npz")
     return written
+
+
+def read_index(task: Path) -> tuple[int, dict[str, dict[str, Any]]]:
+    """Return a task's zoom, and by name what it says of each window: size, and what `Picture.said` held.
+
+    Raises
+    ------
+    ModelError
+        Where the folder is no task, or its index is damaged.
+    """
+    if not (task / INDEX).is_file():
+        raise ModelError(f"{task} holds no {INDEX}: name the folder that `cropcheck label --write` wrote.")
+    try:
+        index = json.loads((task / INDEX).read_text(encoding="utf-8"))
+        windows = {
+            str(name): {
+                **said,
+                **{key: int(said[key]) for key in ("height", "width")},
+            }
+            for name, said in index["windows"].items()
+        }
+        return int(index["zoom"]), windows
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise ModelError(f"{task / INDEX} is damaged ({error}): write the task anew.") from error
 
 
 def _reduced(labels: np.ndarray, zoom: int) -> np.ndarray:
