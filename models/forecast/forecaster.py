@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -112,6 +112,7 @@ def fit_forecaster(
     ModelError
         Where there are too few samples, or parcels lie in fewer than two folds.
     """
+    history = _asked(history, options)
     samples = _learned_from(history, samples, fold, options)
     own, n_groups = fold[samples.parcel], len(np.unique(group[samples.parcel]))
     if len(samples) < LEAST_SAMPLES or len(np.unique(own)) < 2:
@@ -180,6 +181,7 @@ def forecast(
         Where the history has other inputs than the models learned from; the difference is named.
     """
     options, names = forecaster.options, forecaster.names
+    history = _asked(history, options)
     found = {name: np.full(len(samples), np.nan) for name in names}
     size = np.full(len(samples), ROUGH_SCALE)
     own = fold[samples.parcel]
@@ -203,6 +205,11 @@ def forecast(
     season = season_of(history.day_of_year(samples.target))
     klass = _class_rows(forecaster, history, samples)
     return Forecast(value, forecaster.intervals.of(value, size, step, season, klass), found)
+
+
+def _asked(history: History, options: ForecastOptions) -> History:
+    """Return the history without the weather where that is not asked for: warmth shifts climatology too."""
+    return history if "weather" in options.inputs else replace(history, weather=None)
 
 
 def _class_rows(forecaster: Forecaster, history: History, samples: Samples) -> np.ndarray:

@@ -16,6 +16,7 @@ from models.forecast.history import RADAR, Daily, History, crops_of, looks_from,
 from pipelines.config import RunConfig
 from pipelines.inputs.bounded_tables import refuse_large
 from pipelines.inputs.context_files import context_file
+from pipelines.inputs.surface_series import daily_surface, surface_channels
 from pipelines.tables import read_declared
 from pipelines.workspace import Workspace
 
@@ -74,6 +75,7 @@ def known_history(config: RunConfig, workspace: Workspace) -> Known:
         tuple(ids), origin, looks, radar_from(radar, ids, origin), classes,
         crops_of(of, ids, classes, origin.year, years), names, static,
         _until(weather, config.season.until, origin),
+        daily_surface(surface_channels(config), declared, origin),
     )  # fmt: skip
     return Known(history, _ahead(config, weather, history), aside, len(ndvi))
 

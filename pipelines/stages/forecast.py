@@ -23,6 +23,8 @@ from models.forecast.score_table import SCORES, score_table
 from pipelines.config import RunConfig
 from pipelines.inputs.context_files import region_files
 from pipelines.inputs.forecast_history import Known, history_files, known_history
+from pipelines.inputs.surface_series import OPTIONS as SURFACE_OPTIONS
+from pipelines.inputs.surface_series import surface_files
 from pipelines.record.inputs import Inputs
 from pipelines.record.stage import Outcome, Stage
 from pipelines.tables import write_table
@@ -39,7 +41,7 @@ SCORED_EVERY = 20
 def stage(config: RunConfig) -> Stage:
     """Return the stage."""
     inputs = Inputs(
-        options=("seed", "season", "simulate", "forecast", "weather", "limits.table_gib"),
+        options=("seed", "season", "simulate", "forecast", "weather", "limits.table_gib", *SURFACE_OPTIONS),
         after={
             **region_files(config, "weather.csv", "earlier/*"),
             "read": ("declarations.parquet",),
@@ -59,7 +61,7 @@ def _files(config: RunConfig, workspace: Workspace) -> dict[str, Path]:
         named["weather"] = config.weather
     if config.forecast.from_run is not None:
         named["forecast.from_run"] = forecaster_file(config.forecast.from_run).parent
-    return named
+    return named | surface_files(config)
 
 
 def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:

@@ -107,8 +107,12 @@ def synthetic(options: ForecastOptions, parcels: int) -> Rows:
     scored = seen_ahead(new.history, np.arange(last + 60, new.history.january[-1], 10))
     rows: Rows = []
     kept: dict[str, Forecaster] = {}
+    options = options.model_copy(
+        update={"inputs": tuple(name for name in options.inputs if name != "surface")}
+    )
     for subject, inputs, ahead in (
         ("no_weather_ahead", options.inputs, "none"),
+        ("with_land_surface", (*options.inputs, "surface"), "none"),
         ("weather_ahead_climatology", options.inputs, "climatology"),
         ("weather_ahead_measured", options.inputs, "measured"),
         ("without_weather", tuple(name for name in options.inputs if name != "weather"), "none"),
