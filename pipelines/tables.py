@@ -1,6 +1,7 @@
 """The tables that stages hand to each other: read back, and written whole or not at all."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import geopandas as gpd
@@ -74,20 +75,36 @@ def write_blocks(path: Path, blocks: Iterable[pl.DataFrame]) -> Path:
     that wants some parcels skips the others.
     """
     rest = iter(blocks)
-    waiting = next(rest)
-    schema = waiting.to_arrow().schema
-    known = [name for name in ("parcel_id",) if name in waiting.columns]
+    first = next(rest)
+    with block_writer(path, first.schema) as write:
+        write(first)
+        for block in rest:
+            write(block)
+    return path
+
+
+@contextmanager
+def block_writer(path: Path, schema: pl.Schema) -> Iterator[Callable[[pl.DataFrame], None]]:
+    """Yield what writes a block of a table of this schema, as `write_blocks` does; the table is there at the
+    end.
+    """
+    waiting = schema.to_frame()
+    arrow = waiting.to_arrow().schema
+    known = [name for name in ("parcel_id",) if name in schema]
     with (
         atomic_path(path) as partial,
-        pq.ParquetWriter(partial, schema, compression="zstd", write_statistics=known) as writer,
+        pq.ParquetWriter(partial, arrow, compression="zstd", write_statistics=known) as writer,
     ):
-        for block in rest:
+
+        def write(block: pl.DataFrame) -> None:
+            nonlocal waiting
             waiting = pl.concat([waiting, block])
             while len(waiting) >= ROWS_PER_GROUP:
-                writer.write_table(waiting[:ROWS_PER_GROUP].rechunk().to_arrow().cast(schema))
+                writer.write_table(waiting[:ROWS_PER_GROUP].rechunk().to_arrow().cast(arrow))
                 waiting = waiting[ROWS_PER_GROUP:]
-        writer.write_table(waiting.rechunk().to_arrow().cast(schema))
-    return path
+
+        yield write
+        writer.write_table(waiting.rechunk().to_arrow().cast(arrow))
 
 
 def hrefs_of(acquisitions: pl.DataFrame) -> list[str]:

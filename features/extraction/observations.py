@@ -137,7 +137,9 @@ def read_observations(folder: Path, features: Sequence[str] | None = None) -> pl
     return pl.concat(tables).sort("datetime", maintain_order=True) if tables else OBSERVATIONS.to_frame()
 
 
-def split_observations(folder: Path, chunks: Sequence[Sequence[str]], to: Path) -> list[Path]:
+def split_observations(
+    folder: Path, chunks: Sequence[Sequence[str]], to: Path, features: Sequence[str] | None = None
+) -> list[Path]:
     """Write the observations of each chunk of parcels into a file of its own, one acquisition after another.
 
     Every part is read once, whatever the number of chunks; memory holds one acquisition.
@@ -150,6 +152,8 @@ def split_observations(folder: Path, chunks: Sequence[Sequence[str]], to: Path) 
         Parcel ids; no parcel is in two of them. Others are left out.
     to
         Folder to write to.
+    features
+        Those that are wanted; all when omitted.
 
     Returns
     -------
@@ -166,18 +170,18 @@ def split_observations(folder: Path, chunks: Sequence[Sequence[str]], to: Path) 
             stack.enter_context(pq.ParquetWriter(path, schema, compression="zstd", compression_level=1))
             for path in paths
         ]
-        for table in each_pass(folder):
+        for table in each_pass(folder, features):
             owned = table.join(chunk_of, on="parcel_id", maintain_order="left")
             for (number,), rows in owned.partition_by("chunk", as_dict=True, include_key=False).items():
                 writers[int(number)].write_table(rows.to_arrow().cast(schema))
     return paths
 
 
-def each_pass(folder: Path) -> Iterator[pl.DataFrame]:
+def each_pass(folder: Path, features: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
     """Yield what `read_observations` returns, one part, or all parts of one pass, after another."""
     once, groups = _groups(folder)
-    yield from (_scan([path], None).collect() for path in once)
-    yield from (_seen_best(group, None) for group in groups)
+    yield from (_scan([path], features).collect() for path in once)
+    yield from (_seen_best(group, features) for group in groups)
 
 
 def _groups(folder: Path) -> tuple[list[str], list[dict[str, int]]]:

@@ -76,6 +76,20 @@ class EventSeries:
             self.pixels,
         )
 
+    def followed_by(self, others: "Sequence[EventSeries]") -> "EventSeries":
+        """Return these parcels and then those of others, all on the same axes."""
+        every = [self, *others]
+        return EventSeries(
+            tuple(name for series in every for name in series.parcel_ids),
+            self.origin,
+            self.days,
+            np.concatenate([series.optical for series in every]),
+            self.radar_days,
+            self.orbit,
+            np.concatenate([series.radar for series in every]),
+            np.concatenate([series.pixels for series in every]),
+        )
+
     def without_radar(self) -> "EventSeries":
         """Return the optical observations alone."""
         none = np.zeros(0, np.int32)
@@ -98,35 +112,68 @@ class EventSeries:
         )
 
 
+@dataclass(frozen=True)
+class Axes:
+    """Days of clear looks at any parcel since an origin, rising, and radar passes: `day, relative_orbit`."""
+
+    days: np.ndarray
+    passes: pl.DataFrame
+
+
+def axes_of(
+    observations: pl.LazyFrame, parcel_ids: Sequence[str], origin: date, min_share: float = 0.5
+) -> Axes:
+    """Return the axes on which the series of all these parcels lie, for those of some of them."""
+    table = _usable(observations, origin, min_share).filter(pl.col("parcel_id").is_in(list(parcel_ids)))
+    found = table.select("sensor", "day", "relative_orbit").unique().collect(engine="streaming")
+    return _axes(*(found.filter(pl.col("sensor") == sensor) for sensor in ("s2", "s1")))
+
+
+def _axes(optical: pl.DataFrame, radar: pl.DataFrame) -> Axes:
+    days = np.sort(optical["day"].unique().to_numpy()).astype(np.int32)
+    passes = radar.select("day", pl.col("relative_orbit").fill_null(0)).unique().sort("day", "relative_orbit")
+    return Axes(days, passes)
+
+
+def _usable(observations: pl.LazyFrame, origin: date, min_share: float) -> pl.LazyFrame:
+    """Return the rows of dates that count, with their day."""
+    seen = pl.col("valid_share").fill_null(1) - pl.col("filled_share").fill_null(0)
+    return observations.filter(pl.col("mean").is_not_null() & (seen >= min_share)).with_columns(
+        day=(pl.col("datetime").dt.date() - origin).dt.total_days().cast(pl.Int32)
+    )
+
+
 def from_observations(
-    observations: pl.DataFrame, parcel_ids: Sequence[str], origin: date, min_share: float = 0.5
+    observations: pl.DataFrame,
+    parcel_ids: Sequence[str],
+    origin: date,
+    min_share: float = 0.5,
+    axes: Axes | None = None,
 ) -> EventSeries:
     """Lay an observations table (schema OBSERVATIONS) out as an EventSeries.
 
     A date of a parcel counts where at least `min_share` of its pixels were seen, not filled: filled pixels
     would show what a model expects, and hide what happened. Shares that a table does not tell count as whole.
+    The days are those of these observations, or those of `axes`, which hold them.
     """
     index = pl.DataFrame({"parcel_id": list(parcel_ids), "row": np.arange(len(parcel_ids), dtype=np.int64)})
-    seen = pl.col("valid_share").fill_null(1) - pl.col("filled_share").fill_null(0)
     table = (
-        observations.lazy()
-        .filter(pl.col("mean").is_not_null() & (seen >= min_share))
-        .with_columns(day=(pl.col("datetime").dt.date() - origin).dt.total_days().cast(pl.Int32))
+        _usable(observations.lazy(), origin, min_share)
         .select("parcel_id", "day", "sensor", "relative_orbit", "feature", "mean", "std", "pixel_count")
         .join(index.lazy(), on="parcel_id", how="inner")
         .collect()
     )
     optical, radar = (table.filter(pl.col("sensor") == sensor) for sensor in ("s2", "s1"))
-    days, values = _optical(optical, len(parcel_ids))
-    radar_days, orbit, passes = _radar(radar, len(parcel_ids))
+    axes = _axes(optical, radar) if axes is None else axes
+    values = _optical(optical, axes.days, len(parcel_ids))
+    radar_days, orbit, passes = _radar(radar, axes.passes, len(parcel_ids))
     pixels = np.full(len(parcel_ids), np.nan, np.float32)
     most = optical.group_by("row").agg(pl.col("pixel_count").max())
     pixels[most["row"].to_numpy()] = most["pixel_count"].cast(pl.Float32).fill_null(float("nan")).to_numpy()
-    return EventSeries(tuple(parcel_ids), origin, days, values, radar_days, orbit, passes, pixels)
+    return EventSeries(tuple(parcel_ids), origin, axes.days, values, radar_days, orbit, passes, pixels)
 
 
-def _optical(table: pl.DataFrame, n: int) -> tuple[np.ndarray, np.ndarray]:
-    days = np.sort(table["day"].unique().to_numpy()).astype(np.int32)
+def _optical(table: pl.DataFrame, days: np.ndarray, n: int) -> np.ndarray:
     bands = {name: _grid(table, name, days, n) for name in dict.fromkeys((*BANDS, *OPTICAL))}
     for name, (high, low) in RATIOS.items():
         a, b = _first(bands, high), _first(bands, low)
@@ -135,12 +182,11 @@ def _optical(table: pl.DataFrame, n: int) -> tuple[np.ndarray, np.ndarray]:
     bands["psri"] = np.where(np.isfinite(bands["psri"]), bands["psri"], _ratio(red - blue, edge))
     bands["bsi"] = _ratio(swir + red - nir - blue, swir + red + nir + blue)
     spread = _grid(table, "ndvi", days, n, "std")
-    return days, np.stack([*(bands[name] for name in OPTICAL), spread], axis=2).astype(np.float32)
+    return np.stack([*(bands[name] for name in OPTICAL), spread], axis=2).astype(np.float32)
 
 
-def _radar(table: pl.DataFrame, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _radar(table: pl.DataFrame, passes: pl.DataFrame, n: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     table = table.with_columns(pl.col("relative_orbit").fill_null(0))
-    passes = table.select("day", "relative_orbit").unique().sort("day", "relative_orbit")
     if passes.is_empty():
         none = np.zeros(0, np.int32)
         return none, none, np.zeros((n, 0, len(RADAR)), np.float32)

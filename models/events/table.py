@@ -112,7 +112,17 @@ def _detect(detector: Detector, series: EventSeries, fold: np.ndarray) -> Found:
         ]
     peaks.sort(key=lambda peak: (peak.row, peak.day, peak.event))
     _settle(peaks, intervals, series, detector)
-    return Found(_events(peaks, intervals, series), pl.concat(chances) if chances else CHANCES.to_frame())
+    return Found(_events(peaks, intervals, series), _by_parcel(chances, series))
+
+
+def _by_parcel(chances: list[pl.DataFrame], series: EventSeries) -> pl.DataFrame:
+    """Return the chances of all events in the order of the parcels, whatever the size of a chunk."""
+    place = pl.DataFrame({"parcel_id": series.parcel_ids}, schema={"parcel_id": pl.String}).with_row_index(
+        "row"
+    )
+    every = pl.concat([CHANCES.to_frame(), *chances])
+    ordered = every.join(place, on="parcel_id", how="left", maintain_order="left")
+    return ordered.sort("row", maintain_order=True).drop("row")
 
 
 def _chances(

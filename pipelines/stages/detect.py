@@ -1,6 +1,7 @@
 """Observations become dated events of every parcel, with chances and evidence."""
 
 import logging
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -10,7 +11,6 @@ import polars as pl
 
 from features.accounting import Tally, tally
 from features.errors import ModelError
-from features.extraction.observations import read_observations
 from features.files import fingerprint, read_parquet
 from features.schema import EVENTS
 from features.workers import Progress
@@ -19,18 +19,20 @@ from models.events.in_season import JOURNAL, add_to_journal, keep_reported
 from models.events.labels import Labels, read_labels
 from models.events.learning.bundle import detector_file, read_detector, write_detector
 from models.events.learning.detector import ALL, FEW_LABELS, Detector, fit_detector, rule_detector
-from models.events.series import BANDS, OPTICAL, RADAR, EventSeries, from_observations
-from models.events.table import CHANCES, SEEN, Found, detect_events
+from models.events.series import BANDS, OPTICAL, RADAR, EventSeries, axes_of, from_observations
+from models.events.table import CHANCES, SEEN, detect_events
 from pipelines.config import RunConfig
 from pipelines.inputs.bounded_tables import refuse_large
 from pipelines.inputs.context_files import region_files
+from pipelines.inputs.observed import Observed, observed
 from pipelines.record.inputs import Inputs
 from pipelines.record.stage import Outcome, Stage
 from pipelines.steps.evaluate_events import TRUTH_EVENTS, scores_of
-from pipelines.tables import read_declared, write_table
+from pipelines.tables import block_writer, read_declared, write_table
 from pipelines.workspace import Workspace
 
 log = logging.getLogger(__name__)
+READ_CHUNKS = 5  # chunks of parcels whose observations are read together
 
 # what every parcel's clear looks showed, for the markers
 LOOKS = pl.Schema(
@@ -92,62 +94,132 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     """Write `events.parquet`, every possible event, the clear looks, the event models and their scores."""
     if not config.events.enabled:
         return _nothing(workspace)
-    declared = read_declared(workspace)
-    ids = declared["parcel_id"].tolist()
-    names = dict.fromkeys((*BANDS, *OPTICAL, *RADAR))
-    observations = read_observations(workspace.observations, list(names))
-    series = from_observations(observations, ids, config.season.start, config.events.min_share)
+    ids = read_declared(workspace)["parcel_id"].tolist()
+    names = list(dict.fromkeys((*BANDS, *OPTICAL, *RADAR)))
     until = config.season.until or config.season.end
-    series = series.until(until)
-    progress(1, 4)
-    fitted = fit(config, workspace, series)
-    progress(2, 4)
-    found = detect_events(fitted.detector, series, fitted.fold)
+    with observed(workspace, ids, names, READ_CHUNKS * config.events.chunk) as seen:
+        series = _Series(config, seen, ids)
+        steps = len(seen.chunks) + 2
+        fitted = fit(config, workspace, ids, series.of_parcels)
+        progress(1, steps)
+        found = _detected(workspace, fitted, series, lambda done: progress(1 + done, steps))
     events = _through_the_season(workspace, found.events, until)
-    progress(3, 4)
-    scores = scores_of(config, workspace, events, series, fitted.labels)
+    scores = scores_of(config, workspace, events, ids, found.with_radar, fitted.labels)
     outputs = [
         write_table(events, workspace.events),
-        write_table(found.chances, workspace.event_chances),
-        write_table(looks_of(series), workspace.event_looks),
+        workspace.event_chances,
+        workspace.event_looks,
         write_table(scores, workspace.table("event_scores")),
     ]
     if fitted.labels is not None:
         outputs.append(write_table(_label_table(fitted.labels), workspace.table("event_labels")))
         write_detector(workspace.event_models, fitted.detector)
         outputs.append(workspace.event_models)
-    progress(4, 4)
+    progress(steps, steps)
     return Outcome(
         outputs,
-        [*fitted.tallies, _tally(series, found)],
+        [*fitted.tallies, _tally(ids, found)],
         {"events_by": fitted.basis, "watched": len(fitted.labels.watched) if fitted.labels else 0},
     )
 
 
-def fit(config: RunConfig, workspace: Workspace, series: EventSeries) -> Fitted:
-    """Fit on the run's labels, or load another run's models; rules where labels are too few, or none."""
+class _Series:
+    """The series of the run's parcels up to the day that may be looked at, in chunks on the same axes."""
+
+    def __init__(self, config: RunConfig, seen: Observed, parcel_ids: list[str]) -> None:
+        self.seen, self.parcel_ids = seen, parcel_ids
+        self._start, self._share = config.season.start, config.events.min_share
+        self._until = config.season.until or config.season.end
+        self._axes = axes_of(seen.scan, parcel_ids, self._start, self._share)
+        self._held: tuple[int, EventSeries] | None = None
+
+    def __iter__(self) -> Iterator[EventSeries]:
+        return (self.of_chunk(number) for number in range(len(self.seen.chunks)))
+
+    def of_chunk(self, number: int) -> EventSeries:
+        """Return the series of one chunk; that asked for last is held."""
+        if self._held is None or self._held[0] != number:
+            self._held = None
+            ids = self.parcel_ids[self.seen.chunks[number]]
+            table = self.seen.read(number)
+            series = from_observations(table, ids, self._start, self._share, self._axes)
+            self._held = number, series.until(self._until)
+        return self._held[1]
+
+    def of_parcels(self, chosen: np.ndarray) -> EventSeries:
+        """Return the series of the parcels that are `chosen (parcel,)`."""
+        first, *others = (
+            series.take(np.flatnonzero(chosen[chunk]))
+            for series, chunk in zip(self, self.seen.chunks, strict=True)
+        )
+        return first.followed_by(others) if others else first
+
+
+@dataclass(frozen=True)
+class _Detected:
+    """Events, and what was seen of each parcel; possible events and looks are written."""
+
+    events: pl.DataFrame
+    seen: np.ndarray
+    with_radar: np.ndarray
+
+
+def _detected(
+    workspace: Workspace, fitted: Fitted, series: _Series, progress: Callable[[int], None]
+) -> _Detected:
+    """Find the events of all parcels, and write possible events and looks, chunk by chunk."""
+    events, seen, with_radar = [EVENTS.to_frame()], [], []
+    with (
+        block_writer(workspace.event_chances, CHANCES) as write_chances,
+        block_writer(workspace.event_looks, LOOKS) as write_looks,
+    ):
+        for done, (some, chunk) in enumerate(zip(series, series.seen.chunks, strict=True), start=1):
+            found = detect_events(fitted.detector, some, fitted.fold[chunk])
+            events.append(found.events)
+            write_chances(found.chances)
+            write_looks(looks_of(some))
+            with_radar.append(np.isfinite(some.radar).any((1, 2)))
+            seen.append(np.isfinite(some.optical).any((1, 2)) | with_radar[-1])
+            progress(done)
+    return _Detected(pl.concat(events), np.concatenate(seen), np.concatenate(with_radar))
+
+
+def fit(
+    config: RunConfig,
+    workspace: Workspace,
+    parcel_ids: Sequence[str],
+    series_of: Callable[[np.ndarray], EventSeries],
+) -> Fitted:
+    """Fit on the run's labels, or load another run's models; rules where labels are too few, or none.
+
+    Parameters
+    ----------
+    series_of
+        Returns the series of the parcels that are chosen, `(parcel,)` bool.
+    """
     options = config.events
     path = labels_file(config, workspace)
-    everyone = np.full(len(series), ALL)
+    everyone = np.full(len(parcel_ids), ALL)
     if options.from_run is not None:
         return Fitted(read_detector(options.from_run, options), everyone, None, (), "another run's models")
     if path is None:
         return Fitted(rule_detector(options), everyone, None)
     refuse_large(config, path)
     labels, counted = read_labels(
-        path, series.parcel_ids, config.season.start, config.season.until or config.season.end
+        path, parcel_ids, config.season.start, config.season.until or config.season.end
     )
     folds = read_parquet(workspace.table("folds"))
     of = dict(folds.select("parcel_id", "fold").iter_rows())
-    fold = np.array([of.get(name, -1) for name in series.parcel_ids])
+    fold = np.array([of.get(name, -1) for name in parcel_ids])
+    watched = np.isin(np.array(parcel_ids), labels.watched) & (fold >= 0)
     try:
-        detector, own = fit_detector(series, labels, fold, options)
+        detector, _ = fit_detector(series_of(watched), labels, fold[watched], options)
     except ModelError as error:
         if error.reason != FEW_LABELS:
             raise
         log.warning("Events are found by rules: %s", error)
         return Fitted(rule_detector(options), everyone, labels, (counted,), f"rules: {error}")
-    return Fitted(detector, own, labels, (counted,), "labels")
+    return Fitted(detector, np.where(watched, fold, ALL), labels, (counted,), "labels")
 
 
 def labels_file(config: RunConfig, workspace: Workspace) -> Path | None:
@@ -161,16 +233,27 @@ def labels_file(config: RunConfig, workspace: Workspace) -> Path | None:
 
 def looks_of(series: EventSeries) -> pl.DataFrame:
     """Return the clear looks and radar passes of every parcel, schema LOOKS."""
-    rows = []
     ndvi = series.optical[:, :, OPTICAL.index("ndvi")]
-    passed = np.isfinite(series.radar).any(2)
-    days = [series.when(day) for day in series.days]
-    passes = [series.when(day) for day in series.radar_days]
-    for row, name in enumerate(series.parcel_ids):
-        clear = np.flatnonzero(np.isfinite(ndvi[row]))
-        seen = sorted({passes[k] for k in np.flatnonzero(passed[row])})
-        rows.append((name, [days[k] for k in clear], ndvi[row, clear].tolist(), seen))
-    return pl.DataFrame(rows, schema=LOOKS, orient="row")
+    row, k = np.nonzero(np.isfinite(ndvi))
+    looks = pl.DataFrame({"row": row, "looks": _dates(series, series.days[k]), "ndvi": ndvi[row, k]})
+    row, k = np.nonzero(np.isfinite(series.radar).any(2))
+    passes = pl.DataFrame({"row": row, "passes": _dates(series, series.radar_days[k])})
+    table = pl.DataFrame({"parcel_id": series.parcel_ids}, schema={"parcel_id": pl.String}).with_columns(
+        row=pl.int_range(pl.len())
+    )
+    for part in (looks.group_by("row").agg("looks", "ndvi"), passes.unique().group_by("row").agg("passes")):
+        table = table.join(part, on="row", how="left", maintain_order="left")
+    none = pl.lit([], pl.List(pl.Date))
+    return table.select(
+        "parcel_id",
+        pl.col("looks").fill_null(none),
+        pl.col("ndvi").fill_null(pl.lit([], pl.List(pl.Float32))),
+        pl.col("passes").list.sort().fill_null(none),
+    )
+
+
+def _dates(series: EventSeries, days: np.ndarray) -> pl.Series:
+    return pl.Series(np.datetime64(series.origin, "D") + days.astype("timedelta64[D]"), dtype=pl.Date)
 
 
 def _through_the_season(workspace: Workspace, events: pl.DataFrame, until: date) -> pl.DataFrame:
@@ -195,15 +278,14 @@ def _label_table(labels: Labels) -> pl.DataFrame:
     return pl.concat([some, none])
 
 
-def _tally(series: EventSeries, found: Found) -> Tally:
+def _tally(parcel_ids: list[str], found: _Detected) -> Tally:
     """Count the parcels in, those with a reported event or none in doubt, and those set aside by reason."""
-    unseen = ~(np.isfinite(series.optical).any((1, 2)) | np.isfinite(series.radar).any((1, 2)))
     doubt = found.events.filter(pl.col("reason") != SEEN).group_by("parcel_id").agg(pl.col("reason").first())
     reported = set(found.events.filter(pl.col("reason") == SEEN)["parcel_id"].to_list())
     why = dict(doubt.iter_rows())
     reasons = [
-        "never_observed" if unseen[row] else None if name in reported else why.get(name)
-        for row, name in enumerate(series.parcel_ids)
+        "never_observed" if not seen else None if name in reported else why.get(name)
+        for seen, name in zip(found.seen.tolist(), parcel_ids, strict=True)
     ]
     return tally("detect", "parcels", reasons)
 

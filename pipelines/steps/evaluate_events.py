@@ -1,5 +1,7 @@
 """How good the detected events are: against the hidden truth of a simulated region, else the labels."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import polars as pl
 
@@ -7,7 +9,6 @@ from features.files import read_parquet
 from models.events.evaluate import SCORES, event_scores
 from models.events.kinds import EVENTS as KINDS
 from models.events.labels import Labels
-from models.events.series import EventSeries
 from pipelines.config import RunConfig
 from pipelines.tables import read_declared
 from pipelines.workspace import Workspace
@@ -18,10 +19,21 @@ SIZES = (0.5, 1.0, 2.0)  # hectares
 
 
 def scores_of(
-    config: RunConfig, workspace: Workspace, events: pl.DataFrame, series: EventSeries, labels: Labels | None
+    config: RunConfig,
+    workspace: Workspace,
+    events: pl.DataFrame,
+    parcel_ids: Sequence[str],
+    with_radar: np.ndarray,
+    labels: Labels | None,
 ) -> pl.DataFrame:
-    """Score against the hidden truth of a simulated region, else against the labels, out of fold."""
-    known, units = _known(config, workspace, series, labels)
+    """Score against the hidden truth of a simulated region, else against the labels, out of fold.
+
+    Parameters
+    ----------
+    with_radar
+        `(parcel,)` bool: whether radar saw it.
+    """
+    known, units = _known(config, workspace, parcel_ids, labels)
     if known is None:
         return SCORES.to_frame()
     declared = read_declared(workspace)
@@ -37,16 +49,14 @@ def scores_of(
         "gap": _gaps(events, known),
         "sensor": {
             name: "optics and radar" if radar else "optics alone"
-            for name, radar in zip(
-                series.parcel_ids, np.isfinite(series.radar).any((1, 2)).tolist(), strict=True
-            )
+            for name, radar in zip(parcel_ids, with_radar.tolist(), strict=True)
         },
     }
     return event_scores(events, known, units, groups, levels)
 
 
 def _known(
-    config: RunConfig, workspace: Workspace, series: EventSeries, labels: Labels | None
+    config: RunConfig, workspace: Workspace, parcel_ids: Sequence[str], labels: Labels | None
 ) -> tuple[pl.DataFrame | None, list[str]]:
     truth = workspace.truth_events
     until = config.season.until or config.season.end
@@ -55,10 +65,11 @@ def _known(
             (pl.col("share") >= 0.5) & pl.col("event").is_in(KINDS)
             & pl.col("first").is_between(config.season.start, until)
         )  # fmt: skip
-        return main, list(series.parcel_ids)
+        return main, list(parcel_ids)
     if labels is None:
         return None, []
-    watched = [name for name in series.parcel_ids if name in set(labels.watched)]
+    known = set(labels.watched)
+    watched = [name for name in parcel_ids if name in known]
     return labels.events, watched
 
 

@@ -23,7 +23,7 @@ def test_labels_of_one_holding_calibrate_markers_but_rules_find_the_events(tmp_p
     series = meadows([*cuts, []])
     folds = pl.DataFrame({"parcel_id": series.parcel_ids, "fold": [0] * 12 + [1]})
     write_table(folds, workspace.table("folds"))
-    fitted = fit(config, workspace, series)
+    fitted = fit(config, workspace, series.parcel_ids, lambda chosen: series.take(np.flatnonzero(chosen)))
     assert not any(model.learned for model in fitted.detector.kinds.values())
     assert np.all(fitted.fold == ALL)
     assert fitted.labels is not None and len(fitted.labels.watched) == 12
