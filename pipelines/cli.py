@@ -471,8 +471,8 @@ def desk(
     """Open the desk: officers work through the parcels of a finished run in their browser."""
     from pipelines.commands.desk import open_desk, serve
 
-    opened = open_desk(folder, database, language, proxy_header, letter, amounts, holdings, images)
-    serve(opened, host, port, name or [])
+    asked = (folder, database, language, proxy_header, letter, amounts, holdings, images)
+    serve(open_desk(*asked), host, port, name or [], lambda store: open_desk(*asked, store), folder)
 
 
 @app.command()

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from pipelines.record.manifest import HOLDING_KEY
 from pipelines.steps.gather import gather
 from pipelines.workspace import Workspace
 from reports.desk.app import application
-from reports.desk.records.store import open_store
+from reports.desk.records.store import Store, open_store
+from reports.desk.renewal import Renewal
 from reports.desk.state import Desk
 from reports.sheet.background import composite
 
@@ -33,8 +35,14 @@ def open_desk(
     amounts: Path | None = None,
     holdings: Path | None = None,
     products: Path | None = None,
+    store: Store | None = None,
 ) -> Desk:
     """Open the desk of a run's folder.
+
+    Parameters
+    ----------
+    store
+        What the desk's entries are kept in, where it is open already.
 
     Raises
     ------
@@ -52,7 +60,7 @@ def open_desk(
     options = config.publish if language is None else config.publish.model_copy(update={"language": language})
     tables = gather(config, workspace, [], {}).held()
     season = (config.season.start, config.season.end)
-    store = open_store(folder, database, schema_of(config))
+    store = store or open_store(folder, database, schema_of(config))
     return Desk(
         tables, store, folder / "desk", options, season, own_numbers(holdings, config, folder),
         proxy_header=proxy_header, letter=letter, unit_amounts=unit_amounts(amounts), products=products,
@@ -123,8 +131,18 @@ def schema_of(config: RunConfig) -> str:
     return f"cropcheck_desk_{name[:30]}_{config.season.end.year}"
 
 
-def serve(desk: Desk, host: str, port: int, names: list[str]) -> None:
-    """Serve the desk until it is stopped; the address, and a first administrator's password, are printed."""
+def renewed(desk: Desk, reopen: Callable[[Store], Desk], folder: Path) -> Renewal:
+    """Return what notices that a run was made anew: its last receipt is another."""
+    return Renewal(desk, reopen, Workspace(folder).receipts / "publish.json")
+
+
+def serve(
+    desk: Desk, host: str, port: int, names: list[str], reopen: Callable[[Store], Desk], folder: Path
+) -> None:
+    """Serve the desk until it is stopped; the address, and a first administrator's password, are printed.
+
+    Where the run in `folder` is made anew, the desk is opened again.
+    """
     import uvicorn
 
     password = desk.accounts.first()
@@ -134,7 +152,8 @@ def serve(desk: Desk, host: str, port: int, names: list[str]) -> None:
     if found:
         print(desk.text("desk.broken", faults="; ".join(found[:3])), flush=True)
     print(f"http://{'localhost' if host == LOOPBACK else host}:{port}/", flush=True)
+    served = application(renewed(desk, reopen, folder).desk, [*names, host])
     uvicorn.run(
-        application(desk, [*names, host]), host=host, port=port, log_level="warning", access_log=False,
+        served, host=host, port=port, log_level="warning", access_log=False,
         server_header=False, date_header=True, proxy_headers=False,
     )  # fmt: skip

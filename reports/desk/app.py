@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from reports.desk import exports, listing, maps, parcel, people, pictures
 from reports.desk.state import Desk
-from reports.desk.web import HEADERS, endpoint, open_endpoint
+from reports.desk.web import HEADERS, Source, endpoint, open_endpoint
 from reports.embed import asset
 
 SCRIPTS = ("common.js", "map.js", "desk/desk.js", "desk/map.js")
@@ -20,41 +20,44 @@ ASSETS = {"style.css": "text/css", "desk/desk.css": "text/css", **dict.fromkeys(
 LOCAL = ("localhost", "127.0.0.1", "[::1]", "testserver")
 
 
-def application(desk: Desk, hosts: Sequence[str] = ()) -> Starlette:
+def application(desk: Desk | Source, hosts: Sequence[str] = ()) -> Starlette:
     """Return the web application of a desk.
 
     Parameters
     ----------
+    desk
+        The desk, or what gives it as it is when a request comes.
     hosts
         Names under which the desk may be asked for, besides this machine's own (a reverse proxy's).
     """
+    source: Source = (lambda: desk) if isinstance(desk, Desk) else desk
     get, post = ["GET"], ["POST"]
     routes = [
-        Route("/", endpoint(desk, listing.show), methods=get),
-        Route("/decide", endpoint(desk, listing.decide, "decide"), methods=post),
-        Route("/views", endpoint(desk, listing.save_view), methods=post),
-        Route("/parcel", endpoint(desk, parcel.show), methods=get),
-        Route("/parcel/decide", endpoint(desk, parcel.decide, "decide"), methods=post),
-        Route("/parcel/undo", endpoint(desk, parcel.undo, "decide"), methods=post),
-        Route("/holding", endpoint(desk, parcel.holding), methods=get),
-        Route("/picture", endpoint(desk, pictures.picture), methods=get),
-        Route("/map", endpoint(desk, maps.show), methods=get),
-        Route("/map.json", endpoint(desk, maps.data), methods=get),
-        Route("/tile", endpoint(desk, maps.tile), methods=get),
-        Route("/photos", endpoint(desk, pictures.add_photos, "photos"), methods=post),
-        Route("/photos/place", endpoint(desk, pictures.place_photo, "photos"), methods=post),
-        Route("/photo", endpoint(desk, pictures.photo), methods=get),
-        Route("/export/parcels.csv", endpoint(desk, exports.as_csv), methods=get),
-        Route("/export/parcels.gpkg", endpoint(desk, exports.as_geopackage), methods=get),
-        Route("/export/route.gpx", endpoint(desk, exports.as_route), methods=get),
-        Route("/letters", endpoint(desk, exports.letters, "letters"), methods=get),
-        Route("/sheets", endpoint(desk, exports.sheets), methods=get),
-        Route("/progress", endpoint(desk, people.progress), methods=get),
-        Route("/log", endpoint(desk, people.log), methods=get),
-        Route("/accounts", endpoint(desk, people.accounts, "accounts"), methods=get),
-        Route("/accounts", endpoint(desk, people.change_account, "accounts"), methods=post),
-        Route("/login", open_endpoint(desk, people.login), methods=["GET", "POST"]),
-        Route("/logout", endpoint(desk, people.logout), methods=post),
+        Route("/", endpoint(source, listing.show), methods=get),
+        Route("/decide", endpoint(source, listing.decide, "decide"), methods=post),
+        Route("/views", endpoint(source, listing.save_view), methods=post),
+        Route("/parcel", endpoint(source, parcel.show), methods=get),
+        Route("/parcel/decide", endpoint(source, parcel.decide, "decide"), methods=post),
+        Route("/parcel/undo", endpoint(source, parcel.undo, "decide"), methods=post),
+        Route("/holding", endpoint(source, parcel.holding), methods=get),
+        Route("/picture", endpoint(source, pictures.picture), methods=get),
+        Route("/map", endpoint(source, maps.show), methods=get),
+        Route("/map.json", endpoint(source, maps.data), methods=get),
+        Route("/tile", endpoint(source, maps.tile), methods=get),
+        Route("/photos", endpoint(source, pictures.add_photos, "photos"), methods=post),
+        Route("/photos/place", endpoint(source, pictures.place_photo, "photos"), methods=post),
+        Route("/photo", endpoint(source, pictures.photo), methods=get),
+        Route("/export/parcels.csv", endpoint(source, exports.as_csv), methods=get),
+        Route("/export/parcels.gpkg", endpoint(source, exports.as_geopackage), methods=get),
+        Route("/export/route.gpx", endpoint(source, exports.as_route), methods=get),
+        Route("/letters", endpoint(source, exports.letters, "letters"), methods=get),
+        Route("/sheets", endpoint(source, exports.sheets), methods=get),
+        Route("/progress", endpoint(source, people.progress), methods=get),
+        Route("/log", endpoint(source, people.log), methods=get),
+        Route("/accounts", endpoint(source, people.accounts, "accounts"), methods=get),
+        Route("/accounts", endpoint(source, people.change_account, "accounts"), methods=post),
+        Route("/login", open_endpoint(source, people.login), methods=["GET", "POST"]),
+        Route("/logout", endpoint(source, people.logout), methods=post),
         Route("/static/{name:path}", _static, methods=get),
         Route("/health", _health, methods=get),
     ]

@@ -31,6 +31,7 @@ def show(desk: Desk, ask: Ask) -> Response:
         facets=desk.parcels.facets,
         sorts=[name for name in SORTS if name != "amount" or desk.parcels.paid],
         works=WORK,
+        any_changed=desk.parcels.any_changed or bool(query.changed),
         decisions=DECISIONS,
         assignees=sorted({made.assigned_to for made in standing.values() if made.assigned_to}),
         views=_views(desk, ask.session.name),

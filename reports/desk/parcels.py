@@ -80,6 +80,7 @@ class Parcels:
             crop=pl.col("declared").replace_strict(names, default=pl.col("declared"), return_dtype=pl.String),
             looks_like=pl.col("predicted").map_elements(run.class_name, return_dtype=pl.String),
             listed=listed,
+            changed=pl.col("parcel_id").is_in(_changed(run)),
             anomaly=pl.col("parcel_id").replace_strict(sides, default=None, return_dtype=pl.String),
             amount=rates * pl.col("area_ha"),
             fits=pl.col("probability").cast(pl.Float64),
@@ -103,6 +104,7 @@ class Parcels:
         self._row = {name: place for place, name in enumerate(self.table["parcel_id"].to_list())}
         self.facets = {name: self.table[name].drop_nulls().unique().sort().to_list() for name in FACETS}
         self.facets["inside"].sort(key=INSIDE.index)
+        self.any_changed = bool(self.table["changed"].any())
         self._marked = _marked(run.markers)
         self.facets["marker"] = list(self._marked)
 
@@ -206,6 +208,12 @@ def _marked(markers: pl.DataFrame | None) -> dict[str, pl.Series]:
     return {f"{name}:{state}": part["parcel_id"].unique() for (name, state), part in sorted(parts.items())}
 
 
+def _changed(run: RunTables) -> list[str]:
+    """Return the parcels that changed since the last run of the folder; none where there was none."""
+    changes = run.evaluation.get("changes_verdicts")
+    return [] if changes is None else changes["parcel_id"].to_list()
+
+
 def _composed(run: RunTables, table: pl.DataFrame) -> pl.DataFrame:
     """Add `inside` and `composition`, what grows in a parcel of several parts; null without pixels."""
     if run.composition is None or run.composition_findings is None:
@@ -229,6 +237,8 @@ def _filters(query: Query) -> list[pl.Expr]:
         wanted.append((pl.col("holding_id") == query.holding).fill_null(False))
     if query.listed == "yes":
         wanted.append(pl.col("listed"))
+    if query.changed == "yes":
+        wanted.append(pl.col("changed"))
     low, high = query.number("min_ha"), query.number("max_ha")
     if low is not None:
         wanted.append(pl.col("area_ha") >= low)

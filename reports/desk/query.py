@@ -31,6 +31,7 @@ class Query:
     work: str = ""  # open, done, late, contact, visit, accept, refer, in_order
     assignee: str = ""
     listed: str = ""  # yes: the recommended list only
+    changed: str = ""  # yes: parcels that are new, or whose verdict changed, since the last run
     min_ha: str = ""
     max_ha: str = ""
     sort: str = "doubt"

@@ -75,6 +75,7 @@ class Desk:
         self.sheets = Sheets(run, options)
         self.album = Album(run, options.picture_margin_m)
         self.background = Background(run, products)
+        self.notice = ""  # a phrase's key, said on every page
         self.model_id = str(run.verdicts["model_id"][0]) if len(run.verdicts) else "–"
         self.earlier = self._earlier()
         self._degrees = run.declarations.set_index("parcel_id").geometry.to_crs(4326)

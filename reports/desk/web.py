@@ -44,6 +44,7 @@ class Ask:
 
 
 Handler = Callable[[Desk, Ask], Response]
+Source = Callable[[], Desk]  # gives the desk as it is when a request comes
 NOBODY = Session("", "", "")
 
 
@@ -56,21 +57,23 @@ class Refused(Exception):  # noqa: N818  (an answer, not a fault)
 
 
 def endpoint(
-    desk: Desk, handler: Handler, act: str | None = None
+    source: Source, handler: Handler, act: str | None = None
 ) -> Callable[[Request], Awaitable[Response]]:
     """Return what a route calls: the person is known and may `act`, the form is theirs, errors are pages."""
 
     async def answer(request: Request) -> Response:
+        desk = source()
         ask = await _read(desk, request)
         return _guarded(await run_in_threadpool(_answered, desk, handler, act, ask))
 
     return answer
 
 
-def open_endpoint(desk: Desk, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
+def open_endpoint(source: Source, handler: Handler) -> Callable[[Request], Awaitable[Response]]:
     """Return what a route calls that anybody may ask: the log-in."""
 
     async def answer(request: Request) -> Response:
+        desk = source()
         ask = await _read(desk, request)
         return _guarded(await run_in_threadpool(_told, desk, handler, ask))
 
@@ -88,6 +91,8 @@ def page(desk: Desk, ask: Ask, template: str, status: int = 200, **values: Any) 
         "model_id": desk.model_id,
         "path": ask.request.url.path,
         "address": ask.address,
+        "notice": desk.text(desk.notice) if desk.notice else "",
+        "again": ask.address if ask.request.method == "GET" else "/",
     }
     return HTMLResponse(desk.template(f"desk/{template}").render(**frame, **values), status)
 
@@ -105,6 +110,9 @@ def _answered(desk: Desk, handler: Handler, act: str | None, ask: Ask) -> Respon
     if ask.request.method == "POST" and ask.form.get("form_token") != ask.session.form_token:
         kept = {name: value for name, value in ask.form.items() if name != "form_token"}
         return page(desk, ask, "message.html.j2", 403, message=desk.text("desk.forged"), kept=kept)
+    if act is not None and ask.form.get("run", desk.model_id) != desk.model_id:
+        kept = {name: value for name, value in ask.form.items() if name != "form_token"}
+        return page(desk, ask, "message.html.j2", 409, message=desk.text("desk.other_run"), kept=kept)
     return _told(desk, handler, ask)
 
 
