@@ -14,6 +14,7 @@ from reports.evidence import STRENGTHS
 from reports.maps import encode_outlines, tiles
 from reports.options import PublishOptions
 from reports.page import frame
+from reports.pages.finders import elsewhere, write_finders
 from reports.pages.follow_up import recommended, turn_out
 from reports.pages.sections.quality import quality_of
 from reports.pages.sections.requirements import requirements_of
@@ -32,6 +33,8 @@ EXPORTS = (
     "exports/gsa_ua_claimed.csv",
     "exports/quality_sample.csv",
 )
+SAMPLED = 5000
+MOST_ELSEWHERE = 20_000  # parcels that are on no list but whose numbers a page holds, so that it finds them
 SCRIPTS = ["common.js", "map.js", "agency.js"]
 
 
@@ -45,25 +48,45 @@ def write_agency(run: RunTables, out: Path, options: PublishOptions, listed: pl.
     """
     text = translation(options.language)
     table = run.table.join(listed.select("parcel_id", "sheet"), on="parcel_id", how="left").sort("parcel_id")
-    data = _data(run, table, options, text)
-    data["rate"] = _rate(run, options)
-    parts = math.ceil(len(embed_json(data)) / (options.page_limit_mb * 1e6 * 0.9))
-    context = _context(run, out, options, text, listed)
+    rate, context = _rate(run, options), _context(run, out, options, text, listed)
+    room, each = options.page_limit_mb * 1e6 * 0.9, _bytes_a_parcel(run, table, options, text)
+    parts = math.ceil(each * len(table) / room)
     if parts <= 1:
-        return [_write(out / "agency.html", context, data)]
-    inside = table.filter(pl.col("parcel_id").is_in(listed.filter("listed")["parcel_id"].implode()))
+        return [_write(out / "agency.html", context, {**_data(run, table, options, text), "rate": rate})]
+    chosen = listed.filter("listed")
+    first = chosen.head(max(int(room / each), 1))
+    inside = table.filter(pl.col("parcel_id").is_in(first["parcel_id"].implode()))
     shares = _parts(run, table, parts)
     written = []
     for number, part in enumerate(shares):
-        part_data = _data(run, part, options, text)
+        part_data = {**_data(run, part, options, text), "rate": rate}
         written.append(_write_part(out / part_name(number), part_data, number, len(shares), context))
     data = {
         **_data(run, inside, options, text),
-        "rate": data["rate"],
-        "parts": _frames(run, shares),
-        "elsewhere": _elsewhere(inside, shares),
+        "rate": rate,
+        "parts": _frames(run, shares, chosen),
     }
-    return [_write(out / "agency.html", context, data), *written]
+    rest = elsewhere(inside, shares)
+    if len(rest) <= MOST_ELSEWHERE:
+        data["elsewhere"] = {
+            "id": rest["id"].to_list(),
+            "v": rest["v"].to_list(),
+            "part": rest["part"].to_list(),
+        }
+    else:
+        found = write_finders(rest, [part_name(k) for k in range(len(shares))], out, context, room, text)
+        data["finders"] = [{"file": path.name, "first": name} for path, name in found]
+        written += [path for path, _ in found]
+    cut = {"shown": len(first), "total": len(chosen)} if len(first) < len(chosen) else None
+    return [_write(out / "agency.html", {**context, "cut": cut}, data), *written]
+
+
+def _bytes_a_parcel(run: RunTables, table: pl.DataFrame, options: PublishOptions, text: Text) -> float:
+    """Return how much of a page a parcel takes, from SAMPLED of them; neighbours take less."""
+    if table.is_empty():
+        return 0.0
+    sample = table.gather_every(max(1, len(table) // SAMPLED))
+    return len(embed_json(_data(run, sample, options, text))) / len(sample)
 
 
 def part_name(number: int) -> str:
@@ -93,17 +116,23 @@ def _parts(run: RunTables, table: pl.DataFrame, count: int) -> list[pl.DataFrame
     return [table.filter(pl.Series(labels == label)) for label in range(labels.max() + 1)]
 
 
-def _frames(run: RunTables, parts: list[pl.DataFrame]) -> list[dict[str, object]]:
-    """Return name, bounds and number of parcels of every part."""
-    boxes = [_geometry(run, part).total_bounds for part in parts]
+def _frames(run: RunTables, parts: list[pl.DataFrame], chosen: pl.DataFrame) -> list[dict[str, object]]:
+    """Return name, bounds and counts of every part: parcels, those on the list, and by verdict."""
+    names = chosen["parcel_id"].implode()
     return [
-        {"file": part_name(k), "box": [rounded(v, 1) for v in box], "parcels": len(part)}
-        for k, (box, part) in enumerate(zip(boxes, parts, strict=True))
+        {
+            "file": part_name(k),
+            "box": [rounded(v, 1) for v in _geometry(run, part).total_bounds],
+            "parcels": len(part),
+            "listed": int(part["parcel_id"].is_in(names).sum()),
+            "verdicts": dict(part["verdict"].value_counts().sort("verdict").iter_rows()),
+        }
+        for k, part in enumerate(parts)
     ]
 
 
 def _geometry(run: RunTables, table: pl.DataFrame) -> gpd.GeoSeries:
-    return run.declarations.set_index("parcel_id").geometry.loc[table["parcel_id"].to_list()]
+    return run.shapes_of(table["parcel_id"])
 
 
 def _context(
@@ -131,6 +160,7 @@ def _context(
         "assessment": [] if run.assessment is None else run.assessment.to_dicts(),
         "exports": _exports(run, out, text),
         "parts": [],
+        "cut": None,
     }
 
 
@@ -228,13 +258,3 @@ def _rate(run: RunTables, options: PublishOptions) -> float | None:
     """Return the rate of the recommended list, None where nothing is recommended."""
     rate = recommended(run.table, options.list_rate).rate
     return rounded(rate, 5) if rate is not None else None
-
-
-def _elsewhere(inside: pl.DataFrame, parts: list[pl.DataFrame]) -> dict[str, list[object]]:
-    """Return id, verdict and part of the map of every parcel that this page has no outline of."""
-    rest = [part.join(inside.select("parcel_id"), on="parcel_id", how="anti") for part in parts]
-    return {
-        "id": [clean(name) for part in rest for name in part["parcel_id"]],
-        "v": [[*VERDICTS_OF].index(verdict) for part in rest for verdict in part["verdict"]],
-        "part": [number for number, part in enumerate(rest) for _ in range(len(part))],
-    }

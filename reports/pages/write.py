@@ -9,6 +9,7 @@ from reports.pages.agency import write_agency
 from reports.pages.analyst import write_analyst
 from reports.pages.auditor import write_auditor
 from reports.pages.changes import write_changes
+from reports.pages.finders import PATTERN
 from reports.pages.follow_up import candidates
 from reports.run import RunTables
 from reports.sheet.sheets import write_sheets
@@ -52,6 +53,6 @@ def write_reports(
 
 def _sweep(out: Path, written: set[Path]) -> None:
     """Remove sheets and map parts that an earlier run left and this one did not write."""
-    for path in [*out.glob("parcels/*.html"), *out.glob("agency-map-*.html")]:
+    for path in [*out.glob("parcels/*.html"), *out.glob("agency-map-*.html"), *out.glob(PATTERN)]:
         if path not in written:
             path.unlink()

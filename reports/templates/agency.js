@@ -32,7 +32,7 @@ function showDetail(k) {
     run.parcels.s[k] >= 0 ? make("b", {}, words.strength + ": " + name("s", k)) : null,
     numbers(k),
     make("span", { class: "muted" }, bdi(name("i", k)), " · ", bdi(name("g", k)), run.parcels.h ? " · " + (run.parcels.h[k] ?? "–") : ""),
-    link ? make("a", { href: link }, words.sheet) : make("span", { class: "muted" }, words.no_sheet)].filter(Boolean));
+    link ? make("a", { href: link }, words.sheet) : make("span", { class: "muted" }, words.no_sheet, make("br"), make("code", {}, "cropcheck publish CONFIG --sheets " + run.parcels.id[k]))].filter(Boolean));
   detail.scrollIntoView({ block: "nearest" });
 }
 
@@ -113,6 +113,18 @@ const rowElsewhere = (n) => make("tr", {},
 
 function markRow(k) { $$("tr", body).forEach((row) => row.classList.toggle("on", Number(row.dataset.k) === k)); }
 
+/* Beyond what one page holds, parcels are looked up by the beginning of their id. */
+function findersOf(text) {
+  const all = run.finders || [];
+  return all.filter((finder, k) => finder.first <= text + "\uffff" && (k + 1 === all.length || all[k + 1].first > text));
+}
+
+function showFinders() {
+  const text = state.text.trim(), found = text ? findersOf(text) : [], line = $("#finders");
+  line.hidden = !found.length;
+  line.replaceChildren(words.finders + " ", ...found.flatMap((finder) => [make("a", { href: encodeURI(finder.file) + "#text=" + encodeURIComponent(text) }, finder.file), " "]));
+}
+
 function render() {
   body.replaceChildren(...fitting.slice(0, shown).map(rowOf), ...far.slice(0, Math.max(0, shown - fitting.length)).map(rowElsewhere));
   const total = fitting.length + far.length;
@@ -122,6 +134,7 @@ function render() {
   const surest = order.length ? listRate(order[0]) : null;
   $("#nothing").textContent = surest === null && state.scope !== "all" && !state.text ? words.nobody : state.scope === "list" && surest > state.rate ? fill(words.first, { rate: percent(surest, 1) }) : words.nothing;
   $("#list").hidden = !total;
+  showFinders();
 }
 
 const sortValue = { rank: (k) => rank[k] ?? Infinity, id: (k) => run.parcels.id[k], a: hectares, s: (k) => run.parcels.s[k] < 0 ? Infinity : run.parcels.o[k] };

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import geopandas as gpd
+import numpy as np
 import polars as pl
 import pytest
 import shapely
@@ -142,6 +143,36 @@ def test_a_large_map_splits_by_area(tmp_path: Path) -> None:
     assert len(parts) > 1
     assert sorted(ids) == sorted(run.verdicts["parcel_id"])
     assert all(path.name in written[0].read_text() for path in parts)
+
+
+def test_a_region_larger_than_a_page_is_listed_part_by_part_and_found_by_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reports.pages.agency.MOST_ELSEWHERE", 100)
+    run = make_run(3_000, 3, light=True, contributions=None)
+    rates = pl.Series("q_value", np.linspace(0, 1, 3_000), pl.Float32)
+    run = replace(run, verdicts=run.verdicts.with_columns(rates))
+    options = PublishOptions(page_limit_mb=0.101, list_rate_limit=1.0)
+    listed = candidates(run, options)
+    written = write_agency(run, tmp_path, options, listed)
+    pages = {path.name: data(path.read_text(), "run") for path in written}
+    parts = {name: page for name, page in pages.items() if name.startswith("agency-map-")}
+    finders = [page for name, page in pages.items() if name.startswith("agency-find-")]
+    main = pages["agency.html"]
+    assert all(len(json.dumps(page, separators=(",", ":"))) < 101_000 for page in pages.values())
+    assert all('id="filters"' in (tmp_path / name).read_text() for name in ["agency.html", *parts])
+    # the first of the list stand on the page itself, in the list's order
+    first = listed.filter("listed")["parcel_id"].head(len(main["parcels"]["id"])).to_list()
+    assert sorted(main["parcels"]["id"]) == sorted(first)
+    assert 'id="cut"' in written[0].read_text()
+    # every other one is found by its number, on the part that draws it
+    names = [name for page in finders for name in page["id"]]
+    assert names == sorted(set(run.verdicts["parcel_id"]) - set(first))
+    for page in finders:
+        for name, part in zip(page["id"], page["part"], strict=True):
+            assert name in parts[page["files"][part]]["parcels"]["id"]
+    assert [finder["first"] for finder in main["finders"]] == [page["id"][0] for page in finders]
+    assert sum(part["parcels"] for part in main["parts"]) == 3_000
 
 
 def test_sheets_and_the_auditor_say_how_to_trace_a_verdict(pages: Path) -> None:
