@@ -1,5 +1,6 @@
 """The follow-up list: the parcels that a person should check, the most likely errors first."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -61,7 +62,24 @@ def recommended(table: pl.DataFrame, asked: float) -> Recommendation:
     likelier = known.filter(pl.col("likely_right") <= STRENGTHS["medium"])
     if not len(likelier):
         return Recommendation(None, "none")
-    return Recommendation(float(likelier["q_value"].cast(pl.Float64).max()), "likelier_wrong")  # type: ignore[arg-type]
+    return Recommendation(
+        _short(likelier["q_value"].cast(pl.Float64).max(), known["q_value"].cast(pl.Float64)),
+        "likelier_wrong",
+    )
+
+
+def _short(rate: Any, rates: pl.Series) -> float:
+    """Return the shortest number, of three decimals at least, up to which as many rates lie as up to `rate`.
+
+    Examples
+    --------
+    >>> rates = pl.Series([0.1, 0.21182, 0.21195])
+    >>> _short(0.21182, rates), _short(0.21182, rates[:2])
+    (0.2119, 0.212)
+    """
+    uppers = (math.ceil(rate * 10**digits - 1e-9) / 10**digits for digits in (3, 4, 5))
+    listed = (rates <= rate).sum()
+    return next((upper for upper in uppers if (rates <= upper).sum() == listed), float(rate))
 
 
 def candidates(run: RunTables, options: PublishOptions) -> pl.DataFrame:
