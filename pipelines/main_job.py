@@ -14,12 +14,13 @@ from rich.progress import (
 )
 
 from features.errors import StageError
+from features.files import read_parquet
 from features.workers import Executor
 from pipelines.config import RunConfig
 from pipelines.memory import give_back
 from pipelines.record.fit_words import fit_sentence
 from pipelines.record.lock import locked
-from pipelines.record.receipt import Receipt
+from pipelines.record.receipt import Receipt, read_receipt
 from pipelines.record.stage import Stage, run_stage
 from pipelines.stages import (
     clear,
@@ -37,6 +38,7 @@ from pipelines.stages import (
     train,
 )
 from pipelines.steps import tracking
+from pipelines.tables import read_acquired
 from pipelines.workspace import Workspace
 
 PARTIAL = 3
@@ -83,7 +85,11 @@ def run_all(
         console.print(said, style="yellow", highlight=False, markup=False)
     with locked(workspace.folder, "run"), display() as bars:
         forget_models(workspace, retrain)
-        receipts = [_run(stage, config, workspace, bars) for stage in stages(config, executor)]
+        receipts = []
+        for stage in stages(config, executor):
+            if short := short_before(stage.name, config, workspace):
+                bars.console.print(short, style="yellow", highlight=False, markup=False)
+            receipts.append(_run(stage, config, workspace, bars))
         seal = receipts[-1].facts.get("manifest_hash", "")
         if not said and tracking.record_waiting(config, workspace, seal):
             bars.console.print("MLflow's record, which waited, is written.", highlight=False)
@@ -115,6 +121,27 @@ def run_one(
         forget_models(workspace, retrain)
         receipts = [_run(stage, config, workspace, bars) for stage in wanted]
     return _exit_code(receipts)
+
+
+def short_before(name: str, config: RunConfig, workspace: Workspace) -> str:
+    """Say before a stage whether the disk is too small for it and what follows; empty where it is not.
+
+    It is asked where a region is made, and where pixels begin to be read: how much there is, is known then.
+    """
+    if (
+        name not in ("synthesise", "clear")
+        or read_receipt(workspace, "extract")
+        or read_receipt(workspace, name)
+    ):
+        return ""
+    from pipelines.steps.estimate import load_of, load_of_simulation, short_of_disk
+
+    if config.simulate is not None:
+        load = load_of_simulation(config, config.simulate)
+        return short_of_disk(config, load, workspace.folder) if name == "synthesise" else ""
+    areas = read_parquet(workspace.declarations, columns=["area_ha"])["area_ha"]
+    load = load_of(config, read_acquired(workspace), len(areas), float(areas.sum() or 0))
+    return short_of_disk(config, load, workspace.folder)
 
 
 def forget_models(workspace: Workspace, wanted: bool) -> None:

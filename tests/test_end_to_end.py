@@ -21,9 +21,9 @@ from features.errors import StageError
 from features.extraction.observations import read_observations
 from features.files import read_parquet
 from features.series.parcel_series import read_series
-from pipelines.commands.checks.estimate import disk_of, load_of_simulation
 from pipelines.commands.trace import trace_parcel
 from pipelines.config import load_config
+from pipelines.steps.estimate import disk_of, load_of_simulation
 
 ROOT = Path(__file__).parents[1]
 TINY = ROOT / "conf" / "tiny.yaml"

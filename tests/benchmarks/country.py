@@ -22,6 +22,9 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from pipelines.config import load_config
+from pipelines.steps.estimate import load_of_tables, memory_of, seconds_of
+
 # `read` runs with `extract`
 STAGES = ("extract", "fill", "train", "detect", "judge", "forecast", "compare", "publish")
 START, DATES, EVERY_DAYS = date(2024, 3, 2), 36, 7  # optical dates; radar passes follow two days later
@@ -66,8 +69,9 @@ def main() -> None:
     for stage in STAGES[: STAGES.index(arguments.upto) + 1]:
         rows += measured(stage, config, folder / "run", arguments.set, arguments.parcels)
         print(
-            *(f"{row['metric']} {row['value']:.2f} {row['unit']}" for row in rows[-2:]), sep="   ", flush=True
+            *(f"{row['metric']} {row['value']:.2f} {row['unit']}" for row in rows[-3:]), sep="   ", flush=True
         )
+    rows += foretold(config, arguments.set, arguments.parcels, rows)
     rows += quality(folder / "run")
     if arguments.json:
         arguments.json.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
@@ -182,7 +186,28 @@ def measured(stage: str, config: Path, run: Path, settings: list[str], parcels: 
     return [
         {**common, "metric": f"seconds_{stage}", "value": seconds, "unit": "s"},
         {**common, "metric": f"peak_gib_{stage}", "value": _gib(usage), "unit": "GiB"},
+        {**common, "metric": f"cpu_seconds_{stage}", "value": usage.ru_utime + usage.ru_stime, "unit": "s"},
     ]
+
+
+def foretold(
+    config: Path, settings: list[str], parcels: int, found: list[dict[str, Any]]
+) -> list[dict[str, Any]]:
+    """Print, and return, what `check` foretells of each stage beside what was measured."""
+    options = load_config(config, settings)
+    load = load_of_tables(options, parcels, 2 * DATES, len(BANDS) + len(DERIVED) + len(RADAR))
+    measured = {row["metric"]: row["value"] for row in found}
+    rows = []
+    for metric, said in (("seconds", seconds_of(options, load)), ("peak_gib", memory_of(options, load))):
+        for stage, value in said.items():
+            if f"{metric}_{stage}" in measured:
+                name = f"foretold_{metric}_{stage}"
+                print(f"{name} {value:.2f}, measured {measured[f'{metric}_{stage}']:.2f}")
+                rows.append(
+                    {"work": "series_1m", "subject": "cropcheck", "metric": name, "value": value, "low": None,
+                     "high": None, "n": parcels, "unit": "s" if metric == "seconds" else "GiB"}
+                )  # fmt: skip
+    return rows
 
 
 def _gib(usage: resource.struct_rusage) -> float:

@@ -5,6 +5,7 @@ import sys
 import warnings
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import geopandas as gpd
@@ -12,26 +13,28 @@ import pytest
 import shapely
 
 from pipelines.commands.checks.check import check_inputs
-from pipelines.commands.checks.estimate import STACKS_HELD, disk_of, load_of_simulation
 from pipelines.config import RunConfig, load_config
+from pipelines.main_job import short_before
+from pipelines.steps.estimate import STACKS_HELD, disk_of, load_of_simulation, memory_of
 from pipelines.workspace import Workspace
 from tests.small_region import SmallRegion
 
+STAGES = ["synthesise", "clear", "extract", "fill", "train", "detect", "judge", "forecast", "publish"]
 CONFIG = Path(__file__).parents[2] / "conf" / "synthetic.yaml"
 
 
-def memory(folder: Path, method: str, block_px: int) -> float:
+def memory(method: str, block_px: int) -> float:
+    """GiB of the stage that removes clouds."""
     config = load_config(CONFIG, [f"clear.method={method}", f"extract.clear_block_px={block_px}"])
-    found = re.search(r"Memory: about ([\d.]+) GiB", str(check_inputs(config, Workspace(folder))))
-    assert found
-    return float(found[1])
+    assert config.simulate is not None
+    return memory_of(config, load_of_simulation(config, config.simulate))["extract"]
 
 
-def test_removing_clouds_needs_memory_for_the_stacks_it_holds(tmp_path: Path) -> None:
-    plain, small, large = (memory(tmp_path, *of) for of in (("none", 416), ("unet", 64), ("unet", 416)))
+def test_removing_clouds_needs_memory_for_the_stacks_it_holds() -> None:
+    plain, small, large = (memory(*of) for of in (("none", 416), ("linear", 64), ("linear", 416)))
     frames = 49  # eight months of a pass every five days
-    assert large - plain == pytest.approx(STACKS_HELD * (416 + 64) ** 2 * frames * 10 * 4 / 2**30, abs=0.2)
-    assert plain < small < large
+    assert large - plain == pytest.approx(STACKS_HELD * (416 + 64) ** 2 * frames * 10 * 4 / 2**30)
+    assert plain < small < large < memory("unet", 416)
 
 
 def test_the_estimate_of_disk_counts_what_is_written() -> None:
@@ -40,9 +43,32 @@ def test_the_estimate_of_disk_counts_what_is_written() -> None:
     assert config.simulate is not None
     parts = disk_of(config, load_of_simulation(config, config.simulate))
     assert sum(parts.values()) == pytest.approx(747e6 + 28e6, rel=0.15)  # and the models once more, in mlruns
-    measured = {"simulated imagery": 598e6, "observations": 93e6, "series": 29e6, "models": 56e6}
+    measured = {"synthesise": 598e6, "extract": 93e6, "fill": 29e6, "train": 56e6}
     for name, size in measured.items():
         assert parts[name] == pytest.approx(size, rel=0.25), name
+
+
+def test_a_disk_that_is_too_small_is_told_with_the_stage_that_fills_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = load_config(CONFIG)
+    free = {"bytes": 700e6}
+    monkeypatch.setattr(
+        "pipelines.steps.estimate.shutil.disk_usage", lambda _: SimpleNamespace(free=free["bytes"])
+    )
+    [problem] = check_inputs(config, Workspace(tmp_path / "out")).problems
+    assert "has 700 MB for this run" in problem
+    assert "it will be full in fill" in problem, "598 MB of imagery and 93 MB of observations still fit"
+    assert short_before("synthesise", config, Workspace(tmp_path / "out")) == problem
+    free["bytes"] = 900e6
+    assert check_inputs(config, Workspace(tmp_path / "out")).problems == []
+    assert short_before("synthesise", config, Workspace(tmp_path / "out")) == ""
+
+
+def test_time_and_memory_are_foretold_for_each_stage(tmp_path: Path) -> None:
+    lines = check_inputs(load_config(CONFIG), Workspace(tmp_path)).lines
+    for line in (line for line in lines if line.startswith(("Time", "Memory"))):
+        assert re.findall("|".join(STAGES), line)[-9:] == STAGES
 
 
 def region(folder: Path, **changes: Any) -> RunConfig:

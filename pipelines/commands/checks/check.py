@@ -7,7 +7,7 @@ longer, are loaded only by the checks that need them.
 import errno
 import os
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import geopandas as gpd
 
@@ -16,6 +16,9 @@ from pipelines.commands.checks.check_declarations import check_declarations
 from pipelines.commands.checks.findings import Findings
 from pipelines.config import RunConfig
 from pipelines.workspace import Workspace
+
+if TYPE_CHECKING:
+    from pipelines.steps.estimate import Load
 
 Only = Literal["declarations"]
 
@@ -58,12 +61,12 @@ def _check_what_all_runs_need(config: RunConfig, workspace: Workspace, findings:
 
 def _check_simulation(config: RunConfig, workspace: Workspace, findings: Findings) -> None:
     """Look at the maps beside a region that is still to be made, and say what making it takes."""
-    from pipelines.commands.checks.estimate import estimate, load_of_simulation
     from pipelines.inputs.clear_context import check_rasters
+    from pipelines.steps.estimate import load_of_simulation
 
     findings.of(lambda: check_rasters(config, workspace))
     if config.simulate is not None:
-        findings.lines += estimate(config, load_of_simulation(config, config.simulate))
+        _foretell(config, load_of_simulation(config, config.simulate), workspace, findings)
 
 
 def _check_observations(
@@ -78,17 +81,30 @@ def _check_observations(
         findings.of(lambda: check_file(embeddings))
     if config.series.tables:
         from pipelines.commands.checks.check_tables import understood
+        from pipelines.steps.estimate import load_of_tables
 
-        lines = None if declarations is None else findings.of(lambda: understood(config, declarations))
-        findings.lines += lines or []
+        told = None if declarations is None else findings.of(lambda: understood(config, declarations))
+        if told is not None and declarations is not None:
+            lines, dates, features = told
+            findings.lines += lines
+            _foretell(config, load_of_tables(config, len(declarations), dates, features), workspace, findings)
         return
     from pipelines.commands.checks.check_imagery import check_imagery
-    from pipelines.commands.checks.estimate import estimate, load_of
+    from pipelines.steps.estimate import load_of
 
     acquisitions = check_imagery(config, workspace, declarations, findings)
     if declarations is not None and acquisitions is not None:
         load = load_of(config, acquisitions, len(declarations), float(declarations["area_ha"].sum()))
-        findings.lines += estimate(config, load)
+        _foretell(config, load, workspace, findings)
+
+
+def _foretell(config: RunConfig, load: "Load", workspace: Workspace, findings: Findings) -> None:
+    """Say what a run takes, and where the disk is too small for it."""
+    from pipelines.steps.estimate import estimate, short_of_disk
+
+    findings.lines += estimate(config, load)
+    short = short_of_disk(config, load, workspace.folder)
+    findings.problems += [short] if short else []
 
 
 def _check_transfer(config: RunConfig, workspace: Workspace) -> None:

@@ -7,8 +7,8 @@ from pipelines.config import RunConfig
 from pipelines.inputs.bounded_tables import refuse_large_series
 
 
-def understood(config: RunConfig, declarations: gpd.GeoDataFrame) -> list[str]:
-    """Return a line for the account and one for each feature.
+def understood(config: RunConfig, declarations: gpd.GeoDataFrame) -> tuple[list[str], int, int]:
+    """Return a line for the account and one for each feature; how many dates and features there are.
 
     Raises
     ------
@@ -20,7 +20,8 @@ def understood(config: RunConfig, declarations: gpd.GeoDataFrame) -> list[str]:
     last = min(season.end, season.until or season.end)
     usable = declarations[declarations["reason"].isna()]["parcel_id"].tolist()
     found = read_tables(config.series.tables, usable, season.start, last)
-    return [str(found.tally), _overview(found, len(usable)), *_features(found)]
+    lines = [str(found.tally), _overview(found, len(usable)), *_features(found)]
+    return lines, found.observations["datetime"].dt.date().n_unique(), found.features.height
 
 
 def _overview(found: Understood, parcels: int) -> str:
