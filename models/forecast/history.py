@@ -56,6 +56,18 @@ class Looks:
         return Looks(first, self.day[at], self.value[at], orbit)
 
 
+def joined(parts: Sequence[Looks]) -> Looks:
+    """Return the looks of the parcels of each part, one part after another."""
+    ends = np.cumsum([0, *(len(part) for part in parts)])
+    firsts = [part.first[:-1] + start for part, start in zip(parts, ends, strict=False)]
+    return Looks(
+        np.concatenate([*firsts, ends[-1:]]).astype(np.int64),
+        np.concatenate([part.day for part in parts]),
+        np.concatenate([part.value for part in parts]),
+        np.concatenate([part.orbit for part in parts]),
+    )
+
+
 def no_looks(parcels: int, channels: int = 0) -> Looks:
     """Return the looks of parcels that were never seen."""
     shape = (0, channels) if channels else (0,)

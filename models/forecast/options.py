@@ -61,6 +61,12 @@ class ForecastOptions(Options):
     most_samples: int = Field(
         60_000, ge=100, description="Samples that are learned from at most; drawn by parcel and day."
     )
+    most_parcels: int = Field(
+        20_000,
+        ge=100,
+        description="Parcels that are learned from and scored on at most; holdings and blocks whole, by "
+        "chance. All are forecast.",
+    )
     anomaly_looks: int = Field(
         3, ge=1, description="Looks in a row outside the 90% interval, on one side, that make an anomaly."
     )

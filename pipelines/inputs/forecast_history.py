@@ -1,7 +1,8 @@
 """What forecasts go by: looks of this season and of earlier ones, radar, weather, soil and elevation."""
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -10,17 +11,30 @@ import polars as pl
 
 from features.context.weather import read_weather
 from features.errors import ConfigError
-from features.extraction.observations import read_observations
+from features.extraction.observations import each_pass
 from features.files import read_parquet
-from models.forecast.history import RADAR, Daily, History, crops_of, looks_from, radar_from, year_starts
+from models.forecast.history import (
+    RADAR,
+    Daily,
+    History,
+    Looks,
+    crops_of,
+    joined,
+    looks_from,
+    radar_from,
+    year_starts,
+)
 from pipelines.config import RunConfig
 from pipelines.inputs.bounded_tables import refuse_large
 from pipelines.inputs.context_files import context_file
+from pipelines.inputs.observed import Observed, observed
 from pipelines.inputs.surface_series import daily_surface, surface_channels
 from pipelines.tables import read_declared
 from pipelines.workspace import Workspace
 
 NDVI_FROM = ("ndvi", "B08", "B04")
+FEATURES = (*NDVI_FROM, *RADAR)
+ROWS = "rows"
 COLUMNS = {"parcel_id": pl.String, "date": pl.Date, "ndvi": pl.Float64, "crop_class": pl.String}
 
 
@@ -32,6 +46,11 @@ class Known:
     ahead: Daily | None
     set_aside: dict[str, int] = field(default_factory=dict)
     rows: int = 0
+
+    def take(self, parcels: np.ndarray) -> "Known":
+        """Return what is known of some parcels; rows are those of all."""
+        ahead = None if self.ahead is None else self.ahead.take(parcels)
+        return replace(self, history=self.history.take(parcels), ahead=ahead)
 
 
 @dataclass(frozen=True)
@@ -50,17 +69,12 @@ def known_history(config: RunConfig, workspace: Workspace) -> Known:
     """
     declared = read_declared(workspace)
     ids = declared["parcel_id"].astype(str).tolist()
-    optical, radar = observed(workspace)
     earlier = _earlier_seasons(config, workspace)
-    tables = [optical.with_columns(crop_class=pl.lit(None, pl.String)), *earlier.tables]
-    ndvi = pl.concat([table.select(COLUMNS.keys()).cast(COLUMNS) for table in tables])  # type: ignore[arg-type]
-    if config.season.until is not None:
-        ndvi = ndvi.filter(pl.col("date") <= config.season.until)
-        radar = radar.filter(pl.col("date") <= config.season.until)
-    year, first = config.season.year, ndvi["date"].min()
-    start = min(first.year if isinstance(first, date) else year, year)
-    origin, years = date(start, 1, 1), year - start + 1
-    looks, aside = looks_from(ndvi, ids, origin)
+    year = config.season.year
+    with observed(workspace, ids, FEATURES, config.forecast.chunk) as seen:
+        start = min(_first_year(seen.scan, earlier, config) or year, year)
+        origin, years = date(start, 1, 1), year - start + 1
+        looks, radar, counted = _looks(seen, earlier, ids, origin, config.season.until)
     crops = {year: dict(zip(ids, declared["crop_class"], strict=True))}
     for table in earlier.tables:
         for one, parcel, name in _classes(table):
@@ -72,25 +86,78 @@ def known_history(config: RunConfig, workspace: Workspace) -> Known:
     names, static = _static(config, workspace, ids)
     weather = _weather(config, workspace, earlier.weather, origin, len(ids))
     history = History(
-        tuple(ids), origin, looks, radar_from(radar, ids, origin), classes,
+        tuple(ids), origin, looks, radar, classes,
         crops_of(of, ids, classes, origin.year, years), names, static,
         _until(weather, config.season.until, origin),
         daily_surface(surface_channels(config), declared, origin),
     )  # fmt: skip
-    return Known(history, _ahead(config, weather, history), aside, len(ndvi))
+    rows = counted.pop(ROWS)
+    aside = {reason: count for reason, count in counted.items() if count}
+    return Known(history, _ahead(config, weather, history), aside, rows)
 
 
-def observed(workspace: Workspace) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Return clear looks (`parcel_id, date, ndvi`) and radar passes of a run's observations.
+def _looks(
+    seen: Observed, earlier: _Earlier, ids: list[str], origin: date, until: date | None
+) -> tuple[Looks, Looks, Counter[str]]:
+    """Return clear looks and radar passes of all parcels, read some parcels at a time, and how many rows of
+    looks there were and were set aside, by reason.
+    """
+    counted: Counter[str] = Counter()
+    looks, passes = [], []
+    for number, chunk in enumerate(seen.chunks):
+        some = ids[chunk]
+        optical, radar = wide_looks(seen.read(number))
+        tables = [optical.with_columns(crop_class=pl.lit(None, pl.String))]
+        tables += [_of_chunk(table, some, ids, number, len(seen.chunks)) for table in earlier.tables]
+        ndvi = pl.concat([table.select(COLUMNS.keys()).cast(COLUMNS) for table in tables])  # type: ignore[arg-type]
+        if until is not None:
+            ndvi, radar = (table.filter(pl.col("date") <= until) for table in (ndvi, radar))
+        found, aside = looks_from(ndvi, some, origin)
+        counted.update({ROWS: len(ndvi), **aside})
+        looks.append(found)
+        passes.append(radar_from(radar, some, origin))
+    return joined(looks), joined(passes), counted
+
+
+def _of_chunk(table: pl.DataFrame, some: list[str], ids: list[str], number: int, chunks: int) -> pl.DataFrame:
+    """Return the rows of an earlier season that are of some of the parcels; those of none of them come with
+    the first chunk, and are counted there.
+    """
+    if chunks == 1:
+        return table
+    own = pl.col("parcel_id").is_in(some)
+    return table.filter(own | ~pl.col("parcel_id").is_in(ids) if number == 0 else own)
+
+
+def _first_year(scan: pl.LazyFrame, earlier: _Earlier, config: RunConfig) -> int | None:
+    """Return the year of the first clear look of any season; None where there is none."""
+    optical = _clear(scan).filter(pl.col("sensor") == "s2")
+    tables = [
+        optical.select("date"),
+        *(table.lazy().select(pl.col("date").cast(pl.Date)) for table in earlier.tables),
+    ]
+    days = pl.concat(tables)
+    if config.season.until is not None:
+        days = days.filter(pl.col("date") <= config.season.until)
+    first = days.select(pl.col("date").min()).collect(engine="streaming").item()
+    return first.year if isinstance(first, date) else None
+
+
+def _clear(table: pl.LazyFrame) -> pl.LazyFrame:
+    """Return the rows that count, with their date: at least half of the pixels were seen, not filled."""
+    seen = pl.col("valid_share").fill_null(1) - pl.col("filled_share").fill_null(0)
+    return table.filter(pl.col("mean").is_finite() & (seen >= 0.5)).with_columns(
+        date=pl.col("datetime").dt.date()
+    )
+
+
+def wide_looks(observations: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return clear looks (`parcel_id, date, ndvi`) and radar passes of observations.
 
     A look counts where at least half of the parcel's pixels were seen, not filled. NDVI is that of the
     observations, else of the means of B08 and B04.
     """
-    table = read_observations(workspace.observations, [*NDVI_FROM, *RADAR])
-    seen = pl.col("valid_share").fill_null(1) - pl.col("filled_share").fill_null(0)
-    table = table.filter(pl.col("mean").is_finite() & (seen >= 0.5)).with_columns(
-        date=pl.col("datetime").dt.date()
-    )
+    table = _clear(observations.lazy()).collect()
     wide = _wide(table.filter(pl.col("sensor") == "s2"), ["parcel_id", "date"], NDVI_FROM)
     total = pl.col("B08") + pl.col("B04")
     ratio = pl.when(total > 0).then((pl.col("B08") - pl.col("B04")) / total)
@@ -146,7 +213,9 @@ def _table_of(path: Path) -> pl.DataFrame:
             },
             schema={"parcel_id": pl.String, "crop_class": pl.String},
         )
-        return observed(run)[0].join(classes, on="parcel_id", how="left")
+        passes = [wide_looks(part)[0] for part in each_pass(run.observations, NDVI_FROM)]
+        looks = pl.concat(passes).group_by("parcel_id", "date").agg(pl.col("ndvi").mean())
+        return looks.sort("parcel_id", "date").join(classes, on="parcel_id", how="left")
     if not path.is_file():
         raise ConfigError(f"forecast.history: there is no {path}; correct the path.")
     try:

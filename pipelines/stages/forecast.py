@@ -1,8 +1,7 @@
 """NDVI ahead of every parcel, with intervals, and the parcels that left theirs."""
 
 import logging
-from collections.abc import Iterator
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +11,7 @@ from features.accounting import Tally, tally
 from features.errors import ConfigError, CropcheckError
 from features.files import read_parquet
 from features.schema import EVENTS, FORECAST
+from features.series.chunks import chunks_of
 from features.workers import Progress
 from models.events.table import SEEN
 from models.forecast.anomaly import ANOMALIES, find_anomalies
@@ -19,6 +19,7 @@ from models.forecast.bundle import forecaster_file, read_forecaster, write_forec
 from models.forecast.forecaster import ALL, TOO_FEW_LOOKS, Forecaster, fit_forecaster, forecast
 from models.forecast.history import Daily, History
 from models.forecast.learning.samples import STEP, last_look, on_days, seen_ahead
+from models.forecast.options import ForecastOptions
 from models.forecast.score_table import SCORES, score_table
 from pipelines.config import RunConfig
 from pipelines.inputs.context_files import region_files
@@ -27,7 +28,7 @@ from pipelines.inputs.surface_series import OPTIONS as SURFACE_OPTIONS
 from pipelines.inputs.surface_series import surface_files
 from pipelines.record.inputs import Inputs
 from pipelines.record.stage import Outcome, Stage
-from pipelines.tables import write_table
+from pipelines.tables import block_writer, write_table
 from pipelines.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -88,37 +89,67 @@ def _run(config: RunConfig, workspace: Workspace, known: Known, progress: Progre
     day = history.day(made_on(config, history))
     folds = read_parquet(workspace.table("folds"))
     fold, group = folds_of(folds, history)
-    progress(1, 5)
-    forecaster, own, basis = fitted(config, known, fold, group, day)
-    progress(2, 5)
-    table = pl.concat(list(_forecasts(forecaster, history, own, day, known.ahead, config)))
-    unknown = table.filter(pl.col("ndvi").is_null())["date"].unique().sort()
-    if len(unknown):
-        log.warning(
-            "Nothing is forecast of %d of the days ahead (%s to %s): no parcel was ever seen at that time of "
-            "year. Earlier years tell (forecast.history).", len(unknown), unknown[0], unknown[-1],
-        )  # fmt: skip
-    progress(3, 5)
+    chunks = chunks_of(len(history), config.forecast.chunk)
+    steps = len(chunks) + 3
+    progress(1, steps)
+    drawn = drawn_parcels(group, config.forecast)
+    some = known.take(drawn)
+    forecaster, own, basis = fitted(config, some, fold, fold[drawn], group[drawn], day)
+    progress(2, steps)
     season = (history.day(config.season.start), min(day, history.day(config.season.end)))
+    anomalies = [ANOMALIES.to_frame()]
+    unknown: set[date] = set()
     events = read_parquet(workspace.events) if workspace.events.is_file() else EVENTS.to_frame()
     reported = events.filter(pl.col("reason") == SEEN)
-    anomalies = find_anomalies(forecaster, history.until(day), own, season, reported, known.ahead)
-    progress(4, 5)
+    with block_writer(workspace.forecast, FORECAST) as write:
+        for done, chunk in enumerate(chunks, start=3):
+            part, of = known.take(np.arange(chunk.start, chunk.stop)), own[chunk]
+            table = _forecasts(forecaster, part.history, of, day, part.ahead, config)
+            write(table)
+            unknown |= set(table.filter(pl.col("ndvi").is_null())["date"].unique())
+            here = reported.filter(pl.col("parcel_id").is_in(part.history.parcel_ids))
+            anomalies.append(
+                find_anomalies(forecaster, part.history.until(day), of, season, here, part.ahead)
+            )
+            progress(done, steps)
+    _say_unknown(unknown)
     days = np.arange(season[0], season[1], SCORED_EVERY)
-    scores = score_table(forecaster, history, own, group, days, known.ahead)
+    scores = score_table(forecaster, some.history, own[drawn], group[drawn], days, some.ahead)
     outputs = [
-        write_table(table, workspace.forecast),
-        write_table(anomalies, workspace.anomalies),
+        workspace.forecast,
+        write_table(pl.concat(anomalies), workspace.anomalies),
         write_table(scores, workspace.table("forecast_scores")),
     ]
     if config.forecast.use != "judge" or config.forecast.from_run is None:
         write_forecaster(workspace.forecast_models, forecaster)
         outputs.append(workspace.forecast_models)
-    progress(5, 5)
-    seen = last_look(history, on_days(np.arange(len(history)), day, np.array([day + STEP]))) >= 0
-    reasons = [None if ok else NEVER_SEEN for ok in seen]
+    progress(steps, steps)
+    ever = last_look(history, on_days(np.arange(len(history)), day, np.array([day + STEP]))) >= 0
+    reasons = [None if ok else NEVER_SEEN for ok in ever]
     rows = Tally("forecast", "looks", known.rows, known.rows - sum(known.set_aside.values()), known.set_aside)
     return Outcome(outputs, [rows, tally("forecast", "parcels", reasons)], {"forecast_by": basis})
+
+
+def drawn_parcels(group: np.ndarray, options: ForecastOptions) -> np.ndarray:
+    """Return `(k,)` rows of the parcels that are learned from and scored on: groups `(parcel,)` are drawn
+    whole, in an order of chance, as long as they are at most `most_parcels` together.
+    """
+    if len(group) <= options.most_parcels:
+        return np.arange(len(group))
+    _, number, size = np.unique(group, return_inverse=True, return_counts=True)
+    order = np.random.default_rng([options.seed, 29]).permutation(len(size))
+    taken = np.zeros(len(size), bool)
+    taken[order[np.cumsum(size[order]) <= options.most_parcels]] = True
+    return np.flatnonzero(taken[number])
+
+
+def _say_unknown(days: set[date]) -> None:
+    """Say of which days nothing is forecast."""
+    if days:
+        log.warning(
+            "Nothing is forecast of %d of the days ahead (%s to %s): no parcel was ever seen at that time of "
+            "year. Earlier years tell (forecast.history).", len(days), min(days), max(days),
+        )  # fmt: skip
 
 
 def made_on(config: RunConfig, history: History) -> date:
@@ -161,18 +192,26 @@ def folds_of(folds: pl.DataFrame, history: History) -> tuple[np.ndarray, np.ndar
 
 
 def fitted(
-    config: RunConfig, known: Known, fold: np.ndarray, group: np.ndarray, day: int
+    config: RunConfig, known: Known, every: np.ndarray, fold: np.ndarray, group: np.ndarray, day: int
 ) -> tuple[Forecaster, np.ndarray, str]:
-    """Return the forecaster, the fold whose models serve each parcel, and what they were learned from."""
+    """Return the forecaster, the fold whose models serve each parcel, and what they were learned from.
+
+    Parameters
+    ----------
+    known, fold, group
+        The parcels that are learned from, with fold and group of each.
+    every
+        `(parcel,)` folds of all parcels.
+    """
     options, history = config.forecast, known.history.until(day)
     start = read_forecaster(options.from_run, options) if options.from_run is not None else None
     if start is not None and options.use != "continue":
-        return start, np.full(len(history), ALL), "another run's models"
+        return start, np.full(len(every), ALL), "another run's models"
     first = int(history.ndvi.day.min())
     samples = seen_ahead(history, np.arange(first, day, EVERY), options.ahead_days)
     made = fit_forecaster(history, samples, fold, group, options, known.ahead, start)
     basis = "this run's looks" if start is None else "another run's models, trained further"
-    return made, np.where(fold >= 0, fold, ALL), basis
+    return made, np.where(np.isin(every, list(made.folds)), every, ALL), basis
 
 
 def _forecasts(
@@ -182,33 +221,32 @@ def _forecasts(
     day: int,
     ahead: Daily | None,
     config: RunConfig,
-) -> Iterator[pl.DataFrame]:
-    """Yield the table, in chunks of parcels."""
+) -> pl.DataFrame:
+    """Return the forecasts of some parcels, schema FORECAST."""
     options = config.forecast
     steps = np.arange(STEP, options.ahead_days + 1, STEP)
-    dates = [history.when(day) + timedelta(days=int(step)) for step in steps]
-    yield FORECAST.to_frame()
-    for begin in range(0, len(history), options.chunk):
-        rows = np.arange(begin, min(begin + options.chunk, len(history)))
-        some = history.take(rows)
-        samples = on_days(np.arange(len(some)), day, day + steps)
-        later = None if ahead is None else ahead.take(rows)
-        found = forecast(forecaster, some.until(day), samples, own[rows], later)
-        last = last_look(some, samples)
-        seen = [history.when(some.ndvi.day[k]) if k >= 0 else None for k in last[:: len(steps)]]
-        n = len(steps)
-        yield pl.DataFrame(
-            {
-                "parcel_id": [name for name in some.parcel_ids for _ in range(n)],
-                "made_on": [history.when(day)] * len(samples),
-                "date": dates * len(some),
-                "ndvi": found.value.astype(np.float32),
-                **{name: found.bounds[:, k].astype(np.float32) for k, name in enumerate(BOUNDS)},
-                "last_seen": [one for one in seen for _ in range(n)],
-                "weather_ahead": [options.weather_ahead] * len(samples),
-            },
-            schema=FORECAST,
-        ).with_columns(pl.col("ndvi", *BOUNDS).fill_nan(None))
+    samples = on_days(np.arange(len(history)), day, day + steps)
+    found = forecast(forecaster, history.until(day), samples, own, ahead)
+    last = last_look(history, samples)
+    at = np.maximum(last, 0)
+    looked = history.ndvi.day[at] if len(history.ndvi) else at
+    ids = pl.Series(history.parcel_ids, dtype=pl.String)
+    return pl.DataFrame(
+        {
+            "parcel_id": ids.gather(samples.parcel),
+            "made_on": pl.repeat(history.when(day), len(samples), eager=True, dtype=pl.Date),
+            "date": _dates(history, samples.target),
+            "ndvi": found.value.astype(np.float32),
+            **{name: found.bounds[:, k].astype(np.float32) for k, name in enumerate(BOUNDS)},
+            "last_seen": pl.select(pl.when(pl.Series(last >= 0)).then(_dates(history, looked))).to_series(),
+            "weather_ahead": pl.repeat(options.weather_ahead, len(samples), eager=True),
+        },
+        schema=FORECAST,
+    ).with_columns(pl.col("ndvi", *BOUNDS).fill_nan(None))
+
+
+def _dates(history: History, days: np.ndarray) -> pl.Series:
+    return pl.Series(np.datetime64(history.origin, "D") + days.astype("timedelta64[D]"), dtype=pl.Date)
 
 
 def _nothing(workspace: Workspace, why: str, *tallies: Tally) -> Outcome:
