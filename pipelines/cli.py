@@ -35,24 +35,38 @@ Dask = Annotated[
 ]
 
 
+Memory = Annotated[
+    str | None,
+    typer.Option("--memory", help="Memory that all workers may use, e.g. 6GiB; default 3/4 of what is free."),
+]
 Retrain = Annotated[bool, typer.Option("--retrain", help="Fit models anew instead of keeping them.")]
 
 
 def _add(name: str, help_text: str) -> None:
     """Add the command that runs one stage, or all of them."""
 
-    def command(run: RunOptions, workers: Workers = 1, dask: Dask = None) -> None:
-        _go(name, run, workers, dask)
+    def command(run: RunOptions, workers: Workers = 1, dask: Dask = None, memory: Memory = None) -> None:
+        _go(name, run, workers, dask, memory)
 
-    def fitting(run: RunOptions, workers: Workers = 1, dask: Dask = None, retrain: Retrain = False) -> None:
-        _go(name, run, workers, dask, retrain)
+    def fitting(
+        run: RunOptions,
+        workers: Workers = 1,
+        dask: Dask = None,
+        memory: Memory = None,
+        retrain: Retrain = False,
+    ) -> None:
+        _go(name, run, workers, dask, memory, retrain)
 
     app.command(name, help=help_text)(on_a_run(fitting if name in FITTING else command, until=True))
 
 
-def _go(name: str, run: RunOptions, workers: int, dask: str | None, retrain: bool = False) -> None:
+def _go(
+    name: str, run: RunOptions, workers: int, dask: str | None, memory: str | None, retrain: bool = False
+) -> None:
+    from features.memory import allow
     from pipelines.main_job import run_all, run_one
 
+    allow(memory, workers)
     loaded, workspace = run.open()
     executor = _executor(workers, dask)
     raise typer.Exit(

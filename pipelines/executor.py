@@ -92,7 +92,8 @@ class InProcesses:
                 losses += 1
                 if losses > LOSSES:
                     raise StageError(
-                        f"Workers died {losses} times in a row; memory may be short: use fewer workers."
+                        f"Workers died {losses} times in a row; memory may be short: use fewer --workers, or "
+                        "give a smaller --memory."
                     ) from error
                 log.warning("A worker died; its units are run again.")
                 again.extend(running.values())

@@ -9,6 +9,7 @@ from features.errors import CropcheckError
 TO_MEND, OWN_FAULT = 2, 1
 NO_NUMBER = 0
 AGAIN = "then run the same command again: what is finished is kept"
+LESS_MEMORY = "give a smaller --memory, so that less is held at a time, or use fewer --workers"
 # what an operating system refuses, and what helps
 CURES = {
     errno.ENOSPC: f"the disk is full; free space there, or name another folder with --out, {AGAIN}",
@@ -23,7 +24,7 @@ CURES = {
     errno.EMFILE: f"too many files are open; raise the limit (ulimit -n 4096), {AGAIN}",
     errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
     errno.EIO: "the disk or network drive reports an error; check it",
-    errno.ENOMEM: f"memory is used up; close other programs or use fewer --workers, {AGAIN}",
+    errno.ENOMEM: f"memory is used up; {LESS_MEMORY}, {AGAIN}",
     errno.ESTALE: f"the network drive lost the file; {AGAIN}",
     errno.EBUSY: f"it is in use by another program; close that, {AGAIN}",
 }
@@ -42,7 +43,7 @@ def sentence_of(error: BaseException) -> tuple[str, int]:
     if isinstance(error, CropcheckError):
         return str(error), TO_MEND
     if isinstance(error, MemoryError):
-        return f"Memory is used up; close other programs or use fewer --workers, {AGAIN}.", TO_MEND
+        return f"Memory is used up; {LESS_MEMORY}, {AGAIN}.", TO_MEND
     if isinstance(error, sqlite3.OperationalError):
         return f"A database cannot be used: {_one_line(error)}. Close what else uses it, {AGAIN}.", TO_MEND
     number = _number_of(error)

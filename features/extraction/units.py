@@ -21,12 +21,14 @@ from features.imagery.blocks import Block
 from features.imagery.header import layout_of
 from features.imagery.scenes import Layer, Scene, finer, read_layer, scene_of
 from features.indices.formulas import compute, find_index, left_out, to_db
+from features.memory import budget
 from features.schema import SCENE_CLASS, Acquisition
 from features.workers import pool_of
 from features.zonal.coverage import Coverage, coverage_of
 from features.zonal.engine import gathered, summarise, summarise_gathered
 from features.zonal.statistics import Owned, Part, combine, finish, quantiles_of, ranges
 
+READ_AHEAD_SHARE = 1 / 8  # of the memory that may be used
 POWER = "power of "  # a hidden feature: the band's linear power, for means that speckle does not bias
 
 
@@ -150,10 +152,11 @@ def extract_unit(unit: Unit) -> tuple[pl.DataFrame, Remarks]:
     lost: Counter[str] = Counter()
     ahead: deque[_Running] = deque()
     pool = pool_of(options.threads)
+    room = min(options.read_ahead_mb * 1e6, budget() * READ_AHEAD_SHARE)
     try:
         for block in scene.blocks(options.block_px):
             nbytes = _nbytes(scene, block)
-            while ahead and nbytes + sum(running.nbytes for running in ahead) > options.read_ahead_mb * 1e6:
+            while ahead and nbytes + sum(running.nbytes for running in ahead) > room:
                 _end_block(unit, scene, ahead.popleft(), pool, found, lost)
             started = _start_block(unit, scene, block, pool, nbytes)
             if started is not None:

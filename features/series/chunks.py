@@ -11,6 +11,7 @@ import xarray as xr
 
 from features.errors import StageError
 from features.files import atomic_path, make_room
+from features.memory import fitting
 from features.series.parcel_series import (
     BESIDE_VALUES,
     PARCELS_PER_CHUNK,
@@ -20,7 +21,9 @@ from features.series.parcel_series import (
     read_series,
 )
 
-PARCELS_READ = 8 * PARCELS_PER_CHUNK
+PACKS_READ = 8
+READ_SHARE = 1 / 8  # of the memory that may be used
+BYTES_A_CELL = 32  # of a value as it is read, its marks, and what is computed of it
 
 
 def chunks_of(total: int, size: int) -> list[slice]:
@@ -62,8 +65,10 @@ def write_chunks(path: Path, chunks: Iterable[xr.Dataset], total: int) -> Path:
     return path
 
 
-def read_chunks(path: Path, size: int) -> Iterator[xr.Dataset]:
-    """Yield a ParcelSeries on disk, `size` parcels `(parcel, time, feature, statistic)` at a time."""
+def read_chunks(path: Path, size: int | None = None) -> Iterator[xr.Dataset]:
+    """Yield a ParcelSeries on disk, `size` parcels `(parcel, time, feature, statistic)` at a time, or as many
+    as memory allows.
+    """
     for _, chunk in StoredSeries(path).chunks(size):
         yield chunk
 
@@ -118,8 +123,9 @@ class StoredSeries:
         with opened_series(self._path) as opened:
             return opened["parcel"].to_numpy().astype(str).astype(object)
 
-    def chunks(self, size: int = PARCELS_READ) -> Iterator[tuple[slice, xr.Dataset]]:
-        """Yield which parcels, and their series, `size` at a time."""
+    def chunks(self, size: int | None = None) -> Iterator[tuple[slice, xr.Dataset]]:
+        """Yield which parcels, and their series, `size` at a time, or as many as memory allows."""
+        size = size or parcels_read(self.head)
         with opened_series(self._path) as opened:
             for part in chunks_of(opened.sizes["parcel"], size):
                 yield part, loaded(opened.isel(parcel=part))
@@ -134,6 +140,13 @@ class StoredSeries:
                 start = int(number) * PARCELS_PER_CHUNK
                 chunk = loaded(opened.isel(parcel=slice(start, start + PARCELS_PER_CHUNK)))
                 yield mine, chunk.isel(parcel=places[mine] - start)
+
+
+def parcels_read(series: xr.Dataset) -> int:
+    """Return how many parcels of a ParcelSeries are read at a time: whole packs of the file."""
+    each = BYTES_A_CELL * np.prod([series.sizes[name] for name in ("time", "feature", "statistic")])
+    packs = fitting(float(each) * PARCELS_PER_CHUNK, READ_SHARE, 1, PACKS_READ)
+    return packs * PARCELS_PER_CHUNK
 
 
 def rows_of(series: xr.Dataset | StoredSeries) -> SeriesRows:

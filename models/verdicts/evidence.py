@@ -23,7 +23,6 @@ from models.verdicts.predicted import Predicted, Table, ensemble_of, taken
 
 ROWS_TO_CALIBRATE = 10  # least number of inner rows per class
 RESOLUTION = 1e-4  # smaller differences of probability carry no information
-PARCELS_PER_CHUNK = 32_768
 
 
 @dataclass(frozen=True)
@@ -76,7 +75,7 @@ class Scoring:
     table
         At least `parcel_id, crop_class, intervention`, one row per parcel.
     per_chunk
-        Parcels in memory at a time; the evidence does not depend on it.
+        Parcels in memory at a time, None: as many as it allows; the evidence does not depend on it.
 
     Raises
     ------
@@ -93,9 +92,10 @@ class Scoring:
         groups: CropGroups,
         *,
         inner: Table | None = None,
-        per_chunk: int = PARCELS_PER_CHUNK,
+        per_chunk: int | None = None,
     ) -> None:
-        self._predicted, self._options, self._per_chunk = Predicted(probabilities, table), options, per_chunk
+        self._predicted, self._options = Predicted(probabilities, table), options
+        self._per_chunk = per_chunk or self._predicted.at_once()
         rows, self.classes = self._predicted.rows, self._predicted.classes
         self.at, self._fold = rows["at"].to_numpy(), rows["fold"].to_numpy()
         self._declared = _index_of(rows["crop_class"], self.classes)

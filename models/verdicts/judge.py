@@ -11,7 +11,7 @@ from features.declarations.crop_codes import CropGroups, read_crop_groups
 from features.declarations.schemes import Schemes, read_schemes
 from features.schema import PARCELS, VERDICTS, check_columns, check_table
 from features.series.quality import QUALITY
-from models.verdicts.evidence import PARCELS_PER_CHUNK, Evidence, Scoring
+from models.verdicts.evidence import Evidence, Scoring
 from models.verdicts.follow_up import follow_up_q
 from models.verdicts.options import JudgeOptions
 from models.verdicts.predicted import Table
@@ -43,7 +43,7 @@ def judge(
     groups: CropGroups | None = None,
     inner: Table | None = None,
     composed: pl.DataFrame | None = None,
-    per_chunk: int = PARCELS_PER_CHUNK,
+    per_chunk: int | None = None,
 ) -> Judged:
     """Give every declared parcel a verdict and its reason.
 
@@ -67,7 +67,8 @@ def judge(
     composed
         `parcel_id, more_than_one_crop`, where pixels were looked at (`models.patches`).
     per_chunk
-        Parcels whose probabilities are in memory at a time; the verdicts do not depend on it.
+        Parcels whose probabilities are in memory at a time, None: as many as it allows; the verdicts do not
+        depend on it.
 
     Returns
     -------

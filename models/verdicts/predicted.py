@@ -4,9 +4,13 @@ import numpy as np
 import polars as pl
 
 from features.errors import StageError
+from features.memory import fitting
 from features.schema import ENSEMBLE
 
 KEYS = ("parcel_id", "model", "fold")
+LEAST_PARCELS, MOST_PARCELS = 1024, 32_768  # at a time
+SHARE = 1 / 8  # of the memory that may be used
+BYTES_A_CELL = 64  # of a probability: as it is read, ordered, calibrated, and the signals made of it
 Table = pl.DataFrame | pl.LazyFrame
 
 
@@ -42,6 +46,11 @@ class Predicted:
         ensemble = ensemble_of(self._source).select("parcel_id", "fold").collect()
         joined = ensemble.join(table.with_row_index("at"), on="parcel_id", how="inner", validate="1:1")
         self.rows = joined.sort("at")
+
+    def at_once(self) -> int:
+        """Return how many parcels are scored at a time."""
+        each = BYTES_A_CELL * len(self.classes) * max(len(self._models), 1)
+        return fitting(each, SHARE, LEAST_PARCELS, MOST_PARCELS)
 
     def of(self, rows: np.ndarray) -> np.ndarray:
         """Return `(model, row, class)`: the ensemble's probabilities, and where it has several, each model's

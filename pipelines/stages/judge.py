@@ -6,7 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from features.files import fingerprint, read_parquet, scan_parquet, write_json
-from features.series.chunks import PARCELS_READ, read_chunks
+from features.series.chunks import read_chunks
 from features.series.quality import quality_in_chunks
 from features.workers import Progress
 from models.assessment.field_results import corrected_rates, settle
@@ -87,7 +87,7 @@ def _settled(config: RunConfig, workspace: Workspace) -> dict[str, str]:
 def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     """Write `verdicts.parquet`, the evaluation tables and `metrics.json`."""
     declared = read_facts(workspace)
-    quality = quality_in_chunks(lambda: read_chunks(workspace.filled, PARCELS_READ))
+    quality = quality_in_chunks(lambda: read_chunks(workspace.filled))
     options = corrected(config.judge, wrong_rates(workspace, declared, config.season.until))
     judged = judge(
         scan_parquet(workspace.probabilities),

@@ -5,7 +5,7 @@ import polars as pl
 import xarray as xr
 
 from features.files import read_parquet
-from features.series.chunks import PARCELS_READ, read_chunks
+from features.series.chunks import read_chunks
 from models.evaluation.metrics import standing_alone
 from models.verdicts.in_season import dates_of, discriminate, season_curve
 from pipelines.config import RunConfig
@@ -61,7 +61,7 @@ def _drawn(workspace: Workspace, folds: pl.DataFrame, config: RunConfig) -> xr.D
     names = drawn_parcels(folds, config.judge.season_parcels, config.seed)
     parts = [
         chunk if names is None else chunk.isel(parcel=np.isin(chunk["parcel"].to_numpy().astype(str), names))
-        for chunk in read_chunks(workspace.series, PARCELS_READ)
+        for chunk in read_chunks(workspace.series)
     ]
     if len(parts) == 1:
         return parts[0]

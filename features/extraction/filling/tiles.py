@@ -2,6 +2,7 @@
 remembered."""
 
 import json
+import logging
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from features.code import code_version
 from features.context.blocks import BlockContext
 from features.errors import CropcheckError, ImageryError
 from features.extraction.filling.blocks import (
+    BlockOutcome,
     BlockUnit,
     drop_blocks,
     join_blocks,
@@ -25,12 +27,19 @@ from features.extraction.options import ExtractOptions
 from features.extraction.units import Outcome, Unit
 from features.extraction.work_plan import usual_bands
 from features.files import fingerprint, is_vouched, vouch, write_json
+from features.imagery.blocks import Block
 from features.imagery.grids import grid_of, placed
 from features.imagery.scenes import Scene, scene_of, widened
+from features.memory import budget
 from features.schema import OPTICAL_BANDS, SCENE_CLASS, Acquisition, assets_by_band
 from features.workers import Executor, one_by_one
 
+log = logging.getLogger(__name__)
 POLARISATIONS = ("vv", "vh")
+LEAST_SIDE = 32  # pixels of a block
+# stacks in memory at a time, as measured: as read, seen, filled and with sigma; and those of the next block
+STACKS_WITH_NEXT, STACKS_ALONE = 9, 6
+BESIDE_STACKS = 700 << 20  # bytes: libraries, and one tile's coverage
 
 
 @dataclass(frozen=True)
@@ -42,6 +51,27 @@ class Fill:
     blocks: tuple[BlockUnit, ...]
     units: tuple[Unit, ...]
     note: Path  # JSON of the acquisitions set aside; written last
+    whole: BlockUnit  # the tile as one block
+    side: int  # of the blocks, pixels
+    ahead: bool  # whether the next block is read while one is filled
+
+    def smaller(self) -> "Fill":
+        """Return the same work in blocks of half the side.
+
+        Raises
+        ------
+        CropcheckError
+            Where they are as small as they get.
+        """
+        side = self.side // 2
+        if side < LEAST_SIDE:
+            raise CropcheckError(
+                f"Memory is used up by one block of {self.side} pixels of tile {self.tile} over "
+                f"{len(self.whole.rows)} acquisitions; close other programs, use fewer --workers, or lower "
+                "extract.threads."
+            )
+        log.warning("Memory is used up; tile %s goes on in blocks of %d pixels.", self.tile, side)
+        return replace(self, blocks=cut(self.whole, side), side=side, ahead=False)
 
     @property
     def is_done(self) -> bool:
@@ -104,18 +134,65 @@ def plan_fill(
     key = fingerprint([key_of(remover), code, parts, list(passes), context.key])[:16]
     here = folder / "parts" / tile
     polarisations = tuple(p for p in POLARISATIONS if any(p in assets_by_band(row) for row in radar))
-    blocks = tuple(
-        BlockUnit(
-            (*rows, *radar), scene, block, bands, polarisations, parcels, folder / "coverage",
-            folder / "blocks" / f"{tile}-{key}" / f"{block.rows.start}-{block.columns.start}", options,
-            remover, context,
-        )
-        for block in scene.blocks(options.clear_block_px)
+    layers = len(bands) * len(rows) + len(polarisations) * len(radar)
+    side, ahead = within(budget(), options.clear_block_px, layers, remover.margin_px)
+    if side < options.clear_block_px:
+        log.warning(
+            "Tile %s is filled in blocks of %d pixels rather than %d (extract.clear_block_px): %.1f GiB of "
+            "memory may be used.", tile, side, options.clear_block_px, budget() / 2**30,
+        )  # fmt: skip
+    whole = BlockUnit(
+        (*rows, *radar), scene, _all_of(scene), bands, polarisations, parcels, folder / "coverage",
+        folder / "blocks" / f"{tile}-{key}", options, remover, context,
     )  # fmt: skip
     named = tuple(
         replace(unit, part=unit.part.with_name(f"{unit.part.stem}-{key}.parquet")) for unit in units
     )
-    return Fill(tile, scene, blocks, named, here / f"fill-{key}.json")
+    return Fill(tile, scene, cut(whole, side), named, here / f"fill-{key}.json", whole, side, ahead)
+
+
+def within(memory: int, side: int, layers: int, margin: int) -> tuple[int, bool]:
+    """Return the side of blocks whose stacks fit into memory, halved from `side` as often as needed, and
+    whether the next block may be read while one is filled.
+
+    Parameters
+    ----------
+    layers
+        Layers of pixels of a stack: bands and polarisations over all dates.
+    margin
+        Pixels around a block that are read with it.
+
+    Examples
+    --------
+    >>> within(8 << 30, 256, 960, 32), within(3 << 30, 256, 960, 32), within(2 << 30, 256, 960, 32)
+    ((256, True), (256, False), (128, True))
+    """
+    while True:
+        stack = 4 * layers * (side + 2 * margin) ** 2
+        for ahead, held in ((True, STACKS_WITH_NEXT), (False, STACKS_ALONE)):
+            if held * stack + BESIDE_STACKS <= memory:
+                return side, ahead
+        if side // 2 < LEAST_SIDE:
+            return side, False
+        side //= 2
+
+
+def _all_of(scene: Scene) -> Block:
+    height, width = scene.grid.shape
+    return Block(slice(0, height), slice(0, width))
+
+
+def cut(whole: BlockUnit, side: int) -> tuple[BlockUnit, ...]:
+    """Return a tile's unit as blocks of at most `side` pixels, which have a folder of their own."""
+    return tuple(
+        replace(
+            whole,
+            block=block,
+            part=whole.part.with_name(f"{whole.part.name}-{side}")
+            / f"{block.rows.start}-{block.columns.start}",
+        )
+        for block in whole.scene.blocks(side)
+    )
 
 
 def _common_scene(rows: Sequence[Acquisition], bands: Collection[str], options: ExtractOptions) -> Scene:
@@ -186,10 +263,14 @@ def _forget(fill: Fill) -> None:
 
 def _run(fill: Fill, executor: Executor, tick: Callable[[], None]) -> None:
     lost: dict[str, Any] = {}
-    alone = executor is one_by_one
-    for outcome in run_blocks(fill.blocks) if alone else executor(run_block, fill.blocks):
-        lost |= outcome.failed
-        tick()
+    try:
+        for outcome in _blocks(fill, executor):
+            lost |= outcome.failed
+            tick()
+    except MemoryError:
+        drop_blocks(fill.blocks[0].part.parent)
+        _run(fill.smaller(), executor, tick)
+        return
     paths = tuple(block.part for block in fill.blocks)
     jobs = [_Joining(unit, fill.scene, paths) for unit in fill.units if unit.row["item_id"] not in lost]
     for joined in executor(_join, jobs):
@@ -197,6 +278,12 @@ def _run(fill: Fill, executor: Executor, tick: Callable[[], None]) -> None:
             lost[joined.item_id] = (joined.reason, joined.detail)
     vouch(write_json(fill.note, lost))
     drop_blocks(fill.blocks[0].part.parent)
+
+
+def _blocks(fill: Fill, executor: Executor) -> Iterator[BlockOutcome]:
+    if executor is one_by_one and fill.ahead:
+        return run_blocks(fill.blocks)
+    return executor(run_block, fill.blocks)
 
 
 def _join(job: _Joining) -> Outcome:

@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 import xarray as xr
 
-from features.series.chunks import PARCELS_READ, StoredSeries, chunks_of, rows_of
+from features.series.chunks import StoredSeries, chunks_of, parcels_read, rows_of
 from reports.run import RunTables
 from reports.translation import Text
 from reports.words import feature_words
@@ -131,7 +131,7 @@ def _feature_means(series: xr.Dataset | StoredSeries | None) -> dict[str, float]
     rows = rows_of(series)
     total = np.zeros(rows.head.sizes["feature"])
     count = np.zeros(len(total), int)
-    for part in chunks_of(len(rows.parcels), PARCELS_READ):
+    for part in chunks_of(len(rows.parcels), parcels_read(rows.head)):
         for _, chunk in rows.of(np.arange(part.start, part.stop)):
             value = chunk["value"].isel(statistic=0).transpose("parcel", "time", "feature").values
             total += np.nansum(value.astype(float), axis=(0, 1))

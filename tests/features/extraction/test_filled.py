@@ -6,7 +6,9 @@ import pytest
 
 from features.accounting import Tally
 from features.catalog.place import UNTILED
+from features.errors import CropcheckError
 from features.extraction.extract import extract
+from features.extraction.filling import blocks
 from features.extraction.observations import read_observations
 from features.extraction.options import ExtractOptions
 from features.extraction.units import forget_tiles
@@ -78,6 +80,57 @@ def test_margins_are_given_and_cut_away_again(tmp_path: Path) -> None:
     extract(rows, FIELDS, OPTIONS, tmp_path / "p", remover=Constant())
     assert max(call["y"] for call in remover.calls) == 16 + 2 * 6
     assert read_observations(tmp_path / "o").equals(read_observations(tmp_path / "p"))
+
+
+def test_memory_that_runs_out_makes_blocks_smaller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = table(*season(tmp_path / "i", 0.4))
+    extract(rows, FIELDS, OPTIONS, tmp_path / "o", remover=Constant())
+    monkeypatch.setattr("features.extraction.filling.tiles.LEAST_SIDE", 4)
+    read, sides = blocks._read, []
+
+    def short_of_memory(unit: blocks.BlockUnit) -> blocks._Held:
+        sides.append(max(unit.block.shape))
+        if sides[-1] > 8:
+            raise MemoryError
+        return read(unit)
+
+    monkeypatch.setattr(blocks, "_read", short_of_memory)
+    forget_tiles()
+    extract(rows, FIELDS, OPTIONS, tmp_path / "p", remover=Constant())
+    assert sides[0] == 16 and max(sides[sides.index(8) :]) == 8
+    assert "blocks of 8 pixels" in caplog.text
+    assert_alike(tmp_path / "o", tmp_path / "p")
+    monkeypatch.setattr("features.extraction.filling.tiles.LEAST_SIDE", 16)
+    with pytest.raises(CropcheckError, match=r"extract\.threads"):
+        extract(rows, FIELDS, OPTIONS, tmp_path / "q", remover=Constant())
+
+
+def test_a_small_budget_makes_blocks_smaller_before_anything_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows = table(*season(tmp_path / "i", 0.4))
+    extract(rows, FIELDS, OPTIONS, tmp_path / "o", remover=Constant())
+    monkeypatch.setattr("features.extraction.filling.tiles.LEAST_SIDE", 4)
+    monkeypatch.setattr("features.extraction.filling.tiles.BESIDE_STACKS", 0)
+    layers = 3 * 2  # dates and bands
+    monkeypatch.setattr("features.extraction.filling.tiles.budget", lambda: 9 * 4 * layers * 8**2)
+    forget_tiles()
+    remover = Constant()
+    extract(rows, FIELDS, OPTIONS, tmp_path / "p", remover=remover)
+    assert max(call["y"] for call in remover.calls) == 8 + 2 * 2  # B05's pixels are two by two of the others
+    assert "rather than 16 (extract.clear_block_px)" in caplog.text
+    assert_alike(tmp_path / "o", tmp_path / "p")
+
+
+def assert_alike(one: Path, two: Path) -> None:
+    first, second = read_observations(one), read_observations(two)
+    assert first.select("parcel_id", "datetime", "feature").equals(
+        second.select("parcel_id", "datetime", "feature")
+    )
+    for name in (*STATISTICS, "pixel_count", "valid_share", "filled_share", "sigma"):
+        np.testing.assert_allclose(first[name], second[name], rtol=2e-6, atol=1e-8, err_msg=name)
 
 
 def test_resumes_and_sets_a_broken_acquisition_aside(tmp_path: Path) -> None:
