@@ -1,9 +1,12 @@
 """Features and dates in words a reader knows."""
 
 import re
+from collections.abc import Mapping
 from datetime import date
+from typing import Any
 
 from features.schema import OPTICAL_BANDS
+from reports.embed import clean
 from reports.translation import Text
 
 _RADAR = re.compile(r"^(?P<base>s0\w*?|coh\w*?|rvi|ratio\w*?)(?:_r(?P<orbit>\d+))?$")
@@ -38,3 +41,18 @@ def step_words(day: date, following: date | None, text: Text) -> str:
     if last.month == day.month:
         return text("date.span", first=day.day, last=last.day, month=text(f"month.{day.month}"))
     return f"{text.day(day)} – {text.day(last)}"
+
+
+def marker_reason(row: Mapping[str, Any], text: Text) -> str:
+    """Return why a requirement has its state; of an open window, when it begins or ends.
+
+    Parameters
+    ----------
+    row
+        Of `features.schema.MARKERS`.
+    """
+    reason = row["reason"]
+    bound = {"window_not_over": "to", "window_not_begun": "from"}.get(reason)
+    if bound is not None and row[bound] is not None:
+        return text(f"marker_open.{reason}", day=text.day(row[bound], True))
+    return text.get(f"marker_reason.{reason}", clean(reason))

@@ -11,6 +11,7 @@ from reports.embed import clean
 from reports.sheet.event_words import dated_events, event_words
 from reports.svg import Plot
 from reports.translation import Text
+from reports.words import marker_reason
 
 SEEN = "seen"
 WIDTH, ROW, FOOT = 860.0, 17.0, 20.0
@@ -113,6 +114,6 @@ def _marker(row: dict[str, Any], text: Text) -> dict[str, str]:
         "name": clean(row["requirement"]),
         "window": window,
         "state": text.get(f"marker.{row['state']}", clean(row["state"])),
-        "reason": text.get(f"marker_reason.{row['reason']}", clean(row["reason"])),
+        "reason": marker_reason(row, text),
         "events": dated_events(row["events"], text),
     }

@@ -44,27 +44,31 @@ class Region:
         return self.folder.name
 
 
-def made(folder: Path, seeds: list[int]) -> list[Path]:
-    """Make regions of those seeds below `folder`, where they are not there yet; return their folders."""
+def made(folder: Path, seeds: list[int], end: date = END) -> list[Path]:
+    """Make regions of those seeds below `folder`, where they are not there yet; return their folders.
+
+    `end` is the last day of imagery and season.
+    """
     runs = []
     for seed in seeds:
-        workspace = Workspace(folder / f"seed_{seed}")
+        workspace = Workspace(folder / (f"seed_{seed}" if end == END else f"seed_{seed}_to_{end:%m%d}"))
         runs.append(workspace.folder)
         if (workspace.receipts / f"{STAGES[-1]}.json").is_file():
             continue
-        config = load_config(CONFIG, [f"seed={seed}", *SETTINGS])
+        length = (f"simulate.last_month={end.month}", f"season.end={end}")
+        config = load_config(CONFIG, [f"seed={seed}", *SETTINGS, *length])
         for stage in STAGES:
             run_one(stage, config, workspace)
     return runs
 
 
-def read_region(run: Path) -> Region:
+def read_region(run: Path, end: date = END) -> Region:
     """Read a region from a run's folder; only main events (of at least half of a parcel) are its truth."""
     declared = gpd.read_parquet(run / "declarations.parquet")
     ids = declared["parcel_id"].tolist()
     names = list(dict.fromkeys((*BANDS, *OPTICAL, *RADAR)))
     series = from_observations(read_observations(run / "observations", names), ids, START)
-    labels, _ = read_labels(run / "region/field_records.csv", ids, START, END)
+    labels, _ = read_labels(run / "region/field_records.csv", ids, START, end)
     truth = read_parquet(run / "region/truth/events.parquet").filter(pl.col("share") >= 0.5)
     return Region(run, declared, series, labels, truth)
 

@@ -1,7 +1,8 @@
 """Markers on simulated regions: false alarms, missed breaches and the share decided, by requirement.
 
-`uv run python -m tests.benchmarks.markers [--regions DIR] [--seeds 11 12 13] [--json FILE]`. Regions are
-made below DIR where they are not there yet, as far as their observations. Both subjects are calibrated by the
+`uv run python -m tests.benchmarks.markers [--regions DIR] [--seeds 11 12 13] [--to 12-31] [--json FILE]`.
+With `--to` imagery and season end later: the window of the catch crop ends with the year. Regions are made
+below DIR where they are not there yet, as far as their observations. Both subjects are calibrated by the
 same field records to the same promise (at most ALPHA of compliant parcels `not_met`): `cropcheck` by the
 learned detector's chances, `rule` by the scores of the rules. So missed breaches are compared at the same
 promise; the rate that each comes to stands beside it. Intervals are Clopper and Pearson's over the parcels of
@@ -33,7 +34,6 @@ Rows = list[dict[str, Any]]
 Done = dict[str, list[tuple[str, date, date]]]
 ALPHA = 0.05
 SUBJECTS = ("cropcheck", "rule")
-SEASON = Season(START, END, END)
 
 
 def main() -> None:
@@ -42,16 +42,19 @@ def main() -> None:
     parser.add_argument("--regions", type=Path, default=Path("out/benchmarks/event_regions"))
     parser.add_argument("--seeds", nargs="*", type=int, default=[11, 12, 13, 14, 15])
     parser.add_argument("--method", default="boosting", choices=["boosting", "network", "combined"])
+    parser.add_argument("--to", choices=["10-31", "12-31"], default="10-31", help="end of the season")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    end = date.fromisoformat(f"{END.year}-{arguments.to}")
     schemes = read_schemes()
     options = EventOptions(rows_wanted=0, method=arguments.method)
     parts = []
-    for run in made(arguments.regions, arguments.seeds):
-        region = read_region(run)
+    for run in made(arguments.regions, arguments.seeds, end):
+        region = read_region(run, end)
         for subject in SUBJECTS:
             found = detected(region, options, rule=subject == "rule")
-            parts.append(rates_of(region, found, schemes).with_columns(subject=pl.lit(subject)))
+            rates = rates_of(region, found, schemes, Season(START, end, end))
+            parts.append(rates.with_columns(subject=pl.lit(subject)))
     rows = pooled(pl.concat(parts))
     for row in rows:
         print(*(row[name] for name in ("work", "subject", "metric", "value", "low", "high", "n")), sep="\t")
@@ -61,11 +64,12 @@ def main() -> None:
             "machine": platform.machine(),
             "python": platform.python_version(),
         }
-        stored = {"machine": machine, "seeds": arguments.seeds, "alpha": ALPHA, "rows": rows}
+        settings = {"seeds": arguments.seeds, "season_end": str(end), "alpha": ALPHA}
+        stored = {"machine": machine, **settings, "rows": rows}
         arguments.json.write_text(json.dumps(stored, indent=1) + "\n")
 
 
-def rates_of(region: Region, found: Found, schemes: Schemes) -> pl.DataFrame:
+def rates_of(region: Region, found: Found, schemes: Schemes, season: Season) -> pl.DataFrame:
     """Return how often the markers of one region err, schema RATES."""
     columns = ["parcel_id", "intervention", "crop_class"]
     declared = pl.from_pandas(region.declared[columns].astype("string[pyarrow]"))
@@ -78,11 +82,11 @@ def rates_of(region: Region, found: Found, schemes: Schemes) -> pl.DataFrame:
     told = by_parcel(region.labels.events)
     watched = {name: told.get(name, []) for name in region.labels.watched}
     markers = markers_of(
-        declared, schemes, facts_of(region, found), small, watched, SEASON, ALPHA, "benchmark"
+        declared, schemes, facts_of(region, found), small, watched, season, ALPHA, "benchmark"
     )
     truth = by_parcel(region.truth)
     every = {name: truth.get(name, []) for name in declared["parcel_id"]}
-    return marker_rates(markers, schemes, every, SEASON, ALPHA)
+    return marker_rates(markers, schemes, every, season, ALPHA)
 
 
 def facts_of(region: Region, found: Found) -> dict[str, Facts]:

@@ -9,6 +9,7 @@ from reports.embed import clean
 from reports.pages.sections.evaluation import stored
 from reports.run import RunTables
 from reports.translation import Text
+from reports.words import marker_reason
 
 MOST_LISTED = 500  # parcels of one requirement on the officer's page; the table markers has all
 LISTED = ("not_met", "inconclusive")
@@ -43,7 +44,7 @@ def requirements_of(run: RunTables, listed: pl.DataFrame, text: Text) -> list[di
                         "sheet": sheets.get(row["parcel_id"]),
                         "state": row["state"],
                         "state_word": text.get(f"marker.{row['state']}", clean(row["state"])),
-                        "reason": text.get(f"marker_reason.{row['reason']}", clean(row["reason"])),
+                        "reason": marker_reason(row, text),
                         "events": clean(", ".join(row["events"])),
                     }
                     for row in looked.head(MOST_LISTED).iter_rows(named=True)
