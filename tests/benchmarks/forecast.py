@@ -1,11 +1,13 @@
 """NDVI ahead against persistence, climatology and damped persistence, on real sites and simulated regions.
 
-`uv run python -m tests.benchmarks.forecast [--work flux_sites synthetic speed] [--quick] [--json FILE]`.
+`uv run python -m tests.benchmarks.forecast [--work flux_sites synthetic speed minicubes in_season] [--quick]
+[--json FILE]`.
 
 `flux_sites`: learned from other sites and the years up to 2021, scored on held-out sites from 2022 on; no
 weather is known there. `synthetic`: learned in some regions and seasons, scored in other regions on a later
 season, with the weather ahead measured, by climatology and not known; `synthetic_cloud`: forecasts for today
 from a last clear look 10, 30 or 60 days back, with radar since and without. `speed`: 100,000 made-up parcels.
+`minicubes`: pixels beside a peer's network. `in_season`: crops classified with forecasts and without.
 """
 
 import argparse
@@ -26,7 +28,9 @@ from models.forecast.intervals import season_of
 from models.forecast.learning.samples import AHEAD, STEP, Samples, horizon_step, on_days, seen_ahead
 from models.forecast.options import ForecastOptions
 from models.forecast.scoring import Truth, best_of, coverage, errors, improvement, outperformance
+from tests.benchmarks.forecast_cubes import CUBES, forecast_cube, learned_elsewhere
 from tests.benchmarks.forecast_data import CROPLAND, GRASSLAND, flux_sites, regions
+from tests.benchmarks.forecast_in_season import blind_forecaster, compared
 
 Rows = list[dict[str, Any]]
 FOLDS = 5
@@ -54,6 +58,8 @@ def main() -> None:
     rows: Rows = []
     rows += sites(options, arguments.save) if "flux_sites" in arguments.work else []
     rows += synthetic(options, 150 if arguments.quick else 500) if "synthetic" in arguments.work else []
+    rows += minicubes(options) if "minicubes" in arguments.work else []
+    rows += in_season(options, 150 if arguments.quick else 500) if "in_season" in arguments.work else []
     rows += speed(options) if "speed" in arguments.work else []
     for row in rows:
         print(*(row[name] for name in ("work", "subject", "metric", "value", "low", "high", "n")), sep="\t")
@@ -164,6 +170,34 @@ def under_cloud(
     rows = [_row(work, name, "rmse", errors(truth, of, rng)["rmse"], "NDVI") for name, of in whole.items()]
     lower = improvement(truth, whole["no_weather_ahead"], whole["without_radar"], rng)
     return [*rows, _row(work, "cropcheck", "rmse_lower_with_radar", lower, "share")]
+
+
+def in_season(options: ForecastOptions, parcels: int) -> Rows:
+    """Compare crops classified by what was seen with the same completed by forecasts, by date."""
+    known, new = regions(TRAINED_ON, SEASONS[:3], parcels), regions(TESTED_ON, SEASONS, parcels)
+    fitted = blind_forecaster(known, options.model_copy(update={"methods": ("boosting",)}))
+    return [
+        _row(f"in_season_{cut}", by, metric, found, "share")
+        for cut, by, metric, found in compared(fitted, new)
+    ]
+
+
+def minicubes(options: ForecastOptions) -> Rows:
+    """Score pixels of two real cubes beside the peer; blocks of 16 pixels' side are redrawn together."""
+    fitted = learned_elsewhere(options.model_copy(update={"inputs": ("crop",), "methods": ("boosting",)}))
+    rows: Rows = []
+    for name in CUBES:
+        found = forecast_cube(fitted, name)
+        block = found["pixel"] // 128 // 16 * 8 + found["pixel"] % 128 // 16
+        rng = np.random.default_rng(13)
+        truth = Truth(found["truth"], found["horizon"], found["pixel"], block)
+        values = {key: found[key] for key in (*BASELINES, "cropcheck", "contextformer")}
+        for method, value in values.items():
+            for metric, estimate in errors(truth, value, rng).items():
+                rows.append(_row(f"minicubes_{name}", method, metric, estimate, "NDVI"))
+        lower = improvement(truth, values["cropcheck"], values["contextformer"], rng)
+        rows.append(_row(f"minicubes_{name}", "cropcheck", "rmse_below_contextformer", lower, "share"))
+    return rows
 
 
 def _weather_of(history: History, ahead: str) -> Daily | None:

@@ -107,6 +107,6 @@ def _lay_surface(out: np.ndarray, table: pl.DataFrame, origin: date) -> None:
     warm = ((table["t_min_c"] + table["t_max_c"]) / 2).to_numpy()[inside]
     flux = table["radiation_mj"].to_numpy()[inside]
     slope = 4098 * 0.6108 * np.exp(17.27 * warm / (warm + 237.3)) / (warm + 237.3) ** 2
-    noise = np.random.default_rng(int(at[0])).normal(1, 0.05, (2, len(warm)))
+    noise = np.random.default_rng(abs(int(at[0]))).normal(1, 0.05, (2, len(warm)))
     out[at[inside], 0] = flux * noise[0]
     out[at[inside], 1] = 0.65 * slope / (slope + 0.066) * flux / 2.45 * noise[1]
