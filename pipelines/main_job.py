@@ -148,8 +148,10 @@ def forget_models(workspace: Workspace, wanted: bool) -> None:
     """Take away the notes by which models would be kept, where they are to be fitted anew."""
     if wanted:
         from models.crops.fitting.kept import forget_fit
+        from pipelines.steps.kept_note import NOTE
 
         forget_fit(workspace.models)
+        (workspace.event_models / NOTE).unlink(missing_ok=True)
 
 
 def run_until_read(config: RunConfig, workspace: Workspace) -> None:

@@ -1,17 +1,18 @@
 """Observations become dated events of every parcel, with chances and evidence."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from features.accounting import Tally, tally
 from features.errors import ModelError
-from features.files import fingerprint, read_parquet
+from features.files import fingerprint, read_parquet, sha256
 from features.schema import EVENTS
 from features.workers import Progress
 from models.events.evaluate import SCORES
@@ -25,9 +26,10 @@ from pipelines.config import RunConfig
 from pipelines.inputs.bounded_tables import refuse_large
 from pipelines.inputs.context_files import region_files
 from pipelines.inputs.observed import Observed, observed
-from pipelines.record.inputs import Inputs
+from pipelines.record.inputs import Inputs, entries
 from pipelines.record.stage import Outcome, Stage
 from pipelines.steps.evaluate_events import TRUTH_EVENTS, scores_of
+from pipelines.steps.kept_note import CROP_MODELS, Note, fitting_stands_on, may_keep
 from pipelines.tables import block_writer, read_declared, write_table
 from pipelines.workspace import Workspace
 
@@ -59,17 +61,24 @@ class Fitted:
 def stage(config: RunConfig) -> Stage:
     """Return the stage."""
     inputs = Inputs(
-        options=("seed", "season", "simulate", "events", "limits.table_gib"),
+        options=("seed", "season", "simulate", "events", "train.keep", "limits.table_gib"),
         after={
             **region_files(config, "field_records.csv", TRUTH_EVENTS),
             "read": ("declarations.parquet",),
             "extract": ("observations/parts.parquet", "observations/parts/*"),
-            "train": ("evaluation/folds.parquet",),
+            "train": ("evaluation/folds.parquet", CROP_MODELS),
         },
         files=_files,
         other=_reported_before,
     )
-    return Stage("detect", __name__, inputs, run)
+
+    def run_with(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
+        own = entries("detect", __name__, inputs, config, workspace)
+        until = config.season.until or config.season.end
+        stands_on = fitting_stands_on("detect", own, inputs, workspace, until)
+        return run(config, workspace, progress, stands_on if config.train.keep.models else None)
+
+    return Stage("detect", __name__, inputs, run_with)
 
 
 def _files(config: RunConfig, workspace: Workspace) -> dict[str, Path]:
@@ -90,8 +99,20 @@ def _reported_before(config: RunConfig, workspace: Workspace) -> dict[str, str]:
     return {"reported before": fingerprint(before.drop("sensors").rows())} if len(before) else {}
 
 
-def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
-    """Write `events.parquet`, every possible event, the clear looks, the event models and their scores."""
+def run(
+    config: RunConfig,
+    workspace: Workspace,
+    progress: Progress,
+    stands_on: Mapping[str, Any] | None = None,
+) -> Outcome:
+    """Write `events.parquet`, every possible event, the clear looks, the event models and their scores.
+
+    Parameters
+    ----------
+    stands_on
+        What the models are fitted with beside images and parcels: they are kept while that is as it was; None
+        fits anew.
+    """
     if not config.events.enabled:
         return _nothing(workspace)
     ids = read_declared(workspace)["parcel_id"].tolist()
@@ -100,7 +121,8 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     with observed(workspace, ids, names, READ_CHUNKS * config.events.chunk) as seen:
         series = _Series(config, seen, ids)
         steps = len(seen.chunks) + 2
-        fitted = fit(config, workspace, ids, series.of_parcels)
+        kept = may_keep(workspace.event_models, stands_on)
+        fitted = fit(config, workspace, ids, series.of_parcels, kept)
         progress(1, steps)
         found = _detected(workspace, fitted, series, lambda done: progress(1 + done, steps))
     events = _through_the_season(workspace, found.events, until)
@@ -113,13 +135,20 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     ]
     if fitted.labels is not None:
         outputs.append(write_table(_label_table(fitted.labels), workspace.table("event_labels")))
-        write_detector(workspace.event_models, fitted.detector)
+        if not kept:
+            write_detector(workspace.event_models, fitted.detector)
+            if stands_on is not None:
+                Note.now(workspace.event_models, stands_on).write(workspace.event_models)
         outputs.append(workspace.event_models)
     progress(steps, steps)
     return Outcome(
         outputs,
         [*fitted.tallies, _tally(ids, found)],
-        {"events_by": fitted.basis, "watched": len(fitted.labels.watched) if fitted.labels else 0},
+        {
+            "events_by": fitted.basis,
+            "events_kept": kept,
+            "watched": len(fitted.labels.watched) if fitted.labels else 0,
+        },
     )
 
 
@@ -189,6 +218,7 @@ def fit(
     workspace: Workspace,
     parcel_ids: Sequence[str],
     series_of: Callable[[np.ndarray], EventSeries],
+    kept: bool = False,
 ) -> Fitted:
     """Fit on the run's labels, or load another run's models; rules where labels are too few, or none.
 
@@ -196,6 +226,8 @@ def fit(
     ----------
     series_of
         Returns the series of the parcels that are chosen, `(parcel,)` bool.
+    kept
+        Whether the models that are there serve on; none is fitted then.
     """
     options = config.events
     path = labels_file(config, workspace)
@@ -213,7 +245,12 @@ def fit(
     fold = np.array([of.get(name, -1) for name in parcel_ids])
     watched = np.isin(np.array(parcel_ids), labels.watched) & (fold >= 0)
     try:
-        detector, _ = fit_detector(series_of(watched), labels, fold[watched], options)
+        if kept:
+            detector = read_detector(
+                workspace.event_models, options, sha256(detector_file(workspace.event_models))
+            )
+        else:
+            detector, _ = fit_detector(series_of(watched), labels, fold[watched], options)
     except ModelError as error:
         if error.reason != FEW_LABELS:
             raise

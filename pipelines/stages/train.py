@@ -13,8 +13,8 @@ from features.workers import Executor, Progress, lent
 from models.crops.fitting.options import TrainOptions
 from pipelines.config import RunConfig
 from pipelines.record.inputs import Entries, Inputs, entries
-from pipelines.record.receipt import read_receipt
 from pipelines.record.stage import Outcome, Stage
+from pipelines.steps.stands_on import made_with
 from pipelines.tables import write_blocks, write_table
 from pipelines.workspace import Workspace
 
@@ -47,12 +47,6 @@ def stage(config: RunConfig, executor: Executor | None = None) -> Stage:
             return run(config, workspace, progress, {**made_with(inputs, workspace), "train": own}, units)
 
     return Stage("train", __name__, inputs, run_with, discard=discard)
-
-
-def made_with(inputs: Inputs, workspace: Workspace) -> dict[str, Entries]:
-    """Return what the stages before stood on, by name."""
-    receipts = {name: read_receipt(workspace, name) for name in inputs.after}
-    return {name: receipt.inputs for name, receipt in receipts.items() if receipt}
 
 
 def discard(workspace: Workspace, names: Iterable[str]) -> None:

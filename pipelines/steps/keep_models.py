@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,18 +29,13 @@ from models.crops.fitting.task import class_table
 from models.folds import FoldPlan
 from pipelines.inputs.model_series import LearningSet
 from pipelines.record.inputs import Entries
+from pipelines.steps.stands_on import stands_on_of
 from pipelines.workspace import Workspace
 
 if TYPE_CHECKING:
     from models.crops.fitting.bundle import Bundle
 
 log = logging.getLogger(__name__)
-MADE_WITH = ("option ", "code ", "library ", "file ")
-# what may change while models are kept: days that may be looked at, new rows of files, and what is not fitted
-MAY_CHANGE = (
-    "option season.until", "file declarations.path*", "file weather*", "file history*",
-    "option train.keep.*", "option train.explanation.*", "option train.ablation",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -127,19 +121,6 @@ def fit_or_keep(
     )
     write_fit(workspace.models, fit, learnt.declarations, plan.fold, found.suspects)
     return Fitting(found, plan, _said(fit, images, kept=False, agreement=fit.agreement, why=why))
-
-
-def stands_on_of(made_with: Mapping[str, Entries]) -> dict[str, Any]:
-    """Return options, code, libraries and files that series and models are made with, by stage and name.
-
-    What lets images and parcels change (MAY_CHANGE) is left out.
-    """
-    return {
-        f"{stage}: {name}": value
-        for stage, inputs in made_with.items()
-        for name, value in inputs.items()
-        if name.startswith(MADE_WITH) and not any(fnmatchcase(name, free) for free in MAY_CHANGE)
-    }
 
 
 def images_of(workspace: Workspace) -> dict[str, list[str]]:
