@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from features.errors import ConfigError, CropcheckError
 from features.files import fingerprint
+from features.listing import MOST, lines_of
 
 SQLITE = "sqlite:///"
 SECONDS_FOR_A_LOCK = 3.0  # what another run's single write takes is far less
@@ -183,7 +184,10 @@ class Tracker:
             record.name, record.parameters, record.metrics, {**record.tags, **source}, record.seconds
         )
         self._log_dataset(parent, record)
-        self._client.log_dict(parent, dict(record.datasets), "datasets.json")
+        if len(record.datasets) > MOST:
+            self._client.log_text(parent, "".join(lines_of(record.datasets)), "datasets.sha256")
+        else:
+            self._client.log_dict(parent, dict(record.datasets), "datasets.json")
         for name, text in record.texts.items():
             self._client.log_text(parent, text, name)
         digests = {"datasets": fingerprint(dict(record.datasets))}

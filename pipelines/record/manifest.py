@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from features.files import atomic_path, sha256, write_json
+from features.listing import LISTED, MOST, laid_out
 from pipelines.record.hashes import file_hash, files_in, hash_all
 from pipelines.record.receipt import Receipt
 from pipelines.workspace import Workspace
@@ -21,12 +22,15 @@ LIBRARIES = (
 )  # fmt: skip
 UNSEALED = "0" * 64
 WRITERS = 8  # pages written side by side: a disk takes its time to confirm each
-FORMAT = 2
+FORMATS = (2, 3)  # 3: some files are listed beside the manifest
 APART = (
     "manifest.json",
     "audit.jsonl",
     "audit.head.json",
     "receipts/publish.json",
+    "receipts/publish.outputs.sha256",
+    "manifest.inputs.sha256",
+    "manifest.outputs.sha256",
     "field/journal.head.json",
 )
 DESK = "desk/"  # what people enter there is walked by its own journal
@@ -78,7 +82,8 @@ def write_manifest(
 
     The file's groups: `inputs`, `models` and `outputs` name each file with its SHA-256 (`outputs` of pages:
     with the manifest's own hash as zeros, which stand as often on a page as `seals` says); `journals` those
-    that are only added to, with their length; `records` what each stage stood on and wrote.
+    that are only added to, with their length; `records` what each stage stood on and wrote. Where a group has
+    more files than `features.listing.MOST`, they are listed beside the manifest, which holds the list's hash.
     """
     files = [path for path in covered(workspace.folder) if workspace.relative(path) not in inputs]
     journals = [path for path in files if path.suffix == JOURNAL]
@@ -87,13 +92,17 @@ def write_manifest(
     named = {workspace.relative(path): digest for path, digest in hashes.items()}
     models = {name: digest for name, digest in named.items() if name.startswith(MODELS)}
     outputs = {name: digest for name, digest in named.items() if name not in models}
+    outputs |= {workspace.relative(page): page_hash(page) for page in pages}
+    groups = {
+        name: laid_out(group, workspace.folder / f"manifest.{name}.sha256")
+        for name, group in (("inputs", inputs), ("outputs", outputs))
+    }
     document = {
         **content,
-        "format": FORMAT,
+        "format": FORMATS[any(LISTED in group for group in groups.values())],
         "working_folder": {"path": str(Path.cwd()), "from_here": _from(workspace.folder)},
-        "inputs": inputs,
+        **groups,
         "models": models,
-        "outputs": {**outputs, **{workspace.relative(page): page_hash(page) for page in pages}},
         "seals": {workspace.relative(page): page.read_bytes().count(UNSEALED.encode()) for page in pages},
         "journals": {workspace.relative(path): _journal(path) for path in journals},
         "records": {receipt.stage: _record(receipt) for receipt in receipts},
@@ -125,7 +134,10 @@ def _apart(name: str) -> bool:
 
 def _record(receipt: Receipt) -> dict[str, Any]:
     """Return what made a stage's files: its config, files, earlier outputs, code and library versions."""
-    return {"key": receipt.key, "inputs": receipt.inputs, "outputs": sorted(receipt.outputs)}
+    outputs: Any = sorted(receipt.outputs)
+    if len(outputs) > MOST:
+        outputs = {"files": len(outputs), "digest": receipt.digest}
+    return {"key": receipt.key, "inputs": receipt.inputs, "outputs": outputs}
 
 
 def _journal(path: Path) -> dict[str, Any]:

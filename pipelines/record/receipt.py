@@ -9,10 +9,12 @@ from typing import Any
 from features.accounting import Tally
 from features.errors import StageError
 from features.files import fingerprint, write_json
+from features.listing import laid_out, read_back
 from pipelines.record.hashes import files_in, hash_all
 from pipelines.workspace import Workspace
 
 VERSION = 2  # of the format
+LIST_SUFFIX = ".outputs.sha256"  # of the list of a receipt with very many files
 ELSEWHERE = "no_parcel_in_tile"
 READ_ALONGSIDE = ("synthesise", "read")  # stages that have no need of a command of their own in a cure
 
@@ -81,6 +83,7 @@ def receipt_fault(workspace: Workspace, stage: str) -> str | None:
 def write_receipt(workspace: Workspace, receipt: Receipt) -> Receipt:
     """Write a receipt atomically, with a hash over itself; from then on the stage counts as finished."""
     content = {"version": VERSION, **_document(receipt)}
+    content["outputs"] = laid_out(receipt.outputs, _path(workspace, receipt.stage).with_suffix(LIST_SUFFIX))
     write_json(_path(workspace, receipt.stage), {**content, "hash": fingerprint(content)})
     return receipt
 
@@ -134,14 +137,27 @@ def _read(path: Path) -> Receipt | str | None:
         return f"its receipt {path.name} cannot be read ({error})"
     try:
         claimed, version = content.pop("hash", None), content.pop("version", None)
-        if version != VERSION:
-            return f"its receipt {path.name} is of another version of cropcheck"
-        if claimed != fingerprint({"version": version, **content}):
-            return f"its receipt {path.name} was altered"
-        receipt = Receipt(**{**content, "tallies": [Tally(**tally) for tally in content["tallies"]]})
+        if version != VERSION or claimed != fingerprint({"version": version, **content}):
+            what = "was altered" if version == VERSION else "is of another version of cropcheck"
+            return f"its receipt {path.name} {what}"
+        receipt = _receipt(content, path.parent)
     except (AttributeError, KeyError, TypeError, StageError):
         return f"its receipt {path.name} is not what cropcheck writes"
-    return receipt if all(map(_inside, receipt.outputs)) else f"its receipt {path.name} names files elsewhere"
+    if isinstance(receipt, Receipt) and all(map(_inside, receipt.outputs)):
+        return receipt
+    what = f"cannot be used ({receipt})" if isinstance(receipt, str) else "names files elsewhere"
+    return f"its receipt {path.name} {what}"
+
+
+def _receipt(content: dict[str, Any], folder: Path) -> Receipt | str:
+    """Return the receipt that a document says; a few words where its list of files cannot be used."""
+    try:
+        outputs = read_back(content["outputs"], folder)
+    except (OSError, ValueError) as error:
+        return str(error)
+    return Receipt(
+        **{**content, "outputs": outputs, "tallies": [Tally(**tally) for tally in content["tallies"]]}
+    )
 
 
 def _inside(name: str) -> bool:

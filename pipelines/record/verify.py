@@ -8,9 +8,10 @@ from typing import Any
 
 from features.errors import StageError
 from features.files import sha256
+from features.listing import read_back
 from pipelines.record import audit, journals
 from pipelines.record.hashes import hash_all
-from pipelines.record.manifest import FORMAT, covered, page_hash
+from pipelines.record.manifest import FORMATS, covered, page_hash
 from pipelines.record.receipt import read_receipt, receipt_fault
 from pipelines.workspace import Workspace
 
@@ -95,11 +96,16 @@ def _read(path: Path) -> dict[str, Any] | str:
         return f"manifest.json is damaged and cannot be read ({error})"
     if not isinstance(manifest, dict):
         return "manifest.json is damaged: it is no JSON object"
-    if manifest.get("format") != FORMAT:
+    if manifest.get("format") not in FORMATS:
         return f"manifest.json is of another version of cropcheck (format {manifest.get('format')!r})"
     groups = {name: manifest.get(name) for name in (*GROUPS, *OTHER_GROUPS)}
     wrong = [name for name, group in groups.items() if not isinstance(group, dict)]
-    return f"manifest.json is damaged: {', '.join(wrong)} cannot be read" if wrong else manifest
+    if wrong:
+        return f"manifest.json is damaged: {', '.join(wrong)} cannot be read"
+    try:
+        return {**manifest, **{name: read_back(manifest[name], path.parent) for name in GROUPS}}
+    except (OSError, ValueError) as error:
+        return f"manifest.json cannot be used: {error}"
 
 
 def _closing_faults(workspace: Workspace, log: list[dict[str, Any]]) -> list[str]:

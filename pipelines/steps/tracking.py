@@ -9,6 +9,7 @@ from typing import Any
 import polars as pl
 
 from features.files import read_parquet, write_json
+from features.listing import laid_out, read_back
 from features.schema import ENSEMBLE
 from models.clouds.removal.options import LEARNED
 from models.crops.estimators.by_name import estimator_type, libraries_of
@@ -20,6 +21,7 @@ from pipelines.workspace import Workspace
 log = logging.getLogger(__name__)
 # what is still to be recorded; hidden, as it is no result of the run
 WAITING = ".mlflow_waiting.json"
+WAITING_INPUTS = ".mlflow_waiting.inputs.sha256"
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ def record_waiting(config: RunConfig, workspace: Workspace, seal: str) -> bool:
     try:
         said = json.loads(waiting.read_text(encoding="utf-8"))
         earlier = said.get("unfinished", [])
-        tracked = _opened(config, workspace, said["inputs"])
+        tracked = _opened(config, workspace, read_back(said["inputs"], workspace.folder))
         assert tracked.tracker is not None
         write_json(waiting, {**said, "unfinished": [*earlier, *tracked.ids.values()]})
         _close(tracked.tracker, tracked.ids, workspace, seal)
@@ -115,6 +117,7 @@ def record_waiting(config: RunConfig, workspace: Workspace, seal: str) -> bool:
         log.warning("MLflow's record still waits: %s", _short(error))
         return False
     waiting.unlink()
+    (workspace.folder / WAITING_INPUTS).unlink(missing_ok=True)
     return True
 
 
@@ -122,7 +125,8 @@ def _wait(
     workspace: Workspace, inputs: dict[str, str], error: Exception, unfinished: Sequence[str] = ()
 ) -> None:
     """Note that a record waits; `unfinished` are runs in the store that it will replace."""
-    said = {"inputs": inputs, "why": _short(error), "unfinished": list(unfinished)}
+    listed = laid_out(inputs, workspace.folder / WAITING_INPUTS)
+    said = {"inputs": listed, "why": _short(error), "unfinished": list(unfinished)}
     write_json(workspace.folder / WAITING, said)
     log.warning("MLflow's record waits (%s); run the same command again to write it.", _short(error))
 

@@ -13,8 +13,8 @@ from features.journal.entries import Draft
 from features.journal.file import FileJournal
 from pipelines.record import audit
 from pipelines.record.manifest import UNSEALED, write_manifest
-from pipelines.record.receipt import Receipt, hash_outputs, write_receipt
-from pipelines.record.verify import examine, verify
+from pipelines.record.receipt import Receipt, hash_outputs, read_receipt, receipt_fault, write_receipt
+from pipelines.record.verify import examine, read_manifest, verify
 from pipelines.workspace import Workspace
 
 FILES = {
@@ -173,3 +173,36 @@ def test_damaged_records_give_sentences(run: Path, name: str, damage: Callable[[
 def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
     with pytest.raises(StageError, match=r"manifest\.json"):
         verify(tmp_path)
+
+
+def test_very_many_files_are_listed_beside_the_manifest_and_each_is_still_held_against_its_hash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setattr("features.listing.MOST", 1)
+    run: Path = request.getfixturevalue("run")
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest["inputs"]["listed in"]["files"] == 2
+    listed = (run / "manifest.outputs.sha256").read_text().splitlines()
+    assert f"{sha256(run / 'verdicts.csv')}  verdicts.csv" in listed
+    assert verify(run) == []
+    assert read_manifest(Workspace(run))["outputs"]["verdicts.csv"] == sha256(run / "verdicts.csv")
+    (run / "verdicts.csv").write_text("other")
+    assert verify(run) == ["verdicts.csv differs from the manifest"]
+    (run / "manifest.outputs.sha256").write_text("")
+    assert any("manifest.outputs.sha256 is missing or was altered" in fault for fault in verify(run))
+
+
+def test_a_receipt_of_very_many_files_has_them_in_a_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("features.listing.MOST", 2)
+    workspace = Workspace(tmp_path)
+    receipt = Receipt("extract", outputs={f"parts/{k}\n.parquet": f"{k:064d}" for k in range(3)})
+    write_receipt(workspace, receipt)
+    assert read_receipt(workspace, "extract") == receipt
+    listed = workspace.receipts / "extract.outputs.sha256"
+    listed.write_text(listed.read_text().replace("parts/1", "parts/9"))
+    assert read_receipt(workspace, "extract") is None
+    assert "extract.outputs.sha256" in str(receipt_fault(workspace, "extract"))
+    write_receipt(workspace, Receipt("extract", outputs={"a": "0" * 64}))
+    assert not listed.exists()
