@@ -51,7 +51,7 @@ def tables_of(workspace: Workspace) -> list[Exported]:
     ]
     for name in MORE:
         path = workspace.folder / f"{name}.parquet"
-        if path.is_file():
+        if path.is_file() and _is_of_run(workspace, path.name):
             tables.append(_of_parcels(name, path, (), ("parcel_id",)))
     if workspace.sample.is_file():
         tables.append(_of_parcels("quality_sample", workspace.sample, ("parcel_id", "stratum"), ()))
@@ -63,6 +63,16 @@ def tables_of(workspace: Workspace) -> list[Exported]:
         tables.append(Exported("assessment_by_stratum", strata, ("stratum", "measure", "unit")))
         tables.append(_journal(field_journal(workspace).entries()))
     return tables
+
+
+def _is_of_run(workspace: Workspace, name: str) -> bool:
+    """Say whether a table belongs to the run as it ended; one of other settings may have left it before.
+
+    Before `publish` has written the manifest, whatever lies there counts.
+    """
+    if not workspace.manifest.is_file():
+        return True
+    return name in json.loads(workspace.manifest.read_text(encoding="utf-8"))["outputs"]
 
 
 def _of_parcels(name: str, path: Path, key: tuple[str, ...], indexes: tuple[str, ...]) -> Exported:

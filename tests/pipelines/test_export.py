@@ -1,5 +1,6 @@
 """A run goes into PostGIS and its declarations come back; on a real server, which `.ci/postgis` starts."""
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from features.declarations.formats.postgis import table_digest
 from features.declarations.formats.request import Request
 from features.declarations.vector_file import read_vector
 from features.errors import DeclarationError
+from features.files import write_text
 from features.schema import COMPOSITION
 from models.patches.composition.tables import FINDINGS
 from pipelines.commands.export import export_run, tables_of
@@ -71,11 +73,15 @@ def test_what_grows_inside_parcels_goes_in_where_pixels_were_looked_at(finished:
     )
     try:
         tables = {table.name: table for table in tables_of(workspace)}
+        write_text(workspace.manifest, json.dumps({"outputs": {"composition.parquet": "..."}}))
+        later = [table.name for table in tables_of(workspace)]  # an earlier run left findings
     finally:
+        workspace.manifest.unlink()
         workspace.composition.unlink()
         workspace.composition_findings.unlink()
     assert [tables[name].table.height for name in ("composition", "composition_findings")] == [1, 1]
     assert tables["composition_findings"].parent == "declarations"
+    assert "composition" in later and "composition_findings" not in later
 
 
 def test_a_run_goes_in_and_its_declarations_come_back(server: str, finished: Path) -> None:
