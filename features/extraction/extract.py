@@ -148,7 +148,7 @@ def without_contradictions(
     """
     work, _, _, files = _prepared(acquisitions, declarations, options, folder)
     aside = [outcome for outcome in work.aside if outcome.reason in UNTOLD]
-    aside += _contradictions(work.rows, files, options, folder, executor, {})
+    aside += _contradictions(work.rows, files, options, folder, executor)
     lost = [outcome.item_id for outcome in aside]
     return acquisitions.filter(~pl.col("item_id").is_in(lost)), aside
 
@@ -159,13 +159,16 @@ def _contradictions(
     options: ExtractOptions,
     folder: Path,
     executor: Executor,
-    stamps: Mapping[str, str],
 ) -> list[Outcome]:
-    """What `features.extraction.scene_check` sets aside of every sensor and tile with parcels."""
+    """What `features.extraction.scene_check` sets aside of every sensor and tile with parcels.
+
+    Nothing is written: the units need no name that tells one version of the code from another.
+    """
     found: list[Outcome] = []
     for key, parcels in files.items():
         own = [row for row in rows if (row["sensor"], row["tile"]) == key]
-        found += contradictory([_unit(row, parcels, options, folder, stamps) for row in own], executor)
+        units = [Unit(row, row["tile"], parcels, folder / "coverage", folder, options) for row in own]
+        found += contradictory(units, executor)
     return found
 
 
@@ -193,7 +196,7 @@ def _run(
     rows = [row for row in rows if (row["sensor"], row["tile"]) in files and row["item_id"] not in lost]
     pixels = cover_tiles(rows, work.headers, files, options, folder, executor)
     known = stamps or {}
-    aside = _contradictions(rows, files, options, folder, executor, known)
+    aside = _contradictions(rows, files, options, folder, executor)
     lost = {outcome.item_id for outcome in aside}
     rows = [row for row in rows if row["item_id"] not in lost]
     plain = [row for row in rows if remover is None or row["sensor"] != "s2"]
