@@ -7,7 +7,6 @@ import numpy as np
 import polars as pl
 
 from features.errors import ConfigError
-from features.schema import check_columns
 
 WEATHER_COLUMNS = ("date", "t_min_c", "t_max_c", "precipitation_mm")
 # Outside these no daily minimum or maximum was ever measured in farmland: kelvin, or a fill value.
@@ -30,13 +29,20 @@ def read_weather(path: Path) -> pl.DataFrame:
         Where the file is missing or no such table, a date repeats, or days hold what no weather is: kelvin, a
         fill value such as -99, a minimum above the maximum. The message counts the days of each kind.
     """
+    if path.is_dir():
+        raise ConfigError(f"The weather file {path} is a folder; name the table in it.")
     try:
         raw = pl.read_csv(path, infer_schema=False, glob=False)
     except FileNotFoundError as error:
         raise ConfigError(f"There is no weather file {path}; check the setting weather.") from error
     except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is no CSV table: {error}") from error
-    check_columns(raw.columns, WEATHER_COLUMNS, f"The weather file {path}")
+    missing = [name for name in WEATHER_COLUMNS if name not in raw.columns]
+    if missing:
+        raise ConfigError(
+            f"The weather file {path} lacks the columns {', '.join(missing)}; it has "
+            f"{', '.join(raw.columns[:20])}. Rename its columns, or add them."
+        )
     try:
         table = raw.with_columns(pl.col("date").str.to_date("%Y-%m-%d"), pl.exclude("date").cast(pl.Float64))
     except pl.exceptions.PolarsError as error:

@@ -218,3 +218,55 @@ def test_no_warning_of_a_library_reaches_the_screen(tmp_path: Path) -> None:
     assert "3 parcels in, 3 out" in done.stdout
     said = (done.stdout + done.stderr).splitlines()
     assert not [line for line in said if re.search(r"Warning|warn\(|site-packages|pyogrio|GDAL", line)]
+
+
+def test_every_file_that_the_config_names_and_that_is_not_there_is_said_at_once(tmp_path: Path) -> None:
+    gone = str(tmp_path / "gone")
+    config = region(tmp_path).model_dump(mode="json") | {
+        "weather": gone,
+        "soil": gone,
+        "elevation": gone,
+        "history": [{"year": 2023, "path": gone}],
+        "rasters": {"slope": gone},
+        "events": {"labels": gone},
+        "forecast": {"history": [gone], "weather_table": gone},
+        "previous": gone,
+        "publish": {"lpis": {"path": gone}},
+    }
+    (tmp_path / "all.json").write_text(json.dumps(config))
+    said = str(check_inputs(load_config(tmp_path / "all.json"), Workspace(tmp_path / "out")))
+    for name in (
+        "weather", "soil", "elevation", "history 0.path", "rasters.slope", "events.labels",
+        "forecast.history 0", "forecast.weather_table", "previous", "publish.lpis.path",
+    ):  # fmt: skip
+        assert f"problem: {name} names '{gone}', which does not exist" in said, name
+
+
+@pytest.mark.parametrize(
+    ("key", "content", "said"),
+    [
+        ("weather", "date,t_min_c\n2024-03-01,5\n", "lacks the columns t_max_c, precipitation_mm; it has"),
+        ("weather", None, "is a folder"),
+        ("soil", "no raster", "not recognized as being in a supported file format"),
+        ("elevation", "", "not recognized as being in a supported file format"),
+    ],
+)
+def test_what_lies_beside_is_read_before_hours_of_work(
+    key: str, content: str | None, said: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "beside"
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_text(content)
+    config = region(tmp_path).model_copy(update={key: path})
+    assert said in str(check_inputs(config, Workspace(tmp_path / "out")))
+
+
+def test_labels_are_read_by_check(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("parcel_id,event,date\n1,mown,2024-05-01\n")
+    options = region(tmp_path, crops={"pad": 3})
+    config = options.model_copy(
+        update={"events": options.events.model_copy(update={"labels": tmp_path / "labels.csv"})}
+    )
+    assert "'mown'" in str(check_inputs(config, Workspace(tmp_path / "out")))

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import geopandas as gpd
 
 from features.declarations.schemes import read_schemes
+from pipelines.commands.checks.check_beside import check_beside
 from pipelines.commands.checks.check_declarations import check_declarations
 from pipelines.commands.checks.findings import Findings
 from pipelines.config import RunConfig
@@ -39,11 +40,13 @@ def check_inputs(config: RunConfig, workspace: Workspace, only: Only | None = No
         )
         if only is None:
             _check_what_all_runs_need(config, workspace, findings)
+            check_beside(config, None, findings)
             _check_simulation(config, workspace, findings)
         return findings
     declarations = check_declarations(config, workspace, findings)
     if only is None:
         _check_what_all_runs_need(config, workspace, findings)
+        check_beside(config, declarations, findings)
         _check_observations(config, workspace, declarations, findings)
     return findings
 
