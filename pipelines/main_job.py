@@ -151,7 +151,8 @@ def forget_models(workspace: Workspace, wanted: bool) -> None:
         from pipelines.steps.kept_note import NOTE
 
         forget_fit(workspace.models)
-        (workspace.event_models / NOTE).unlink(missing_ok=True)
+        for folder in (workspace.event_models, workspace.cloud_model):
+            (folder / NOTE).unlink(missing_ok=True)
 
 
 def run_until_read(config: RunConfig, workspace: Workspace) -> None:

@@ -2,8 +2,9 @@
 
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -45,10 +46,12 @@ from pipelines.inputs.cloud_masks import (
 )
 from pipelines.inputs.context_files import region_files
 from pipelines.inputs.tile_grids import finest_grid
-from pipelines.record.inputs import Inputs
+from pipelines.record.inputs import Inputs, entries
 from pipelines.record.receipt import read_receipt
 from pipelines.record.stage import Outcome, Stage
+from pipelines.steps.kept_note import Note, may_keep
 from pipelines.steps.mask_scenes import make_masks
+from pipelines.steps.stands_on import made_with, stands_on_of
 from pipelines.tables import read_acquired, read_declared
 from pipelines.workspace import Workspace
 
@@ -67,7 +70,14 @@ MOST_BLOCKS = 6  # of the imagery a model is fitted on: 0.4 million pixels, over
 def stage(config: RunConfig) -> Stage:
     """Return the stage."""
     inputs = Inputs(
-        options=("seed", "clear", "extract", "limits.tile_megavalues", *CONTEXT_OPTIONS),
+        options=(
+            "seed",
+            "clear",
+            "extract",
+            "train.keep",
+            "limits.tile_megavalues",
+            *CONTEXT_OPTIONS,
+        ),
         after={
             **region_files(config, "catalog/*", "*.csv", "*.tif"),
             "read": ("declarations.parquet", "acquisitions.parquet", "assets.parquet"),
@@ -77,19 +87,41 @@ def stage(config: RunConfig) -> Stage:
             **mask_files(config, workspace),
         },
     )
-    return Stage("clear", __name__, inputs, run, try_again=mended)
+
+    def run_with(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
+        own = entries("clear", __name__, inputs, config, workspace)
+        stands_on = stands_on_of({**made_with(inputs, workspace), "clear": own})
+        return run(config, workspace, progress, stands_on if config.train.keep.models else None)
+
+    return Stage("clear", __name__, inputs, run_with, try_again=mended)
 
 
-def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
+def run(
+    config: RunConfig,
+    workspace: Workspace,
+    progress: Progress,
+    stands_on: Mapping[str, Any] | None = None,
+) -> Outcome:
     """Write the region's own cloud masks to `masks/`, fit the configured removal and write it to `clear/`.
 
     `none` fits nothing, and neither does a season without two clear dates: radar goes on alone.
+
+    Parameters
+    ----------
+    stands_on
+        What the removal is fitted with beside images and parcels: it is kept while that is as it was; None
+        fits anew.
     """
     acquisitions = read_acquired(workspace)
     masked = make_masks(acquisitions, config, workspace, progress)
     outputs = [masks_folder(workspace)] if masked else []
     facts = {NO_MASK: unreadable(acquisitions, config, workspace)} if masked else {}
+    if config.clear.method != "none" and may_keep(workspace.cloud_model, stands_on):
+        progress(1, 1)
+        return Outcome([*outputs, workspace.cloud_model], masked, {**facts, "removal_kept": True})
     fitted = _fit(with_masks(acquisitions, config.clear.mask, workspace), config, workspace, progress)
+    if fitted.outputs and stands_on is not None:
+        Note.now(workspace.cloud_model, stands_on).write(workspace.cloud_model)
     return Outcome([*outputs, *fitted.outputs], [*masked, *fitted.tallies], {**facts, **fitted.facts})
 
 

@@ -32,7 +32,7 @@ def stage(config: RunConfig, executor: Executor | None = None) -> Stage:
 
     outputs: tuple[str, ...] = () if config.clear.mask.as_delivered else ("masks/*",)
     if config.clear.method != "none":
-        outputs += ("clear/*", "!clear/example.png")
+        outputs += ("clear/*", "!clear/example.png", "!clear/fitted.json")
     inputs = Inputs(
         options=("extract", "clear.mask", *CONTEXT_OPTIONS),
         after={

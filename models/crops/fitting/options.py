@@ -44,7 +44,8 @@ class SampleOptions(Options):
 class KeepOptions(Options):
     """When fitted models are kept while new images and parcels come in, and when they are fitted anew.
 
-    Models of events, which share the folds, are kept as long as the crop models and the labels are.
+    Models of events, which share the folds, are kept as long as the crop models and the labels are; a
+    cloud-removal model as long as its options are.
 
     They are kept as long as nothing but images and parcels changed, the series has the same calendar,
     features and statistics, and no class that they do not know is declared often enough to be trained on.
