@@ -29,13 +29,16 @@ def allow(size: str | None, workers: int = 1) -> int:
     Parameters
     ----------
     size
-        Of all together, such as `6GiB`; None: three quarters of what is free.
+        Of all together, such as `6GiB`; None: for each process as VARIABLE says, else three quarters of what
+        is free for all.
 
     Raises
     ------
     ConfigError
         Where it is no size, or leaves a worker less than 512 MiB.
     """
+    if size is None and os.environ.get(VARIABLE):
+        return budget()
     total = parsed(size) if size is not None else int(SHARE * free())
     each = total // workers
     if size is not None and each < LEAST:

@@ -1,10 +1,13 @@
 """A country's series, made by a generator of statistics, through every stage that follows extraction.
 
-`uv run python -m tests.benchmarks.country [--parcels N] [--folder F] [--set KEY=VALUE] [--json FILE]`
+`uv run python -m tests.benchmarks.country [--parcels N [N ...]] [--folder F] [--set KEY=VALUE]
+[--memory SIZE] [--json FILE]`
 
 Writes tables as others would have extracted them (72 dates, 20 features, 20 classes of very uneven size,
 clouds by place and date, holdings of about eight neighbouring parcels, 2% wrong declarations), and runs each
 stage by its own command in a process of its own: seconds and peak memory, and how well crops were told apart.
+Of several sizes, each stage's growth from one to the next: seconds per parcel relative to the smaller one,
+and bytes of peak memory for each parcel more.
 """
 
 import argparse
@@ -16,12 +19,14 @@ import sys
 import time
 from collections.abc import Iterator
 from datetime import date, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 
+from features.memory import VARIABLE, parsed
 from pipelines.config import load_config
 from pipelines.steps.estimate import load_of_tables, memory_of, seconds_of
 
@@ -57,24 +62,58 @@ tracking: {{enabled: false}}
 def main() -> None:
     """Make the tables, run the stages, print and write."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--parcels", type=int, default=20_000)
+    parser.add_argument("--parcels", type=int, nargs="+", default=[20_000])
     parser.add_argument("--folder", type=Path, default=Path("out/country"))
     parser.add_argument("--set", action="append", default=[], help="as `cropcheck run` takes it")
+    parser.add_argument("--memory", help="as `cropcheck run` takes it")
     parser.add_argument("--upto", choices=STAGES, default=STAGES[-1])
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    rows: list[dict[str, Any]] = []
+    for parcels in arguments.parcels:
+        rows += of_size(parcels, arguments)
+    for few, many in pairwise(sorted(arguments.parcels)):
+        rows += growth(rows, few, many)
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
+
+
+def of_size(parcels: int, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Make the tables of so many parcels, run the stages, and return the rows."""
     folder = arguments.folder.absolute()
-    config = write_country(folder, arguments.parcels)
+    folder = folder if len(arguments.parcels) == 1 else folder / str(parcels)
+    config = write_country(folder, parcels)
     rows: list[dict[str, Any]] = []
     for stage in STAGES[: STAGES.index(arguments.upto) + 1]:
-        rows += measured(stage, config, folder / "run", arguments.set, arguments.parcels)
+        rows += measured(stage, config, folder / "run", arguments.set, parcels, arguments.memory)
         print(
             *(f"{row['metric']} {row['value']:.2f} {row['unit']}" for row in rows[-3:]), sep="   ", flush=True
         )
-    rows += foretold(config, arguments.set, arguments.parcels, rows)
-    rows += quality(folder / "run")
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
+    rows += foretold(config, arguments.set, parcels, rows)
+    return rows + quality(folder / "run")
+
+
+def growth(rows: list[dict[str, Any]], few: int, many: int) -> list[dict[str, Any]]:
+    """Print, and return, how each stage grows from one size to another."""
+    value = {(row["metric"], row["n"]): row["value"] for row in rows}
+    common = {"work": "series_1m", "subject": "cropcheck", "low": None, "high": None, "n": many}
+    found = []
+    for stage in STAGES:
+        if (f"seconds_{stage}", few) not in value or (f"seconds_{stage}", many) not in value:
+            continue
+        seconds, memory = (
+            [value[f"{metric}_{stage}", n] for n in (few, many)] for metric in ("seconds", "peak_gib")
+        )
+        ratio = (seconds[1] / many) / (seconds[0] / few)
+        bytes_each = (memory[1] - memory[0]) * 2**30 / (many - few)
+        print(
+            f"{stage}: from {few} to {many} {ratio:.2f} of the time a parcel, {bytes_each:.0f} bytes a parcel"
+        )
+        found += [
+            {**common, "metric": f"time_a_parcel_{stage}", "value": ratio, "unit": f"of that at {few}"},
+            {**common, "metric": f"bytes_a_parcel_{stage}", "value": bytes_each, "unit": "B"},
+        ]
+    return found
 
 
 def write_country(folder: Path, parcels: int) -> Path:
@@ -171,12 +210,15 @@ def _derived(bands: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     }
 
 
-def measured(stage: str, config: Path, run: Path, settings: list[str], parcels: int) -> list[dict[str, Any]]:
+def measured(
+    stage: str, config: Path, run: Path, settings: list[str], parcels: int, memory: str | None = None
+) -> list[dict[str, Any]]:
     """Run one stage in a process of its own; seconds, and its peak memory."""
     words = [word for setting in settings for word in ("--set", setting)]
+    environment = os.environ | ({VARIABLE: str(parsed(memory))} if memory else {})
     command = [sys.executable, "-m", "pipelines.cli", stage, str(config), "--out", str(run), *words]
     started = time.perf_counter()
-    process = subprocess.Popen(command)
+    process = subprocess.Popen(command, env=environment)
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode not in (0, 3):

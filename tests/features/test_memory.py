@@ -39,6 +39,8 @@ def test_without_a_word_it_is_three_quarters_of_what_is_free(monkeypatch: pytest
     monkeypatch.setattr(memory, "free", lambda: 8 << 30)
     assert memory.budget() == 6 << 30
     assert memory.allow(None, workers=2) == 3 << 30
+    monkeypatch.setattr(memory, "free", lambda: 80 << 30)
+    assert memory.allow(None) == 3 << 30, "what the environment says holds"
 
 
 def test_a_group_of_processes_has_no_more_than_its_limit(
