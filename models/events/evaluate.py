@@ -1,12 +1,13 @@
 """How well a run's events agree with what is known to have been done."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 
+import numpy as np
 import polars as pl
 
 from models.events.kinds import EVENTS
-from models.events.scoring import score_units
+from models.events.scoring import counts_of, names_of, score_counts
 from models.events.table import SEEN
 
 SCORES = pl.Schema(
@@ -22,6 +23,7 @@ SCORES = pl.Schema(
         "unit": pl.String,
     }
 )
+DRAWS = 200
 LEAST = 20  # parcels of a level below which nothing is scored
 
 
@@ -45,30 +47,28 @@ def event_scores(
     """
     seen = events.filter(pl.col("reason") == SEEN)
     rows: list[tuple] = []
+    names, parts = names_of(units, groups), list(_parts(units, levels))
     for event in EVENTS:
         found, expected = _days(seen, event, "date"), _days(known, event, "first")
         if not expected:
             continue
-        rows += _scored(event, "all", "all", found, expected, units, groups)
-        for by, level_of in levels.items():
-            for level in sorted({level_of[unit] for unit in units if unit in level_of}):
-                some = [unit for unit in units if level_of.get(unit) == level]
-                if len(some) >= LEAST:
-                    rows += _scored(event, by, level, found, expected, some, groups)
+        counts = counts_of(found, expected, units)
+        for by, level, chosen in parts:
+            scores = score_counts(counts[chosen], names[chosen], draws=DRAWS)
+            rows += [(event, by, level, s.metric, s.value, s.low, s.high, s.n, s.unit) for s in scores]
     return pl.DataFrame(rows, schema=SCORES, orient="row")
 
 
-def _scored(
-    event: str,
-    by: str,
-    level: str,
-    found: dict[str, list[float]],
-    expected: dict[str, list[float]],
-    units: Sequence[str],
-    groups: Mapping[str, str],
-) -> list[tuple]:
-    scores = score_units(found, expected, units, groups, draws=200)
-    return [(event, by, level, s.metric, s.value, s.low, s.high, s.n, s.unit) for s in scores]
+def _parts(
+    units: Sequence[str], levels: Mapping[str, Mapping[str, str]]
+) -> Iterator[tuple[str, str, np.ndarray]]:
+    """Yield all units, then those of each level that has enough: breakdown, level, and `(unit,)` bool."""
+    yield "all", "all", np.ones(len(units), bool)
+    for by, level_of in levels.items():
+        own = np.array([level_of.get(unit, "") for unit in units], dtype=str)
+        for level in sorted({level_of[unit] for unit in units if unit in level_of}):
+            if (own == level).sum() >= LEAST:
+                yield by, level, own == level
 
 
 def _days(table: pl.DataFrame, event: str, column: str) -> dict[str, list[float]]:

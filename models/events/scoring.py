@@ -48,6 +48,9 @@ class Dates:
         self.of.setdefault(unit, []).append(float(day))
 
 
+COUNTS = 10
+
+
 def match(predicted: Sequence[float], expected: Sequence[float], within: float = WITHIN_DAYS) -> Scored:
     """Pair predicted with reference days, one to one: as many pairs as possible, then the closest.
 
@@ -74,7 +77,7 @@ def in_season(days: Sequence[float]) -> list[float]:
 
 def told_apart(days: Sequence[float]) -> bool:
     """Whether reference events lie far enough from one another to be scored."""
-    return bool(np.all(np.diff(sorted(days)) >= APART_DAYS))
+    return len(days) < 2 or bool(np.all(np.diff(sorted(days)) >= APART_DAYS))
 
 
 def score_units(
@@ -103,15 +106,36 @@ def score_units(
         `precision, recall, f1, date_mae_days, date_bias_days, mown_accuracy` (balanced, of units with and
         without an event) and `count_accuracy`.
     """
-    kept = [unit for unit in units if told_apart(expected.get(unit, ()))]
-    scored = [
-        match(in_season(predicted.get(unit, ())), in_season(expected.get(unit, ())), within) for unit in kept
-    ]
-    names = np.array([(groups or {}).get(unit, unit) for unit in kept], dtype=object)
-    distinct, group = np.unique(names.astype(str), return_inverse=True)
-    totals = np.array([_totals(one) for one in scored], float).reshape(len(scored), 10)
-    by_group = np.zeros((len(distinct), 10))
-    np.add.at(by_group, group, totals)
+    counts = counts_of(predicted, expected, units, within)
+    return score_counts(counts, names_of(units, groups), seed, draws)
+
+
+def counts_of(
+    predicted: Mapping[str, Sequence[float]],
+    expected: Mapping[str, Sequence[float]],
+    units: Sequence[str],
+    within: float = WITHIN_DAYS,
+) -> np.ndarray:
+    """Return `(unit, COUNTS)` what each unit counts, in the order of `_totals`; NaN where it is left out."""
+    counts = np.full((len(units), COUNTS), np.nan)
+    for row, unit in enumerate(units):
+        days = expected.get(unit, ())
+        if told_apart(days):
+            counts[row] = _totals(match(in_season(predicted.get(unit, ())), in_season(days), within))
+    return counts
+
+
+def names_of(units: Sequence[str], groups: Mapping[str, str] | None) -> np.ndarray:
+    """Return `(unit,)` what each unit belongs to; itself where that is not known."""
+    return np.array([(groups or {}).get(unit, unit) for unit in units], dtype=object).astype(str)
+
+
+def score_counts(counts: np.ndarray, names: np.ndarray, seed: int = 1, draws: int = 500) -> list[Score]:
+    """Score what units count, `(unit, COUNTS)` of `counts_of`; `names (unit,)` are redrawn whole."""
+    kept = ~np.isnan(counts[:, 0])
+    distinct, group = np.unique(names[kept], return_inverse=True)
+    by_group = np.zeros((len(distinct), COUNTS))
+    np.add.at(by_group, group, counts[kept])
     rng = np.random.default_rng(seed)
     n = len(distinct)
     samples = [by_group[rng.integers(0, n, n)].sum(0) for _ in range(draws if n else 0)]
