@@ -9,9 +9,11 @@ from pipelines.record.receipt import read_receipt
 from pipelines.workspace import Workspace
 
 MADE_WITH = ("option ", "code ", "library ", "file ")
-# what may change while models are kept: days that may be looked at, new rows of files, and what is not fitted
+# what may change while models are kept: days that may be looked at, files that gain rows with the season, how
+# much is worked on at a time, and what is not fitted
 MAY_CHANGE = (
-    "option season.until", "file declarations.path*", "file weather*", "file history*",
+    "option season.until", "file declarations.path*", "file series.tables *", "file weather*",
+    "option limits.*", "option *.chunk", "option *.chunk_parcels",
     "option train.keep.*", "option train.explanation.*", "option train.ablation",
 )  # fmt: skip
 
