@@ -23,9 +23,9 @@ from features.catalog.radiometry import BASELINE_OFFSET
 from features.errors import CropcheckError
 from features.extraction.clear_mask import clear_weights, read_clear_mask
 from features.extraction.options import ExtractOptions
-from features.extraction.units import Outcome, Unit, tile_coverage, windows_of
+from features.extraction.units import LEAST_PIXELS, Outcome, Unit, tile_coverage, windows_of
 from features.imagery.blocks import Block, cut
-from features.imagery.physical import Encoding
+from features.imagery.physical import RANGES, Encoding, are_outside
 from features.imagery.scenes import Layer, Scene, read_layer, scene_of
 from features.schema import SCENE_CLASS, assets_by_band
 from features.workers import Executor
@@ -38,7 +38,6 @@ logger = logging.getLogger(__name__)
 VISIBLE = ("B02", "B03", "B04")
 RADAR = ("vh", "vv", "cohvh", "cohvv")
 SQUARE_PX, SQUARES = 256, 2  # sampled squares: the densest of each of SQUARES x SQUARES parts of a tile
-LEAST_PIXELS = 4.0  # clear pixels of a parcel, to tell anything
 LEAST_SCENES = 5  # to say something of a season
 LEAST_PARCELS = 3  # clear parcels, to tell an offset from a harvest
 NEGATIVE = -0.02  # reflectance: ESA's own negative values, of shadow and deep water, stay above
@@ -47,10 +46,6 @@ STEP = -BASELINE_OFFSET
 CLOSE = 0.04  # reflectance by which a shift may differ from the offset
 ALIKE = 0.9  # of the parcels shift alike
 DARK = 0.95 * STEP  # nothing is darker where the offset was never subtracted
-# Physical ranges of parcel means: two or more of three outside refuse the acquisition.
-RANGES = {
-    "reflectance": (-0.3, 1.6), "db": (-45.0, -0.5), "linear": (-45.0, 5.0), "coherence": (0.0, 1.0)
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -201,8 +196,7 @@ def _impossible(sample: Sample) -> tuple[str, str] | None:
     """Why an acquisition's numbers cannot be, whatever others show: reason and sentence."""
     unit, mean = sample.encoding.unit, sample.mean
     low, high = RANGES[unit]
-    outside = ~((mean >= low) & (mean <= high))
-    if 3 * outside.sum() >= 2 * len(mean):
+    if are_outside(mean, unit):
         name = {"db": "backscatter", "linear": "backscatter"}.get(unit, unit)
         shown = f"{np.nanmedian(mean):.4g}" if np.isfinite(mean).any() else "no number"
         return f"{name}_out_of_range", (

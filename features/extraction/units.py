@@ -19,6 +19,7 @@ from features.extraction.options import ExtractOptions
 from features.files import is_vouched
 from features.imagery.blocks import Block
 from features.imagery.header import layout_of
+from features.imagery.physical import RANGES, are_outside
 from features.imagery.scenes import Layer, Scene, finer, read_layer, scene_of
 from features.indices.formulas import compute, find_index, left_out, to_db
 from features.memory import budget
@@ -28,6 +29,7 @@ from features.zonal.coverage import Coverage, coverage_of
 from features.zonal.engine import gathered, summarise, summarise_gathered
 from features.zonal.statistics import Owned, Part, combine, finish, quantiles_of, ranges
 
+LEAST_PIXELS = 4.0  # clear pixels of a parcel, to tell whether its numbers can be
 READ_AHEAD_SHARE = 1 / 8  # of the memory that may be used
 POWER = "power of "  # a hidden feature: the band's linear power, for means that speckle does not bias
 
@@ -321,11 +323,30 @@ def _finish_unit(unit: Unit, scene: Scene, found: Found) -> pl.DataFrame:
         total = tile_shares(unit.parcels, scene.target(name).grid, unit.cache)
         shares[name] = share_of(parts[name].weight, total)
     if "mean" in statistics:
-        _replace_means(scene, values, parts, statistics.index("mean"))
+        at = statistics.index("mean")
+        seen = {name: table[counts[name] >= LEAST_PIXELS, at] for name, table in values.items()}
+        _refuse_impossible(scene, seen)
+        _replace_means(scene, values, parts, at)
     row = unit.row
     return make_part(
         ids, row["datetime"], row["sensor"], row["relative_orbit"], values, statistics, counts, shares
     )
+
+
+def _refuse_impossible(scene: Scene, means: Mapping[str, np.ndarray]) -> None:
+    """Raise an ImageryError where a band's reflectance of seen parcels cannot be: one band of a scene may be
+    scaled otherwise than the one that scenes are compared by.
+    """
+    for name, mean in means.items():
+        band = scene.layers.get(name)
+        if band is not None and band.encoding.unit == "reflectance" and are_outside(mean, "reflectance"):
+            low, high = RANGES["reflectance"]
+            raise ImageryError(
+                f"reflectance of {len(mean)} parcels in {name} is {np.nanmedian(mean):.4g} (median), beyond "
+                f"{low:g} to {high:g}: scale or offset are not those of the file; correct them in the "
+                "catalog's item.",
+                reason="reflectance_out_of_range",
+            )
 
 
 def share_of(weight: np.ndarray, pixels: np.ndarray) -> np.ndarray:

@@ -27,6 +27,24 @@ HUGE = 1e20
 NEVER_ZERO = ("db", "coherence")
 
 
+# Physical ranges of parcel means: two or more of three outside refuse the acquisition.
+RANGES = {
+    "reflectance": (-0.3, 1.6), "db": (-45.0, -0.5), "linear": (-45.0, 5.0), "coherence": (0.0, 1.0)
+}  # fmt: skip
+
+
+def are_outside(means: np.ndarray, unit: str) -> bool:
+    """Whether two or more of three parcel means `(parcel,)` cannot be numbers of a unit; NaN cannot.
+
+    Examples
+    --------
+    >>> [are_outside(np.array(means), "reflectance") for means in ([8.3, 7.1, 0.2], [0.1, 8.3])]
+    [True, False]
+    """
+    low, high = RANGES[unit]
+    return bool(len(means) and 3 * (~((means >= low) & (means <= high))).sum() >= 2 * len(means))
+
+
 @dataclass(frozen=True)
 class Encoding:
     """How stored numbers are to be read: physical = raw * scale + offset.

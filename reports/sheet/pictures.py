@@ -307,13 +307,25 @@ def _blocks(asset: Asset, grid: GeoBox, views: list[_View]) -> list[np.ndarray |
 
 
 def _block(raster: DatasetReader, view: _View, factor: int) -> np.ndarray:
-    rows = slice(view.rows.start // factor, -(-view.rows.stop // factor))
-    columns = slice(view.columns.start // factor, -(-view.columns.stop // factor))
-    raw = raster.read(1, window=Window.from_slices(rows, columns))
-    if factor > 1:
-        raw = raw.repeat(factor, 0).repeat(factor, 1)
-        raw = raw[view.rows.start - rows.start * factor :, view.columns.start - columns.start * factor :]
-    return np.asarray(raw[: view.rows.stop - view.rows.start, : view.columns.stop - view.columns.start])
+    """A view's pixels of one band, placed by where the band lies; nodata where the band does not reach."""
+    height, width = view.rows.stop - view.rows.start, view.columns.stop - view.columns.start
+    x, y = ~raster.transform @ (view.transform.c, view.transform.f)
+    top, left = round(y * factor), round(x * factor)  # of the view within the band, in the view's pixels
+    rows = range(top // factor, -(-(top + height) // factor))
+    columns = range(left // factor, -(-(left + width) // factor))
+    first, last = (max(rows.start, 0), max(columns.start, 0)), (
+        min(rows.stop, raster.height), min(columns.stop, raster.width),
+    )  # fmt: skip
+    nodata = raster.nodata if raster.nodata is not None and np.isfinite(raster.nodata) else 0
+    raw = np.full((len(rows), len(columns)), nodata, raster.dtypes[0])
+    if first[0] < last[0] and first[1] < last[1]:
+        there = Window.from_slices((first[0], last[0]), (first[1], last[1]))
+        raw[
+            first[0] - rows.start : last[0] - rows.start, first[1] - columns.start : last[1] - columns.start
+        ] = raster.read(1, window=there)
+    raw = raw.repeat(factor, 0).repeat(factor, 1) if factor > 1 else raw
+    below, right = top - rows.start * factor, left - columns.start * factor
+    return raw[below : below + height, right : right + width]
 
 
 def _read_item(

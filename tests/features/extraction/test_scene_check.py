@@ -162,3 +162,17 @@ def test_a_season_in_which_nothing_is_dark_is_told_and_not_set_aside(
             one["offset"] = 0.0
     assert aside(rows, tmp_path / "o") == {}
     assert ("their offset was never subtracted" in caplog.text) == is_told
+
+
+def test_one_band_of_another_scale_sets_its_scene_aside(tmp_path: Path) -> None:
+    """The red of one date is in percent; scenes are compared by their blue, which is right."""
+    rows = season(tmp_path / "i", [BLUE] * 3)
+    for day, row in enumerate(rows):
+        values = np.full((SIDE, SIDE), 8.0 if day == 1 else 0.08, np.float32)
+        red = asset("B04", write_tif(tmp_path / f"i/red_{day}.tif", values))
+        row["assets"].append(red | {"scale": 1.0, "offset": 0.0, "nodata": None})
+    options = OPTIONS.model_copy(update={"optical": ("B02", "B04")})
+    _, account = extract(table(*rows), FIELDS, options, tmp_path / "o")
+    assert account.set_aside == {"reflectance_out_of_range": 1}
+    (said,) = read_set_aside(tmp_path / "o")["detail"]
+    assert "25 parcels in B04 is 8 (median), beyond -0.3 to 1.6" in said
