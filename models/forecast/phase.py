@@ -60,22 +60,19 @@ class Warmth:
         same = history.year_of(last) == year
         begun = history.day_of_year(last).astype(int)
         at = doy.astype(int)
-        usual = self.usual[place]
-        rows = np.arange(len(day))
-        total = self.sums[place, year, begun] + usual[rows, at] - usual[rows, begun]
+        usual = self.usual[place, at]
+        total = self.sums[place, year, begun] + usual - self.usual[place, begun]
         if ahead is not None:
             to = ahead.sums[place, year, at] - ahead.sums[place, year, begun]
             total = np.where(np.isfinite(to), self.sums[place, year, begun] + to, total)
-        ahead_days = (total - usual[rows, at]) / np.maximum(_rate(usual, at), LEAST_C)
+        ahead_days = (total - usual) / np.maximum(self._rate(place, at), LEAST_C)
         phase = doy + np.clip(ahead_days, -MOST_DAYS, MOST_DAYS) * np.interp(doy, FADES, (1, 0))
         return np.asarray(np.where(same & np.isfinite(phase), phase, doy))
 
-
-def _rate(usual: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Return the usual warmth of a day around `at (n,)`, mean of about three weeks."""
-    low, high = np.clip(at - 10, 0, DAYS - 1), np.clip(at + 10, 0, DAYS - 1)
-    rows = np.arange(len(at))
-    return np.asarray((usual[rows, high] - usual[rows, low]) / np.maximum(high - low, 1))
+    def _rate(self, place: np.ndarray, at: np.ndarray) -> np.ndarray:
+        """Return the usual warmth of a day around `at (n,)`, mean of about three weeks."""
+        low, high = np.clip(at - 10, 0, DAYS - 1), np.clip(at + 10, 0, DAYS - 1)
+        return np.asarray((self.usual[place, high] - self.usual[place, low]) / np.maximum(high - low, 1))
 
 
 def _warmth(history: History, weather: Daily | None) -> Warmth | None:
