@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -129,20 +130,26 @@ def fit_forecaster(
     folds: dict[int, tuple[Curves, Models]] = {}
     tables: list[tuple[np.ndarray, Table]] = []
     columns: tuple[str, ...] = ()
-    for k in (*np.unique(own).tolist(), ALL):
+
+    def of_fold(k: int) -> tuple[Curves, Models, np.ndarray, Table]:
         curves = class_curves(history, np.flatnonzero((fold != k) & (fold >= 0)), last)
         basis, damped, table = _inputs(history, samples, own != k, curves, options, ahead, last)
-        columns = table.names
-        earlier = _earlier(start, options, columns)
+        earlier = _earlier(start, options, table.names)
         models = _fit(history, samples, own != k, basis, damped, table, options, ahead, earlier)
-        folds[int(k)] = (curves, models)
-        if k != ALL:
-            held = np.flatnonzero(own == k)
-            some = samples.take(held)
-            part, of = _rows(basis, held), Table(table.value[held], table.names, table.group)
+        held = np.flatnonzero(own == k)
+        some = samples.take(held)
+        part, of = _rows(basis, held), Table(table.value[held], table.names, table.group)
+        if len(held):
             for name, value in _methods(models, history, some, part, of, options, ahead, names).items():
                 found[name][held] = value
-            tables.append((held, of))
+        return curves, models, held, of
+
+    numbers = [*np.unique(own).tolist(), ALL]
+    with ThreadPoolExecutor(_side_by_side(options)) as pool:
+        for k, (curves, models, held, table) in zip(numbers, pool.map(of_fold, numbers), strict=True):
+            folds[int(k)], columns = (curves, models), table.names
+            if k != ALL:
+                tables.append((held, table))
     step = horizon_step(samples.target - samples.origin)
     combination = _combination(found, samples.truth, step, group[samples.parcel], names)
     value = _combined(found, combination, step, names)
@@ -243,6 +250,11 @@ def _learned_from(history: History, samples: Samples, fold: np.ndarray, options:
         rng = np.random.default_rng([options.seed, 23])
         usable = np.sort(rng.choice(usable, options.most_samples, replace=False))
     return clouded(history, samples.take(usable), CLOUDED, np.random.default_rng([options.seed, 29]))
+
+
+def _side_by_side(options: ForecastOptions) -> int:
+    """Return how many folds are fitted side by side; networks are one graph, and take turns."""
+    return 1 if any(name in LOOKED_BACK for name in options.methods) else options.threads
 
 
 def _inputs(
@@ -374,8 +386,14 @@ def _scales(
 ) -> tuple[Any, np.ndarray]:
     """Return the booster of the expected size of an error, and that size of each sample, out of fold."""
     size = np.empty(len(error))
-    for k in np.unique(fold):
+
+    def without(k: int) -> Any:
         rest, mine = fold != k, np.flatnonzero(fold == k)
         booster = fit_scale(Table(table.value[rest], table.names, table.group), error[rest], options)
-        size[mine] = scale_of(booster, Table(table.value[mine], table.names, table.group), options.threads)
-    return fit_scale(table, error, options), size
+        size[mine] = scale_of(booster, Table(table.value[mine], table.names, table.group), 1)
+        return booster
+
+    with ThreadPoolExecutor(options.threads) as pool:
+        whole = pool.submit(fit_scale, table, error, options)
+        list(pool.map(without, np.unique(fold).tolist()))
+        return whole.result(), size
