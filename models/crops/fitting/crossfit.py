@@ -325,7 +325,7 @@ def cross_fit_stored(
     if classes is None:
         table = class_table(labels, usable, options.least_parcels)
     else:
-        table = known_classes(labels, usable, classes)
+        table = known_classes(labels, usable, classes, options.least_parcels if kept else 0)
     file = None if here else work / SAMPLE
     task = make_task(source, looked, labels, np.asarray(folds), options, table, start, holdings, file, kept)
     if options.labels.method != "keep" and not task.loads and not kept:

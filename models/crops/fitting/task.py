@@ -166,17 +166,23 @@ def class_table(y: np.ndarray, folds: np.ndarray, least: int) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def known_classes(y: np.ndarray, folds: np.ndarray, known: Sequence[str]) -> pl.DataFrame:
-    """Return one row per class, declared in `y (n,)` or known to another run's models: whether those models
+def known_classes(y: np.ndarray, folds: np.ndarray, known: Sequence[str], least: int = 0) -> pl.DataFrame:
+    """Return one row per class, declared in `y (n,)` or known to models that are there: whether those models
     know it.
+
+    Classes that they do not know have the reason for which they could not be trained on now, by `least`
+    parcels, where there is one.
     """
-    declared = class_table(y, folds, 0)
+    declared = class_table(y, folds, least)
     absent = [name for name in known if name not in set(declared["crop_class"])]
     added = declared.clear(len(absent)).with_columns(
         pl.Series("crop_class", absent, pl.String), parcels=pl.lit(0, pl.Int32), folds=pl.lit(0, pl.Int32)
     )
     in_models = pl.col("crop_class").is_in(list(known))
-    reason = pl.when(~in_models).then(pl.lit("unknown_to_the_models"))
+    unknown = (
+        pl.coalesce("reason", pl.lit("unknown_to_the_models")) if least else pl.lit("unknown_to_the_models")
+    )
+    reason = pl.when(~in_models).then(unknown)
     return pl.concat([declared, added]).with_columns(trained=in_models, reason=reason).sort("crop_class")
 
 

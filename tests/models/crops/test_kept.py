@@ -13,7 +13,7 @@ from models.crops.fitting.carried_folds import kept_folds
 from models.crops.fitting.crossfit import CrossFit, cross_fit
 from models.crops.fitting.kept import Fit, axes_of, files_of, read_fit, why_not, write_fit
 from models.crops.fitting.options import KeepOptions, TrainOptions
-from models.crops.fitting.task import look
+from models.crops.fitting.task import known_classes, look
 from models.crops.inputs.source import InMemory
 from models.folds import FoldPlan
 from tests.crop_worlds import crop_world
@@ -107,6 +107,17 @@ def test_kept_models_predict_new_values_and_none_is_fitted(
     assert not after.probabilities.equals(before.probabilities)
     assert after.trained_on == before.trained_on
     assert [len(after.inner), len(after.models["dense"])] == [len(before.inner), 4]
+
+
+def test_classes_that_kept_models_do_not_know_say_why_they_were_not_learned() -> None:
+    y, folds = np.array(["oats"] * 4 + ["wheat"] * 4 + ["hemp"]), np.array([0, 1] * 4 + [0])
+    kept = known_classes(y, folds, ["oats", "rye"], least=2)
+    assert kept.select("crop_class", "parcels", "trained", "reason").rows() == [
+        ("hemp", 1, False, "too_few_parcels"),
+        ("oats", 4, True, None),
+        ("rye", 0, True, None),
+        ("wheat", 4, False, "unknown_to_the_models"),
+    ]
 
 
 def parcels(*rows: tuple[str | None, float]) -> gpd.GeoDataFrame:
