@@ -29,9 +29,16 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-Workers = Annotated[int, typer.Option("--workers", min=1, help="Extract in this many local processes.")]
+Workers = Annotated[
+    int,
+    typer.Option(
+        "--workers",
+        min=1,
+        help="Work units (extraction, fits, predictions) run in this many local processes.",
+    ),
+]
 Dask = Annotated[
-    str | None, typer.Option("--dask", help="Extract on the Dask cluster at this scheduler address.")
+    str | None, typer.Option("--dask", help="Work units run on the Dask cluster at this scheduler address.")
 ]
 
 

@@ -13,6 +13,7 @@ from models.crops.fitting import fits, predictions
 from models.crops.fitting.crossfit import CrossFit, cross_fit, cross_fit_stored
 from models.crops.fitting.options import TrainOptions
 from models.crops.inputs.source import SeriesFile, read_rows
+from pipelines.executor import InProcesses
 from tests.crop_worlds import crop_world
 
 N = 240
@@ -102,6 +103,19 @@ def test_units_on_an_executor_give_the_same(stored, tmp_path: Path) -> None:
     chunks = [unit for unit in seen if isinstance(unit, predictions.ChunkUnit)]
     assert all(isinstance(unit.source, SeriesFile) for unit in chunks)
     assert len(chunks) == 2 * 5
+
+
+@pytest.mark.slow
+def test_processes_give_the_same_and_fit_again_what_cannot_be_stored(stored, tmp_path: Path) -> None:
+    chosen = options(
+        {"lightgbm": {"rounds": 4}, "extratrees": {"trees": 4}}, sample={"size": 100, "rare": 10}, chunk=50
+    )
+    processes = InProcesses(2)
+    try:
+        there = fitted(stored, tmp_path / "there", chosen, processes)
+    finally:
+        processes.close()
+    assert same(fitted(stored, tmp_path / "here", chosen), there)
 
 
 def test_tables_of_ones_own_parcels_leave_out_those_of_pooled_runs(stored, tmp_path: Path) -> None:
