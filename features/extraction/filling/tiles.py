@@ -138,9 +138,15 @@ def plan_fill(
     side, ahead = within(budget(), options.clear_block_px, layers, remover.margin_px)
     if side < options.clear_block_px:
         log.warning(
-            "Tile %s is filled in blocks of %d pixels rather than %d (extract.clear_block_px): %.1f GiB of "
-            "memory may be used.", tile, side, options.clear_block_px, budget() / 2**30,
-        )  # fmt: skip
+            "Tile %s is filled in blocks of %d pixels rather than %d: %.1f GiB of memory may be used. The "
+            "last digits of filled values differ from those of larger blocks; set extract.clear_block_px=%d "
+            "to get the same numbers on any machine.",
+            tile,
+            side,
+            options.clear_block_px,
+            budget() / 2**30,
+            side,
+        )
     whole = BlockUnit(
         (*rows, *radar), scene, _all_of(scene), bands, polarisations, parcels, folder / "coverage",
         folder / "blocks" / f"{tile}-{key}", options, remover, context,

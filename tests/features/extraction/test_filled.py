@@ -120,7 +120,8 @@ def test_a_small_budget_makes_blocks_smaller_before_anything_is_read(
     remover = Constant()
     extract(rows, FIELDS, OPTIONS, tmp_path / "p", remover=remover)
     assert max(call["y"] for call in remover.calls) == 8 + 2 * 2  # B05's pixels are two by two of the others
-    assert "rather than 16 (extract.clear_block_px)" in caplog.text
+    assert "blocks of 8 pixels rather than 16" in caplog.text
+    assert "set extract.clear_block_px=8" in caplog.text
     assert_alike(tmp_path / "o", tmp_path / "p")
 
 
