@@ -8,9 +8,12 @@ import geopandas as gpd
 import polars as pl
 import pytest
 from polars import selectors
+from typer.testing import CliRunner
 
 from features.files import read_parquet
+from pipelines.cli import app
 from pipelines.config import load_config
+from pipelines.faults import sentence_of
 from pipelines.main_job import run_all, run_one
 from pipelines.workspace import Workspace
 from tests.soak import SETTINGS, TINY
@@ -94,3 +97,30 @@ def texts(path: Path) -> Iterator[str]:
             yield "\n".join(column.cast(pl.String).drop_nulls().to_list())
         nested = [name for name, kind in table.schema.items() if kind.is_nested()]
         yield table.select(nested).write_json() if nested else ""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["export", "FOLDER", "--to", "postgresql://me:CANARY@127.0.0.1:1/db"],
+        ["export", "FOLDER", "--to", "postgresql://me@127.0.0.1:1/db?password=CANARY"],
+        ["desk", "FOLDER", "--database", "postgresql://me:CANARY@127.0.0.1:1/db"],
+        ["check", "CONFIG", "--set", "declarations.path=postgresql://me:CANARY@127.0.0.1:1/db"],
+        ["check", "CONFIG", "--set", "tracking.store=postgresql://me:CANARY@127.0.0.1:1/db"],
+        ["check", "CONFIG", "--set", "imagery.catalog=https://me:CANARY@example.org/catalog.json"],
+    ],
+)
+def test_no_password_of_a_database_is_said(
+    command: list[str], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    names = {"FOLDER": str(tmp_path), "CONFIG": str(TINY)}
+    (tmp_path / "manifest.json").write_text("{}")
+    ended = CliRunner().invoke(app, [names.get(word, word) for word in command])
+    said = ended.output
+    if isinstance(ended.exception, Exception):  # what `main` makes of it
+        sentence, code = sentence_of(ended.exception)
+        said += sentence
+        assert code == 2, sentence
+    assert ended.exit_code != 0
+    assert "password" in said
+    assert CANARY not in caplog.text + said

@@ -35,6 +35,7 @@ CURES = {
     "other_level": "name a collection of surface reflectance (L2A) or terrain-corrected radar",
     "unreadable_text": "mend the items whose names hold a NUL or half a letter (a lone surrogate)",
     "broken_link": "copy or fetch the documents that the catalog's links lead to, or mend the links",
+    "several_bands": "write one file a band: `cropcheck catalog` does that",
     "no_id": "mend the items that have no id",
     "no_href": "mend the items whose assets have no href",
     "no_datetime": "mend the items whose properties have no datetime",

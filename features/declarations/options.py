@@ -4,8 +4,9 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from features.database import DatabaseError, is_database, refuse_password
 from features.declarations.cells.spelling import plain_code
 from features.declarations.field_map import FieldOptions
 from features.options import Options
@@ -124,3 +125,16 @@ class DeclarationOptions(Options):
     fields: FieldOptions = Field(FieldOptions(), description="Columns of the file.")
     crops: CropTableOptions = Field(CropTableOptions(), description="Code tables and crop groups.")
     checks: CheckOptions = Field(CheckOptions(), description="Geometry checks.")
+
+    @field_validator("path")
+    @classmethod
+    def _no_password(cls, path: str) -> str:
+        if is_database(path):
+            try:
+                refuse_password(path)
+            except DatabaseError as error:
+                raise ValueError(
+                    "holds a password, which would be written into the run's record; leave it out and put it "
+                    "into PGPASSWORD or ~/.pgpass"
+                ) from error
+        return path

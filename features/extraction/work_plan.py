@@ -133,7 +133,14 @@ def _bounded_grid(row: Acquisition, needed: Sequence[str], most_megapixels: int)
     assets = assets_by_band(row)
     first, *others = (assets[band]["href"] for band in needed)
     for href in (first, *(other for other in others if not is_remote(other))):
-        height, width = grid_of(href).shape
+        grid = grid_of(href)
+        height, width = grid.shape
+        if not grid.axis_aligned or grid.affine.a <= 0 or grid.affine.e >= 0:
+            raise ImageryError(
+                f"The pixels of {href} do not lie in rows from west to east, the first row northernmost; "
+                "warp it (gdalwarp).",
+                reason="rotated_grid",
+            )
         if height * width > most_megapixels * 1_000_000:
             raise ImageryError(
                 f"{href} declares {height} x {width} pixels, more than extract.most_megapixels "

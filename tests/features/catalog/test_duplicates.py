@@ -145,3 +145,15 @@ def test_the_same_item_linked_twice_is_counted_once(tmp_path: Path) -> None:
     (tmp_path / "items.json").write_text(json.dumps(items))
     table, tally = read(options.model_copy(update={"catalog": str(tmp_path / "items.json")}))
     assert (table.height, tally.set_aside) == (1, {"duplicate": 1})
+
+
+def test_bands_that_name_one_file_are_set_aside(tmp_path: Path) -> None:
+    """Of a file of several bands the first would be read for each: red as near infrared."""
+    stacked = optical("stacked")
+    stacked["assets"]["nir"]["href"] = stacked["assets"]["red"]["href"]
+    table, tally = read(write_catalog(tmp_path, stacked, optical("later", datetime="2024-05-11T10:50:31Z")))
+    assert tally.set_aside == {}
+    assert list(assets_of(table)) == ["B02", "B8A", "scl"]
+    two = {**stacked, "assets": {key: stacked["assets"][key] for key in ("red", "nir")}}
+    _, tally = read(write_catalog(tmp_path / "two", two, optical("x", datetime="2024-05-11T10:50:31Z")))
+    assert tally.set_aside == {"several_bands": 1}

@@ -303,3 +303,17 @@ def test_parcels_that_the_buffer_leaves_nothing_of_are_said_to_be_so(tmp_path: P
     options = OPTIONS.model_copy(update={"inner_buffer_m": 10.0})
     with pytest.raises(ImageryError, match=r"shrunk by 10 m; lower extract\.inner_buffer_m"):
         extract(rows, parcels(field(100, 100, 6, 6), field(200, 100, 6, 6)), options, tmp_path / "o")
+
+
+def test_a_raster_with_its_rows_from_south_to_north_is_set_aside(tmp_path: Path) -> None:
+    rng = np.random.default_rng(1)
+    rows = [optical(tmp_path / "i", 5 * day, scene(rng), all_clear()) for day in range(3)]
+    path = Path(next(one["href"] for one in rows[1]["assets"] if one["band"] == "B04"))
+    with rasterio.open(path) as raster:
+        values, profile, place = raster.read(1), raster.profile, raster.transform
+    upward = place @ place.translation(0, SIDE) @ place.scale(1, -1)
+    with rasterio.open(path, "w", **(profile | {"transform": upward})) as out:
+        out.write(values[::-1], 1)
+    _, account = extract(table(*rows), parcels(field(0, 0, 100, 80)), OPTIONS, tmp_path / "o")
+    assert account.set_aside == {"rotated_grid": 1}
+    assert "B04" in read_set_aside(tmp_path / "o")["detail"][0]
