@@ -8,20 +8,28 @@ import geopandas as gpd
 import polars as pl
 import pytest
 from polars import selectors
+from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
 from features.files import read_parquet
 from pipelines.cli import app
+from pipelines.commands.desk import open_desk
 from pipelines.config import load_config
 from pipelines.faults import sentence_of
 from pipelines.main_job import run_all, run_one
 from pipelines.workspace import Workspace
+from reports.desk.app import application
 from tests.soak import SETTINGS, TINY
 
 CANARY = "CANARY"
 ENVIRONMENT = (
     "CROPCHECK_HOLDING_KEY", "PC_SDK_SUBSCRIPTION_KEY", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
     "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN", "PGPASSWORD",
+)  # fmt: skip
+PASSWORD = "a password of nobody"
+DESK = (
+    "/", "/map", "/map.json", "/progress", "/log", "/export/parcels.csv", "/export/parcels.gpkg",
+    "/export/route.gpx", "/sheets",
 )  # fmt: skip
 SIGNED = (
     "https://example.org/B04.tif?se=2026&sig=CANARY", "https://me:CANARY@example.org/B04.tif",
@@ -50,6 +58,7 @@ def test_no_secret_and_no_holding_is_written_or_said(
     with caplog.at_level("INFO"):
         run_all(load_config(agency(data), real(data, tmp_path)), run)
     assert read_parquet(run.declarations)["holding_id"].n_unique() > 3  # they were read
+    assert [place for place, text in desk_pages(run) if CANARY in text] == []
     written = [
         path for folder in (run.folder, tmp_path / "ml") for path in folder.rglob("*") if path.is_file()
     ]
@@ -57,6 +66,20 @@ def test_no_secret_and_no_holding_is_written_or_said(
     assert [path for path in written if CANARY in "\n".join(texts(path))] == []
     said = capsys.readouterr()
     assert CANARY not in caplog.text + said.out + said.err
+
+
+def desk_pages(run: Workspace) -> Iterator[tuple[str, str]]:
+    """What an officer's desk over the run shows and exports."""
+    desk = open_desk(run.folder)
+    desk.accounts.create("officer", "officer", PASSWORD, by="test")
+    client = TestClient(application(desk), follow_redirects=True)
+    client.post("/login", data={"name": "officer", "password": PASSWORD, "next": "/"})
+    parcel = read_parquet(run.verdicts)["parcel_id"][0]
+    for place in (*DESK, f"/parcel?id={parcel}"):
+        answer = client.get(place)
+        assert answer.status_code == 200, place
+        yield place, answer.content.decode("latin-1")
+    desk.store.close()
 
 
 def sign_some(catalog: Path) -> int:
@@ -81,7 +104,8 @@ def agency(data: Path) -> Path:
 def real(data: Path, folder: Path) -> list[str]:
     kept = [setting for setting in SETTINGS if not setting.startswith(("simulate", "tracking"))]
     return [
-        *kept, f"declarations.path={data}/declarations.gpkg", f"declarations.crops.tables=[{data}/crops.csv]",
+        *kept, "patches.method=boosting", f"declarations.path={data}/declarations.gpkg",
+        f"declarations.crops.tables=[{data}/crops.csv]",
         f"imagery.catalog={data}/catalog/catalog.json", f"weather={data}/weather.csv",
         "imagery.allow_remote=true", f"tracking.store=sqlite:///{folder}/ml/mlflow.db",
         f"tracking.artifacts={folder}/ml/artifacts",

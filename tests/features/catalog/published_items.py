@@ -91,7 +91,7 @@ def planetary_computer(base: str) -> dict[str, Any]:
 
 def planetary_computer_rtc(base: str) -> dict[str, Any]:
     """Planetary Computer's `sentinel-1-rtc`: linear gamma0 in slices, no tile, no unit."""
-    assets = files(base, {"vv": "power", "vh": "power"}, **{"raster:bands": [{"nodata": -32768,
+    assets = files(base, {"vv": "power", "vh": "power-vh"}, **{"raster:bands": [{"nodata": -32768,
                    "data_type": "float32", "spatial_resolution": 10.0}]})  # fmt: skip
     assets |= files(base, {"tilejson": "none", "rendered_preview": "none"})
     properties = {
@@ -106,7 +106,7 @@ def planetary_computer_rtc(base: str) -> dict[str, Any]:
 
 def planetary_computer_grd(base: str) -> dict[str, Any]:
     """Planetary Computer's `sentinel-1-grd`: amplitudes in the radar's own geometry."""
-    assets = files(base, {"vv": "power", "vh": "power", "thumbnail": "none"})
+    assets = files(base, {"vv": "power", "vh": "power-vh", "thumbnail": "none"})
     properties = {
         "datetime": "2024-05-03T17:32:22.500000Z", "platform": "SENTINEL-1A", "constellation": "Sentinel-1",
         "sar:product_type": "GRD", "sar:instrument_mode": "IW", "sat:orbit_state": "ascending",
@@ -134,7 +134,7 @@ def cdse(base: str) -> dict[str, Any]:
 
 def cdse_grd(base: str) -> dict[str, Any]:
     """CDSE's `sentinel-1-grd`."""
-    assets = files(base, {"vv": "power", "vh": "power", "safe_manifest": "none"})
+    assets = files(base, {"vv": "power", "vh": "power-vh", "safe_manifest": "none"})
     properties = {
         "datetime": "2024-05-03T17:32:22.5Z", "platform": "sentinel-1a", "constellation": "sentinel-1",
         "product:type": "IW_GRDH_1S", "processing:level": "L1", "sat:orbit_state": "ascending",

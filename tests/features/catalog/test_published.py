@@ -99,7 +99,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     classes = np.full((SIDE // 2, SIDE // 2), 4, np.uint8)
     write_tif(found / "scl.tif", classes, 20.0, corner=CORNER, epsg=32631)
     power = np.full((SIDE, SIDE), 0.1, np.float32)
-    write_tif(found / "power.tif", power, corner=CORNER, epsg=32631, nodata=-32768)
+    for name in ("power", "power-vh"):
+        write_tif(found / f"{name}.tif", power, corner=CORNER, epsg=32631, nodata=-32768)
     return found
 
 
