@@ -219,13 +219,10 @@ def _assets(
     item: Item, keys: Mapping[str, str], location: str, options: ImageryOptions
 ) -> list[dict[str, Any]] | str:
     """The item's usable assets, or the commonest reason why there are none."""
-    hrefs = Counter(str(item["assets"][key].get("href")) for key in keys.values())
-    found = [
-        _asset(item, band, item["assets"][key], location, options)
-        if hrefs[str(item["assets"][key].get("href"))] == 1 or not item["assets"][key].get("href")
-        else "several_bands"  # of a file of several bands, the first would be read for each
-        for band, key in keys.items()
-    ]
+    hrefs = [href for key in keys.values() if (href := item["assets"][key].get("href")) is not None]
+    if len(set(map(str, hrefs))) < len(hrefs):  # of a file of several bands, the first would be read for each
+        return "several_bands"
+    found = [_asset(item, band, item["assets"][key], location, options) for band, key in keys.items()]
     reasons = Counter(asset for asset in found if isinstance(asset, str))
     for reason, count in reasons.items():
         log.debug("%s: %d assets left out, %s", item.get("id"), count, reason)
