@@ -1,7 +1,7 @@
 """How much memory this process may use, and how many things of a size fit into a share of it.
 
 It decides how much is held at a time. Results do not depend on it, beyond the last bits of sums over blocks
-of pixels where those had to be made smaller.
+of pixels where those had to be made smaller: because somebody said how much may be used, or memory ran out.
 """
 
 import os
@@ -11,7 +11,8 @@ from pathlib import Path
 
 from features.errors import ConfigError
 
-VARIABLE = "CROPCHECK_MEMORY"  # bytes for each process; workers inherit it
+VARIABLE = "CROPCHECK_MEMORY"  # bytes for each process, as somebody said; workers inherit it
+FOUND = "CROPCHECK_MEMORY_FOUND"  # bytes for each process, where nobody said
 SHARE = 0.75  # of what is free
 LEAST = 512 << 20  # bytes: libraries alone take about as much
 UNKNOWN = 4 << 30  # bytes, where the system does not say what is free
@@ -46,7 +47,7 @@ def allow(size: str | None, workers: int = 1) -> int:
             f"--memory {size} leaves {each / 2**20:.0f} MiB for each of {workers} workers; cropcheck needs "
             "512 MiB for each: give more, or use fewer --workers."
         )
-    os.environ[VARIABLE] = str(each)
+    os.environ[FOUND if size is None else VARIABLE] = str(each)
     _set.cache_clear()
     return each
 
@@ -70,9 +71,14 @@ def budget() -> int:
     return _set()
 
 
+def is_said() -> bool:
+    """Whether somebody said what may be used: only then may it change what depends on it in its last bits."""
+    return bool(os.environ.get(VARIABLE))
+
+
 @cache
 def _set() -> int:
-    said = os.environ.get(VARIABLE, "")
+    said = os.environ.get(VARIABLE) or os.environ.get(FOUND, "")
     return int(said) if said.isdigit() else int(SHARE * free())
 
 

@@ -13,6 +13,7 @@ from features.errors import ConfigError
 @pytest.fixture(autouse=True)
 def as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setenv(memory.VARIABLE, "")
+    monkeypatch.setenv(memory.FOUND, "")
     memory._set.cache_clear()
     yield
     memory._set.cache_clear()
@@ -40,7 +41,11 @@ def test_without_a_word_it_is_three_quarters_of_what_is_free(monkeypatch: pytest
     assert memory.budget() == 6 << 30
     assert memory.allow(None, workers=2) == 3 << 30
     monkeypatch.setattr(memory, "free", lambda: 80 << 30)
-    assert memory.allow(None) == 3 << 30, "what the environment says holds"
+    assert memory.budget() == 3 << 30, "what was found at first holds, in workers too"
+    assert not memory.is_said()
+    monkeypatch.setenv(memory.VARIABLE, str(1 << 30))
+    memory._set.cache_clear()
+    assert (memory.allow(None), memory.is_said()) == (1 << 30, True)
 
 
 def test_a_group_of_processes_has_no_more_than_its_limit(

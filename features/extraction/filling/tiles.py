@@ -30,7 +30,7 @@ from features.files import fingerprint, is_vouched, vouch, write_json
 from features.imagery.blocks import Block
 from features.imagery.grids import grid_of, placed
 from features.imagery.scenes import Scene, scene_of, widened
-from features.memory import budget
+from features.memory import budget, is_said
 from features.schema import OPTICAL_BANDS, SCENE_CLASS, Acquisition, assets_by_band
 from features.workers import Executor, one_by_one
 
@@ -135,7 +135,8 @@ def plan_fill(
     here = folder / "parts" / tile
     polarisations = tuple(p for p in POLARISATIONS if any(p in assets_by_band(row) for row in radar))
     layers = len(bands) * len(rows) + len(polarisations) * len(radar)
-    side, ahead = within(budget(), options.clear_block_px, layers, remover.margin_px)
+    least = LEAST_SIDE if is_said() else options.clear_block_px  # the same numbers on any machine
+    side, ahead = within(budget(), options.clear_block_px, layers, remover.margin_px, least)
     if side < options.clear_block_px:
         log.warning(
             "Tile %s is filled in blocks of %d pixels rather than %d: %.1f GiB of memory may be used. The "
@@ -157,7 +158,7 @@ def plan_fill(
     return Fill(tile, scene, cut(whole, side), named, here / f"fill-{key}.json", whole, side, ahead)
 
 
-def within(memory: int, side: int, layers: int, margin: int) -> tuple[int, bool]:
+def within(memory: int, side: int, layers: int, margin: int, least: int) -> tuple[int, bool]:
     """Return the side of blocks whose stacks fit into memory, halved from `side` as often as needed, and
     whether the next block may be read while one is filled.
 
@@ -167,18 +168,20 @@ def within(memory: int, side: int, layers: int, margin: int) -> tuple[int, bool]
         Layers of pixels of a stack: bands and polarisations over all dates.
     margin
         Pixels around a block that are read with it.
+    least
+        Side below which no block is halved.
 
     Examples
     --------
-    >>> within(8 << 30, 256, 960, 32), within(3 << 30, 256, 960, 32), within(2 << 30, 256, 960, 32)
-    ((256, True), (256, False), (128, True))
+    >>> [within(gib << 30, 256, 960, 32, least=64) for gib in (8, 3, 2)]
+    [(256, True), (256, False), (128, True)]
     """
     while True:
         stack = 4 * layers * (side + 2 * margin) ** 2
         for ahead, held in ((True, STACKS_WITH_NEXT), (False, STACKS_ALONE)):
             if held * stack + BESIDE_STACKS <= memory:
                 return side, ahead
-        if side // 2 < LEAST_SIDE:
+        if side // 2 < least:
             return side, False
         side //= 2
 

@@ -107,7 +107,7 @@ def test_memory_that_runs_out_makes_blocks_smaller(
         extract(rows, FIELDS, OPTIONS, tmp_path / "q", remover=Constant())
 
 
-def test_a_small_budget_makes_blocks_smaller_before_anything_is_read(
+def test_a_small_budget_that_was_said_makes_blocks_smaller_before_anything_is_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     rows = table(*season(tmp_path / "i", 0.4))
@@ -116,6 +116,11 @@ def test_a_small_budget_makes_blocks_smaller_before_anything_is_read(
     monkeypatch.setattr("features.extraction.filling.tiles.BESIDE_STACKS", 0)
     layers = 3 * 2  # dates and bands
     monkeypatch.setattr("features.extraction.filling.tiles.budget", lambda: 9 * 4 * layers * 8**2)
+    forget_tiles()
+    remover = Constant()
+    extract(rows, FIELDS, OPTIONS, tmp_path / "q", remover=remover)
+    assert max(call["y"] for call in remover.calls) == 16 + 2 * 2  # nobody said what may be used
+    monkeypatch.setenv("CROPCHECK_MEMORY", "1")
     forget_tiles()
     remover = Constant()
     extract(rows, FIELDS, OPTIONS, tmp_path / "p", remover=remover)
