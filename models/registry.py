@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from features.errors import ConfigError, CropcheckError
 from features.files import fingerprint
-from features.listing import MOST, lines_of
+from features.storage.listing import MOST, lines_of
 
 SQLITE = "sqlite:///"
 SECONDS_FOR_A_LOCK = 3.0  # what another run's single write takes is far less

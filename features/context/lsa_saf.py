@@ -25,8 +25,8 @@ from odc.geo.geobox import GeoBox
 
 from features.context.options import Aggregation
 from features.errors import ImageryError
-from features.hdf5 import check_hdf5
 from features.limits import DEFAULT_LIMITS, MIB, MILLION, LimitOptions
+from features.storage.hdf5 import check_hdf5
 
 # product in a file's name, and the variables that hold its value
 VARIABLES = {

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from pydantic import Field, field_validator
 
-from features.database import DatabaseError, is_database, refuse_password
 from features.declarations.cells.spelling import plain_code
 from features.declarations.field_map import FieldOptions
 from features.options import Options
+from features.storage.database import DatabaseError, is_database, refuse_password
 
 CONF = Path(__file__).parents[2] / "conf"
 SCHEMES_FILE = CONF / "schemes.yaml"

@@ -6,7 +6,6 @@ from pathlib import Path
 import geopandas as gpd
 import shapely
 
-from features.database import is_database
 from features.declarations.formats.archive import unpack
 from features.declarations.formats.geojson import read_geojson
 from features.declarations.formats.geopackage import read_geopackage
@@ -16,7 +15,8 @@ from features.declarations.formats.postgis import read_postgis
 from features.declarations.formats.request import FEATURE_ID, FORMATS, Reader, Request
 from features.declarations.formats.shapefile import read_shapefile
 from features.errors import DeclarationError
-from features.scratch import scratch_folder
+from features.storage.database import is_database
+from features.storage.scratch import scratch_folder
 
 __all__ = ["FEATURE_ID", "Request", "kind_of", "local_file", "read_vector"]
 

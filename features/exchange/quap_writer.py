@@ -9,7 +9,7 @@ import shapely
 from features.exchange.quap import AREA, EPSG, Table
 from features.exchange.quap_reader import QuapFile
 from features.files import atomic_path
-from features.geopackage import write_geopackage
+from features.storage.geopackage import write_geopackage
 
 DECIMALS = 4  # of hectares
 

@@ -12,7 +12,6 @@ import polars as pl
 from features.accounting import Tally, tally
 from features.errors import CropcheckError, ImageryError
 from features.files import atomic_path
-from features.geopackage import write_geopackage
 from features.indexing.cube_axes import plain_axes
 from features.indexing.dated_image import BandImage, DatedImage, infer_orbits
 from features.indexing.dated_raster import read_raster
@@ -21,6 +20,7 @@ from features.indexing.file_names import DATE_CURE, place_words, read_path
 from features.indexing.grouping import group_images, place_of
 from features.indexing.netcdf_cube import has_bands, kind_of, open_cube, read_images, read_weather, with_date
 from features.indexing.stac_writer import write_catalog, write_cog, write_items
+from features.storage.geopackage import write_geopackage
 from features.workers import Progress
 
 log = logging.getLogger(__name__)

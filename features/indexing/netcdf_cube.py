@@ -16,11 +16,11 @@ from affine import Affine
 
 from features.catalog.mission import sensor_of_bands
 from features.errors import ImageryError
-from features.hdf5 import MOST_VALUES, check_hdf5
 from features.indexing.cube_axes import TIMES, known_band
 from features.indexing.dated_image import BandImage, DatedImage, describe_values, is_known, seen_polygon
 from features.indexing.file_names import DATE_CURE, Said, label_of
 from features.schema import SCENE_CLASS
+from features.storage.hdf5 import MOST_VALUES, check_hdf5
 
 KELVIN = 273.15
 READ_AT_ONCE = 256 * 2**20

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import polars as pl
 
-from features.scratch import scratch_folder
+from features.storage.scratch import scratch_folder
 from features.tables.files import id_text, need, open_table
 from features.tables.options import TableOptions
 from features.tables.shapes import matched, wanted_columns

@@ -6,10 +6,10 @@ from pathlib import Path
 import geopandas as gpd
 import polars as pl
 
-from features.database import DatabaseError, is_database, refuse_password, safe_url
 from features.errors import StageError
 from features.files import read_parquet
 from features.journal.entries import Entry
+from features.storage.database import DatabaseError, is_database, refuse_password, safe_url
 from pipelines.inputs.field import field_journal
 from pipelines.tables import read_declared
 from pipelines.workspace import Workspace

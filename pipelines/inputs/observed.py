@@ -8,8 +8,8 @@ import polars as pl
 
 from features.extraction.observations import read_observations, split_observations
 from features.files import read_parquet
-from features.scratch import scratch_folder
 from features.series.chunks import chunks_of
+from features.storage.scratch import scratch_folder
 from pipelines.workspace import Workspace
 
 

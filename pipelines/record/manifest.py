@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from features.files import atomic_path, sha256, write_json
-from features.listing import LISTED, MOST, laid_out
+from features.storage.listing import LISTED, MOST, laid_out
 from pipelines.record.hashes import file_hash, files_in, hash_all
 from pipelines.record.receipt import Receipt
 from pipelines.workspace import Workspace
@@ -83,7 +83,7 @@ def write_manifest(
     The file's groups: `inputs`, `models` and `outputs` name each file with its SHA-256 (`outputs` of pages:
     with the manifest's own hash as zeros, which stand as often on a page as `seals` says); `journals` those
     that are only added to, with their length; `records` what each stage stood on and wrote. Where a group has
-    more files than `features.listing.MOST`, they are listed beside the manifest, which holds the list's hash.
+    more than `listing.MOST` files, they are listed beside the manifest, which holds the list's hash.
     """
     files = [path for path in covered(workspace.folder) if workspace.relative(path) not in inputs]
     journals = [path for path in files if path.suffix == JOURNAL]

@@ -9,7 +9,7 @@ from typing import Any
 from features.accounting import Tally
 from features.errors import StageError
 from features.files import fingerprint, write_json
-from features.listing import laid_out, read_back
+from features.storage.listing import laid_out, read_back
 from pipelines.record.hashes import files_in, hash_all
 from pipelines.workspace import Workspace
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from features.errors import StageError
 from features.files import sha256
-from features.listing import read_back
+from features.storage.listing import read_back
 from pipelines.record import audit, journals
 from pipelines.record.hashes import hash_all
 from pipelines.record.manifest import FORMATS, covered, page_hash

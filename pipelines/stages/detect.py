@@ -121,7 +121,8 @@ def run(
     with observed(workspace, ids, names, READ_CHUNKS * config.events.chunk) as seen:
         series = _Series(config, seen, ids)
         steps = len(seen.chunks) + 2
-        kept = may_keep(workspace.event_models, stands_on)
+        learns = config.events.from_run is None and labels_file(config, workspace) is not None
+        kept = learns and may_keep(workspace.event_models, stands_on)
         fitted = fit(config, workspace, ids, series.of_parcels, kept)
         progress(1, steps)
         found = _detected(workspace, fitted, series, lambda done: progress(1 + done, steps))

@@ -19,10 +19,10 @@ from features.declarations.crop_codes import read_crop_table
 from features.extraction.observations import read_observations, split_observations
 from features.files import read_parquet
 from features.memory import fitting
-from features.scratch import scratch_folder
 from features.series.chunks import chunks_of, read_chunks, write_chunks
 from features.series.gapfill import GapFiller
 from features.series.parcel_series import build_series, features_of, read_series
+from features.storage.scratch import scratch_folder
 from features.workers import Progress
 from pipelines.config import RunConfig
 from pipelines.inputs.bounded_tables import refuse_large

@@ -12,7 +12,6 @@ from features.accounting import Tally
 from features.catalog.access.hrefs import is_remote
 from features.catalog.access.stamps import stamps_of
 from features.catalog.reader import read_acquisitions
-from features.database import is_database
 from features.declarations.formats.postgis import table_digest
 from features.declarations.pseudonym import holding_key, key_check
 from features.declarations.reader import read_declarations, refuse_if_none_usable
@@ -20,6 +19,7 @@ from features.declarations.unmapped import report_unmapped
 from features.errors import CatalogError
 from features.files import atomic_path, fingerprint, write_json
 from features.schema import ACQUISITIONS
+from features.storage.database import is_database
 from features.workers import Progress
 from pipelines.config import RunConfig
 from pipelines.inputs.bounded_tables import refuse_large_series

@@ -9,8 +9,8 @@ from typing import Any
 import polars as pl
 
 from features.files import read_parquet, write_json
-from features.listing import laid_out, read_back
 from features.schema import ENSEMBLE
+from features.storage.listing import laid_out, read_back
 from models.clouds.removal.options import LEARNED
 from models.crops.estimators.by_name import estimator_type, libraries_of
 from models.registry import ModelRecord, RunRecord, Tracker, store_fault

@@ -14,8 +14,8 @@ from jinja2.sandbox import SandboxedEnvironment
 from starlette.responses import Response
 
 from features.errors import ConfigError
-from features.geopackage import write_geopackage
-from features.scratch import scratch_folder
+from features.storage.geopackage import write_geopackage
+from features.storage.scratch import scratch_folder
 from reports.desk.listing import holding_name
 from reports.desk.query import Query
 from reports.desk.records.decisions import Decision

@@ -10,7 +10,7 @@ import geopandas as gpd
 import polars as pl
 import shapely
 
-from features.database import DatabaseError, connect, safe_url
+from features.storage.database import DatabaseError, connect, safe_url
 
 if TYPE_CHECKING:
     import psycopg

@@ -14,8 +14,8 @@ from features.exchange.lpis import read_lpis, relate
 from features.exchange.options import LpisOptions
 from features.exchange.quap_writer import write_quap
 from features.files import atomic_path
-from features.geopackage import write_geopackage_parts
 from features.schema import VERDICTS, check_table
+from features.storage.geopackage import write_geopackage_parts
 from models.assessment.reviewed import FIELD_COLUMNS
 from reports.exports.neutral import neutral_table
 from reports.exports.parts import by_place, slices, write_csv, write_geoparquet

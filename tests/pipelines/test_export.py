@@ -10,13 +10,13 @@ import geopandas as gpd
 import polars as pl
 import pytest
 
-from features.database import DatabaseError, connect, safe_url
 from features.declarations.formats.postgis import table_digest
 from features.declarations.formats.request import Request
 from features.declarations.vector_file import read_vector
 from features.errors import DeclarationError
 from features.files import write_text
 from features.schema import COMPOSITION
+from features.storage.database import DatabaseError, connect, safe_url
 from models.patches.composition.tables import FINDINGS
 from pipelines.commands.export import export_run, tables_of
 from pipelines.tables import write_table

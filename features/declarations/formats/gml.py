@@ -8,7 +8,7 @@ import geopandas as gpd
 from features.declarations.formats.ogr import gdal_settings, read_layer
 from features.declarations.formats.request import FORMATS, Request
 from features.errors import DeclarationError
-from features.scratch import scratch_folder
+from features.storage.scratch import scratch_folder
 
 # every field stays text ("001"); INSPIRE themes carry values in attributes (crop xlink:title="...", read as
 # `crop_title`); nothing is fetched and nothing is written beside the file

@@ -8,9 +8,9 @@ import geopandas as gpd
 import pandas as pd
 import shapely
 
-from features.database import connect, safe_url
 from features.declarations.formats.request import Request
 from features.errors import DeclarationError
+from features.storage.database import connect, safe_url
 from features.suggestions import did_you_mean
 
 FETCHED = 20_000

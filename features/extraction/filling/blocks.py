@@ -35,7 +35,7 @@ from features.imagery.stacks import read_stack
 from features.indices.formulas import compute, find_index, left_out
 from features.indices.uncertainty import fill_moments, propagate
 from features.schema import ACQUISITIONS, SCENE_CLASS, Acquisition
-from features.scratch import scratch_folder
+from features.storage.scratch import scratch_folder
 from features.workers import one_ahead, pool_of
 from features.zonal.coverage import Coverage
 from features.zonal.engine import gathered, summarise_gathered

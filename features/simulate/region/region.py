@@ -17,7 +17,6 @@ from features.accounting import Tally
 from features.code import code_version
 from features.errors import StageError
 from features.files import PARTIALS, atomic_path, fingerprint, write_json
-from features.geopackage import write_geopackage
 from features.simulate.land.crops import CODES
 from features.simulate.options import SimulationOptions
 from features.simulate.randomness import generator
@@ -30,6 +29,7 @@ from features.simulate.region.schedule import Scene, plan_scenes
 from features.simulate.region.stac import write_catalog
 from features.simulate.region.studio import Studio
 from features.simulate.region.world import World, make_canvas, make_world
+from features.storage.geopackage import write_geopackage
 from features.workers import Progress
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ import xarray as xr
 
 from features.accounting import Tally, tally
 from features.schema import ENSEMBLE
-from features.scratch import scratch_folder
+from features.storage.scratch import scratch_folder
 from features.workers import Executor, Progress, in_threads, one_by_one
 from models.crops.estimators.estimator import CropEstimator
 from models.crops.fitting import fits, predictions

@@ -7,7 +7,7 @@ from features.accounting import Tally
 from features.declarations.crop_codes import read_crop_table
 from features.declarations.reader import read_declarations, refuse_if_none_usable
 from features.declarations.unmapped import report_unmapped
-from features.scratch import scratch_folder
+from features.storage.scratch import scratch_folder
 from pipelines.commands.checks.findings import Findings
 from pipelines.config import RunConfig
 from pipelines.inputs.points import write_points

@@ -11,7 +11,7 @@ from features.extraction.extract import without_contradictions
 from features.extraction.units import Outcome
 from features.imagery.checksums import has_checksums
 from features.schema import acquisition_rows
-from features.scratch import scratch_folder
+from features.storage.scratch import scratch_folder
 from pipelines.commands.checks.findings import Findings
 from pipelines.config import RunConfig
 from pipelines.inputs.region import bounds_of, imagery_options

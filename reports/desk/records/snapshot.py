@@ -6,9 +6,9 @@ from urllib.parse import quote
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from features.database import is_database
 from features.journal import database as journal
 from features.journal.entries import Entry
+from features.storage.database import is_database
 from reports.desk.records.store import ACCOUNTS, StoreError, postgresql
 
 

@@ -16,12 +16,12 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from features.database import is_database, refuse_password, safe_url
 from features.errors import StageError
 from features.files import fingerprint
 from features.journal import database as journal
 from features.journal.database import METADATA
 from features.journal.entries import Draft, Entry, Head, faults
+from features.storage.database import is_database, refuse_password, safe_url
 
 ACCOUNTS = sa.Table(
     "desk_accounts",

@@ -178,7 +178,7 @@ def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
 def test_very_many_files_are_listed_beside_the_manifest_and_each_is_still_held_against_its_hash(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
-    monkeypatch.setattr("features.listing.MOST", 1)
+    monkeypatch.setattr("features.storage.listing.MOST", 1)
     run: Path = request.getfixturevalue("run")
     manifest = json.loads((run / "manifest.json").read_text())
     assert manifest["inputs"]["listed in"]["files"] == 2
@@ -195,7 +195,7 @@ def test_very_many_files_are_listed_beside_the_manifest_and_each_is_still_held_a
 def test_a_receipt_of_very_many_files_has_them_in_a_list(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("features.listing.MOST", 2)
+    monkeypatch.setattr("features.storage.listing.MOST", 2)
     workspace = Workspace(tmp_path)
     receipt = Receipt("extract", outputs={f"parts/{k}\n.parquet": f"{k:064d}" for k in range(3)})
     write_receipt(workspace, receipt)

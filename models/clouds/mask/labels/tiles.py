@@ -24,9 +24,9 @@ import numpy as np
 import xarray as xr
 
 from features.errors import ModelError
-from features.hdf5 import check_hdf5
 from features.imagery.opening import open_raster
 from features.limits import DEFAULT_LIMITS, MILLION, LimitOptions
+from features.storage.hdf5 import check_hdf5
 from models.arrays_file import refuse_bomb
 from models.clouds.mask.classes import CLOUD, NAMES, SHADOW, THIN, UNKNOWN, recoded
 from models.clouds.mask.network.inputs import GROUPS

@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 import polars as pl
 
-from features.hdf5 import check_dataset
+from features.storage.hdf5 import check_dataset
 from models.crops.sets.readers.unpacked import another_version, refuse
 from models.crops.sets.sample import BROKEN, MISSING, About, Looks, Lost, Sample, Unit, reflectance
 

@@ -15,7 +15,7 @@ import h5py
 import numpy as np
 
 from features.errors import ConfigError, ImageryError
-from features.hdf5 import check_dataset
+from features.storage.hdf5 import check_dataset
 from models.crops.sets.readers.unpacked import another_version, refuse
 from models.crops.sets.sample import BROKEN, About, Looks, Lost, Sample, Unit, reflectance
 

@@ -15,7 +15,7 @@ import numpy as np
 import xarray as xr
 
 from features.errors import ImageryError
-from features.hdf5 import check_hdf5
+from features.storage.hdf5 import check_hdf5
 from models.crops.sets.readers.parcels import RED_OF_CLOUD, means_of_parcels
 from models.crops.sets.readers.unpacked import another_version, refuse
 from models.crops.sets.sample import BROKEN, About, Looks, Lost, Sample, Unit

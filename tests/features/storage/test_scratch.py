@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from features.scratch import scratch_folder
+from features.storage.scratch import scratch_folder
 
 HOLD = """
-from features.scratch import scratch_folder
+from features.storage.scratch import scratch_folder
 with scratch_folder() as folder:
     print(folder, flush=True)
     input()

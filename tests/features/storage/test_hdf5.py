@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from features.errors import ImageryError
-from features.hdf5 import check_hdf5
+from features.storage.hdf5 import check_hdf5
 
 
 def made(path: Path, write: Callable[[h5py.File], object]) -> Path:

@@ -12,7 +12,7 @@ import pytest
 from shapely.geometry import Point, box
 
 from features.files import atomic_path
-from features.geopackage import write_geopackage
+from features.storage.geopackage import write_geopackage
 
 FRAME = gpd.GeoDataFrame({"id": ["a", "b"]}, geometry=[box(0, 0, 1, 1), Point()], crs=3035)
 WRITE = gpd.GeoDataFrame.to_file

@@ -1,0 +1,1 @@
+"""Files and databases: where they may be written, listed, and read with care."""
