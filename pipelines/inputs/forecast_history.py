@@ -26,8 +26,8 @@ from models.forecast.history import (
 )
 from pipelines.config import RunConfig
 from pipelines.inputs.bounded_tables import refuse_large
-from pipelines.inputs.context_files import context_file
 from pipelines.inputs.observed import Observed, observed
+from pipelines.inputs.pixels.context_files import context_file
 from pipelines.inputs.surface_series import daily_surface, surface_channels
 from pipelines.tables import read_declared
 from pipelines.workspace import Workspace

@@ -34,9 +34,9 @@ from models.clouds.removal.options import LEARNED
 from models.clouds.removal.remover import Remover
 from models.clouds.stored import Stored
 from pipelines.config import RunConfig
-from pipelines.inputs.clear_context import OPTIONS as CONTEXT_OPTIONS
-from pipelines.inputs.clear_context import clear_context, context_files, farmed, frame_times
-from pipelines.inputs.cloud_masks import (
+from pipelines.inputs.pixels.clear_context import OPTIONS as CONTEXT_OPTIONS
+from pipelines.inputs.pixels.clear_context import clear_context, context_files, farmed, frame_times
+from pipelines.inputs.pixels.cloud_masks import (
     mask_files,
     masks_folder,
     read_masked,
@@ -44,8 +44,8 @@ from pipelines.inputs.cloud_masks import (
     with_masks,
     without_mask,
 )
-from pipelines.inputs.context_files import region_files
-from pipelines.inputs.tile_grids import finest_grid
+from pipelines.inputs.pixels.context_files import region_files
+from pipelines.inputs.pixels.tile_grids import finest_grid
 from pipelines.record.inputs import Inputs, entries
 from pipelines.record.receipt import read_receipt
 from pipelines.record.stage import Outcome, Stage

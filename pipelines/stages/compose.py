@@ -17,9 +17,9 @@ from models.patches.composition.tables import FINDINGS, PAIRS, with_intervals
 from models.patches.crossfit import FoldModels, cross_fit
 from models.patches.units import SCHEMAS, ParcelUnit, place_of, run_unit
 from pipelines.config import RunConfig
-from pipelines.inputs.context_files import region_files
 from pipelines.inputs.crop_tables import crop_files
-from pipelines.inputs.patch_inputs import (
+from pipelines.inputs.pixels.context_files import region_files
+from pipelines.inputs.pixels.patch_inputs import (
     OUTSIDE,
     TOO_LARGE,
     Tile,

@@ -24,8 +24,8 @@ from models.events.series import BANDS, OPTICAL, RADAR, EventSeries, axes_of, fr
 from models.events.table import CHANCES, SEEN, detect_events
 from pipelines.config import RunConfig
 from pipelines.inputs.bounded_tables import refuse_large
-from pipelines.inputs.context_files import region_files
 from pipelines.inputs.observed import Observed, observed
+from pipelines.inputs.pixels.context_files import region_files
 from pipelines.record.inputs import Inputs, entries
 from pipelines.record.stage import Outcome, Stage
 from pipelines.steps.evaluate_events import TRUTH_EVENTS, scores_of

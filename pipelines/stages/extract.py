@@ -10,10 +10,10 @@ from features.extraction.observations import each_pass
 from features.schema import OBSERVATIONS
 from features.workers import Executor, Progress, lent, one_by_one
 from pipelines.config import RunConfig
-from pipelines.inputs.clear_context import OPTIONS as CONTEXT_OPTIONS
-from pipelines.inputs.clear_context import clear_context, context_files, frame_times
-from pipelines.inputs.cloud_masks import mask_stamps, masked_extract, with_masks, without_mask
-from pipelines.inputs.context_files import region_files
+from pipelines.inputs.pixels.clear_context import OPTIONS as CONTEXT_OPTIONS
+from pipelines.inputs.pixels.clear_context import clear_context, context_files, frame_times
+from pipelines.inputs.pixels.cloud_masks import mask_stamps, masked_extract, with_masks, without_mask
+from pipelines.inputs.pixels.context_files import region_files
 from pipelines.record.inputs import Inputs
 from pipelines.record.stage import Outcome, Stage
 from pipelines.stages.clear import fitted_remover

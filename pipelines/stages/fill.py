@@ -26,8 +26,8 @@ from features.storage.scratch import scratch_folder
 from features.workers import Progress
 from pipelines.config import RunConfig
 from pipelines.inputs.bounded_tables import refuse_large
-from pipelines.inputs.context_files import NAMES, context_file, region_files
 from pipelines.inputs.crop_tables import crop_files, crop_options
+from pipelines.inputs.pixels.context_files import NAMES, context_file, region_files
 from pipelines.record.inputs import Inputs
 from pipelines.record.stage import Outcome, Stage
 from pipelines.tables import read_declared, write_table

@@ -22,8 +22,8 @@ from models.forecast.learning.samples import STEP, last_look, on_days, seen_ahea
 from models.forecast.options import ForecastOptions
 from models.forecast.score_table import SCORES, score_table
 from pipelines.config import RunConfig
-from pipelines.inputs.context_files import region_files
 from pipelines.inputs.forecast_history import Known, history_files, known_history
+from pipelines.inputs.pixels.context_files import region_files
 from pipelines.inputs.surface_series import OPTIONS as SURFACE_OPTIONS
 from pipelines.inputs.surface_series import surface_files
 from pipelines.record.inputs import Inputs

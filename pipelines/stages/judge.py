@@ -14,9 +14,9 @@ from models.assessment.quality_sample import draw_sample
 from models.verdicts.judge import judge, verdict_tally
 from models.verdicts.options import JudgeOptions
 from pipelines.config import RunConfig
-from pipelines.inputs.context_files import region_files
 from pipelines.inputs.crop_tables import crop_files
 from pipelines.inputs.field import derive, entries_until, settled, wrong_rates
+from pipelines.inputs.pixels.context_files import region_files
 from pipelines.record.inputs import Inputs
 from pipelines.record.stage import Outcome, Stage, stage_entries
 from pipelines.steps.evaluate import TRUTH, evaluate

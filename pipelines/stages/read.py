@@ -23,8 +23,8 @@ from features.storage.database import is_database
 from features.workers import Progress
 from pipelines.config import RunConfig
 from pipelines.inputs.bounded_tables import refuse_large_series
-from pipelines.inputs.context_files import region_files
 from pipelines.inputs.crop_tables import crop_files
+from pipelines.inputs.pixels.context_files import region_files
 from pipelines.inputs.points import table_files, write_points
 from pipelines.inputs.region import bounds_of, declaration_options, imagery_options
 from pipelines.inputs.source_runs import check_holding_keys, holding_checks, source_runs

@@ -30,9 +30,9 @@ from models.clouds.mask.options import FITTED, Buffers, CloudMaskOptions
 from models.clouds.mask.rasters import TILE_PX, MaskWriter
 from models.clouds.mask.reading import MaskGrid, read_frames
 from pipelines.config import RunConfig
-from pipelines.inputs.cloud_masks import INDEX, masks_folder, model_folder
-from pipelines.inputs.mask_frames import fitting_frames
-from pipelines.inputs.tile_grids import finest_grid
+from pipelines.inputs.pixels.cloud_masks import INDEX, masks_folder, model_folder
+from pipelines.inputs.pixels.mask_frames import fitting_frames
+from pipelines.inputs.pixels.tile_grids import finest_grid
 from pipelines.tables import read_declared, write_table
 from pipelines.workspace import Workspace
 

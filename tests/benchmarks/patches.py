@@ -48,10 +48,10 @@ from models.patches.options import PatchOptions
 from models.patches.units import Imagery, labelled_blocks
 from models.verdicts.rule import spread_deviation
 from pipelines.config import RunConfig, load_config
-from pipelines.inputs.cloud_masks import read_masked
 from pipelines.inputs.crop_tables import crop_options
-from pipelines.inputs.patch_inputs import Tile, mapped_classes, patch_tiles
-from pipelines.inputs.tile_grids import finest_grid
+from pipelines.inputs.pixels.cloud_masks import read_masked
+from pipelines.inputs.pixels.patch_inputs import Tile, mapped_classes, patch_tiles
+from pipelines.inputs.pixels.tile_grids import finest_grid
 from pipelines.main_job import run_one, run_until_read
 from pipelines.tables import read_declared
 from pipelines.workspace import Workspace

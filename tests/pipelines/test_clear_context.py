@@ -18,7 +18,7 @@ from pipelines.commands.checks.check import check_inputs
 from pipelines.commands.learning.products import write_products
 from pipelines.config import RunConfig, load_config
 from pipelines.executor import InProcesses
-from pipelines.inputs.clear_context import clear_context
+from pipelines.inputs.pixels.clear_context import clear_context
 from pipelines.main_job import run_one, stages
 from pipelines.record.stage import stage_entries
 from pipelines.stages import clear, extract

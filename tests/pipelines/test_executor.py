@@ -24,7 +24,7 @@ from models.clouds.methods import build
 from models.clouds.stored import Stored
 from pipelines.config import load_config
 from pipelines.executor import AHEAD, InProcesses, executor_for
-from pipelines.inputs.tile_grids import finest_grid
+from pipelines.inputs.pixels.tile_grids import finest_grid
 from pipelines.record.stage import Outcome
 from pipelines.stages.clear import bands_of
 from pipelines.stages.extract import stage as extract_stage

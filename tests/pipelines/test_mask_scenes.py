@@ -11,7 +11,7 @@ from features.extraction.observations import read_observations
 from features.imagery.windows import read_window
 from features.schema import SCENE_CLASS
 from pipelines.config import RunConfig, load_config
-from pipelines.inputs.cloud_masks import (
+from pipelines.inputs.pixels.cloud_masks import (
     mask_stamps,
     masked_extract,
     read_index,

@@ -64,7 +64,7 @@ def _check_what_all_runs_need(config: RunConfig, workspace: Workspace, findings:
 
 def _check_simulation(config: RunConfig, workspace: Workspace, findings: Findings) -> None:
     """Look at the maps beside a region that is still to be made, and say what making it takes."""
-    from pipelines.inputs.clear_context import check_rasters
+    from pipelines.inputs.pixels.clear_context import check_rasters
     from pipelines.steps.estimate import load_of_simulation
 
     findings.of(lambda: check_rasters(config, workspace))

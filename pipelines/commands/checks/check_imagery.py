@@ -69,7 +69,7 @@ def _is_gone(href: str) -> bool:
 
 def _check_context(config: RunConfig, workspace: Workspace, acquisitions: pl.DataFrame) -> None:
     """Look at the maps that cloud removal reads; only these need their libraries."""
-    from pipelines.inputs.clear_context import clear_context, frame_times
+    from pipelines.inputs.pixels.clear_context import clear_context, frame_times
 
     clear_context(config, workspace).check(frame_times(acquisitions))
 

@@ -18,8 +18,8 @@ from models.clouds.mask.methods.temporal import TemporalMask
 from models.clouds.mask.options import FITTED
 from models.clouds.removal.bundle import META
 from pipelines.config import RunConfig
-from pipelines.inputs.cloud_masks import model_folder
-from pipelines.inputs.mask_frames import fitting_frames
+from pipelines.inputs.pixels.cloud_masks import model_folder
+from pipelines.inputs.pixels.mask_frames import fitting_frames
 from pipelines.main_job import run_until_read
 from pipelines.tables import read_acquired
 from pipelines.workspace import Workspace

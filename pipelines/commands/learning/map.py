@@ -8,7 +8,7 @@ from features.workers import Executor, Progress, one_by_one
 from models.patches.crossfit import WHOLE, cross_fit
 from models.patches.maps import assemble, finish, map_units, run_map_unit
 from pipelines.config import RunConfig
-from pipelines.inputs.patch_inputs import mapped_classes, patch_tiles, training_blocks
+from pipelines.inputs.pixels.patch_inputs import mapped_classes, patch_tiles, training_blocks
 from pipelines.workspace import Workspace
 
 WORK = ".writing"

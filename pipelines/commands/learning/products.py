@@ -16,9 +16,9 @@ from features.workers import Progress
 from models.clouds.products import ProductWriter, write_catalog
 from models.clouds.stored import Stored
 from pipelines.config import RunConfig
-from pipelines.inputs.clear_context import clear_context, frame_times
-from pipelines.inputs.cloud_masks import masked_extract, read_masked
-from pipelines.inputs.tile_grids import finest_grid
+from pipelines.inputs.pixels.clear_context import clear_context, frame_times
+from pipelines.inputs.pixels.cloud_masks import masked_extract, read_masked
+from pipelines.inputs.pixels.tile_grids import finest_grid
 from pipelines.stages.clear import bands_of, fitted_remover, polarisations_of
 from pipelines.tables import read_declared
 from pipelines.workspace import Workspace

@@ -16,8 +16,8 @@ from models.registry import Tracker
 from models.tuning.clouds import METRIC, tune_clouds
 from models.tuning.search import Tuned, tune, write_best
 from pipelines.config import RunConfig
-from pipelines.inputs.cloud_masks import read_masked
 from pipelines.inputs.model_series import model_series
+from pipelines.inputs.pixels.cloud_masks import read_masked
 from pipelines.main_job import display
 from pipelines.record.receipt import needed
 from pipelines.stages.clear import fitting_stacks

@@ -17,7 +17,7 @@ from features.context.options import LandSurfaceOptions
 from features.errors import ConfigError, ImageryError
 from features.limits import LimitOptions
 from pipelines.config import load_config
-from pipelines.inputs.clear_context import clear_context, context_files
+from pipelines.inputs.pixels.clear_context import clear_context, context_files
 from pipelines.workspace import Workspace
 
 LAT, LON = np.array([50.1, 50.05, 50.0]), np.array([4.0, 4.05, 4.1, 4.15])

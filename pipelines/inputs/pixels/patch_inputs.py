@@ -20,9 +20,9 @@ from models.patches.inputs.samples import LabelledBlock
 from models.patches.options import PatchOptions
 from models.patches.units import Imagery, blocks_with_parcels, homes, labelled_blocks
 from pipelines.config import RunConfig
-from pipelines.inputs.cloud_masks import masked_extract, read_masked
 from pipelines.inputs.crop_tables import crop_options
-from pipelines.inputs.tile_grids import finest_grid
+from pipelines.inputs.pixels.cloud_masks import masked_extract, read_masked
+from pipelines.inputs.pixels.tile_grids import finest_grid
 from pipelines.tables import read_declared, read_stamps
 from pipelines.workspace import Workspace
 

@@ -11,7 +11,7 @@ from features.schema import Acquisition, acquisition_rows
 from models.clouds.mask.frames import Frames
 from models.clouds.mask.reading import MaskGrid, read_frames
 from pipelines.config import RunConfig
-from pipelines.inputs.tile_grids import finest_grid
+from pipelines.inputs.pixels.tile_grids import finest_grid
 from pipelines.tables import read_declared
 from pipelines.workspace import Workspace
 

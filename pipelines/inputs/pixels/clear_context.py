@@ -12,7 +12,7 @@ from features.declarations.geometry.repair import inner_buffer
 from features.errors import ConfigError
 from models.clouds.removal.options import LEARNED
 from pipelines.config import RunConfig, check_channels
-from pipelines.inputs.context_files import context_file
+from pipelines.inputs.pixels.context_files import context_file
 from pipelines.workspace import Workspace
 
 WEATHER = "weather"
