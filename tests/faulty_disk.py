@@ -24,7 +24,18 @@ from pipelines.main_job import run_all, run_one
 from pipelines.workspace import Workspace
 from tests.soak import AHEAD, SETTINGS, TINY
 
-STAGES = ("synthesise", "clear", "extract", "fill", "train", "detect", "judge", "forecast", "publish")
+STAGES = (
+    "synthesise",
+    "clear",
+    "extract",
+    "fill",
+    "train",
+    "detect",
+    "judge",
+    "forecast",
+    "compare",
+    "publish",
+)
 STEP_KIB = 2000  # by which the small disk grows after each failure
 MOST_STEPS = 40
 BALLAST = "ballast"

@@ -111,9 +111,10 @@ def published(region: SmallRegion) -> list[Callable[[str], dict]]:
     for turn, day in enumerate(region.days):
         taken = region.start + timedelta(days=day)
         ndvi = region.ndvi(day, codes, rng)
-        bands, power = optical(ndvi), radar(ndvi)["vv"][0]
+        bands, power = optical(ndvi), radar(ndvi)
         red, infrared, classes = (bands[key][0] for key in ("red", "nir", "scl"))
-        images = {"offset": red, "offset-nir": infrared, "scl": classes, "power": power}
+        images = {"offset": red, "offset-nir": infrared, "scl": classes, "power": power["vv"][0],
+                  "power-vh": power["vh"][0]}  # fmt: skip
         images |= {"plain": red - np.uint16(1000), "plain-nir": infrared - np.uint16(1000)}
         for name, values in images.items():
             path = region.folder / "images" / str(taken) / f"{name}.tif"

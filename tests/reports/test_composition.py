@@ -130,7 +130,9 @@ def test_exports_hold_what_grows_inside_a_parcel(tmp_path: Path) -> None:
     write_exports(run.verdicts, run.declarations, tmp_path, composition=composition_columns(run))
     for frame in (
         gpd.read_file(tmp_path / "verdicts.gpkg"),
-        gpd.read_parquet(tmp_path / "exports" / "verdicts.geoparquet"),
+        gpd.read_parquet(tmp_path / "exports" / "verdicts.geoparquet").sort_values(
+            "parcel_id", ignore_index=True
+        ),
         pl.read_csv(tmp_path / "verdicts.csv").to_pandas(),
     ):
         assert list(frame["parcel_id"].astype(int)) == list(run.verdicts["parcel_id"].cast(pl.Int64))
