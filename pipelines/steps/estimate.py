@@ -20,16 +20,16 @@ from pipelines.record.hashes import files_in
 
 # seconds, measured on two cores by `python -m tests.benchmarks.zonal`, the embedded default (2,600 parcels)
 # and `python -m tests.benchmarks.country`, which prints what is foretold beside what is measured
-BETWEEN_STAGES_S = 12.0  # libraries that are loaded, and the record in MLflow
+BETWEEN_STAGES_S = 24.0  # libraries that are loaded, and the record in MLflow
 SECONDS_PER_MEGAPIXEL_BAND = 0.004  # reading and aggregating, local deflate COGs
 SECONDS_PER_MEGAPIXEL_SCENE = 0.1  # making a simulated acquisition
 SECONDS_PER_MEGAPIXEL_HIDDEN = 0.35  # hiding and filling pixels, to learn how far filled ones are off
 SECONDS_PER_MEGAPIXEL_FILLED = {"classical": 0.5, "learned": 0.6}  # and aggregating a frame of 10 bands
 SECONDS_PER_WINDOW_PASS = 0.08  # training a small network for one pass over one window
-SECONDS_PER_MILLION_ROWS = 0.6  # writing observations, or reading them back
-BASE_S = {"fill": 1.0, "train": 6.0, "detect": 2.0, "judge": 2.0, "forecast": 2.0, "publish": 6.0}
-SECONDS_PER_THOUSAND_PARCELS = {"fill": 0.4, "detect": 4.0, "judge": 1.6, "forecast": 0.8, "publish": 3.0}
-SECONDS_PER_FIT_AND_THOUSAND_PARCELS = 0.38
+SECONDS_PER_MILLION_ROWS = 0.4  # writing observations, or reading them back
+BASE_S = {"fill": 1.0, "train": 6.0, "detect": 10.0, "judge": 6.0, "forecast": 2.0, "publish": 8.5}
+SECONDS_PER_THOUSAND_PARCELS = {"fill": 0.1, "detect": 0.3, "judge": 0.4, "forecast": 0.9, "publish": 0.2}
+SECONDS_PER_FIT_AND_THOUSAND_PARCELS = 0.25
 BLOCKS_PER_PARCEL_AREA = 1.6  # blocks are read whole, parcels fill about 60% of them
 # bytes, measured on the embedded default (127 acquisitions: 747 MB) and on a region of 200 parcels
 BYTES_PER_ROW = 26.0  # of the observations
@@ -52,7 +52,7 @@ MARGIN_PX = 32  # around a block that is filled
 # GiB at the peak of a process that runs one stage: libraries, and what a thousand parcels add
 BASE_GIB = {"synthesise": 0.7, "clear": 1.0, "extract": 0.7, "fill": 0.6, "train": 1.2, "detect": 0.8,
             "judge": 0.6, "forecast": 0.8, "publish": 1.0}  # fmt: skip
-GIB_PER_THOUSAND_PARCELS = {"train": 0.12, "detect": 0.1, "judge": 0.05, "forecast": 0.05, "publish": 0.1}
+GIB_PER_THOUSAND_PARCELS = {"train": 0.042, "detect": 0.06, "judge": 0.01, "forecast": 0.03, "publish": 0.015}
 GIB_PER_MILLION_SERIES_VALUES = 0.02  # of a chunk of parcels whose series are built and filled
 GIB_OF_NETWORKS = 0.5  # TensorFlow, where clouds are removed by a network
 STACKS_HELD = 9  # where clouds are removed: three blocks as read, seen, or filled and with sigma
