@@ -9,6 +9,8 @@ import pyproj
 import shapely
 from shapely.geometry import shape
 
+from features.catalog.radiometry import number
+
 Bounds = tuple[float, float, float, float]
 
 UNTILED = "untiled"
@@ -54,7 +56,7 @@ def bounds_of_points(longitude: np.ndarray, latitude: np.ndarray) -> Bounds:
 def flat_box(bbox: Any) -> Bounds | None:
     """Return an item's bbox of four or six numbers as west, south, east, north; None for anything else."""
     values = list(bbox) if isinstance(bbox, list | tuple) else []
-    if len(values) not in {4, 6} or not all(_is_number(value) for value in values):
+    if len(values) not in {4, 6} or any(number(value) is None for value in values):
         return None
     half = len(values) // 2
     return (float(values[0]), float(values[1]), float(values[half]), float(values[half + 1]))
@@ -75,10 +77,6 @@ def grid_bounds(epsg: int, grid: tuple[float, ...]) -> Bounds | None:
     return bounds_of_points(np.asarray(longitude), np.asarray(latitude)) if np.isfinite(found).all() else None
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and bool(np.isfinite(value))
-
-
 def overlaps(one: Bounds, other: Bounds) -> bool:
     """Whether two bounds share a point; each may cross the antimeridian."""
     return any(
@@ -94,7 +92,7 @@ def footprint_of(geometry: Any) -> shapely.Geometry | None:
     """
     try:
         found = shape(geometry) if isinstance(geometry, Mapping) else None
-    except (ValueError, TypeError, KeyError, AttributeError, IndexError, shapely.errors.ShapelyError):
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, shapely.errors.ShapelyError):
         return None
     if found is None or found.is_empty or found.geom_type not in {"Polygon", "MultiPolygon"}:
         return None

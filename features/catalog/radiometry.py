@@ -134,12 +134,16 @@ def number(value: Any) -> float | None:
 
     Examples
     --------
-    >>> number(3), number("3"), number(True), number(float("nan"))
-    (3.0, None, None, None)
+    >>> number(3), number("3"), number(True), number(float("nan")), number(10**400)
+    (3.0, None, None, None, None)
     """
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if math.isfinite(value) else None
+    try:
+        found = float(value)
+    except OverflowError:  # whole numbers of JSON have no end
+        return None
+    return found if math.isfinite(found) else None
 
 
 def decide_reflectance(

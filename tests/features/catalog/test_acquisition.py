@@ -53,6 +53,7 @@ PLACES = [(item, path) for item in ITEMS for path in paths_of(item) if path]
 @example((ITEMS[0], ("properties", "proj:code")), {"wrong": "CRS"})
 @example((ITEMS[0], ("properties", "sat:relative_orbit")), float("nan"))
 @example((ITEMS[0], ("assets", "red", "href")), "http://[bad")
+@example((ITEMS[0], ("bbox", 0)), -(2**63) - 1)
 def test_any_item_is_a_row_or_a_reason(place: tuple[dict[str, Any], tuple[Any, ...]], value: Any) -> None:
     item = replaced(*place, value)
     row = row_of(item, LOCATION, ImageryOptions(), QUERY)
@@ -62,6 +63,14 @@ def test_any_item_is_a_row_or_a_reason(place: tuple[dict[str, Any], tuple[Any, .
         table = pl.DataFrame([{name: row[name] for name in ACQUISITIONS}], schema=ACQUISITIONS)
         assert table["datetime"].null_count() == 0
         assert json.dumps(table["assets"].to_list())
+
+
+@pytest.mark.parametrize("value", [2**64, -(2**70), 10**400, 1e308, 5e-324])
+def test_no_number_of_json_is_too_large(value: float) -> None:
+    for place in PLACES:
+        row = row_of(replaced(*place, value), LOCATION, ImageryOptions(), QUERY)
+        known = [] if isinstance(row, str) else [{name: row[name] for name in ACQUISITIONS}]
+        assert len(pl.DataFrame(known, schema=ACQUISITIONS)) == len(known), place[1]
 
 
 @pytest.mark.parametrize("code", ["EPSG:32631", 32631, "32631"])
