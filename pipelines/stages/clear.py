@@ -90,7 +90,8 @@ def stage(config: RunConfig) -> Stage:
 
     def run_with(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
         own = entries("clear", __name__, inputs, config, workspace)
-        stands_on = stands_on_of({**made_with(inputs, workspace), "clear": own})
+        made = stands_on_of({**made_with(inputs, workspace), "clear": own})
+        stands_on = {**made, "until": str(config.season.until)}  # nothing later may be in the model
         return run(config, workspace, progress, stands_on if config.train.keep.models else None)
 
     return Stage("clear", __name__, inputs, run_with, try_again=mended)

@@ -93,7 +93,7 @@ def fit_or_keep(
         folds = [int(k) for k in np.unique(kept.fold) if k >= 0]
         trainable = class_table(np.array([name or "" for name in every]), kept.fold, options.least_parcels)
         classes = trainable.filter("trained")["crop_class"].to_list()
-        why = why_not(before, workspace.models, options, stands_on, axes, seen, classes, folds)
+        why = why_not(before, workspace.models, options, stands_on, axes, seen, images, classes, folds)
         if not why:
             found = cross_fit(kept.fold, before)
             now = found.agreement()

@@ -36,3 +36,4 @@ def test_it_is_kept_until_its_options_change_or_it_is_asked_for(
     assert run() == 1
     assert sha256(workspace.cloud_model / "model.json") == model, "fitted on the same, it is the same"
     assert run("clear.method=mosaic") == 2
+    assert run("clear.method=mosaic", "season.until=2024-08-20") == 3, "later days are not in the model"

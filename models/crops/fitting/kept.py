@@ -65,7 +65,7 @@ class Fit:
     @property
     def until(self) -> str:
         """Day of the last image that was used; empty where none was."""
-        return max((times[-1][:10] for times in self.images.values() if times), default="")
+        return last_day(self.images)
 
     def newer(self, images: Images) -> dict[str, int]:
         """Count the acquisitions that the fit did not use, by sensor."""
@@ -73,6 +73,17 @@ class Fit:
             sensor: len(set(times) - set(self.images.get(sensor, ())))
             for sensor, times in sorted(images.items())
         }
+
+
+def last_day(images: Images) -> str:
+    """Return the day of the last image; empty where there is none.
+
+    Examples
+    --------
+    >>> last_day({"s1": ["2024-06-03T17:32:10"], "s2": []}), last_day({})
+    ('2024-06-03', '')
+    """
+    return max((times[-1][:10] for times in images.values() if times), default="")
 
 
 def write_fit(
@@ -145,6 +156,7 @@ def why_not(
     stands_on: Mapping[str, Any],
     axes: Mapping[str, list[str]],
     seen: Sequence[int],
+    images: Images,
     trainable: Sequence[str],
     folds: Sequence[int],
 ) -> str:
@@ -152,14 +164,14 @@ def why_not(
 
     Parameters
     ----------
-    stands_on, axes, seen
+    stands_on, axes, seen, images
         As `Fit` has them, of the run as it is now.
     trainable
         Classes that could be trained on now.
     folds
         Numbers of the folds of the parcels now.
     """
-    now = _Now(folder, options, stands_on, axes, seen, trainable, folds)
+    now = _Now(folder, options, stands_on, axes, seen, images, trainable, folds)
     return next(now.against(fit), "")
 
 
@@ -172,6 +184,7 @@ class _Now:
     stands_on: Mapping[str, Any]
     axes: Mapping[str, list[str]]
     seen: Sequence[int]
+    images: Images
     trainable: Sequence[str]
     folds: Sequence[int]
 
@@ -189,6 +202,8 @@ class _Now:
         for axis in AXES:
             if fit.axes[axis] != self.axes[axis]:
                 yield _other_axis(axis, len(fit.axes[axis]), len(self.axes[axis]))
+        if fit.until > (last := last_day(self.images)):
+            yield f"they learned from an image of {fit.until}, later than any of this run ({last or 'none'})"
         new_steps = len(set(self.seen) - set(fit.seen))
         if new_steps > keep.new_steps:
             yield (

@@ -48,7 +48,7 @@ def asked(fitted: tuple[Path, Fit, CrossFit], **other: Any) -> str:
     folder, fit, _ = fitted
     now: dict[str, Any] = {
         "options": TREES, "stands_on": fit.stands_on, "axes": fit.axes, "seen": fit.seen,
-        "trainable": fit.classes, "folds": FOLDS,
+        "images": fit.images, "trainable": fit.classes, "folds": FOLDS,
     }  # fmt: skip
     return why_not(fit, folder, **{**now, **other})
 
@@ -76,6 +76,9 @@ def test_nothing_changed_and_models_are_kept(fitted: tuple[Path, Fit, CrossFit])
          "train.keep.new_steps allows 2"),
         ({"trainable": ["barley", "hemp"]}, "the models do not know hemp, now declared often enough"),
         ({"trainable": ["barley"]}, ""),
+        ({"images": {"s2": ["2024-03-01T11:00:00", "2024-03-06T10:00:00"]}}, ""),
+        ({"images": {"s1": ["2024-02-29T17:30:00"], "s2": []}}, "they learned from an image of 2024-03-01, "
+         "later than any of this run (2024-02-29)"),
         ({"folds": [0, 1, 2]}, "3 of their 4 folds have parcels"),
     ],
 )  # fmt: skip
