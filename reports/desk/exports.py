@@ -11,6 +11,7 @@ import polars as pl
 from jinja2 import StrictUndefined, Template
 from jinja2.exceptions import TemplateError
 from jinja2.sandbox import SandboxedEnvironment
+from scipy.spatial import KDTree
 from starlette.responses import Response
 
 from features.errors import ConfigError
@@ -95,14 +96,28 @@ def in_order(points: np.ndarray) -> list[int]:
     >>> in_order(np.array([[0.0, 50.0], [2.0, 50.0], [1.0, 50.0]]))
     [0, 2, 1]
     """
-    left = list(range(len(points)))
-    route: list[int] = []
-    scale = np.array([np.cos(np.radians(points[:, 1].mean())) if len(points) else 1.0, 1.0])
-    while left:
-        last = points[route[-1]] if route else points[left[0]]
-        away = (((points[left] - last) * scale) ** 2).sum(1)
-        route.append(left.pop(int(away.argmin())))
+    if not len(points):
+        return []
+    scaled = points * [np.cos(np.radians(points[:, 1].mean())), 1.0]
+    route, left = [0], np.arange(len(points)) > 0
+    while left.any():
+        among = np.flatnonzero(left)  # a tree of those left, built anew once half of them are visited
+        tree = KDTree(scaled[among])
+        for _ in range((len(among) + 1) // 2):
+            route.append(int(among[_nearest(tree, scaled[route[-1]], left[among])]))
+            left[route[-1]] = False
     return route
+
+
+def _nearest(tree: KDTree, place: np.ndarray, left: np.ndarray) -> int:
+    """Return the place in `tree` nearest to `place` of those `left` (place,)."""
+    asked = 8
+    while True:
+        near = tree.query(place, k=range(1, min(asked, len(left)) + 1))[1]
+        free = near[left[near]]
+        if len(free):
+            return int(free[0])
+        asked *= 4
 
 
 def letters(desk: Desk, ask: Ask) -> Response:
