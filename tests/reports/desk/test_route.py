@@ -14,7 +14,7 @@ PLACES = st.integers(1, 60).flatmap(
 
 @given(PLACES)
 def test_each_place_is_the_nearest_that_was_left(places: np.ndarray) -> None:
-    points = places + [5.0, 50.0]
+    points = places + np.array([5.0, 50.0])
     scaled = points * [np.cos(np.radians(points[:, 1].mean())), 1.0]
     route = in_order(points)
     assert sorted(route) == list(range(len(points)))
