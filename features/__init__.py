@@ -2,6 +2,6 @@
 
 from pathlib import Path
 
-from features.compiled import settle_cache
+from features.code.compiled import settle_cache
 
 settle_cache(Path(__file__).parent)

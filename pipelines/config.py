@@ -20,11 +20,11 @@ from features.declarations.options import DeclarationOptions
 from features.errors import ConfigError
 from features.extraction.options import ExtractOptions
 from features.limits import LimitOptions
-from features.option_faults import option_faults
+from features.messages.option_faults import option_faults
+from features.messages.suggestions import did_you_mean
 from features.options import Options
 from features.series.options import GapfillOptions, SeriesOptions
 from features.simulate.options import SimulationOptions
-from features.suggestions import did_you_mean
 from models.assessment.options import SampleOptions
 from models.clouds.mask.options import ClearOptions
 from models.crops.fitting.options import TrainOptions

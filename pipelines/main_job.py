@@ -22,21 +22,8 @@ from pipelines.record.fit_words import fit_sentence
 from pipelines.record.lock import locked
 from pipelines.record.receipt import Receipt, read_receipt
 from pipelines.record.stage import Stage, run_stage
-from pipelines.stages import (
-    clear,
-    compare,
-    compose,
-    detect,
-    extract,
-    fill,
-    forecast,
-    judge,
-    publish,
-    read,
-    synthesise,
-    tabulate,
-    train,
-)
+from pipelines.stages import compare, compose, detect, fill, forecast, judge, publish, read, synthesise, train
+from pipelines.stages.observing import clear, extract, tabulate
 from pipelines.steps import tracking
 from pipelines.tables import read_acquired
 from pipelines.workspace import Workspace
@@ -148,7 +135,7 @@ def forget_models(workspace: Workspace, wanted: bool) -> None:
     """Take away the notes by which models would be kept, where they are to be fitted anew."""
     if wanted:
         from models.crops.fitting.kept import forget_fit
-        from pipelines.steps.kept_note import NOTE
+        from pipelines.steps.keeping.kept_note import NOTE
 
         forget_fit(workspace.models)
         for folder in (workspace.event_models, workspace.cloud_model):

@@ -10,7 +10,7 @@ from features.context.parcels import raster_statistics
 from features.declarations.formats.text_table import read_text_table
 from features.errors import ConfigError
 from features.files import read_parquet
-from features.imagery.opening import open_raster
+from features.imagery.rasters.opening import open_raster
 
 PREFIX = "embedding_"
 TABLES = (".parquet", ".pq", ".geoparquet", ".csv", ".txt", ".tsv")

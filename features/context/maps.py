@@ -12,8 +12,8 @@ from pyproj import Transformer
 
 from features.errors import ImageryError
 from features.imagery.grids import grid_of
-from features.imagery.opening import open_raster
 from features.imagery.physical import Encoding
+from features.imagery.rasters.opening import open_raster
 from features.imagery.windows import read_window
 
 Pixels = Callable[[int, int, int, int], np.ndarray]  # from rows and columns [top, bottom) and [left, right)

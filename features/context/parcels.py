@@ -10,7 +10,7 @@ import polars as pl
 import xarray as xr
 
 from features.errors import ConfigError
-from features.imagery.opening import open_raster
+from features.imagery.rasters.opening import open_raster
 from features.schema import check_columns
 
 

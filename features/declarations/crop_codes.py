@@ -11,8 +11,8 @@ import polars as pl
 from features.declarations.formats.text_table import read_text_table
 from features.declarations.options import GROUPS_FILE, CropTableOptions
 from features.errors import DeclarationError
+from features.messages.suggestions import did_you_mean
 from features.schema import RESERVED_CLASSES
-from features.suggestions import did_you_mean
 
 logger = logging.getLogger(__name__)
 

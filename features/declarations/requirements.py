@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic import Field, model_validator
 
+from features.messages.suggestions import did_you_mean
 from features.options import Options
 from features.schema import EVENTS_OF
-from features.suggestions import did_you_mean
 
 GREEN_COVER = "green_cover"
 MONTHS = dict(enumerate((31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31), start=1))

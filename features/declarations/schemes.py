@@ -12,7 +12,7 @@ from features.declarations.crop_codes import CropGroups
 from features.declarations.options import SCHEMES_FILE
 from features.declarations.requirements import Requirement, contradictions
 from features.errors import ConfigError
-from features.option_faults import option_faults
+from features.messages.option_faults import option_faults
 from features.options import Options
 
 Rule = Literal["crop", "group", "agriculture"]

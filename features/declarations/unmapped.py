@@ -10,7 +10,7 @@ from features.declarations.cells.text import looks_broken
 from features.declarations.crop_codes import column_headings, read_crop_table
 from features.declarations.field_map import FieldOptions
 from features.declarations.options import CropTableOptions
-from features.suggestions import nearest
+from features.messages.suggestions import nearest
 
 LISTED = 10
 SEPARATORS = (";", "+", "/", "|", ",", "&")

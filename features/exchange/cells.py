@@ -9,7 +9,7 @@ import pyarrow as pa
 from pyarrow import csv
 
 from features.errors import CropcheckError
-from features.suggestions import did_you_mean
+from features.messages.suggestions import did_you_mean
 
 SHOWN = 5
 FLOATED = r"^\d+\.0+$"

@@ -11,7 +11,7 @@ from features.exchange.findings import FINDINGS
 from features.exchange.options import LpisOptions
 from features.exchange.quap import GSA_LPIS, LPIS
 from features.exchange.quap_reader import QuapFile
-from features.suggestions import did_you_mean
+from features.messages.suggestions import did_you_mean
 
 EQUAL_AREA = 3035  # ETRS89-LAEA
 

@@ -15,7 +15,7 @@ from features.exchange.cells import (
     rows_shown,
     unfloat,
 )
-from features.suggestions import did_you_mean
+from features.messages.suggestions import did_you_mean
 
 TEXT = pl.Categorical()  # ids and groups repeat
 RANKED = pl.Schema(

@@ -13,7 +13,7 @@ from features.accounting import Tally, tally
 from features.catalog.access.hrefs import is_remote
 from features.catalog.access.stamps import file_stamp
 from features.catalog.radiometry import baseline_rank
-from features.code import code_version
+from features.code.version import code_version
 from features.declarations.geometry.repair import inner_buffer
 from features.errors import ImageryError
 from features.extraction.observations import remarks_table

@@ -18,8 +18,8 @@ from features.extraction.observations import Remarks, make_part, write_part
 from features.extraction.options import ExtractOptions
 from features.files import is_vouched
 from features.imagery.blocks import Block
-from features.imagery.header import layout_of
 from features.imagery.physical import RANGES, are_outside
+from features.imagery.rasters.header import layout_of
 from features.imagery.scenes import Layer, Scene, finer, read_layer, scene_of
 from features.indices.formulas import compute, find_index, left_out, to_db
 from features.memory import budget

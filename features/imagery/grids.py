@@ -9,7 +9,7 @@ from pyproj import CRS, Geod
 
 from features.errors import ImageryError
 from features.imagery.blocks import Block
-from features.imagery.header import header_of
+from features.imagery.rasters.header import header_of
 
 EARTH = Geod(ellps="WGS84")
 LARGEST_FACTOR = 1000  # pixels of 10 m under one of 10 km
@@ -22,7 +22,7 @@ def grid_of(href: str) -> GeoBox:
     Raises
     ------
     ImageryError
-        As `features.imagery.header.header_of`.
+        As `features.imagery.rasters.header.header_of`.
     """
     return header_of(href).grid
 

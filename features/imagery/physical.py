@@ -18,7 +18,7 @@ import numpy as np
 
 from features.catalog.radiometry import BASELINE_OFFSET, LARGEST_OFFSET, offset_of_baseline, radar_unit
 from features.errors import ImageryError
-from features.imagery.header import Header, header_of
+from features.imagery.rasters.header import Header, header_of
 from features.indices.formulas import to_db
 from features.schema import Asset
 
@@ -104,7 +104,7 @@ def encoding_of(asset: Asset) -> Encoding:
     Raises
     ------
     ImageryError
-        As `features.imagery.header.header_of`.
+        As `features.imagery.rasters.header.header_of`.
     """
     return settle(asset, header_of(asset["href"]))
 

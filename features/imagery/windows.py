@@ -7,10 +7,10 @@ from rasterio.windows import Window
 
 from features.errors import ImageryError
 from features.imagery.grids import grid_of, placed
-from features.imagery.header import header_of
-from features.imagery.opening import open_raster
 from features.imagery.physical import encoding_of
-from features.imagery.tiff import read_blocks
+from features.imagery.rasters.header import header_of
+from features.imagery.rasters.opening import open_raster
+from features.imagery.rasters.tiff import read_blocks
 from features.schema import Asset
 
 

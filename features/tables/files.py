@@ -5,7 +5,7 @@ from pathlib import Path
 import polars as pl
 
 from features.errors import ConfigError
-from features.suggestions import did_you_mean
+from features.messages.suggestions import did_you_mean
 
 EXACT = 2**53  # beyond it a float64 no longer tells whole numbers apart
 PARQUET = (".parquet", ".geoparquet", ".pq")

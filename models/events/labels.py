@@ -12,7 +12,7 @@ import polars as pl
 from features.accounting import Tally, tally
 from features.errors import ConfigError
 from features.files import read_parquet
-from features.suggestions import did_you_mean
+from features.messages.suggestions import did_you_mean
 from models.events.intervals import Intervals
 from models.events.kinds import EVENTS, kind_of
 from models.events.series import EventSeries

@@ -10,8 +10,8 @@ import polars as pl
 
 from features.errors import StageError
 from features.files import read_parquet, sha256
+from features.messages.suggestions import did_you_mean
 from features.series.parcel_series import read_series
-from features.suggestions import did_you_mean
 from pipelines.record.fit_words import fit_sentence
 from pipelines.record.verify import read_manifest
 from pipelines.tables import read_acquired, read_stamps

@@ -14,7 +14,7 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 
-from features.code import code_of
+from features.code.version import code_of
 from features.errors import StageError
 from features.files import fingerprint
 from pipelines.config import RunConfig

@@ -28,8 +28,8 @@ from pipelines.inputs.observed import Observed, observed
 from pipelines.inputs.pixels.context_files import region_files
 from pipelines.record.inputs import Inputs, entries
 from pipelines.record.stage import Outcome, Stage
-from pipelines.steps.evaluate_events import TRUTH_EVENTS, scores_of
-from pipelines.steps.kept_note import CROP_MODELS, Note, fitting_stands_on, may_keep
+from pipelines.steps.evaluation.evaluate_events import TRUTH_EVENTS, scores_of
+from pipelines.steps.keeping.kept_note import CROP_MODELS, Note, fitting_stands_on, may_keep
 from pipelines.tables import block_writer, read_declared, write_table
 from pipelines.workspace import Workspace
 

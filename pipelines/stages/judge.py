@@ -19,8 +19,8 @@ from pipelines.inputs.field import derive, entries_until, settled, wrong_rates
 from pipelines.inputs.pixels.context_files import region_files
 from pipelines.record.inputs import Inputs
 from pipelines.record.stage import Outcome, Stage, stage_entries
-from pipelines.steps.evaluate import TRUTH, evaluate
-from pipelines.steps.in_season import in_season
+from pipelines.steps.evaluation.evaluate import TRUTH, evaluate
+from pipelines.steps.evaluation.in_season import in_season
 from pipelines.steps.mark import mark
 from pipelines.tables import read_facts, write_table
 from pipelines.workspace import Workspace

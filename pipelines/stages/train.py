@@ -14,7 +14,7 @@ from models.crops.fitting.options import TrainOptions
 from pipelines.config import RunConfig
 from pipelines.record.inputs import Entries, Inputs, entries
 from pipelines.record.stage import Outcome, Stage
-from pipelines.steps.stands_on import made_with
+from pipelines.steps.keeping.stands_on import made_with
 from pipelines.tables import write_blocks, write_table
 from pipelines.workspace import Workspace
 
@@ -83,7 +83,7 @@ def run(
     from models.crops.fitting.bundle import write_bundle
     from models.folds import plan_folds
     from pipelines.inputs.model_series import FOLDS, carried_plan, learning_set, starting_bundle
-    from pipelines.steps.keep_models import fit_or_keep, kept_suspects
+    from pipelines.steps.keeping.keep_models import fit_or_keep, kept_suspects
 
     start = starting_bundle(config.train.transfer)
     options = config.train if start is None else config.train.model_copy(update={"models": start.models})

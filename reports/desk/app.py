@@ -10,8 +10,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from reports.desk import exports, listing, maps, parcel, people, pictures
 from reports.desk.state import Desk
+from reports.desk.views import exports, listing, maps, parcel, people, pictures
 from reports.desk.web import HEADERS, Source, endpoint, open_endpoint
 from reports.embed import asset
 

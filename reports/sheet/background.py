@@ -19,8 +19,8 @@ from rasterio.windows import Window
 from features.errors import ConfigError, CropcheckError
 from features.imagery.grids import grid_of, pixel_metres
 from features.imagery.masks import MaskOptions, clear_mask
-from features.imagery.opening import open_raster
 from features.imagery.physical import encoding_of
+from features.imagery.rasters.opening import open_raster
 from features.schema import Asset
 from reports.run import RunTables
 from reports.sheet.pictures import STRETCH, Item, optical_items, png, shaded

@@ -25,8 +25,8 @@ from shapely.geometry.base import BaseGeometry
 from features.errors import CropcheckError
 from features.imagery.grids import grid_of, pixel_metres
 from features.imagery.masks import MaskOptions, clear_mask
-from features.imagery.opening import open_raster
 from features.imagery.physical import encoding_of
+from features.imagery.rasters.opening import open_raster
 from features.schema import Asset, acquisition_rows, assets_by_band
 from features.workers import Progress
 from reports.run import RunTables

@@ -41,7 +41,7 @@ from models.assessment.estimator import Visited, naive, share
 from models.assessment.inclusion import inclusion, random_order
 from models.assessment.sample import default_targets, draw_list
 from models.evaluation.metrics import clopper_pearson
-from tests.benchmarks.interval_peers import peers
+from tests.benchmarks.peers.interval_peers import peers
 
 DRAWS = 1_000
 Rows = list[dict[str, Any]]

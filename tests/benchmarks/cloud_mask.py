@@ -44,7 +44,7 @@ from models.clouds.mask.scoring import (
     smoothness,
 )
 from models.clouds.removal.bundle import META
-from tests.benchmarks.mask_regions import Known, known_region
+from tests.benchmarks.data.mask_regions import Known, known_region
 
 SEEDS = (11, 12, 13, 14, 15)  # nothing was chosen on these
 PEERS = ("scl", "fmask", "ukis_csmask")
@@ -176,7 +176,7 @@ def over_regions(values: list[float]) -> tuple[float, float, float, int]:
 
 
 def minicubes(data: Path, names: tuple[str, ...], networks: Path | None = None) -> Iterator[Row]:
-    from tests.benchmarks.mask_data import CUBES, minicube
+    from tests.benchmarks.data.mask_data import CUBES, minicube
 
     for cube in CUBES:
         known = minicube(data, cube)
@@ -193,7 +193,7 @@ def minicubes(data: Path, names: tuple[str, ...], networks: Path | None = None) 
 
 def temporal(data: Path, names: tuple[str, ...], networks: Path | None = None) -> Iterator[Row]:
     """Each of ours against each peer, at the share of pixels that the peer keeps."""
-    from tests.benchmarks.mask_data import real_series, squares
+    from tests.benchmarks.data.mask_data import real_series, squares
 
     rng = np.random.default_rng(0)
     for known in real_series(data):

@@ -39,7 +39,7 @@ from models.clouds.mask.network.unet import UNetMask
 from models.clouds.mask.options import MaskNetworkOptions
 from models.clouds.mask.scoring import by_class
 from tests.benchmarks.cloud_mask import Row, chances_of, classes, machine, over_regions, row
-from tests.benchmarks.mask_regions import Known, known_region
+from tests.benchmarks.data.mask_regions import Known, known_region
 
 SEEDS = (11, 12, 13, 14, 15)  # nothing was chosen on these
 OTHERS = tuple(range(34, 43))  # that the pre-trained network learns

@@ -32,7 +32,7 @@ from models.clouds.removal.cube import Cube, cube_of
 from models.clouds.removal.hiding import hide
 from models.clouds.removal.options import BASELINES, METHODS
 from models.clouds.scoring import Hidden, by_cloud, by_gap, collect, join, ndvi, parcel_means, score
-from tests.benchmarks.cloud_data import Scene, flanders, world
+from tests.benchmarks.data.cloud_data import Scene, flanders, world
 
 CLEAR_FRAME = 0.6
 REPEATS = 3

@@ -24,7 +24,8 @@ from models.clouds.removal.options import METHODS
 from pipelines.config import load_config
 from pipelines.record.receipt import Receipt, hash_outputs, write_receipt
 from pipelines.record.stage import run_stage
-from pipelines.stages import clear, extract, fill, judge, read, synthesise, train
+from pipelines.stages import fill, judge, read, synthesise, train
+from pipelines.stages.observing import clear, extract
 from pipelines.workspace import Workspace
 from tests.benchmarks.clouds import Row, row
 

@@ -22,8 +22,8 @@ import yaml
 
 from models.clouds.methods import build
 from models.clouds.removal.options import METHODS
-from tests.benchmarks.cloud_data import world
 from tests.benchmarks.clouds import Row, row
+from tests.benchmarks.data.cloud_data import world
 
 DEFAULT = Path("conf/synthetic.yaml")
 SUBJECTS = (*METHODS, "default")

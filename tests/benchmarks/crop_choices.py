@@ -21,8 +21,8 @@ from models.crops.fitting.crossfit import cross_fit
 from models.crops.fitting.options import TrainOptions
 from models.evaluation.metrics import macro_f1, paired_difference, score_model
 from models.explanation.ablation import parts_of
-from tests.benchmarks.crop_sets import WorkSet, load
 from tests.benchmarks.crops import FOLDER, POINTS, SETTINGS, codes_of, table_of
+from tests.benchmarks.data.crop_sets import WorkSet, load
 
 BALANCES: dict[str, dict[str, Any]] = {
     "as_it_is": {},

@@ -25,7 +25,7 @@ from models.evaluation.metrics import clopper_pearson
 from pipelines.config import RunConfig, load_config
 from pipelines.inputs.crop_tables import crop_options
 from pipelines.stages import judge, train
-from pipelines.steps.evaluate import read_truth
+from pipelines.steps.evaluation.evaluate import read_truth
 from pipelines.tables import read_declared, write_table
 from pipelines.workspace import Workspace
 

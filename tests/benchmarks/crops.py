@@ -26,7 +26,7 @@ from models.crops.estimators.by_name import FAMILIES
 from models.crops.fitting.crossfit import CrossFit, cross_fit
 from models.crops.fitting.options import TrainOptions
 from models.evaluation.metrics import Estimate, macro_f1, paired_difference, score_model
-from tests.benchmarks.crop_sets import WorkSet, load
+from tests.benchmarks.data.crop_sets import WorkSet, load
 
 SETS = ("ucr_crop", "france_2022", "flanders_2021", "east_africa", "synthetic")
 PEERS: dict[str, dict[str, Any]] = {

@@ -34,7 +34,7 @@ from rich.table import Table
 
 from features.errors import CropcheckError
 from features.extraction.units import forget_tiles
-from features.imagery.header import header_of
+from features.imagery.rasters.header import header_of
 from features.imagery.windows import read_window
 from pipelines.config import RunConfig, load_config
 from pipelines.main_job import run_all, stages

@@ -24,8 +24,8 @@ from models.events.options import EventOptions, Method
 from models.events.scoring import Score, score_units, told_apart
 from models.events.series import OPTICAL, RADAR, EventSeries
 from models.events.table import SEEN, detect_events
-from tests.benchmarks.event_regions import END, START, detected, made, read_region
-from tests.benchmarks.mowing_data import PLAIN_YEAR, Grassland, read_salms, read_test, read_training
+from tests.benchmarks.data.event_regions import END, START, detected, made, read_region
+from tests.benchmarks.data.mowing_data import PLAIN_YEAR, Grassland, read_salms, read_test, read_training
 
 Rows = list[dict[str, Any]]
 WRONG_SHARE = 0.15  # the row of the table asks for a precision of .85

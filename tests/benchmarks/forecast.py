@@ -28,8 +28,8 @@ from models.forecast.intervals import season_of
 from models.forecast.learning.samples import AHEAD, STEP, Samples, horizon_step, on_days, seen_ahead
 from models.forecast.options import ForecastOptions
 from models.forecast.scoring import Truth, best_of, coverage, errors, improvement, outperformance
-from tests.benchmarks.forecast_cubes import CUBES, forecast_cube, learned_elsewhere
-from tests.benchmarks.forecast_data import CROPLAND, GRASSLAND, flux_sites, regions
+from tests.benchmarks.data.forecast_cubes import CUBES, forecast_cube, learned_elsewhere
+from tests.benchmarks.data.forecast_data import CROPLAND, GRASSLAND, flux_sites, regions
 from tests.benchmarks.forecast_in_season import blind_forecaster, compared
 
 Rows = list[dict[str, Any]]

@@ -18,7 +18,7 @@ from models.forecast.forecaster import ALL, Forecaster, fit_forecaster, forecast
 from models.forecast.history import UNKNOWN, History, Looks
 from models.forecast.learning.samples import on_days, seen_ahead
 from models.forecast.options import ForecastOptions
-from tests.benchmarks.forecast_data import Regions
+from tests.benchmarks.data.forecast_data import Regions
 
 STEP_DAYS = 10
 FOLDS = 5

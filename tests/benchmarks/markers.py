@@ -28,7 +28,7 @@ from models.events.table import Found
 from models.verdicts.marker_scores import marker_rates
 from models.verdicts.markers import Facts, Season, markers_of
 from pipelines.stages.detect import looks_of
-from tests.benchmarks.event_regions import END, START, Region, detected, made, read_region
+from tests.benchmarks.data.event_regions import END, START, Region, detected, made, read_region
 
 Rows = list[dict[str, Any]]
 Done = dict[str, list[tuple[str, date, date]]]

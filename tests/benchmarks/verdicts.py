@@ -34,7 +34,7 @@ from models.crops.fitting.options import TrainOptions
 from models.evaluation.metrics import Estimate, multiplicities, ratio
 from models.verdicts.judge import judge
 from models.verdicts.options import JudgeOptions
-from tests.benchmarks.crop_sets import WorkSet, ucr_crop
+from tests.benchmarks.data.crop_sets import WorkSet, ucr_crop
 from tests.benchmarks.verdicts_beyond import label_rows, thermal_pair, unknown_rows, years_rows
 
 FOLDER = Path("out/benchmarks/verdicts")

@@ -34,7 +34,7 @@ from models.folds import plan_folds
 from models.verdicts.evidence import Scoring
 from models.verdicts.judge import judge
 from models.verdicts.options import JudgeOptions
-from tests.benchmarks.crop_sets import WorkSet
+from tests.benchmarks.data.crop_sets import WorkSet
 
 FOREST = {"models": {"forest": {"trees": 60}}, "combination": "mean"}
 Rows = list[dict[str, Any]]

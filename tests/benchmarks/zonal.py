@@ -38,14 +38,14 @@ from features.extraction.options import ExtractOptions
 from features.extraction.partitions import extract_partitioned, write_partitions
 from features.extraction.units import Unit, forget_tiles, run_unit, tile_coverage
 from features.imagery.grids import grid_of
-from features.imagery.header import layout_of
 from features.imagery.masks import MaskOptions
+from features.imagery.rasters.header import layout_of
 from features.imagery.windows import read_window
 from features.schema import ACQUISITIONS, OPTICAL_BANDS
 from features.zonal.coverage import coverage_of
 from features.zonal.engine import summarise_bands
-from tests.benchmarks.zonal_data import LEFT, TOP, acquisition, linked, make_case, parcel_grid, texture
-from tests.benchmarks.zonal_peers import (
+from tests.benchmarks.data.zonal_data import LEFT, TOP, acquisition, linked, make_case, parcel_grid, texture
+from tests.benchmarks.peers.zonal_peers import (
     exactextract_arrays,
     exactextract_files,
     float_error,

@@ -26,8 +26,8 @@ from pipelines.config import load_config
 from pipelines.executor import AHEAD, InProcesses, executor_for
 from pipelines.inputs.pixels.tile_grids import finest_grid
 from pipelines.record.stage import Outcome
-from pipelines.stages.clear import bands_of
-from pipelines.stages.extract import stage as extract_stage
+from pipelines.stages.observing.clear import bands_of
+from pipelines.stages.observing.extract import stage as extract_stage
 from pipelines.workspace import Workspace
 from tests.small_imagery import all_clear, field, optical, parcels, scene, table
 from tests.worker_jobs import always_die, die_once, double, slow_double, worker_id
@@ -90,7 +90,7 @@ def test_local_workers_end_when_their_stage_ends(tmp_path: Path, monkeypatch: py
         ran.extend(arguments[-1](worker_id, [0]))
         return Outcome([])
 
-    monkeypatch.setattr("pipelines.stages.extract.run", extracted)
+    monkeypatch.setattr("pipelines.stages.observing.extract.run", extracted)
     config = load_config(Path("conf/tiny.yaml"), ["clear.method=none"])
     extract_stage(config, InProcesses(1)).run(config, Workspace(tmp_path), lambda done, total: None)
     assert gone(ran[0])

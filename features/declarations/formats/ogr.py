@@ -15,7 +15,7 @@ from pyproj.exceptions import CRSError
 
 from features.declarations.formats.request import FORMATS, Request, told_plainly
 from features.errors import DeclarationError
-from features.suggestions import did_you_mean
+from features.messages.suggestions import did_you_mean
 
 logger = logging.getLogger(__name__)
 

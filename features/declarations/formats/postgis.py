@@ -10,8 +10,8 @@ import shapely
 
 from features.declarations.formats.request import Request
 from features.errors import DeclarationError
+from features.messages.suggestions import did_you_mean
 from features.storage.database import connect, safe_url
-from features.suggestions import did_you_mean
 
 FETCHED = 20_000
 

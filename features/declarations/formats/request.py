@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from features.errors import CropcheckError, DeclarationError
-from features.suggestions import did_you_mean
+from features.messages.suggestions import did_you_mean
 
 FEATURE_ID = "__feature_id"
 FORMATS = "GeoPackage, Shapefile, GeoJSON, GML, GeoParquet, or a zip of one of these"

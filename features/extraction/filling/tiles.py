@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from features.code import code_version
+from features.code.version import code_version
 from features.context.blocks import BlockContext
 from features.errors import CropcheckError, ImageryError
 from features.extraction.filling.blocks import (

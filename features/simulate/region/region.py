@@ -14,7 +14,7 @@ import polars as pl
 import pyogrio
 
 from features.accounting import Tally
-from features.code import code_version
+from features.code.version import code_version
 from features.errors import StageError
 from features.files import PARTIALS, atomic_path, fingerprint, write_json
 from features.simulate.land.crops import CODES

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from features.errors import ModelError
-from features.option_faults import option_faults
+from features.messages.option_faults import option_faults
 from models.crops.estimators import options as settings
 
 if TYPE_CHECKING:

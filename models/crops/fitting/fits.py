@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from features.code import code_version
+from features.code.version import code_version
 from features.files import fingerprint, sha256, write_json
 from features.workers import Executor
 from models.crops.estimators.by_name import FAMILIES, estimator_type

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from features.code import code_version
+from features.code.version import code_version
 from features.files import atomic_path, fingerprint, sha256, write_json
 from models.crops.fitting.fits import FitUnit, Job, model_of
 from models.crops.fitting.task import Task, on_classes

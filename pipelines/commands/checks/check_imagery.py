@@ -9,7 +9,7 @@ from features.catalog.place import Bounds
 from features.catalog.reader import read_acquisitions
 from features.extraction.extract import without_contradictions
 from features.extraction.units import Outcome
-from features.imagery.checksums import has_checksums
+from features.imagery.rasters.checksums import has_checksums
 from features.schema import acquisition_rows
 from features.storage.scratch import scratch_folder
 from pipelines.commands.checks.findings import Findings

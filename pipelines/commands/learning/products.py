@@ -19,7 +19,7 @@ from pipelines.config import RunConfig
 from pipelines.inputs.pixels.clear_context import clear_context, frame_times
 from pipelines.inputs.pixels.cloud_masks import masked_extract, read_masked
 from pipelines.inputs.pixels.tile_grids import finest_grid
-from pipelines.stages.clear import bands_of, fitted_remover, polarisations_of
+from pipelines.stages.observing.clear import bands_of, fitted_remover, polarisations_of
 from pipelines.tables import read_declared
 from pipelines.workspace import Workspace
 

@@ -20,7 +20,7 @@ from pipelines.inputs.model_series import model_series
 from pipelines.inputs.pixels.cloud_masks import read_masked
 from pipelines.main_job import display
 from pipelines.record.receipt import needed
-from pipelines.stages.clear import fitting_stacks
+from pipelines.stages.observing.clear import fitting_stacks
 from pipelines.tables import read_declared, write_table
 from pipelines.workspace import Workspace
 

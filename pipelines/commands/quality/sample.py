@@ -9,7 +9,7 @@ import polars as pl
 from features.errors import ConfigError
 from features.exchange.ranked_list import RankedList, read_ranked_list, read_targets
 from features.files import read_parquet, refuse_overwriting
-from features.suggestions import did_you_mean
+from features.messages.suggestions import did_you_mean
 from models.assessment.buckets import Covered, DrawRules
 from models.assessment.list_design import MOST_ROWS, list_design
 from models.assessment.options import SampleOptions

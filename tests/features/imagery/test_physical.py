@@ -8,8 +8,8 @@ import pytest
 import rasterio
 
 from features.errors import ImageryError
-from features.imagery.header import header_of
 from features.imagery.physical import encoding_of
+from features.imagery.rasters.header import header_of
 from features.imagery.windows import physical_on_grid, read_window
 from tests.small_imagery import asset, write_tif
 

@@ -9,10 +9,10 @@ from features.errors import ImageryError
 from features.imagery.blocks import Block
 from features.imagery.grids import crop, grid_of, placed
 from features.imagery.masks import MaskOptions, clear_mask
-from features.imagery.opening import source_of
 from features.imagery.physical import Encoding
+from features.imagery.rasters.opening import source_of
+from features.imagery.rasters.tiff import read_blocks, read_layout
 from features.imagery.stacks import read_stack
-from features.imagery.tiff import read_blocks, read_layout
 from features.imagery.windows import nearest_on_grid, physical_on_grid, read_window
 from tests.small_imagery import LEFT, SIDE, TOP, all_clear, asset, optical, radar, scene, table, write_tif
 

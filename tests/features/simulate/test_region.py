@@ -324,8 +324,8 @@ def test_outlines_come_from_local_files_only(tmp_path: Path, path: str) -> None:
 TRUTH_BELONGS_TO = (
     "features/simulate/",
     "pipelines/workspace.py",
-    "pipelines/steps/evaluate.py",
-    "pipelines/steps/evaluate_events.py",
+    "pipelines/steps/evaluation/evaluate.py",
+    "pipelines/steps/evaluation/evaluate_events.py",
 )
 DOORS = {"SimulationOptions", "simulate_region", "NOTE"}
 

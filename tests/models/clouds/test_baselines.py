@@ -15,7 +15,7 @@ from models.clouds.removal.cube import Cube, cube_of, missing_bands
 from models.clouds.removal.hiding import hide
 from models.clouds.removal.options import BASELINES
 from models.clouds.scoring import collect, score
-from tests.benchmarks.cloud_data import made_up
+from tests.benchmarks.data.cloud_data import made_up
 
 
 def stack_of(values: np.ndarray, clear: np.ndarray, days: list[int]) -> xr.Dataset:

@@ -14,7 +14,7 @@ from models.arrays_file import describe_arrays
 from models.clouds.methods import build, load
 from models.clouds.removal.bundle import META, WEIGHTS
 from models.clouds.removal.remover import Remover
-from tests.benchmarks.cloud_data import made_up
+from tests.benchmarks.data.cloud_data import made_up
 
 Change = Callable[[dict[str, Any]], object]
 

@@ -19,7 +19,7 @@ from models.clouds.removal.inputs.windows import draw_windows, make_batch
 from models.clouds.removal.networks.training import compile_network
 from models.clouds.removal.options import LEARNED
 from models.clouds.removal.remover import Remover
-from tests.benchmarks.cloud_data import made_up
+from tests.benchmarks.data.cloud_data import made_up
 
 BRIEF = {"epochs": 1, "windows": 3, "window_px": 16, "batch_size": 4, "width": 8, "samples": 2, "steps": 2,
          "members": 1}  # fmt: skip

@@ -16,7 +16,7 @@ from models.tuning.options import TuneOptions
 from models.tuning.search import SPACES, Range, Tuned, search, tune, write_best
 from pipelines.commands.learning.tune import beside_other_models, tuning_tables, winning
 from reports.pages.sections.evaluation import TABLES
-from tests.benchmarks.cloud_data import made_up
+from tests.benchmarks.data.cloud_data import made_up
 from tests.crop_worlds import crop_world
 
 

@@ -9,7 +9,7 @@ import pytest
 from features.schema import VERDICTS
 from models.crops.fitting.crossfit import cross_fit
 from models.crops.fitting.options import TrainOptions
-from tests.benchmarks.crop_sets import ucr_crop
+from tests.benchmarks.data.crop_sets import ucr_crop
 from tests.benchmarks.verdicts import case_of, judge_series, score, swap_labels
 
 

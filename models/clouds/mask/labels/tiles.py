@@ -24,7 +24,7 @@ import numpy as np
 import xarray as xr
 
 from features.errors import ModelError
-from features.imagery.opening import open_raster
+from features.imagery.rasters.opening import open_raster
 from features.limits import DEFAULT_LIMITS, MILLION, LimitOptions
 from features.storage.hdf5 import check_hdf5
 from models.arrays_file import refuse_bomb

@@ -15,7 +15,7 @@ from features.catalog.access import reach, signing
 from features.catalog.access.stac import Query, fetch_items
 from features.catalog.reader import ImageryOptions, read_acquisitions
 from features.errors import CatalogError, ImageryError
-from features.imagery.opening import open_raster, source_of
+from features.imagery.rasters.opening import open_raster, source_of
 from features.limits import LimitOptions
 from tests.features.catalog.test_reader import BOUNDS, assets_of, optical, write_catalog
 

@@ -1,0 +1,1 @@
+"""The code of this project: what a result depends on, and where compiled functions are kept."""

@@ -1,0 +1,1 @@
+"""One raster file: whether it may be opened, its header, its blocks, its checksums."""

@@ -1,0 +1,1 @@
+"""What messages to people share: what is wrong with an option, and the nearest valid name."""

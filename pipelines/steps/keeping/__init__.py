@@ -1,0 +1,1 @@
+"""Which models are kept from one run of a folder to the next."""

@@ -1,0 +1,1 @@
+"""The desk's pages and downloads, one group of routes a file."""

@@ -1,0 +1,1 @@
+"""What benchmarks are measured on: public sets, and regions made for them."""

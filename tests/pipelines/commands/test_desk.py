@@ -1,0 +1,54 @@
+"""What an agency brings to the desk: amounts a hectare, its own numbers of holdings, its database."""
+
+from pathlib import Path
+
+import pytest
+
+from features.declarations.pseudonym import pseudonym
+from features.errors import ConfigError
+from pipelines.commands.desk import own_numbers, schema_of, unit_amounts
+from pipelines.config import load_config
+
+KEY = b"k" * 32
+CONFIG = load_config(Path(__file__).parents[3] / "conf" / "tiny.yaml")
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "table.csv"
+    path.write_text(text, encoding="utf-8-sig")
+    return path
+
+
+def test_amounts_may_have_commas_and_semicolons(tmp_path: Path) -> None:
+    assert unit_amounts(None) == {}
+    table = written(tmp_path, "intervention;amount\nECO-1;120,50\n07;0\n")
+    assert unit_amounts(table) == {"ECO-1": 120.5, "07": 0.0}
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [("a,-1", "row 2"), ("a,nan", "row 2"), ("a,1\nb,much", "row 3"), (",1", "row 2"), ("a,1\na,2", "twice")],
+)
+def test_amounts_that_cannot_be_are_refused(tmp_path: Path, rows: str, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        unit_amounts(written(tmp_path, f"intervention,amount\n{rows}\n"))
+
+
+def test_holdings_get_their_own_numbers_back_by_the_runs_key(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CROPCHECK_HOLDING_KEY", raising=False)
+    table = written(tmp_path, "holding_id\n007\n008\n")
+    with pytest.raises(ConfigError, match="is not here, so --holdings cannot be used"):
+        own_numbers(table, CONFIG, tmp_path)
+    assert not (tmp_path / ".holding_key").exists(), "no other key is made in its place"
+    (tmp_path / ".holding_key").write_bytes(KEY)
+    assert own_numbers(table, CONFIG, tmp_path) == {
+        pseudonym("007", KEY): "007",
+        pseudonym("008", KEY): "008",
+    }
+    assert own_numbers(None, CONFIG, tmp_path) == {}
+
+
+def test_a_run_has_one_schema_a_season() -> None:
+    assert schema_of(CONFIG) == "cropcheck_desk_tiny_2024"

@@ -1,0 +1,169 @@
+"""A run that starts from tables of series: read, extract and fill; what a table cannot say is null."""
+
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+
+from features.series.parcel_series import read_series
+from pipelines.commands.checks.check import check_inputs
+from pipelines.config import RunConfig, load_config
+from pipelines.main_job import stages
+from pipelines.record.stage import run_stage
+from pipelines.workspace import Workspace
+from pipelines.yamlfile import parse_yaml
+
+CONFIG = """
+name: points
+season: {year: 2024, start: 2024-03-01, end: 2024-10-31}
+declarations: {crops: {tables: [codes.csv]}}
+series:
+  calendar: month
+  statistics: [mean]
+  tables: [{path: table.parquet, columns: {red: {name: B04, scale: 0.0001}, nir: {name: B08, scale: 0.0001}},
+            nodata: [65535], derive: [ndvi], context: {dem: elevation}}]
+  labels: {code: crop, longitude: x, latitude: y, holding: farm}
+clear: {method: none}
+tracking: {enabled: false}
+"""
+PARCELS = 12
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.yaml").write_text(CONFIG, encoding="utf-8")
+    (tmp_path / "codes.csv").write_text("code,name,hcat_code,crop_class\n01,wheat,,wheat\n02,maize,,maize\n")
+    table().write_parquet(tmp_path / "table.parquet")
+    return tmp_path
+
+
+def table(**changes: Any) -> pl.DataFrame:
+    days = [date(2024, 3, 5) + timedelta(days=30 * step) for step in range(8)]
+    rows = [
+        {"parcel_id": f"{k:03d}", "date": day, "crop": "01" if k % 2 else "02", "farm": f"f{k // 3}",
+         "x": 4.7 + 0.01 * k, "y": 50.9, "dem": 20.0 + k, "red": 500, "nir": 65535 if step == 2 else 4500,
+         **changes}
+        for k in range(PARCELS)
+        for step, day in enumerate(days)
+    ]  # fmt: skip
+    return pl.DataFrame(rows)
+
+
+def config_of(folder: Path, *settings: str) -> RunConfig:
+    return load_config(folder / "config.yaml", list(settings))
+
+
+def run(folder: Path, upto: str, *settings: str) -> Workspace:
+    config, workspace = config_of(folder, *settings), Workspace(folder / "out")
+    for stage in stages(config):
+        run_stage(stage, config, workspace, lambda done, total: None)
+        if stage.name == upto:
+            break
+    return workspace
+
+
+def test_series_are_those_of_the_table(folder: Path) -> None:
+    workspace = run(folder, "fill")
+    series = read_series(workspace.series)
+    assert series.sizes["parcel"] == PARCELS
+    ndvi = series["value"].sel(feature="ndvi", statistic="mean").to_numpy()
+    np.testing.assert_allclose(ndvi[:, [0, 1, 3, 4]], 0.8, atol=1e-6)
+    assert np.isnan(ndvi[:, 2]).all(), "a nodata code is no value"
+    assert not series["observed"].sel(feature="ndvi").to_numpy()[:, 2].any()
+
+
+def test_what_a_table_cannot_say_is_unknown(folder: Path) -> None:
+    workspace = run(folder, "fill")
+    parcels = pl.read_parquet(workspace.parcels)
+    assert parcels["full_pixels"].null_count() == PARCELS
+    assert pl.read_parquet(workspace.context)["elevation"].to_list() == [20.0 + k for k in range(PARCELS)]
+
+
+def test_declarations_stand_in_the_table(folder: Path) -> None:
+    import geopandas as gpd
+
+    declared = gpd.read_parquet(run(folder, "read").declarations)
+    assert declared["crop_class"].tolist()[:2] == ["maize", "wheat"]
+    assert declared["holding_id"].nunique() == 4
+    assert declared["area_ha"].round(4).unique().tolist() == [0.01], "a point stands for its pixel"
+
+
+def test_a_changed_table_is_read_again_and_only_what_follows(folder: Path) -> None:
+    run(folder, "fill")
+    config, workspace = config_of(folder), Workspace(folder / "out")
+    ran = {}
+    table(red=600).write_parquet(folder / "table.parquet")
+    for stage in stages(config)[:3]:
+        _, ran[stage.name] = run_stage(stage, config, workspace, lambda done, total: None)
+    assert ran == {"read": True, "extract": True, "fill": True}
+    for stage in stages(config)[:3]:
+        _, ran[stage.name] = run_stage(stage, config, workspace, lambda done, total: None)
+    assert ran == {"read": False, "extract": False, "fill": False}
+
+
+def test_until_sees_nothing_later(folder: Path) -> None:
+    series = read_series(run(folder, "fill", "season.until=2024-06-01").series)
+    assert str(series["time"].to_numpy()[-1])[:10] == "2024-06-01"
+
+
+def test_check_shows_what_it_understood(folder: Path) -> None:
+    said = str(check_inputs(config_of(folder), Workspace(folder / "out")))
+    assert "Series: 12 of 12 parcels, 8 dates from 2024-03-05 to 2024-10-01, 3 features." in said
+    assert "  B08: 84 values on 7 dates, 0.0% missing" in said
+    assert "problem" not in said
+    assert not (folder / "out").exists(), "check leaves nothing"
+
+
+def test_check_names_another_unit_and_ids_that_are_not_declared(folder: Path) -> None:
+    table(red=5_000_000).write_parquet(folder / "table.parquet")
+    assert "half of the values of B04 lie from 500" in str(
+        check_inputs(config_of(folder), Workspace(folder / "out"))
+    )
+
+
+def test_two_codes_of_one_parcel_are_refused(folder: Path) -> None:
+    pl.concat([table(), table(crop="01").head(1)]).write_parquet(folder / "table.parquet")
+    said = str(check_inputs(config_of(folder), Workspace(folder / "out")))
+    assert "1 parcels have several codes or places, first '000'" in said
+
+
+def test_the_template_of_this_test_is_yaml() -> None:
+    assert parse_yaml(CONFIG, "test")["name"] == "points"
+
+
+@pytest.mark.realdata
+def test_real_tables_by_a_few_lines(real_data: Path, tmp_path: Path) -> None:
+    from tests.benchmarks.data.crop_sets import flanders
+
+    path = real_data / "lpis-points" / "2021_BEL_LPIS-Flanders_POLY_110.month.parquet"
+    codes = pl.scan_parquet(path).select(pl.col("ewoc_code").cast(pl.String).unique()).collect()["ewoc_code"]
+    lines = "\n".join(f"{code},crop {code},,crop_{code}" for code in codes)
+    (tmp_path / "codes.csv").write_text(f"code,name,hcat_code,crop_class\n{lines}\n")
+    text = f"""
+name: flanders
+season: {{year: 2021, start: 2020-08-01, end: 2021-11-30}}
+declarations: {{crops: {{tables: [{tmp_path / "codes.csv"}]}}}}
+series:
+  calendar: month
+  statistics: [mean]
+  tables: [{{path: {path}, template: worldcereal}}]
+  labels: {{code: ewoc_code}}
+clear: {{method: none}}
+"""
+    (tmp_path / "config.yaml").write_text(text)
+    own = read_series(run(tmp_path, "fill").series)
+    peer = flanders(real_data).series
+    shared = [name for name in peer["feature"].values if name in own["feature"].values]
+    assert {"B02", "B08", "B12", "s0vv_db", "s0vh_db", "weather_t"} <= set(shared)
+    ours = own["value"].sel(parcel=peer["parcel"].values, feature=shared, statistic="mean").to_numpy()
+    theirs = peer["value"].sel(feature=shared, statistic="mean").to_numpy()
+    assert ours.shape == theirs.shape
+    both = np.isfinite(ours)
+    np.testing.assert_allclose(ours[both], theirs[both], rtol=1e-5)
+    left_out = theirs[np.isfinite(theirs) & ~both]
+    assert (np.abs(left_out) > 2).all(), "only what no sensor can have measured is left out"
+    assert len(left_out) < 0.01 * theirs.size

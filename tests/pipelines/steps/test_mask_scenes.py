@@ -1,0 +1,164 @@
+"""The run's own masks, from rasters to what extraction sees."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from features.extraction.extract import extract, read_set_aside
+from features.extraction.observations import read_observations
+from features.imagery.windows import read_window
+from features.schema import SCENE_CLASS
+from pipelines.config import RunConfig, load_config
+from pipelines.inputs.pixels.cloud_masks import (
+    mask_stamps,
+    masked_extract,
+    read_index,
+    with_masks,
+    without_mask,
+)
+from pipelines.stages.observing.clear import unreadable
+from pipelines.steps.mask_scenes import make_masks
+from pipelines.workspace import Workspace
+from tests.small_imagery import SIDE, all_clear, field, optical, parcels, table
+
+GRASS = {"B02": 300, "B03": 600, "B04": 400, "B08": 4000, "B11": 2000, "B12": 1000}
+
+
+def temporal(*settings: str) -> RunConfig:
+    return load_config(Path("conf/tiny.yaml"), ["clear.mask.method=temporal", *settings])
+
+
+def picture(cloudy: slice | None = None, offset: int = 1000) -> dict[str, np.ndarray]:
+    """Grass, and a cloud of 10 x 10 pixels where asked for; as stored numbers."""
+    out = {}
+    for band, value in GRASS.items():
+        size = SIDE // 2 if band in ("B11", "B12") else SIDE
+        numbers = np.full((size, size), value + offset, np.uint16)
+        if cloudy is not None:
+            part = slice(cloudy.start * size // SIDE, cloudy.stop * size // SIDE)
+            numbers[part, part] = 6200 + offset
+        out[band] = numbers
+    return out
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Workspace:
+    made = Workspace(tmp_path / "run")
+    made.folder.mkdir()
+    parcels(field(100, 100, 300, 300)).to_parquet(made.declarations)
+    return made
+
+
+def season(folder: Path, classes: int = 4) -> pl.DataFrame:
+    """Six dates; a cloud on the third that the scene classes do not know."""
+    dates = [picture(slice(20, 30) if day == 10 else None) for day in range(0, 30, 5)]
+    return table(*(optical(folder, 5 * k, date, all_clear(classes)) for k, date in enumerate(dates)))
+
+
+def test_a_cloud_that_the_scene_classes_miss_is_left_out_of_the_observations(
+    tmp_path: Path, workspace: Workspace
+) -> None:
+    acquired, config = season(tmp_path), temporal("extract.statistics=[mean]")
+    (tally,) = make_masks(acquired, config, workspace, lambda done, total: None)
+    assert (tally.came_in, tally.went_out) == (6, 6)
+    acquisitions = with_masks(acquired, config.clear.mask, workspace)
+    options = masked_extract(config).model_copy(update={"optical": ("B02",)})
+    stamps = mask_stamps(config.clear.mask, workspace)
+    extract(acquisitions, parcels(field(100, 100, 300, 300)), options, workspace.observations, stamps=stamps)
+    seen = read_observations(workspace.observations).sort("datetime")
+    assert np.allclose(seen["mean"].to_numpy(), 0.03, atol=1e-6)
+    shares = seen["valid_share"].to_numpy()
+    # of 900 pixels the cloud hides 100; at 20 m it is 5 x 5 pixels and grows by a disc of two
+    assert shares[2] == pytest.approx(1 - (25 + 4 * 5 * 2 + 4 * 1) * 4 / 29**2, abs=0.08)
+    assert shares[[0, 1, 3, 4, 5]].min() > 0.99
+
+
+def test_the_same_physics_before_and_after_the_offset_of_baseline_4(
+    tmp_path: Path, workspace: Workspace
+) -> None:
+    """Stored numbers with 1000 added and an offset of -0.1, or neither: the same masks."""
+    found = []
+    for name, offset in (("after", 1000), ("before", 0)):
+        rows = []
+        for day in range(0, 30, 5):
+            made = optical(
+                tmp_path / name, day, picture(slice(20, 30) if day == 10 else None, offset), all_clear()
+            )
+            for asset in made["assets"]:
+                asset["offset"] = -offset * 1e-4 if asset["band"] != SCENE_CLASS else 0.0
+            rows.append(made)
+        make_masks(table(*rows), temporal(), workspace, lambda done, total: None)
+        index = read_index(workspace)
+        found.append([read_window(str(workspace.folder / "masks" / file)) for file in index["file"]])
+        assert index["cloud_px"].to_list()[2] > 25
+    assert np.array_equal(found[0], found[1])
+
+
+def test_what_has_no_mask_is_set_aside_by_reason_and_accounted_for(
+    tmp_path: Path, workspace: Workspace
+) -> None:
+    acquired, config = season(tmp_path), temporal("extract.statistics=[mean]")
+    rows = acquired.to_dicts()
+    rows[1]["assets"] = [asset for asset in rows[1]["assets"] if asset["band"] != "B02"]
+    broken = next(asset["href"] for asset in rows[3]["assets"] if asset["band"] == "B08")
+    Path(broken).write_bytes(Path(broken).read_bytes()[:200])
+    acquired = table(*rows)
+    (tally,) = make_masks(acquired, config, workspace, lambda done, total: None)
+    assert (tally.came_in, tally.went_out) == (6, 4)
+    assert tally.set_aside == {"missing_band": 1, "unreadable": 1}
+    aside = without_mask(config.clear.mask, workspace)
+    options = masked_extract(config).model_copy(update={"optical": ("B02",)})
+    _, account = extract(
+        with_masks(acquired, config.clear.mask, workspace), parcels(field(100, 100, 300, 300)), options,
+        workspace.observations, known_aside=aside,
+    )  # fmt: skip
+    assert (account.came_in, account.went_out) == (6, 4)
+    assert sorted(read_set_aside(workspace.observations)["reason"]) == ["missing_band", "unreadable"]
+
+
+def test_pixels_are_counted_by_class_and_by_reason(tmp_path: Path, workspace: Workspace) -> None:
+    acquired = season(tmp_path, classes=11)  # called snow throughout
+    make_masks(acquired, temporal(), workspace, lambda done, total: None)
+    index = read_index(workspace)
+    pixels = (SIDE // 2) ** 2
+    assert index["snow_px"].to_list() == [pixels] * 6
+    assert index.select(pl.sum_horizontal(pl.col("^.*_px$"))).to_series().to_list() == [pixels] * 6
+
+
+def test_delivered_scene_classes_stay_as_they_are(tmp_path: Path, workspace: Workspace) -> None:
+    config, acquired = load_config(Path("conf/tiny.yaml"), ["clear.mask.method=scl"]), season(tmp_path)
+    assert make_masks(acquired, config, workspace, lambda done, total: None) == []
+    assert with_masks(acquired, config.clear.mask, workspace).equals(acquired)
+    assert masked_extract(config) == config.extract
+
+
+def test_scene_classes_with_own_buffers_are_written_anew(tmp_path: Path, workspace: Workspace) -> None:
+    classes = all_clear()
+    classes[15, 15] = 9
+    acquired = table(optical(tmp_path, 0, picture(), classes))
+    config = load_config(
+        Path("conf/tiny.yaml"),
+        ["clear.mask.method=scl", "clear.mask.buffer_px={cloud: 1, thin: 0, shadow: 0}"],
+    )
+    make_masks(acquired, config, workspace, lambda done, total: None)
+    assert read_index(workspace)["cloud_px"].to_list() == [5]
+
+
+def test_only_files_that_could_not_be_read_and_have_changed_are_a_reason_to_try_again(
+    tmp_path: Path, workspace: Workspace
+) -> None:
+    acquired, config = season(tmp_path), temporal()
+    rows = acquired.to_dicts()
+    rows[1]["assets"] = [asset for asset in rows[1]["assets"] if asset["band"] != "B02"]
+    broken = Path(next(asset["href"] for asset in rows[3]["assets"] if asset["band"] == "B08"))
+    whole = broken.read_bytes()
+    broken.write_bytes(whole[:200])
+    acquired = table(*rows)
+    make_masks(acquired, config, workspace, lambda done, total: None)
+    before = unreadable(acquired, config, workspace)
+    assert list(before) == [rows[3]["item_id"]]
+    assert unreadable(acquired, config, workspace) == before
+    broken.write_bytes(whole)
+    assert unreadable(acquired, config, workspace) != before
