@@ -181,7 +181,7 @@ def unfloat(ids: pl.Series) -> tuple[pl.Series, bool]:
 
 
 def codes(values: pl.Series) -> np.ndarray:
-    """Number texts from 0 in the order in which they first appear.
+    """Number texts `(n)` from 0 in the order in which they first appear: `(n)`.
 
     Examples
     --------

@@ -53,7 +53,8 @@ def write_tiles(
     tiles: Mapping[str, Assignment],
 ) -> dict[tuple[str, str], Path]:
     """Write each tile's parcels in its CRS, under a name that says what is in it; tiles without any are
-    left out."""
+    left out. `ids (parcel)` are those of `buffered`.
+    """
     files = {}
     for (sensor, tile), grid in references.items():
         chosen = tiles[sensor].read[tile]

@@ -107,8 +107,9 @@ def windows_of(
 
 @lru_cache(maxsize=8)
 def tile_shares(parcels: Path, grid: GeoBox, cache: Path) -> np.ndarray:
-    """Area of every parcel in pixels, as `features.zonal.coverage.Coverage.pixels`, but no less than what is
-    covered."""
+    """Area of every parcel in pixels, `(parcel)`, as `features.zonal.coverage.Coverage.pixels`, but no less
+    than what is covered.
+    """
     coverage = tile_coverage(parcels, grid, cache)
     return np.asarray(np.maximum(coverage.pixels, coverage.covered()))
 
@@ -350,7 +351,9 @@ def _refuse_impossible(scene: Scene, means: Mapping[str, np.ndarray]) -> None:
 
 
 def share_of(weight: np.ndarray, pixels: np.ndarray) -> np.ndarray:
-    """Share of each parcel's area that was seen, 0 to 1; what lies off the grid counts as not seen."""
+    """Share of each parcel's area that was seen, 0 to 1, of weights and pixels `(parcel)`; what lies off the
+    grid counts as not seen.
+    """
     share = np.divide(weight, pixels, out=np.zeros(len(weight)), where=pixels > 0)
     return np.asarray(np.minimum(share, 1.0))
 

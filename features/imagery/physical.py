@@ -74,7 +74,7 @@ class Encoding:
         return np.asarray(unknown)
 
     def physical(self, raw: np.ndarray, reuse: bool = False) -> np.ndarray:
-        """Physical values of stored ones, float32, NaN where they are no measurement.
+        """Physical values of stored ones, float32 and of their shape, NaN where they are no measurement.
 
         Reflectance and coherence are numbers; backscatter comes out in decibels, also where it is stored
         linear.
@@ -92,7 +92,7 @@ class Encoding:
         return to_db(value) if self.unit == "linear" else value
 
     def with_one_nodata(self, raw: np.ndarray) -> tuple[np.ndarray, float | None]:
-        """Stored numbers with at most one value that is no measurement, and that value."""
+        """Stored numbers, of the shape of `raw`, with at most one value that is no measurement; and it."""
         if len(self.nodata) < 2:
             return raw, self.nodata[0] if self.nodata else None
         return np.where(self.unknown(raw), np.float32(np.nan), raw.astype(np.float32)), None

@@ -73,7 +73,7 @@ class DatedImage:
 
 
 def known_values(values: np.ndarray, nodata: float | None) -> np.ndarray:
-    """Values that are neither nodata, infinite, NaN nor a fill of 1e20 and above, flat.
+    """Values of any shape that are neither nodata, infinite, NaN nor a fill of 1e20 and above: `(known)`.
 
     Examples
     --------
@@ -129,6 +129,8 @@ def describe_values(
 
     Parameters
     ----------
+    values
+        Some of its pixels, of any shape.
     is_scaled
         Whether the file states a scale of its own, which then need not be told.
     """

@@ -284,7 +284,7 @@ def reachable(formula: str) -> tuple[float, float]:
 
 
 def evaluate(formula: str, bands: Mapping[str, Array], least: float = 0.0) -> Array:
-    """Evaluate a formula of band names; one that names no band gives one number.
+    """Evaluate a formula of band names, bands of one shape; one that names no band gives one number.
 
     Parameters
     ----------
@@ -308,7 +308,7 @@ def evaluate(formula: str, bands: Mapping[str, Array], least: float = 0.0) -> Ar
 
 
 def to_db(power: Array) -> Array:
-    """Linear backscatter to decibels, 10 log10; NaN where the power is not above zero.
+    """Linear backscatter to decibels of the same shape, 10 log10; NaN where the power is not above zero.
 
     Examples
     --------

@@ -18,7 +18,7 @@ from features.indices.formulas import evaluate, find_index
 def propagate(
     name: str, bands: Mapping[str, np.ndarray], sigmas: Mapping[str, np.ndarray], filled: np.ndarray
 ) -> np.ndarray:
-    """Standard deviation of a feature's error at every pixel, from those of its bands; zero where seen.
+    """Standard deviation of a feature's error `(pixel)`, from those of its bands; zero where seen.
 
     First order, bands independent; where a derivative cannot be formed the error is not known (NaN).
     """

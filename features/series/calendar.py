@@ -29,14 +29,16 @@ class Calendar:
 
     @property
     def starts(self) -> np.ndarray:
-        """Start of each step, `datetime64[ns]`."""
+        """Start of each step, `(step)`, `datetime64[ns]`."""
         return self.edges[:-1]
 
     def __len__(self) -> int:
         return len(self.edges) - 1
 
     def step_of(self, moments: np.ndarray) -> np.ndarray:
-        """Return the index of the step that holds each moment, like `moments` (datetime64); -1 outside."""
+        """Return the index of the step that holds each moment, of the shape of `moments` (datetime64); -1
+        outside.
+        """
         step = np.searchsorted(self.edges, moments.astype("datetime64[ns]"), side="right") - 1
         return np.where(step < len(self), step, -1)
 

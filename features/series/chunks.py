@@ -87,7 +87,7 @@ class SeriesRows(Protocol):
         ...
 
     def of(self, places: np.ndarray) -> Iterator[tuple[np.ndarray, xr.Dataset]]:
-        """Yield the parcels at `places`, some at a time: which of `places` they are, and their series."""
+        """Yield the parcels at `places (n)`, some at a time: which of `places` they are, and their series."""
         ...
 
 
@@ -100,7 +100,7 @@ class HeldSeries:
         self.parcels = series["parcel"].to_numpy().astype(object)
 
     def of(self, places: np.ndarray) -> Iterator[tuple[np.ndarray, xr.Dataset]]:
-        """Yield the parcels at `places`."""
+        """Yield the parcels at `places (n)`."""
         yield np.arange(len(places)), self._series.isel(parcel=places)
 
 
@@ -131,7 +131,7 @@ class StoredSeries:
                 yield part, loaded(opened.isel(parcel=part))
 
     def of(self, places: np.ndarray) -> Iterator[tuple[np.ndarray, xr.Dataset]]:
-        """Yield the parcels at `places` as they lie in the file, where neighbours are packed together."""
+        """Yield the parcels at `places (n)` as they lie in the file, where neighbours are packed together."""
         order = np.argsort(places, kind="stable")
         pack = places[order] // PARCELS_PER_CHUNK
         with opened_series(self._path) as opened:

@@ -103,7 +103,9 @@ class Coverage:
 
 
 def sums(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    """Sum of each range, without a running sum of the whole, which would take eight bytes a pixel."""
+    """Sum of each range, `(range)`, of `values (n)` from `offsets (range + 1)`, without a running sum of the
+    whole, which would take eight bytes a pixel.
+    """
     filled, out = np.diff(offsets) > 0, np.zeros(len(offsets) - 1)
     if filled.any():
         out[filled] = np.add.reduceat(values, offsets[:-1][filled], dtype=np.float64)

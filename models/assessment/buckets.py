@@ -64,7 +64,7 @@ class RankedRows:
     covered: np.ndarray
 
     def ordered(self, order: np.ndarray) -> "RankedRows":
-        """Return the rows in another order."""
+        """Return the rows in another order, `(row)`."""
         return RankedRows(self.holding[order], self.parcel[order], self.group[order], self.covered[order])
 
 
@@ -258,7 +258,7 @@ class _Members:
 
 
 def places_by_code(codes: np.ndarray) -> np.ndarray:
-    """Return the places of codes from 0, sorted by code and then by place: a counting sort.
+    """Return the places of codes `(n)` from 0, sorted by code and then by place: a counting sort.
 
     Examples
     --------
@@ -273,7 +273,7 @@ def places_by_code(codes: np.ndarray) -> np.ndarray:
 
 
 def codes_of_numbers(values: np.ndarray) -> np.ndarray:
-    """Return the place of each number among the distinct ones, by size.
+    """Return the place of each number `(n)` among the distinct ones, by size.
 
     Examples
     --------

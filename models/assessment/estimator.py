@@ -35,7 +35,7 @@ class Visited:
     size: np.ndarray
 
     def of(self, rows: np.ndarray) -> "Visited":
-        """Return some of the rows."""
+        """Return some of the rows, by number `(n)` or by a bool `(visited)`."""
         columns = (self.stratum, self.cluster, self.probability, self.cluster_probability, self.size)
         return Visited(*(column[rows] for column in columns))
 
@@ -125,7 +125,7 @@ def _unexplained(hit: np.ndarray, domain: np.ndarray, below: np.ndarray, stratum
 
 
 def variance(residual: np.ndarray, weight: np.ndarray, visited: Visited, known: np.ndarray) -> float:
-    """Variance of a weighted total of residuals, less what the strata's totals explain.
+    """Variance of a weighted total of residuals `(visited)`, less what the strata's totals explain.
 
     Two parts (Sarndal, Swensson & Wretman 1992, 4.3): between holdings, taken as drawn independently, each
     times the chance that it was not drawn; and within holdings, times the chance that a parcel of a drawn

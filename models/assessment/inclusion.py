@@ -11,7 +11,7 @@ ROWS_TO_COUNT = 60_000  # drawn rows, all draws together, that probabilities are
 
 
 def random_order(parcel: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return an order of the rows in which parcels stand at random and a parcel's rows stay together."""
+    """Return an order `(row)` in which parcels stand at random and a parcel's rows stay together."""
     place = rng.permutation(int(parcel.max()) + 1 if len(parcel) else 0)
     return np.argsort(place[parcel], kind="stable")
 
@@ -49,7 +49,7 @@ def inclusion(
     draws: int | None = None,
     drawn: np.ndarray | None = None,
 ) -> Inclusion:
-    """Estimate how likely rows, their parcels and their holdings were to be drawn.
+    """Estimate how likely rows, their parcels and their holdings were to be drawn; `targets` is `(group)`.
 
     A ranking is taken to be a random order of the parcels. Parcels that the rules cannot tell apart have the
     same probability: rows are pooled by group, the parcel's other groups, coverage, and how many rows and

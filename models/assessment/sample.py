@@ -77,7 +77,7 @@ def three_percent(ranked: pl.DataFrame, share: float = HOLDINGS_SHARE) -> int:
 
 
 def ranked_rows(ranked: pl.DataFrame) -> tuple[np.ndarray, RankedRows]:
-    """Return a list's rows by rank, those of one rank as the file has them, and their numbers."""
+    """Return a list's rows by rank, `(row)`, those of one rank as the file has them, and their numbers."""
     order = places_by_code(codes_of_numbers(ranked["ranking"].to_numpy()))
     holding, parcel, group = (codes(ranked[name]) for name in ("gsa_hol_id", "gsa_par_id", "ua_grp_id"))
     covered = (ranked["covered"] == 1).fill_null(False).to_numpy()

@@ -140,7 +140,9 @@ def ndvi_scores(hidden: Hidden) -> dict[str, tuple[float, int]]:
 
 
 def parcel_means(hidden: Hidden, truth: np.ndarray, value: np.ndarray, least: int = 6) -> pl.DataFrame:
-    """Return `parcel, frame, truth, value`: means over a parcel's hidden pixels on a date."""
+    """Return `parcel, frame, truth, value`: means over a parcel's hidden pixels on a date, of `truth` and
+    `value (hidden)`.
+    """
     table = pl.DataFrame({"parcel": hidden.parcel, "frame": hidden.frame, "truth": truth, "value": value})
     known = table.filter((pl.col("parcel") > 0) & pl.col("truth").is_finite() & pl.col("value").is_finite())
     means = known.group_by("parcel", "frame").agg(pl.col("truth", "value").mean(), pl.len().alias("n"))
@@ -163,7 +165,9 @@ def spectral_angle(truth: np.ndarray, value: np.ndarray) -> np.ndarray:
 
 
 def structural_similarity(truth: np.ndarray, value: np.ndarray, hidden: np.ndarray) -> np.ndarray:
-    """Return mean SSIM around hidden pixels, one value a frame and band with all of the window known."""
+    """Return mean SSIM around pixels `hidden (frame, y, x)`, of `truth` and `value (frame, band, y, x)`: a
+    value for each frame and band with all of the window known.
+    """
     found = []
     for frame in np.flatnonzero(hidden.any(axis=(1, 2))):
         for a, b in zip(truth[frame].astype(np.float64), value[frame].astype(np.float64), strict=True):

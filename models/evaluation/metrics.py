@@ -58,7 +58,7 @@ def _blocks(replicates: int) -> list[slice]:
 
 
 def standing_alone(groups: np.ndarray) -> np.ndarray:
-    """Give each thing of a negative group, which is none, a group of its own.
+    """Give each thing `(n)` of a negative group, which is none, a group of its own.
 
     Examples
     --------

@@ -45,7 +45,7 @@ class Intervals:
         return len(self.row)
 
     def take(self, chosen: np.ndarray) -> "Intervals":
-        """Return some of the intervals."""
+        """Return some of the intervals, by number `(n)` or by a bool `(interval)`."""
         by_network = None if self.by_network is None else self.by_network[chosen]
         return Intervals(
             self.row[chosen], self.start[chosen], self.end[chosen], self.gap[chosen], self.features[chosen],

@@ -96,6 +96,6 @@ def surroundings(peaks: Peaks, intervals: Intervals, rival: np.ndarray) -> np.nd
 
 
 def log_odds(chance: np.ndarray) -> np.ndarray:
-    """Return the logarithm of the odds, chances held between 0.001 and 0.999."""
+    """Return the logarithm of the odds, of the shape of `chance`, held between 0.001 and 0.999."""
     held = np.clip(chance, 1e-3, 1 - 1e-3)
     return np.asarray(np.log(held / (1 - held)))

@@ -99,7 +99,7 @@ class EventSeries:
         )
 
     def take(self, rows: np.ndarray) -> "EventSeries":
-        """Return some of the parcels."""
+        """Return some of the parcels, by number `(n)`."""
         return EventSeries(
             tuple(self.parcel_ids[row] for row in rows),
             self.origin,

@@ -34,7 +34,7 @@ def find_anomalies(
     events: pl.DataFrame,
     ahead: Daily | None = None,
 ) -> pl.DataFrame:
-    """Return the first anomaly of every parcel that has one, schema ANOMALIES.
+    """Return the first anomaly of every parcel that has one, schema ANOMALIES; `fold` is `(parcel)`.
 
     The season is looked back on from every 30th day: each look of the next 60 days is compared with what
     was forecast by models that did not see the parcel. So many looks in a row on one side of the 90% interval
@@ -77,7 +77,8 @@ def find_anomalies(
 
 
 def longest_runs(samples: Samples, side: np.ndarray, least: int) -> list[tuple[int, int]]:
-    """Return first and last number of every run of samples on one side, not 0, that is long enough.
+    """Return first and last number of every run of samples on one side `(sample)`, not 0, that is long
+    enough.
 
     Samples lie in the order of `seen_ahead`: parcel, day of the forecast, target. A run never joins two
     forecasts.

@@ -38,12 +38,14 @@ class Basis:
 
     @property
     def persistence(self) -> np.ndarray:
-        """The last clear value; climatology where the parcel was never seen."""
+        """The last clear value, `(sample)`; climatology where the parcel was never seen."""
         return np.asarray(np.where(np.isfinite(self.last), self.last, self.usual))
 
     @property
     def climatology(self) -> np.ndarray:
-        """The parcel's earlier years, or its class's curve; the last value where there is neither."""
+        """The parcel's earlier years, or its class's curve, `(sample)`; the last value where there is
+        neither.
+        """
         return np.asarray(np.where(np.isfinite(self.usual), self.usual, self.last))
 
     def lead(self, samples: Samples) -> np.ndarray:

@@ -48,7 +48,7 @@ class Looks:
         return Looks(first, self.day[kept], self.value[kept], orbit)
 
     def take(self, parcels: np.ndarray) -> "Looks":
-        """Return the looks of some parcels, in their order."""
+        """Return the looks of some parcels `(n)`, in their order."""
         counts = np.diff(self.first)[parcels]
         first = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
         at = np.repeat(self.first[parcels] - first[:-1], counts) + np.arange(first[-1])
@@ -97,7 +97,7 @@ class Daily:
     place: np.ndarray
 
     def take(self, parcels: np.ndarray) -> "Daily":
-        """Return the same for some parcels."""
+        """Return the same for some parcels, `(n)`."""
         return replace(self, place=self.place[parcels])
 
     def until(self, day: int) -> "Daily":
@@ -173,7 +173,7 @@ class History:
         return np.asarray(day - starts[np.maximum(at, 0)])
 
     def take(self, parcels: np.ndarray) -> "History":
-        """Return some of the parcels."""
+        """Return some of the parcels, by number `(n)`."""
         return replace(
             self,
             parcel_ids=tuple(self.parcel_ids[row] for row in parcels),

@@ -54,7 +54,7 @@ class Warmth:
         self, history: History, parcel: np.ndarray, known: np.ndarray, day: np.ndarray, doy: np.ndarray,
         ahead: "Warmth | None",
     ) -> np.ndarray:  # fmt: skip
-        """Return phases; see `Phases.of`."""
+        """Return phases `(sample)`, of parcels and days `(sample)`; see `Phases.of`."""
         place, year = self.place[parcel], history.year_of(day)
         last = np.minimum(known, day)
         same = history.year_of(last) == year

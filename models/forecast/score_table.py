@@ -32,7 +32,7 @@ def score_table(
     days: np.ndarray,
     ahead: Daily | None = None,
 ) -> pl.DataFrame:
-    """Return the scores of forecasts made on `days`, schema SCORES.
+    """Return the scores of forecasts made on `days (day)`, schema SCORES; fold and group are `(parcel)`.
 
     Each parcel is forecast by models that did not see it; they may know the same days of other parcels, so
     that these figures are somewhat better than those of a season that nobody has seen.

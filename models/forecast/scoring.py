@@ -33,7 +33,7 @@ class Truth:
     group: np.ndarray
 
     def take(self, rows: np.ndarray) -> "Truth":
-        """Return some of the samples."""
+        """Return some of the samples, by number `(n)` or by a bool `(sample)`."""
         return Truth(self.value[rows], self.horizon[rows], self.parcel[rows], self.group[rows])
 
 
@@ -68,7 +68,7 @@ def errors(truth: Truth, forecast: np.ndarray, rng: np.random.Generator) -> dict
 def outperformance(
     truth: Truth, forecast: np.ndarray, climatology: np.ndarray, rng: np.random.Generator
 ) -> Estimate:
-    """Return the share of parcels on which a forecast has a lower RMSE than climatology."""
+    """Return the share of parcels on which a forecast `(sample)` has a lower RMSE than climatology."""
     both = np.column_stack([(forecast - truth.value) ** 2, (climatology - truth.value) ** 2])
     sums = sums_of(both.astype(float), truth.parcel)
     parcels, at = np.unique(truth.parcel, return_index=True)
@@ -80,7 +80,7 @@ def outperformance(
 
 
 def improvement(truth: Truth, forecast: np.ndarray, other: np.ndarray, rng: np.random.Generator) -> Estimate:
-    """Return by which share the RMSE of a forecast is below another's, paired, over groups."""
+    """Return by which share the RMSE of a forecast `(sample)` is below another's, paired, over groups."""
     both = np.column_stack([(forecast - truth.value) ** 2, (other - truth.value) ** 2]).astype(float)
     sums = sums_of(both, truth.group)
     drawn = totals(multiplicities(truth.group, rng, REPLICATES), sums)
@@ -93,7 +93,7 @@ def improvement(truth: Truth, forecast: np.ndarray, other: np.ndarray, rng: np.r
 def coverage(
     truth: Truth, low: np.ndarray, high: np.ndarray, rng: np.random.Generator
 ) -> tuple[Estimate, Estimate]:
-    """Return the share of what came that lies within the intervals, and their mean width."""
+    """Return the share of what came that lies within the intervals `(sample)`, and their mean width."""
     inside = (truth.value >= low) & (truth.value <= high)
     sums = sums_of(np.column_stack([np.ones(len(low)), inside, high - low]).astype(float), truth.group)
     drawn = totals(multiplicities(truth.group, rng, REPLICATES), sums)
@@ -106,7 +106,7 @@ def coverage(
 
 
 def best_of(truth: Truth, forecasts: Mapping[str, np.ndarray], names: Sequence[str]) -> str:
-    """Return the name of the forecast with the lowest RMSE, among `names`."""
+    """Return the name of the forecast `(sample)` with the lowest RMSE, among `names`."""
     squared = {name: float(np.mean((forecasts[name] - truth.value) ** 2)) for name in names}
     return min(names, key=lambda name: squared[name])
 

@@ -71,7 +71,7 @@ class PixelBoosting:
         return self
 
     def chances(self, composites: Composites, wanted: np.ndarray | None = None) -> np.ndarray:
-        """Return chances; see `PixelModel`."""
+        """Return chances `(class, y, x)`; see `PixelModel`."""
         if self.booster is None:
             raise ModelError("The trees are not fitted; call fit first, or load a fitted model.")
         known = composites.known if wanted is None else composites.known & wanted

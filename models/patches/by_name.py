@@ -14,7 +14,7 @@ RECIPE = "model.json"  # of every stored model
 def build(
     options: PatchOptions, classes: tuple[str, ...], start: Sequence[np.ndarray] | None = None
 ) -> PixelModel:
-    """Return an unfitted model; `start` are weights of the network's trunk to begin from."""
+    """Return an unfitted model; `start` are weights of the network's trunk to begin from, of its shapes."""
     if options.method == "unet":
         from models.patches.networks.unet import PatchUNet
 

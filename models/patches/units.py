@@ -102,7 +102,7 @@ def homes(shapes: np.ndarray, grid: GeoBox, side: int) -> np.ndarray:
 
 
 def place_of(shapes: np.ndarray, grid: GeoBox, margin: int) -> Block:
-    """Return the pixels of a grid that hold outlines, and a margin."""
+    """Return the pixels of a grid that hold outlines `(n)`, and a margin."""
     left, bottom, right, top = shapely.total_bounds(shapes)
     to_pixel = ~grid.affine
     (column, row), (last_column, last_row) = to_pixel @ (left, top), to_pixel @ (right, bottom)

@@ -169,7 +169,8 @@ def least_p_values(member: np.ndarray, folds: np.ndarray, weights: np.ndarray | 
 
 
 def can_promise(least: np.ndarray, alpha: float) -> np.ndarray:
-    """Whether `alpha` can be promised at all: only where the least possible p-value reaches down to it.
+    """Whether `alpha` can be promised at all, `(parcel)`: only where the least possible p-value reaches down
+    to it.
 
     With n parcels that surely are right, `1 / (n + 1)`: 19 of them promise 5%; where they weigh less, more
     are needed.

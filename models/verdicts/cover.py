@@ -43,7 +43,7 @@ def cover_of(looks: Sequence[date], ndvi: Sequence[float], first: date, last: da
 
 
 def longest_run(flags: np.ndarray) -> int:
-    """Return the length of the longest run of true values.
+    """Return the length of the longest run of true values in `flags (n)`.
 
     Examples
     --------

@@ -106,13 +106,13 @@ class Scoring:
             self._score_declarations()
 
     def chunks(self) -> Iterator[np.ndarray]:
-        """Yield indices of parcels that have probabilities, `per_chunk` at a time, in order."""
+        """Yield indices `(n)` of parcels that have probabilities, `per_chunk` at a time, in order."""
         count = len(self._fold)
         for start in range(0, max(count, 1), self._per_chunk):
             yield np.arange(start, min(start + self._per_chunk, count))
 
     def evidence(self, rows: np.ndarray) -> Evidence:
-        """Return the evidence on the parcels of these indices."""
+        """Return the evidence on the parcels of these indices, `(n)`."""
         fold, declared = self._fold[rows], self._declared[rows]
         with threadpool_limits(1, "blas"):
             views = self._views(rows)

@@ -48,7 +48,7 @@ class Known:
     rows: int = 0
 
     def take(self, parcels: np.ndarray) -> "Known":
-        """Return what is known of some parcels; rows are those of all."""
+        """Return what is known of some parcels, by number `(n)`; rows are those of all."""
         ahead = None if self.ahead is None else self.ahead.take(parcels)
         return replace(self, history=self.history.take(parcels), ahead=ahead)
 

@@ -183,7 +183,7 @@ def made_on(config: RunConfig, history: History) -> date:
 
 
 def folds_of(folds: pl.DataFrame, history: History) -> tuple[np.ndarray, np.ndarray]:
-    """Return fold and group of each parcel; a parcel without a group is one of its own."""
+    """Return fold and group, `(parcel)`; a parcel without a group is one of its own."""
     of = {name: (fold, group) for name, fold, group in folds.select("parcel_id", "fold", "group").iter_rows()}
     found = np.array([of.get(name, (-1, -1)) for name in history.parcel_ids], dtype=int).reshape(-1, 2)
     alone = found[:, 1] < 0

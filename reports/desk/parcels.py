@@ -286,7 +286,9 @@ class Ground:
     latitude: np.ndarray
 
     def nearest(self, row: int, among: np.ndarray, count: int) -> np.ndarray:
-        """Return the rows among others that lie nearest to one, nearest first; none where it has no place."""
+        """Return the rows among others `(n)` that lie nearest to one, nearest first: `(count)` or fewer; none
+        where it has no place.
+        """
         if not np.isfinite(self.longitude[row]):
             return np.zeros(0, dtype=np.int64)
         east = (self.longitude[among] - self.longitude[row]) * np.cos(np.radians(self.latitude[row]))

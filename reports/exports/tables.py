@@ -109,7 +109,7 @@ class _Rows:
         self._place = {name: place for place, name in enumerate(declarations["parcel_id"])}
 
     def parts(self, order: np.ndarray | None = None) -> Iterator[gpd.GeoDataFrame]:
-        """Yield all rows, in the verdicts' order or another."""
+        """Yield all rows, in the verdicts' order or another, `(verdict)`."""
         rows = np.arange(len(self._verdicts)) if order is None else order
         for part in slices(len(rows)):
             yield self._joined(self._verdicts[rows[part]])

@@ -56,9 +56,9 @@ def check_geometry(
     geometries
         Repaired, in a metric CRS.
     faults
-        Per parcel why its geometry was invalid, "" where it was not.
+        `(parcel)`: why its geometry was invalid, "" where it was not.
     claimed_ha
-        NaN where nothing was claimed.
+        `(parcel)`; NaN where nothing was claimed.
     areas
         Hectares that claims are compared with; planar ones where omitted.
     misplaced, unread

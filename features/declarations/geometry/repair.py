@@ -134,7 +134,7 @@ def repair(geometries: gpd.GeoSeries) -> tuple[gpd.GeoSeries, np.ndarray]:
     gpd.GeoSeries
         (Multi)polygons; empty where nothing with an area was left, or a coordinate was not finite.
     np.ndarray
-        Per geometry a text: why it was invalid, "" where it was valid.
+        `(geometry)`, texts: why it was invalid, "" where it was valid.
     """
     shapes = np.array(geometries.array, dtype=object)
     shapes[shapely.is_missing(shapes)] = shapely.Polygon()
@@ -158,12 +158,13 @@ def _polygonal(shape: shapely.Geometry) -> shapely.Geometry:
 
 
 def area_ha(geometries: gpd.GeoSeries) -> np.ndarray:
-    """Return planar areas in hectares; 0 where empty."""
+    """Return planar areas in hectares, `(geometry)`; 0 where empty."""
     return np.asarray(shapely.area(np.asarray(geometries.array)) / 10_000.0)
 
 
 def surveyed_area_ha(geometries: gpd.GeoSeries, own: pyproj.CRS) -> np.ndarray:
-    """Return areas in hectares as the agency measures them: in its own CRS if that is metric, else geodesic.
+    """Return areas in hectares, `(geometry)`, as the agency measures them: in its own CRS if that is metric,
+    else geodesic.
 
     A UTM zone alone is up to 0.1% wrong within itself, and more beside it. Geodesic areas are taken in an
     equal-area projection; for parcels they differ from integrals along geodesics by less than 1e-5.

@@ -32,14 +32,14 @@ class Diary:
         self.last.append(np.round(np.asarray(end, float)[chosen]))
 
     def take_over(self, other: "Diary", rows: np.ndarray) -> None:
-        """Add another diary's events, whose fields are `rows` here."""
+        """Add another diary's events, whose fields are `rows (field)` here."""
         self.rows += [rows[own] for own in other.rows]
         self.names += other.names
         self.first += other.first
         self.last += other.last
 
     def table(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-        """Return field, event, first and last day of everything noted, in order of field and day."""
+        """Return field, event, first and last day, each `(event)`, in order of field and day."""
         if not self.rows:
             none = np.zeros(0)
             return none.astype(int), none.astype(str), none, none

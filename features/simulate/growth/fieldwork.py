@@ -26,7 +26,7 @@ def before_sowing(
     diary: Diary,
 ) -> None:
     """Let a spring crop's field pass the winter bare, under green cover or stubble; then the seedbed is
-    made.
+    made. `sowing (field)` is the day of it.
     """
     if crop.sown_in_autumn:
         return
@@ -59,7 +59,8 @@ def after_harvest(
 ) -> None:
     """Clear the field; then come volunteers in the stubble, a sown cover or the next winter crop.
 
-    A promised catch crop is a cover that is sown soon; where the promise is broken there is none.
+    `harvest (field)` is the day of it. A promised catch crop is a cover that is sown soon; where the promise
+    is broken there is none.
     """
     n = len(harvest)
     gone = season.day[None, :] >= harvest[:, None]
@@ -101,13 +102,15 @@ def _paint(states: States, where: np.ndarray, **values: np.ndarray | float) -> N
 
 
 def disturb(states: States, when: np.ndarray, day: np.ndarray, share: float) -> None:
-    """Record on which day a share of what scatters was moved."""
+    """Record on which of the days `(day)` a share of what scatters was moved, `when (field)`."""
     hit = np.round(when)[:, None] == day[None, :]
     np.maximum(states.disturbance, hit * np.float32(share), out=states.disturbance)
 
 
 def work_soil(states: States, when: np.ndarray, day: np.ndarray, rough_db: float, share: float) -> None:
-    """Roughen the soil on a day, which rain smooths again, and move what scatters."""
+    """Roughen the soil on a day, `when (field)` of `day (day)`, which rain smooths again, and move what
+    scatters.
+    """
     since = day[None, :] - np.round(when)[:, None]
     rough = np.where(since >= 0, rough_db * np.exp(-np.maximum(since, 0) / ROUGHNESS_DAYS), 0)
     np.maximum(states.roughness_db, rough, out=states.roughness_db, casting="same_kind")

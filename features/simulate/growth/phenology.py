@@ -127,7 +127,7 @@ def _harvest_day(
 
 
 def next_true(flags: np.ndarray) -> np.ndarray:
-    """Return for every position the first at or after it that is true, the length where none is.
+    """Return for every position `(n)` the first at or after it that is true, the length where none is.
 
     Examples
     --------

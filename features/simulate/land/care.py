@@ -39,7 +39,8 @@ def claim_care(declared: np.ndarray, intervention: np.ndarray, seed: int, season
 def keep_promises(
     population: Population, intervention: np.ndarray, seed: int, season: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return what every parcel's holder takes care of, "" for nothing, and whose grassland is ploughed up.
+    """Return what every parcel's holder takes care of, "" for nothing, and whose grassland is ploughed up:
+    both `(parcel)`, as `intervention` is.
 
     A broken promise is a parcel that claims and is used as if it did not.
     """

@@ -44,7 +44,7 @@ class Declared:
 
 def declare(population: Population, centres: np.ndarray, share: float, seed: int, season: int) -> Declared:
     """Declare every parcel, one row per field; exactly round(share * parcels) declarations name another
-    class.
+    class. `centres (parcel, 2)` are x, y.
     """
     rng = generator(seed, "declare", season)
     code = population.code.copy()
@@ -130,5 +130,5 @@ def _interventions(code: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def pseudonyms(holding: np.ndarray, seed: int) -> np.ndarray:
-    """Return one id per holding from which the holding cannot be recognised."""
+    """Return ids `(n)` from which the holdings `(n)` cannot be recognised."""
     return np.array([blake2b(f"{seed}/{number}".encode(), digest_size=6).hexdigest() for number in holding])

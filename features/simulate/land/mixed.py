@@ -53,7 +53,9 @@ def unsown_corners(
     seed: int,
     season: int,
 ) -> tuple[list[shapely.Geometry], np.ndarray]:
-    """Return corners that nobody sowed, and their parcels: some that are not `taken` and grow a crop."""
+    """Return corners that nobody sowed, and their parcels `(corner)`: some that are not `taken (n)` and grow
+    a crop.
+    """
     rng = generator(seed, "unsown", season)
     free = np.setdiff1d(np.flatnonzero(population.crop != ""), taken)
     owner = np.sort(rng.choice(free, min(round(share * len(parcels)), len(free)), replace=False))
@@ -88,7 +90,7 @@ def declared_outlines(parcels: list[shapely.Geometry], error_m: float, seed: int
 def own_cuts(
     parcels: list[shapely.Geometry], population: Population, taken: np.ndarray, seed: int, season: int
 ) -> tuple[list[shapely.Geometry], np.ndarray]:
-    """Return parts of mown grassland that are mown on days of their own, and whose they are."""
+    """Return parts of mown grassland that are mown on days of their own, and whose they are, `(part)`."""
     rng = generator(seed, "own cuts", season)
     meadows = np.setdiff1d(np.flatnonzero(population.crop == "grassland_mown"), taken)
     owner = np.sort(rng.choice(meadows, round(OWN_CUTS * len(meadows)), replace=False))

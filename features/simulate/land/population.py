@@ -56,7 +56,8 @@ class Population:
 def settle(
     centres: np.ndarray, elevation: np.ndarray, per_holding: float, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return holding numbers and region names: farms work the land around them, with scattered plots.
+    """Return holding numbers and region names, `(parcel)`, of parcels at `centres (parcel, 2)`: farms work
+    the land around them, with scattered plots.
 
     Farm sizes are log-normal; a tenth of the parcels is rented from afar.
     """
@@ -136,7 +137,10 @@ def _whole(shares: list[float], total: int) -> np.ndarray:
 def make_fields(
     population: Population, centres_px: np.ndarray, terrain: Terrain, seed: int, season: int
 ) -> Fields:
-    """Draw what is fixed about every field: its soil and height, its holding's habits, its own luck."""
+    """Draw what is fixed about every field: its soil and height, its holding's habits, its own luck.
+
+    `centres_px (field, 2)` are column and row.
+    """
     lasting, yearly = generator(seed, "sites"), generator(seed, "management", season)
     n = len(population.holding)
     column, row = centres_px.T

@@ -40,7 +40,7 @@ class States:
         return States(**{name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in names})
 
     def put(self, rows: np.ndarray, part: "States") -> None:
-        """Copy the states of some fields into their rows."""
+        """Copy the states of some fields into their rows `(field)`."""
         for field in fields(self):
             getattr(self, field.name)[rows] = getattr(part, field.name)
 
@@ -76,10 +76,10 @@ class Fields:
         return Fields(**{name: np.concatenate([getattr(self, name), getattr(other, name)]) for name in names})
 
     def take(self, rows: np.ndarray) -> "Fields":
-        """Return some of the fields."""
+        """Return the fields of these rows, `(n)`."""
         return Fields(**{field.name: getattr(self, field.name)[rows] for field in fields(self)})
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
-    """Return the logistic function, without overflow."""
+    """Return the logistic function, of the shape of `x`, without overflow."""
     return (0.5 * (1 + np.tanh(0.5 * x))).astype(np.float32)

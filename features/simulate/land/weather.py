@@ -21,7 +21,7 @@ class Weather:
 
     @property
     def t_mean_c(self) -> np.ndarray:
-        """Mean of the day's extremes."""
+        """Mean of the day's extremes, `(day)`."""
         return np.asarray((self.t_min_c + self.t_max_c) / 2)
 
     @property
@@ -108,27 +108,27 @@ class Season:
 
     @property
     def day(self) -> np.ndarray:
-        """Day of year, 0 for 1 January, float32."""
+        """Day of year `(day)`, 0 for 1 January, float32."""
         return np.arange(self.days, dtype=np.float32)
 
     @property
     def rain_mm(self) -> np.ndarray:
-        """Daily precipitation."""
+        """Daily precipitation, `(day)`."""
         return self.weather.precipitation_mm[self.january :]
 
     @property
     def t_mean_c(self) -> np.ndarray:
-        """Daily mean temperature."""
+        """Daily mean temperature, `(day)`."""
         return self.weather.t_mean_c[self.january :]
 
     @property
     def t_min_c(self) -> np.ndarray:
-        """Daily lowest temperature."""
+        """Daily lowest temperature, `(day)`."""
         return self.weather.t_min_c[self.january :]
 
     @property
     def radiation_mj(self) -> np.ndarray:
-        """Daily global radiation, MJ m-2."""
+        """Daily global radiation, `(day)`, MJ m-2."""
         return self.weather.radiation_mj[self.january :]
 
 

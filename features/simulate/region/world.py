@@ -193,5 +193,5 @@ def halve(values: np.ndarray) -> np.ndarray:
 
 
 def double(values: np.ndarray) -> np.ndarray:
-    """Repeat every pixel two by two (…, y, x)."""
+    """Repeat every pixel two by two, `(…, y, x)`."""
     return values.repeat(2, axis=-2).repeat(2, axis=-1)

@@ -191,8 +191,8 @@ def _scramble(x: np.uint64) -> np.uint64:
 
 
 def digital_numbers(reflectance: np.ndarray, offset: int) -> np.ndarray:
-    """Return digital numbers, uint16 like `reflectance`: reflectance x 10000 + offset; 0 is reserved for
-    nodata.
+    """Return digital numbers, uint16 and of the shape of `reflectance`: reflectance x 10000 + offset; 0 is
+    reserved for nodata.
     """
     return np.asarray(np.clip(np.rint(reflectance * 10000 + offset), 1, 65535).astype(np.uint16))
 

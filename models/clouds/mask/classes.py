@@ -25,7 +25,7 @@ GROUND = (2, 4, 5, 6, 7)  # scene classes that say what the ground is, kept wher
 
 
 def from_scene_class(scene_class: np.ndarray) -> np.ndarray:
-    """Return our classes of Sen2Cor's, uint8; numbers that are no scene class are unknown.
+    """Return our classes of Sen2Cor's, uint8 of any shape; numbers that are no scene class are unknown.
 
     Examples
     --------
@@ -39,7 +39,7 @@ def from_scene_class(scene_class: np.ndarray) -> np.ndarray:
 
 
 def recoded(labels: np.ndarray, table: dict[int, int], what: str) -> np.ndarray:
-    """Return labels in our classes by a table of codes, uint8.
+    """Return labels in our classes by a table of codes, uint8 of the shape of `labels`.
 
     Raises
     ------

@@ -95,7 +95,7 @@ class Frames:
         )
 
     def only(self, index: np.ndarray | slice) -> "Frames":
-        """Return some of the dates."""
+        """Return some of the dates, by number `(n)`."""
         classes = None if self.scene_class is None else self.scene_class[index]
         return replace(
             self,

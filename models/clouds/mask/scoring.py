@@ -15,7 +15,8 @@ LONGEST_GAP_DAYS = 12.0
 
 
 def truth_of(opacity: np.ndarray, shade: np.ndarray) -> np.ndarray:
-    """Return the true class of every pixel of a simulated sky, uint8; 255 at the rims between classes.
+    """Return the true class of every pixel of a simulated sky, uint8 of the shape of `opacity`; 255 at the
+    rims between classes.
 
     Cloud hides at least half of the ground, semi-transparent cloud a tenth; a shadow takes at least a quarter
     of the direct light.
@@ -63,14 +64,15 @@ def missed_and_lost(kept: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
     Parameters
     ----------
     kept
-        bool: what the mask calls clear; unknown pixels are not.
+        bool, of the shape of `truth`: what the mask calls clear; unknown pixels are not.
     """
     bad, clear = (truth > CLEAR) & (truth < 4), truth == CLEAR
     return float(kept[bad].mean()) if bad.any() else np.nan, float((~kept[clear]).mean())
 
 
 def kept_at(chance_bad: np.ndarray, scored: np.ndarray, share: float) -> np.ndarray:
-    """Return which pixels are kept when `share` of the scored ones are, those with the lowest chance.
+    """Return which pixels, bool of the shape of `chance_bad`, are kept when `share` of the scored ones are:
+    those with the lowest chance.
 
     Where many have the chance at the border, the first of them are taken in a fixed shuffled order.
     """
@@ -147,7 +149,7 @@ def interval(
 
 
 def agreement(found: np.ndarray, other: np.ndarray) -> Mapping[str, float]:
-    """Return the share of pixels on which two masks agree, in all and by class of the other."""
+    """Return the share of pixels on which two masks of one shape agree, in all and by class of the other."""
     both = (found < 4) & (other < 4)
     f, o = found[both], other[both]
     out = {"agreement": float((f == o).mean())}

@@ -77,8 +77,8 @@ class CropEstimator(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         sample_weight: np.ndarray | None = None,
         options: TuneFurther | None = None,
     ) -> Self:
-        """Continue training from the present weights on `n` other parcels of the same classes and layout;
-        parameters as in `fit`.
+        """Continue training from the present weights on `n` other parcels, `y (n)`, of the same classes and
+        layout; parameters as in `fit`.
 
         Raises
         ------

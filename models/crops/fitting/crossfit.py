@@ -158,7 +158,9 @@ class OutOfFold:
                 yield self._rows(parcels, chosen, self.task.folds[parcels][chosen], name, values)
 
     def inner(self, rows: np.ndarray | None = None) -> Iterator[pl.DataFrame]:
-        """Yield `CrossFit.inner` in blocks: fold after fold, in each model after model."""
+        """Yield `CrossFit.inner` in blocks, of all parcels or those of a bool `(parcel)`: fold after fold,
+        in each model after model.
+        """
         yield self._rows(
             slice(0, 0), np.zeros(0, bool), np.zeros(0, int), ENSEMBLE, np.empty((0, len(self.task.classes)))
         )
@@ -299,7 +301,8 @@ def cross_fit_stored(
     kept: Fit | None = None,
     looked: Looked | None = None,
 ) -> OutOfFold:
-    """Cross-fit as `cross_fit` does, with memory bounded by the sample and a chunk of parcels.
+    """Cross-fit as `cross_fit` does, with memory bounded by the sample and a chunk of parcels; `folds` is
+    `(parcel)`.
 
     Parameters
     ----------

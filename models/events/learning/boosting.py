@@ -58,7 +58,9 @@ def _thinned(series: EventSeries, rng: np.random.Generator) -> EventSeries:
 def rows_of(
     sets: list[tuple[Intervals, EventSeries]], labels: Labels, event: str, fold: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return features, targets and folds of all rows that teach one kind of event."""
+    """Return features `(row, feature)`, targets and folds `(row)` of all that teaches one kind of event;
+    `fold` is `(parcel)`.
+    """
     features, y, folds = [], [], []
     for intervals, series in sets:
         hit, weight = targets(intervals, series, labels, event)
@@ -80,7 +82,7 @@ def parameters(options: EventOptions) -> dict[str, Any]:
 
 
 def fit_booster(features: np.ndarray, y: np.ndarray, options: EventOptions) -> Any:
-    """Fit one booster on rows of `rows_of`."""
+    """Fit one booster on features `(row, feature)` and targets `(row)` of `rows_of`."""
     import lightgbm
 
     settings = parameters(options)

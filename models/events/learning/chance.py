@@ -50,7 +50,7 @@ def fit_chance(inputs: np.ndarray, right: np.ndarray, wrong_share: float) -> Cha
 
 
 def reported_from(chance: np.ndarray, right: np.ndarray, wrong_share: float) -> float:
-    """Return the lowest chance from which on at most `wrong_share` of the events are wrong.
+    """Return the lowest chance from which on at most `wrong_share` of the events `(event)` are wrong.
 
     One wrong event is added to those that were counted, so that few labels promise little:
     `(wrong + 1) / (events + 1) <= wrong_share`. Where no chance will do, 1.01: nothing is reported.
@@ -86,7 +86,8 @@ def best_threshold(chance: np.ndarray, right: np.ndarray, n_expected: int) -> fl
 def right_events(
     days: np.ndarray, units: Sequence[str], expected: dict[str, list[tuple[int, int]]], within: float = 12.0
 ) -> np.ndarray:
-    """Return whether each possible event lies within so many days of a reference, which is used once.
+    """Return whether each possible event `(event)` lies within so many days of a reference, which is used
+    once.
 
     The likelier of two comes first in time where both fit; `expected` holds first and last days.
     """

@@ -19,7 +19,8 @@ def joined(boosted: np.ndarray, by_network: np.ndarray, share: float) -> np.ndar
 
 
 def best_share(boosted: np.ndarray, by_network: np.ndarray, happened: np.ndarray) -> float:
-    """Return the network's share with the lowest log-loss, in tenths; 0 where nothing happened.
+    """Return the network's share with the lowest log-loss over `(interval)`, in tenths; 0 where nothing
+    happened.
 
     Examples
     --------

@@ -106,7 +106,7 @@ class Detector:
         return joined(boosted, by_network, share) if by_network is not None and share else boosted
 
     def peaks(self, intervals: Intervals, event: str, fold: np.ndarray) -> tuple[Peaks, np.ndarray]:
-        """Return possible events of a kind, and the chance of each."""
+        """Return possible events of a kind, and the chance of each, `(event)`; `fold` is `(parcel)`."""
         model = self.kinds[event]
         score = self.scores(intervals, event, fold)
         found = find_peaks(intervals, score, kind_of(event).apart, model.date_share)

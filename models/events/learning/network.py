@@ -56,7 +56,9 @@ class StepNetwork:
         return np.concatenate(parts)[:n] if parts else np.zeros((0, steps, len(EVENTS)))
 
     def scaled(self, inputs: np.ndarray) -> np.ndarray:
-        """Return inputs of `layout` with measured values scaled; 0, the mean, where nothing was measured."""
+        """Return inputs of `layout`, `(…, channel)`, with measured values scaled; 0, the mean, where nothing
+        was measured.
+        """
         out = inputs.copy()
         out[..., :SCALED] = np.nan_to_num((inputs[..., :SCALED] - self.mean) / self.scale)
         return out

@@ -46,7 +46,7 @@ def fit_booster(
 
 
 def fit_scale(table: Table, error: np.ndarray, options: ForecastOptions) -> Any:
-    """Fit how large an error is to be expected: the logarithm of its size, by sample."""
+    """Fit how large an error is to be expected: the logarithm of its size, `(sample)`."""
     size = np.log(np.abs(error) + LEAST_SCALE)
     small = options.model_copy(update={"leaves": 12, "learning_rate": 0.1})
     return fit_booster(table, size, small, SCALE_ROUNDS)

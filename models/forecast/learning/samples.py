@@ -36,7 +36,7 @@ class Samples:
         return len(self.parcel)
 
     def take(self, rows: np.ndarray) -> "Samples":
-        """Return some of the samples, by number or bool."""
+        """Return some of the samples, by number `(n)` or by a bool `(sample)`."""
         seen = None if self.seen is None else self.seen[rows]
         return Samples(self.parcel[rows], self.origin[rows], self.target[rows], self.truth[rows], seen)
 

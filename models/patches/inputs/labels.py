@@ -40,7 +40,7 @@ class ParcelPixels:
         return len(self.parcel)
 
     def take(self, which: np.ndarray) -> "ParcelPixels":
-        """Return some of the pixels, by index or mask."""
+        """Return some of the pixels, by number `(n)` or by a bool `(pixel)`."""
         return ParcelPixels(
             self.parcel[which], self.row[which], self.column[which], self.share[which], self.inner[which]
         )

@@ -54,7 +54,8 @@ def pretrain(
     seed: int,
     progress: Progress | None = None,
 ) -> tuple[list[np.ndarray], list[dict[str, float]]]:
-    """Train the network's trunk without labels; return its weights, and what each epoch says of collapse.
+    """Train the network's trunk without labels; return its weights, each of its layer's shape, and what each
+    epoch says of collapse.
 
     Raises
     ------

@@ -80,7 +80,7 @@ class PatchUNet:
         self.model = build_network(self.options.network, *shape, len(self.classes), temporal)
 
     def chances(self, composites: Composites, wanted: np.ndarray | None = None) -> np.ndarray:
-        """Return chances; see `PixelModel`."""
+        """Return chances `(class, y, x)`; see `PixelModel`."""
         if self.model is None:
             raise ModelError("The network is not fitted; call fit first, or load a fitted model.")
         height, width = composites.shape

@@ -69,7 +69,8 @@ def _drawn(workspace: Workspace, folds: pl.DataFrame, config: RunConfig) -> xr.D
 
 
 def drawn_parcels(folds: pl.DataFrame, most: int, seed: int) -> np.ndarray | None:
-    """Return the ids of at least `most` parcels, of holdings drawn at random; None where there are no more.
+    """Return the ids `(n)` of at least `most` parcels, of holdings drawn at random; None where there are no
+    more.
 
     Parameters
     ----------

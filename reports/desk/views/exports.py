@@ -89,7 +89,8 @@ def as_route(desk: Desk, ask: Ask) -> Response:
 
 
 def in_order(points: np.ndarray) -> list[int]:
-    """Return an order of places (n, 2: longitude, latitude), each the nearest that is left to the one before.
+    """Return an order of places `(n, 2)`, longitude and latitude: each the nearest that is left to the one
+    before.
 
     Examples
     --------

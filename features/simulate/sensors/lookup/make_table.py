@@ -80,7 +80,7 @@ def coefficients(node: dict[str, float], response: np.ndarray) -> np.ndarray:
 
 
 def soils(response: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the band reflectance of prosail's dry and wet soil."""
+    """Return the reflectance `(band)` of prosail's dry and wet soil; `response` is `(band, wavelength)`."""
     library = prosail.get_spectra()
     return {"dry_soil": response @ library.soil.rsoil1, "wet_soil": response @ library.soil.rsoil2}
 

@@ -155,7 +155,7 @@ def _mask_element(image: ElementTree.Element, label: str, mask: np.ndarray, orde
 
 
 def run_lengths(mask: np.ndarray) -> list[int]:
-    """Return the lengths of runs of a mask, row by row, the first of pixels that are not in it.
+    """Return the lengths of runs of a mask `(y, x)`, row by row, the first of pixels that are not in it.
 
     Examples
     --------

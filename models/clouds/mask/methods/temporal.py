@@ -103,7 +103,9 @@ def chances_of(opacity: np.ndarray, depth: np.ndarray, sun: np.ndarray, pixel_m:
 
 
 def smooth(values: np.ndarray) -> np.ndarray:
-    """Return the mean of the known among 3 x 3 pixels, weighted to the middle; 0 where nothing is known."""
+    """Return the mean of the known among 3 x 3 pixels `(…, y, x)`, weighted to the middle; 0 where nothing
+    is known.
+    """
     known = np.isfinite(values)
     if known.all():
         return _blurred(values)

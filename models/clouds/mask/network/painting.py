@@ -31,7 +31,7 @@ class Sky:
 
 
 def draw_sky(shape: tuple[int, int], pixel_m: float, sun: np.ndarray, rng: np.random.Generator) -> Sky:
-    """Draw one sky over a window: clear, thin, broken or covered."""
+    """Draw one sky over a window `(y, x)`: clear, thin, broken or covered."""
     height = float(np.exp(rng.uniform(*np.log(HEIGHTS_M))))
     down, right = fall(sun, height, pixel_m)
     reach = int(min(max(abs(down), abs(right)), 3 * max(shape))) + 1

@@ -104,7 +104,7 @@ class UNetMask:
         return self._compiled
 
     def weights(self) -> dict[str, np.ndarray]:
-        """Return the weights by name."""
+        """Return the weights by name, each of its layer's shape."""
         return {f"weight{k}": array for k, array in enumerate(self.model.get_weights())}
 
     def save(self, folder: Path) -> Path:
@@ -130,7 +130,7 @@ class UNetMask:
 
     @classmethod
     def of(cls, meta: dict[str, Any], arrays: dict[str, np.ndarray], where: str) -> Self:
-        """Return the network that a bundle describes."""
+        """Return the network that a bundle describes; arrays of the shapes of `weights`."""
         if meta.get("name") not in ("unet", "combined"):
             raise ModelError(f"{where} holds {meta.get('name')!r}, which is no network of a cloud mask.")
         try:

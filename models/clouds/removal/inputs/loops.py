@@ -108,8 +108,8 @@ def write_radar(power: np.ndarray, scene: np.ndarray, at: int) -> None:
 def write_deviations(
     near: np.ndarray, by_kind: np.ndarray, kinds: np.ndarray, scene: np.ndarray, at: int
 ) -> None:
-    """Write from channel `at` on what `models.clouds.removal.inputs.surroundings.deviations` found, and its
-    mean.
+    """Write from channel `at` of `scene (y, x, channel)` on what
+    `models.clouds.removal.inputs.surroundings.deviations` found, and its mean.
     """
     height, width = kinds.shape
     reaches, size = near.shape[2:]

@@ -74,7 +74,9 @@ def _over_tile(power: np.ndarray) -> np.ndarray:
 
 
 def level_orbits(power: np.ndarray, orbits: np.ndarray) -> np.ndarray:
-    """Shift each orbit, per pixel and channel, to the mean of the orbits' means."""
+    """Shift each orbit of `power (time, channel, y, x)`, per pixel and channel, to the mean of the orbits'
+    means; `orbits` is `(time)`.
+    """
     names = np.unique(orbits)
     if len(names) < 2:
         return power

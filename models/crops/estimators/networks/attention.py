@@ -23,7 +23,7 @@ class LtaeClassifier(NeuralClassifier):
     def network(
         cls, options: LtaeOptions, series: "KerasTensor", days: tuple[int, ...], n_classes: int
     ) -> "KerasTensor":
-        """Return the last hidden state; see NeuralClassifier.network."""
+        """Return the last hidden state `(n, unit)`; see NeuralClassifier.network."""
         from keras import layers, ops
 
         per_head = max(options.width // options.heads, 1)

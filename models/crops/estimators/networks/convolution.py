@@ -19,7 +19,7 @@ class TempcnnClassifier(NeuralClassifier):
     def network(
         cls, options: TempcnnOptions, series: "KerasTensor", days: tuple[int, ...], n_classes: int
     ) -> "KerasTensor":
-        """Return the last hidden state; see NeuralClassifier.network."""
+        """Return the last hidden state `(n, unit)`; see NeuralClassifier.network."""
         from keras import layers
 
         x = series
@@ -42,7 +42,7 @@ class ResnetClassifier(NeuralClassifier):
     def network(
         cls, options: ResnetOptions, series: "KerasTensor", days: tuple[int, ...], n_classes: int
     ) -> "KerasTensor":
-        """Return the last hidden state; see NeuralClassifier.network."""
+        """Return the last hidden state `(n, unit)`; see NeuralClassifier.network."""
         from keras import layers
 
         x = series

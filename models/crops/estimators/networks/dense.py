@@ -19,7 +19,7 @@ class DenseClassifier(NeuralClassifier):
     def network(
         cls, options: DenseOptions, series: "KerasTensor", days: tuple[int, ...], n_classes: int
     ) -> "KerasTensor":
-        """Return the last hidden state; see NeuralClassifier.network."""
+        """Return the last hidden state `(n, unit)`; see NeuralClassifier.network."""
         from keras import layers
 
         x = layers.Flatten()(series)

@@ -19,7 +19,7 @@ class LstmClassifier(NeuralClassifier):
     def network(
         cls, options: LstmOptions, series: "KerasTensor", days: tuple[int, ...], n_classes: int
     ) -> "KerasTensor":
-        """Return the last hidden state; see NeuralClassifier.network."""
+        """Return the last hidden state `(n, unit)`; see NeuralClassifier.network."""
         from keras import layers
 
         x = layers.Dense(options.units, activation="relu")(series)
