@@ -9,8 +9,8 @@ the pixels' sigma (zero where seen): rather too large than too small.
 from collections.abc import Mapping
 
 import numpy as np
-from numba import njit
 
+from features.code.jit import njit
 from features.indices.derivatives import derivative
 from features.indices.formulas import evaluate, find_index
 

@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
-import numba as nb
 import numpy as np
 import xarray as xr
 
+from features.code.jit import njit
 from features.schema import check_series
 from features.series.options import GapfillOptions
 from features.series.whittaker import penalty, posterior_variance, smooth_shared
@@ -235,7 +235,7 @@ def _replace(
     value[cells] = np.where(keep, value[cells], curve)
 
 
-@nb.njit(cache=True)
+@njit(cache=True)
 def _increments(
     value: np.ndarray, observed: np.ndarray, x: np.ndarray, total: np.ndarray, count: np.ndarray
 ) -> None:
@@ -250,7 +250,7 @@ def _increments(
                     last = t
 
 
-@nb.njit(cache=True)
+@njit(cache=True)
 def _interpolate(
     value: np.ndarray, x: np.ndarray, rate: np.ndarray, variance: np.ndarray, wants_variance: bool
 ) -> None:

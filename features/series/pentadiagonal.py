@@ -6,9 +6,9 @@ Every `smooth_*` and `variance_lines` takes values, weights `(parcel, time)`, th
 
 from typing import Any
 
-import numba as nb
 import numpy as np
 
+from features.code.jit import njit
 from features.zonal.vectors import LANES, add, divide, less_product, load, multiply, splat, store, weighted
 
 PARCELS = 16  # factored side by side: two chains of divisions, each of which waits for the one before
@@ -20,7 +20,7 @@ ROW, FIRST, SECOND = (np.uint64(field * PARCELS) for field in (3, 1, 2))
 HALVES = np.uint64(PARCELS // LANES)
 U_PARCELS, U_LANES, U_WIDE, U_ONE, U_TWO = (np.uint64(number) for number in (PARCELS, LANES, WIDE, 1, 2))
 
-_kernel = nb.njit(cache=True, nogil=True, error_model="numpy")
+_kernel = njit(cache=True, nogil=True, error_model="numpy")
 
 
 @_kernel

@@ -9,9 +9,9 @@ from pathlib import Path
 import geopandas as gpd
 import numpy as np
 import shapely
-from numba import njit
 from odc.geo.geobox import GeoBox
 
+from features.code.jit import njit
 from features.declarations.geometry.repair import repair
 from features.errors import ImageryError
 from features.files import atomic_path, fingerprint, is_vouched, vouch

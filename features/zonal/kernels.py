@@ -7,8 +7,8 @@ statistics of one band run beside the decoding of another.
 """
 
 import numpy as np
-from numba import njit
 
+from features.code.jit import njit
 from features.zonal.vectors import (
     above,
     add,

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
+from features.code.jit import njit
 from models.events.series import CHANNELS, RADAR, EventSeries
 
 STEP = 12  # days: a longer gap is looked into with radar, step by step
@@ -90,7 +90,7 @@ def centred(radar: np.ndarray, orbit: np.ndarray) -> np.ndarray:
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _count(clear, passed, days, radar_days):  # type: ignore[no-untyped-def]
     """Return how many intervals each parcel has."""
     bounds = np.zeros((0, 5), np.int32)
@@ -100,13 +100,13 @@ def _count(clear, passed, days, radar_days):  # type: ignore[no-untyped-def]
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _divide(clear, passed, days, radar_days, first, bounds):  # type: ignore[no-untyped-def]
     for p in range(len(clear)):
         _intervals_of(clear[p], passed[p], days, radar_days, bounds, first[p], True)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _intervals_of(clear, passed, days, radar_days, bounds, at, write):  # type: ignore[no-untyped-def]
     """Write one parcel's intervals from row `at` on; return how many there are."""
     n = 0
@@ -122,7 +122,7 @@ def _intervals_of(clear, passed, days, radar_days, bounds, at, write):  # type: 
     return n + _steps(before, -1, days, passed, radar_days, bounds, at + n, write)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _steps(before, after, days, passed, radar_days, bounds, at, write):  # type: ignore[no-untyped-def]
     """Write the steps between two looks; -1 stands for none, whose side then ends with the radar."""
     inside, lowest, highest = 0, 0, 0
@@ -150,7 +150,7 @@ def _steps(before, after, days, passed, radar_days, bounds, at, write):  # type:
     return parts
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _describe(optical, clear, days, first, bounds, january, out):  # type: ignore[no-untyped-def]
     """Fill what the optical looks around every interval show."""
     channels = optical.shape[2]
@@ -185,7 +185,7 @@ def _describe(optical, clear, days, first, bounds, january, out):  # type: ignor
             out[i, base + 20] = (start - days[before]) if before >= 0 else np.nan
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _extremes(values, looks, n):  # type: ignore[no-untyped-def]
     """Return the season's highest and lowest ndvi and highest ndmi."""
     out = np.full(3, np.nan, np.float32)
@@ -200,7 +200,7 @@ def _extremes(values, looks, n):  # type: ignore[no-untyped-def]
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _around(values, days, looks, n, a, b, out):  # type: ignore[no-untyped-def]
     """Fill AROUND's optical part for the looks at places `a` (before) and `b` (after)."""
     old, new = values[looks[a]], values[looks[b]]
@@ -249,7 +249,7 @@ def _around(values, days, looks, n, a, b, out):  # type: ignore[no-untyped-def]
     out[22] = start - days[looks[k]] if k >= 1 else 200
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _describe_radar(radar, days, first, bounds, out):  # type: ignore[no-untyped-def]
     """Fill the mean of each radar channel before, within and after every interval, and the change."""
     channels = radar.shape[2]

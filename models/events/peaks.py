@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
+from features.code.jit import njit
 from models.events.intervals import Intervals
 
 LOWEST = 0.02  # scores below are nothing
@@ -52,7 +52,7 @@ def find_peaks(intervals: Intervals, score: np.ndarray, apart: int, date_share: 
     return Peaks(chosen, day[chosen], score[chosen], other[chosen], mass[chosen])
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _pick(edges, day, score, apart, kept, other, mass):  # type: ignore[no-untyped-def]
     for parcel in range(len(edges) - 1):
         first, last = edges[parcel], edges[parcel + 1]

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
+from features.code.jit import njit
 from models.forecast.history import History, Looks
 from models.forecast.phase import Phases
 
@@ -181,7 +181,7 @@ def spikes(looks: Looks) -> np.ndarray:
     return np.asarray(_spikes(looks.first, looks.day, looks.value))
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _spikes(first, day, value):  # type: ignore[no-untyped-def]
     out = np.zeros(len(day), np.bool_)
     for p in range(len(first) - 1):
@@ -191,7 +191,7 @@ def _spikes(first, day, value):  # type: ignore[no-untyped-def]
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _climates(  # type: ignore[no-untyped-def]
     first,
     look_year,
@@ -245,7 +245,7 @@ def _climates(  # type: ignore[no-untyped-def]
             spread[i, node] = np.sqrt(max((squares[node] + extra2) / w - m * m, 0.0))
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _between(values, pair, doy):  # type: ignore[no-untyped-def]
     out = np.empty(len(pair), np.float32)
     step = np.float32(YEAR / NODES)

@@ -24,10 +24,10 @@ from typing import Any
 import numpy as np
 import tifffile
 from affine import Affine
-from numba import njit
 from odc.geo.geobox import GeoBox
 from pyproj import CRS
 
+from features.code.jit import njit
 from features.errors import ImageryError
 from features.imagery.rasters.opening import LARGEST_BLOCK
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-import numba
 import numpy as np
 
+from features.code.jit import njit
 from features.schema import OPTICAL_BANDS
 
 TABLE_FILE = Path(__file__).parent / "lookup" / "canopy.npz"
@@ -91,7 +91,7 @@ def interpolate(
     return _blend(low, share, sizes, values)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _blend(low: np.ndarray, share: np.ndarray, sizes: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Sum the 2^k corners around every point, weighted."""
     n, k = low.shape

@@ -2,10 +2,11 @@
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 from affine import Affine
 from rasterio.features import rasterize
+
+from features.code.jit import njit
 
 FINE = 5  # fine cells along a pixel's side
 KEPT = 4  # labels kept per pixel; what is left over goes to the strongest
@@ -45,7 +46,7 @@ def mixtures(fine: np.ndarray, cells: int, spread_cells: float) -> Mixture:
     return Mixture(label, share)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _gather(fine: np.ndarray, cells: int, reach: int, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     rows, columns = fine.shape[0] // cells, fine.shape[1] // cells
     label = np.zeros((rows, columns, KEPT), np.int32)

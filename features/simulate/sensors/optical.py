@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
+from features.code.jit import njit
 from features.schema import OPTICAL_BANDS
 from features.simulate.land.states import States
 from features.simulate.sensors.canopy import STRAW, canopy_reflectance, soil_reflectance
@@ -112,7 +112,7 @@ def surface(
     return mixed
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _mix(
     label: np.ndarray,
     share: np.ndarray,
@@ -152,7 +152,7 @@ def observe(ground: np.ndarray, sky: Sky, bands: list[int], haze: float, stream:
     return seen
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _observe(
     ground: np.ndarray,
     opacity: np.ndarray,
@@ -181,7 +181,7 @@ def _observe(
     return out
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True, inline="always")
 def _scramble(x: np.uint64) -> np.uint64:
     """One random 64-bit word per counter (splitmix64: Steele, Lea and Flood 2014)."""
     x = x * np.uint64(0x9E3779B97F4A7C15)

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
+from features.code.jit import njit
 from features.simulate.land.states import Fields, States
 from features.simulate.sensors.mixing import Mixture
 from features.simulate.sensors.optical import _scramble
@@ -113,7 +113,7 @@ def render_backscatter(
 _LOGS = (-np.log((np.arange(16384) + 0.5) / 16384)).astype(np.float32)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _speckle(
     label: np.ndarray,
     share: np.ndarray,
@@ -154,7 +154,7 @@ def render_coherence(mixture: Mixture, true: np.ndarray, stream: int) -> np.ndar
     return pixels
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _estimate(
     label: np.ndarray, share: np.ndarray, true: np.ndarray, stream: np.uint64, looks: np.float32
 ) -> np.ndarray:

@@ -4,9 +4,9 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import xarray as xr
-from numba import njit
 from scipy.ndimage import uniform_filter
 
+from features.code.jit import njit
 from features.context.blocks import WEATHER_DAYS
 from features.errors import ModelError
 from features.schema import check_stack

@@ -1,7 +1,8 @@
 """The clear observations on either side of a gap, pixel by pixel."""
 
 import numpy as np
-from numba import njit
+
+from features.code.jit import njit
 
 
 @njit(cache=True, nogil=True)

@@ -9,8 +9,8 @@ from typing import Any, Self
 
 import numpy as np
 import xarray as xr
-from numba import njit
 
+from features.code.jit import njit
 from features.errors import ModelError
 from features.extraction.filling.remover import FilledFrame
 from features.workers import Progress

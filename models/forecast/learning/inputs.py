@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
+from features.code.jit import njit
 from models.forecast.basis import Basis, Damped
 from models.forecast.climatology import Curves
 from models.forecast.history import Daily, History
@@ -170,7 +170,7 @@ def _mean_of(sums: np.ndarray, place: np.ndarray, start: np.ndarray, end: np.nda
     return np.where(n >= 0.8 * np.maximum(end - start, 1), total / np.maximum(n, 1), np.nan)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _describe(
     first: np.ndarray,
     day: np.ndarray,
@@ -201,7 +201,7 @@ def _describe(
         row[23], row[24] = now, now - _around(day, value, start, last, day[last] - 365)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _latest(day: np.ndarray, value: np.ndarray, start: int, last: int, origin: int, row: np.ndarray) -> None:
     """Fill the last looks and their ages, and the median of three."""
     row[0], row[1] = value[last], origin - day[last]
@@ -214,7 +214,7 @@ def _latest(day: np.ndarray, value: np.ndarray, start: int, last: int, origin: i
     row[9] = max(min(a, b), min(max(a, b), c))
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _levels(day: np.ndarray, value: np.ndarray, start: int, last: int, origin: int, row: np.ndarray) -> None:
     """Fill the means of 30 and 60 days, the extremes of 90 and 180, and the number of looks in 60."""
     n30, s30, n60, s60 = 0, 0.0, 0, 0.0
@@ -243,7 +243,7 @@ def _levels(day: np.ndarray, value: np.ndarray, start: int, last: int, origin: i
     row[17] = n60
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _stage(day: np.ndarray, value: np.ndarray, start: int, last: int, origin: int, row: np.ndarray) -> None:
     """Fill where the crop stands: how long since and how far below its top, and its lowest after that.
 
@@ -264,7 +264,7 @@ def _stage(day: np.ndarray, value: np.ndarray, start: int, last: int, origin: in
     row[27], row[28] = origin - day[low], value[last] - value[low]
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _slope(day: np.ndarray, value: np.ndarray, start: int, last: int, origin: int, row: np.ndarray) -> None:
     """Fill the slope of the 30 days before the last look, by least squares."""
     n, sx, sy, sxx, sxy = 0, 0.0, 0.0, 0.0, 0.0
@@ -281,7 +281,7 @@ def _slope(day: np.ndarray, value: np.ndarray, start: int, last: int, origin: in
         row[12] = (n * sxy - sx * sy) / (n * sxx - sx * sx)
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _falls(day: np.ndarray, value: np.ndarray, start: int, last: int, origin: int, row: np.ndarray) -> None:
     """Fill the steepest fall between two looks in 60 days, and the days since the last fall that counts."""
     steepest, since = 0.0, np.nan
@@ -296,7 +296,7 @@ def _falls(day: np.ndarray, value: np.ndarray, start: int, last: int, origin: in
     row[21], row[22] = steepest, since
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _departures(
     day: np.ndarray,
     value: np.ndarray,
@@ -330,7 +330,7 @@ def _departures(
         row[20] = d90 / w90
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _around(day: np.ndarray, value: np.ndarray, start: int, last: int, when: int) -> float:
     """Return the value between the looks around a day, within 30 days; NaN where there is none."""
     later = after(day, start, last + 1, when)

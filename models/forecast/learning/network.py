@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-import numba
 import numpy as np
 
+from features.code.jit import njit
 from features.errors import ModelError
 from models.backend import bring_up
 from models.forecast.basis import Basis
@@ -93,7 +93,7 @@ def _weather_ahead(
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _fill_past(  # type: ignore[no-untyped-def]  # noqa: PLR0912
     first, day, value, doy, radar_first, radar_day, radar, parcel, origin, looked, last, usual, days, out
 ):

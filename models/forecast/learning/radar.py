@@ -1,8 +1,8 @@
 """What boosting reads of a parcel's radar: changes since the last clear look, levels, and coherence."""
 
-import numba
 import numpy as np
 
+from features.code.jit import njit
 from models.forecast.basis import Basis
 from models.forecast.history import History
 from models.forecast.learning.samples import Samples, after
@@ -41,7 +41,7 @@ def radar_stage(history: History, samples: Samples, basis: Basis) -> np.ndarray:
     return out
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _describe_radar(
     first: np.ndarray,
     day: np.ndarray,
@@ -65,7 +65,7 @@ def _describe_radar(
             _looks_since(day, start, last, last_look[i], out[i])
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _orbit_changes(
     day: np.ndarray,
     orbit: np.ndarray,
@@ -98,7 +98,7 @@ def _orbit_changes(
         row[4] = month / n
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _same_orbit(day: np.ndarray, orbit: np.ndarray, start: int, k: int, earliest: int, latest: int) -> int:
     """Return the last pass before `k` of its orbit between two days; `start - 1` if none."""
     j = k - 1
@@ -109,7 +109,7 @@ def _same_orbit(day: np.ndarray, orbit: np.ndarray, start: int, k: int, earliest
     return start - 1
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _now_and_then(
     day: np.ndarray, value: np.ndarray, start: int, last: int, origin: int, last_look: int, row: np.ndarray
 ) -> None:
@@ -131,7 +131,7 @@ def _now_and_then(
                 row[change] = row[own] - then[c] / then_n[c]
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _add_look(look: np.ndarray, total: np.ndarray, n: np.ndarray) -> None:
     """Add a look's ratio of VH to VV and its two coherences to sums, as far as they are known."""
     known = (look[1] - look[0], look[2], look[3])
@@ -141,7 +141,7 @@ def _add_look(look: np.ndarray, total: np.ndarray, n: np.ndarray) -> None:
             n[c] += 1
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _looks_since(day: np.ndarray, start: int, last: int, last_look: int, row: np.ndarray) -> None:
     """Fill the number of radar looks since the last clear one."""
     k = last
@@ -150,7 +150,7 @@ def _looks_since(day: np.ndarray, start: int, last: int, last_look: int, row: np
     row[5] = last - k
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _describe_stage(
     first: np.ndarray,
     day: np.ndarray,

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
+from features.code.jit import njit
 from models.forecast.history import History
 
 STEP = 5  # days between horizons that are counted apart
@@ -108,7 +108,7 @@ def _pairs(
     return parcel, origin, at
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _fill(first, day, origins, ahead, parcel, origin, at, write):  # type: ignore[no-untyped-def]
     n = 0
     for p in range(len(first) - 1):
@@ -128,7 +128,7 @@ def _fill(first, day, origins, ahead, parcel, origin, at, write):  # type: ignor
     return n
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def after(day, start, stop, when):  # type: ignore[no-untyped-def]
     """Return the first look later than `when` among those `start` to `stop` of `day (look,)`, ascending."""
     low, high = start, stop
@@ -141,7 +141,7 @@ def after(day, start, stop, when):  # type: ignore[no-untyped-def]
     return low
 
 
-@numba.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _last(first, day, parcel, origin):  # type: ignore[no-untyped-def]
     out = np.empty(len(parcel), np.int64)
     for i in range(len(parcel)):

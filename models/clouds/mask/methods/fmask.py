@@ -10,9 +10,9 @@ used: L2A has no cirrus band.
 from collections.abc import Iterator
 
 import numpy as np
-from numba import njit
 from scipy import ndimage
 
+from features.code.jit import njit
 from features.imagery.sun import fall
 from models.clouds.mask.classes import CLEAR, CLOUD, SHADOW
 from models.clouds.mask.frames import FOR_SNOW, NEAR_INFRARED, Frames

@@ -1,7 +1,8 @@
 """The inner loops of the temporal mask: each pixel's dates against its own clear dates around them."""
 
 import numpy as np
-from numba import njit
+
+from features.code.jit import njit
 
 WINDOW_DAYS = 45.0  # within which the lowest blue stands for the clear ground, at first
 LOOKS = 3  # clear dates on a side whose median is the reference

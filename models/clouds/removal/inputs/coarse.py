@@ -7,8 +7,8 @@ time. So a network costs a fraction, sees radar with its speckle averaged, and c
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numba import njit
 
+from features.code.jit import njit
 from models.clouds.removal.cube import Cube
 from models.clouds.removal.intervals import GAP_EDGES
 from models.clouds.removal.neighbours import strict_neighbours

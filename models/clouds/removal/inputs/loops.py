@@ -1,7 +1,8 @@
 """Compiled loops that write the networks' input channels, pixel by pixel; see `channels` for their order."""
 
 import numpy as np
-from numba import njit
+
+from features.code.jit import njit
 
 LEAST_KNOWN = np.float32(0.5)  # weight that a mean deviation needs to count in full
 

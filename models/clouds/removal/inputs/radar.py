@@ -1,9 +1,9 @@
 """Radar at the dates of the optical frames: orbits levelled, speckle averaged."""
 
 import numpy as np
-from numba import njit
 from scipy.ndimage import uniform_filter
 
+from features.code.jit import njit
 from models.clouds.removal.cube import Cube
 
 SPREAD_DAYS = 6.0  # one Sentinel-1 repeat: wide enough to average speckle, narrow enough to see a harvest

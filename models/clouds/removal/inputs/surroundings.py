@@ -1,9 +1,9 @@
 """Deviations of a frame's visible part from the interpolation, over surroundings and similar pixels."""
 
 import numpy as np
-from numba import njit
 from scipy.ndimage import uniform_filter
 
+from features.code.jit import njit
 from models.clouds.removal.cube import Cube
 
 BLOCK_PX = 4
