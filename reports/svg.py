@@ -18,6 +18,7 @@ SEQUENTIAL = (
     "#08352b",
 )
 
+LETTER_PX = 6.0  # width of a letter of a tick, of 10.5 px, on average over long labels
 ERROR_SHADES = ("#f7f4ef", "#f6ddcf", "#efc1a8", "#e59f7b", "#d8794c", "#b95323", "#9a3d12", "#7c2c08")
 
 
@@ -190,7 +191,7 @@ def heat_map(
     columns
         Labels; an empty one is not written.
     """
-    left, top = 178.0, 20.0
+    left, top = max(178.0, max(map(len, rows), default=0) * LETTER_PX + 12), 20.0
     most = float(np.nanmax(values)) if np.isfinite(values).any() else 0.0
     level = np.zeros(values.shape, int)
     if most > 0:

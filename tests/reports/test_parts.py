@@ -1,5 +1,6 @@
 """What the pages are made of: figures, words, quality, pictures, escaping."""
 
+import re
 from datetime import date
 from pathlib import Path
 
@@ -42,6 +43,14 @@ def test_a_figure_escapes_its_texts() -> None:
     figure = Plot(10, 10, (0, 1), (0, 1), '"><script>').text(1, 1, "<b>&", "tick").markup()
     assert "<script>" not in figure
     assert "&lt;b&gt;&amp;" in figure
+
+
+def test_a_heat_map_has_room_for_its_longest_label() -> None:
+    """The label ends where `x` says; wide letters of the 10.5 px of a tick take 6 px on average."""
+    label = "Backscatter VH - VV, relative orbit 139 (dB)"
+    figure = heat_map([label, "NDVI"], ["Jan"], np.ones((2, 1)), "heat")
+    (end,) = {float(x) for x in re.findall(r'class="tick end" x="([\d.]+)"', figure)}
+    assert end >= 6 * len(label)
 
 
 def test_a_heat_map_leaves_unknown_cells_blank() -> None:
