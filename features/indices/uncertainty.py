@@ -59,7 +59,14 @@ def fill_moments(
 
 
 @njit(nogil=True, cache=True)
-def _fill_moments(value, sigma, filled, weights, offsets, out):  # type: ignore[no-untyped-def]
+def _fill_moments(
+    value: np.ndarray,
+    sigma: np.ndarray,
+    filled: np.ndarray,
+    weights: np.ndarray,
+    offsets: np.ndarray,
+    out: np.ndarray,
+) -> None:
     for i in range(offsets.size - 1):
         made, error, known = 0.0, 0.0, 0.0
         for pixel in range(offsets[i], offsets[i + 1]):

@@ -113,7 +113,17 @@ def sums(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
 
 
 @njit(nogil=True, cache=True)
-def _cut(runs, offsets, rows, columns, lengths, top, bottom, left, right):  # type: ignore[no-untyped-def]
+def _cut(
+    runs: np.ndarray,
+    offsets: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    lengths: np.ndarray,
+    top: int,
+    bottom: int,
+    left: int,
+    right: int,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Runs clipped to a block, and for each the index of its first weight."""
     total = 0
     for r in range(rows.size):
@@ -147,7 +157,7 @@ def _cut(runs, offsets, rows, columns, lengths, top, bottom, left, right):  # ty
 
 
 @njit(nogil=True, cache=True)
-def _copy_runs(source, length, values, out):  # type: ignore[no-untyped-def]
+def _copy_runs(source: np.ndarray, length: np.ndarray, values: np.ndarray, out: np.ndarray) -> None:
     position = 0
     for r in range(source.size):
         for step in range(length[r]):

@@ -91,7 +91,7 @@ def centred(radar: np.ndarray, orbit: np.ndarray) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
-def _count(clear, passed, days, radar_days):  # type: ignore[no-untyped-def]
+def _count(clear: np.ndarray, passed: np.ndarray, days: np.ndarray, radar_days: np.ndarray) -> np.ndarray:
     """Return how many intervals each parcel has."""
     bounds = np.zeros((0, 5), np.int32)
     out = np.zeros(len(clear), np.int64)
@@ -101,13 +101,28 @@ def _count(clear, passed, days, radar_days):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _divide(clear, passed, days, radar_days, first, bounds):  # type: ignore[no-untyped-def]
+def _divide(
+    clear: np.ndarray,
+    passed: np.ndarray,
+    days: np.ndarray,
+    radar_days: np.ndarray,
+    first: np.ndarray,
+    bounds: np.ndarray,
+) -> None:
     for p in range(len(clear)):
         _intervals_of(clear[p], passed[p], days, radar_days, bounds, first[p], True)
 
 
 @njit(cache=True, nogil=True)
-def _intervals_of(clear, passed, days, radar_days, bounds, at, write):  # type: ignore[no-untyped-def]
+def _intervals_of(
+    clear: np.ndarray,
+    passed: np.ndarray,
+    days: np.ndarray,
+    radar_days: np.ndarray,
+    bounds: np.ndarray,
+    at: int,
+    write: bool,
+) -> int:
     """Write one parcel's intervals from row `at` on; return how many there are."""
     n = 0
     before = -1
@@ -123,7 +138,16 @@ def _intervals_of(clear, passed, days, radar_days, bounds, at, write):  # type: 
 
 
 @njit(cache=True, nogil=True)
-def _steps(before, after, days, passed, radar_days, bounds, at, write):  # type: ignore[no-untyped-def]
+def _steps(
+    before: int,
+    after: int,
+    days: np.ndarray,
+    passed: np.ndarray,
+    radar_days: np.ndarray,
+    bounds: np.ndarray,
+    at: int,
+    write: bool,
+) -> int:
     """Write the steps between two looks; -1 stands for none, whose side then ends with the radar."""
     inside, lowest, highest = 0, 0, 0
     for k in range(len(radar_days)):
@@ -151,7 +175,15 @@ def _steps(before, after, days, passed, radar_days, bounds, at, write):  # type:
 
 
 @njit(cache=True, nogil=True)
-def _describe(optical, clear, days, first, bounds, january, out):  # type: ignore[no-untyped-def]
+def _describe(
+    optical: np.ndarray,
+    clear: np.ndarray,
+    days: np.ndarray,
+    first: np.ndarray,
+    bounds: np.ndarray,
+    january: int,
+    out: np.ndarray,
+) -> None:
     """Fill what the optical looks around every interval show."""
     channels = optical.shape[2]
     base = 3 * channels
@@ -186,7 +218,7 @@ def _describe(optical, clear, days, first, bounds, january, out):  # type: ignor
 
 
 @njit(cache=True, nogil=True)
-def _extremes(values, looks, n):  # type: ignore[no-untyped-def]
+def _extremes(values: np.ndarray, looks: np.ndarray, n: int) -> np.ndarray:
     """Return the season's highest and lowest ndvi and highest ndmi."""
     out = np.full(3, np.nan, np.float32)
     for k in range(n):
@@ -201,7 +233,9 @@ def _extremes(values, looks, n):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _around(values, days, looks, n, a, b, out):  # type: ignore[no-untyped-def]
+def _around(
+    values: np.ndarray, days: np.ndarray, looks: np.ndarray, n: int, a: int, b: int, out: np.ndarray
+) -> None:
     """Fill AROUND's optical part for the looks at places `a` (before) and `b` (after)."""
     old, new = values[looks[a]], values[looks[b]]
     start, end = days[looks[a]], days[looks[b]]
@@ -250,7 +284,9 @@ def _around(values, days, looks, n, a, b, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _describe_radar(radar, days, first, bounds, out):  # type: ignore[no-untyped-def]
+def _describe_radar(
+    radar: np.ndarray, days: np.ndarray, first: np.ndarray, bounds: np.ndarray, out: np.ndarray
+) -> None:
     """Fill the mean of each radar channel before, within and after every interval, and the change."""
     channels = radar.shape[2]
     base = out.shape[1] - 4 * channels

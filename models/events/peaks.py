@@ -53,7 +53,15 @@ def find_peaks(intervals: Intervals, score: np.ndarray, apart: int, date_share: 
 
 
 @njit(cache=True, nogil=True)
-def _pick(edges, day, score, apart, kept, other, mass):  # type: ignore[no-untyped-def]
+def _pick(
+    edges: np.ndarray,
+    day: np.ndarray,
+    score: np.ndarray,
+    apart: float,
+    kept: np.ndarray,
+    other: np.ndarray,
+    mass: np.ndarray,
+) -> None:
     for parcel in range(len(edges) - 1):
         first, last = edges[parcel], edges[parcel + 1]
         order = np.argsort(-score[first:last])

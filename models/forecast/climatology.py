@@ -182,7 +182,7 @@ def spikes(looks: Looks) -> np.ndarray:
 
 
 @njit(cache=True, nogil=True)
-def _spikes(first, day, value):  # type: ignore[no-untyped-def]
+def _spikes(first: np.ndarray, day: np.ndarray, value: np.ndarray) -> np.ndarray:
     out = np.zeros(len(day), np.bool_)
     for p in range(len(first) - 1):
         for k in range(first[p] + 1, first[p + 1] - 1):
@@ -192,23 +192,23 @@ def _spikes(first, day, value):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _climates(  # type: ignore[no-untyped-def]
-    first,
-    look_year,
-    doy,
-    value,
-    kept,
-    crop,
-    parcel,
-    year,
-    pair_crop,
-    prior,
-    prior_spread,
-    others,
-    mean,
-    spread,
-    weight,
-):
+def _climates(
+    first: np.ndarray,
+    look_year: np.ndarray,
+    doy: np.ndarray,
+    value: np.ndarray,
+    kept: np.ndarray,
+    crop: np.ndarray,
+    parcel: np.ndarray,
+    year: np.ndarray,
+    pair_crop: np.ndarray,
+    prior: np.ndarray,
+    prior_spread: np.ndarray,
+    others: bool,
+    mean: np.ndarray,
+    spread: np.ndarray,
+    weight: np.ndarray,
+) -> None:
     step = YEAR / NODES
     total, sums, squares = np.zeros(NODES), np.zeros(NODES), np.zeros(NODES)
     for i in range(len(parcel)):
@@ -246,7 +246,7 @@ def _climates(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _between(values, pair, doy):  # type: ignore[no-untyped-def]
+def _between(values: np.ndarray, pair: np.ndarray, doy: np.ndarray) -> np.ndarray:
     out = np.empty(len(pair), np.float32)
     step = np.float32(YEAR / NODES)
     for i in range(len(pair)):

@@ -325,7 +325,7 @@ def _place(
 
 
 @njit(nogil=True, cache=True)
-def _undo(pixels, skip, out):  # type: ignore[no-untyped-def]
+def _undo(pixels: np.ndarray, skip: int, out: np.ndarray) -> None:
     """Running sums along rows, wrapping as the type does; the first `skip` columns are summed but not
     kept."""
     for row in range(out.shape[0]):

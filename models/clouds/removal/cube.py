@@ -215,7 +215,7 @@ def _masked(
 
 
 @njit(cache=True, nogil=True)
-def _between(line, clear, days, t, mean):  # type: ignore[no-untyped-def]
+def _between(line: np.ndarray, clear: np.ndarray, days: np.ndarray, t: int, mean: float) -> float:
     """The value at `t` on the straight line between the nearest known dates of one band of one pixel; the
     nearest where they lie on one side, the mean where there is none. What stands in already lies on it.
     """

@@ -94,9 +94,22 @@ def _weather_ahead(
 
 
 @njit(cache=True, nogil=True)
-def _fill_past(  # type: ignore[no-untyped-def]  # noqa: PLR0912
-    first, day, value, doy, radar_first, radar_day, radar, parcel, origin, looked, last, usual, days, out
-):
+def _fill_past(  # noqa: PLR0912
+    first: np.ndarray,
+    day: np.ndarray,
+    value: np.ndarray,
+    doy: np.ndarray,
+    radar_first: np.ndarray,
+    radar_day: np.ndarray,
+    radar: np.ndarray,
+    parcel: np.ndarray,
+    origin: np.ndarray,
+    looked: np.ndarray,
+    last: np.ndarray,
+    usual: np.ndarray,
+    days: int,
+    out: np.ndarray,
+) -> None:
     steps, nodes = out.shape[1], usual.shape[1]
     for i in range(len(parcel)):
         count = np.zeros(steps)

@@ -109,7 +109,16 @@ def _pairs(
 
 
 @njit(cache=True, nogil=True)
-def _fill(first, day, origins, ahead, parcel, origin, at, write):  # type: ignore[no-untyped-def]
+def _fill(
+    first: np.ndarray,
+    day: np.ndarray,
+    origins: np.ndarray,
+    ahead: int,
+    parcel: np.ndarray,
+    origin: np.ndarray,
+    at: np.ndarray,
+    write: bool,
+) -> int:
     n = 0
     for p in range(len(first) - 1):
         start, stop = first[p], first[p + 1]
@@ -129,7 +138,7 @@ def _fill(first, day, origins, ahead, parcel, origin, at, write):  # type: ignor
 
 
 @njit(cache=True, nogil=True)
-def after(day, start, stop, when):  # type: ignore[no-untyped-def]
+def after(day: np.ndarray, start: int, stop: int, when: int) -> int:
     """Return the first look later than `when` among those `start` to `stop` of `day (look,)`, ascending."""
     low, high = start, stop
     while low < high:
@@ -142,7 +151,7 @@ def after(day, start, stop, when):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _last(first, day, parcel, origin):  # type: ignore[no-untyped-def]
+def _last(first: np.ndarray, day: np.ndarray, parcel: np.ndarray, origin: np.ndarray) -> np.ndarray:
     out = np.empty(len(parcel), np.int64)
     for i in range(len(parcel)):
         start, stop = first[parcel[i]], first[parcel[i] + 1]

@@ -19,7 +19,9 @@ CLEAR_OPACITY, CLEAR_DEPTH = 0.07, 0.2  # up to which a date serves as reference
 
 
 @njit(cache=True, nogil=True)
-def first_guess(pixel, days, back, blue, ok):  # type: ignore[no-untyped-def]  # pragma: no cover
+def first_guess(
+    pixel: np.ndarray, days: np.ndarray, back: bool, blue: bool, ok: np.ndarray
+) -> None:  # pragma: no cover
     """Mark the dates of one pixel `(time, band)` that are not brighter than the lowest around them.
 
     Brighter means in the blue, and in blue less half of the red, which bare soil leaves as it is. Where there
@@ -60,7 +62,7 @@ def first_guess(pixel, days, back, blue, ok):  # type: ignore[no-untyped-def]  #
 
 
 @njit(cache=True, nogil=True)
-def plain(pixel, t, blue):  # type: ignore[no-untyped-def]  # pragma: no cover
+def plain(pixel: np.ndarray, t: int, blue: bool) -> bool:  # pragma: no cover
     """Say whether some ground has such a colour."""
     if blue:
         return pixel[t, 0] - 0.5 * pixel[t, 1] < MOST_HAZE
@@ -68,7 +70,9 @@ def plain(pixel, t, blue):  # type: ignore[no-untyped-def]  # pragma: no cover
 
 
 @njit(cache=True, nogil=True)
-def push(pixel, t, last, found, brightest, out):  # type: ignore[no-untyped-def]  # pragma: no cover
+def push(
+    pixel: np.ndarray, t: int, last: np.ndarray, found: int, brightest: bool, out: np.ndarray
+) -> int:  # pragma: no cover
     """Put a date among the last clear ones `(band, look)` and write the reference of each band.
 
     It is the median; of near infrared and 1.6 um the highest where asked for: shadows are still among them.
@@ -90,7 +94,9 @@ def push(pixel, t, last, found, brightest, out):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def against(pixel, t, reference, longwave, blue):  # type: ignore[no-untyped-def]  # pragma: no cover
+def against(
+    pixel: np.ndarray, t: int, reference: np.ndarray, longwave: bool, blue: bool
+) -> tuple[float, float]:  # pragma: no cover
     """Return opacity and depth of shadow of a date against one reference.
 
     Bands are blue, red, near infrared and, where there is one, 1.6 um. Where there is no blue, another
@@ -113,7 +119,16 @@ def against(pixel, t, reference, longwave, blue):  # type: ignore[no-untyped-def
 
 
 @njit(cache=True, nogil=True)
-def compare(values, days, back, longwave, blue, rounds, opacity, depth):  # type: ignore[no-untyped-def]  # noqa: PLR0912  # pragma: no cover
+def compare(  # noqa: PLR0912
+    values: np.ndarray,
+    days: np.ndarray,
+    back: bool,
+    longwave: bool,
+    blue: bool,
+    rounds: int,
+    opacity: np.ndarray,
+    depth: np.ndarray,
+) -> None:  # pragma: no cover
     """Compare every date of every pixel of a row with its clear dates before and after it.
 
     Parameters
@@ -169,7 +184,9 @@ def compare(values, days, back, longwave, blue, rounds, opacity, depth):  # type
 
 
 @njit(cache=True, nogil=True)
-def throw(cast, dark, downs, rights, possible):  # type: ignore[no-untyped-def]  # pragma: no cover
+def throw(
+    cast: np.ndarray, dark: np.ndarray, downs: np.ndarray, rights: np.ndarray, possible: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:  # pragma: no cover
     """Throw a cloud mask `(y, x)` by each of some shifts; return thrown pixels and dark ones among them.
 
     Masks are uint8, 0 or 1. `possible` is set wherever some shift throws a cloud, or may throw one from
@@ -194,7 +211,9 @@ def throw(cast, dark, downs, rights, possible):  # type: ignore[no-untyped-def] 
 
 
 @njit(cache=True, nogil=True)
-def _thrown(thrown, cast, dark, possible):  # type: ignore[no-untyped-def]  # pragma: no cover
+def _thrown(
+    thrown: np.ndarray, cast: np.ndarray, dark: np.ndarray, possible: np.ndarray
+) -> tuple[int, int]:  # pragma: no cover
     """One row of it: no branch, so that the processor takes many pixels at a time."""
     new, hits = np.int64(0), np.int64(0)
     for start in range(0, len(thrown), BLOCK):
