@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Protocol, TypeVar
 
 import numba
 import numpy as np
@@ -27,14 +27,26 @@ CONSTANTS = (bool, int, float, str, bytes, tuple, np.generic)
 
 def njit(**options: object) -> Callable[[Compiled], Compiled]:
     """Return numba's decorator `njit` with these options; `cache` keeps code as `OneFileEach` does."""
+    compile_with: Callable[[Compiled], Compiled] = numba.njit(**options)  # type: ignore[call-overload]
 
     def compiled(function: Compiled) -> Compiled:
-        made = numba.njit(**options)(function)
+        made: Compiled = compile_with(function)
         if options.get("cache"):
-            made._cache._cache_file = OneFileEach(made._cache._cache_file, made)
-        return cast(Compiled, made)
+            kept = vars(made)["_cache"]
+            kept._cache_file = OneFileEach(kept._cache_file, made)
+        return made
 
     return compiled
+
+
+class Numbered(Protocol):
+    """What is used of numba's keeper of files."""
+
+    _cache_path: str
+
+    def _save_data(self, name: str, data: object) -> None: ...
+    def _load_data(self, name: str) -> tuple[str, object]: ...
+    def _data_name(self, number: int) -> str: ...
 
 
 class OneFileEach:
@@ -48,7 +60,7 @@ class OneFileEach:
         The function as numba's decorator returns it.
     """
 
-    def __init__(self, numbered: "numba.core.caching.IndexDataCacheFile", dispatcher: object) -> None:
+    def __init__(self, numbered: Numbered, dispatcher: object) -> None:
         self._numbered = numbered
         self._dispatcher = dispatcher
 
@@ -72,7 +84,7 @@ class OneFileEach:
 
     def _name(self, key: tuple[object, ...]) -> str:
         """Return the file's name: of one signature and processor, the newest replaces the last."""
-        name: str = self._numbered._data_name(0)
+        name = self._numbered._data_name(0)
         return f"{name.removesuffix('0.nbc')}{_short(repr(key[:2]))}.nbc"
 
     def _made_of(self, key: tuple[object, ...]) -> str:

@@ -123,11 +123,11 @@ def _cut(
     bottom: int,
     left: int,
     right: int,
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, ...]:
     """Runs clipped to a block, and for each the index of its first weight."""
     total = 0
     for r in range(rows.size):
-        if top <= rows[r] < bottom and columns[r] < right and columns[r] + np.int64(lengths[r]) > left:
+        if top <= rows[r] < bottom and columns[r] < right and columns[r] + int(lengths[r]) > left:
             total += 1
     parcels = runs.size - 1
     new_runs = np.zeros(parcels + 1, np.int64)
@@ -141,8 +141,8 @@ def _cut(
     for i in range(parcels):
         at = offsets[i]
         for r in range(runs[i], runs[i + 1]):
-            start = max(np.int64(columns[r]), left)
-            stop = min(np.int64(columns[r]) + np.int64(lengths[r]), right)
+            start = max(int(columns[r]), left)
+            stop = min(int(columns[r]) + int(lengths[r]), right)
             if top <= rows[r] < bottom and stop > start:
                 row[count] = rows[r] - top
                 column[count] = start - left

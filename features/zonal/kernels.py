@@ -48,7 +48,9 @@ MOMENTS = 6
 
 
 @njit(nogil=True, cache=True)
-def gather(block, rows, columns, lengths, out):  # type: ignore[no-untyped-def]
+def gather(
+    block: np.ndarray, rows: np.ndarray, columns: np.ndarray, lengths: np.ndarray, out: np.ndarray
+) -> None:
     """Copy the runs' pixels of a contiguous `block (y, x)` into the line `out`, converted to float32."""
     flat = block.reshape(-1)
     width = np.uint64(block.shape[1])
@@ -65,7 +67,17 @@ def gather(block, rows, columns, lengths, out):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def mask_weights(clear, times, top, left, rows, columns, lengths, weights, out):  # type: ignore[no-untyped-def]
+def mask_weights(
+    clear: np.ndarray,
+    times: int,
+    top: int,
+    left: int,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    lengths: np.ndarray,
+    weights: np.ndarray,
+    out: np.ndarray,
+) -> None:
     """Copy the weights, zero where `clear (y, x)`, uint8, is 0 or ends.
 
     Pixel (r, c) of the runs lies in pixel ((r + top) // times, (c + left) // times) of `clear`.
@@ -89,7 +101,7 @@ def mask_weights(clear, times, top, left, rows, columns, lengths, weights, out):
 
 
 @njit(nogil=True, cache=True)
-def _take(flat, start, length, weights, at, nodata, room, size, n):  # type: ignore[no-untyped-def]
+def _take(flat, start, length, weights, at, nodata, room, size, n):
     """Append a run's usable pixels to the line at 0, which holds n; return how many it holds then."""
     nothing, none, limit = splat_floats(np.float32(0)), splat_floats(nodata), splat_floats(np.float32(HUGE))
     for step in range(NONE, length, WIDE):
@@ -103,7 +115,7 @@ def _take(flat, start, length, weights, at, nodata, room, size, n):  # type: ign
 
 
 @njit(nogil=True, cache=True)
-def _end(room, at, size, n, value):  # type: ignore[no-untyped-def]
+def _end(room, at, size, n, value):
     """Write a vector of one value, without weight, behind the n pixels of a line: loops then run over whole
     vectors."""
     store_floats(room, at + n, splat_floats(value))
@@ -111,7 +123,7 @@ def _end(room, at, size, n, value):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _moments(room, size, n, moments, i):  # type: ignore[no-untyped-def]
+def _moments(room, size, n, moments, i):
     """Weight, mean, sum of squared deviations, extremes and count of n > 0 pixels at 0, into row i."""
     _end(room, NONE, size, n, room[0])
     away = np.float64(room[0])  # deviations from one of the values: no cancellation where all are alike
@@ -136,7 +148,7 @@ def _moments(room, size, n, moments, i):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _narrow(room, source, target, size, n, one, two):  # type: ignore[no-untyped-def]
+def _narrow(room, source, target, size, n, one, two):
     """Copy the pixels in (one, two] from the line at `source` to that at `target`.
 
     Returns the count and the weight of the pixels up to `one`, and of those copied.
@@ -161,7 +173,7 @@ def _narrow(room, source, target, size, n, one, two):  # type: ignore[no-untyped
 
 
 @njit(nogil=True, cache=True)
-def _rank(room, source, target, size, n):  # type: ignore[no-untyped-def]
+def _rank(room, source, target, size, n):
     """Copy up to FEW pixels in order of their values; each goes where the number of smaller ones says."""
     _end(room, source, size, n, np.float32(np.inf))
     one, two = load_floats(room, source), load_floats(room, source + WIDE)
@@ -175,7 +187,7 @@ def _rank(room, source, target, size, n):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _sort(room, at, size, n):  # type: ignore[no-untyped-def]
+def _sort(room, at, size, n):
     """Shell sort of the n pixels of a line, weights alongside, in place."""
     values, shares = room[at : at + n], room[at + size : at + size + n]
     gap = 1
@@ -193,7 +205,7 @@ def _sort(room, at, size, n):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _interpolate(room, at, size, found, count_below, weight_below, pixels, target):  # type: ignore[no-untyped-def]
+def _interpolate(room, at, size, found, count_below, weight_below, pixels, target):
     """Weighted quantile from the sorted pixels of a line, those of one value sharing their weight equally.
 
     Pixel k of n (from 0, sorted) stands at k w_k + (n - 1) (w_0 + ... + w_{k-1}); `target` is on that scale.
@@ -224,7 +236,7 @@ def _interpolate(room, at, size, found, count_below, weight_below, pixels, targe
 
 
 @njit(nogil=True, cache=True)
-def _quantile(room, size, n, moments, i, q, z):  # type: ignore[no-untyped-def]
+def _quantile(room, size, n, moments, i, q, z):
     """Quantile of one parcel: keep narrowing to a few pixels around the answer, then put those in order.
 
     Pixels up to a bound are let go where their weight, or that of the others, is more than one pixel (with
@@ -266,7 +278,7 @@ def _quantile(room, size, n, moments, i, q, z):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _bounds(low, high, one, two, weight_one, weight_two, target):  # type: ignore[no-untyped-def]
+def _bounds(low, high, one, two, weight_one, weight_two, target):
     """Bounds (low, high] tightened by whichever of two values has its weight clearly beside the target."""
     bottom, top = low, high
     if weight_two <= target - SLACK:
@@ -281,7 +293,7 @@ def _bounds(low, high, one, two, weight_one, weight_two, target):  # type: ignor
 
 
 @njit(nogil=True, cache=True)
-def _finish_parcel(room, size, n, quantiles, scores, moments, answers, i):  # type: ignore[no-untyped-def]
+def _finish_parcel(room, size, n, quantiles, scores, moments, answers, i):
     if n == 0:
         moments[i, :] = np.nan
         moments[i, WEIGHT] = 0.0
@@ -294,7 +306,7 @@ def _finish_parcel(room, size, n, quantiles, scores, moments, answers, i):  # ty
 
 
 @njit(nogil=True, cache=True)
-def _scratch(offsets):  # type: ignore[no-untyped-def]
+def _scratch(offsets):
     """Room for three lines of values and weights, in turn, of so many pixels as the largest parcel has and a
     vector more; and how long each is."""
     longest = 0
@@ -307,9 +319,20 @@ def _scratch(offsets):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def summarise_block(  # type: ignore[no-untyped-def]
-    block, rows, columns, lengths, runs, weights, offsets, nodata, quantiles, scores, moments, answers
-):
+def summarise_block(
+    block: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    lengths: np.ndarray,
+    runs: np.ndarray,
+    weights: np.ndarray,
+    offsets: np.ndarray,
+    nodata: np.float32,
+    quantiles: np.ndarray,
+    scores: np.ndarray,
+    moments: np.ndarray,
+    answers: np.ndarray,
+) -> None:
     """Statistics of every parcel straight from a pixel block, in one pass over its runs.
 
     Parameters
@@ -345,7 +368,16 @@ def summarise_block(  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def summarise_line(values, weights, offsets, nodata, quantiles, scores, moments, answers):  # type: ignore[no-untyped-def]
+def summarise_line(
+    values: np.ndarray,
+    weights: np.ndarray,
+    offsets: np.ndarray,
+    nodata: np.float32,
+    quantiles: np.ndarray,
+    scores: np.ndarray,
+    moments: np.ndarray,
+    answers: np.ndarray,
+) -> None:
     """Statistics of every parcel from gathered pixels: as `summarise_block`, `values` one per weight."""
     room, size = _scratch(offsets)
     for i in range(offsets.size - 1):

@@ -13,7 +13,7 @@ number whose bit k speaks of lane k.
 from collections.abc import Callable
 from typing import Any
 
-from llvmlite import ir  # type: ignore[import-untyped]
+from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.datamodel.models import PrimitiveModel
 from numba.extending import intrinsic, register_model
@@ -45,13 +45,13 @@ SIXTEEN: Any = Sixteen()
 @register_model(Eight)
 class _EightModel(PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
-        super().__init__(manager, kind, DOUBLES)  # type: ignore[no-untyped-call]
+        super().__init__(manager, kind, DOUBLES)
 
 
 @register_model(Sixteen)
 class _SixteenModel(PrimitiveModel):
     def __init__(self, manager: Any, kind: Any) -> None:
-        super().__init__(manager, kind, FLOATS)  # type: ignore[no-untyped-call]
+        super().__init__(manager, kind, FLOATS)
 
 
 def _place(context: Any, builder: Any, kind: Any, arguments: Any, lanes: int) -> tuple[Any, int]:
@@ -82,8 +82,8 @@ def _to_floats(builder: Any, kind: Any, found: Any) -> Any:
 # --- eight float64 numbers ---------------------------------------------------------------------------------
 
 
-def _load(_, array, index):  # type: ignore[no-untyped-def]
-    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+def _load(_, array, index):
+    def build(context, builder, signature, arguments):
         place, size = _place(context, builder, signature.args[0], arguments, LANES)
         found = builder.load(place, align=size)
         return builder.fpext(found, DOUBLES) if size == 4 else found
@@ -91,8 +91,8 @@ def _load(_, array, index):  # type: ignore[no-untyped-def]
     return EIGHT(array, types.uint64), build
 
 
-def _store(_, array, index, value):  # type: ignore[no-untyped-def]
-    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+def _store(_, array, index, value):
+    def build(context, builder, signature, arguments):
         place, size = _place(context, builder, signature.args[0], arguments, LANES)
         builder.store(
             builder.fptrunc(arguments[2], SINGLES) if size == 4 else arguments[2], place, align=size
@@ -105,15 +105,15 @@ def _store(_, array, index, value):  # type: ignore[no-untyped-def]
 def _half(first: int) -> Any:
     """A word for the eight lanes from `first` of a vector of sixteen, as float64."""
 
-    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def build(context, builder, signature, arguments):
         lanes = ir.Constant(ir.VectorType(INDEX, LANES), list(range(first, first + LANES)))
         return builder.fpext(builder.shuffle_vector(arguments[0], arguments[0], lanes), DOUBLES)
 
     return intrinsic(lambda _, sixteen: (EIGHT(SIXTEEN), build))
 
 
-def _total(_, eight):  # type: ignore[no-untyped-def]
-    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+def _total(_, eight):
+    def build(context, builder, signature, arguments):
         lanes = [builder.extract_element(arguments[0], ir.Constant(INDEX, k)) for k in range(LANES)]
         while len(lanes) > 1:
             lanes = [builder.fadd(a, b) for a, b in zip(lanes[::2], lanes[1::2], strict=True)]
@@ -125,8 +125,8 @@ def _total(_, eight):  # type: ignore[no-untyped-def]
 # --- sixteen float32 numbers, and masks --------------------------------------------------------------------
 
 
-def _load_floats(_, array, index):  # type: ignore[no-untyped-def]
-    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+def _load_floats(_, array, index):
+    def build(context, builder, signature, arguments):
         kind = signature.args[0]
         place, size = _place(context, builder, kind, arguments, 2 * LANES)
         return _to_floats(builder, kind.dtype, builder.load(place, align=size))
@@ -134,8 +134,8 @@ def _load_floats(_, array, index):  # type: ignore[no-untyped-def]
     return SIXTEEN(array, types.uint64), build
 
 
-def _load_first(_, array, index, count):  # type: ignore[no-untyped-def]
-    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+def _load_first(_, array, index, count):
+    def build(context, builder, signature, arguments):
         kind = signature.args[0]
         place, size = _place(context, builder, kind, arguments, 2 * LANES)
         stored = place.type.pointee
@@ -153,8 +153,8 @@ def _load_first(_, array, index, count):  # type: ignore[no-untyped-def]
     return SIXTEEN(array, types.uint64, types.uint64), build
 
 
-def _store_floats(_, array, index, value):  # type: ignore[no-untyped-def]
-    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+def _store_floats(_, array, index, value):
+    def build(context, builder, signature, arguments):
         place, _ = _place(context, builder, signature.args[0], arguments, 2 * LANES)
         builder.store(arguments[2], place, align=4)
         return context.get_dummy_value()
@@ -162,23 +162,23 @@ def _store_floats(_, array, index, value):  # type: ignore[no-untyped-def]
     return types.void(array, types.uint64, SIXTEEN), build
 
 
-def _squeeze(_, mask, value):  # type: ignore[no-untyped-def]
-    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+def _squeeze(_, mask, value):
+    def build(context, builder, signature, arguments):
         chosen, undefined = _lanes_of(builder, arguments[0]), ir.Constant(FLOATS, ir.Undefined)
         return _call(builder, "experimental.vector.compress.v16f32", FLOATS, arguments[1], chosen, undefined)
 
     return SIXTEEN(types.uint64, SIXTEEN), build
 
 
-def _pick(_, mask, value, other):  # type: ignore[no-untyped-def]
-    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+def _pick(_, mask, value, other):
+    def build(context, builder, signature, arguments):
         return builder.select(_lanes_of(builder, arguments[0]), *arguments[1:])
 
     return SIXTEEN(types.uint64, SIXTEEN, SIXTEEN), build
 
 
-def _count(_, mask):  # type: ignore[no-untyped-def]
-    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+def _count(_, mask):
+    def build(context, builder, signature, arguments):
         return _call(builder, "ctpop.i64", WORD, *arguments)
 
     return types.uint64(types.uint64), build
@@ -195,14 +195,14 @@ def _mask_of(builder: Any, lanes: Any) -> Any:
 def _reduced(name: str) -> Any:
     """A word for the least or greatest of sixteen."""
 
-    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def build(context, builder, signature, arguments):
         return _call(builder, f"vector.reduce.{name}.v16f32", ir.FloatType(), *arguments)
 
     return intrinsic(lambda _, sixteen: (types.float32(SIXTEEN), build))
 
 
-def _fetch(_, array, index):  # type: ignore[no-untyped-def]
-    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+def _fetch(_, array, index):
+    def build(context, builder, signature, arguments):
         place, _ = _place(context, builder, signature.args[0], arguments, 1)
         how = [ir.Constant(INDEX, number) for number in (0, 3, 1)]  # to read, keep close, data
         _call(builder, "prefetch.p0", ir.VoidType(), place, *how)
@@ -215,7 +215,7 @@ def _fetch(_, array, index):  # type: ignore[no-untyped-def]
 
 
 def _splat(result: Any, number: Any, kind: Any) -> Any:
-    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def build(context, builder, signature, arguments):
         return _everywhere(builder, arguments[0], kind)
 
     return intrinsic(lambda _, value: (result(number), build))
@@ -224,7 +224,7 @@ def _splat(result: Any, number: Any, kind: Any) -> Any:
 def _lanewise(operation: Callable[..., Any], kind: Any, numbers: int, result: Any = None) -> Any:
     """A word for `operation(builder, *vectors)` of so many vectors of a kind."""
 
-    def build(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
+    def build(context, builder, signature, arguments):
         return operation(builder, *arguments)
 
     signature = (result or kind)(*[kind] * numbers)

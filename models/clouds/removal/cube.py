@@ -215,7 +215,7 @@ def _masked(
 
 
 @njit(cache=True, nogil=True)
-def _between(line: np.ndarray, clear: np.ndarray, days: np.ndarray, t: int, mean: float) -> float:
+def _between(line: np.ndarray, clear: np.ndarray, days: np.ndarray, t: int, mean: np.float32) -> np.float32:
     """The value at `t` on the straight line between the nearest known dates of one band of one pixel; the
     nearest where they lie on one side, the mean where there is none. What stands in already lies on it.
     """
@@ -224,14 +224,15 @@ def _between(line: np.ndarray, clear: np.ndarray, days: np.ndarray, t: int, mean
         before -= 1
     while after < len(line) and not (clear[after] and np.isfinite(line[after])):
         after += 1
-    if before < 0 and after == len(line):
-        return mean
-    if before < 0:
-        return line[after]
-    if after == len(line) or days[after] == days[before]:
-        return line[before]
-    share = (days[t] - days[before]) / (days[after] - days[before])
-    return line[before] + share * (line[after] - line[before])
+    value: np.float32 = mean
+    if before < 0 and after < len(line):
+        value = line[after]
+    elif before >= 0 and (after == len(line) or days[after] == days[before]):
+        value = line[before]
+    elif before >= 0:
+        share = (days[t] - days[before]) / (days[after] - days[before])
+        value = line[before] + share * (line[after] - line[before])
+    return value
 
 
 def in_time_order(stack: xr.Dataset) -> xr.Dataset:

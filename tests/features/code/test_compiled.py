@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import numba
 import pytest
 
 from features.code.compiled import VARIABLE, settle_cache
@@ -16,6 +17,7 @@ def _no_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", "/proc/nobody")
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "")  # set back after the test
 
 
 def test_without_installation_and_home_a_private_folder_serves(tmp_path: Path) -> None:

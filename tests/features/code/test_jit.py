@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numba
 import pytest
 
 from features.code import jit
@@ -17,6 +18,7 @@ TWICE = JIT + "from adding import add\n@njit(cache=True)\ndef twice(x):\n    ret
 @pytest.fixture(autouse=True)
 def _importable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setattr(numba.config, "CACHE_DIR", "")
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     for name in ("adding", "doubling"):
         monkeypatch.delitem(sys.modules, name, raising=False)
@@ -79,5 +81,6 @@ def test_what_is_forgotten_is_gone(tmp_path: Path) -> None:
     (tmp_path / "adding.py").write_text(ADD.format(step=1))
     add = imported("adding", "add")
     assert add(1) == 2
+    assert len(list((tmp_path / "__pycache__").glob("*.nbc"))) == 1
     add._cache.flush()
     assert list((tmp_path / "__pycache__").glob("*.nbc")) == []

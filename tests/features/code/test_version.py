@@ -6,10 +6,12 @@ from features.code.version import code_of
 
 CONFIG = ("pipelines.config",)
 STAGES = ("synthesise", "read", "clear", "extract", "fill", "train", "judge", "publish")
+OBSERVING = ("clear", "extract")
 
 
 def files_of(stage: str) -> set[str]:
-    return set(code_of(f"pipelines.stages.{stage}", CONFIG).files)
+    room = "pipelines.stages.observing" if stage in OBSERVING else "pipelines.stages"
+    return set(code_of(f"{room}.{stage}", CONFIG).files)
 
 
 def test_a_page_template_or_translation_is_part_of_publishing_alone() -> None:

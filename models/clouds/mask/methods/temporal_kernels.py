@@ -65,8 +65,8 @@ def first_guess(
 def plain(pixel: np.ndarray, t: int, blue: bool) -> bool:  # pragma: no cover
     """Say whether some ground has such a colour."""
     if blue:
-        return pixel[t, 0] - 0.5 * pixel[t, 1] < MOST_HAZE
-    return pixel[t, 0] < BRIGHTEST
+        return bool(pixel[t, 0] - 0.5 * pixel[t, 1] < MOST_HAZE)
+    return bool(pixel[t, 0] < BRIGHTEST)
 
 
 @njit(cache=True, nogil=True)
@@ -213,7 +213,7 @@ def throw(
 @njit(cache=True, nogil=True)
 def _thrown(
     thrown: np.ndarray, cast: np.ndarray, dark: np.ndarray, possible: np.ndarray
-) -> tuple[int, int]:  # pragma: no cover
+) -> tuple[np.int64, np.int64]:  # pragma: no cover
     """One row of it: no branch, so that the processor takes many pixels at a time."""
     new, hits = np.int64(0), np.int64(0)
     for start in range(0, len(thrown), BLOCK):
