@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from reports.desk.exports import in_order
+from reports.desk.views.exports import in_order
 
 PLACES = st.integers(1, 60).flatmap(
     lambda n: arrays(float, (n, 2), elements=st.floats(0, 1, width=16), unique=False)
