@@ -77,13 +77,17 @@ class Forecaster:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What is forecast of samples: `value (sample,)`, `bounds (sample, 4)` at 5, 25, 75 and 95%, and every
-    method's own value by name. Value and bounds are NaN at a time of year at which no parcel was ever seen.
+    """What is forecast of samples: `value (sample,)`, `bounds (sample, 4)` at 5, 25, 75 and 95%, every
+    method's own value by name, the `size (sample,)` of error that is expected, and `cells`: step of the
+    horizon, season and class, `(sample,)` each, that intervals are calibrated by. Value and bounds are NaN at
+    a time of year at which no parcel was ever seen.
     """
 
     value: np.ndarray
     bounds: np.ndarray
     by_method: Mapping[str, np.ndarray]
+    size: np.ndarray
+    cells: tuple[np.ndarray, ...]
 
 
 def fit_forecaster(
@@ -210,8 +214,8 @@ def forecast(
     value = _combined(found, forecaster.combination, step, names)
     value = np.where(forecaster.knows(history.day_of_year(samples.target)), value, np.nan)
     season = season_of(history.day_of_year(samples.target))
-    klass = _class_rows(forecaster, history, samples)
-    return Forecast(value, forecaster.intervals.of(value, size, step, season, klass), found)
+    cells = step, season, _class_rows(forecaster, history, samples)
+    return Forecast(value, forecaster.intervals.of(value, size, *cells), found, size, cells)
 
 
 def _asked(history: History, options: ForecastOptions) -> History:

@@ -3,9 +3,10 @@
 import numpy as np
 import polars as pl
 
-from models.forecast.forecaster import Forecaster, forecast
+from models.evaluation.metrics import Estimate
+from models.forecast.forecaster import Forecast, Forecaster, forecast
 from models.forecast.history import Daily, History
-from models.forecast.learning.samples import STEP, horizon_step, seen_ahead
+from models.forecast.learning.samples import STEP, Samples, horizon_step, seen_ahead
 from models.forecast.scoring import Truth, coverage, errors, outperformance
 
 LEAST = 50
@@ -42,6 +43,18 @@ def score_table(
         return SCORES.to_frame()
     samples = samples.take(forecaster.knows(history.day_of_year(samples.target)))
     found = forecast(forecaster, history, samples, fold, ahead)
+    return scores_of(samples, found, group, forecaster.weather_ahead)
+
+
+def scores_of(samples: Samples, found: Forecast, group: np.ndarray, weather_ahead: str) -> pl.DataFrame:
+    """Return the scores of what was forecast of samples with a truth, schema SCORES; figures of bounds that
+    are NaN are left out.
+
+    Parameters
+    ----------
+    group
+        `(parcel,)` holding or block, redrawn for the intervals.
+    """
     truth = Truth(samples.truth, samples.target - samples.origin, samples.parcel, group[samples.parcel])
     step, rng = horizon_step(truth.horizon), np.random.default_rng(1)
     methods = {"combined": found.value, **found.by_method}
@@ -56,11 +69,18 @@ def score_table(
             if name == "combined":
                 usual = found.by_method["climatology"][at]
                 figures["outperformance"] = outperformance(part, value[at], usual, rng)
-                low, high = found.bounds[at, 0], found.bounds[at, 3]
-                figures["coverage_90"], figures["width_90"] = coverage(part, low, high, rng)
-                figures["coverage_50"], _ = coverage(part, found.bounds[at, 1], found.bounds[at, 2], rng)
+                figures |= _of_bounds(part, found.bounds[at], rng)
             rows += [
-                (name, horizon, metric, e.value, e.low, e.high, e.n, forecaster.weather_ahead)
+                (name, horizon, metric, e.value, e.low, e.high, e.n, weather_ahead)
                 for metric, e in figures.items()
             ]
     return pl.DataFrame(rows, schema=SCORES, orient="row")
+
+
+def _of_bounds(truth: Truth, bounds: np.ndarray, rng: np.random.Generator) -> dict[str, Estimate]:
+    known = np.isfinite(bounds).all(1)
+    if known.sum() < LEAST:
+        return {}
+    part, (low, low_50, high_50, high) = truth.take(known), bounds[known].T
+    covered, width = coverage(part, low, high, rng)
+    return {"coverage_90": covered, "width_90": width, "coverage_50": coverage(part, low_50, high_50, rng)[0]}

@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from features.errors import CropcheckError
 from pipelines.cli.run_options import RunOptions, on_a_run
+from pipelines.cli.work import Dask, Workers, executor
 
 commands = typer.Typer()
 
@@ -45,15 +47,38 @@ def forecast(
         typer.Option("--from", help="Day to forecast from (YYYY-MM-DD); default the last that counts."),
     ] = None,
     ahead: Annotated[int | None, typer.Option("--ahead", min=5, max=200, help="Days ahead.")] = None,
+    maps: Annotated[
+        str | None,
+        typer.Option("--maps", help="Also map the pixels of these days, e.g. 2024-08-01,2024-08-31."),
+    ] = None,
+    write: Annotated[Path | None, typer.Option("--write", help="Folder to write the maps to.")] = None,
+    workers: Workers = 1,
+    dask: Dask = None,
 ) -> None:
-    """Forecast every parcel's NDVI, with intervals, from what a run has left."""
-    from pipelines.commands.learning.forecast import forecast_run
+    """Forecast every parcel's NDVI, with intervals, from what a run has left; with --maps, its pixels too."""
+    from pipelines.commands.learning.forecast import days_in, forecast_run
 
+    if (maps is None) != (write is None):
+        raise CropcheckError("Name days of maps with --maps, and the folder to write them to with --write.")
+    days = days_in(maps or "")
     settings = [f"forecast.from_day={from_}"] if from_ else []
     settings += [f"forecast.ahead_days={ahead}"] if ahead else []
     loaded, workspace = run.open(*settings)
     said, status = forecast_run(loaded, workspace)
     typer.echo(said)
+    if write is not None:
+        from features.workers import lent
+        from pipelines.commands.learning.forecast_maps import write_forecast_maps
+        from pipelines.main_job import display
+        from pipelines.record.lock import locked
+
+        with lent(executor(workers, dask)) as units, locked(workspace.folder, "maps"), display() as bars:
+            bar = bars.add_task("maps", total=None)
+            said = write_forecast_maps(
+                loaded, workspace, days, write,
+                lambda done, total: bars.update(bar, completed=done, total=total), units,
+            )  # fmt: skip
+        typer.echo(said)
     raise typer.Exit(status)
 
 

@@ -42,6 +42,7 @@ ABLATIONS = {  # with and without: what is forecast in two of the ways of `synth
     "weather": ("no_weather_ahead", "without_weather"),
     "weather_ahead_measured": ("weather_ahead_measured", "no_weather_ahead"),
     "land_surface": ("with_land_surface", "no_weather_ahead"),
+    "soil_and_elevation": ("with_soil", "no_weather_ahead"),
 }
 SEASON_NAMES = ("winter", "spring", "summer", "autumn")
 TRAINED_ON, TESTED_ON = [11, 12], [101, 102, 103]
@@ -121,11 +122,12 @@ def synthetic(options: ForecastOptions, parcels: int) -> Rows:
     kept: dict[str, Forecaster] = {}
     values: dict[str, np.ndarray] = {}
     options = options.model_copy(
-        update={"inputs": tuple(name for name in options.inputs if name != "surface")}
+        update={"inputs": tuple(n for n in options.inputs if n not in ("surface", "soil", "elevation"))}
     )
     ways = (
         ("no_weather_ahead", options.inputs, "none"),
         ("with_land_surface", (*options.inputs, "surface"), "none"),
+        ("with_soil", (*options.inputs, "soil", "elevation"), "none"),
         ("weather_ahead_climatology", options.inputs, "climatology"),
         ("weather_ahead_measured", options.inputs, "measured"),
         ("without_weather", tuple(name for name in options.inputs if name != "weather"), "none"),
@@ -307,17 +309,21 @@ def speed(options: ForecastOptions) -> Rows:
 
 
 def _joined(parts: Sequence[tuple[np.ndarray, Forecast]], n: int) -> Forecast:
-    value, bounds = np.full(n, np.nan), np.full((n, 4), np.nan)
-    methods = {name: np.full(n, np.nan) for name in parts[0][1].by_method}
-    for at, found in parts:
-        value[at], bounds[at] = found.value, found.bounds
-        for name, of in found.by_method.items():
-            methods[name][at] = of
-    return Forecast(value, bounds, methods)
+    order = np.argsort(np.concatenate([at for at, _ in parts]))
+    every = [found for _, found in parts]
+    assert len(order) == n
+    return Forecast(
+        *(np.concatenate([getattr(found, name) for found in every])[order] for name in ("value", "bounds")),
+        {name: np.concatenate([f.by_method[name] for f in every])[order] for name in every[0].by_method},
+        np.concatenate([found.size for found in every])[order],
+        tuple(np.concatenate(cells)[order] for cells in zip(*(f.cells for f in every), strict=True)),
+    )
 
 
 def _take(found: Forecast, at: np.ndarray) -> Forecast:
-    return Forecast(found.value[at], found.bounds[at], {n: v[at] for n, v in found.by_method.items()})
+    methods = {name: value[at] for name, value in found.by_method.items()}
+    cells = tuple(cell[at] for cell in found.cells)
+    return Forecast(found.value[at], found.bounds[at], methods, found.size[at], cells)
 
 
 def _row(work: str, subject: str, metric: str, found: Estimate, unit: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import polars as pl
 import shapely
 
 from features.schema import OPTICAL_BANDS
-from features.simulate.grid import sun_position
+from features.simulate.grid import PIXEL, sun_position
 from features.simulate.land.crops import CODES
 from features.simulate.options import SimulationOptions
 from features.simulate.randomness import generator, sample
@@ -51,6 +51,8 @@ class SeasonSeries:
         `parcel_id, date, ndvi` of every pass, without clouds and noise: for scoring only.
     holding
         `(parcel,)`.
+    soil, elevation_m
+        `(parcel,)` class of the soil, and height, in the middle of each parcel.
     """
 
     ndvi: pl.DataFrame
@@ -58,6 +60,8 @@ class SeasonSeries:
     weather: pl.DataFrame
     clear: pl.DataFrame
     holding: np.ndarray
+    soil: np.ndarray
+    elevation_m: np.ndarray
 
 
 def season_series(options: SimulationOptions, season: int, seed: int, radar: bool = True) -> SeasonSeries:
@@ -88,7 +92,16 @@ def season_series(options: SimulationOptions, season: int, seed: int, radar: boo
         world.weather.table(),
         _long(truth, np.ones(truth.shape, bool), days, ids),
         world.holding,
+        *_ground(world),
     )
+
+
+def _ground(world: World) -> tuple[np.ndarray, np.ndarray]:
+    """Return `(parcel,)` soil class and elevation in the middle of each parcel."""
+    left, _, _, top = world.grid.bounds
+    middles = shapely.point_on_surface(np.array(world.parcels, object))
+    row, column = (top - shapely.get_y(middles)) / PIXEL, (shapely.get_x(middles) - left) / PIXEL
+    return sample(world.terrain.soil, row, column), sample(world.terrain.elevation, row, column)
 
 
 def _ndvi(world: World, scene: Scene) -> np.ndarray:

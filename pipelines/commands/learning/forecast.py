@@ -1,7 +1,10 @@
 """Forecasts of a run's parcels, and what they are worth, in a few lines."""
 
+from datetime import date
+
 import polars as pl
 
+from features.errors import CropcheckError
 from features.files import read_parquet
 from pipelines.config import RunConfig
 from pipelines.main_job import run_one
@@ -36,3 +39,22 @@ def summary(workspace: Workspace) -> str:
         others = ", ".join(f"{name} {rmse[name]:.3f}" for name in ("persistence", "climatology", "damped"))
         lines.append(f"  {horizon} days ahead: RMSE {rmse['combined']:.3f} ({others}; n = {n})")
     return "\n".join(lines)
+
+
+def days_in(text: str) -> list[date]:
+    """Return the days of a list such as `2024-08-01,2024-08-31`, rising, each once.
+
+    Raises
+    ------
+    CropcheckError
+        Where one cannot be read.
+    """
+    days = set()
+    for part in filter(None, (one.strip() for one in text.split(","))):
+        try:
+            days.add(date.fromisoformat(part))
+        except ValueError as error:
+            raise CropcheckError(
+                f"--maps: {part!r} is no day; write days as 2024-08-01, with commas between them."
+            ) from error
+    return sorted(days)

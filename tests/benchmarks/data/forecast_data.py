@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from features.simulate.land.terrain import SOILS
 from features.simulate.options import SimulationOptions
 from features.simulate.region.earlier import season_series
 from models.forecast.history import Daily, History, crops_of, looks_from, no_looks, radar_from, year_starts
@@ -52,10 +53,10 @@ class Regions:
 
 
 def regions(seeds: list[int], seasons: list[int], parcels: int) -> Regions:
-    """Return several regions over several seasons, with radar and weather."""
+    """Return several regions over several seasons, with radar, weather, soil and elevation."""
     options = SimulationOptions(n_parcels=parcels)
     origin, years = date(seasons[0], 1, 1), len(seasons)
-    ndvi, radar, clear, holding, region = [], [], [], [], []
+    ndvi, radar, clear, holding, region, ground = [], [], [], [], [], []
     declared: dict[int, dict[str, str | None]] = {}
     ids: list[str] = []
     days = int(year_starts(origin, years)[-1])
@@ -77,13 +78,17 @@ def regions(seeds: list[int], seasons: list[int], parcels: int) -> Regions:
         ids += own
         holding += [f"{tag}{name}" for name in found.holding]
         region += [place] * len(own)
+        ground.append(np.column_stack([found.soil[:, None] == np.array(sorted(SOILS)), found.elevation_m]))
     looks, _ = looks_from(pl.concat(ndvi), ids, origin)
     classes = tuple(sorted({name for of in declared.values() for name in of.values() if name}))
     where = np.array(region)
     daily = Daily(("t_mean_c", "precipitation_mm"), 0, weather, where)
     history = History(
         tuple(ids), origin, looks, radar_from(pl.concat(radar), ids, origin), classes,
-        crops_of(declared, ids, classes, origin.year, years), weather=daily,
+        crops_of(declared, ids, classes, origin.year, years),
+        (*(f"soil_{kind}" for kind in sorted(SOILS)), "elevation_m"),
+        np.concatenate(ground).astype(np.float32),
+        weather=daily,
         surface=Daily(("dssf", "et"), 0, surface, where),
     )  # fmt: skip
     return Regions(history, np.unique(holding, return_inverse=True)[1], where, pl.concat(clear))

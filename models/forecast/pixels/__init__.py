@@ -1,0 +1,1 @@
+"""NDVI ahead of single pixels: what they go by, intervals of their own, and maps."""
