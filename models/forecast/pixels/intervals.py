@@ -15,7 +15,7 @@ from models.forecast.intervals import LEAST_GROUPS, LEAST_SAMPLES, Intervals, ca
 from models.forecast.learning.samples import seen_ahead
 from models.forecast.score_table import SCORES, scores_of
 
-EVERY = 20  # days between the days that are looked back from
+EVERY = 17  # days between the days that are looked back from: passes come every few days, by fives
 MOST_SAMPLES = 100_000
 
 
