@@ -1,6 +1,8 @@
 """Parcel files: known by their first bytes, opened by an allow-listed reader, never by a URL."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import geopandas as gpd
@@ -131,13 +133,23 @@ def read_vector(path: str, request: Request, member: str | None = None) -> gpd.G
     with scratch_folder() as folder:
         if kind_of(found) == "zip":
             found = unpack(found, member, folder, request.most_gib)
-        reader = READERS.get(kind_of(found))
-        if reader is None:
-            raise DeclarationError(
-                f"The archive {path} holds another archive; unpack it and name the file inside."
-            )
-        frame = reader(found, request)
+        with _archive_named(folder, path):
+            reader = READERS.get(kind_of(found))
+            if reader is None:
+                raise DeclarationError(
+                    f"The archive {path} holds another archive; unpack it and name the file inside."
+                )
+            frame = reader(found, request)
     return _flat(frame)
+
+
+@contextmanager
+def _archive_named(folder: Path, path: str) -> Iterator[None]:
+    """Name the archive in errors of a file that was unpacked, in place of the folder it was unpacked to."""
+    try:
+        yield
+    except DeclarationError as error:
+        raise DeclarationError(str(error).replace(f"{folder}/", f"{path}/")) from error
 
 
 def _flat(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:

@@ -159,6 +159,7 @@ def _contradictions(
     options: ExtractOptions,
     folder: Path,
     executor: Executor,
+    filled: Sequence[str] = (),
 ) -> list[Outcome]:
     """What `features.extraction.scene_check` sets aside of every sensor and tile with parcels.
 
@@ -168,8 +169,14 @@ def _contradictions(
     for key, parcels in files.items():
         own = [row for row in rows if (row["sensor"], row["tile"]) == key]
         units = [Unit(row, row["tile"], parcels, folder / "coverage", folder, options) for row in own]
-        found += contradictory(units, executor)
+        found += contradictory(units, executor, filled)
     return found
+
+
+def _bands_filled(rows: Sequence[Acquisition]) -> tuple[str, ...]:
+    from features.extraction.filling.tiles import bands_of_all
+
+    return bands_of_all(rows)
 
 
 @dataclass(frozen=True)
@@ -196,7 +203,8 @@ def _run(
     rows = [row for row in rows if (row["sensor"], row["tile"]) in files and row["item_id"] not in lost]
     pixels = cover_tiles(rows, work.headers, files, options, folder, executor)
     known = stamps or {}
-    aside = _contradictions(rows, files, options, folder, executor)
+    filled = () if remover is None else _bands_filled(rows)
+    aside = _contradictions(rows, files, options, folder, executor, filled)
     lost = {outcome.item_id for outcome in aside}
     rows = [row for row in rows if row["item_id"] not in lost]
     plain = [row for row in rows if remover is None or row["sensor"] != "s2"]

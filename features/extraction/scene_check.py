@@ -2,31 +2,35 @@
 
 A catalog that states a reflectance offset wrongly shifts a whole scene by 0.1: it is subtracted twice (fields
 turn negative) or never (nothing is dark). Every scene is looked at in a few squares that hold many parcels,
-in one visible band. A scene is contradictory where
+in every band that is read. A scene is contradictory where
 
-- at least half of its clear parcels are below -0.02, or
-- they differ from their own median on the dates around by an offset, and nine in ten of them do so alike;
-  where scenes are too bright, nothing in them may be dark besides, as haze, too, brightens.
+- two of three clear parcels are outside of the physical range of a band: digital numbers or percent called
+  reflectance, linear power called decibels, or
+- at least half of them are below -0.02 in a band, or
+- all bands are ten times, or a tenth of, what the same parcels have on the dates around, or
+- in one visible band, parcels differ from their own median on the dates around by an offset, and nine in ten
+  of them do so alike; where scenes are too bright, nothing in them may be dark besides, as haze, too,
+  brightens.
 
 Half of a season may be wrong, so the impossible scenes are taken out before others are compared, and so on
-until none is found. Reflectance, backscatter and coherence outside their physical range (digital numbers
-called reflectance, linear power called decibels) are refused on the same sample.
+until none is found.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from features.catalog.radiometry import BASELINE_OFFSET
 from features.errors import CropcheckError
-from features.extraction.clear_mask import clear_weights, read_clear_mask
-from features.extraction.options import ExtractOptions
+from features.extraction.clear_mask import ClearMask, clear_weights, read_clear_mask
 from features.extraction.units import LEAST_PIXELS, Outcome, Unit, tile_coverage, windows_of
 from features.imagery.blocks import Block, cut
-from features.imagery.physical import RANGES, Encoding, are_outside
+from features.imagery.physical import Encoding, told_outside
 from features.imagery.scenes import Layer, Scene, read_layer, scene_of
+from features.indices.formulas import bands_of
 from features.schema import SCENE_CLASS, assets_by_band
 from features.workers import Executor
 from features.zonal.coverage import Coverage, sums
@@ -37,6 +41,7 @@ logger = logging.getLogger(__name__)
 # Blue changes least from leaf to soil, so that an offset shows best in it; the first that a scene has.
 VISIBLE = ("B02", "B03", "B04")
 RADAR = ("vh", "vv", "cohvh", "cohvv")
+FEATURES = {"vv": "s0vv_db", "vh": "s0vh_db"}  # of a band, where its name is not the band's
 SQUARE_PX, SQUARES = 256, 2  # sampled squares: the densest of each of SQUARES x SQUARES parts of a tile
 LEAST_SCENES = 5  # to say something of a season
 LEAST_PARCELS = 3  # clear parcels, to tell an offset from a harvest
@@ -46,11 +51,15 @@ STEP = -BASELINE_OFFSET
 CLOSE = 0.04  # reflectance by which a shift may differ from the offset
 ALIKE = 0.9  # of the parcels shift alike
 DARK = 0.95 * STEP  # nothing is darker where the offset was never subtracted
+TIMES = {1: "ten times", -1: "a tenth of"}  # by powers of ten: a scale that is wrong by a digit
+CLOSE_POWER = 0.3  # of ten: twice or half as much
+
+Said = tuple[str, str]  # reason and sentence
 
 
 @dataclass(frozen=True)
-class Sample:
-    """What an acquisition shows of some parcels.
+class Seen:
+    """What one band of an acquisition shows of some parcels.
 
     Attributes
     ----------
@@ -62,27 +71,50 @@ class Sample:
         The fifth percentile of the clear pixels.
     """
 
-    item_id: str
-    tile: str
     encoding: Encoding
     parcels: np.ndarray
     mean: np.ndarray
     dark: float
 
+    @property
+    def is_reflectance(self) -> bool:
+        """Whether the band is one of reflectance."""
+        return self.encoding.unit == "reflectance"
 
-def contradictory(units: Sequence[Unit], executor: Executor) -> list[Outcome]:
+
+@dataclass(frozen=True)
+class Sample:
+    """What an acquisition shows in each band that is read and in which parcels are clear."""
+
+    item_id: str
+    tile: str
+    bands: Mapping[str, Seen]
+
+    @property
+    def visible(self) -> str | None:
+        """The band that is compared with the dates around; None where the acquisition has none."""
+        return next((band for band in VISIBLE if band in self.bands), None)
+
+
+def contradictory(units: Sequence[Unit], executor: Executor, filled: Iterable[str] = ()) -> list[Outcome]:
     """Compare the acquisitions of one sensor and tile; those that cannot be are set aside by reason.
 
     Units whose files cannot be read are passed over: extraction itself says why.
+
+    Parameters
+    ----------
+    filled
+        Optical bands in which clouds are removed: they are read beside those of the features.
     """
     time = {unit.row["item_id"]: unit.row["datetime"] for unit in units}
-    samples = [sample for sample in executor(sample_unit, units) if sample is not None]
+    look = partial(sample_unit, filled=tuple(filled))
+    samples = [sample for sample in executor(look, units) if sample is not None]
     samples.sort(key=lambda sample: (time[sample.item_id], sample.item_id))
     found = {sample.item_id: _impossible(sample) for sample in samples}
-    new: dict[str, tuple[str, str] | None] | None = None
+    new: dict[str, Said] | None = None
     while new is None or new:
-        left = [one for one in samples if found[one.item_id] is None and one.encoding.unit == "reflectance"]
-        new = {item: said for item, said in _shifted(left).items() if said is not None}
+        left = [one for one in samples if found[one.item_id] is None]
+        new = _scaled(left) or _shifted(left)
         found |= new
     _tell_if_nothing_is_dark([one for one in samples if found[one.item_id] is None])
     return [
@@ -97,7 +129,8 @@ def _tell_if_nothing_is_dark(samples: Sequence[Sample]) -> None:
 
     Bare or dry land is bright too, so that nothing is set aside for it.
     """
-    dark = [one.dark for one in samples if one.encoding.unit == "reflectance" and one.encoding.offset >= 0]
+    seen = [one.bands[one.visible] for one in samples if one.visible is not None]
+    dark = [one.dark for one in seen if one.encoding.offset >= 0]
     if len(dark) < LEAST_SCENES or min(dark) < DARK:
         return
     logger.warning(
@@ -108,58 +141,79 @@ def _tell_if_nothing_is_dark(samples: Sequence[Sample]) -> None:
     )  # fmt: skip
 
 
-def sample_unit(unit: Unit) -> Sample | None:
+def sample_unit(unit: Unit, filled: Sequence[str] = ()) -> Sample | None:
     """Read the sampled squares of one acquisition; None where nothing is seen, or a file cannot be read."""
-    held = assets_by_band(unit.row)
-    wanted = VISIBLE if unit.row["sensor"] == "s2" else RADAR
-    band = next((name for name in wanted if name in held), None)
+    held, sensor = assets_by_band(unit.row), unit.row["sensor"]
+    usual, more = (VISIBLE, filled) if sensor == "s2" else (RADAR, ())
+    read = {*bands_of(unit.options.features_of(sensor)), *more} & held.keys()
+    compared = [band for band in usual if band in held][:1]
+    bands = list(dict.fromkeys([*compared, *sorted(read)]))
     unmasked = SCENE_CLASS not in held and unit.options.mask.without_classes == "set_aside"
-    if band is None or (unit.row["sensor"] == "s2" and unmasked):
+    if not bands or (sensor == "s2" and unmasked):
         return None
     try:
-        feature = {"vv": "s0vv_db", "vh": "s0vh_db"}.get(band, band)
-        return _sample(unit, scene_of(unit.row, (feature,), (SCENE_CLASS,)), band)
+        scene = scene_of(unit.row, (FEATURES.get(bands[0], bands[0]),), (SCENE_CLASS, *bands))
+        seen = _seen(unit, scene, bands)
     except CropcheckError:
         return None
+    return Sample(unit.row["item_id"], unit.tile, seen) if seen else None
 
 
-def _sample(unit: Unit, scene: Scene, band: str) -> Sample | None:
-    layer = scene.layers[band]
-    coverage = tile_coverage(unit.parcels, layer.grid, unit.cache)
-    parcels, means, pixels = [], [], []
-    for square in squares_of(coverage):
-        rows, columns = ((part.start, part.stop) for part in square.slices)
-        window = windows_of(unit.parcels, layer.grid, unit.cache, rows, columns)
-        line, weights = _pixels(unit.options, scene, layer, square, window.coverage)
-        moments = summarise_gathered(line, window.coverage.offsets, weights, ("mean",)).moments
-        seen = sums(weights, window.coverage.offsets) >= LEAST_PIXELS
-        parcels.append(window.present[seen])
-        means.append(moments[seen, 1])
-        pixels.append(line[weights > 0])
-    owners, values = np.concatenate([*parcels, []]).astype(np.int64), np.concatenate([*means, []])
-    owners, first = np.unique(owners, return_index=True)  # a parcel cut by two squares counts once
-    if not len(owners):
-        return None
-    shown = np.concatenate(pixels)
-    shown = shown[np.isfinite(shown)]
-    dark = float(np.quantile(shown, 0.05)) if shown.size else np.nan
-    return Sample(unit.row["item_id"], unit.tile, layer.encoding, owners, values[first], dark)
+def _seen(unit: Unit, scene: Scene, bands: Sequence[str]) -> dict[str, Seen]:
+    """What each band shows of the parcels in the squares that hold most of them; without bands that show
+    nothing.
+    """
+    first = scene.layers[bands[0]]
+    parts: dict[str, list[_Part]] = {band: [] for band in bands}
+    for square in squares_of(tile_coverage(unit.parcels, first.grid, unit.cache)):
+        block = _on_finest(first, square)
+        mask = read_clear_mask(scene, block, unit.options.mask) if SCENE_CLASS in scene.layers else None
+        for band in bands:
+            parts[band].append(_part(unit, scene.layers[band], block, mask))
+    joined = {band: _joined(scene.layers[band].encoding, parts[band]) for band in bands}
+    return {band: seen for band, seen in joined.items() if seen is not None}
+
+
+@dataclass(frozen=True)
+class _Part:
+    """A band's parcels in one square, their means, and its clear pixels."""
+
+    parcels: np.ndarray
+    mean: np.ndarray
+    pixels: np.ndarray
+
+
+def _part(unit: Unit, layer: Layer, block: Block, mask: ClearMask | None) -> _Part:
+    own = layer.own(block)
+    rows, columns = ((part.start, part.stop) for part in own.slices)
+    window = windows_of(unit.parcels, layer.grid, unit.cache, rows, columns)
+    line, weights = _pixels(layer, block, window.coverage, mask)
+    moments = summarise_gathered(line, window.coverage.offsets, weights, ("mean",)).moments
+    seen = sums(weights, window.coverage.offsets) >= LEAST_PIXELS
+    return _Part(window.present[seen], moments[seen, 1], line[weights > 0])
 
 
 def _pixels(
-    options: ExtractOptions, scene: Scene, layer: Layer, square: Block, coverage: Coverage
+    layer: Layer, block: Block, coverage: Coverage, mask: ClearMask | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Physical values of a square's covered pixels, and their weights that the clear mask leaves.
-
-    `square` is of the layer's own rows and columns.
-    """
-    block = _on_finest(layer, square)
-    raw = read_layer(layer, square)
-    line, weights = gathered(raw, coverage), coverage.weights
-    if SCENE_CLASS in scene.layers:
-        weights = clear_weights(read_clear_mask(scene, block, options.mask), layer, block, coverage)
+    """Physical values of a block's covered pixels, and their weights that the clear mask leaves."""
+    line, weights = gathered(read_layer(layer, layer.own(block)), coverage), coverage.weights
+    if mask is not None:
+        weights = clear_weights(mask, layer, block, coverage)
     stored = ~layer.encoding.unknown(line)
     return layer.encoding.physical(line, reuse=True), np.where(stored, weights, np.float32(0))
+
+
+def _joined(encoding: Encoding, parts: Sequence[_Part]) -> Seen | None:
+    """All squares of a band; None where no parcel is seen."""
+    owners = np.concatenate([np.zeros(0, np.int64), *(part.parcels for part in parts)])
+    owners, first = np.unique(owners, return_index=True)  # a parcel cut by two squares counts once
+    if not len(owners):
+        return None
+    values = np.concatenate([part.mean for part in parts])
+    shown = np.concatenate([part.pixels for part in parts])
+    shown = shown[np.isfinite(shown)]
+    return Seen(encoding, owners, values[first], float(np.quantile(shown, 0.05)) if shown.size else np.nan)
 
 
 def _on_finest(layer: Layer, square: Block) -> Block:
@@ -192,56 +246,92 @@ def squares_of(coverage: Coverage) -> list[Block]:
     return found
 
 
-def _impossible(sample: Sample) -> tuple[str, str] | None:
-    """Why an acquisition's numbers cannot be, whatever others show: reason and sentence."""
-    unit, mean = sample.encoding.unit, sample.mean
-    low, high = RANGES[unit]
-    if are_outside(mean, unit):
-        name = {"db": "backscatter", "linear": "backscatter"}.get(unit, unit)
-        shown = f"{np.nanmedian(mean):.4g}" if np.isfinite(mean).any() else "no number"
-        return f"{name}_out_of_range", (
-            f"{name} of {len(mean)} parcels is {shown} (median, read as {unit}), beyond {low:g} to {high:g}: "
-            "scale, offset or unit are not those of the file; correct them in the catalog's item."
-        )
-    below = int((mean < NEGATIVE).sum())
-    if unit == "reflectance" and 2 * below >= len(mean):
-        said = f"reflectance of {below} of {len(mean)} clear parcels is below {NEGATIVE}; "
-        return "offset_subtracted_twice", said + _cure(sample, 0.0)
+def _impossible(sample: Sample) -> Said | None:
+    """Why an acquisition's numbers cannot be, whatever others show."""
+    for band, seen in sample.bands.items():
+        told = told_outside(seen.mean, seen.encoding.unit, band)
+        below = int((seen.mean < NEGATIVE).sum())
+        if told is not None:
+            return told
+        if seen.is_reflectance and 2 * below >= len(seen.mean):
+            said = f"{band} of {below} of {len(seen.mean)} clear parcels is below {NEGATIVE}; "
+            return "offset_subtracted_twice", said + _cure(sample, seen, 0.0)
     return None
 
 
-def _cure(sample: Sample, offset: float) -> str:
+def _cure(sample: Sample, seen: Seen, offset: float) -> str:
     """The offset to configure, in the numbers that the file stores."""
-    stored = offset / sample.encoding.scale
+    stored = offset / seen.encoding.scale
     still = "still carry" if offset else "no longer carry"
     return f"if its pixels {still} an offset, set imagery.offsets: {{{sample.item_id}: {stored:g}}}."
 
 
-def _shifted(samples: Sequence[Sample]) -> dict[str, tuple[str, str] | None]:
-    """Scenes that lie an offset beside the same parcels' median on the dates around."""
-    found: dict[str, tuple[str, str] | None] = {}
-    values = [dict(zip(sample.parcels.tolist(), sample.mean.tolist(), strict=True)) for sample in samples]
-    for number, sample in enumerate(samples):
-        nearest = range(max(number - AROUND, 0), min(number + AROUND + 1, len(samples)))
-        near = [k for k in nearest if k != number]
-        differences = []
-        for parcel, mean in values[number].items():
-            around = [values[k][parcel] for k in near if parcel in values[k]]
-            if len(around) > 1:
-                differences.append(mean - float(np.median(around)))
-        found[sample.item_id] = _offset_between(sample, np.array(differences))
+def _beside(samples: Sequence[Sample], band: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """By acquisition, means of its parcels in a band and their medians on the dates around; of parcels that
+    were seen on several of these.
+    """
+    held = [one for one in samples if band in one.bands]
+    owners = np.unique(np.concatenate([np.zeros(0, np.int64), *(one.bands[band].parcels for one in held)]))
+    values = np.full((len(held), len(owners)), np.nan)
+    for row, one in enumerate(held):
+        values[row, np.searchsorted(owners, one.bands[band].parcels)] = one.bands[band].mean
+    found = {}
+    for row, one in enumerate(held):
+        near = values[[k for k in range(row - AROUND, row + AROUND + 1) if k != row and 0 <= k < len(held)]]
+        told = np.isfinite(values[row]) & (np.isfinite(near).sum(axis=0) > 1)
+        found[one.item_id] = values[row, told], np.nanmedian(near[:, told], axis=0)
     return found
 
 
-def _offset_between(sample: Sample, differences: np.ndarray) -> tuple[str, str] | None:
+def _scaled(samples: Sequence[Sample]) -> dict[str, Said]:
+    """Scenes of which all bands are ten times, or a tenth of, what the same parcels have on the dates around.
+
+    Snow, smoke, water or a harvest change some bands alone.
+    """
+    bands = sorted({band for one in samples for band, seen in one.bands.items() if seen.is_reflectance})
+    beside = {band: _beside(samples, band) for band in bands}
+    found: dict[str, Said] = {}
+    for one in samples:
+        powers = {_power(*beside[band][one.item_id]) for band in bands if band in one.bands}
+        if len(powers) == 1 and not {*one.bands} <= {*VISIBLE} and (power := powers.pop()) in TIMES:
+            said = f"all bands are {TIMES[power]} what the same parcels have on the dates around: "
+            cure = "the scale is not that of the file; correct it in the catalog's item."
+            found[one.item_id] = "other_scale", said + cure
+    return found
+
+
+def _power(mean: np.ndarray, around: np.ndarray) -> int:
+    """The power of ten by which nine in ten parcels differ from the dates around; 0 where they do not."""
+    told = (mean > 0) & (around > 0)
+    if told.sum() < LEAST_PARCELS or told.mean() < ALIKE:
+        return 0
+    powers = np.log10(mean[told] / around[told])
+    return next((power for power in TIMES if (np.abs(powers - power) <= CLOSE_POWER).mean() >= ALIKE), 0)
+
+
+def _shifted(samples: Sequence[Sample]) -> dict[str, Said]:
+    """Scenes that lie an offset beside the same parcels' median on the dates around."""
+    found: dict[str, Said] = {}
+    for band in VISIBLE:
+        alike = [one for one in samples if one.visible == band]
+        beside = _beside(alike, band)
+        for one in alike:
+            mean, around = beside[one.item_id]
+            said = _offset_between(one, one.bands[band], mean - around)
+            if said is not None:
+                found[one.item_id] = said
+    return found
+
+
+def _offset_between(sample: Sample, seen: Seen, differences: np.ndarray) -> Said | None:
     if len(differences) < LEAST_PARCELS:
         return None
-    shift, subtracted = float(np.median(differences)), sample.encoding.offset < 0
+    shift, subtracted = float(np.median(differences)), seen.encoding.offset < 0
     expected = -STEP if subtracted else STEP
     alike = float((np.abs(differences - expected) <= 1.5 * CLOSE).mean())
-    if abs(shift - expected) > CLOSE or alike < ALIKE or (not subtracted and sample.dark < DARK):
+    if abs(shift - expected) > CLOSE or alike < ALIKE or (not subtracted and seen.dark < DARK):
         return None
     said = f"{len(differences)} clear parcels lie {shift:+.2f} beside their reflectance on the dates around; "
     if subtracted:
-        return "offset_subtracted_twice", said + _cure(sample, 0.0)
-    return "offset_not_subtracted", said + _cure(sample, BASELINE_OFFSET)
+        return "offset_subtracted_twice", said + _cure(sample, seen, 0.0)
+    return "offset_not_subtracted", said + _cure(sample, seen, BASELINE_OFFSET)

@@ -18,7 +18,7 @@ from features.extraction.observations import Remarks, make_part, write_part
 from features.extraction.options import ExtractOptions
 from features.files import is_vouched
 from features.imagery.blocks import Block
-from features.imagery.physical import RANGES, are_outside
+from features.imagery.physical import told_outside
 from features.imagery.rasters.header import layout_of
 from features.imagery.scenes import Layer, Scene, finer, read_layer, scene_of
 from features.indices.formulas import compute, find_index, left_out, to_db
@@ -335,19 +335,15 @@ def _finish_unit(unit: Unit, scene: Scene, found: Found) -> pl.DataFrame:
 
 
 def _refuse_impossible(scene: Scene, means: Mapping[str, np.ndarray]) -> None:
-    """Raise an ImageryError where a band's reflectance of seen parcels cannot be: one band of a scene may be
-    scaled otherwise than the one that scenes are compared by.
+    """Raise an ImageryError where a band's reflectance of seen parcels cannot be: where scenes are compared,
+    all may have been clouded.
     """
     for name, mean in means.items():
         band = scene.layers.get(name)
-        if band is not None and band.encoding.unit == "reflectance" and are_outside(mean, "reflectance"):
-            low, high = RANGES["reflectance"]
-            raise ImageryError(
-                f"reflectance of {len(mean)} parcels in {name} is {np.nanmedian(mean):.4g} (median), beyond "
-                f"{low:g} to {high:g}: scale or offset are not those of the file; correct them in the "
-                "catalog's item.",
-                reason="reflectance_out_of_range",
-            )
+        if band is not None and band.encoding.unit == "reflectance":
+            told = told_outside(mean, "reflectance", name)
+            if told is not None:
+                raise ImageryError(told[1], reason=told[0])
 
 
 def share_of(weight: np.ndarray, pixels: np.ndarray) -> np.ndarray:

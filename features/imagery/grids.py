@@ -5,7 +5,7 @@ from functools import lru_cache
 
 from affine import Affine
 from odc.geo.geobox import GeoBox
-from pyproj import CRS, Geod
+from pyproj import CRS, Geod, Transformer
 
 from features.errors import ImageryError
 from features.imagery.blocks import Block
@@ -13,6 +13,7 @@ from features.imagery.rasters.header import header_of
 
 EARTH = Geod(ellps="WGS84")
 LARGEST_FACTOR = 1000  # pixels of 10 m under one of 10 km
+DISTORTED = 0.02  # of a length: no system of a country is so wrong within it, a map of the world is
 CLOSE = 1e-3  # of a pixel: grids that differ by less lie on each other
 
 
@@ -47,20 +48,29 @@ def pixel_metres(grid: GeoBox) -> tuple[float, float]:
     >>> degrees = GeoBox((10, 10), Affine(0.001, 0, 5.0, 0, -0.001, 60.0), "EPSG:4326")
     >>> [round(side) for side in pixel_metres(degrees)]
     [111, 56]
+    >>> mercator = GeoBox((10, 10), Affine(10, 0, 5e5, 0, -10, 8.4e6), "EPSG:3857")
+    >>> [round(side, 1) for side in pixel_metres(mercator)]
+    [5.0, 5.0]
     """
     a = grid.affine
     crs = CRS.from_user_input(str(grid.crs))
-    if not crs.is_geographic:
-        unit = float(crs.axis_info[0].unit_conversion_factor) or 1.0
-        return math.hypot(a.b, a.e) * unit, math.hypot(a.a, a.d) * unit
-    unit = math.degrees(float(crs.axis_info[0].unit_conversion_factor))  # degrees of one unit: grads exist
+    unit = float(crs.axis_info[0].unit_conversion_factor) or 1.0
+    stated = math.hypot(a.b, a.e) * unit, math.hypot(a.a, a.d) * unit
     x, y = a @ (grid.shape[1] / 2, grid.shape[0] / 2)
-    x, y, down, right = x * unit, y * unit, abs(a.e) * unit, abs(a.a) * unit
-    if not abs(y) < 90:
-        raise ImageryError(f"A grid at latitude {y:.3f} is not on Earth; correct its coordinate system.")
-    _, _, height = EARTH.inv(x, y - down / 2, x, y + down / 2)
-    _, _, width = EARTH.inv(x - right / 2, y, x + right / 2, y)
-    return float(height), float(width)
+    down, right = abs(a.e) / 2, abs(a.a) / 2
+    degrees = Transformer.from_crs(crs, 4326, always_xy=True)
+    longitude, latitude = degrees.transform([x, x, x - right, x + right], [y - down, y + down, y, y])
+    on_earth = all(map(math.isfinite, longitude)) and all(abs(north) < 90 for north in latitude)
+    if not crs.is_geographic and not on_earth:  # a system that is local, or far from where it is meant for
+        return stated
+    if not on_earth:
+        raise ImageryError(
+            f"A grid at latitude {y * math.degrees(unit):.3f} is not on Earth; correct its coordinate system."
+        )
+    _, _, lengths = EARTH.inv(longitude[::2], latitude[::2], longitude[1::2], latitude[1::2])
+    true = float(lengths[0]), float(lengths[1])
+    near = all(abs(one / other - 1) < DISTORTED for one, other in zip(true, stated, strict=True))
+    return stated if not crs.is_geographic and near else true
 
 
 def placed(inner: GeoBox, outer: GeoBox, what: str) -> tuple[int, int, int]:

@@ -45,6 +45,19 @@ def are_outside(means: np.ndarray, unit: str) -> bool:
     return bool(len(means) and 3 * (~((means >= low) & (means <= high))).sum() >= 2 * len(means))
 
 
+def told_outside(means: np.ndarray, unit: str, band: str) -> tuple[str, str] | None:
+    """Reason and sentence where parcel means `(parcel,)` of a band cannot be numbers of its unit; or None."""
+    if not are_outside(means, unit):
+        return None
+    low, high = RANGES[unit]
+    name = {"db": "backscatter", "linear": "backscatter"}.get(unit, unit)
+    shown = f"{np.nanmedian(means):.4g}" if np.isfinite(means).any() else "no number"
+    return f"{name}_out_of_range", (
+        f"{name} of {len(means)} parcels in {band} is {shown} (median, read as {unit}), beyond {low:g} to "
+        f"{high:g}: scale, offset or unit are not those of the file; correct them in the catalog's item."
+    )
+
+
 @dataclass(frozen=True)
 class Encoding:
     """How stored numbers are to be read: physical = raw * scale + offset.

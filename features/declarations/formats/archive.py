@@ -22,6 +22,9 @@ METADATA_SUFFIXES = (".shp.xml", ".gpkg.xml", ".metadata.xml", ".qmd.xml")
 def unpack(path: Path, member: str | None, into: Path, most_gib: float) -> Path:
     """Unpack one vector file of a zip, with the files that share its stem, and return where it lies.
 
+    Small and capital letters are one, as where most zips are made: all are written with the chosen one's
+    stem.
+
     Raises
     ------
     DeclarationError
@@ -34,7 +37,7 @@ def unpack(path: Path, member: str | None, into: Path, most_gib: float) -> Path:
             _refuse_escapes(path, entries)
             chosen = _choose(path, [entry.filename for entry in entries], member)
             wanted = [entry for entry in entries if _belongs(entry.filename, chosen)]
-            _extract(path, archive, wanted, into, int(most_gib * GIB))
+            _extract(path, archive, wanted, into, int(most_gib * GIB), chosen)
     except (
         zipfile.BadZipFile,
         zlib.error,
@@ -96,19 +99,23 @@ def _of_a_mac(name: str) -> bool:
 def _belongs(name: str, chosen: str) -> bool:
     """Say whether a member is the chosen one or shares its folder and stem, as a Shapefile's parts do."""
     ours, theirs = PurePosixPath(name), PurePosixPath(chosen)
-    return ours == theirs or (
-        ours.parent == theirs.parent and ours.name.split(".")[0] == theirs.name.split(".")[0]
-    )
+    return ours == theirs or (ours.parent == theirs.parent and _stem(ours.name) == _stem(theirs.name))
+
+
+def _stem(name: str) -> str:
+    return name.split(".", maxsplit=1)[0].lower()
 
 
 def _extract(
-    path: Path, archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], into: Path, most: int
+    path: Path, archive: zipfile.ZipFile, entries: list[zipfile.ZipInfo], into: Path, most: int, chosen: str
 ) -> None:
     """Write the entries flat into `into`, counting the bytes that really come out."""
+    stem = PurePosixPath(chosen).name.split(".")[0]
     written = 0
     packed = sum(part.compress_size for part in entries)
     for entry in entries:
-        with archive.open(entry) as source, (into / PurePosixPath(entry.filename).name).open("wb") as target:
+        name = f"{stem}{PurePosixPath(entry.filename).name[len(stem) :]}"
+        with archive.open(entry) as source, (into / name).open("wb") as target:
             while block := source.read(BLOCK):
                 written += len(block)
                 if written > most or written > max(RATIO_MATTERS_FROM, HIGHEST_RATIO * packed):

@@ -10,6 +10,8 @@ from features.declarations.formats.ogr import read_layer
 from features.declarations.formats.request import FEATURE_ID, Request, told_plainly
 from features.errors import DeclarationError
 
+PARTS = (".dbf", ".shx")
+
 
 def read_shapefile(path: Path, request: Request) -> gpd.GeoDataFrame:
     """Read a Shapefile whose length is the one that its header gives, in 16-bit words (ESRI 1998, page 4)."""
@@ -19,6 +21,7 @@ def read_shapefile(path: Path, request: Request) -> gpd.GeoDataFrame:
         raise DeclarationError(
             f"{path.name} cannot be read: it is cut short of its {promised} bytes. Copy it again."
         )
+    _refuse_other_spelling(path)
     beside = _beside(path, ".dbf")
     if beside is None or _beside(path, ".shx") is None:
         lacking = "index (.shx)" if beside else "table (.dbf), which holds the ids and codes"
@@ -36,6 +39,19 @@ def read_shapefile(path: Path, request: Request) -> gpd.GeoDataFrame:
     if len(rows) and rows.max() >= len(table):
         raise DeclarationError(f"{path.name} has more shapes than {beside.name} has rows; copy both again.")
     return frame.assign(**{name: table.column(name)[rows] for name in own})
+
+
+def _refuse_other_spelling(path: Path) -> None:
+    """Raise a DeclarationError where a part that is missing is there in other capitals."""
+    named = {f"{path.stem}{form}" for ending in PARTS for form in (ending, ending.upper())}
+    alike = {name.lower() for name in named}
+    other = sorted(part.name for part in path.parent.iterdir() if part.name.lower() in alike)
+    other = [name for name in other if name not in named]
+    if other and any(_beside(path, ending) is None for ending in PARTS):
+        raise DeclarationError(
+            f"{path.name} and {', '.join(other)} are spelled differently; give all files of the Shapefile "
+            f"{path} one name, capitals alike."
+        )
 
 
 def _beside(path: Path, ending: str) -> Path | None:

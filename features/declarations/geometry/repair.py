@@ -11,21 +11,30 @@ LAEA_EUROPE = "EPSG:3035"
 EQUAL_AREA = "EPSG:6933"  # EASE-Grid 2.0, cylindrical and equal in area on the WGS 84 ellipsoid
 # a UTM zone is 6 degrees wide; beyond two of them its scale is wrong by half a percent and more
 WIDEST_UTM_DEGREES = 12.0
+# of an area: systems of countries are true to half of it, those of continents and of the world may not be
+LARGEST_DISTORTION = 0.01
 NO_POLYGON = " is no polygon"
 POLYGON, MULTIPOLYGON, COLLECTION = 3, 6, 7
 
 
-def is_metric(crs: pyproj.CRS) -> bool:
-    """Say whether areas can be measured in the CRS: projected, in metres, and not a web map's Mercator.
+def measures(crs: pyproj.CRS, geometries: gpd.GeoSeries) -> bool:
+    """Say whether areas of geometries can be measured in a CRS: projected, in metres, and true to 1% where they
+    lie. Mercator's metres are none away from the equator.
 
     Examples
     --------
-    >>> [is_metric(pyproj.CRS(code)) for code in (28992, 3035, 4326, 3857)]
-    [True, True, False, False]
+    >>> belgian = gpd.GeoSeries([shapely.box(4, 50, 5, 51)], crs=4326)
+    >>> [measures(pyproj.CRS(code), belgian) for code in (31370, 3035, 4326, 3857, 3395, 3034)]
+    [True, True, False, False, False, False]
     """
-    in_metres = all(axis.unit_conversion_factor == 1.0 for axis in crs.axis_info[:2])
-    method = crs.coordinate_operation.method_name if crs.coordinate_operation else ""
-    return bool(crs.is_projected and in_metres and "Pseudo Mercator" not in method)
+    if not (crs.is_projected and all(axis.unit_conversion_factor == 1.0 for axis in crs.axis_info[:2])):
+        return False
+    west, south, east, north = geometries.total_bounds
+    to_degrees = pyproj.Transformer.from_crs(geometries.crs, crs.geodetic_crs, always_xy=True)
+    middle = to_degrees.transform((west + east) / 2, (south + north) / 2)
+    if not np.isfinite(middle).all():  # nothing lies anywhere
+        return True
+    return bool(abs(pyproj.Proj(crs).get_factors(*middle).areal_scale - 1) <= LARGEST_DISTORTION)
 
 
 def horizontal(crs: pyproj.CRS, path: str) -> pyproj.CRS:
@@ -61,11 +70,11 @@ def to_metric(geometries: gpd.GeoSeries, crs: str | None = None) -> gpd.GeoSerie
     Raises
     ------
     DeclarationError
-        Where `crs` is unknown or not metric.
+        Where `crs` is unknown or areas cannot be measured in it.
     """
     if crs is not None:
-        return geometries.to_crs(_metric_crs(crs))
-    if is_metric(geometries.crs):
+        return geometries.to_crs(_metric_crs(crs, geometries))
+    if measures(geometries.crs, geometries):
         return geometries
     filled = geometries[~(geometries.is_empty | geometries.isna())]
     if filled.empty:
@@ -101,11 +110,12 @@ def _utm_zone(longitude: float, latitude: float) -> str:
     return f"EPSG:{(32700 if latitude < 0 else 32600) + number}"
 
 
-def _metric_crs(crs: str) -> pyproj.CRS:
+def _metric_crs(crs: str, geometries: gpd.GeoSeries) -> pyproj.CRS:
     found = horizontal(parse_crs(crs, "metric_crs"), "metric_crs")
-    if not is_metric(found):
+    if not measures(found, geometries):
         raise DeclarationError(
-            f"metric_crs {crs} has no metres; name a projected CRS such as EPSG:3035 or a UTM zone."
+            f"metric_crs {crs} has no metres where the parcels lie; name a projected CRS such as EPSG:3035, "
+            "or a UTM zone."
         )
     return found
 
@@ -166,8 +176,9 @@ def surveyed_area_ha(geometries: gpd.GeoSeries, own: pyproj.CRS) -> np.ndarray:
     """Return areas in hectares, `(geometry)`, as the agency measures them: in its own CRS if that is metric,
     else geodesic.
 
-    A UTM zone alone is up to 0.1% wrong within itself, and more beside it. Geodesic areas are taken in an
-    equal-area projection; for parcels they differ from integrals along geodesics by less than 1e-5.
+    A UTM zone alone is up to 0.1% wrong within itself, and more beside it; a system of the continent up to 8%
+    (EPSG:3034), which no agency measures by. Geodesic areas are taken in an equal-area projection; for
+    parcels they differ from integrals along geodesics by less than 1e-5.
 
     Parameters
     ----------
@@ -176,7 +187,7 @@ def surveyed_area_ha(geometries: gpd.GeoSeries, own: pyproj.CRS) -> np.ndarray:
     own
         The CRS of the agency's file.
     """
-    return area_ha(geometries.to_crs(own if is_metric(own) else EQUAL_AREA))
+    return area_ha(geometries.to_crs(own if measures(own, geometries) else EQUAL_AREA))
 
 
 def inner_buffer(geometries: gpd.GeoSeries, metres: float) -> gpd.GeoSeries:

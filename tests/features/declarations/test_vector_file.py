@@ -1,6 +1,7 @@
 """Parcel files as they come: every format, and every way in which one can be wrong or hostile."""
 
 import json
+import re
 import sqlite3
 import warnings
 import zipfile
@@ -73,6 +74,25 @@ def test_every_format_reads_from_a_subfolder_of_a_zip(tmp_path: Path, suffix: st
     path = written(tmp_path / "in", suffix)
     archive = zipped(tmp_path / "parcels.zip", *path.parent.iterdir(), below="2024/national/")
     assert list(read(archive, ["id"])["id"]) == ["001", "002", "003"]
+
+
+def test_parts_of_a_shapefile_may_differ_in_capitals_within_a_zip_only(tmp_path: Path) -> None:
+    path = written(tmp_path / "in", "shp")
+    with zipfile.ZipFile(tmp_path / "parcels.zip", "w") as archive:
+        for part in path.parent.iterdir():
+            archive.write(part, f"{'Parcels' if part.suffix == '.shp' else 'parcels'}{part.suffix}")
+    assert list(read(tmp_path / "parcels.zip", ["id"])["id"]) == ["001", "002", "003"]
+    table = path.with_suffix(".dbf")
+    table.rename(table.with_name(f"{table.stem.upper()}.dbf"))
+    with pytest.raises(DeclarationError, match="are spelled differently; give all files of the Shapefile"):
+        read(path, ["id"])
+
+
+def test_what_is_wrong_inside_a_zip_is_told_of_the_zip(tmp_path: Path) -> None:
+    path = written(tmp_path / "in", "shp")
+    archive = zipped(tmp_path / "parcels.zip", path)
+    with pytest.raises(DeclarationError, match=rf"{re.escape(str(archive))}/\S*{path.name} cannot be read"):
+        read(archive, ["id"])
 
 
 def test_nothing_is_written_beside_the_file(tmp_path: Path) -> None:

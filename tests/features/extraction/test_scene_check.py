@@ -164,15 +164,51 @@ def test_a_season_in_which_nothing_is_dark_is_told_and_not_set_aside(
     assert ("their offset was never subtracted" in caplog.text) == is_told
 
 
-def test_one_band_of_another_scale_sets_its_scene_aside(tmp_path: Path) -> None:
-    """The red of one date is in percent; scenes are compared by their blue, which is right."""
+@pytest.mark.parametrize("remover", [None, Constant()])
+def test_one_band_of_another_scale_sets_its_scene_aside(tmp_path: Path, remover: Constant | None) -> None:
+    """The infrared of one date is in percent; scenes are compared by their blue, which is right."""
     rows = season(tmp_path / "i", [BLUE] * 3)
     for day, row in enumerate(rows):
-        values = np.full((SIDE, SIDE), 8.0 if day == 1 else 0.08, np.float32)
-        red = asset("B04", write_tif(tmp_path / f"i/red_{day}.tif", values))
-        row["assets"].append(red | {"scale": 1.0, "offset": 0.0, "nodata": None})
-    options = OPTIONS.model_copy(update={"optical": ("B02", "B04")})
-    _, account = extract(table(*rows), FIELDS, options, tmp_path / "o")
+        add(row, tmp_path / f"i/infrared_{day}.tif", "B08", 30.0 if day == 1 else 0.3)
+    options = OPTIONS.model_copy(update={"optical": ("B02", "B08")})
+    _, account = extract(table(*rows), FIELDS, options, tmp_path / "o", remover=remover)
     assert account.set_aside == {"reflectance_out_of_range": 1}
     (said,) = read_set_aside(tmp_path / "o")["detail"]
-    assert "25 parcels in B04 is 8 (median), beyond -0.3 to 1.6" in said
+    assert "25 parcels in B08 is 30 (median, read as reflectance), beyond -0.3 to 1.6" in said
+
+
+def test_a_band_that_is_filled_but_no_feature_is_looked_at(tmp_path: Path) -> None:
+    rows = season(tmp_path / "i", [BLUE] * 3)
+    for day, row in enumerate(rows):
+        add(row, tmp_path / f"i/infrared_{day}.tif", "B11", 30.0 if day == 1 else 0.3)
+    _, plain = extract(table(*rows), FIELDS, OPTIONS, tmp_path / "plain")
+    _, filled = extract(table(*rows), FIELDS, OPTIONS, tmp_path / "filled", remover=Constant())
+    assert (dict(plain.set_aside), dict(filled.set_aside)) == ({}, {"reflectance_out_of_range": 1})
+
+
+@pytest.mark.parametrize(
+    ("blue", "infrared", "reason"),
+    [
+        (0.1, 0.1, "other_scale"),  # a scale of 1e-5 for 1e-4
+        (10, 3, None),  # snow
+        (1, 0.1, None),  # flooded
+        (0.3, 0.3, None),  # a shadow that the mask missed
+    ],
+)
+def test_a_scene_of_which_all_bands_are_a_tenth(
+    blue: float, infrared: float, reason: str | None, tmp_path: Path
+) -> None:
+    rows = season(tmp_path / "i", [BLUE] * 5)
+    for day, row in enumerate(rows):
+        row["assets"] = row["assets"][1:]  # the scene classes
+        for band, value, times in (("B02", 0.04, blue), ("B08", 0.3, infrared)):
+            add(row, tmp_path / f"i/{band}_{day}.tif", band, value * (times if day == 2 else 1))
+    options = OPTIONS.model_copy(update={"optical": ("B02", "B08")})
+    _, found = without_contradictions(table(*rows), FIELDS, options, tmp_path / "o")
+    assert [outcome.reason for outcome in found] == ([] if reason is None else [reason])
+
+
+def add(row: dict, path: Path, band: str, reflectance: float) -> None:
+    """Give an acquisition one band more, reflectance in floating point."""
+    held = asset(band, write_tif(path, np.full((SIDE, SIDE), reflectance, np.float32)))
+    row["assets"].append(held | {"scale": 1.0, "offset": 0.0, "nodata": None})

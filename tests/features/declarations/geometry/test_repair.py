@@ -1,12 +1,18 @@
 import geopandas as gpd
 import numpy as np
-import pyproj
 import pytest
 import shapely
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from features.declarations.geometry.repair import area_ha, inner_buffer, is_metric, repair, to_metric
+from features.declarations.geometry.repair import (
+    area_ha,
+    inner_buffer,
+    measures,
+    repair,
+    surveyed_area_ha,
+    to_metric,
+)
 from features.errors import DeclarationError
 
 BOWTIE = shapely.Polygon([(0, 0), (10, 10), (10, 0), (0, 10)])
@@ -86,8 +92,15 @@ def test_a_region_on_both_sides_of_the_antimeridian_gets_its_own_zone() -> None:
     assert area_ha(metric) == pytest.approx(117.86, rel=0.003)
 
 
+@pytest.mark.parametrize("code", [3857, 3395, 4087, 3034])  # maps of the world, and of the continent
+def test_areas_are_no_agencys_where_its_system_keeps_none(code: int) -> None:
+    field = series(shapely.box(620_000, 5_640_000, 620_100, 5_640_100), crs="EPSG:32631").to_crs(code)
+    assert not measures(field.crs, field)
+    assert surveyed_area_ha(field, field.crs) == pytest.approx(1.0, rel=0.001)
+    assert to_metric(field).crs.to_epsg() == 32631
+
+
 def test_web_mercator_is_not_metric_and_a_national_grid_stays() -> None:
-    assert not is_metric(pyproj.CRS(3857))
     assert to_metric(series(shapely.box(3e5, 6e6, 3.1e5, 6.01e6), crs="EPSG:3857")).crs.to_epsg() == 32631
     assert to_metric(series(SQUARE, crs="EPSG:28992")).crs.to_epsg() == 28992
     assert to_metric(series(SQUARE, crs="EPSG:28992"), "EPSG:3035").crs.to_epsg() == 3035
