@@ -25,7 +25,7 @@ from features.declarations.cells.text import (
 from features.declarations.crop_codes import read_crop_table
 from features.declarations.field_map import HECTARES_PER
 from features.declarations.geometry.checks import check_geometry
-from features.declarations.geometry.placement import misplaced, swapped_axes
+from features.declarations.geometry.placement import misplaced, share_on_globe, swapped_axes
 from features.declarations.geometry.repair import (
     NO_POLYGON,
     horizontal,
@@ -45,6 +45,7 @@ from features.schema import DECLARATION_COLUMNS, check_declarations
 logger = logging.getLogger(__name__)
 # claims that are this many times the geometry, at the median, are in another unit
 LARGEST_DEGREES2 = 0.01  # of a parcel, were its coordinates degrees: a square of 10 km
+LARGEST_KM2 = 1.0  # of a parcel, were its coordinates kilometres; no parcel has one square metre
 OTHER_UNITS = {"ha": {1e4: "m2", 1e2: "are"}, "are": {1e2: "m2", 1e-2: "ha"}, "m2": {1e-4: "ha", 1e-2: "are"}}
 
 
@@ -172,12 +173,10 @@ def _located(series: gpd.GeoSeries, options: DeclarationOptions) -> gpd.GeoSerie
             f"{options.path} says that it is in degrees ({series.crs.name}), but its coordinates are not; "
             "set `crs` to the system that they are in."
         )
-    if series.crs.is_projected and _are_degrees(series):
-        raise DeclarationError(
-            f"{options.path} says that it is in {series.crs.name}, but its coordinates look like degrees; "
-            "set `crs` to the system that they are in, such as EPSG:4326."
-        )
+    if series.crs.is_projected:
+        _refuse_other_unit(series, options.path)
     _refuse_swapped(series, options.path)
+    _refuse_nowhere(series, options.path)
     return series
 
 
@@ -198,12 +197,31 @@ def _beyond_degrees(series: gpd.GeoSeries) -> bool:
     return bool(len(bounds)) and float((bounds > (360, 90, 360, 90)).any(axis=1).mean()) > 0.5
 
 
-def _are_degrees(series: gpd.GeoSeries) -> bool:
-    """Say whether geometries in a system of metres have coordinates of degrees: their areas then vanish."""
-    bounds = np.abs(series.bounds.dropna().to_numpy())
-    areas = series.area[~(series.is_empty | series.isna())]
-    within = bool(len(bounds)) and bool((bounds <= (360, 90, 360, 90)).all())
-    return within and bool(len(areas)) and float(areas.median()) < LARGEST_DEGREES2
+def _refuse_other_unit(series: gpd.GeoSeries, path: str) -> None:
+    """Raise a DeclarationError where coordinates of a system of metres are none, so that areas vanish."""
+    areas = series.area[series.area > 0]
+    if areas.empty or float(areas.median()) >= LARGEST_KM2:
+        return
+    told = f"{path} says that it is in {series.crs.name}, but its coordinates "
+    within = bool((np.abs(series.bounds.dropna().to_numpy()) <= (360, 90, 360, 90)).all())
+    if within and float(areas.median()) < LARGEST_DEGREES2:
+        raise DeclarationError(
+            f"{told}look like degrees; set `crs` to the system that they are in, such as EPSG:4326."
+        )
+    if not within:
+        raise DeclarationError(f"{told}look like kilometres; export it again in metres.")
+
+
+def _refuse_nowhere(series: gpd.GeoSeries, path: str) -> None:
+    """Raise a DeclarationError where most geometries lie nowhere on the globe."""
+    if share_on_globe(series) > 0.5:
+        return
+    west, south, *_ = series.bounds.dropna().to_numpy()[0]
+    raise DeclarationError(
+        f"{path} says that it is in {series.crs.name}, but its coordinates lie nowhere in it, such as "
+        f"{west:.0f}, {south:.0f}: they may be in another unit, or begin with the number of their zone (as "
+        "in EPSG:4647); set `crs` to the system that they are in, or export it again."
+    )
 
 
 def _attributes(raw: gpd.GeoDataFrame, options: DeclarationOptions, season: int, key: bytes) -> pd.DataFrame:

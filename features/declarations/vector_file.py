@@ -24,6 +24,12 @@ __all__ = ["FEATURE_ID", "Request", "kind_of", "local_file", "read_vector"]
 
 HEAD_BYTES = 64 * 1024
 ARCHIVES = {b"Rar!": "RAR", b"7z\xbc\xaf": "7-Zip", b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
+# what lies where a download went wrong
+NO_FILES = {
+    rb"\Z": "is empty; fetch it again",
+    rb"\s*<(!doctype\s+)?html": "is a web page, perhaps one that asks for a login; fetch the file itself",
+    rb"version https://git-lfs": "is a pointer of Git LFS; fetch what it stands for (git lfs pull)",
+}
 MAGIC = {
     b"SQLite format 3\0": "GPKG",
     b"PK\x03\x04": "zip",
@@ -91,6 +97,9 @@ def kind_of(path: Path) -> str:
             head = handle.read(HEAD_BYTES)
     except OSError as error:
         raise DeclarationError(f"The parcel file {path} cannot be read: {error.strerror}.") from error
+    for sign, what in NO_FILES.items():
+        if re.match(sign, head, re.IGNORECASE):
+            raise DeclarationError(f"The parcel file {path} {what}.")
     for magic, name in ARCHIVES.items():
         if head.startswith(magic):
             raise DeclarationError(

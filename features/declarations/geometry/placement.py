@@ -60,6 +60,16 @@ def misplaced(geometries: gpd.GeoSeries, farthest_km: float | None) -> np.ndarra
     return why
 
 
+def share_on_globe(geometries: gpd.GeoSeries) -> float:
+    """Return the share of geometries that have a place on the globe; 1 where none has a place at all."""
+    bounds = geometries.bounds.to_numpy(np.float64)
+    bounds = bounds[np.isfinite(bounds).all(axis=1)]
+    if not len(bounds):
+        return 1.0
+    to_degrees = pyproj.Transformer.from_crs(geometries.crs, "EPSG:4326", always_xy=True)
+    return float(np.isfinite(_degrees(to_degrees, bounds[:, :2])).all(axis=1).mean())
+
+
 @dataclass(frozen=True)
 class Swapped:
     """Axes that look swapped: whether that is sure, and where the parcels lie and would lie."""

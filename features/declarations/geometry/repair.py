@@ -18,8 +18,8 @@ POLYGON, MULTIPOLYGON, COLLECTION = 3, 6, 7
 
 
 def measures(crs: pyproj.CRS, geometries: gpd.GeoSeries) -> bool:
-    """Say whether areas of geometries can be measured in a CRS: projected, in metres, and true to 1% where they
-    lie. Mercator's metres are none away from the equator.
+    """Say whether areas of geometries can be measured in a CRS: projected, in metres, and true to 1% where
+    these lie. Mercator's metres are none away from the equator.
 
     Examples
     --------

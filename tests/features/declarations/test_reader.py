@@ -204,6 +204,23 @@ def test_metres_taken_for_degrees_are_noticed(tmp_path: Path, codes: Path) -> No
     assert read_declarations(options(path, codes, crs="EPSG:3035"), 2024)[1].lost == 2
 
 
+@pytest.mark.parametrize(
+    ("factor", "east", "said"),
+    [
+        (0.001, 0, "UTM zone 31N, but its coordinates look like kilometres"),
+        (100, 0, "UTM zone 31N, but its coordinates lie nowhere in it"),
+        (1, 31_000_000, r"begin with the number of their zone \(as in EPSG:4647\); set `crs`"),
+    ],
+)
+def test_other_units_than_the_systems_are_noticed(
+    tmp_path: Path, codes: Path, factor: float, east: float, said: str
+) -> None:
+    shapes = agency().to_crs("EPSG:32631")
+    shapes.geometry = shapely.transform(shapes.geometry.array, lambda points: points * factor + (east, 0))
+    with pytest.raises(DeclarationError, match=said):
+        read_declarations(options(written(tmp_path, shapes), codes), 2024)
+
+
 def test_degrees_taken_for_metres_are_noticed(tmp_path: Path, codes: Path) -> None:
     path = written(tmp_path, agency().to_crs("EPSG:4326").set_crs("EPSG:32631", allow_override=True))
     with pytest.raises(DeclarationError, match=r"UTM zone 31N, but its coordinates look like degrees"):
