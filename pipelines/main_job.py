@@ -138,7 +138,7 @@ def forget_models(workspace: Workspace, wanted: bool) -> None:
         from pipelines.steps.keeping.kept_note import NOTE
 
         forget_fit(workspace.models)
-        for folder in (workspace.event_models, workspace.cloud_model):
+        for folder in (workspace.event_models, workspace.cloud_model, workspace.forecast_models):
             (folder / NOTE).unlink(missing_ok=True)
 
 

@@ -102,63 +102,81 @@ def explain(
     model: str | None = None,
     threads: int = 1,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
-    """Explain a cross-fitted model on a series `(parcel, time, feature, statistic)` that is held in memory;
-    parameters and results as of `explain_stored`.
+    """Explain a cross-fitted model on a series `(parcel, time, feature, statistic)` that is held in memory:
+    importance and contributions, parameters as of `explain_models` and `explain_parcels`.
     """
     n = series.sizes["parcel"]
     block = fitted.probabilities.filter(pl.col("model") == ENSEMBLE)
     table = predicted_of([block], series["parcel"].values.astype(str), y)
     classes = tuple(block.columns[3:])
     subject = Subject(fitted.models, classes, table, InMemory(series), n, np.ones(n, bool), max(n, 1))
-    importance, contributions = explain_stored(
-        subject, options, parcels=parcels, model=model, threads=threads
-    )
+    importance = explain_models(subject, options, model=model, threads=threads)
+    contributions = explain_parcels(subject, options, parcels=parcels, model=model, threads=threads)
     return importance, pl.concat(contributions)
 
 
-def explain_stored(
+def explain_models(
+    subject: Subject, options: ExplanationOptions, *, model: str | None = None, threads: int = 1
+) -> pl.DataFrame:
+    """Return what a cross-fitted model goes by, out of fold, on some of the parcels it was trained on.
+
+    Parameters
+    ----------
+    model
+        Whose contributions: lightgbm where it was fitted, else the first of the models.
+    threads
+        Classes and folds that are worked on side by side.
+
+    Returns
+    -------
+    pl.DataFrame
+        IMPORTANCE: mean absolute contribution of each group, with methods `shap` (feature and date),
+        `shap_feature`, `shap_date`, `shap_sensor` and `shap_statistic` (signed values are summed within a
+        group first), for each class over its own parcels and over `all`; `impurity` of a forest;
+        `permutation` and `permutation_date` where asked for. A null time stands for the whole season.
+    """
+    model = _explained_model(subject, model)
+    sample = _sampled(subject.table.filter(pl.col("fold") >= 0), options.parcels)
+    held = _held(subject, sample["at"].to_numpy())
+    times = held["time"].values
+    explainer = _explainer(subject, options, model, threads)
+    own = explainer.explained(held, sample.with_row_index("row").with_columns(crop_class="declared"))
+    importance = [importance_of(own, times, model), *_overall(own, times, model)]
+    importance += _other_importance(subject, held, sample, options, model, threads)
+    return check_table(pl.concat(importance), IMPORTANCE, "importance")
+
+
+def explain_parcels(
     subject: Subject,
     options: ExplanationOptions,
     *,
     parcels: Iterable[str] | None = None,
     model: str | None = None,
     threads: int = 1,
-) -> tuple[pl.DataFrame, Iterator[pl.DataFrame]]:
-    """Explain a cross-fitted model; each parcel by the model that was not trained on it.
+) -> Iterator[pl.DataFrame]:
+    """Yield CONTRIBUTIONS to the declared and the predicted class of parcels, each by the model that was not
+    trained on it: in blocks of some parcels, in the order of the source.
 
     Parameters
     ----------
-    model
-        Whose contributions: lightgbm where it was fitted, else the first of the models.
     parcels
-        Whose contributions are wanted; those whose most probable class is not the declared one when omitted.
-    threads
-        Classes and folds that are worked on side by side.
-
-    Returns
-    -------
-    tuple
-        IMPORTANCE: mean absolute contribution of each group, with methods `shap` (feature and date),
-        `shap_feature`, `shap_date`, `shap_sensor` and `shap_statistic` (signed values are summed within a
-        group first), for each class over its own parcels and over `all`; `impurity` of a forest;
-        `permutation` and `permutation_date` where asked for. And CONTRIBUTIONS to the declared and the
-        predicted class, in blocks of some parcels, in the order of the source. A null time stands for the
-        whole season.
+        Those whose most probable class is not the declared one when omitted.
+    model, threads
+        As of `explain_models`.
     """
-    models, table = subject.models, subject.table
-    model = model or ("lightgbm" if "lightgbm" in models else next(iter(models)))
-    sample = _sampled(table.filter(pl.col("fold") >= 0), options.parcels)
-    background = _backgrounds(subject, options)
-    explainer = _Explainer(models[model], background, threads)
-    held = _held(subject, sample["at"].to_numpy())
-    times = held["time"].values
-    own = explainer.explained(held, sample.with_row_index("row").with_columns(crop_class="declared"))
-    importance = [importance_of(own, times, model), *_overall(own, times, model)]
-    importance += _other_importance(subject, held, sample, options, model, threads)
+    model, table = _explained_model(subject, model), subject.table
     wanted = _disagreeing(table) if parcels is None else list(parcels)
     asked = table.filter(pl.col("parcel_id").is_in(wanted))
-    every = check_table(pl.concat(importance), IMPORTANCE, "importance")
-    return every, _contributions(subject, asked, explainer, times, model)
+    times = subject.source.read(slice(0, 0))["time"].values
+    return _contributions(subject, asked, _explainer(subject, options, model, threads), times, model)
+
+
+def _explained_model(subject: Subject, model: str | None) -> str:
+    return model or ("lightgbm" if "lightgbm" in subject.models else next(iter(subject.models)))
+
+
+def _explainer(subject: Subject, options: ExplanationOptions, model: str, threads: int) -> "_Explainer":
+    return _Explainer(subject.models[model], _backgrounds(subject, options), threads)
 
 
 def predicted_of(

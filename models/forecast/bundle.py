@@ -69,11 +69,16 @@ def forecaster_file(folder: Path) -> Path:
     return inside if inside.is_file() else folder / BUNDLE
 
 
-def read_forecaster(folder: Path, options: ForecastOptions) -> Forecaster:
-    """Read a forecaster from another run's folder, or from that of its forecast models.
+def read_forecaster(folder: Path, options: ForecastOptions, expected: str | None = None) -> Forecaster:
+    """Read a forecaster from a run's folder, or from that of its forecast models.
 
-    The recipe is held against the manifest of its run, if there is one; every other file's SHA-256 is checked
-    before it is parsed.
+    Every file's SHA-256 is checked before it is parsed.
+
+    Parameters
+    ----------
+    expected
+        SHA-256 of the recipe `forecast.json`, where it was noted; else the one in the manifest of the run
+        that it lies in, if there is one. Those of the other files stand in the recipe.
 
     Raises
     ------
@@ -87,7 +92,7 @@ def read_forecaster(folder: Path, options: ForecastOptions) -> Forecaster:
             f"{folder} holds no forecast models: it has no {BUNDLE}. Give the output folder of a run that "
             "trained some."
         )
-    refuse_other_hash(path, hash_in_manifest(path))
+    refuse_other_hash(path, expected or hash_in_manifest(path))
     stored = read_recipe_json(path)
     try:
         if stored["format"] != FORMAT:

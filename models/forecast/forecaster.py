@@ -118,6 +118,9 @@ def fit_forecaster(
         Where there are too few samples, or parcels lie in fewer than two folds.
     """
     history = _asked(history, options)
+    if start is not None:  # trees of those models split by the numbers of their classes
+        new = (name for name in history.classes if name not in start.classes)
+        history = history.in_classes((*start.classes, *new))
     samples = _learned_from(history, samples, fold, options)
     own, n_groups = fold[samples.parcel], len(np.unique(group[samples.parcel]))
     if len(samples) < LEAST_SAMPLES or len(np.unique(own)) < 2:
@@ -192,7 +195,7 @@ def forecast(
         Where the history has other inputs than the models learned from; the difference is named.
     """
     options, names = forecaster.options, forecaster.names
-    history = _asked(history, options)
+    history = _asked(history, options).in_classes(forecaster.classes)
     found = {name: np.full(len(samples), np.nan) for name in names}
     size = np.full(len(samples), ROUGH_SCALE)
     own = fold[samples.parcel]
@@ -214,21 +217,31 @@ def forecast(
     value = _combined(found, forecaster.combination, step, names)
     value = np.where(forecaster.knows(history.day_of_year(samples.target)), value, np.nan)
     season = season_of(history.day_of_year(samples.target))
-    cells = step, season, _class_rows(forecaster, history, samples)
+    crop = history.crop_on(samples.parcel, samples.target)
+    cells = step, season, np.where(crop < 0, len(forecaster.classes), crop)
     return Forecast(value, forecaster.intervals.of(value, size, *cells), found, size, cells)
+
+
+def renewed(forecaster: Forecaster, history: History, fold: np.ndarray) -> Forecaster:
+    """Return fitted models with the class curves of another history: what was seen since they were fitted is
+    usual then, and times of year that were seen for the first time are forecast.
+
+    Parameters
+    ----------
+    fold
+        `(parcel,)`: curves of a fold are those of the parcels of the others; -1 is left out.
+    """
+    history = _asked(history, forecaster.options).in_classes(forecaster.classes)
+    folds = {
+        k: (class_curves(history, np.flatnonzero((fold != k) & (fold >= 0))), models)
+        for k, (_, models) in forecaster.folds.items()
+    }
+    return replace(forecaster, folds=folds)
 
 
 def _asked(history: History, options: ForecastOptions) -> History:
     """Return the history without the weather where that is not asked for: warmth shifts climatology too."""
     return history if "weather" in options.inputs else replace(history, weather=None)
-
-
-def _class_rows(forecaster: Forecaster, history: History, samples: Samples) -> np.ndarray:
-    """Return `(sample,)` the class as the models number them; the row of all classes where unknown."""
-    number = {name: k for k, name in enumerate(forecaster.classes)}
-    every = len(forecaster.classes)
-    of = np.array([number.get(name, every) for name in history.classes] + [every])
-    return np.asarray(of[history.crop_on(samples.parcel, samples.target)])
 
 
 def _check_columns(learned: tuple[str, ...], given: tuple[str, ...]) -> None:

@@ -123,6 +123,9 @@ class History:
         `(parcel, variable)` float32: soil, elevation.
     weather, surface
         Daily weather, and daily land-surface products; None where there is none.
+    with_radar
+        Whether there are radar passes of these parcels, or of others of the region that they are a part of;
+        None: of these.
     """
 
     parcel_ids: tuple[str, ...]
@@ -135,9 +138,17 @@ class History:
     static: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     weather: Daily | None = None
     surface: Daily | None = None
+    with_radar: bool | None = None
 
     def __len__(self) -> int:
         return len(self.parcel_ids)
+
+    @property
+    def reads_radar(self) -> bool:
+        """Whether radar is read, of parcels without a pass too: as of the region, so that it does not depend
+        on which of its parcels are looked at together.
+        """
+        return len(self.radar) > 0 if self.with_radar is None else self.with_radar
 
     @property
     def january(self) -> np.ndarray:
@@ -183,7 +194,16 @@ class History:
             static=self.static[parcels] if len(self.static) else self.static,
             weather=self.weather and self.weather.take(parcels),
             surface=self.surface and self.surface.take(parcels),
+            with_radar=self.reads_radar,
         )
+
+    def in_classes(self, classes: tuple[str, ...]) -> "History":
+        """Return the same with crops numbered by other names; UNKNOWN where those lack one."""
+        if classes == self.classes:
+            return self
+        number = {name: k for k, name in enumerate(classes)}
+        of = np.array([number.get(name, UNKNOWN) for name in self.classes] + [UNKNOWN], np.int16)
+        return replace(self, classes=classes, crop=of[self.crop])
 
     def until(self, day: int) -> "History":
         """Return what was known by the end of a day; crops stay as declared."""

@@ -1,22 +1,24 @@
 """NDVI ahead of every parcel, with intervals, and the parcels that left theirs."""
 
 import logging
+from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from features.accounting import Tally, tally
-from features.errors import ConfigError, CropcheckError
-from features.files import read_parquet
+from features.errors import ConfigError, CropcheckError, ModelError
+from features.files import read_parquet, sha256
 from features.schema import EVENTS, FORECAST
 from features.series.chunks import chunks_of
 from features.workers import Progress
 from models.events.table import SEEN
 from models.forecast.anomaly import ANOMALIES, find_anomalies
 from models.forecast.bundle import forecaster_file, read_forecaster, write_forecaster
-from models.forecast.forecaster import ALL, TOO_FEW_LOOKS, Forecaster, fit_forecaster, forecast
+from models.forecast.forecaster import ALL, TOO_FEW_LOOKS, Forecaster, fit_forecaster, forecast, renewed
 from models.forecast.history import Daily, History
 from models.forecast.learning.samples import STEP, last_look, on_days, seen_ahead
 from models.forecast.options import ForecastOptions
@@ -26,8 +28,9 @@ from pipelines.inputs.forecast_history import Known, history_files, known_histor
 from pipelines.inputs.pixels.context_files import region_files
 from pipelines.inputs.surface_series import OPTIONS as SURFACE_OPTIONS
 from pipelines.inputs.surface_series import surface_files
-from pipelines.record.inputs import Inputs
+from pipelines.record.inputs import Inputs, entries
 from pipelines.record.stage import Outcome, Stage
+from pipelines.steps.kept_note import CROP_MODELS, Note, fitting_stands_on, may_keep
 from pipelines.tables import block_writer, write_table
 from pipelines.workspace import Workspace
 
@@ -42,18 +45,34 @@ SCORED_EVERY = 20
 def stage(config: RunConfig) -> Stage:
     """Return the stage."""
     inputs = Inputs(
-        options=("seed", "season", "simulate", "forecast", "weather", "limits.table_gib", *SURFACE_OPTIONS),
+        options=(
+            "seed",
+            "season",
+            "simulate",
+            "forecast",
+            "train.keep",
+            "weather",
+            "limits.table_gib",
+            *SURFACE_OPTIONS,
+        ),
         after={
             **region_files(config, "weather.csv", "earlier/*"),
             "read": ("declarations.parquet",),
             "extract": ("observations/parts.parquet", "observations/parts/*"),
             "fill": ("context.parquet",),
-            "train": ("evaluation/folds.parquet",),
+            "train": ("evaluation/folds.parquet", CROP_MODELS),
             "detect": ("events.parquet",),
         },
         files=_files,
     )
-    return Stage("forecast", __name__, inputs, run)
+
+    def run_with(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
+        own = entries("forecast", __name__, inputs, config, workspace)
+        until = config.forecast.from_day or config.season.until or config.season.end
+        stands_on = fitting_stands_on("forecast", own, inputs, workspace, until, beside=("detect",))
+        return run(config, workspace, progress, stands_on if config.train.keep.models else None)
+
+    return Stage("forecast", __name__, inputs, run_with)
 
 
 def _files(config: RunConfig, workspace: Workspace) -> dict[str, Path]:
@@ -65,16 +84,27 @@ def _files(config: RunConfig, workspace: Workspace) -> dict[str, Path]:
     return named | surface_files(config)
 
 
-def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
+def run(
+    config: RunConfig,
+    workspace: Workspace,
+    progress: Progress,
+    stands_on: Mapping[str, Any] | None = None,
+) -> Outcome:
     """Write `forecast.parquet`, `anomalies.parquet`, the models, and their scores by horizon.
 
     Where too little was seen to forecast anything, the tables are empty: verdicts and pages need none.
+
+    Parameters
+    ----------
+    stands_on
+        What the models are fitted with beside images and parcels: they are kept while that is as it was; None
+        fits anew.
     """
     if not config.forecast.enabled:
         return _nothing(workspace, "not asked for")
     known = known_history(config, workspace)
     try:
-        return _run(config, workspace, known, progress)
+        return _run(config, workspace, known, progress, stands_on)
     except CropcheckError as error:
         if error.reason not in TOO_LITTLE:
             raise
@@ -84,7 +114,13 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
         return _nothing(workspace, str(error), parcels)
 
 
-def _run(config: RunConfig, workspace: Workspace, known: Known, progress: Progress) -> Outcome:
+def _run(
+    config: RunConfig,
+    workspace: Workspace,
+    known: Known,
+    progress: Progress,
+    stands_on: Mapping[str, Any] | None,
+) -> Outcome:
     history = known.history
     day = history.day(made_on(config, history))
     folds = read_parquet(workspace.table("folds"))
@@ -94,7 +130,14 @@ def _run(config: RunConfig, workspace: Workspace, known: Known, progress: Progre
     progress(1, steps)
     drawn = drawn_parcels(group, config.forecast)
     some = known.take(drawn)
-    forecaster, own, basis = fitted(config, some, fold, fold[drawn], group[drawn], day)
+    learns = config.forecast.from_run is None or config.forecast.use == "continue"
+    kept = None
+    if learns and may_keep(workspace.forecast_models, stands_on):
+        kept = _kept(config, workspace, some, fold[drawn], day)
+    if kept is not None:
+        forecaster, own, basis = kept, _served(kept, fold), "this run's looks"
+    else:
+        forecaster, own, basis = fitted(config, some, fold, fold[drawn], group[drawn], day)
     progress(2, steps)
     season = (history.day(config.season.start), min(day, history.day(config.season.end)))
     anomalies = [ANOMALIES.to_frame()]
@@ -121,13 +164,45 @@ def _run(config: RunConfig, workspace: Workspace, known: Known, progress: Progre
         write_table(scores, workspace.table("forecast_scores")),
     ]
     if config.forecast.use != "judge" or config.forecast.from_run is None:
-        write_forecaster(workspace.forecast_models, forecaster)
+        if kept is None:
+            write_forecaster(workspace.forecast_models, forecaster)
+            if stands_on is not None and learns:
+                Note.now(workspace.forecast_models, stands_on).write(workspace.forecast_models)
         outputs.append(workspace.forecast_models)
     progress(steps, steps)
     ever = last_look(history, on_days(np.arange(len(history)), day, np.array([day + STEP]))) >= 0
     reasons = [None if ok else NEVER_SEEN for ok in ever]
     rows = Tally("forecast", "looks", known.rows, known.rows - sum(known.set_aside.values()), known.set_aside)
-    return Outcome(outputs, [rows, tally("forecast", "parcels", reasons)], {"forecast_by": basis})
+    facts = {"forecast_by": basis, "forecast_kept": kept is not None}
+    return Outcome(outputs, [rows, tally("forecast", "parcels", reasons)], facts)
+
+
+def _kept(
+    config: RunConfig, workspace: Workspace, known: Known, fold: np.ndarray, day: int
+) -> Forecaster | None:
+    """Return the models that were fitted before, with what is usual by now; None where they read what this
+    run has not, or do not read what it has.
+
+    Parameters
+    ----------
+    known, fold
+        The parcels that would be learned from, `(parcel,)` fold of each.
+    """
+    path = forecaster_file(workspace.forecast_models)
+    forecaster = read_forecaster(workspace.forecast_models, config.forecast, sha256(path))
+    history = known.history.until(day)
+    try:
+        one = on_days(np.arange(min(len(history), 1)), day, np.array([day + STEP]))
+        forecast(forecaster, history, one, np.full(len(history), ALL), known.ahead)
+    except ModelError as error:
+        log.info("The forecast models are fitted anew: %s", error)
+        return None
+    return renewed(forecaster, history, fold)
+
+
+def _served(forecaster: Forecaster, fold: np.ndarray) -> np.ndarray:
+    """Return the fold whose models serve each parcel of `fold (parcel,)`."""
+    return np.where(np.isin(fold, list(forecaster.folds)), fold, ALL)
 
 
 def drawn_parcels(group: np.ndarray, options: ForecastOptions) -> np.ndarray:
@@ -211,7 +286,7 @@ def fitted(
     samples = seen_ahead(history, np.arange(first, day, EVERY), options.ahead_days)
     made = fit_forecaster(history, samples, fold, group, options, known.ahead, start)
     basis = "this run's looks" if start is None else "another run's models, trained further"
-    return made, np.where(np.isin(every, list(made.folds)), every, ALL), basis
+    return made, _served(made, every), basis
 
 
 def _forecasts(

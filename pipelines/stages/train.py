@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from features.files import read_parquet
 from features.schema import ENSEMBLE
 from features.workers import Executor, Progress, lent
 from models.crops.fitting.options import TrainOptions
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from models.crops.fitting.crossfit import OutOfFold
     from models.folds import FoldPlan
+    from pipelines.steps.keep_models import Fitting
 
 JOB = "job.json"  # as `models.crops.fitting.fits` names it
 WORK = ".work"  # folder of what the work units leave for the end of the stage
@@ -112,7 +114,7 @@ def run(
     written = [
         write_blocks(workspace.probabilities, found.probabilities(mine)),
         write_blocks(workspace.inner, found.inner(mine)),
-        *_explain(found, every, learnt.own, options, workspace),
+        *_explain(fitting, every, learnt.own, options, workspace),
     ]
     tables = {
         workspace.table("ensemble_weights"): found.weights,
@@ -148,11 +150,16 @@ def run(
 
 
 def _explain(
-    found: "OutOfFold", every: list[str | None], own: int, options: TrainOptions, workspace: Workspace
+    fitting: "Fitting", every: list[str | None], own: int, options: TrainOptions, workspace: Workspace
 ) -> list[Path]:
-    """Write importance and contributions, of the first `own` parcels."""
-    from models.explanation.explain import Subject, explain_stored, predicted_of
+    """Write importance and contributions, of the first `own` parcels.
 
+    Importance tells of the models: it is measured when they are fitted, and kept as long as they are.
+    """
+    from models.crops.fitting.kept import importance_file
+    from models.explanation.explain import Subject, explain_models, explain_parcels, predicted_of
+
+    found = fitting.found
     task = found.task
     mine = np.arange(len(every)) < own
     subject = Subject(
@@ -164,7 +171,14 @@ def _explain(
         np.isin(np.arange(own), task.learned),
         options.chunk,
     )
-    importance, contributions = explain_stored(subject, options.explanation, threads=options.threads)
+    measured = importance_file(workspace.models, options.explanation)
+    if fitting.kept and measured.is_file():
+        importance = read_parquet(measured)
+    else:
+        importance = explain_models(subject, options.explanation, threads=options.threads)
+        if fitting.facts:  # models of another run that judge as they are, are not this run's to keep
+            write_table(importance, measured)
+    contributions = explain_parcels(subject, options.explanation, threads=options.threads)
     return [
         write_table(importance, workspace.importance),
         write_blocks(workspace.contributions, contributions),

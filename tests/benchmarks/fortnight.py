@@ -46,7 +46,7 @@ def main() -> None:
     second = run(config, folder / "run", settings)
     fresh = folder / "fresh"
     shutil.rmtree(fresh, ignore_errors=True)
-    for name in ("models", "event_models"):
+    for name in ("models", "event_models", "forecast_models"):
         if (folder / "run" / name).is_dir():
             shutil.copytree(folder / "run" / name, fresh / name)
     shutil.copy(folder / "run" / ".holding_key", fresh)

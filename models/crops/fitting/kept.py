@@ -13,10 +13,11 @@ import xarray as xr
 
 from features.files import atomic_path, fingerprint, read_parquet, sha256, write_json
 from models.crops.estimators.by_name import estimator_type
-from models.crops.fitting.options import TrainOptions
+from models.crops.fitting.options import ExplanationOptions, TrainOptions
 
 FOLDER = "fitted"  # below the folder of the models
 FIT, PARCELS, SUSPECTED = "fit.json", "parcels.parquet", "suspects.parquet"
+IMPORTANCE = "importance"  # what the models go by, measured when they were fitted: a file an explanation
 NOTES = ("job.json", "held_out.parquet")  # beside a model: when it was fitted, and what it last predicted
 AXES = ("time", "feature", "statistic")
 NAMED = 3
@@ -89,7 +90,8 @@ def last_day(images: Images) -> str:
 def write_fit(
     folder: Path, fit: Fit, declarations: gpd.GeoDataFrame, fold: np.ndarray, suspects: pl.DataFrame
 ) -> None:
-    """Write beside the models in `folder` what they were fitted on, the description last.
+    """Write beside the models in `folder` what they were fitted on, the description last; what was measured
+    of models that lay there before is deleted.
 
     Parameters
     ----------
@@ -102,6 +104,8 @@ def write_fit(
     """
     there = folder / FOLDER
     there.mkdir(parents=True, exist_ok=True)
+    for path in there.glob(f"{IMPORTANCE}-*.parquet"):
+        path.unlink()  # it tells of the models before
     used = (fold >= 0) & ~declarations.geometry.is_empty.to_numpy()
     of = declarations[used]
     points = gpd.GeoDataFrame(
@@ -132,6 +136,11 @@ def forget_fit(folder: Path) -> None:
 def suspects_of(folder: Path) -> pl.DataFrame:
     """Return what label cleaning saw when the models were fitted."""
     return read_parquet(folder / FOLDER / SUSPECTED)
+
+
+def importance_file(folder: Path, options: ExplanationOptions) -> Path:
+    """Return where the importance of the models in `folder` lies, as these options measured it."""
+    return folder / FOLDER / f"{IMPORTANCE}-{fingerprint(options.model_dump(mode='json'))[:12]}.parquet"
 
 
 def files_of(folder: Path, options: TrainOptions) -> dict[str, str]:

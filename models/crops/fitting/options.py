@@ -44,8 +44,9 @@ class SampleOptions(Options):
 class KeepOptions(Options):
     """When fitted models are kept while new images and parcels come in, and when they are fitted anew.
 
-    Models of events, which share the folds, are kept as long as the crop models and the labels are; a
-    cloud-removal model as long as its options are.
+    Models of events and of forecasts, which share the folds, are kept as long as the crop models, and the
+    labels, are; a cloud-removal model as long as its options are. The importance of features and dates is
+    measured when models are fitted, and kept with them.
 
     They are kept as long as nothing but images and parcels changed, the series has the same calendar,
     features and statistics, and no class that they do not know is declared often enough to be trained on.

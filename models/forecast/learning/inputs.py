@@ -62,7 +62,7 @@ def table_of(
         (_usual(history, samples, basis, damped, curves, lead), USUAL, "climatology"),
         (_when(history, samples), WHEN, "season"),
     ]
-    if {"radar", "coherence"} & set(inputs) and len(history.radar):
+    if {"radar", "coherence"} & set(inputs) and history.reads_radar:
         changes, stage = radar_changes(history, samples, basis), radar_stage(history, samples, basis)
         if "radar" in inputs:
             parts.append((changes[:, : len(RADAR)], RADAR, "radar"))

@@ -8,7 +8,7 @@ import polars as pl
 
 from features.context.history import likeliest_before
 from features.declarations.crop_codes import read_crop_table
-from features.files import read_parquet
+from features.files import read_parquet, scan_parquet
 from features.schema import ENSEMBLE
 from models.assessment.field_results import corrected_rates
 from models.evaluation.composition_scores import SCORE_NAMES, score_composition, true_shares
@@ -64,7 +64,7 @@ def evaluate(
     settled
         The verdicts with what the field found: counted, not scored.
     """
-    probabilities = read_parquet(workspace.probabilities)
+    probabilities = scan_parquet(workspace.probabilities)
     folds = read_parquet(workspace.table("folds")).filter(pl.col("group") >= 0)  # others stand alone
     truth = read_truth(config, workspace)
     reference = _reference(verdicts, truth, folds)
@@ -149,16 +149,17 @@ def _composition(
 
 
 def _calibration(
-    probabilities: pl.DataFrame, calibrated: pl.DataFrame, reference: pl.DataFrame, seed: int
+    probabilities: pl.LazyFrame, calibrated: pl.DataFrame, reference: pl.DataFrame, seed: int
 ) -> dict[str, Any]:
     """Return the ensemble's expected calibration error before and after, on the same parcels."""
-    classes = [name for name in probabilities.columns if name not in ("parcel_id", "model", "fold")]
+    classes = _classes(probabilities)
     codes = {name: index for index, name in enumerate(classes)}
     code = pl.col("reference").replace_strict(codes, default=-1, return_dtype=pl.Int64).alias("code")
     found = {}
     raw = probabilities.filter(pl.col("model") == ENSEMBLE)
-    for name, table in {"ece_before": raw, "ece_after": calibrated}.items():
-        joined = table.select("parcel_id", *classes).sort("parcel_id").join(reference, on="parcel_id")
+    for name, table in {"ece_before": raw, "ece_after": calibrated.lazy()}.items():
+        joined = table.select("parcel_id", *classes).collect().sort("parcel_id")
+        joined = joined.join(reference, on="parcel_id")
         values, truth, group = _arrays(joined.with_columns(code), classes)
         found[name] = calibration_error(values, truth, group, np.random.default_rng(seed)).to_dict()
     return found
@@ -208,52 +209,59 @@ def _reference(verdicts: pl.DataFrame, truth: pl.DataFrame | None, folds: pl.Dat
     return table.drop("crop_class").join(known, on="parcel_id", how="left", validate="1:1")
 
 
+def _classes(probabilities: pl.LazyFrame) -> list[str]:
+    names = probabilities.collect_schema().names()
+    return [name for name in names if name not in ("parcel_id", "model", "fold")]
+
+
 def _score_models(
-    probabilities: pl.DataFrame, reference: pl.DataFrame, seed: int
+    probabilities: pl.LazyFrame, reference: pl.DataFrame, seed: int
 ) -> tuple[dict[str, dict[str, Any]], Tables]:
-    classes = [name for name in probabilities.columns if name not in ("parcel_id", "model", "fold")]
-    joined = probabilities.join(reference, on="parcel_id", how="left", maintain_order="left")
-    codes = {name: index for index, name in enumerate(classes)}
-    joined = joined.with_columns(
-        code=pl.col("reference").replace_strict(codes, default=-1, return_dtype=pl.Int64)
+    """Return the scores of every model; one model's probabilities are in memory at a time."""
+    classes = _classes(probabilities)
+    code = pl.col("reference").replace_strict(
+        {name: index for index, name in enumerate(classes)}, default=-1, return_dtype=pl.Int64
     )
-    scored = {str(name[0]): part for name, part in joined.group_by("model", maintain_order=True)}
-    arrays = {name: _arrays(part, classes) for name, part in scored.items()}
-    models, differences, reliabilities, scores = {}, [], [], []
-    best = arrays[ENSEMBLE]
-    for name, (values, truth, group) in arrays.items():
-        rng = np.random.default_rng(seed)
-        models[name] = {
-            metric: estimate.to_dict() for metric, estimate in score_model(values, truth, group, rng).items()
-        }
-        known = truth >= 0
-        scores.append(
-            class_scores(truth[known], values[known].argmax(1), group[known], classes, rng).with_columns(
-                model=pl.lit(name)
-            )
-        )
-        reliabilities.append(_reliability_table(values[known], truth[known], name))
+
+    def of(name: str) -> pl.DataFrame:
+        rows = probabilities.filter(pl.col("model") == name).collect()
+        return rows.join(reference, on="parcel_id", how="left", maintain_order="left").with_columns(code=code)
+
+    models, tables, differences = {}, list[Tables](), []
+    best = of(ENSEMBLE).select(classes).to_numpy().argmax(1)
+    for name in probabilities.select(pl.col("model").unique(maintain_order=True)).collect()["model"]:
+        part, rng = of(name), np.random.default_rng(seed)
+        values, truth, group = _arrays(part, classes)
+        found = score_model(values, truth, group, rng)
+        models[name] = {metric: estimate.to_dict() for metric, estimate in found.items()}
+        tables.append(_tables_of(name, part, classes, rng))
         if name != ENSEMBLE:
-            difference = paired_difference(
-                best[0].argmax(1), values.argmax(1), truth, group, rng, metric=macro_f1
-            )
+            difference = paired_difference(best, values.argmax(1), truth, group, rng, metric=macro_f1)
             differences.append(
                 {"model": name, "against": ENSEMBLE, "metric": "macro_f1", **difference.to_dict()}
             )
-    fold_scores = [_fold_scores(name, part, classes) for name, part in scored.items()]
-    values, truth, _ = best
+        else:
+            confused = _confusion(part, classes)
+    together = {name: pl.concat(table[name] for table in tables) for name in tables[0]}
+    return models, {**together, "confusion": confused, "model_differences": pl.DataFrame(differences)}
+
+
+def _tables_of(name: str, part: pl.DataFrame, classes: list[str], rng: np.random.Generator) -> Tables:
+    """Return one model's scores by class and fold, and how reliable its probabilities are."""
+    values, truth, group = _arrays(part, classes)
     known = truth >= 0
-    area = scored[ENSEMBLE]["area_ha"].to_numpy()
-    tables = {
-        "class_scores": pl.concat(scores),
-        "fold_scores": pl.concat(fold_scores),
-        "reliability": pl.concat(reliabilities),
-        "confusion": confusion_table(
-            truth[known], values[known].argmax(1), np.nan_to_num(area[known]), classes
-        ),
-        "model_differences": pl.DataFrame(differences),
+    scores = class_scores(truth[known], values[known].argmax(1), group[known], classes, rng)
+    return {
+        "class_scores": scores.with_columns(model=pl.lit(name)),
+        "fold_scores": _fold_scores(name, part, classes),
+        "reliability": _reliability_table(values[known], truth[known], name),
     }
-    return models, tables
+
+
+def _confusion(part: pl.DataFrame, classes: list[str]) -> pl.DataFrame:
+    values, truth, _ = _arrays(part, classes)
+    known, area = truth >= 0, part["area_ha"].to_numpy()
+    return confusion_table(truth[known], values[known].argmax(1), np.nan_to_num(area[known]), classes)
 
 
 def _arrays(part: pl.DataFrame, classes: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

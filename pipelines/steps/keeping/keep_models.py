@@ -46,6 +46,11 @@ class Fitting:
     plan: FoldPlan
     facts: dict[str, Any]
 
+    @property
+    def kept(self) -> bool:
+        """Whether the models were there before, and predicted as they were."""
+        return bool(self.facts.get("fit", {}).get("kept"))
+
 
 def fit_or_keep(
     made_with: Mapping[str, Entries],
@@ -134,8 +139,7 @@ def images_of(workspace: Workspace) -> dict[str, list[str]]:
 
 def kept_suspects(fitting: Fitting, workspace: Workspace) -> pl.DataFrame:
     """Return what label cleaning saw when the models were fitted."""
-    kept = fitting.facts.get("fit", {}).get("kept")
-    return suspects_of(workspace.models) if kept else fitting.found.suspects
+    return suspects_of(workspace.models) if fitting.kept else fitting.found.suspects
 
 
 def _classes(learnt: LearningSet) -> list[str | None]:

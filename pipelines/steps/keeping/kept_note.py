@@ -1,7 +1,7 @@
 """Models of events and forecasts that are kept while images come in, as long as the crop models are."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -57,7 +57,12 @@ def may_keep(folder: Path, stands_on: Mapping[str, Any] | None) -> bool:
 
 
 def fitting_stands_on(
-    name: str, own: Entries, inputs: Inputs, workspace: Workspace, until: object
+    name: str,
+    own: Entries,
+    inputs: Inputs,
+    workspace: Workspace,
+    until: object,
+    beside: Collection[str] = (),
 ) -> dict[str, Any] | None:
     """Return what a stage's models are fitted with, beside images and parcels; None where the crop models
     say nothing of theirs.
@@ -67,11 +72,14 @@ def fitting_stands_on(
     own
         What the stage stands on.
     until
-        Day up to which labels count.
+        Day up to which labels, or looks, count.
+    beside
+        Stages whose results the stage reads for other ends than fitting.
     """
     trained = read_receipt(workspace, "train")
     crop_models = trained.outputs.get(CROP_MODELS) if trained else None
     if crop_models is None:
         return None
-    made = {**made_with(inputs, workspace), name: own}
+    made = {before: of for before, of in made_with(inputs, workspace).items() if before not in beside}
+    made[name] = own
     return {**stands_on_of(made), "crop models": crop_models, "until": str(until)}

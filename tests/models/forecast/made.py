@@ -39,8 +39,10 @@ def history(
     return History(ids, ORIGIN, looks, passes, classes, crops_of(declared, ids, classes, ORIGIN.year, years))
 
 
-def waves(parcels: int, years: int = 3, every: int = 5, seed: int = 1) -> History:
-    """Parcels that green up each year, each with a level and a shift of its own, and noise."""
+def waves(parcels: int, years: int = 3, every: int = 5, seed: int = 1, radar: Sequence[int] = ()) -> History:
+    """Parcels that green up each year, each with a level and a shift of its own, and noise; a radar saw those
+    at `radar` every tenth day.
+    """
     rng = np.random.default_rng(seed)
     days = np.arange(0, 365 * years, every)
     series, crop = {}, {}
@@ -50,4 +52,11 @@ def waves(parcels: int, years: int = 3, every: int = 5, seed: int = 1) -> Histor
         seen = rng.random(len(days)) < 0.5
         series[f"p{k:03d}"] = list(zip(days[seen].tolist(), curve[seen].tolist(), strict=True))
         crop[f"p{k:03d}"] = ("grass", "maize")[k % 2]
-    return history(series, crop, years)
+    passes = [
+        (f"p{k:03d}", ORIGIN + timedelta(days=day), 37, -11.0, -18.0, 0.4, 0.3)
+        for k in radar
+        for day in range(0, 365 * years, 10)
+    ]
+    columns = {"parcel_id": pl.String, "date": pl.Date, "relative_orbit": pl.Int32}
+    table = pl.DataFrame(passes, schema={**columns, **dict.fromkeys(RADAR, pl.Float32)}, orient="row")
+    return history(series, crop, years, table)

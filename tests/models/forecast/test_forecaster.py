@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from features.errors import ModelError
-from models.forecast.forecaster import ALL, Forecaster, fit_forecaster, forecast
+from models.forecast.forecaster import ALL, Forecaster, fit_forecaster, forecast, renewed
 from models.forecast.history import Daily, History
 from models.forecast.learning.samples import Samples, on_days, seen_ahead
 from models.forecast.options import ForecastOptions
@@ -117,3 +117,41 @@ def test_a_time_of_year_that_was_never_seen_is_not_forecast(known: History) -> N
     found = forecast(fitted, summers, asked, np.full(PARCELS, ALL))
     assert np.isfinite(found.value).reshape(2, 4).tolist() == [[True, True, False, False]] * 2
     assert (np.isfinite(found.bounds).all(1) == np.isfinite(found.value)).all()
+
+
+def test_crops_are_known_by_name_whatever_their_number(known: History, learned: Samples) -> None:
+    """A run with a class more numbers its classes otherwise than the run whose models it uses."""
+    fitted = fit_forecaster(known, learned, np.arange(PARCELS) % 3, np.arange(PARCELS), OPTIONS)
+    assert "crop" in fitted.columns
+    other = known.in_classes(("fallow", "grass", "maize"))
+    asked = on_days(np.arange(PARCELS), LAST_YEAR + 100, TARGETS)
+    one, two = (forecast(fitted, of, asked, np.full(PARCELS, ALL)).value for of in (known, other))
+    assert np.array_equal(one, two)
+
+
+def test_parcels_that_no_radar_saw_are_forecast_alone_as_among_others() -> None:
+    seen = waves(PARCELS, radar=range(PARCELS // 2))
+    samples = seen_ahead(seen, np.arange(370, LAST_YEAR, 10))
+    fitted = fit_forecaster(seen, samples, np.arange(PARCELS) % 3, np.arange(PARCELS), OPTIONS)
+    assert "vv_change" in fitted.columns
+    without = np.arange(PARCELS // 2, PARCELS)
+    whole = forecast(fitted, seen, on_days(without, LAST_YEAR + 100, TARGETS), np.full(PARCELS, ALL))
+    alone = seen.take(without)
+    assert not len(alone.radar)
+    asked = on_days(np.arange(len(alone)), LAST_YEAR + 100, TARGETS)
+    part = forecast(fitted, alone, asked, np.full(len(alone), ALL))
+    assert np.array_equal(whole.value, part.value)
+
+
+def test_models_that_are_kept_learn_what_is_usual_at_a_time_of_year_seen_since(known: History) -> None:
+    """The first year's models saw no autumn; the second year's looks tell what is usual then."""
+    autumn, fold = 280, np.arange(PARCELS) % 3
+    looks = known.ndvi
+    of_year = known.day_of_year(looks.day)
+    summers = replace(known, ndvi=looks.where(of_year < 240))
+    samples = seen_ahead(summers, np.arange(370, LAST_YEAR, 10))
+    fitted = fit_forecaster(summers, samples, fold, np.arange(PARCELS), OPTIONS)
+    assert not fitted.knows(np.array([autumn]))[0]
+    kept = renewed(fitted, known, fold)
+    assert kept.knows(np.array([autumn]))[0]
+    assert kept.folds[0][1] is fitted.folds[0][1]
