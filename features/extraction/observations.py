@@ -171,7 +171,8 @@ def split_observations(
             for path in paths
         ]
         for table in each_pass(folder, features):
-            owned = table.join(chunk_of, on="parcel_id", maintain_order="left")
+            here = chunk_of.join(table.select(pl.col("parcel_id").unique()), on="parcel_id", how="semi")
+            owned = table.join(here, on="parcel_id", maintain_order="left")
             for (number,), rows in owned.partition_by("chunk", as_dict=True, include_key=False).items():
                 writers[int(number)].write_table(rows.to_arrow().cast(schema))
     return paths

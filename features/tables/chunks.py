@@ -11,7 +11,10 @@ from features.tables.files import id_text, need, open_table
 from features.tables.options import TableOptions
 from features.tables.shapes import matched, wanted_columns
 
-ROWS_AT_ONCE = 100_000  # of a table, while it is divided
+ROWS_AT_ONCE = 100_000  # of a table, while it is divided, at least
+# of one chunk in a file, about: with few rows a file, files would grow in number with the square of the table
+ROWS_PER_FILE = 4_000
+MOST_ROWS_AT_ONCE = 2_000_000
 CHUNK = "chunk of cropcheck"  # a column of the divided rows
 
 
@@ -38,6 +41,11 @@ def chunks_of_parcels(
         yield [list(parts) for parts in zip(*divided, strict=True)]
 
 
+def chunk_of(ids: pl.Expr, count: int) -> pl.Expr:
+    """Return the number of the chunk, of `count`, that a parcel's rows are in, by its id as text."""
+    return (ids.hash() % count).fill_null(0)
+
+
 def _values(table: pl.LazyFrame, options: TableOptions) -> int:
     rows = table.select(pl.len()).collect(engine="streaming").item()
     return int(rows) * len(_value_columns(table.collect_schema().names(), options))
@@ -54,12 +62,13 @@ def _divide(table: pl.LazyFrame, options: TableOptions, folder: Path, count: int
     names = table.collect_schema().names()
     wanted = {options.parcel, options.date, options.feature, *options.keep, *_value_columns(names, options)}
     wanted |= {options.first} if isinstance(options.first, str) else set()
-    chunk = (id_text(table, need(names, options.parcel, "parcel ids")).hash() % count).fill_null(0)
+    chunk = chunk_of(id_text(table, need(names, options.parcel, "parcel ids")), count)
     rows = table.select(*(name for name in names if name in wanted), chunk.alias(CHUNK))
     parts: list[list[Path]] = [[] for _ in range(count)]
     for number in range(count):
         (folder / str(number)).mkdir(parents=True)
-    for turn, batch in enumerate(rows.collect_batches(chunk_size=ROWS_AT_ONCE, maintain_order=True)):
+    at_once = min(max(ROWS_AT_ONCE, count * ROWS_PER_FILE), MOST_ROWS_AT_ONCE)
+    for turn, batch in enumerate(rows.collect_batches(chunk_size=at_once, maintain_order=True)):
         for (key,), part in batch.partition_by(CHUNK, as_dict=True, include_key=False).items():
             path = folder / str(key) / f"{turn:06d}.parquet"
             part.write_parquet(path, compression="lz4", statistics=False)

@@ -12,7 +12,7 @@ from features.accounting import Tally
 from features.errors import ConfigError
 from features.indices.formulas import compute, find_index, sensor_of
 from features.schema import OBSERVATIONS, OPTICAL_BANDS, STATISTICS
-from features.tables.chunks import chunks_of_parcels
+from features.tables.chunks import chunk_of, chunks_of_parcels
 from features.tables.files import id_text, need, open_table
 from features.tables.options import TableOptions
 from features.tables.shapes import long_form
@@ -94,8 +94,11 @@ def read_in_chunks(
     )
     account = _Account()
     with chunks_of_parcels(tables, values_at_once) as chunks:
-        for chunk in chunks:
-            rows = _chunk(chunk, tables, known.lazy(), (start, end), account, len(chunks))
+        of_chunk = known.with_columns(chunk=chunk_of(pl.col("parcel_id"), len(chunks)))
+        own = of_chunk.partition_by("chunk", as_dict=True, include_key=False)
+        for number, chunk in enumerate(chunks):
+            mine = own.get((number,), known.clear())
+            rows = _chunk(chunk, tables, mine.lazy(), (start, end), account, len(chunks))
             if rows.height:
                 take(_observations(rows))
     _refuse_nothing_left(account.values, account.set_aside, tables)
