@@ -26,13 +26,19 @@ SECONDS_PER_MEGAPIXEL_SCENE = 0.1  # making a simulated acquisition
 SECONDS_PER_MEGAPIXEL_HIDDEN = 0.35  # hiding and filling pixels, to learn how far filled ones are off
 SECONDS_PER_MEGAPIXEL_FILLED = {"classical": 0.5, "learned": 0.6}  # and aggregating a frame of 10 bands
 SECONDS_PER_WINDOW_PASS = 0.08  # training a small network for one pass over one window
-SECONDS_PER_MILLION_ROWS = 0.4  # writing observations, or reading them back
-BASE_S = {"fill": 1.0, "train": 6.0, "detect": 10.0, "judge": 6.0, "forecast": 2.0, "publish": 8.5}
-SECONDS_PER_THOUSAND_PARCELS = {"fill": 0.1, "detect": 0.3, "judge": 0.4, "forecast": 0.9, "publish": 0.2}
-SECONDS_PER_FIT_AND_THOUSAND_PARCELS = 0.25
+# observations: written of imagery, made of tables that others extracted, and laid out as series
+SECONDS_PER_MILLION_ROWS = {"imagery": 0.4, "tables": 0.34, "fill": 0.28}
+BASE_S = {"fill": 2.0, "train": 6.0, "detect": 3.0, "judge": 7.5, "forecast": 2.0, "publish": 7.0}
+BASE_OF_TABLES_S = 5.0  # extract, where tables are read instead of imagery
+LEARNING_EVENTS_S = 7.0  # where labels of events are learned from
+SECONDS_PER_THOUSAND_PARCELS = {"detect": 0.6, "judge": 0.15, "forecast": 0.23, "publish": 0.22}
+SECONDS_PER_THOUSAND_LEARNED = {"forecast": 0.7}
+SECONDS_PER_FIT_AND_THOUSAND_LEARNED = 0.2175
+SECONDS_PER_FIT_AND_THOUSAND_PREDICTED = 0.039
 BLOCKS_PER_PARCEL_AREA = 1.6  # blocks are read whole, parcels fill about 60% of them
 # bytes, measured on the embedded default (127 acquisitions: 747 MB) and on a region of 200 parcels
-BYTES_PER_ROW = 26.0  # of the observations
+# of the observations; those of tables say little beside the value, and what was not seen takes no place
+BYTES_PER_ROW = {"imagery": 26.0, "tables": 1.5}
 BYTES_PER_UNIT = 20e3  # of the files of one acquisition, however few its parcels
 BYTES_PER_PIXEL_SIMULATED = 0.8  # of one band
 BYTES_PER_SERIES_VALUE = 3.9  # in one of series.nc and filled.nc, with its marks
@@ -49,11 +55,16 @@ BYTES_PER_PARCEL = {
 BYTES_OF_PAGES = 3e6
 LARGEST_CLASSES, PARCELS_PER_CLASS = 20, 20
 MARGIN_PX = 32  # around a block that is filled
-# GiB at the peak of a process that runs one stage: libraries, and what a thousand parcels add
-BASE_GIB = {"synthesise": 0.7, "clear": 1.0, "extract": 0.7, "fill": 0.6, "train": 1.2, "detect": 0.8,
-            "judge": 0.6, "forecast": 0.8, "publish": 1.0}  # fmt: skip
-GIB_PER_THOUSAND_PARCELS = {"train": 0.042, "detect": 0.06, "judge": 0.01, "forecast": 0.03, "publish": 0.015}
-GIB_PER_MILLION_SERIES_VALUES = 0.02  # of a chunk of parcels whose series are built and filled
+EVENT_CHUNKS_READ = 5  # as `detect` reads them
+# GiB at the peak of a process that runs one stage: libraries, and what a thousand parcels add: all of them,
+# and those that are learned from
+BASE_GIB = {"synthesise": 0.7, "clear": 1.0, "extract": 0.7, "fill": 0.5, "train": 0.9, "detect": 0.6,
+            "judge": 0.7, "forecast": 0.83, "publish": 0.6}  # fmt: skip
+GIB_PER_THOUSAND_PARCELS = {"extract": 0.003, "fill": 0.0012, "train": 0.002, "detect": 0.006, "judge": 0.002,
+                            "forecast": 0.004, "publish": 0.009}  # fmt: skip
+GIB_PER_THOUSAND_LEARNED = {"train": 0.051, "forecast": 0.023}
+GIB_PER_MILLION_ROWS = {"fill": 0.13, "detect": 0.085}  # of a chunk of parcels' observations
+GIB_OF_TABLES, ROWS_OF_TABLES = 0.7, 4e6  # of a chunk of tables that others extracted
 GIB_OF_NETWORKS = 0.5  # TensorFlow, where clouds are removed by a network
 STACKS_HELD = 9  # where clouds are removed: three blocks as read, seen, or filled and with sigma
 
@@ -153,40 +164,58 @@ def _each(parts: Mapping[str, float], words: Callable[[float], str], least: floa
 
 def seconds_of(config: RunConfig, load: Load) -> dict[str, float]:
     """Return the seconds that each stage takes on two cores."""
-    pixels, thousands = _megapixels(load), load.parcels / 1e3
-    rows = load.parcels * load.features / 1e6 * SECONDS_PER_MILLION_ROWS
+    pixels, thousands, millions = _megapixels(load), load.parcels / 1e3, load.parcels * load.features / 1e6
     fits = len(config.train.models) * config.folds.count * FITS_PER_FOLD
-    learned = min(load.parcels, config.train.sample.size) / 1e3
+    learned = _learned(config, load)
     fitting, filling = _clearing(config.clear, pixels * load.frames)
+    tables = bool(config.series.tables)
+    rows = millions * SECONDS_PER_MILLION_ROWS["tables" if tables else "imagery"]
     found = {
         "synthesise": pixels * load.simulated * SECONDS_PER_MEGAPIXEL_SCENE,
         "clear": fitting,
         "extract": pixels * load.bands * SECONDS_PER_MEGAPIXEL_BAND + filling + rows,
-        "fill": rows,
-        "train": fits * learned * SECONDS_PER_FIT_AND_THOUSAND_PARCELS,
+        "fill": millions * SECONDS_PER_MILLION_ROWS["fill"],
+        "train": fits * learned["train"] * SECONDS_PER_FIT_AND_THOUSAND_LEARNED
+        + fits * thousands * SECONDS_PER_FIT_AND_THOUSAND_PREDICTED,
         **dict.fromkeys(("detect", "judge", "forecast", "publish"), 0.0),
     }
+    base = {**BASE_S, "extract": BASE_OF_TABLES_S if tables else 0.0}
+    base["detect"] += LEARNING_EVENTS_S if config.simulate or config.events.labels else 0.0
     beside = {
-        name: BASE_S.get(name, 0.0) + thousands * SECONDS_PER_THOUSAND_PARCELS.get(name, 0.0)
+        name: base.get(name, 0.0)
+        + thousands * SECONDS_PER_THOUSAND_PARCELS.get(name, 0.0)
+        + learned.get(name, 0.0) * SECONDS_PER_THOUSAND_LEARNED.get(name, 0.0)
         for name in found
     }
     return {name: value + beside[name] for name, value in found.items() if value + beside[name] > 0}
 
 
+def _learned(config: RunConfig, load: Load) -> dict[str, float]:
+    """Return how many thousand parcels stages learn from."""
+    most = {"train": config.train.sample.size, "forecast": config.forecast.most_parcels}
+    return {name: min(load.parcels, size) / 1e3 for name, size in most.items()}
+
+
 def memory_of(config: RunConfig, load: Load) -> dict[str, float]:
     """Return the memory that each stage needs at its peak, GiB, in a process of its own."""
-    thousands = load.parcels / 1e3
-    chunk = min(load.parcels, config.series.chunk_parcels)
-    values = chunk * load.steps * load.channels * len(config.series.statistics) / 1e6
+    thousands, learned = load.parcels / 1e3, _learned(config, load)
+    chunks = {"fill": config.series.chunk_parcels, "detect": EVENT_CHUNKS_READ * config.events.chunk}
     network = GIB_OF_NETWORKS if config.clear.method in LEARNED else 0.0
+    tables = min(load.parcels * load.features / ROWS_OF_TABLES, 1.0) * GIB_OF_TABLES
     more = {
         "clear": network,
-        "extract": network + _stacks_gib(config, load.deepest),
-        "fill": values * GIB_PER_MILLION_SERIES_VALUES,
+        "extract": tables if config.series.tables else network + _stacks_gib(config, load.deepest),
+        **{
+            name: min(load.parcels, chunk) * load.features / 1e6 * GIB_PER_MILLION_ROWS[name]
+            for name, chunk in chunks.items()
+        },
     }
     absent = {"synthesise": load.simulated, "clear": config.clear.method != "none"}
     return {
-        name: base + thousands * GIB_PER_THOUSAND_PARCELS.get(name, 0.0) + more.get(name, 0.0)
+        name: base
+        + thousands * GIB_PER_THOUSAND_PARCELS.get(name, 0.0)
+        + learned.get(name, 0.0) * GIB_PER_THOUSAND_LEARNED.get(name, 0.0)
+        + more.get(name, 0.0)
         for name, base in BASE_GIB.items()
         if absent.get(name, True)
     }
@@ -204,7 +233,10 @@ def disk_of(config: RunConfig, load: Load) -> dict[str, float]:
     found = {
         "synthesise": _megapixels(load) * load.bands * share * 1e6 * BYTES_PER_PIXEL_SIMULATED,
         "read": 0.0,
-        "extract": load.parcels * load.features * BYTES_PER_ROW + load.acquisitions * BYTES_PER_UNIT,
+        "extract": load.parcels
+        * load.features
+        * BYTES_PER_ROW["tables" if config.series.tables else "imagery"]
+        + load.acquisitions * BYTES_PER_UNIT,
         "fill": 2 * values * BYTES_PER_SERIES_VALUE,
         "train": models,
         "detect": BYTES_OF_MODELS["detect"],

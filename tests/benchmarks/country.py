@@ -1,13 +1,14 @@
 """A country's series, made by a generator of statistics, through every stage that follows extraction.
 
 `uv run python -m tests.benchmarks.country [--parcels N [N ...]] [--folder F] [--set KEY=VALUE]
-[--memory SIZE] [--json FILE]`
+[--memory SIZE] [--json FILE] [--resume]`
 
 Writes tables as others would have extracted them (72 dates, 20 features, 20 classes of very uneven size,
 clouds by place and date, holdings of about eight neighbouring parcels, 2% wrong declarations), and runs each
 stage by its own command in a process of its own: seconds and peak memory, and how well crops were told apart.
 Of several sizes, each stage's growth from one to the next: seconds per parcel relative to the smaller one,
-and bytes of peak memory for each parcel more.
+and bytes of peak memory for each parcel more. What has been measured is in the file of `--json` after every
+stage; `--resume` goes on from there. Nothing begins where the disk would be full before the end.
 """
 
 import argparse
@@ -27,14 +28,15 @@ import numpy as np
 import polars as pl
 
 from features.memory import VARIABLE, parsed
-from pipelines.config import load_config
-from pipelines.steps.estimate import load_of_tables, memory_of, seconds_of
+from pipelines.config import RunConfig, load_config
+from pipelines.steps.estimate import Load, load_of_tables, memory_of, seconds_of, short_of_disk
 
 # `read` runs with `extract`
 STAGES = ("extract", "fill", "train", "detect", "judge", "forecast", "compare", "publish")
 START, DATES, EVERY_DAYS = date(2024, 3, 2), 36, 7  # optical dates; radar passes follow two days later
 CLASSES, WRONG, CLOUDY = 20, 0.02, 0.45
 PER_HOLDING, PER_FILE = 8, 5000
+MEASURED = ("seconds_", "peak_gib_", "cpu_seconds_")  # what `--resume` takes over; the rest follows from it
 WEST, SOUTH, WIDTH, HEIGHT, CELL = 13.5, 45.5, 3.0, 1.4, 0.1  # degrees
 # reflectance of bare soil, and of a full canopy less that
 BANDS = {
@@ -68,29 +70,54 @@ def main() -> None:
     parser.add_argument("--memory", help="as `cropcheck run` takes it")
     parser.add_argument("--upto", choices=STAGES, default=STAGES[-1])
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--resume", action="store_true", help="leave out the stages that --json has")
     arguments = parser.parse_args()
     rows: list[dict[str, Any]] = []
+    if arguments.resume and arguments.json and arguments.json.is_file():
+        known = json.loads(arguments.json.read_text())["rows"]
+        rows += [row for row in known if row["metric"].startswith(MEASURED)]
     for parcels in arguments.parcels:
-        rows += of_size(parcels, arguments)
+        of_size(parcels, arguments, rows)
     for few, many in pairwise(sorted(arguments.parcels)):
         rows += growth(rows, few, many)
-    if arguments.json:
-        arguments.json.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
+    _save(rows, arguments.json)
 
 
-def of_size(parcels: int, arguments: argparse.Namespace) -> list[dict[str, Any]]:
-    """Make the tables of so many parcels, run the stages, and return the rows."""
+def of_size(parcels: int, arguments: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
+    """Make the tables of so many parcels, run the stages that `rows` has nothing of, and add their rows."""
     folder = arguments.folder.absolute()
     folder = folder if len(arguments.parcels) == 1 else folder / str(parcels)
+    refuse_small_disk(folder, parcels, arguments.set)
     config = write_country(folder, parcels)
-    rows: list[dict[str, Any]] = []
     for stage in STAGES[: STAGES.index(arguments.upto) + 1]:
+        if any(row["metric"] == f"seconds_{stage}" and row["n"] == parcels for row in rows):
+            continue
         rows += measured(stage, config, folder / "run", arguments.set, parcels, arguments.memory)
         print(
             *(f"{row['metric']} {row['value']:.2f} {row['unit']}" for row in rows[-3:]), sep="   ", flush=True
         )
-    rows += foretold(config, arguments.set, parcels, rows)
-    return rows + quality(folder / "run")
+        _save(rows, arguments.json)
+    of_this = [row for row in rows if row["n"] == parcels]
+    rows += foretold(config, arguments.set, parcels, of_this)
+    rows += quality(folder / "run")
+
+
+def refuse_small_disk(folder: Path, parcels: int, settings: list[str]) -> None:
+    """Stop where the disk has less than the tables, and the run, will take."""
+    folder.mkdir(parents=True, exist_ok=True)
+    options = load_config(_config(folder, parcels), settings)
+    said = short_of_disk(options, _load(options, parcels), folder)
+    if said:
+        raise SystemExit(said)
+
+
+def _load(options: RunConfig, parcels: int) -> Load:
+    return load_of_tables(options, parcels, 2 * DATES, len(BANDS) + len(DERIVED) + len(RADAR))
+
+
+def _save(rows: list[dict[str, Any]], path: Path | None) -> None:
+    if path:
+        path.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
 
 
 def growth(rows: list[dict[str, Any]], few: int, many: int) -> list[dict[str, Any]]:
@@ -118,17 +145,25 @@ def growth(rows: list[dict[str, Any]], few: int, many: int) -> list[dict[str, An
 
 def write_country(folder: Path, parcels: int) -> Path:
     """Write the tables, the code table and the config, unless they are there; return the config."""
-    config = folder / f"country_{parcels}.yaml"
-    if config.is_file():
+    done = folder / f"country_{parcels}.done"
+    config = _config(folder, parcels)
+    if done.is_file():
         return config
     (folder / "tables").mkdir(parents=True, exist_ok=True)
     codes = "\n".join(f"{number},crop {number},,crop_{number:02d}" for number in range(CLASSES))
     (folder / "codes.csv").write_text(f"code,name,hcat_code,crop_class\n{codes}\n")
     for number, table in enumerate(chunks(parcels)):
         table.write_parquet(folder / "tables" / f"part_{number:04d}.parquet", compression="zstd")
-    columns = "{" + ", ".join(f"{name}: {name}" for name in (*BANDS, *DERIVED, *RADAR)) + "}"
-    config.write_text(CONFIG.format(folder=folder, columns=columns))
+    done.touch()
     return config
+
+
+def _config(folder: Path, parcels: int) -> Path:
+    path = folder / f"country_{parcels}.yaml"
+    columns = "{" + ", ".join(f"{name}: {name}" for name in (*BANDS, *DERIVED, *RADAR)) + "}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(CONFIG.format(folder=folder, columns=columns))
+    return path
 
 
 def chunks(parcels: int, seed: int = 1) -> Iterator[pl.DataFrame]:
@@ -237,7 +272,7 @@ def foretold(
 ) -> list[dict[str, Any]]:
     """Print, and return, what `check` foretells of each stage beside what was measured."""
     options = load_config(config, settings)
-    load = load_of_tables(options, parcels, 2 * DATES, len(BANDS) + len(DERIVED) + len(RADAR))
+    load = _load(options, parcels)
     measured = {row["metric"]: row["value"] for row in found}
     rows = []
     for metric, said in (("seconds", seconds_of(options, load)), ("peak_gib", memory_of(options, load))):
