@@ -18,7 +18,12 @@ from reports.rows import RowsByParcel
 from reports.translation import Text
 
 Table = pl.DataFrame | pl.LazyFrame
-LONG = ("events", "forecast", "composition_pixels")  # many rows a parcel, drawn on its sheet alone
+LONG = (
+    "events",
+    "forecast",
+    "composition_pixels",
+    "contributions",
+)  # many rows a parcel, drawn on its sheet alone
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ class RunTables:
     probabilities
         `parcel_id, model, fold, <one column per class>`, out of fold, blocks of rows per model; may be lazy.
     importance, contributions
-        `features.schema.IMPORTANCE` and `CONTRIBUTIONS`.
+        `features.schema.IMPORTANCE` and `CONTRIBUTIONS`, which may be lazy.
     evaluation
         Stored evaluation tables by file stem; `reports.pages.sections.evaluation` lists those that are drawn.
     metrics
@@ -124,7 +129,7 @@ class RunTables:
     filled: xr.Dataset | StoredSeries | None = None
     probabilities: Table | None = None
     importance: pl.DataFrame | None = None
-    contributions: pl.DataFrame | None = None
+    contributions: Table | None = None
     evaluation: Mapping[str, pl.DataFrame] = field(default_factory=dict)
     metrics: Mapping[str, Any] = field(default_factory=dict)
     rules: Mapping[str, object] = field(default_factory=dict)

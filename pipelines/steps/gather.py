@@ -53,7 +53,7 @@ def gather(
         filled=StoredSeries(workspace.filled),
         probabilities=scan_parquet(workspace.probabilities),
         importance=read_parquet(workspace.importance),
-        contributions=read_parquet(workspace.contributions),
+        contributions=scan_parquet(workspace.contributions),
         evaluation={path.stem: read_parquet(path) for path in sorted(workspace.evaluation.glob("*.parquet"))},
         metrics=_read_json(workspace.metrics),
         rules=_rules(config),

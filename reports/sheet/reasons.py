@@ -38,13 +38,13 @@ def weights_of(run: RunTables, parcel_ids: Collection[str] | None = None) -> dic
     """Return the groups of these parcels, or of all, by size of their push: to the predicted class less to
     the declared one.
     """
-    if run.contributions is None or not len(run.contributions):
+    if run.contributions is None:
         return {}
     verdicts = run.verdicts
     if parcel_ids is not None:
         verdicts = verdicts.filter(pl.col("parcel_id").is_in(list(parcel_ids)))
     classes = verdicts.select("parcel_id", declared="crop_class", predicted="predicted")
-    rows = run.contributions.join(classes, on="parcel_id", how="inner")
+    rows = run.contributions.lazy().join(classes.lazy(), on="parcel_id", how="inner").collect()
     sign = (pl.col("crop_class") == pl.col("predicted")).cast(pl.Float64) - (
         (pl.col("crop_class") == pl.col("declared")) & (pl.col("declared") != pl.col("predicted"))
     ).cast(pl.Float64)
