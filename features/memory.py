@@ -15,6 +15,7 @@ VARIABLE = "CROPCHECK_MEMORY"  # bytes for each process, as somebody said; worke
 FOUND = "CROPCHECK_MEMORY_FOUND"  # bytes for each process, where nobody said
 SHARE = 0.75  # of what is free
 LEAST = 512 << 20  # bytes: libraries alone take about as much
+LIBRARIES = 600 << 20  # bytes, of a process in whose stage no network is fitted
 UNKNOWN = 4 << 30  # bytes, where the system does not say what is free
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 2**10, "mi": 2**20, "gi": 2**30}
 # a group of processes may be given less than the machine has: version 2, then version 1
@@ -82,8 +83,15 @@ def _set() -> int:
     return int(said) if said.isdigit() else int(SHARE * free())
 
 
+def room() -> int:
+    """Return the bytes that are left for data: the budget without what libraries take, and at least a quarter
+    of it.
+    """
+    return max(budget() - LIBRARIES, budget() // 4, 1)
+
+
 def fitting(size: float, share: float, least: int, most: int) -> int:
-    """Return how many things of `size` bytes fit into a share of the budget, between `least` and `most`.
+    """Return how many things of `size` bytes fit into a share of the `room`, between `least` and `most`.
 
     Examples
     --------
@@ -92,11 +100,11 @@ def fitting(size: float, share: float, least: int, most: int) -> int:
     >>> fitting(1 << 20, 0.5, least=1, most=100) if allow("1GiB") else None
     100
     >>> fitting(16 << 20, 0.5, least=1, most=100), fitting(1 << 40, 0.5, least=4, most=100)
-    (32, 4)
+    (13, 4)
     >>> _ = os.environ.pop(VARIABLE) if before is None else os.environ.update({VARIABLE: before})
     >>> _set.cache_clear()
     """
-    return max(least, min(most, int(budget() * share / max(size, 1))))
+    return max(least, min(most, int(room() * share / max(size, 1))))
 
 
 def free() -> int:

@@ -22,7 +22,7 @@ from features.imagery.physical import told_outside
 from features.imagery.rasters.header import layout_of
 from features.imagery.scenes import Layer, Scene, finer, read_layer, scene_of
 from features.indices.formulas import compute, find_index, left_out, to_db
-from features.memory import budget
+from features.memory import room
 from features.schema import SCENE_CLASS, Acquisition
 from features.workers import pool_of
 from features.zonal.coverage import Coverage, coverage_of
@@ -155,11 +155,11 @@ def extract_unit(unit: Unit) -> tuple[pl.DataFrame, Remarks]:
     lost: Counter[str] = Counter()
     ahead: deque[_Running] = deque()
     pool = pool_of(options.threads)
-    room = min(options.read_ahead_mb * 1e6, budget() * READ_AHEAD_SHARE)
+    most = min(options.read_ahead_mb * 1e6, room() * READ_AHEAD_SHARE)
     try:
         for block in scene.blocks(options.block_px):
             nbytes = _nbytes(scene, block)
-            while ahead and nbytes + sum(running.nbytes for running in ahead) > room:
+            while ahead and nbytes + sum(running.nbytes for running in ahead) > most:
                 _end_block(unit, scene, ahead.popleft(), pool, found, lost)
             started = _start_block(unit, scene, block, pool, nbytes)
             if started is not None:

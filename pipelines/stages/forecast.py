@@ -30,7 +30,7 @@ from pipelines.inputs.surface_series import OPTIONS as SURFACE_OPTIONS
 from pipelines.inputs.surface_series import surface_files
 from pipelines.record.inputs import Inputs, entries
 from pipelines.record.stage import Outcome, Stage
-from pipelines.steps.kept_note import CROP_MODELS, Note, fitting_stands_on, may_keep
+from pipelines.steps.keeping.kept_note import CROP_MODELS, Note, fitting_stands_on, may_keep
 from pipelines.tables import block_writer, write_table
 from pipelines.workspace import Workspace
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from models.crops.fitting.crossfit import OutOfFold
     from models.folds import FoldPlan
-    from pipelines.steps.keep_models import Fitting
+    from pipelines.steps.keeping.keep_models import Fitting
 
 JOB = "job.json"  # as `models.crops.fitting.fits` names it
 WORK = ".work"  # folder of what the work units leave for the end of the stage

@@ -9,7 +9,7 @@ from features.files import sha256
 from pipelines.config import load_config
 from pipelines.record.stage import run_stage
 from pipelines.stages import forecast
-from pipelines.steps.kept_note import NOTE
+from pipelines.steps.keeping.kept_note import NOTE
 from pipelines.workspace import Workspace
 from tests.pipelines.conftest import SmallRun
 from tests.soak import SETTINGS, TINY
