@@ -109,8 +109,14 @@ def read_labels(export: Path, task: Path | None, out: Path | None) -> str:
     """Turn CVAT's export into labelled tiles; return what was written, in a sentence."""
     task = task or export.parent
     out = out or task / "tiles"
-    written = read_export(export, task, out)
+    found = read_export(export, task, out)
+    notes = []
+    if found.all_clear:
+        notes.append(f"{len(found.all_clear)} without any mark, read as clear throughout")
+    if found.absent:
+        notes.append(f"{len(found.absent)} more windows of the task are not in the export")
+    besides = f" ({'; '.join(notes)})" if notes else ""
     return (
-        f"Wrote {len(written)} labelled tiles to {out}; learn from them with "
+        f"Wrote {len(found.tiles)} labelled tiles to {out}{besides}; learn from them with "
         f"clear.mask.network.tiles: [{{path: {out}, layout: npz}}]."
     )

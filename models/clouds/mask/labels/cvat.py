@@ -1,11 +1,12 @@
 """Windows as a task for CVAT, and CVAT's exports as labelled tiles.
 
-CVAT's documented formats: "CVAT for images 1.1" (annotations.xml with masks in run lengths, polygons and
-boxes) and "Segmentation mask 1.1" (labelmap.txt and one PNG an image).
+CVAT's documented formats: "CVAT for images 1.1" (annotations.xml with masks in run lengths, polygons, boxes
+and ellipses) and "Segmentation mask 1.1" (labelmap.txt, and one PNG for each image that has a shape).
 """
 
 import io
 import json
+import re
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,18 +15,19 @@ from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from features.errors import ModelError
 from features.files import atomic_path, write_json
 from models.clouds.mask.classes import CLEAR, NAMES, UNKNOWN
+from models.clouds.mask.labels.shapes import area_of, run_lengths
 
 ZOOM = 8  # pixels of the picture for one of the imagery
 LABELS = {**{name: number for number, name in enumerate(NAMES)}, "unknown": UNKNOWN}
 COLOURS = {"clear": (52, 152, 79), "shadow": (64, 64, 160), "thin": (250, 200, 80), "cloud": (230, 80, 60),
            "unknown": (120, 120, 120)}  # fmt: skip
+BACKGROUND = "background"  # of a segmentation mask: what nobody marked
 INDEX = "windows.json"
-MOST_TIMES = 4  # the pixels of an image: what a mask in it may have
 LARGEST = 256 << 20  # bytes of one member of an export
 Z_ORDER = ("unknown", "clear", "shadow", "thin", "cloud")
 
@@ -132,7 +134,7 @@ def _zip(path: Path, members: Mapping[str, bytes]) -> Path:
 def _annotations(pictures: Sequence[Picture]) -> bytes:
     root = ElementTree.Element("annotations")
     ElementTree.SubElement(root, "version").text = "1.1"
-    for number, picture in enumerate(pictures):
+    for number, picture in enumerate(sorted(pictures, key=lambda one: one.name)):  # as CVAT numbers them
         height, width = (ZOOM * size for size in picture.classes.shape)
         image = ElementTree.SubElement(
             root, "image", id=str(number), name=f"{picture.name}.png", width=str(width), height=str(height)
@@ -154,40 +156,26 @@ def _mask_element(image: ElementTree.Element, label: str, mask: np.ndarray, orde
     )  # fmt: skip
 
 
-def run_lengths(mask: np.ndarray) -> list[int]:
-    """Return the lengths of runs of a mask `(y, x)`, row by row, the first of pixels that are not in it.
+@dataclass(frozen=True)
+class Labelled:
+    """What an export held.
 
-    Examples
-    --------
-    >>> run_lengths(np.array([[True, True], [False, True]]))
-    [0, 2, 1, 1]
+    Attributes
+    ----------
+    tiles
+        Files that were written, in order of the windows' names.
+    all_clear
+        Windows without any mark, which were read as clear throughout.
+    absent
+        Windows of the task that the export does not hold.
     """
-    flat = mask.ravel().astype(np.int8)
-    edges = np.flatnonzero(np.diff(flat)) + 1
-    lengths = np.diff([0, *edges.tolist(), flat.size]).tolist()
-    return [0, *lengths] if flat[0] else lengths
+
+    tiles: tuple[Path, ...]
+    all_clear: tuple[str, ...]
+    absent: tuple[str, ...]
 
 
-def from_run_lengths(lengths: Sequence[int], shape: tuple[int, int]) -> np.ndarray:
-    """Return the mask of run lengths, bool `(y, x)`.
-
-    Raises
-    ------
-    ValueError
-        Where they do not fill the shape.
-
-    Examples
-    --------
-    >>> from_run_lengths([0, 2, 1, 1], (2, 2)).tolist()
-    [[True, True], [False, True]]
-    """
-    if min(lengths, default=0) < 0 or sum(lengths) != shape[0] * shape[1]:
-        raise ValueError(f"run lengths of {sum(lengths)} pixels in a mask of {shape[0]} x {shape[1]}")
-    values = np.arange(len(lengths)) % 2 == 1
-    return np.repeat(values, lengths).reshape(shape)
-
-
-def read_export(export: Path, task: Path, out: Path) -> list[Path]:
+def read_export(export: Path, task: Path, out: Path) -> Labelled:
     """Read what CVAT exported of a task, and write labelled tiles (layout `npz`).
 
     A pixel of the imagery takes the label of most of its pixels in the picture; what nobody marked is clear.
@@ -210,13 +198,15 @@ def read_export(export: Path, task: Path, out: Path) -> list[Path]:
     if not found:
         raise ModelError(f"{export} holds no image; export the task with its annotations.")
     written = []
-    for name, labels in sorted(found.items()):
+    found = dict(sorted(found.items()))
+    for name, labels in found.items():
         with np.load(task / "windows" / f"{name}.npz", allow_pickle=False) as stored:
             image, bands = stored["image"], stored["bands"]
         with atomic_path(out / f"{name}.npz") as partial, partial.open("wb") as stream:
             np.savez_compressed(stream, image=image, mask=_reduced(labels, zoom), bands=bands)
         written.append(out / f"{name}.npz")
-    return written
+    all_clear = tuple(name for name, labels in found.items() if (labels == CLEAR).all())
+    return Labelled(tuple(written), all_clear, tuple(sorted(set(windows) - set(found))))
 
 
 def read_index(task: Path) -> tuple[int, dict[str, dict[str, Any]]]:
@@ -281,8 +271,7 @@ def _labels_in(export: Path, sizes: Sizes) -> dict[str, np.ndarray]:
     )
 
 
-def _checked(name: str, size: tuple[int, int], export: Path, sizes: Sizes) -> str:
-    """Return the window's name of an image, where it is this task's and of its size."""
+def _known(name: str, export: Path, sizes: Sizes) -> str:
     stem = Path(name).name.removesuffix(".png")
     if stem not in sizes:
         raise ModelError(
@@ -290,6 +279,12 @@ def _checked(name: str, size: tuple[int, int], export: Path, sizes: Sizes) -> st
             "the task's own folder with --task.",
             reason="other_task",
         )
+    return stem
+
+
+def _checked(name: str, size: tuple[int, int], export: Path, sizes: Sizes) -> str:
+    """Return the window's name of an image, where it is this task's and of its size."""
+    stem = _known(name, export, sizes)
     if size != sizes[stem]:
         raise ModelError(
             f"{export}: the image {name} has {size[0]} x {size[1]} pixels, the task's {sizes[stem][0]} x "
@@ -302,19 +297,23 @@ def _checked(name: str, size: tuple[int, int], export: Path, sizes: Sizes) -> st
 def _from_xml(text: bytes, export: Path, sizes: Sizes) -> dict[str, np.ndarray]:
     if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
         raise ModelError(f"{export} declares XML entities, which CVAT never does; export it again.")
-    out = {}
-    for image in ElementTree.fromstring(text).iter("image"):
+    out, root = {}, ElementTree.fromstring(text)
+    if root.find("track") is not None:
+        raise ModelError(f"{export} is an export 'CVAT for video 1.1'; export it as 'CVAT for images 1.1'.")
+    for image in root.iter("image"):
         size = (int(image.attrib["height"]), int(image.attrib["width"]))
         name = _checked(image.attrib["name"], size, export, sizes)
         labels = np.full(size, CLEAR, np.uint8)
         for shape in sorted(image, key=lambda one: int(one.get("z_order", "0"))):
             number = _number(shape.get("label", ""), export)
-            labels[_area(shape, size, f"{export}: {image.attrib['name']}")] = number
+            labels[area_of(shape, size, f"{export}: {image.attrib['name']}")] = number
         out[name] = labels
     return out
 
 
 def _number(label: str, export: Path) -> int:
+    if label == BACKGROUND:
+        return CLEAR
     if label not in LABELS:
         raise ModelError(
             f"{export} holds the label {label!r}; the labels are {', '.join(LABELS)}.", reason="unknown_label"
@@ -322,59 +321,39 @@ def _number(label: str, export: Path) -> int:
     return LABELS[label]
 
 
-def _area(shape: ElementTree.Element, size: tuple[int, int], where: str) -> np.ndarray:
-    """Pixels of a shape, bool `(y, x)`; what lies beyond the image is cut off."""
-    area = np.zeros(size, bool)
-    if shape.tag == "mask":
-        top, left = round(float(shape.attrib["top"])), round(float(shape.attrib["left"]))
-        own = (round(float(shape.attrib["height"])), round(float(shape.attrib["width"])))
-        if min(own) < 1 or own[0] * own[1] > MOST_TIMES * size[0] * size[1]:
-            raise ValueError(f"a mask of {own[0]} x {own[1]} pixels in an image of {size[0]} x {size[1]}")
-        part = from_run_lengths([int(n) for n in shape.attrib["rle"].split(",")], own)
-        rows = slice(max(top, 0), max(min(top + own[0], size[0]), 0))
-        columns = slice(max(left, 0), max(min(left + own[1], size[1]), 0))
-        inner = part[max(-top, 0) :, max(-left, 0) :]
-        area[rows, columns] = inner[: rows.stop - rows.start, : columns.stop - columns.start]
-    elif shape.tag in ("polygon", "box"):
-        if shape.tag == "box":
-            x0, y0, x1, y1 = (float(shape.attrib[key]) for key in ("xtl", "ytl", "xbr", "ybr"))
-            points = [(x0, y0), (x1, y0), (x1, y1), (x0, y1)]
-        else:
-            pairs = [pair.split(",") for pair in shape.attrib["points"].split(";")]
-            points = [(float(x), float(y)) for x, y in pairs]
-        canvas = Image.new("1", (size[1], size[0]))
-        ImageDraw.Draw(canvas).polygon(points, fill=1)
-        area = np.array(canvas, bool)
-    else:
-        raise ModelError(f"{where} holds a {shape.tag}, which is no area; draw masks, polygons or boxes.")
-    if not area.any():
-        raise ModelError(
-            f"{where} holds a {shape.tag} that lies outside the image; delete or redraw it.", reason="outside"
-        )
-    return area
-
-
 def _from_masks(archive: zipfile.ZipFile, export: Path, sizes: Sizes) -> dict[str, np.ndarray]:
-    colours = {}
-    for line in archive.read("labelmap.txt").decode("utf-8").splitlines():
-        if line.strip() and not line.startswith("#"):
-            label, colour = line.split(":")[:2]
-            number = CLEAR if label == "background" else _number(label, export)
-            colours[tuple(int(part) for part in colour.split(","))] = number
-    out = {}
+    table = _label_map(archive.read("labelmap.txt").decode("utf-8"))
+    out = {name: np.full(sizes[name], CLEAR, np.uint8) for name in _listed(archive, export, sizes)}
     for member in archive.namelist():
         if not member.startswith("SegmentationClass/") or not member.endswith(".png"):
             continue
         with Image.open(io.BytesIO(archive.read(member)), formats=["PNG"]) as picture:
             name = _checked(member, (picture.height, picture.width), export, sizes)  # before it is unpacked
-            pixels = np.asarray(picture.convert("RGB"))
-        packed = pixels.astype(np.int64) @ np.array([65536, 256, 1])
-        table = {65536 * r + 256 * g + b: number for (r, g, b), number in colours.items()}
-        strange = [colour for colour in np.unique(packed).tolist() if colour not in table]
+            numbered, pixels = picture.mode == "L", np.asarray(picture.convert("RGB"), np.int64)
+        packed = pixels[..., 0] if numbered else pixels @ np.array([65536, 256, 1])
+        names = dict(enumerate(label for _, label in table)) if numbered else dict(table)
+        found, index = np.unique(packed, return_inverse=True)
+        strange = [number for number in found.tolist() if number not in names]
         if strange:
+            said = f"number {strange[0]}" if numbered else f"colour #{strange[0]:06x}"
             raise ModelError(
-                f"{export}: {member} holds the colour #{strange[0]:06x}, which labelmap.txt does not name.",
+                f"{export}: {member} holds the {said}, which labelmap.txt does not name.",
                 reason="unknown_label",
             )
-        out[name] = np.vectorize(table.get, otypes=[np.uint8])(packed)
+        numbers = [_number(names[number], export) for number in found.tolist()]
+        out[name] = np.array(numbers, np.uint8)[index.reshape(packed.shape)]
     return out
+
+
+def _label_map(text: str) -> list[tuple[int, str]]:
+    """Packed colour and label of every line; in an image of one channel, pixels hold the line's number."""
+    rows = [line.split(":") for line in text.splitlines() if line.strip() and not line.startswith("#")]
+    packed = [[int(part) for part in row[1].split(",")] for row in rows]
+    return [((r << 16) + (g << 8) + b, row[0]) for row, (r, g, b) in zip(rows, packed, strict=True)]
+
+
+def _listed(archive: zipfile.ZipFile, export: Path, sizes: Sizes) -> list[str]:
+    """Windows that the export lists: CVAT writes no PNG of those without any shape."""
+    lists = [name for name in archive.namelist() if re.fullmatch(r"ImageSets/Segmentation/[^/]+\.txt", name)]
+    lines = [line.strip() for name in lists for line in archive.read(name).decode("utf-8").splitlines()]
+    return [_known(line, export, sizes) for line in lines if line]

@@ -17,12 +17,12 @@ from features.errors import ModelError
 from models.clouds.mask.labels.cvat import (
     COLOURS,
     ZOOM,
+    Labelled,
     Picture,
-    from_run_lengths,
     read_export,
-    run_lengths,
     write_task,
 )
+from models.clouds.mask.labels.shapes import from_run_lengths, run_lengths
 from models.clouds.mask.labels.tiles import read_tiles
 from models.clouds.mask.options import LabelledTiles
 
@@ -38,7 +38,7 @@ def task(tmp_path: Path) -> Path:
 
 
 def labels(task: Path, export: Path) -> np.ndarray:
-    (path,) = read_export(export, task, task / "tiles")
+    (path,) = read_export(export, task, task / "tiles").tiles
     with np.load(path) as tile:
         return np.asarray(tile["mask"])
 
@@ -186,3 +186,93 @@ def test_entities_are_not_expanded(task: Path) -> None:
 def test_a_second_task_does_not_go_into_the_same_folder(task: Path) -> None:
     with pytest.raises(ModelError, match="already"):
         write_task(task, [])
+
+
+def test_a_box_that_was_turned_and_an_ellipse_are_areas(task: Path) -> None:
+    """A box of 4 x 2 pixels of the imagery, turned by a quarter around its middle, covers 2 x 4."""
+    z = ZOOM
+    turned = f'<box label="cloud" xtl="0" ytl="{z}" xbr="{4 * z - 1}" ybr="{3 * z - 1}" rotation="90.00"/>'
+    assert labels(task, xml(task, turned)).tolist() == [[0, 3, 3, 0]] * 4
+    round_ = f'<ellipse label="thin" cx="{2 * z}" cy="{2 * z}" rx="{2 * z}" ry="{z}"/>'
+    assert labels(task, xml(task, round_)).tolist() == [[0] * 4, [2] * 4, [2] * 4, [0] * 4]
+    upright = f'<ellipse label="thin" cx="{2 * z}" cy="{2 * z}" rx="{2 * z}" ry="{z}" rotation="90"/>'
+    assert labels(task, xml(task, upright)).tolist() == [[0, 2, 2, 0]] * 4
+
+
+def test_rotation_is_clockwise(task: Path) -> None:
+    """A flat ellipse turned by 45 degrees falls from the upper left to the lower right."""
+    z = ZOOM
+    tilted = f'<ellipse label="thin" cx="{2 * z}" cy="{2 * z}" rx="{2 * z}" ry="{z / 2}" rotation="45"/>'
+    found = labels(task, xml(task, tilted))
+    assert (found[1, 1], found[2, 2], found[1, 2], found[2, 1]) == (2, 2, 0, 0)
+
+
+@pytest.mark.parametrize("radii", ['rx="0" ry="1"', 'rx="-3" ry="1"', 'rx="nan" ry="1"', 'rx="1"'])
+def test_an_ellipse_without_extent_is_refused(task: Path, radii: str) -> None:
+    with pytest.raises(ModelError, match="cannot be read"):
+        labels(task, xml(task, f'<ellipse label="cloud" cx="2" cy="2" {radii}/>'))
+
+
+def test_an_export_of_a_video_says_which_format_to_choose(task: Path) -> None:
+    path = task / "annotations.xml"
+    path.write_text('<annotations><track id="0" label="cloud"><box frame="0"/></track></annotations>')
+    with pytest.raises(ModelError, match=r"export it as 'CVAT for images 1\.1'"):
+        labels(task, path)
+
+
+def segmentation(task: Path, label_map: str, pictures: dict[str, np.ndarray], listed: str = "") -> Path:
+    export = task / "mask.zip"
+    with zipfile.ZipFile(export, "w") as archive:
+        archive.writestr("labelmap.txt", "# label:color_rgb:parts:actions\n" + label_map)
+        archive.writestr("ImageSets/Segmentation/default.txt", listed)
+        for name, pixels in pictures.items():
+            stream = io.BytesIO()
+            Image.fromarray(pixels).save(stream, "PNG")
+            archive.writestr(f"SegmentationClass/{name}.png", stream.getvalue())
+    return export
+
+
+def test_of_a_window_without_any_shape_a_segmentation_mask_has_a_line_and_no_picture(task: Path) -> None:
+    export = segmentation(task, "background:0,0,0::\ncloud:230,80,60::\n", {}, listed="2024-05-01_0\n")
+    assert read_export(export, task, task / "tiles") == Labelled(
+        (task / "tiles" / "2024-05-01_0.npz",), ("2024-05-01_0",), ()
+    )
+    assert labels(task, export).tolist() == [[0] * 4] * 4
+
+
+def test_a_list_of_another_tasks_windows_is_refused(task: Path) -> None:
+    with pytest.raises(ModelError, match="none of this task"):
+        labels(task, segmentation(task, "background:0,0,0::\n", {}, listed="holiday\n"))
+
+
+def test_a_label_of_the_task_that_no_pixel_has_is_no_fault(task: Path) -> None:
+    label_map = "background:0,0,0::\ncloud:230,80,60::\nfog:1,2,3::\n"
+    cloud = np.tile(np.array(COLOURS["cloud"], np.uint8), (4 * ZOOM, 4 * ZOOM, 1))
+    assert labels(task, segmentation(task, label_map, {"2024-05-01_0": cloud})).tolist() == [[3] * 4] * 4
+    fog = np.tile(np.array([1, 2, 3], np.uint8), (4 * ZOOM, 4 * ZOOM, 1))
+    with pytest.raises(ModelError, match="label 'fog'"):
+        labels(task, segmentation(task, label_map, {"2024-05-01_0": fog}))
+
+
+def test_pictures_of_one_channel_hold_the_number_of_a_line(task: Path) -> None:
+    label_map = "background:0,0,0::\nthin:250,200,80::\ncloud:230,80,60::\n"
+    numbers = np.repeat(np.repeat(np.array([[0, 1, 2, 2]] * 4, np.uint8), ZOOM, axis=0), ZOOM, axis=1)
+    assert (
+        labels(task, segmentation(task, label_map, {"2024-05-01_0": numbers})).tolist() == [[0, 2, 3, 3]] * 4
+    )
+    with pytest.raises(ModelError, match="number 9"):
+        labels(task, segmentation(task, label_map, {"2024-05-01_0": np.full_like(numbers, 9)}))
+
+
+def test_images_are_numbered_as_cvat_orders_them_and_windows_left_out_are_told(tmp_path: Path) -> None:
+    values = np.full((4, 4, 4), 0.1)
+    pictures = [Picture(name, values, BANDS, CLASSES, {}) for name in ("b", "a")]
+    write_task(tmp_path / "two", pictures)
+    with zipfile.ZipFile(tmp_path / "two" / "annotations.zip") as archive:
+        images = list(ElementTree.fromstring(archive.read("annotations.xml")).iter("image"))
+    assert [(image.attrib["id"], image.attrib["name"]) for image in images] == [
+        ("0", "a.png"),
+        ("1", "b.png"),
+    ]
+    found = read_export(xml(tmp_path / "two", "", name="b.png"), tmp_path / "two", tmp_path / "tiles")
+    assert (found.all_clear, found.absent) == (("b",), ("a",))
