@@ -49,7 +49,7 @@ def row_of(item: Item, location: str, options: ImageryOptions, query: Query) -> 
         The columns of `features.schema.ACQUISITIONS`, with `tile` None where the item states none; beside
         them what tells duplicates and products apart: `collection`, `bbox`, `extent` (of the rasters),
         `ground` (footprint, shapely, degrees), `datastrip` (start of sensing), `processed`, `quantity`,
-        `coherence_days`, and `orbit_is_derived`.
+        `coherence_days`, and `orbit_is_derived`; and in `lost` why bands that it lists are left out.
     """
     properties, assets = _mapping(item.get("properties")), _mapping(item.get("assets"))
     known = {key: asset for key, asset in assets.items() if isinstance(asset, Mapping)}
@@ -65,7 +65,8 @@ def row_of(item: Item, location: str, options: ImageryOptions, query: Query) -> 
         return mission
     quantity, days = _quantity(item), _coherence_days(properties)
     chosen = _wanted(_of_sensor(keys, mission.sensor), options.radar, quantity, days)
-    usable = chosen if isinstance(chosen, str) else _assets(item, chosen, location, options)
+    lost: dict[str, str] = {}
+    usable = chosen if isinstance(chosen, str) else _assets(item, chosen, location, options, lost)
     if isinstance(chosen, str) or isinstance(usable, str):
         return str(usable)
     row = {
@@ -87,6 +88,7 @@ def row_of(item: Item, location: str, options: ImageryOptions, query: Query) -> 
         "datastrip": _datastrip(properties),
         "orbit_is_derived": mission.orbit_is_derived,
         "processed": _processed(properties),
+        "lost": lost,
         "quantity": quantity if {"vv", "vh"} & chosen.keys() else None,
         "coherence_days": days if {"cohvv", "cohvh"} & chosen.keys() else None,
     }
@@ -179,8 +181,10 @@ def _moment(properties: Mapping[str, Any]) -> datetime | None:
 
 
 def _instant(text: Any) -> datetime | None:
+    """A moment in UTC; RFC 3339 lets `t` and `z` be small, and seconds count to 60."""
+    plain = re.sub(r"(:\d\d:)60", r"\g<1>59", str(text).strip().upper())
     try:
-        moment = datetime.fromisoformat(str(text))
+        moment = datetime.fromisoformat(plain)
         return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
     except (ValueError, OverflowError):
         return None
@@ -216,19 +220,17 @@ def _epsg(item: Item, keys: Iterable[str]) -> int | None:
 
 
 def _assets(
-    item: Item, keys: Mapping[str, str], location: str, options: ImageryOptions
+    item: Item, keys: Mapping[str, str], location: str, options: ImageryOptions, lost: dict[str, str]
 ) -> list[dict[str, Any]] | str:
-    """The item's usable assets, or the commonest reason why there are none."""
+    """The item's usable assets, or the commonest reason why there are none; `lost` is told of the others."""
     hrefs = [href for key in keys.values() if (href := item["assets"][key].get("href")) is not None]
     if len(set(map(str, hrefs))) < len(hrefs):  # of a file of several bands, the first would be read for each
         return "several_bands"
-    found = [_asset(item, band, item["assets"][key], location, options) for band, key in keys.items()]
-    reasons = Counter(asset for asset in found if isinstance(asset, str))
-    for reason, count in reasons.items():
-        log.debug("%s: %d assets left out, %s", item.get("id"), count, reason)
-    usable = [asset for asset in found if not isinstance(asset, str)]
-    if not usable or (reasons and {asset["band"] for asset in usable} == {SCENE_CLASS}):
-        return reasons.most_common(1)[0][0] if reasons else "no_known_band"
+    found = {band: _asset(item, band, item["assets"][key], location, options) for band, key in keys.items()}
+    lost |= {band: asset for band, asset in found.items() if isinstance(asset, str)}
+    usable = [asset for asset in found.values() if not isinstance(asset, str)]
+    if not usable or (lost and {asset["band"] for asset in usable} == {SCENE_CLASS}):
+        return Counter(lost.values()).most_common(1)[0][0] if lost else "no_known_band"
     return usable
 
 

@@ -56,7 +56,7 @@ _UNITS = {
     "linear power": "linear",
     "m2/m2": "linear",
 }
-_VERSION = re.compile(r"^0*(\d{1,2})\.(\d{1,2})$")
+_VERSION = re.compile(r"^N?(?:0*(\d{1,2})\.(\d{1,2})|(0\d)(\d\d))$")  # 05.10, N0510
 
 
 @dataclass(frozen=True)
@@ -78,8 +78,8 @@ def baseline_of(item: Mapping[str, Any]) -> str | None:
     """
     properties = item.get("properties") or {}
     for name in _BASELINES:
-        if version := _VERSION.match(str(properties.get(name, ""))):
-            return f"{int(version[1]):02d}.{version[2]:0<2}"
+        if parts := _parts(str(properties.get(name, ""))):
+            return f"{int(parts[0]):02d}.{parts[1]:0<2}"
     for text in (item.get("id"), *(properties.get(name) for name in _PRODUCTS)):
         if product := _IN_PRODUCT_NAME.search(str(text)):
             return f"{product[1]}.{product[2]}"
@@ -99,8 +99,13 @@ def baseline_rank(baseline: str | None) -> tuple[int, int]:
 
 
 def _numbers(baseline: str | None) -> tuple[int, int] | None:
-    version = _VERSION.match(baseline or "")
-    return (int(version[1]), int(version[2])) if version else None
+    parts = _parts(baseline or "")
+    return (int(parts[0]), int(parts[1])) if parts else None
+
+
+def _parts(text: str) -> tuple[str, str] | None:
+    found = _VERSION.match(text.strip())
+    return (found[1] or found[3], found[2] or found[4]) if found else None
 
 
 def stated_scaling(asset: Mapping[str, Any]) -> tuple[float | None, float | None]:

@@ -1,6 +1,8 @@
 """STAC items to the acquisitions table: everything known of the imagery before any pixel is read."""
 
 import logging
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -38,7 +40,8 @@ CURES = {
     "several_bands": "write one file a band: `cropcheck catalog` does that",
     "no_id": "mend the items that have no id",
     "no_href": "mend the items whose assets have no href",
-    "no_datetime": "mend the items whose properties have no datetime",
+    "no_datetime": "mend the items whose properties have no datetime, or one that is not written as RFC 3339 "
+    "asks (2024-05-01T10:50:31Z)",
 }
 
 
@@ -84,8 +87,19 @@ def read_acquisitions(
     if not kept:
         raise CatalogError(_nothing_found(options, query, found, limits))
     log.info("%s", found)
+    _tell_of_lost_bands(kept)
     table = pl.DataFrame([{name: row[name] for name in ACQUISITIONS} for row in kept], schema=ACQUISITIONS)
     return table.sort("datetime", "item_id"), found
+
+
+def _tell_of_lost_bands(kept: Sequence[Mapping[str, Any]]) -> None:
+    """Count the bands that items list and that cannot be used, by reason, with the cure."""
+    counts = Counter((band, reason) for row in kept for band, reason in row["lost"].items())
+    for (band, reason), count in sorted(counts.items()):
+        log.warning(
+            "%s of %d acquisitions is left out (%s)%s", band, count, reason,
+            f": {CURES[reason]}." if reason in CURES else ".",
+        )  # fmt: skip
 
 
 def _settle(rows: list[dict[str, Any]], options: ImageryOptions) -> list[dict[str, Any]]:

@@ -1,8 +1,8 @@
 """Stored numbers to physical values: what the item says of them, and what the file says where it is silent.
 
 A number is not used where the item or the file calls it nodata (where they name two values, neither is),
-where it is not finite, at least 1e20 in size, or hidden by the file's own mask. Besides, where writers burn
-masks in: 0 of reflectance where the item names no nodata or the file stores floating-point numbers, and
+where it is not finite, at least 1e20 in size, or hidden by the file's own mask. 65535 of reflectance in 16
+bits is ESA's mark of a saturated pixel. Besides, where writers burn masks in: 0 of reflectance where the item names no nodata or the file stores floating-point numbers, and
 exactly 0 dB or a coherence of exactly 0, which no measurement gives.
 
 Scale and offset are the item's; where it is silent, the file's; where both are, those of
@@ -25,6 +25,7 @@ from features.schema import Asset
 # Fill values that several writers use for float rasters; no reflectance, backscatter or coherence comes near.
 HUGE = 1e20
 NEVER_ZERO = ("db", "coherence")
+SATURATED = 65535  # Sentinel-2 Products Specification, special values; also a usual fill of 16 bits
 
 
 # Physical ranges of parcel means: two or more of three outside refuse the acquisition.
@@ -106,7 +107,8 @@ class Encoding:
 
     def with_one_nodata(self, raw: np.ndarray) -> tuple[np.ndarray, float | None]:
         """Stored numbers, of the shape of `raw`, with at most one value that is no measurement; and it."""
-        if len(self.nodata) < 2:
+        present = [value for value in self.nodata[1:] if (raw == raw.dtype.type(value)).any()]
+        if not present:
             return raw, self.nodata[0] if self.nodata else None
         return np.where(self.unknown(raw), np.float32(np.nan), raw.astype(np.float32)), None
 
@@ -135,7 +137,8 @@ def settle(asset: Asset, header: Header) -> Encoding:
         )
     burnt = unit in NEVER_ZERO or (asset["unit"] == "reflectance" and header.dtype.kind == "f")
     zero = 0.0 if burnt and offset == 0 else None
-    named = [value for value in (asset["nodata"], header.nodata, zero) if value is not None]
+    saturated = SATURATED if asset["unit"] == "reflectance" and header.dtype == np.uint16 else None
+    named = [value for value in (asset["nodata"], header.nodata, zero, saturated) if value is not None]
     stated = None if "nodata" in silent else asset["nodata"]
     notes = ["scaling_differs"] if differs else []
     if stated is not None and header.nodata is not None and not _same(stated, header.nodata):

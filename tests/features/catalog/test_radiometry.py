@@ -118,3 +118,11 @@ def test_an_offset_of_digital_numbers_is_refused_for_floating_point_reflectance(
     with pytest.raises(ConfigError, match=r"would change by -1000\. .*0 or -0\.1\."):
         decide_reflectance(item(), chip, override=-1000)
     assert decide_reflectance(item(), chip, override=-0.1) == Scaling(1.0, -0.1, "configuration")
+
+
+@pytest.mark.parametrize(
+    ("stated", "baseline"),
+    [("05.10", "05.10"), (5.1, "05.10"), ("N0510", "05.10"), ("0400", "04.00"), ("2024", None), (5, None)],
+)
+def test_baselines_as_catalogs_write_them(stated: object, baseline: str | None) -> None:
+    assert baseline_of({"id": "x", "properties": {"s2:processing_baseline": stated}}) == baseline

@@ -423,3 +423,29 @@ def test_the_offset_of_an_item_may_come_from_the_configuration(tmp_path: Path) -
     options = write_catalog(tmp_path, first, second).model_copy(update={"offsets": {"first": 0.0}})
     table, _ = read(options)
     assert [assets_of(table, row)["B04"]["offset"] for row in (0, 1)] == [0.0, -0.1]
+
+
+def test_bands_that_cannot_be_used_are_counted_with_the_cure(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    items = [
+        optical(f"S2A_31UFS_2024050{day}_0_L2A", datetime=f"2024-05-0{day}T10:50:31Z") for day in (1, 2, 3)
+    ]
+    items[0]["assets"]["nir"]["href"] = "s3://bucket/nir.tif"
+    del items[1]["assets"]["nir"]["href"]
+    table, tally = read(write_catalog(tmp_path, *items))
+    assert (tally.came_in, tally.went_out) == (3, 3)
+    assert ["B08" in assets_of(table, row) for row in range(3)] == [False, False, True]
+    assert "B08 of 1 acquisitions is left out (refused_href): allow its links with" in caplog.text
+    assert (
+        "B08 of 1 acquisitions is left out (no_href): mend the items whose assets have no href."
+        in caplog.text
+    )
+
+
+@pytest.mark.parametrize(
+    "written", ["2024-05-01t10:50:31z", "2024-05-01T12:50:31+02:00", " 2024-05-01T10:50:31Z"]
+)
+def test_moments_as_rfc_3339_lets_them_be_written(written: str, tmp_path: Path) -> None:
+    table, _ = read(write_catalog(tmp_path, optical(datetime=written)))
+    assert str(table["datetime"][0]) == "2024-05-01 10:50:31"

@@ -317,3 +317,15 @@ def test_a_raster_with_its_rows_from_south_to_north_is_set_aside(tmp_path: Path)
     _, account = extract(table(*rows), parcels(field(0, 0, 100, 80)), OPTIONS, tmp_path / "o")
     assert account.set_aside == {"rotated_grid": 1}
     assert "B04" in read_set_aside(tmp_path / "o")["detail"][0]
+
+
+def test_bands_that_some_acquisitions_lack_are_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Single and dual polarisation: the ratio comes from those that hold both."""
+    both = {"vv": np.full((SIDE, SIDE), 0.1, np.float32), "vh": np.full((SIDE, SIDE), 0.02, np.float32)}
+    rows = [radar(tmp_path / "i", day, both if day < 2 else {"vv": both["vv"]}) for day in range(3)]
+    options = ExtractOptions(radar=("s0vv_db", "ratio_db"), inner_buffer_m=0.0)
+    extract(table(*rows), parcels(field(0, 0, 100, 100)), options, tmp_path / "o")
+    said = "Not all of 3 acquisitions (s1) of tile 35VLF hold every band: vh in 2."
+    assert said in caplog.text
+    counts = read_observations(tmp_path / "o").group_by("feature").len()
+    assert dict(counts.iter_rows()) == {"s0vv_db": 3, "ratio_db": 2}

@@ -42,6 +42,16 @@ def test_where_item_and_file_name_two_values_neither_is_used_and_it_is_said(tmp_
     assert encoding_of(asset("B04", path) | {"assumed": SILENT}).notes == ()
 
 
+def test_saturated_pixels_are_no_measurement(tmp_path: Path) -> None:
+    """65535 is ESA's mark of saturation; it would be a reflectance of 6.45."""
+    path = write_tif(tmp_path / "a.tif", np.uint16([[0, 65535, 2000]]))
+    assert np.isnan(read(path, "reflectance", 0.0)).tolist() == [True, True, False]
+    raw, nodata = encoding_of(asset("B04", path)).with_one_nodata(np.uint16([0, 65535, 2000]))
+    assert (nodata, np.isnan(raw).tolist()) == (None, [True, True, False])
+    plain = np.uint16([0, 1500, 2000])
+    assert encoding_of(asset("B04", path)).with_one_nodata(plain) == (plain, 0.0)
+
+
 @pytest.mark.parametrize("nodata", [-9999.0, 70_000.0, np.nan, 0.5])
 def test_nodata_that_the_type_cannot_hold_hides_nothing(tmp_path: Path, nodata: float) -> None:
     path = write_tif(tmp_path / "a.tif", np.uint16([[1500, 55537]]))
