@@ -24,6 +24,12 @@ ALIASES: dict[str, str] = {
     "swir16": "B11",
     "swir22": "B12",
     "scene_classification": SCENE_CLASS,
+    **{
+        f"{quantity}_{band}{unit}": band  # as SNAP and pyroSAR name them
+        for quantity in ("sigma0", "gamma0")
+        for band in ("vv", "vh")
+        for unit in ("", "_db")
+    },
     "coh_vv": "cohvv",
     "coh_vh": "cohvh",
     "coherence_vv": "cohvv",

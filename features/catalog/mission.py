@@ -23,7 +23,8 @@ _VAGUE = {"", "unknown", "none", "null", "n/a", "various", "multiple", "composit
 _OTHER_INSTRUMENTS = {"oli", "tirs", "etm", "etm+", "tm", "mss", "modis", "viirs", "olci", "slstr", "palsar"}
 _OTHERS = re.compile(
     r"landsat|(?<![a-z0-9])l[cetmo]0[4-9](?![0-9])|hls[._]?l30|modis|(?<![a-z])m[oy]d(?:09|13|11)|viirs|vnp\d\d"
-    r"|sentinel[-_ ]?[356]|(?<![a-z0-9])s[356][abp]_"
+    r"|sentinel[-_ ]?[356]|(?<![a-z0-9])s[356][abp]_|planetscope|psscene|rapideye"
+    r"|_3b_(?:analyticms|udm)"
 )
 _NAMED = re.compile(r"(?<![a-z0-9])s(?P<number>[12])(?P<unit>[a-d])[-_]|sentinel[-_]?(?P<long>[12])")
 # After the times of a Sentinel-1 product's name. Where one time stands alone, the data take in hexadecimal
@@ -107,6 +108,25 @@ def mission_of(item: Mapping[str, Any], bands: Iterable[str]) -> Mission | str:
     stated = None if sensor == "s1" and properties.get(INFERRED) else stated_orbit(properties, names)
     orbit = relative_orbit(named, absolute_orbit(properties, names)) if stated is None else stated
     return Mission(sensor, named, _orbit_state(properties), orbit, stated is None and orbit is not None)
+
+
+def is_of_another_satellite(names: Iterable[str]) -> bool:
+    """Whether a file's name, else the nearest folder's, is that of a product of neither Sentinel-1 nor -2.
+
+    Examples
+    --------
+    >>> [is_of_another_satellite([f"HLS.{product}.T31UFS.2024123.B05.tif"]) for product in ("L30", "S30")]
+    [True, False]
+    >>> is_of_another_satellite(["S2A_31UFS_20240501_B05.tif", "landsat_and_sentinel"])
+    False
+    """
+    for name in names:
+        plain = name.lower()
+        if _OTHERS.search(plain):
+            return True
+        if _NAMED.search(plain) or _SENTINEL.search(plain):
+            return False
+    return False
 
 
 def _with_those_of_assets(item: Mapping[str, Any]) -> Properties:

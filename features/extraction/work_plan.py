@@ -105,7 +105,8 @@ def _tell_of_partial_bands(rows: Sequence[Acquisition], options: ExtractOptions)
         partial = [f"{band} in {count}" for band, count in sorted(counts.items()) if count < len(held)]
         if partial:
             log.warning(
-                "Not all of %d acquisitions (%s) of tile %s hold every band: %s. Features come from those that do.",
+                "Not all of %d acquisitions (%s) of tile %s hold every band: %s. Features come from those "
+                "that do.",
                 len(held), sensor, tile, ", ".join(partial),
             )  # fmt: skip
 

@@ -2,8 +2,9 @@
 
 A number is not used where the item or the file calls it nodata (where they name two values, neither is),
 where it is not finite, at least 1e20 in size, or hidden by the file's own mask. 65535 of reflectance in 16
-bits is ESA's mark of a saturated pixel. Besides, where writers burn masks in: 0 of reflectance where the item names no nodata or the file stores floating-point numbers, and
-exactly 0 dB or a coherence of exactly 0, which no measurement gives.
+bits is ESA's mark of a saturated pixel. Besides, where writers burn masks in: 0 of reflectance where the item
+names no nodata or the file stores floating-point numbers, and exactly 0 dB or a coherence of exactly 0, which
+no measurement gives.
 
 Scale and offset are the item's; where it is silent, the file's; where both are, those of
 `features.catalog.radiometry`, and of floating-point reflectance 1 and 0. Where not even a baseline is known,

@@ -48,7 +48,7 @@ _PERIOD = re.compile(
     re.IGNORECASE,
 )
 _MOMENT = re.compile(
-    rf"(?<!\d){_DAY_FIRST}{_day_pattern('day')}(?!(?P=day_sign)20\d{{2}}(?!\d))"
+    rf"(?<!\d)(?<!v){_DAY_FIRST}{_day_pattern('day')}(?!(?P=day_sign)20\d{{2}}(?!\d))"
     rf"(?:[T_ -]?(?P<time>{_TIME})|T(?P<hours>{_HOURS}))?(?!\d)",
     re.IGNORECASE,
 )

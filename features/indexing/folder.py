@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 
 from features.accounting import Tally, tally
+from features.catalog.mission import is_of_another_satellite
 from features.errors import CropcheckError, ImageryError
 from features.files import atomic_path
 from features.indexing.cube_axes import plain_axes
@@ -31,6 +32,7 @@ CUBES, RASTERS = (".nc", ".nc4"), (".tif", ".tiff", ".jp2")
 CURES = {
     "no_date": DATE_CURE,
     "no_known_band": "name the band in the file's name or in the band's description (B04, nir, SCL, VV ...)",
+    "other_satellite": "only images of Sentinel-1 and Sentinel-2 are read; leave others out of the folder",
     "no_crs": "write the coordinate system into the file",
     "only_control_points": "project the radar to the ground first (terrain correction)",
     "other_format": "only .nc, .nc4, .tif, .tiff and .jp2 are read; convert others",
@@ -198,8 +200,11 @@ def _files(folder: Path, out: Path) -> list[Path]:
 def _read(path: Path, found: _Found) -> None:
     """Take in one file; what cannot be used is set aside with its reason."""
     kind = path.suffix.lower()
+    inside = path.relative_to(found.root).parts if path.is_relative_to(found.root) else (path.name,)
     try:
-        if kind in RASTERS:
+        if kind in (*RASTERS, *CUBES) and is_of_another_satellite(reversed(inside)):
+            found.files.append("other_satellite")
+        elif kind in RASTERS:
             read = read_raster(path, found.root, found.most_pixels)
             found.files.append(read if isinstance(read, str) else None)
             if not isinstance(read, str):

@@ -328,6 +328,7 @@ def test_a_folder_without_imagery_is_an_error(content: str, tmp_path: Path) -> N
         ("S1A_IW_GRDH_1SDV_20210503T173210_x.tif", datetime(2021, 5, 3, 17, 32, 10)),
         ("openEO_2021-05-01Z.tif", datetime(2021, 5, 1)),
         ("field_2021_05_01_103015.tif", datetime(2021, 5, 1, 10, 30, 15)),
+        ("B04_31UFS_v20201231_20210501.tif", datetime(2021, 5, 1)),  # a version before the day
         ("ndvi_20211301.tif", None),
         ("12345678.tif", None),
     ],
@@ -375,3 +376,26 @@ def test_reflectance_in_percent_is_read_where_the_file_says_so_and_not_guessed(t
     assert "-a_scale 0.01" in " ".join(found.cures)
     [item] = (tmp_path / "out" / "items").rglob("item.json")
     assert json.loads(item.read_text())["assets"]["B04"]["raster:scale"] == 0.01
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "HLS.L30.T31UDS.2018123T105031.v2.0.B05.tif",  # near infrared: red edge is Sentinel-2's B05
+        "LC08_L2SP_199025_20180501_20180502_02_T1_SR_B5.tif",
+        "20180501_104031_55_24b9_3B_AnalyticMS_SR_B04.tif",
+        "landsat/20180501_B05.tif",
+    ],
+)
+def test_images_of_other_satellites_are_set_aside(name: str, tmp_path: Path) -> None:
+    raster(tmp_path / "in" / name, {None: np.full((4, 4), 2000, np.uint16)})
+    raster(tmp_path / "in" / "S2A_31UDS_20180501_B05.tif", {None: np.full((4, 4), 2000, np.uint16)})
+    found = index_folder(tmp_path / "in", tmp_path / "out")
+    assert (found.items, dict(found.files.set_aside)) == (1, {"other_satellite": 1})
+
+
+def test_radar_as_snap_names_its_bands(tmp_path: Path) -> None:
+    power = np.linspace(0.01, 0.2, 16).reshape(4, 4).astype(np.float32)
+    raster(tmp_path / "in" / "20180501_TC.tif", {"Sigma0_VV": power, "Sigma0_VH_db": 10 * np.log10(power)})
+    table, _ = read(index_folder(tmp_path / "in", tmp_path / "out"))
+    assert {band: asset["unit"] for band, asset in assets_of(table).items()} == {"vv": "linear", "vh": "db"}
