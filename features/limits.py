@@ -32,6 +32,11 @@ class LimitOptions(Options):
     tile_megavalues: float = Field(
         200, gt=0, description="Million values in one labelled tile of a cloud mask."
     )
+    set_megavalues: float = Field(
+        100,
+        gt=0,
+        description="Million values in one array of a public labelled set. A patch of Sen4AgriNet has 20.",
+    )
     table_gib: float = Field(
         8.0, gt=0, description="GiB that a table in Parquet which is read whole may unpack to."
     )

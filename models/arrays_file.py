@@ -1,7 +1,9 @@
 """Arrays in an .npz file, checked against what was noted of them before anything large is read."""
 
 import json
+import struct
 import zipfile
+import zlib
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -11,8 +13,11 @@ import numpy as np
 from features.errors import ModelError
 from features.files import atomic_path, sha256
 
-MOST_VALUES = 200_000_000  # in one file: 0.8 GiB of float32
-MOST_BYTES = 1 << 30  # of a file whose arrays nobody noted
+# what a damaged or hostile .npz file raises: of the archive, its headers, its packed parts
+UNREADABLE = (
+    OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error, RuntimeError,
+    NotImplementedError, struct.error, SyntaxError, TypeError, MemoryError,
+)  # fmt: skip
 LONGEST_HEADER = 4096
 LONGEST_RECIPE = 64 << 20
 KINDS = "fiub"
@@ -33,7 +38,7 @@ def describe_arrays(path: Path) -> Described:
         with zipfile.ZipFile(path) as packed:
             members = packed.infolist()
             found = {_name(member): _described(packed, member) for member in members}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, RuntimeError, NotImplementedError) as error:
+    except UNREADABLE as error:
         raise ModelError(f"{path} is no file of arrays ({error}); copy it anew.") from error
     if len(found) != len(members):
         raise ModelError(f"{path} holds two arrays of one name; copy it anew.")
@@ -53,14 +58,19 @@ def read_arrays(path: Path, noted: object, may_lack: Collection[str] = ()) -> di
     Raises
     ------
     ModelError
-        Where names, shapes or dtypes differ, there is more than `MOST_VALUES`, or a value is not finite;
-        nothing is unpacked before the headers agree.
+        Where names, shapes or dtypes differ, the arrays have more bytes than the file (ours are stored as
+        they are: no file unpacks to more than it takes on disk), or a value is not finite; nothing is read
+        before the headers agree.
     """
     found = describe_arrays(path)
     if not isinstance(noted, Mapping) or found != {name: list(one) for name, one in noted.items()}:
         raise ModelError(f"{path} holds other arrays than its recipe names; copy it anew, or train again.")
-    if sum(int(np.prod(shape, dtype=object)) for shape, _ in found.values()) > MOST_VALUES:
-        raise ModelError(f"{path} declares more than {MOST_VALUES:,} values; no model of ours has.")
+    size = sum(int(np.prod(shape, dtype=object)) * np.dtype(kind).itemsize for shape, kind in found.values())
+    if size > path.stat().st_size:
+        raise ModelError(
+            f"{path} would unpack to {size:,} bytes, more than it has; arrays of a model are stored as they "
+            "are. Copy it anew, or train again."
+        )
     with np.load(path, allow_pickle=False) as packed:
         arrays = {name: packed[name] for name in found}
     odd = [
@@ -73,14 +83,9 @@ def read_arrays(path: Path, noted: object, may_lack: Collection[str] = ()) -> di
     return arrays
 
 
-def refuse_bomb(held: Any, most: int = MOST_BYTES, setting: str = "") -> None:
-    """Raise a ValueError where an open .npz file of somebody else would unpack to more than is read."""
-    size = sum(member.file_size for member in held.zip.infolist())
-    if size > most:
-        raise ValueError(
-            f"it unpacks to {size >> 20:,} MiB; at most {most >> 20:,} are read"
-            f"{f', or raise {setting}' if setting else ''}"
-        )
+def unpacked_bytes(held: Any) -> int:
+    """Return what an open .npz file of somebody else would unpack to, as its archive says."""
+    return sum(member.file_size for member in held.zip.infolist())
 
 
 def write_arrays(folder: Path, name: str, arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:

@@ -3,20 +3,22 @@
 import geopandas as gpd
 import numpy as np
 import polars as pl
-import pyogrio
 import shapely
 
+from features.errors import CropcheckError
 from features.exchange.cells import ExchangeError
 from features.exchange.findings import FINDINGS
+from features.exchange.layers import read_layer_file
 from features.exchange.options import LpisOptions
 from features.exchange.quap import GSA_LPIS, LPIS
 from features.exchange.quap_reader import QuapFile
+from features.limits import DEFAULT_LIMITS
 from features.messages.suggestions import did_you_mean
 
 EQUAL_AREA = 3035  # ETRS89-LAEA
 
 
-def read_lpis(options: LpisOptions) -> QuapFile:
+def read_lpis(options: LpisOptions, most_gib: float = DEFAULT_LIMITS.table_gib) -> QuapFile:
     """Read an agency's layer of reference parcels as `lpis_population`.
 
     A total that the layer does not state is the area of the geometry; other columns that it lacks stay
@@ -27,7 +29,7 @@ def read_lpis(options: LpisOptions) -> QuapFile:
     ExchangeError
         Where the layer cannot be read, has no EPSG code, or lacks the ids or a column that was named.
     """
-    frame = _layer(options)
+    frame = _layer(options, most_gib)
     names = {wanted: options.columns.get(wanted, wanted) for wanted in LPIS.columns}
     _check_columns(frame, names, options)
     epsg = frame.crs.to_epsg() if frame.crs is not None else None
@@ -73,16 +75,11 @@ def relate(declarations: gpd.GeoDataFrame, lpis: QuapFile, least_share: float) -
     return QuapFile(GSA_LPIS, cells, None, None, pl.DataFrame(schema=FINDINGS))
 
 
-def _layer(options: LpisOptions) -> gpd.GeoDataFrame:
+def _layer(options: LpisOptions, most_gib: float) -> gpd.GeoDataFrame:
     try:
-        if options.path.suffix.lower() in (".parquet", ".geoparquet"):
-            frame = gpd.read_parquet(options.path)
-        else:
-            frame = pyogrio.read_dataframe(options.path, layer=options.layer)
-    except Exception as error:
-        raise ExchangeError(
-            f"publish.lpis.path: {options.path} cannot be read: {error}.", "unreadable"
-        ) from error
+        frame = read_layer_file(options.path, options.layer, most_gib)
+    except CropcheckError as error:
+        raise ExchangeError(f"publish.lpis.path: {error}", "unreadable") from error
     if not isinstance(frame, gpd.GeoDataFrame):
         raise ExchangeError(f"{options.path} has no geometry; name the layer of parcels.", "no_geometry")
     return frame

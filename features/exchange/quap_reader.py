@@ -5,16 +5,15 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import polars as pl
-import pyogrio
 import shapely
 
-from features.declarations.formats.geopackage import plain_tables
-from features.errors import CropcheckError
 from features.exchange.cells import ExchangeError, delimiter_of, read_cells
 from features.exchange.findings import FINDINGS, findings
+from features.exchange.layers import read_layer_file
 from features.exchange.quap import EPSG, Table, table_called
-from features.files import read_parquet
+from features.limits import DEFAULT_LIMITS
 
 ENDINGS = (".csv", ".gpkg", ".shp", ".parquet", ".geoparquet")
 GEOMETRY_NAMES = ("geometry", "geom", "wkt", "gsa_geom", "lpis_geom", "the_geom")
@@ -82,38 +81,22 @@ def quap_files(paths: list[Path]) -> dict[str, Path]:
     return found
 
 
-def read_quap(path: Path, table: Table) -> QuapFile:
+def read_quap(path: Path, table: Table, most_gib: float = DEFAULT_LIMITS.table_gib) -> QuapFile:
     """Read one table.
+
+    Parameters
+    ----------
+    most_gib
+        What a table in Parquet may unpack to.
 
     Raises
     ------
     ExchangeError
         Where the file cannot be read at all.
     """
-    ending = path.suffix.lower()
-    if ending == ".csv":
+    if path.suffix.lower() == ".csv":
         return _read_csv(path, table)
-    try:
-        if ending in (".parquet", ".geoparquet"):
-            return _read_parquet(path, table)
-        frame = pyogrio.read_dataframe(path, layer=_own_table(path) if ending == ".gpkg" else None)
-    except CropcheckError:
-        raise
-    except Exception as error:
-        raise ExchangeError(f"{path} cannot be read: {error}. Export it again.", "unreadable") from error
-    return _from_frame(frame, table)
-
-
-def _own_table(path: Path) -> str:
-    """Return the first layer of a GeoPackage that is a table: a view would be computed as it is read."""
-    tables, layers = plain_tables(path), [str(name) for name, _ in pyogrio.list_layers(path)]
-    found = [name for name in layers if name in tables]
-    if not found:
-        raise ExchangeError(
-            f"{path} holds no table, only queries ({', '.join(layers) or 'none'}); save it as a table.",
-            "unreadable",
-        )
-    return found[0]
+    return _from_frame(read_layer_file(path, None, most_gib, "--most-gib"), table)
 
 
 def _read_csv(path: Path, table: Table) -> QuapFile:
@@ -140,16 +123,7 @@ def _read_csv(path: Path, table: Table) -> QuapFile:
     return QuapFile(table, rows, shapes, EPSG, found)  # WKT says no EPSG: the exchange's own is meant
 
 
-def _read_parquet(path: Path, table: Table) -> QuapFile:
-    from pyarrow import parquet
-
-    if b"geo" in (parquet.read_schema(path).metadata or {}):
-        return _from_frame(gpd.read_parquet(path), table)
-    cells = read_parquet(path)
-    return QuapFile(table, _texts(cells), None, None, pl.DataFrame(schema=FINDINGS))
-
-
-def _from_frame(frame: gpd.GeoDataFrame, table: Table) -> QuapFile:
+def _from_frame(frame: pd.DataFrame, table: Table) -> QuapFile:
     plain = frame.drop(columns=frame.geometry.name) if isinstance(frame, gpd.GeoDataFrame) else frame
     cells = _texts(pl.from_pandas(plain))
     if not isinstance(frame, gpd.GeoDataFrame):

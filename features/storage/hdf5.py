@@ -17,7 +17,9 @@ MOST_OBJECTS = 20_000
 DEEPEST = 8
 
 
-def check_hdf5(opened: h5py.File, name: str, most_values: int = MOST_VALUES, setting: str = SETTING) -> None:
+def check_hdf5(
+    opened: h5py.File, name: str, most_values: int = MOST_VALUES, setting: str = SETTING, whole: bool = False
+) -> None:
     """Refuse a file that would take the memory, or that leads to other files.
 
     A map is the last two axes of a variable: the others are read one by one. HDF5 can store values in any
@@ -27,6 +29,8 @@ def check_hdf5(opened: h5py.File, name: str, most_values: int = MOST_VALUES, set
     ----------
     setting
         That raises `most_values`, for the message.
+    whole
+        Whether variables are read at once, all axes of them.
 
     Raises
     ------
@@ -34,7 +38,7 @@ def check_hdf5(opened: h5py.File, name: str, most_values: int = MOST_VALUES, set
         With the reason `too_large` or `leads_elsewhere`, naming what.
     """
     for count, (path, stored) in enumerate(_datasets(opened, name), start=1):
-        check_dataset(stored, name, path, most_values, setting)
+        check_dataset(stored, name, path, most_values, setting, whole)
         if count > MOST_OBJECTS:
             raise ImageryError(
                 f"{name} holds more than {MOST_OBJECTS:,} variables; no product has.", reason="too_large"
@@ -42,17 +46,24 @@ def check_hdf5(opened: h5py.File, name: str, most_values: int = MOST_VALUES, set
 
 
 def check_dataset(
-    stored: Any, name: str, path: str, most_values: int = MOST_VALUES, setting: str = SETTING
+    stored: Any,
+    name: str,
+    path: str,
+    most_values: int = MOST_VALUES,
+    setting: str = SETTING,
+    whole: bool = False,
 ) -> None:
     """Refuse one variable as `check_hdf5` does; `path` is its name within the file `name`."""
     if not isinstance(stored, h5py.Dataset) or stored.external or stored.is_virtual:
         raise _elsewhere(name, path)
-    values = math.prod(stored.shape[-2:]) if stored.shape else 1
+    shape = stored.shape or ()
+    values = math.prod(shape if whole else shape[-2:])
     part = math.prod(stored.chunks or (1,)) * stored.dtype.itemsize
     if values > most_values or part > MOST_CHUNK_BYTES:
         raise ImageryError(
             f"{name}: {path} declares {stored.shape} values, in parts of {part >> 20:,} MiB; more than "
-            f"{most_values:,} in a map ({setting}), or {MOST_CHUNK_BYTES >> 20} MiB in a part, are not read.",
+            f"{most_values:,} in {'all' if whole else 'a map'} ({setting}), or {MOST_CHUNK_BYTES >> 20} MiB "
+            "in a part, are not read.",
             reason="too_large",
         )
 

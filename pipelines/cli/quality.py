@@ -126,10 +126,13 @@ def validate(
         Path | None,
         typer.Option("--write", help="Folder to write the tables to, as the platform takes them."),
     ] = None,
+    most_gib: Annotated[
+        float, typer.Option("--most-gib", min=0.001, help="GiB that a table in Parquet may unpack to.")
+    ] = 8.0,
 ) -> None:
     """Check the tables of the QUAP exchange: columns, keys, relations, areas and geometry."""
     from pipelines.commands.quality.validate import validate_tables
 
-    said, found = validate_tables(paths, out, write)
+    said, found = validate_tables(paths, out, write, most_gib)
     typer.echo(said)
     raise typer.Exit(1 if found else 0)

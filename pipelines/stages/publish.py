@@ -8,7 +8,6 @@ import polars as pl
 from features.files import read_parquet
 from features.workers import Progress
 from pipelines.config import RunConfig
-from pipelines.inputs.bounded_tables import refuse_large
 from pipelines.record import audit
 from pipelines.record.inputs import EVERYTHING, Inputs
 from pipelines.record.manifest import git_commit, versions, write_manifest
@@ -59,8 +58,8 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress, earlier: Se
         composition=composition_columns(tables),
     )
     if config.publish.lpis:
-        refuse_large(config, config.publish.lpis.path)
-        exports += write_lpis(tables.declarations, config.publish.lpis, workspace.folder / "exports")
+        folder, most = workspace.folder / "exports", config.limits.table_gib
+        exports += write_lpis(tables.declarations, config.publish.lpis, folder, most)
     exports.append(write_sample(read_parquet(workspace.sample), workspace.folder / SAMPLE))
     exports += write_assessment(tables, workspace.folder / "exports", read_parquet(workspace.design))
     pages = write_reports(tables, workspace.reports, config.publish, progress)

@@ -14,6 +14,7 @@ from features.exchange.lpis import read_lpis, relate
 from features.exchange.options import LpisOptions
 from features.exchange.quap_writer import write_quap
 from features.files import atomic_path
+from features.limits import DEFAULT_LIMITS
 from features.schema import VERDICTS, check_table
 from features.storage.geopackage import write_geopackage_parts
 from models.assessment.reviewed import FIELD_COLUMNS
@@ -124,9 +125,20 @@ class _Rows:
         return frame.astype(dict.fromkeys([*texts, *names[1:-1]], "string"))
 
 
-def write_lpis(declarations: gpd.GeoDataFrame, options: LpisOptions, folder: Path) -> list[Path]:
-    """Write `lpis_population.gpkg` and `gsa_lpis_relationship.csv` from an agency's reference parcels."""
-    lpis = read_lpis(options)
+def write_lpis(
+    declarations: gpd.GeoDataFrame,
+    options: LpisOptions,
+    folder: Path,
+    most_gib: float = DEFAULT_LIMITS.table_gib,
+) -> list[Path]:
+    """Write `lpis_population.gpkg` and `gsa_lpis_relationship.csv` from an agency's reference parcels.
+
+    Parameters
+    ----------
+    most_gib
+        What a layer in Parquet may unpack to.
+    """
+    lpis = read_lpis(options, most_gib)
     with _fixed_date():
         return [write_quap(file, folder) for file in (lpis, relate(declarations, lpis, options.least_share))]
 

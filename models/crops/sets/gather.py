@@ -12,6 +12,7 @@ import xarray as xr
 from features.accounting import Tally
 from features.errors import ConfigError
 from features.indices.formulas import compute, find_index
+from features.limits import DEFAULT_LIMITS, MILLION, LimitOptions
 from features.schema import make_series
 from features.series.calendar import Calendar
 from models.crops.sets.by_name import reader_of
@@ -55,6 +56,7 @@ def gather(
     features: Sequence[str],
     year: int,
     seed: int,
+    limits: LimitOptions = DEFAULT_LIMITS,
 ) -> Gathered:
     """Read sets; their seasons are moved to `year`, by day and month.
 
@@ -74,7 +76,9 @@ def gather(
     names, classes, groups, about, tallies = [], [], [], [], []
     for number, options in enumerate(sets):
         reader, lost, used = reader_of(options.name), Counter[str](), 0
-        for sample, crop in _chosen(reader, options, class_of, np.random.default_rng([seed, number]), lost):
+        units = reader.units(options.path, int(limits.set_megavalues * MILLION))
+        rng = np.random.default_rng([seed, number])
+        for sample, crop in _chosen(reader, units, options.per_class, class_of, rng, lost):
             values = _on_calendar(sample, calendar, features, year)
             if not np.isfinite(values).any():
                 lost[NOTHING] += 1
@@ -100,18 +104,18 @@ def gather(
 
 def _chosen(
     reader: SetReader,
-    options: SetOptions,
+    units: Sequence[Unit],
+    per_class: int | None,
     class_of: Callable[[str], str | None],
     rng: np.random.Generator,
     lost: Counter[str],
 ) -> Iterator[tuple[Sample, str]]:
     """Yield samples with their class, in random order, until every class has enough; count the others."""
     count = Counter[str]()
-    units = reader.units(options.path)
 
     def refused(label: str) -> str | None:
         crop, reason = _class(reader, label, class_of)
-        full = options.per_class is not None and count[crop or ""] >= options.per_class
+        full = per_class is not None and count[crop or ""] >= per_class
         return reason or (BEYOND if full else None)
 
     for index in rng.permutation(len(units)):

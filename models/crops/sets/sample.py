@@ -8,6 +8,8 @@ from typing import Protocol
 import numpy as np
 
 BROKEN = "broken_file"
+TOO_LARGE = "too_large"
+SETTING = "limits.set_megavalues"
 MISSING = "missing_file"
 NO_EQUAL = "no_equal_in_hcat"
 UNKNOWN_CLASS = "unknown_class"
@@ -77,9 +79,9 @@ class SetReader(Protocol):
     HCAT: Mapping[str, str | None]
     """HCAT code by label; None where the set's class has no equal in HCAT."""
 
-    def units(self, folder: Path) -> list[Unit]:
+    def units(self, folder: Path, most: int) -> list[Unit]:
         """Return what there is to read, in a fixed order; raises a ConfigError where the folder is no such
-        set, is not unpacked, or is of another version.
+        set, is not unpacked, or is of another version. Arrays of more than `most` values are set aside.
         """
 
 

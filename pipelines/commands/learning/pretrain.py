@@ -52,7 +52,13 @@ def pretrain_on_sets(config: RunConfig, folder: Path) -> str:
         raise ConfigError("pretrain needs series.calendar dekad or month: public sets come without weather.")
     calendar = make_calendar(config.series.calendar, season.start, season.end)
     found = gather(
-        sets, _class_of(config.declarations.crops), calendar, wanted(config), season.year, config.seed
+        sets,
+        _class_of(config.declarations.crops),
+        calendar,
+        wanted(config),
+        season.year,
+        config.seed,
+        config.limits,
     )
     with locked(folder, "pretrain"), display() as bars:
         bar = bars.add_task("pretrain", total=None)

@@ -11,12 +11,18 @@ from features.exchange.quap_geometry import check_geometry
 from features.exchange.quap_reader import quap_files, read_quap
 from features.exchange.quap_writer import write_quap
 from features.files import atomic_path, refuse_overwriting
+from features.limits import DEFAULT_LIMITS
 from reports.exports.neutral import neutral_table
 
 BY_NAME = {table.name: table for table in TABLES}
 
 
-def validate_tables(paths: list[Path], out: Path | None = None, write: Path | None = None) -> tuple[str, int]:
+def validate_tables(
+    paths: list[Path],
+    out: Path | None = None,
+    write: Path | None = None,
+    most_gib: float = DEFAULT_LIMITS.table_gib,
+) -> tuple[str, int]:
     """Check a folder or files of the exchange; return what was found in words, and how many findings.
 
     Parameters
@@ -25,6 +31,8 @@ def validate_tables(paths: list[Path], out: Path | None = None, write: Path | No
         CSV that every finding is written to.
     write
         Folder that the tables are written to as the platform takes them.
+    most_gib
+        What a table in Parquet may unpack to.
 
     Raises
     ------
@@ -36,7 +44,7 @@ def validate_tables(paths: list[Path], out: Path | None = None, write: Path | No
     given = quap_files(paths)
     made = [write / f"{name}{ending}" for name in given for ending in (".csv", ".gpkg")] if write else []
     refuse_overwriting([*made, *([out] if out else [])], given.values())
-    files = {name: read_quap(path, BY_NAME[name]) for name, path in given.items()}
+    files = {name: read_quap(path, BY_NAME[name], most_gib) for name, path in given.items()}
     found = pl.concat(
         [*(check_table(file) for file in files.values()), check_relations(files), check_geometry(files)]
     )

@@ -1,5 +1,8 @@
 """Reference parcels from an agency's layer, and which declared parcel lies in which."""
 
+import sqlite3
+import zipfile
+from contextlib import closing
 from pathlib import Path
 
 import geopandas as gpd
@@ -79,3 +82,40 @@ def test_what_cannot_be_read_is_said_with_the_cure(
     with pytest.raises(ExchangeError, match=r"BLOCK|lpis_rp_id|absent") as caught:
         read_lpis(options(layer(tmp_path), **more))
     assert caught.value.reason == reason
+
+
+@pytest.mark.timeout(20)
+def test_what_runs_or_leads_elsewhere_is_no_layer(tmp_path: Path) -> None:
+    path = layer(tmp_path)
+    endless = (
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i AS fid, NULL AS g FROM n"
+    )
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(f"CREATE VIEW seen AS {endless}")
+        database.execute(
+            "INSERT INTO gpkg_contents (table_name, data_type, identifier, srs_id) "
+            "VALUES ('seen', 'features', 'seen', 3035)"
+        )
+        database.execute("INSERT INTO gpkg_geometry_columns VALUES ('seen', 'g', 'POLYGON', 3035, 0, 0)")
+        database.commit()
+    with pytest.raises(ExchangeError, match=r"layer 'seen' of .* is a query"):
+        read_lpis(options(path, layer="seen"))
+    assert read_lpis(options(path)).cells.height == 2, "the table beside it is read"
+    leads = tmp_path / "blocks.shp"
+    leads.write_text(
+        '<OGRVRTDataSource><OGRVRTLayer name="blocks"><SrcDataSource>/vsicurl/http://169.254.169.254/a'
+        "</SrcDataSource></OGRVRTLayer></OGRVRTDataSource>"
+    )
+    with pytest.raises(ExchangeError, match="only points to another source"):
+        read_lpis(options(leads))
+    with zipfile.ZipFile(tmp_path / "blocks.zip", "w") as archive:
+        archive.write(path, "blocks.gpkg")
+    with pytest.raises(ExchangeError, match="is a zip; give a GeoPackage"):
+        read_lpis(options(tmp_path / "blocks.zip"))
+
+
+def test_a_layer_in_parquet_is_bounded(tmp_path: Path) -> None:
+    gpd.read_file(layer(tmp_path)).to_parquet(tmp_path / "blocks.parquet")
+    assert read_lpis(options(tmp_path / "blocks.parquet")).cells.height == 2
+    with pytest.raises(ExchangeError, match=r"unpacks to more than .* raise limits\.table_gib"):
+        read_lpis(options(tmp_path / "blocks.parquet"), 1e-9)

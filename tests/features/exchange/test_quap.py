@@ -209,3 +209,14 @@ def test_a_query_in_a_geopackage_is_not_run(tmp_path: Path) -> None:
         database.commit()
     with pytest.raises(ExchangeError, match="holds no table, only queries"):
         read_quap(path, table)
+
+
+def test_a_table_in_parquet_is_bounded_and_read_as_the_others(tmp_path: Path) -> None:
+    names = ("ua", "ua_grp", "interv", "interv_lev", "interv_typ")
+    pl.DataFrame({name: ["007"] for name in names} | {"ua_grp_est": [None]}).write_parquet(
+        tmp_path / "interventions.parquet"
+    )
+    said, found = validate_tables([tmp_path])
+    assert (found, "1 tables, 1 rows" in said) == (0, True)
+    with pytest.raises(ConfigError, match=r"interventions\.parquet unpacks to more than .* raise --most-gib"):
+        validate_tables([tmp_path], most_gib=1e-9)

@@ -53,6 +53,18 @@ def test_what_declares_too_much_is_refused_at_once(
     assert refused.value.reason == "too_large"
 
 
+def test_where_variables_are_read_whole_all_axes_count(tmp_path: Path) -> None:
+    path = made(
+        tmp_path / "a.nc", lambda file: file.create_dataset("many", (10**7, 10, 10), chunks=(1, 10, 10))
+    )
+    with (
+        h5py.File(path) as opened,
+        pytest.raises(ImageryError, match="more than 1,000,000 in all") as refused,
+    ):
+        check_hdf5(opened, path.name, 1_000_000, whole=True)
+    assert refused.value.reason == "too_large"
+
+
 def test_values_stored_in_another_file_are_not_read(tmp_path: Path) -> None:
     secret = tmp_path / "secret"
     secret.write_bytes(b"0123456789abcdef")

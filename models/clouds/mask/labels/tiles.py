@@ -17,7 +17,6 @@ npz
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from zipfile import BadZipFile
 
 import h5py
 import numpy as np
@@ -27,7 +26,7 @@ from features.errors import ModelError
 from features.imagery.rasters.opening import open_raster
 from features.limits import DEFAULT_LIMITS, MILLION, LimitOptions
 from features.storage.hdf5 import check_hdf5
-from models.arrays_file import refuse_bomb
+from models.arrays_file import UNREADABLE, unpacked_bytes
 from models.clouds.mask.classes import CLOUD, NAMES, SHADOW, THIN, UNKNOWN, recoded
 from models.clouds.mask.network.inputs import GROUPS
 from models.clouds.mask.network.samples import Sample
@@ -105,7 +104,7 @@ def _sample(
 def _kappaset(folder: LabelledTiles, most: int) -> Iterator[Sample]:
     for path in sorted(folder.path.rglob("*.nc")):
         with h5py.File(path, "r") as opened:
-            check_hdf5(opened, str(path), most, SETTING)
+            check_hdf5(opened, str(path), most, SETTING, whole=True)
         with xr.open_dataset(path, engine="h5netcdf", mask_and_scale=False) as tile:
             label = next((name for name in tile if str(name).lower() == "label"), None)
             matched = {str(name): match for name in tile if (match := BAND.match(str(name)))}
@@ -145,10 +144,14 @@ def _npz(folder: LabelledTiles, most: int) -> Iterator[Sample]:
     for path in sorted(folder.path.rglob("*.npz")):
         try:
             with np.load(path, allow_pickle=False) as stored:
-                refuse_bomb(stored, most * 8, SETTING)
+                if (size := unpacked_bytes(stored)) > 8 * most:
+                    raise ValueError(
+                        f"it unpacks to {size >> 20:,} MiB; at most {8 * most >> 20:,} are read, or raise "
+                        f"{SETTING}"
+                    )
                 image, mask = stored["image"], stored["mask"]
                 named = tuple(str(name) for name in stored["bands"]) if "bands" in stored.files else ()
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        except UNREADABLE as error:
             raise ModelError(
                 f"{path} cannot be read as a labelled tile ({error}); it needs image and mask."
             ) from error

@@ -14,9 +14,21 @@ import h5py
 import numpy as np
 import polars as pl
 
+from features.errors import ImageryError
 from features.storage.hdf5 import check_dataset
 from models.crops.sets.readers.unpacked import another_version, refuse
-from models.crops.sets.sample import BROKEN, MISSING, About, Looks, Lost, Sample, Unit, reflectance
+from models.crops.sets.sample import (
+    BROKEN,
+    MISSING,
+    SETTING,
+    TOO_LARGE,
+    About,
+    Looks,
+    Lost,
+    Sample,
+    Unit,
+    reflectance,
+)
 
 ABOUT = About(
     title="BreizhCrops",
@@ -50,7 +62,7 @@ COLUMNS = {
 MASKS = ("QA60", "CLD", "EDG")
 
 
-def units(folder: Path) -> list[Unit]:
+def units(folder: Path, most: int) -> list[Unit]:
     """Return one unit a parcel of the indices; raises a ConfigError where an index or its series lack."""
     mapping = folder / "classmapping.csv"
     indices = sorted(folder.glob("20??/L??/*.csv"))
@@ -64,7 +76,7 @@ def units(folder: Path) -> list[Unit]:
         for row in _rows(index):
             label = classes.get(row["CODE_CULTU"], OUTSIDE)
             found.append(
-                Unit(f"{index.stem}/{row['path']}", label, partial(_read, index, row["path"], label))
+                Unit(f"{index.stem}/{row['path']}", label, partial(_read, index, row["path"], label, most))
             )
     return found
 
@@ -74,12 +86,16 @@ def _rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(handle))
 
 
-def _read(index: Path, inside: str, label: str) -> Sequence[Sample | Lost]:
+def _read(index: Path, inside: str, label: str, most: int) -> Sequence[Sample | Lost]:
     name, year = f"{index.stem}/{inside}", int(index.parents[1].name)
     table = index.with_suffix("") / "csv" / Path(inside).name
     try:
-        columns = _from_csv(table) if table.is_file() else _from_h5(index.with_suffix(".h5"), inside)
-    except (OSError, ValueError, pl.exceptions.PolarsError):
+        if table.is_file() and table.stat().st_size > most:  # a value takes a byte at least
+            return [Lost(name, TOO_LARGE)]
+        columns = _from_csv(table) if table.is_file() else _from_h5(index.with_suffix(".h5"), inside, most)
+    except ImageryError as error:
+        return [Lost(name, error.reason)]
+    except (OSError, ValueError, KeyError, RuntimeError, pl.exceptions.PolarsError):
         return [Lost(name, BROKEN)]
     if columns is None:
         return [Lost(name, MISSING)]
@@ -101,13 +117,13 @@ def _from_csv(path: Path) -> dict[str, np.ndarray]:
     }
 
 
-def _from_h5(path: Path, inside: str) -> dict[str, np.ndarray] | None:
+def _from_h5(path: Path, inside: str, most: int) -> dict[str, np.ndarray] | None:
     if not path.is_file():
         return None
     with h5py.File(path, "r") as file:
         if inside not in file:
             return None
-        check_dataset(file[inside], str(path), inside)
+        check_dataset(file[inside], str(path), inside, most, SETTING, whole=True)
         array = np.asarray(file[inside])
     if array.ndim != 2 or array.shape[1] not in COLUMNS:
         raise another_version(ABOUT.title, path, f"arrays of shape {array.shape}", "17 or 14 columns")

@@ -17,7 +17,7 @@ import numpy as np
 from features.errors import ConfigError, ImageryError
 from features.storage.hdf5 import check_dataset
 from models.crops.sets.readers.unpacked import another_version, refuse
-from models.crops.sets.sample import BROKEN, About, Looks, Lost, Sample, Unit, reflectance
+from models.crops.sets.sample import BROKEN, SETTING, About, Looks, Lost, Sample, Unit, reflectance
 
 ABOUT = About(
     title="CropHarvest",
@@ -50,7 +50,7 @@ STEP_DAYS = 30
 HALF_YEAR = 183
 
 
-def units(folder: Path) -> list[Unit]:
+def units(folder: Path, most: int) -> list[Unit]:
     """Return one unit an array; raises a ConfigError where labels or arrays are missing."""
     labels, arrays = folder / "labels.geojson", sorted(folder.glob("**/arrays/*.h5"))
     if not labels.is_file() or not arrays:
@@ -63,7 +63,9 @@ def units(folder: Path) -> list[Unit]:
             f"train.transfer.sets: {labels} of {ABOUT.title} lacks what is read here, or is of another "
             f"version ({error!r})."
         ) from error
-    return [Unit(path.stem, _label(known.get(path.stem)), partial(_read, path, known)) for path in arrays]
+    return [
+        Unit(path.stem, _label(known.get(path.stem)), partial(_read, path, known, most)) for path in arrays
+    ]
 
 
 def _label(of: Mapping[str, Any] | None) -> str:
@@ -76,16 +78,18 @@ def _label(of: Mapping[str, Any] | None) -> str:
     return next((name for name in names if name in HCAT), names[-1])
 
 
-def _read(path: Path, known: Mapping[str, Mapping[str, Any]]) -> Sequence[Sample | Lost]:
+def _read(path: Path, known: Mapping[str, Mapping[str, Any]], most: int) -> Sequence[Sample | Lost]:
     of = known.get(path.stem)
     if of is None:
         return [Lost(path.stem, "without_a_label")]
     try:
         with h5py.File(path, "r") as file:
-            check_dataset(file["array"], str(path), "array")
+            check_dataset(file["array"], str(path), "array", most, SETTING, whole=True)
             array = np.asarray(file["array"], np.float32)
         end = np.datetime64(str(of["export_end_date"])[:10], "D")
-    except (OSError, ValueError, KeyError, ImageryError):
+    except ImageryError as error:
+        return [Lost(path.stem, error.reason)]
+    except (OSError, ValueError, KeyError, RuntimeError):
         return [Lost(path.stem, BROKEN)]
     if array.shape != SHAPE:
         raise another_version(ABOUT.title, path, f"an array of {array.shape}", f"{SHAPE}")

@@ -6,16 +6,24 @@ left out by the publisher.
 """
 
 import re
-import zipfile
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from models.arrays_file import refuse_bomb
+from models.arrays_file import UNREADABLE, unpacked_bytes
 from models.crops.sets.readers.unpacked import another_version, refuse
-from models.crops.sets.sample import BROKEN, About, Looks, Lost, Sample, Unit, reflectance
+from models.crops.sets.sample import (
+    BROKEN,
+    TOO_LARGE,
+    About,
+    Looks,
+    Lost,
+    Sample,
+    Unit,
+    reflectance,
+)
 
 ABOUT = About(
     title="EuroCropsML",
@@ -34,22 +42,25 @@ PADDING = -999
 YEAR = 2021
 
 
-def units(folder: Path) -> list[Unit]:
+def units(folder: Path, most: int) -> list[Unit]:
     """Return one unit a parcel; raises a ConfigError where no file is named as the set names them."""
     files = sorted(path for path in folder.rglob("*.npz") if path.parent.name != "S1")
     named = [(path, found) for path in files if (found := NAME.fullmatch(path.stem))]
     if not named:
         raise refuse(ABOUT.title, folder, "a file <NUTS3>_<parcel>_<HCAT code>.npz")
-    return [Unit(path.stem, found["code"], partial(_read, path, found["region"])) for path, found in named]
+    return [
+        Unit(path.stem, found["code"], partial(_read, path, found["region"], most)) for path, found in named
+    ]
 
 
-def _read(path: Path, region: str) -> Sequence[Sample | Lost]:
+def _read(path: Path, region: str, most: int) -> Sequence[Sample | Lost]:
     label = path.stem.rsplit("_", 1)[-1]
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as held:
-            refuse_bomb(held)
+            if unpacked_bytes(held) > 8 * most:
+                return [Lost(path.stem, TOO_LARGE)]
             data, dates = held["data"], held["dates"].astype("datetime64[D]")
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except UNREADABLE:
         return [Lost(path.stem, BROKEN)]
     if data.ndim != 2 or len(data) != len(dates) or not len(data):
         return [Lost(path.stem, BROKEN)]

@@ -17,7 +17,7 @@ import numpy as np
 from features.errors import ConfigError
 from models.crops.sets.readers.parcels import RED_OF_CLOUD, means_of_parcels
 from models.crops.sets.readers.unpacked import another_version, refuse
-from models.crops.sets.sample import BROKEN, MISSING, About, Looks, Lost, Sample, Unit
+from models.crops.sets.sample import BROKEN, MISSING, TOO_LARGE, About, Looks, Lost, Sample, Unit
 
 ABOUT = About(
     title="PASTIS / PASTIS-R",
@@ -56,7 +56,7 @@ RADAR = ("s0vv_db", "s0vh_db")
 YEAR = 2019
 
 
-def units(folder: Path) -> list[Unit]:
+def units(folder: Path, most: int) -> list[Unit]:
     """Return one unit a patch; raises a ConfigError where the metadata or a folder is missing."""
     metadata = folder / "metadata.geojson"
     if not metadata.is_file() or not (folder / "DATA_S2").is_dir() or not (folder / "ANNOTATIONS").is_dir():
@@ -64,7 +64,7 @@ def units(folder: Path) -> list[Unit]:
     try:
         patches = [feature["properties"] for feature in json.loads(metadata.read_text("utf-8"))["features"]]
         patches = sorted(patches, key=lambda of: int(of["ID_PATCH"]))
-        return [Unit(str(of["ID_PATCH"]), None, partial(_read, folder, of)) for of in patches]
+        return [Unit(str(of["ID_PATCH"]), None, partial(_read, folder, of, most)) for of in patches]
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"train.transfer.sets: {metadata} cannot be read ({error}).") from error
 
@@ -77,7 +77,7 @@ def _dates(of: Mapping[str, Any], sensor: str) -> np.ndarray:
     return np.array([f"{d[:4]}-{d[4:6]}-{d[6:]}" for d in days], dtype="datetime64[D]")
 
 
-def _read(folder: Path, of: Mapping[str, Any]) -> Sequence[Sample | Lost]:
+def _read(folder: Path, of: Mapping[str, Any], most: int) -> Sequence[Sample | Lost]:
     patch = str(of["ID_PATCH"])
     names = {kind: folder / "ANNOTATIONS" / f"{kind}_{patch}.npy" for kind in ("TARGET", "ParcelIDs")}
     optical = folder / "DATA_S2" / f"S2_{patch}.npy"
@@ -91,6 +91,11 @@ def _read(folder: Path, of: Mapping[str, Any]) -> Sequence[Sample | Lost]:
             if (path := folder / f"DATA_{sensor}" / f"{sensor}_{patch}.npy").is_file()
             and f"dates-{sensor}" in of
         ]
+        if (
+            max(path.stat().st_size for path in (*names.values(), *(path for path, _, _ in stacks)))
+            > 8 * most
+        ):
+            return [Lost(patch, TOO_LARGE)]
         found = [_looks(path, _dates(of, sensor), features, parcel) for path, sensor, features in stacks]
     except (OSError, ValueError, KeyError, EOFError):
         return [Lost(patch, BROKEN)]

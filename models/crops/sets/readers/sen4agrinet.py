@@ -18,7 +18,7 @@ from features.errors import ImageryError
 from features.storage.hdf5 import check_hdf5
 from models.crops.sets.readers.parcels import RED_OF_CLOUD, means_of_parcels
 from models.crops.sets.readers.unpacked import another_version, refuse
-from models.crops.sets.sample import BROKEN, About, Looks, Lost, Sample, Unit
+from models.crops.sets.sample import BROKEN, SETTING, About, Looks, Lost, Sample, Unit
 
 ABOUT = About(
     title="Sen4AgriNet",
@@ -50,25 +50,27 @@ HCAT |= {str(code): next((GROUPS[g] for g in GROUPS if str(code).startswith(g)),
 BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 
 
-def units(folder: Path) -> list[Unit]:
+def units(folder: Path, most: int) -> list[Unit]:
     """Return one unit a patch; raises a ConfigError where there is none."""
     patches = sorted(folder.rglob("*_patch_*.nc"))
     if not patches:
         raise refuse(ABOUT.title, folder, "a file <year>_<tile>_patch_<x>_<y>.nc")
-    return [Unit(path.stem, None, partial(_read, path)) for path in patches]
+    return [Unit(path.stem, None, partial(_read, path, most)) for path in patches]
 
 
-def _read(path: Path) -> Sequence[Sample | Lost]:
+def _read(path: Path, most: int) -> Sequence[Sample | Lost]:
     try:
         with h5py.File(path, "r") as opened:
-            check_hdf5(opened, str(path))
+            check_hdf5(opened, str(path), most, SETTING, whole=True)
         with xr.open_dataset(path, engine="h5netcdf") as root:
             about = {name: str(root.attrs.get(name, "")) for name in ("version", "patch_year", "patch_tile")}
         if about["version"] not in ("", ABOUT.version):
             raise another_version(ABOUT.title, path, f"version {about['version']}", ABOUT.version)
         parcel, labels = (_group(path, name)[0].astype(np.int64) for name in ("parcels", "labels"))
         dates, values = _bands(path, parcel)
-    except (OSError, ValueError, KeyError, ImageryError):
+    except ImageryError as error:
+        return [Lost(path.stem, error.reason)]
+    except (OSError, ValueError, KeyError, RuntimeError):
         return [Lost(path.stem, BROKEN)]
     looks = [Looks(dates, BANDS, of) for of in values]
     year = int(about["patch_year"] or path.stem[:4])

@@ -13,7 +13,16 @@ import numpy as np
 
 from features.errors import ConfigError
 from models.crops.sets.readers.unpacked import another_version, refuse
-from models.crops.sets.sample import BROKEN, About, Looks, Lost, Sample, Unit, reflectance
+from models.crops.sets.sample import (
+    BROKEN,
+    TOO_LARGE,
+    About,
+    Looks,
+    Lost,
+    Sample,
+    Unit,
+    reflectance,
+)
 
 ABOUT = About(
     title="TimeSen2Crop",
@@ -47,7 +56,7 @@ BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B8A", "B11", "B12")
 CLEAR = 0
 
 
-def units(folder: Path) -> list[Unit]:
+def units(folder: Path, most: int) -> list[Unit]:
     """Return one unit a sample; raises a ConfigError where no tile has dates."""
     tiles = sorted(path.parent for path in folder.rglob("dates.csv"))
     if not tiles:
@@ -58,7 +67,7 @@ def units(folder: Path) -> list[Unit]:
         for path in sorted(tile.glob("*/*.csv")):
             label = path.parent.name
             found.append(
-                Unit(f"{tile.name}/{label}/{path.stem}", label, partial(_read, path, tile.name, dates))
+                Unit(f"{tile.name}/{label}/{path.stem}", label, partial(_read, path, tile.name, dates, most))
             )
     return found
 
@@ -75,9 +84,11 @@ def _dates(path: Path) -> np.ndarray:
         raise ConfigError(f"train.transfer.sets: {path} holds no dates as YYYYMMDD ({error}).") from error
 
 
-def _read(path: Path, tile: str, dates: np.ndarray) -> Sequence[Sample | Lost]:
+def _read(path: Path, tile: str, dates: np.ndarray, most: int) -> Sequence[Sample | Lost]:
     name = f"{tile}/{path.parent.name}/{path.stem}"
     try:
+        if path.stat().st_size > most:  # a value takes a byte at least
+            return [Lost(name, TOO_LARGE)]
         table = np.genfromtxt(path, delimiter=",", skip_header=1, ndmin=2)
     except (OSError, ValueError):
         return [Lost(name, BROKEN)]

@@ -9,6 +9,7 @@ import pytest
 
 from features.declarations.crop_codes import read_crop_groups
 from features.errors import ConfigError
+from features.limits import LimitOptions
 from features.series.calendar import make_calendar
 from models.crops.sets.by_name import reader_of
 from models.crops.sets.gather import Gathered, gather
@@ -137,6 +138,29 @@ def test_an_array_of_python_objects_is_not_unpickled(tmp_path: Path) -> None:
     data = np.array([{"a": 1}], dtype=object)
     np.savez(folder / "EE001_18_3301010101.npz", data=data, dates=data, center=data)
     assert gathered("eurocropsml", folder).tallies[0].set_aside["broken_file"] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "reasons"),
+    [
+        ("timesen2crop", made_sets.timesen2crop, {"too_large": 8, "no_equal_in_hcat": 4}),
+        ("eurocropsml", made_sets.eurocropsml, {"too_large": 2, "no_equal_in_hcat": 1}),
+        ("breizhcrops", made_sets.breizhcrops, {"too_large": 4, "unknown_class": 2}),
+        ("pastis", made_sets.pastis, {"too_large": 1}),
+        ("cropharvest", made_sets.cropharvest, {"too_large": 1, "no_equal_in_hcat": 1, "unknown_class": 1}),
+        ("sen4agrinet", made_sets.sen4agrinet, {"too_large": 1}),
+    ],
+)
+def test_what_declares_more_than_the_limit_is_set_aside_unread(
+    tmp_path: Path, name: str, make: Callable[[Path], Path], reasons: dict[str, int]
+) -> None:
+    sets = [SetOptions.model_validate({"name": name, "path": make(tmp_path), "per_class": None})]
+    few = LimitOptions(set_megavalues=20e-6)
+    assert gather(sets, read_crop_groups().class_of, MONTHS, FEATURES, 2024, 0).tallies[0].went_out > 0
+    with pytest.raises(ConfigError, match="no sample can be used") as refused:
+        gather(sets, read_crop_groups().class_of, MONTHS, FEATURES, 2024, 0, few)
+    for reason, count in reasons.items():
+        assert f"{reason} {count}" in str(refused.value)
 
 
 def test_every_hcat_code_has_a_class() -> None:
