@@ -13,7 +13,7 @@ from typing import Any
 
 import polars as pl
 
-from features.errors import ConfigError
+from features.errors import ConfigError, StageError
 
 
 @contextmanager
@@ -122,9 +122,35 @@ def is_vouched(path: Path) -> bool:
     A killed run has no receipt yet: what it left is used again only where this holds.
     """
     try:
-        return voucher_of(path).read_bytes() == f"{sha256(path)}\n".encode()
+        return f"{sha256(path)}\n".encode() in voucher_of(path).read_bytes().splitlines(keepends=True)
     except OSError:
         return False
+
+
+@contextmanager
+def vouched_path(path: Path) -> Iterator[Path]:
+    """As `atomic_path`, for a file that later runs read and no receipt names: its SHA-256 is noted beside it.
+
+    The note is written first, and names what lies there until the file is renamed: wherever a process is
+    killed, `is_vouched` holds.
+    """
+    with atomic_path(path) as partial:
+        yield partial
+        known = [sha256(path)] if is_vouched(path) else []
+        write_text(voucher_of(path), "".join(f"{digest}\n" for digest in (*known, sha256(partial))))
+    vouch(path)
+
+
+def refuse_unvouched(path: Path, cure: str) -> Path:
+    """Return a path that `vouched_path` wrote; raise a StageError with the cure where it was altered.
+
+    A file that nothing was noted of is of an earlier version of cropcheck: it is used as it is.
+    """
+    if voucher_of(path).exists() and not is_vouched(path):
+        raise StageError(
+            f"{path} was altered since it was written, and is not used; {cure}.", reason="altered"
+        )
+    return path
 
 
 def voucher_of(path: Path) -> Path:

@@ -9,7 +9,7 @@ import polars as pl
 import pyarrow.parquet as pq
 
 from features.catalog.access.hrefs import is_remote
-from features.files import atomic_path, read_parquet, scan_parquet
+from features.files import atomic_path, read_parquet, scan_parquet, vouched_path
 from pipelines.workspace import Workspace
 
 ROWS_PER_GROUP = 131_072
@@ -64,6 +64,13 @@ def write_stamps(stamps: dict[str, str], workspace: Workspace) -> Path:
 def write_table(table: pl.DataFrame, path: Path) -> Path:
     """Write a Parquet table atomically."""
     with atomic_path(path) as partial:
+        table.write_parquet(partial, compression="zstd", statistics=False)
+    return path
+
+
+def write_vouched(table: pl.DataFrame, path: Path) -> Path:
+    """Write a table that later runs read and no receipt names (see `features.files.vouched_path`)."""
+    with vouched_path(path) as partial:
         table.write_parquet(partial, compression="zstd", statistics=False)
     return path
 

@@ -19,7 +19,7 @@ from tests.opened_files import opened_files
 LOOKED_AT = {
     "read": (".holding_key", "catalog/*"),
     "clear": ("observations/tiles/*",),  # named by what they are made of, and checked by their hash
-    "detect": ("event_journal.parquet",),
+    "detect": ("event_journal.parquet", ".event_journal.parquet.sha256"),
     "judge": ("field/*",),
 }
 
@@ -72,15 +72,25 @@ def allowed(stage: Stage, config: RunConfig, workspace: Workspace, receipt: Rece
 
 
 def manifests(stage: Stage, config: RunConfig) -> set[Path]:
-    """Return the manifests of the runs that a stage takes models of: they say which files it may load, and
-    change no result.
+    """Return manifests and receipts of the runs that a stage takes something of: they say which files it may
+    load, and change no result.
     """
     runs = {
         "train": config.train.transfer.runs,
         "detect": (config.events.from_run,),
         "forecast": (config.forecast.from_run,),
     }
-    return {run / "manifest.json" for run in runs.get(stage.name, ()) if run is not None}
+    named = [run for run in runs.get(stage.name, ()) if run is not None]
+    receipts = {path for run in [*named, *_pasts(stage, config)] for path in (run / "receipts").glob("*")}
+    return {run / "manifest.json" for run in named} | receipts
+
+
+def _pasts(stage: Stage, config: RunConfig) -> list[Path]:
+    """Return the folders of earlier runs whose receipts say whether what is read of them is whole."""
+    past = [*config.forecast.history] if stage.name == "forecast" else []
+    if stage.name == "publish" and config.previous is not None:
+        past.append(config.previous)
+    return past
 
 
 def catalog_files(config: RunConfig) -> list[Path]:

@@ -15,7 +15,8 @@ from features.errors import ConfigError, StageError
 from features.exchange.cells import need_columns, read_cells, rows_shown
 from pipelines.config import RunConfig
 from pipelines.record.manifest import HOLDING_KEY
-from pipelines.steps.gather import gather
+from pipelines.record.whole import refuse_altered
+from pipelines.steps.gather import gather, tables_read
 from pipelines.workspace import Workspace
 from reports.desk.app import application
 from reports.desk.records.store import Store, open_store
@@ -58,6 +59,7 @@ def open_desk(
     if products is not None:
         composite(products, None)
     options = config.publish if language is None else config.publish.model_copy(update={"language": language})
+    refuse_altered(workspace, tables_read(workspace), "desk")
     tables = gather(config, workspace, [], {}).held()
     season = (config.season.start, config.season.end)
     store = store or open_store(folder, database, schema_of(config))

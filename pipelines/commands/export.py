@@ -10,7 +10,8 @@ from features.errors import StageError
 from features.files import read_parquet
 from features.journal.entries import Entry
 from features.storage.database import DatabaseError, is_database, refuse_password, safe_url
-from pipelines.inputs.field import field_journal
+from pipelines.inputs.field import field_journal, renew
+from pipelines.record.whole import refuse_altered
 from pipelines.tables import read_declared
 from pipelines.workspace import Workspace
 from reports.exports.postgis import Exported, export_postgis
@@ -42,6 +43,10 @@ def export_run(folder: Path, to: str, schema: str | None = None) -> str:
 
 def tables_of(workspace: Workspace) -> list[Exported]:
     """Return the tables of a run as they are exported."""
+    renew(workspace)
+    own = (workspace.declarations, workspace.verdicts, workspace.sample, workspace.design)
+    more = [workspace.folder / f"{name}.parquet" for name in MORE]
+    refuse_altered(workspace, (*own, *more), "export")
     declared = read_declared(workspace)
     attributes = pl.from_pandas(declared.drop(columns="geometry"))
     shapes = gpd.GeoSeries(declared.geometry, crs=declared.crs)

@@ -12,7 +12,8 @@ from pipelines.record import audit
 from pipelines.record.lock import locked
 from pipelines.record.manifest import seal_page
 from pipelines.record.receipt import needed
-from pipelines.steps.gather import gather
+from pipelines.record.whole import refuse_altered
+from pipelines.steps.gather import gather, tables_read
 from pipelines.workspace import Workspace
 from reports.embed import file_name
 from reports.run import RunTables
@@ -33,6 +34,7 @@ def write_asked(config: RunConfig, workspace: Workspace, parcel_ids: Sequence[st
     """
     with locked(workspace.folder, "publish --sheets"):
         seal = str(needed(workspace, "publish", "a sheet").facts["manifest_hash"])
+        refuse_altered(workspace, tables_read(workspace), "publish --sheets")
         tables = gather(config, workspace, [], {}).in_language(translation(config.publish.language))
         rows = _rows(tables, parcel_ids)
         written = write_sheets(tables, workspace.reports, config.publish, rows)

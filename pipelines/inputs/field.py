@@ -1,17 +1,23 @@
 """The journal of field results in a run's folder, and the tables derived from it."""
 
+import logging
 from datetime import date
 from pathlib import Path
 
 import polars as pl
 
-from features.files import read_parquet, sha256
+from features.files import is_vouched, read_parquet, refuse_unvouched, sha256, voucher_of
 from features.journal.entries import Draft, Entry, Source
 from features.journal.file import FileJournal
 from models.assessment.errors import ASSESSMENT, BY_STRATUM, by_stratum, estimate
 from models.assessment.field_results import RESULT, SAID, Present, known_by, present
-from pipelines.tables import write_table
+from pipelines.tables import write_vouched
 from pipelines.workspace import Workspace
+
+log = logging.getLogger(__name__)
+DESIGN_CURE = (
+    "take it from a backup, or give the design of the sample again (`cropcheck assess --sample-design`)"
+)
 
 
 def field_journal(workspace: Workspace) -> FileJournal:
@@ -38,7 +44,7 @@ def derive(workspace: Workspace, entries: list[Entry]) -> Present:
     design = design_of(workspace)
     results = found.results.with_columns(in_sample=pl.col("parcel_id").is_in(design["parcel_id"].to_list()))
     results = results.filter(pl.col("parcel_id").is_in(verdicts["parcel_id"].to_list()))
-    write_table(results, workspace.field_results)
+    write_vouched(results, workspace.field_results)
     counted = results.filter("in_sample")
     table = estimate(counted, verdicts, design) if counted.height else pl.DataFrame(schema=ASSESSMENT)
     helped = (
@@ -47,10 +53,25 @@ def derive(workspace: Workspace, entries: list[Entry]) -> Present:
         else pl.DataFrame(schema=ASSESSMENT)
     )
     strata = by_stratum(counted, verdicts, design) if counted.height else pl.DataFrame(schema=BY_STRATUM)
-    write_table(table, workspace.assessment)
-    write_table(helped, workspace.assisted)
-    write_table(strata, workspace.by_stratum)
+    write_vouched(table, workspace.assessment)
+    write_vouched(helped, workspace.assisted)
+    write_vouched(strata, workspace.by_stratum)
     return found
+
+
+def renew(workspace: Workspace, until: date | None = None) -> None:
+    """Derive the tables anew where one is not as it was written: what people entered is in the journal.
+
+    Parameters
+    ----------
+    until
+        Results of later days are left out.
+    """
+    tables = (workspace.field_results, workspace.assessment, workspace.assisted, workspace.by_stratum)
+    altered = [path for path in tables if voucher_of(path).exists() and not is_vouched(path)]
+    if altered and workspace.field_journal.is_file():
+        log.warning("%s was altered; it is derived anew from the journal.", ", ".join(map(str, altered)))
+        derive(workspace, entries_until(workspace, until))
 
 
 def entries_until(workspace: Workspace, until: date | None) -> list[Entry]:
@@ -88,7 +109,7 @@ def settled(workspace: Workspace, until: date | None = None) -> pl.DataFrame:
 def design_of(workspace: Workspace) -> pl.DataFrame:
     """Return the design that results are weighed by: of the sample visited, else of the run's own."""
     own = workspace.field_design if workspace.field_design.is_file() else workspace.design
-    return read_parquet(own)
+    return read_parquet(refuse_unvouched(own, DESIGN_CURE))
 
 
 def source_of(path: Path) -> Source:

@@ -29,6 +29,7 @@ from pipelines.inputs.bounded_tables import refuse_large
 from pipelines.inputs.observed import Observed, observed
 from pipelines.inputs.pixels.context_files import context_file
 from pipelines.inputs.surface_series import daily_surface, surface_channels
+from pipelines.record.whole import refuse_altered
 from pipelines.tables import read_declared
 from pipelines.workspace import Workspace
 
@@ -205,6 +206,8 @@ def _table_of(path: Path) -> pl.DataFrame:
         run = Workspace(path)
         if not run.declarations.is_file():
             raise ConfigError(f"forecast.history: {path} holds no declarations; give a run's output folder.")
+        parts = (path for path in run.observations.rglob("*.parquet") if not path.name.startswith("."))
+        refuse_altered(run, (run.declarations, *parts), "forecast (forecast.history)")
         declared = read_declared(run)
         classes = pl.DataFrame(
             {

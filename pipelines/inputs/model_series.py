@@ -21,6 +21,7 @@ from models.crops.inputs.context import pool, pooled_id, with_weather
 from models.crops.inputs.source import MODELLED
 from models.folds import FoldPlan
 from pipelines.inputs.source_runs import check_holding_keys, same_holding_key, source_runs
+from pipelines.record.whole import refuse_altered
 from pipelines.tables import read_declared
 from pipelines.workspace import Workspace
 
@@ -113,6 +114,8 @@ def learning_set(options: TrainOptions, workspace: Workspace) -> LearningSet:
         return LearningSet(run, declarations, len(declarations))
     tables = [declarations]
     for label, source in sources.items():
+        read = (source.filled, source.declarations, source.holdings, source.context, source.weather)
+        refuse_altered(source, read, "train (train.transfer.runs)")
         table = read_declared(source).to_crs(declarations.crs)
         ids = [pooled_id(label, name) for name in table["parcel_id"].astype(str)]
         tables.append(table.assign(parcel_id=ids))
@@ -170,6 +173,7 @@ def carried_plan(
     if not (run.table(FOLDS).is_file() and run.declarations.is_file()):
         note = f"{transfer.runs[0]} has no folds beside it: its models may have seen some of these parcels"
         return replace(plan, note="; ".join(filter(None, [plan.note, note])))
+    refuse_altered(run, (run.table(FOLDS), run.declarations), "train (train.transfer.runs)")
     before = read_declared(run)
     folds = dict(read_parquet(run.table(FOLDS)).select("parcel_id", "fold").iter_rows())
     fold = before["parcel_id"].map(folds).fillna(-1).to_numpy(int)

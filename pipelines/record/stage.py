@@ -9,6 +9,7 @@ from typing import Any
 
 from features.accounting import Tally
 from features.errors import StageError
+from features.files import voucher_of
 from features.workers import Progress
 from pipelines.config import RunConfig
 from pipelines.record import audit
@@ -42,7 +43,9 @@ class Outcome:
 
 def _delete(workspace: Workspace, names: Iterable[str]) -> None:
     for name in names:
-        (workspace.folder / name).unlink(missing_ok=True)
+        path = workspace.folder / name
+        path.unlink(missing_ok=True)
+        voucher_of(path).unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)

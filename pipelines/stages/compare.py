@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from features.files import fingerprint, read_parquet, write_json
+from features.files import fingerprint, is_vouched, read_parquet, vouched_path, voucher_of, write_json
 from features.workers import Progress
 from pipelines.config import RunConfig
 from pipelines.record.inputs import Inputs, outputs_read
@@ -25,7 +25,7 @@ from pipelines.steps.changes import (
     changed_acquisitions,
     changed_verdicts,
 )
-from pipelines.tables import read_acquired, read_stamps, write_table
+from pipelines.tables import read_acquired, read_stamps, write_table, write_vouched
 from pipelines.workspace import Workspace
 
 READ = {
@@ -36,6 +36,7 @@ READ = {
 RULES = ("option judge.", "file judge.", "option events.")
 PARCELS, IMAGES, STATE = "parcels.parquet", "acquisitions.parquet", "state.json"
 INDEX = "index.json"
+LOST = "what the run before left to compare with is missing or was altered: nothing is compared"
 OF_IMAGES = {
     "new": "new acquisitions",
     "late": "acquisitions that came late, after later ones had been used",
@@ -48,10 +49,14 @@ OF_PARCELS = {"changed": "verdicts that changed", "new": "new parcels", "gone": 
 
 @dataclass(frozen=True)
 class Runs:
-    """The runs that are compared: names of folders below `earlier/`; `before` is None in the first run."""
+    """The runs that are compared: names of folders below `earlier/`.
+
+    `before` is None in the first run, and where what the run before left is `lost`: missing, or altered.
+    """
 
     before: str | None
     present: str
+    lost: bool = False
 
 
 def stage(config: RunConfig) -> Stage:
@@ -72,14 +77,25 @@ def runs_of(workspace: Workspace) -> Runs:
     """
     made = {name: outputs_read(needed(workspace, name, "compare"), READ[name]) for name in READ}
     present = fingerprint({**made, "model": _model(workspace), "rules": _rules(workspace)})[:16]
+    index = workspace.earlier / INDEX
+    if not index.is_file():
+        return Runs(None, present)
     try:
-        said = json.loads((workspace.earlier / INDEX).read_text(encoding="utf-8"))
+        said = json.loads(index.read_text(encoding="utf-8"))
         before, last = said["before"], said["present"]
     except (OSError, ValueError, KeyError, TypeError):
-        return Runs(None, present)
+        return Runs(None, present, lost=True)
     chosen = before if last == present else last
-    whole = chosen and all((workspace.earlier / chosen / name).is_file() for name in (PARCELS, IMAGES, STATE))
-    return Runs(chosen if whole else None, present)
+    if not chosen:
+        return Runs(None, present)
+    whole = all(
+        map(_whole, (index, *(workspace.earlier / chosen / name for name in (PARCELS, IMAGES, STATE))))
+    )
+    return Runs(chosen if whole else None, present, lost=not whole)
+
+
+def _whole(path: Path) -> bool:
+    return path.is_file() and (is_vouched(path) or not voucher_of(path).exists())
 
 
 def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
@@ -105,7 +121,9 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
         }
         facts["said"] = sentences(images, verdicts)
         kept += [old / name for name in (PARCELS, IMAGES, STATE)]
-    index = write_json(workspace.earlier / INDEX, {"before": runs.before, "present": runs.present})
+    elif runs.lost:
+        facts["said"] = [LOST]
+    index = _write_json(workspace.earlier / INDEX, {"before": runs.before, "present": runs.present})
     tables = {"changes_verdicts": verdicts, "changes_acquisitions": images}
     written = [write_table(table, workspace.table(name)) for name, table in tables.items()]
     progress(1, 1)
@@ -124,10 +142,16 @@ def _keep(workspace: Workspace, name: str) -> list[Path]:
     images = acquired.with_columns(pl.Series("stamp", of_files, pl.String)).select(SEEN)
     state = {"made": _made(workspace), "model": _model(workspace), "rules": _rules(workspace)}
     return [
-        write_table(read_parquet(workspace.verdicts, columns=list(JUDGED)), there / PARCELS),
-        write_table(images, there / IMAGES),
-        write_json(there / STATE, state),
+        write_vouched(read_parquet(workspace.verdicts, columns=list(JUDGED)), there / PARCELS),
+        write_vouched(images, there / IMAGES),
+        _write_json(there / STATE, state),
     ]
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> Path:
+    with vouched_path(path) as partial:
+        write_json(partial, content)
+    return path
 
 
 def _made(workspace: Workspace) -> str:

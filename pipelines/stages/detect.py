@@ -12,7 +12,7 @@ import polars as pl
 
 from features.accounting import Tally, tally
 from features.errors import ModelError
-from features.files import fingerprint, read_parquet, sha256
+from features.files import fingerprint, read_parquet, refuse_unvouched, sha256
 from features.memory import fitting
 from features.schema import EVENTS
 from features.workers import Progress
@@ -31,10 +31,13 @@ from pipelines.record.inputs import Inputs, entries
 from pipelines.record.stage import Outcome, Stage
 from pipelines.steps.evaluation.evaluate_events import TRUTH_EVENTS, scores_of
 from pipelines.steps.keeping.kept_note import CROP_MODELS, Note, fitting_stands_on, may_keep
-from pipelines.tables import block_writer, read_declared, write_table
+from pipelines.tables import block_writer, read_declared, write_table, write_vouched
 from pipelines.workspace import Workspace
 
 log = logging.getLogger(__name__)
+JOURNAL_CURE = (
+    "take it from a backup, or delete it: what earlier runs reported as of earlier days is then not held to"
+)
 READ_CHUNKS = 5  # chunks of parcels whose observations are read together, at most
 BYTES_A_PARCEL, SHARE = 130e3, 0.75  # of those: measured on 72 dates of 20 features; of the memory there is
 LEAST_PARCELS = 500
@@ -98,7 +101,7 @@ def _reported_before(config: RunConfig, workspace: Workspace) -> dict[str, str]:
     if not workspace.event_journal.is_file():
         return {}
     until = config.season.until or config.season.end
-    before = read_parquet(workspace.event_journal).filter(pl.col("as_of") < until)
+    before = _journal(workspace).filter(pl.col("as_of") < until)
     return {"reported before": fingerprint(before.drop("sensors").rows())} if len(before) else {}
 
 
@@ -305,12 +308,14 @@ def _dates(series: EventSeries, days: np.ndarray) -> pl.Series:
 
 def _through_the_season(workspace: Workspace, events: pl.DataFrame, until: date) -> pl.DataFrame:
     """Keep what earlier runs of this folder reported, and note what this one does."""
-    journal = JOURNAL.to_frame()
-    if workspace.event_journal.is_file():
-        journal = read_parquet(workspace.event_journal)
+    journal = _journal(workspace) if workspace.event_journal.is_file() else JOURNAL.to_frame()
     kept = keep_reported(events, journal, until)
-    write_table(add_to_journal(journal, kept, until), workspace.event_journal)
+    write_vouched(add_to_journal(journal, kept, until), workspace.event_journal)
     return kept
+
+
+def _journal(workspace: Workspace) -> pl.DataFrame:
+    return read_parquet(refuse_unvouched(workspace.event_journal, JOURNAL_CURE))
 
 
 def _label_table(labels: Labels) -> pl.DataFrame:

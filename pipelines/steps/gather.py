@@ -13,18 +13,19 @@ from features.catalog.access.hrefs import is_remote
 from features.declarations.crop_codes import read_crop_groups, read_crop_table
 from features.declarations.schemes import read_schemes
 from features.errors import StageError
-from features.files import read_parquet, scan_parquet
+from features.files import read_parquet, refuse_unvouched, scan_parquet
 from features.series.chunks import StoredSeries
 from models.assessment.field_results import present
 from pipelines.config import RunConfig
 from pipelines.inputs.crop_tables import crop_options
-from pipelines.inputs.field import design_of, entries_until
+from pipelines.inputs.field import design_of, entries_until, renew
 from pipelines.record import audit
 from pipelines.record.hashes import hash_all
 from pipelines.record.inputs import expanded
 from pipelines.record.manifest import UNSEALED, git_commit, versions
 from pipelines.record.receipt import Receipt, read_receipt
 from pipelines.record.stage import Stage
+from pipelines.record.whole import refuse_altered
 from pipelines.tables import hrefs_of, read_acquired, read_declared
 from pipelines.workspace import Workspace
 from reports.run import FieldTables, RunTables
@@ -38,6 +39,7 @@ def gather(
     What grows with the steps of a season, with events or with classes stays on disk until some parcels of it
     are asked for.
     """
+    renew(workspace, config.season.until)
     crops = read_crop_table(crop_options(config, workspace))
     verdicts = read_parquet(workspace.verdicts)
     names = {code: name for code, name in crops.select("code", "name").iter_rows() if name}
@@ -54,7 +56,10 @@ def gather(
         probabilities=scan_parquet(workspace.probabilities),
         importance=read_parquet(workspace.importance),
         contributions=scan_parquet(workspace.contributions),
-        evaluation={path.stem: read_parquet(path) for path in sorted(workspace.evaluation.glob("*.parquet"))},
+        evaluation={
+            path.stem: read_parquet(refuse_unvouched(path, "run `cropcheck tune` again, or delete it"))
+            for path in sorted(workspace.evaluation.glob("*.parquet"))
+        },
         metrics=_read_json(workspace.metrics),
         rules=_rules(config),
         lineage=lineage(config, workspace, verdicts, receipts, inputs),
@@ -73,6 +78,11 @@ def gather(
         composition_pixels=_lazy(workspace.composition_pixels) if config.patches.method != "none" else None,
         previous=_previous(config),
     )
+
+
+def tables_read(workspace: Workspace) -> list[Path]:
+    """Return the tables that `gather` reads but for the series, whose format has checksums of its own."""
+    return [*workspace.folder.glob("*.parquet"), *workspace.evaluation.glob("*.parquet"), workspace.metrics]
 
 
 def _field(workspace: Workspace, until: date | None) -> FieldTables | None:
@@ -110,6 +120,9 @@ def _previous(config: RunConfig) -> RunTables | None:
     before = Workspace(config.previous)
     if not before.manifest.is_file():
         raise StageError(f"previous: {config.previous} holds no finished run; name its output folder.")
+    refuse_altered(
+        before, previous_files(config.previous).values(), "the comparison with last season (previous)"
+    )
     manifest = _read_json(before.manifest)
     return RunTables(
         name=manifest["name"],

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from features.code.version import code_version
+from features.errors import ModelError
 from features.files import fingerprint, sha256, write_json
 from features.workers import Executor
 from models.crops.estimators.by_name import FAMILIES, estimator_type
@@ -190,15 +191,19 @@ def _read_back(unit: FitUnit) -> CropEstimator:
 
 
 def _resumed(unit: FitUnit) -> Fitted | None:
-    """Return a fit that an earlier call finished on the same inputs, if there is one."""
-    if not (unit.place / JOB).is_file():
+    """Return a fit that an earlier call finished on the same inputs, if there is one and it is whole."""
+    try:
+        noted: dict[str, Any] = json.loads((unit.place / JOB).read_text(encoding="utf-8"))
+        if noted["key"] != unit.key:
+            return None
+        if unit.storable:
+            model_of(unit)  # its files are held against their hashes
+        return Fitted(unit.job, float(noted["seconds"]))
+    except FileNotFoundError:
         return None
-    noted: dict[str, Any] = json.loads((unit.place / JOB).read_text(encoding="utf-8"))
-    if noted["key"] != unit.key:
+    except (OSError, ValueError, KeyError, TypeError, ModelError) as error:
+        log.warning("What is left in %s cannot be used (%s); it is fitted anew.", unit.place, error)
         return None
-    if unit.storable:
-        model_of(unit)  # its files are held against their hashes
-    return Fitted(unit.job, float(noted["seconds"]))
 
 
 def _fit(unit: FitUnit) -> CropEstimator:

@@ -152,9 +152,9 @@ def let_go() -> None:
 
 def _resumed(unit: ChunkUnit) -> list[float] | None:
     """Return the seconds of a unit that an earlier call finished on the same inputs, if there is one."""
-    if not unit.note.is_file() or not unit.path.is_file():
+    try:
+        noted: dict[str, Any] = json.loads(unit.note.read_text(encoding="utf-8"))
+        whole = noted["key"] == unit.key and noted["sha256"] == sha256(unit.path)
+        return [float(value) for value in noted["seconds"]] if whole else None
+    except (OSError, ValueError, KeyError, TypeError):  # none, or damaged: it is predicted anew
         return None
-    noted: dict[str, Any] = json.loads(unit.note.read_text(encoding="utf-8"))
-    if noted["key"] != unit.key or noted["sha256"] != sha256(unit.path):
-        return None
-    return [float(value) for value in noted["seconds"]]

@@ -1,5 +1,6 @@
 """What a run reads beside declarations and imagery: files that the config names, weather, maps, labels."""
 
+import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -66,6 +67,8 @@ def _there(path: Path, name: str) -> Path:
         exists = False
     if not exists:
         raise ConfigError(f"{name} names {str(path)!r}, which does not exist; correct it or leave it out.")
+    if not os.access(path, os.R_OK):
+        raise ConfigError(f"{name} names {str(path)!r}, which you have no rights to read; change its rights.")
     return path
 
 

@@ -9,6 +9,7 @@ from models.patches.crossfit import WHOLE, cross_fit
 from models.patches.maps import assemble, finish, map_units, run_map_unit
 from pipelines.config import RunConfig
 from pipelines.inputs.pixels.patch_inputs import mapped_classes, patch_tiles, training_blocks
+from pipelines.record.whole import refuse_altered
 from pipelines.workspace import Workspace
 
 WORK = ".writing"
@@ -42,6 +43,8 @@ def write_map(
         raise StageError(
             f"{workspace.folder} holds no run whose models are trained; run `cropcheck run CONFIG` first."
         )
+    read = (workspace.declarations, workspace.acquisitions, workspace.parcels, workspace.table("folds"))
+    refuse_altered(workspace, read, "map")
     classes = mapped_classes(workspace, options.least_parcels)
     tiles = patch_tiles(config, workspace, classes)
     blocks = training_blocks(tiles, options, config.extract.inner_buffer_m, config.seed)

@@ -20,8 +20,9 @@ from pipelines.inputs.model_series import model_series
 from pipelines.inputs.pixels.cloud_masks import read_masked
 from pipelines.main_job import display
 from pipelines.record.receipt import needed
+from pipelines.record.whole import refuse_altered
 from pipelines.stages.observing.clear import fitting_stacks
-from pipelines.tables import read_declared, write_table
+from pipelines.tables import read_declared, write_vouched
 from pipelines.workspace import Workspace
 
 
@@ -37,7 +38,10 @@ def tune_model(config: RunConfig, workspace: Workspace, model: str, trials: int)
     """Run trials on the series that `fill` left, or on the imagery; say what was found and how to use it."""
     if model not in LEARNED:
         estimator_type(model)
-    needed(workspace, "read" if model in LEARNED else "fill", f"tune --model {model}")
+    reader = f"tune --model {model}"
+    needed(workspace, "read" if model in LEARNED else "fill", reader)
+    series = (workspace.filled, workspace.context, workspace.weather)
+    refuse_altered(workspace, (workspace.declarations, workspace.acquisitions, *series), reader)
     options = config.tune.model_copy(update={"trials": trials})
     tracker = _tracker(config)
     parent = tracker.begin(f"tune {model}", {"model": model, **options.model_dump()}) if tracker else ""
@@ -63,7 +67,7 @@ def tune_model(config: RunConfig, workspace: Workspace, model: str, trials: int)
         tracker.close(parent, [], {"best": str(found.value)})
     path = write_best(winning(found), workspace.tuned / f"{model}.yaml")
     for name, table in tuning_tables(found).items():
-        write_table(beside_other_models(table, workspace.table(name)), workspace.table(name))
+        write_vouched(beside_other_models(table, workspace.table(name)), workspace.table(name))
     metric = METRIC if model in LEARNED else options.metric
     return f"{_described(found, metric)}\nUse it: cropcheck run CONFIG --with {path}"
 

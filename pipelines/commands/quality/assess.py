@@ -16,7 +16,8 @@ from pipelines.inputs.field import derive, field_journal, source_of
 from pipelines.record import audit
 from pipelines.record.manifest import JOURNAL
 from pipelines.record.receipt import hash_outputs
-from pipelines.tables import write_table
+from pipelines.record.whole import refuse_altered
+from pipelines.tables import write_vouched
 from pipelines.workspace import Workspace
 
 CLOSING = "Run `cropcheck run` again: verdicts take over what the field settled."
@@ -59,9 +60,9 @@ def assess_run(
             f"{reviewed} has no field result yet; fill `field_result` with correct or wrong."
         )
     if sample_design is not None:
-        write_table(read_design(sample_design), workspace.field_design)
+        write_vouched(read_design(sample_design), workspace.field_design)
     elif not workspace.field_design.is_file():  # results rest on the sample visited, not on a later one
-        write_table(read_parquet(workspace.design), workspace.field_design)
+        write_vouched(read_parquet(workspace.design), workspace.field_design)
     drafts, taken = drafts_of(rows, source_of(reviewed), entries, who, correct=correct)
     journal.append(drafts, who)
     found = derive(workspace, journal.entries())
@@ -139,6 +140,7 @@ def _judged(folder: Path) -> Workspace:
     workspace = Workspace(folder)
     if not workspace.imagery_verdicts.is_file() or not workspace.design.is_file():
         raise StageError(f"{folder} holds no verdicts; name the output folder of a finished run.")
+    refuse_altered(workspace, (workspace.imagery_verdicts, workspace.design), "assess")
     return workspace
 
 

@@ -26,6 +26,7 @@ from models.assessment.sample import (
 )
 from models.evaluation.metrics import Estimate
 from pipelines.config import RunConfig
+from pipelines.inputs.field import design_of, renew
 from pipelines.tables import read_declared
 from pipelines.workspace import Workspace
 from reports.exports.samples import write_list_sample, written_beside
@@ -128,11 +129,17 @@ def plan_sample(workspace: Workspace, width: float, noise_rate: float, pilot: Pa
                 f"{pilot} has no field results; run `cropcheck assess` there, or leave --pilot out."
             )
         return plan_from_rate(noise_rate, population, width)
+    renew(of)
     table = read_parquet(of.assessment)
-    row = table.filter((pl.col("measure") == "error") & (pl.col("unit") == "hectares")).to_dicts()[0]
-    error = Estimate(*(row[name] for name in ("value", "low", "high", "n")))
+    rows = table.filter((pl.col("measure") == "error") & (pl.col("unit") == "hectares")).to_dicts()
+    if not rows:
+        raise ConfigError(
+            f"No field result in {of.folder} is of a sampled parcel, so nothing can be planned from them; "
+            "give results of its sample to `cropcheck assess`, or another run's output folder as --pilot."
+        )
+    error = Estimate(*(rows[0][name] for name in ("value", "low", "high", "n")))
     results = read_parquet(of.field_results).filter("in_sample")
-    design = read_parquet(of.field_design if of.field_design.is_file() else of.design)
+    design = design_of(of)
     visited = design.join(results, on="parcel_id", how="semi")
     holdings = visited["holding"].n_unique()
     return plan_from_results(error, visited["parcel_id"].n_unique(), holdings, population, width)

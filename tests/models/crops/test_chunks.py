@@ -171,6 +171,17 @@ def test_a_damaged_prediction_is_made_anew(stored, tmp_path: Path) -> None:
     assert same(first, fitted(stored, tmp_path, chosen))
 
 
+@pytest.mark.parametrize("name", ["job.json", "recipe.json", "weights.npz", "booster.txt", "*.npz.json"])
+def test_whatever_a_killed_training_left_damaged_is_made_anew(stored, tmp_path: Path, name: str) -> None:
+    chosen = options(chunk=50)
+    first = fitted(stored, tmp_path, chosen)
+    for path in [path for path in tmp_path.rglob(name) if path.is_file()]:
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 128
+        path.write_bytes(bytes(content))
+    assert same(first, fitted(stored, tmp_path, chosen))
+
+
 def test_rows_are_read_in_order_from_the_chunks_that_hold_them(tmp_path: Path) -> None:
     series, _, _ = crop_world(n=20)
     path = write_chunks(tmp_path / "s.nc", (series.isel(parcel=slice(k, k + 5)) for k in range(0, 20, 5)), 20)

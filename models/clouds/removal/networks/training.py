@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from features.files import atomic_path, sha256, write_json
+from features.files import is_vouched, vouched_path
 from features.workers import Progress
 from models.clouds.removal.networks.layers import Loss
 
@@ -133,20 +133,21 @@ def _write(model: keras.Model, state: State, plan: Plan) -> None:
     }
     arrays["notes"] = np.frombuffer(json.dumps(notes).encode(), np.uint8)
     path = plan.folder / STATE
-    with atomic_path(path) as partial:
+    with vouched_path(path) as partial:
         np.savez(partial, **arrays)
-    write_json(plan.folder / "checkpoint.json", {"sha256": sha256(path)})
 
 
 def _resume(model: keras.Model, plan: Plan) -> State:
-    path = None if plan.folder is None else plan.folder / STATE
-    if path is None or not path.is_file():
+    if plan.folder is None or not (plan.folder / STATE).is_file():
         return State()
+    path = plan.folder / STATE
     try:
+        if not is_vouched(path):
+            raise ValueError("it is not as it was written")
         with path.open("rb") as handle, np.load(handle, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
         notes = json.loads(arrays.pop("notes").tobytes().decode())
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile) as error:
         log.warning("The checkpoint %s cannot be read (%s); training starts anew.", path, error)
         return State()
     if notes["fingerprint"] != plan.fingerprint:
