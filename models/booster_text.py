@@ -39,6 +39,8 @@ BY_CATEGORY = (1, 5, 9)  # categorical; missing: none, zero or NaN
 WORD = 1 << 32  # categories are bits of such words
 _NUMBER = r"-?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,3})?"
 _NUMBERS = re.compile(rf"{_NUMBER}( {_NUMBER})*", re.ASCII)
+_THRESHOLD = rf"({_NUMBER}|inf)"  # inf: known values to one side, missing ones to the other
+_THRESHOLDS = re.compile(rf"{_THRESHOLD}( {_THRESHOLD})*", re.ASCII)
 _WHOLE_NUMBERS = re.compile(r"-?\d{1,10}( -?\d{1,10})*", re.ASCII)
 _NAME, _RANGE = re.compile(r"\w+", re.ASCII), re.compile(rf"none|\[{_NUMBER}:{_NUMBER}\]", re.ASCII)
 _CATEGORIES = re.compile(r"-?\d{1,10}(:-?\d{1,10})*", re.ASCII)
@@ -158,12 +160,12 @@ def _check_tree(block: str, number: int, shape: BoosterShape) -> None:
 
 def _tree_array(name: str, text: str, count: int, number: int) -> np.ndarray:
     """Numbers of one line of a tree; a tree of one leaf has no split, and may leave leaf counts out."""
-    kind = (_WHOLE_NUMBERS, np.int64) if name in WHOLE else (_NUMBERS, np.float64)
-    values = _array(text, *kind) if text else np.empty(0)
+    form = _WHOLE_NUMBERS if name in WHOLE else _THRESHOLDS if name == "threshold" else _NUMBERS
+    values = _array(text, form, np.int64 if name in WHOLE else np.float64) if text else np.empty(0)
     absent = count == 1 and name in ("leaf_weight", "leaf_count") and not len(values)
     if len(values) != count and not absent:
         raise ValueError(f"tree {number} has {len(values)} numbers of {name}, where {count} belong")
-    if not np.isfinite(values).all():
+    if not (np.isfinite(values) | ((name == "threshold") & (values == np.inf))).all():
         raise ValueError(f"tree {number} has {name} that is not finite")
     return values
 

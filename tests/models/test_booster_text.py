@@ -78,6 +78,16 @@ def test_what_lightgbm_writes_passes_for_what_it_is(kind: str, least_in_leaf: in
                 check_booster_text(text, other)
 
 
+def test_a_split_between_known_and_missing_values_passes() -> None:
+    known = np.random.default_rng(0).normal(size=(400, 1))
+    values = np.where(np.arange(400)[:, None] < 200, np.nan, known)
+    settings = {"objective": "regression", "verbosity": -1, "min_data_in_leaf": 5, "num_threads": 1}
+    booster = lightgbm.train(settings, lightgbm.Dataset(values, np.repeat([1.0, 0.0], 200)), 2)
+    text = booster.model_to_string()
+    assert "threshold=inf" in text
+    check_booster_text(text, BoosterShape("regression", 1))
+
+
 def test_a_model_of_many_trees_is_checked_in_time() -> None:
     """Sizes are walked, not cut off one after another: 20,000 trees in seconds, not minutes."""
     start, end = TEXT.index("Tree=0"), TEXT.index("Tree=1")
@@ -103,7 +113,9 @@ WRONG_TREES = {
     "a leaf twice": line("left_child", lambda values: ["-2" if v == "-1" else v for v in values]),
     "a value that is none": line("leaf_value", lambda values: ["nan", *values[1:]]),
     "a value beyond": line("leaf_value", lambda values: ["1e999", *values[1:]]),
-    "a threshold beyond": line("threshold", lambda values: ["inf", *values[1:]]),
+    "a threshold beyond": line("threshold", lambda values: ["-inf", *values[1:]]),
+    "a threshold that is none": line("threshold", lambda values: ["nan", *values[1:]]),
+    "a gain without end": line("split_gain", lambda values: ["inf", *values[1:]]),
     "categories": line("decision_type", lambda values: ["1", *values[1:]]),
     "category tables": line("num_cat", lambda _: ["1"]),
     "linear leaves": line("is_linear", lambda _: ["1"]),
