@@ -1,6 +1,7 @@
 """NDVI maps of days ahead of a finished run: pixels, their intervals, and what cannot be mapped."""
 
 import csv
+import json
 from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from pathlib import Path
@@ -109,7 +110,7 @@ def test_intervals_lie_in_order_around_the_value(mapped: tuple[Path, str]) -> No
 
 def test_what_is_printed_and_written_says_how_good_pixels_were(mapped: tuple[Path, str]) -> None:
     folder, said = mapped
-    assert said.startswith(f"2 maps of NDVI ahead of 2024-08-31: {folder / 'catalog.json'}")
+    assert said.startswith(f"2 maps of NDVI, forecast on 2024-08-31: {folder / 'catalog.json'}")
     assert "RMSE" in said
     rows = list(csv.DictReader((folder / "scores.csv").read_text().splitlines()))
     assert {"rmse", "coverage_90"} <= {row["metric"] for row in rows if row["method"] == "combined"}
@@ -151,12 +152,25 @@ def test_days_that_do_not_lie_ahead_are_refused(small_run: SmallRun, day: date, 
         write_forecast_maps(small_run.config, small_run.workspace, [day], tmp_path, quiet)
 
 
-def test_a_run_without_forecast_models_is_refused(small_run: SmallRun, tmp_path: Path) -> None:
-    copied = Workspace(tmp_path / "copy")
+def without(small_run: SmallRun, folder: Path, name: str) -> Workspace:
+    """A copy of the run that lacks a file or folder."""
+    copied = Workspace(folder / "copy")
     copied.folder.mkdir()
     for path in small_run.workspace.folder.iterdir():
-        if path.name not in ("forecast_models", ".lock"):
+        if path.name not in (name, ".lock"):
             (copied.folder / path.name).symlink_to(path)
+    return copied
+
+
+def test_models_that_are_younger_than_the_manifest_are_taken(small_run: SmallRun, tmp_path: Path) -> None:
+    copied = without(small_run, tmp_path, "manifest.json")
+    copied.manifest.write_text(json.dumps({"outputs": {"forecast_models/forecast.json": "0" * 64}}))
+    said = write_forecast_maps(small_run.config, copied, DAYS[:1], tmp_path / "maps", quiet)
+    assert said.startswith("1 maps of NDVI, forecast on")
+
+
+def test_a_run_without_forecast_models_is_refused(small_run: SmallRun, tmp_path: Path) -> None:
+    copied = without(small_run, tmp_path, "forecast_models")
     with pytest.raises(StageError, match="holds no forecast models"):
         write_forecast_maps(small_run.config, copied, DAYS, tmp_path / "maps", quiet)
 

@@ -14,13 +14,12 @@ import rasterio.shutil
 from odc.geo.geobox import GeoBox
 from rasterio.windows import Window
 
-from features.errors import ModelError
-from features.files import atomic_path, is_vouched, sha256, vouch, write_json
+from features.files import atomic_path, is_vouched, vouch, write_json
 from features.imagery.blocks import Block
 from features.imagery.grids import crop
 from features.memory import fitting
 from models.clouds.products import MEDIA_TYPE, MISSING, SCALE, make_item
-from models.forecast.bundle import BUNDLE, read_forecaster
+from models.forecast.bundle import read_forecaster
 from models.forecast.forecaster import Forecaster, forecast
 from models.forecast.history import Daily, History
 from models.forecast.intervals import Intervals
@@ -61,9 +60,7 @@ class Models:
 
 @lru_cache(maxsize=1)
 def _loaded(folder: Path, options: ForecastOptions, digest: str) -> Forecaster:
-    if sha256(folder / BUNDLE) != digest:
-        raise ModelError(f"{folder} was changed while it was used; begin again.")
-    return read_forecaster(folder, options)
+    return read_forecaster(folder, options, digest)
 
 
 @dataclass(frozen=True)

@@ -64,7 +64,10 @@ def write_forecast_maps(
     targets = _targets(days, by, config.forecast.ahead_days, known.history.day(by))
     tiles = forecast_tiles(config, workspace, by)
     fold, group = folds_of(read_parquet(workspace.table("folds")), known.history)
-    forecaster = read_forecaster(bundle, config.forecast)
+    digest = sha256(bundle / BUNDLE)
+    # this run's own were made, or held against their receipt, just now; its manifest may be older
+    noted = digest if bundle == workspace.forecast_models else None
+    forecaster = read_forecaster(bundle, config.forecast, noted)
     own = _fold_by(config.forecast, forecaster, fold)
     since = known.history.day(min(row["datetime"].date() for tile in tiles for row in tile.imagery.rows))
     drawn, looks = drawn_pixels(
@@ -74,14 +77,14 @@ def write_forecast_maps(
         forecaster, pixel_history(known.history, drawn, looks, since), own[drawn], group[drawn],
         (since, known.history.day(by)), known.take(drawn).ahead, config.seed,
     )  # fmt: skip
-    models = Models(bundle.absolute(), config.forecast, sha256(bundle / BUNDLE), intervals)
+    models = Models(bundle.absolute(), config.forecast, digest, intervals)
     plan = Plan(models, known.history.origin, since, known.history.day(by), targets)
     items = _mapped(workspace, known, own, tiles, plan, folder, progress, executor)
     write_text(folder / "scores.csv", scores.write_csv())
     shutil.rmtree(folder / WORK, ignore_errors=True)
     title = f"{config.name}: NDVI ahead of {by}"
     catalog = write_json(folder / "catalog.json", make_catalog("ndvi-ahead", title, DESCRIPTION, items))
-    return "\n".join([f"{len(items)} maps of NDVI ahead of {by}: {catalog}", *_said(plan, scores)])
+    return "\n".join([f"{len(items)} maps of NDVI, forecast on {by}: {catalog}", *_said(plan, scores)])
 
 
 def _mapped(
