@@ -50,7 +50,7 @@ class EventOptions(Options):
         60_000,
         ge=0,
         description="Few labels are learned from several times, each time with other looks left out, until "
-        "there are about so many intervals; at most six times.",
+        "there are about so many intervals; at most six times, and by five boosters whose mean counts.",
     )
     chunk: int = Field(2000, ge=1, description="Parcels held in memory at a time.")
     threads: int = Field(2, ge=1, le=64, description="Threads of the boosting.")

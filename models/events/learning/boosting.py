@@ -11,6 +11,7 @@ from models.events.series import EventSeries
 
 LONG = 10  # days: nothing is ruled out of a longer gap
 MOST_COPIES = 6
+MEMBERS = 5  # boosters where labels are few
 KEPT_LOOKS = (0.5, 1.0)  # share of looks that a copy keeps
 FALLS = ("mowing", "grazing", "harvest", "bare_soil", "ploughing")
 LOW = ("bare_soil", "ploughing", "sowing", "emergence")
@@ -31,17 +32,19 @@ def worth_a_look(intervals: Intervals, event: str) -> np.ndarray:
     return np.asarray(unknown | (falls & low))
 
 
-def learning_sets(
-    series: EventSeries, labels: Labels, options: EventOptions, rng: np.random.Generator
-) -> list[tuple[Intervals, EventSeries]]:
-    """Return the labelled parcels' intervals, and those of copies with looks left out where labels are
-    few.
+def learning_sets(series: EventSeries, options: EventOptions) -> list[list[tuple[Intervals, EventSeries]]]:
+    """Return what each booster learns from: the labelled parcels' intervals and, where labels are few, those
+    of copies with looks left out. There are MEMBERS boosters then, each with copies of its own: one alone
+    depends much on what chance leaves out.
     """
     whole = find_intervals(series)
     copies = min(int(options.rows_wanted // max(len(whole), 1)), MOST_COPIES)
-    return [(whole, series)] + [
-        (find_intervals(thinned), thinned) for thinned in (_thinned(series, rng) for _ in range(copies))
-    ]
+    found = []
+    for member in range(MEMBERS if copies else 1):
+        rng = np.random.default_rng([options.seed + member, 19])
+        thinned = [_thinned(series, rng) for _ in range(copies)]
+        found.append([(whole, series), *((find_intervals(copy), copy) for copy in thinned)])
+    return found
 
 
 def _thinned(series: EventSeries, rng: np.random.Generator) -> EventSeries:
@@ -77,14 +80,14 @@ def parameters(options: EventOptions) -> dict[str, Any]:
         "objective": "binary", "learning_rate": options.learning_rate, "num_leaves": options.leaves,
         "feature_fraction": options.column_share, "bagging_fraction": 0.8, "bagging_freq": 1,
         "min_data_in_leaf": 20, "lambda_l2": 5.0, "max_bin": 63, "num_threads": 1,
-        "seed": options.seed, "deterministic": True, "force_col_wise": True, "verbosity": -1,
+        "deterministic": True, "force_col_wise": True, "verbosity": -1,
     }  # fmt: skip
 
 
-def fit_booster(features: np.ndarray, y: np.ndarray, options: EventOptions) -> Any:
+def fit_booster(features: np.ndarray, y: np.ndarray, options: EventOptions, seed: int) -> Any:
     """Fit one booster on features `(row, feature)` and targets `(row)` of `rows_of`."""
     import lightgbm
 
-    settings = parameters(options)
+    settings = parameters(options) | {"seed": seed}
     data = lightgbm.Dataset(features, y, params=settings, free_raw_data=True)
     return lightgbm.train(settings, data, num_boost_round=options.rounds)

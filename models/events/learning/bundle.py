@@ -19,6 +19,7 @@ from models.events.options import EventOptions
 from models.noted_hash import hash_in_manifest, noted_arrays, refuse_other_hash
 
 BUNDLE = "events.json"
+MOST_MEMBERS = 100
 FOLDER = "event_models"
 SHAPE = BoosterShape("binary sigmoid:1", len(NAMES))
 # what a model's figures depend on; threads and chunks are the caller's
@@ -33,8 +34,11 @@ def write_detector(folder: Path, detector: Detector) -> Path:
     kinds = {}
     for name, model in detector.kinds.items():
         files = {}
-        for fold, booster in sorted(model.boosters.items()):
-            files[str(fold)] = write_booster(folder, f"{name}/{_label(fold)}.txt", booster)
+        for fold, members in sorted(model.boosters.items()):
+            files[str(fold)] = [
+                write_booster(folder, f"{name}/{_label(fold)}{f'_{k}' if k else ''}.txt", booster)
+                for k, booster in enumerate(members)
+            ]
         kinds[name] = {
             "boosters": files,
             "network_share": {str(fold): share for fold, share in sorted(model.network_share.items())},
@@ -105,7 +109,12 @@ def read_detector(folder: Path, options: EventOptions, expected: str | None = No
 
 
 def _kind_in(folder: Path, stored: dict[str, Any]) -> KindModel:
-    boosters = {int(fold): read_booster(folder, entry, SHAPE) for fold, entry in stored["boosters"].items()}
+    boosters = {
+        int(fold): [read_booster(folder, entry, SHAPE) for entry in entries[:MOST_MEMBERS]]
+        for fold, entries in stored["boosters"].items()
+    }
+    if not all(boosters.values()):
+        raise ValueError("a fold without a booster")
     chances = {int(fold): _chance_in(entry) for fold, entry in stored["chances"].items()}
     share = float(stored["date_share"])
     if not 0 <= share <= 1:

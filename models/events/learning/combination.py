@@ -18,6 +18,19 @@ def joined(boosted: np.ndarray, by_network: np.ndarray, share: float) -> np.ndar
     return np.asarray(1 / (1 + np.exp(-((1 - share) * log_odds(boosted) + share * log_odds(by_network)))))
 
 
+def mean_of(chances: list[np.ndarray]) -> np.ndarray:
+    """Return `(interval,)` the mean of several in log-odds; one alone as it is.
+
+    Examples
+    --------
+    >>> mean_of([np.array([0.9]), np.array([0.5])]).round(2), mean_of([np.array([0.9999])])
+    (array([0.75]), array([0.9999]))
+    """
+    if len(chances) == 1:
+        return np.asarray(chances[0])
+    return np.asarray(1 / (1 + np.exp(-np.mean([log_odds(chance) for chance in chances], axis=0))))
+
+
 def best_share(boosted: np.ndarray, by_network: np.ndarray, happened: np.ndarray) -> float:
     """Return the network's share with the lowest log-loss over `(interval)`, in tenths; 0 where nothing
     happened.

@@ -15,7 +15,7 @@ from models.events.kinds import EVENTS, SAME_CHANGE, kind_of
 from models.events.labels import Labels, days_of, targets
 from models.events.learning.boosting import fit_booster, learning_sets, rows_of, worth_a_look
 from models.events.learning.chance import Chance, best_threshold, fit_chance, reported_from, right_events
-from models.events.learning.combination import best_share, joined
+from models.events.learning.combination import best_share, joined, mean_of
 from models.events.options import EventOptions
 from models.events.peaks import Peaks, find_peaks, surroundings
 from models.events.rules import rule_scores
@@ -35,11 +35,12 @@ ALL = -1  # the fold of parcels that no model saw: the booster of all labels
 class KindModel:
     """What finds one kind of event.
 
-    `boosters`, `network_share` (the network's part in the score, 0 to 1) and `chances` by fold; those of
-    `ALL` saw every label and serve parcels without one. With neither boosters nor a network the rule decides.
+    `boosters` (several where labels are few: the mean of their log-odds counts), `network_share` (the
+    network's part in the score, 0 to 1) and `chances` by fold; those of `ALL` saw every label and serve
+    parcels without one. With neither boosters nor a network the rule decides.
     """
 
-    boosters: dict[int, Any] = field(default_factory=dict)
+    boosters: dict[int, list[Any]] = field(default_factory=dict)
     network_share: dict[int, float] = field(default_factory=dict)
     chances: dict[int, Chance] = field(default_factory=dict)
     date_share: float = 0.5
@@ -102,7 +103,9 @@ class Detector:
         )
         if by_network is not None and fold not in model.boosters:
             return by_network
-        boosted = np.asarray(model.boosters[fold].predict(intervals.features, num_threads=1))
+        boosted = mean_of(
+            [booster.predict(intervals.features, num_threads=1) for booster in model.boosters[fold]]
+        )
         return joined(boosted, by_network, share) if by_network is not None and share else boosted
 
     def peaks(self, intervals: Intervals, event: str, fold: np.ndarray) -> tuple[Peaks, np.ndarray]:
@@ -171,8 +174,7 @@ def fit_detector(
         )
     rows = np.flatnonzero(watched)
     taught, own = series.take(rows), fold[rows]
-    rng = np.random.default_rng([options.seed, 19])
-    sets = learning_sets(taught, labels, options, rng)
+    sets = learning_sets(taught, options)
     with ThreadPoolExecutor(options.threads) as pool:
         fits = [pool.submit(_fit_kind, event, sets, labels, own, options) for event in EVENTS]
         kinds = {event: fit.result() for event, fit in zip(EVENTS, fits, strict=True)}
@@ -189,24 +191,26 @@ def fit_detector(
 
 def _fit_kind(
     event: str,
-    sets: list[tuple[Intervals, EventSeries]],
+    sets: list[list[tuple[Intervals, EventSeries]]],
     labels: Labels,
     fold: np.ndarray,
     options: EventOptions,
 ) -> KindModel:
-    """Fit the boosters of one kind: one a fold without its parcels, and one on all."""
-    n = len(_expected(labels, event, sets[0][1])[1])
+    """Fit the boosters of one kind, one a set: a fold's without its parcels, and those of all."""
+    n = len(_expected(labels, event, sets[0][0][1])[1])
     if event not in labels.kinds or n < LEAST_EVENTS:
         return KindModel(date_share=kind_of(event).date_share, events=n)
     if options.method == "network":
         shares = dict.fromkeys([*np.unique(fold).tolist(), ALL], 1.0)
         return KindModel(network_share=shares, date_share=kind_of(event).date_share, events=n)
-    features, y, of = rows_of(sets, labels, event, fold)
-    boosters: dict[int, Any] = {}
-    for k in (*np.unique(fold).tolist(), ALL):
-        mine = of != k
-        if 0 < y[mine].sum() < mine.sum():
-            boosters[int(k)] = fit_booster(features[mine], y[mine], options)
+    boosters: dict[int, list[Any]] = {}
+    for member, own in enumerate(sets):
+        features, y, of = rows_of(own, labels, event, fold)
+        for k in (*np.unique(fold).tolist(), ALL):
+            mine = of != k
+            if 0 < y[mine].sum() < mine.sum():
+                booster = fit_booster(features[mine], y[mine], options, options.seed + member)
+                boosters.setdefault(int(k), []).append(booster)
     return KindModel(boosters, date_share=kind_of(event).date_share, events=n)
 
 

@@ -12,6 +12,7 @@ from features.errors import ModelError
 from features.files import sha256
 from models.events.in_season import JOURNAL, WITHDRAWN, add_to_journal, keep_reported
 from models.events.labels import read_labels
+from models.events.learning.boosting import MEMBERS
 from models.events.learning.bundle import BUNDLE, read_detector, write_detector
 from models.events.learning.detector import ALL, Detector, fit_detector
 from models.events.options import EventOptions
@@ -41,6 +42,19 @@ def test_what_is_read_finds_what_was_written(fitted: tuple) -> None:
     before = detect_events(detector, series, everyone).events
     after = detect_events(read_detector(folder, QUICK), series, everyone).events
     assert before.equals(after) and (before["reason"] == SEEN).any()
+
+
+def test_all_boosters_of_few_labels_are_written_and_read(tmp_path: Path) -> None:
+    cuts = [[80 + 2 * k] if k % 3 else [] for k in range(40)]
+    series = meadows(cuts)
+    mowing_labels(cuts).write_csv(tmp_path / "labels.csv")
+    labels, _ = read_labels(tmp_path / "labels.csv", series.parcel_ids, START, date(2024, 10, 31))
+    few = QUICK.model_copy(update={"rows_wanted": 4000, "rounds": 4})
+    detector, own = fit_detector(series, labels, np.arange(40) % 2, few)
+    write_detector(tmp_path / "event_models", detector)
+    assert len(list((tmp_path / "event_models" / "mowing").glob("all*.txt"))) == MEMBERS
+    again = read_detector(tmp_path, few)
+    assert detect_events(again, series, own).chances.equals(detect_events(detector, series, own).chances)
 
 
 def test_an_altered_booster_is_not_loaded(fitted: tuple, tmp_path: Path) -> None:
@@ -101,8 +115,9 @@ def chance(**changes: Any) -> Callable[[dict[str, Any]], object]:
     [
         chance(weights=[float("nan")] * 5), chance(weights=[1.0]), chance(intercept=float("inf")),
         chance(reported_from="x"), chance(n=None), kind(date_share=7), kind(date_share=float("nan")),
-        kind(boosters=[]), kind(boosters={"0": {"file": "../../x", "sha256": "0"}}), kind(chances={"0": {}}),
-        kind(boosters={"0": 3}), lambda stored: stored.update(kinds=[]),
+        kind(boosters=[]), kind(boosters={"0": [{"file": "../../x", "sha256": "0"}]}),
+        kind(chances={"0": {}}), kind(boosters={"0": 3}), kind(boosters={"-1": []}),
+        lambda stored: stored.update(kinds=[]),
         lambda stored: stored["kinds"]["mowing"]["boosters"].pop("-1"),
     ],
 )  # fmt: skip

@@ -8,6 +8,7 @@ import pytest
 from features.errors import ModelError
 from models.events.intervals import find_intervals
 from models.events.labels import read_labels
+from models.events.learning.boosting import MEMBERS, learning_sets
 from models.events.learning.chance import best_threshold, fit_chance, reported_from, right_events
 from models.events.learning.detector import ALL, fit_detector, rule_detector
 from models.events.options import EventOptions
@@ -113,8 +114,21 @@ def test_the_promised_share_counts_one_wrong_event_more() -> None:
     assert reported_from(chance, right, 0.05) > 1  # no eight events can promise a twentieth
 
 
-def test_half_the_best_f1_is_the_threshold() -> None:
-    assert best_threshold(np.array([0.9, 0.8, 0.2]), np.array([True, True, False]), 2) == 0.5
+def test_the_threshold_is_that_of_the_best_f1_not_a_lucky_one() -> None:
+    # from 0.44 to 0.6 both cuts and nothing else; beyond, one is lost
+    assert best_threshold(np.array([0.9, 0.6, 0.42]), np.array([True, True, False]), 2) in (0.5, 0.52, 0.54)
+    # one threshold alone is a little better than a wide range: the range is taken
+    chance = np.r_[np.full(10, 0.9), 0.75, np.full(10, 0.31)]
+    right = np.r_[np.full(10, True), True, np.full(10, False)]
+    assert 0.4 < best_threshold(chance, right, 11) < 0.7
+
+
+def test_few_labels_are_learned_from_by_several_boosters_and_many_by_one() -> None:
+    _, series, _ = made(12)
+    for wanted, members in ((0, 1), (1000, MEMBERS)):
+        sets = learning_sets(series, EventOptions(rows_wanted=wanted))
+        assert len(sets) == members
+        assert len({one[-1][0].features.tobytes() for one in sets}) == members, "copies of their own"
 
 
 def test_a_reference_is_used_once() -> None:
