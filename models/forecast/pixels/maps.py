@@ -1,8 +1,8 @@
 """NDVI maps of days ahead: the pixels of parcels, block by block, as COGs with a STAC catalog."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -20,6 +20,7 @@ from features.imagery.grids import crop
 from features.memory import fitting
 from models.clouds.products import MEDIA_TYPE, MISSING, SCALE, make_item
 from models.forecast.bundle import read_forecaster
+from models.forecast.climatology import Curves
 from models.forecast.forecaster import Forecaster, forecast
 from models.forecast.history import Daily, History
 from models.forecast.intervals import Intervals
@@ -45,17 +46,21 @@ DESCRIPTION = (
 class Models:
     """Forecast models in a folder, and the intervals of pixels, None where there are none.
 
-    `sha256` is that of the folder's recipe, which names the hashes of all of its files.
+    `sha256` is that of the folder's recipe, which names the hashes of all of its files; `curves` by fold are
+    what is usual by now, since the models may have been fitted earlier.
     """
 
     folder: Path
     options: ForecastOptions
     sha256: str
+    curves: Mapping[int, Curves]
     intervals: Intervals | None
 
     def forecaster(self) -> Forecaster:
         """Load the models; a process does it once."""
-        return _loaded(self.folder, self.options, self.sha256)
+        loaded = _loaded(self.folder, self.options, self.sha256)
+        folds = {fold: (self.curves[fold], models) for fold, (_, models) in loaded.folds.items()}
+        return replace(loaded, folds=folds)
 
 
 @lru_cache(maxsize=1)

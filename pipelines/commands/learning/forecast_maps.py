@@ -14,10 +14,9 @@ from features.files import fingerprint, read_parquet, sha256, write_json, write_
 from features.workers import Executor, Progress, one_by_one
 from models.clouds.products import make_catalog
 from models.forecast.bundle import BUNDLE, forecaster_file, read_forecaster
-from models.forecast.forecaster import ALL, Forecaster
+from models.forecast.forecaster import ALL, Forecaster, renewed
 from models.forecast.intervals import LEAST_GROUPS, LEAST_SAMPLES
 from models.forecast.learning.samples import horizon_step
-from models.forecast.options import ForecastOptions
 from models.forecast.pixels.intervals import calibrated
 from models.forecast.pixels.looks import pixel_history
 from models.forecast.pixels.maps import (
@@ -31,7 +30,7 @@ from models.forecast.pixels.maps import (
 from pipelines.config import RunConfig
 from pipelines.inputs.forecast_history import Known, known_history
 from pipelines.inputs.pixels.forecast_tiles import Tile, drawn_pixels, forecast_tiles
-from pipelines.stages.forecast import folds_of, made_on
+from pipelines.stages.forecast import drawn_parcels, folds_of, made_on
 from pipelines.tables import read_stamps
 from pipelines.workspace import Workspace
 
@@ -65,10 +64,7 @@ def write_forecast_maps(
     tiles = forecast_tiles(config, workspace, by)
     fold, group = folds_of(read_parquet(workspace.table("folds")), known.history)
     digest = sha256(bundle / BUNDLE)
-    # this run's own were made, or held against their receipt, just now; its manifest may be older
-    noted = digest if bundle == workspace.forecast_models else None
-    forecaster = read_forecaster(bundle, config.forecast, noted)
-    own = _fold_by(config.forecast, forecaster, fold)
+    forecaster, own = _served(config, workspace, known, (fold, group), known.history.day(by))
     since = known.history.day(min(row["datetime"].date() for tile in tiles for row in tile.imagery.rows))
     drawn, looks = drawn_pixels(
         tiles, known.history, config.seed, lambda done, total: progress(DRAWN * done // total, 100)
@@ -77,7 +73,8 @@ def write_forecast_maps(
         forecaster, pixel_history(known.history, drawn, looks, since), own[drawn], group[drawn],
         (since, known.history.day(by)), known.take(drawn).ahead, config.seed,
     )  # fmt: skip
-    models = Models(bundle.absolute(), config.forecast, digest, intervals)
+    curves = {k: curves for k, (curves, _) in forecaster.folds.items()}
+    models = Models(bundle.absolute(), config.forecast, digest, curves, intervals)
     plan = Plan(models, known.history.origin, since, known.history.day(by), targets)
     items = _mapped(workspace, known, own, tiles, plan, folder, progress, executor)
     write_text(folder / "scores.csv", scores.write_csv())
@@ -153,11 +150,27 @@ def _bundle(config: RunConfig, workspace: Workspace) -> Path:
     return workspace.forecast_models
 
 
-def _fold_by(options: ForecastOptions, forecaster: Forecaster, fold: np.ndarray) -> np.ndarray:
-    """Return `(parcel,)` the fold whose models serve each parcel: those that did not see it."""
-    if options.from_run is not None and options.use != "continue":
-        return np.full(len(fold), ALL)
-    return np.where(np.isin(fold, list(forecaster.folds)), fold, ALL)
+def _served(
+    config: RunConfig, workspace: Workspace, known: Known, placed: tuple[np.ndarray, np.ndarray], day: int
+) -> tuple[Forecaster, np.ndarray]:
+    """Return the models that the stage used, and the fold whose models serve each parcel: those that did not
+    see it.
+
+    Parameters
+    ----------
+    placed
+        `(parcel,)` fold, and holding or block.
+    day
+        That of the forecast; what was seen by then is usual.
+    """
+    options, bundle, (fold, group) = config.forecast, _bundle(config, workspace), placed
+    if bundle != workspace.forecast_models:
+        return read_forecaster(bundle, options), np.full(len(fold), ALL)
+    # they were made, or held against their receipt, just now; the manifest may be older
+    forecaster = read_forecaster(bundle, options, sha256(bundle / BUNDLE))
+    drawn = drawn_parcels(group, options)
+    forecaster = renewed(forecaster, known.take(drawn).history.until(day), fold[drawn])
+    return forecaster, np.where(np.isin(fold, list(forecaster.folds)), fold, ALL)
 
 
 def _targets(days: Sequence[date], by: date, most: int, number: int) -> tuple[int, ...]:
