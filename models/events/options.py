@@ -25,6 +25,13 @@ class EventOptions(Options):
     wrong_share: float = Field(
         0.1, gt=0, lt=0.5, description="Promised share of wrong events among those reported, at most."
     )
+    grazed_share: float = Field(
+        0.05,
+        gt=0,
+        lt=1,
+        description="Promised share of grazed parcels on which a cut is reported that was none, at most, "
+        "where labels name grazing.",
+    )
     shown_from: float = Field(
         0.3, gt=0, lt=1, description="Chance from which an undecided event is listed, with its reason."
     )

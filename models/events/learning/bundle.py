@@ -25,7 +25,7 @@ SHAPE = BoosterShape("binary sigmoid:1", len(NAMES))
 # what a model's figures depend on; threads and chunks are the caller's
 OWN = (
     "method", "epochs", "filters", "rounds", "learning_rate", "leaves", "column_share", "rows_wanted",
-    "wrong_share", "seed",
+    "wrong_share", "grazed_share", "seed",
 )  # fmt: skip
 
 

@@ -93,6 +93,30 @@ def best_threshold(chance: np.ndarray, right: np.ndarray, n_expected: int) -> fl
     return float(THRESHOLDS[best[len(best) // 2]])
 
 
+def kept_above(wrong: np.ndarray, share: float) -> float:
+    """Return the chance above which at most `share` of parcels have a wrong event; 0 where too few parcels
+    tell.
+
+    One parcel is added to those with one: `(parcels + 1) / (n + 1) <= share`.
+
+    Parameters
+    ----------
+    wrong
+        `(parcel,)` the highest chance of a wrong event of each, 0 where it has none.
+
+    Examples
+    --------
+    >>> kept_above(np.array([0.9, 0.6, 0.4, *[0.0] * 36]), 0.05) > 0.6  # one may be called so, not two
+    True
+    >>> kept_above(np.array([0.9, 0.6]), 0.05)
+    0.0
+    """
+    allowed = int(share * (len(wrong) + 1) + 1e-9) - 1
+    if allowed < 0:
+        return 0.0
+    return float(np.nextafter(np.sort(wrong)[::-1][allowed], 2))
+
+
 def right_events(
     days: np.ndarray, units: Sequence[str], expected: dict[str, list[tuple[int, int]]], within: float = 12.0
 ) -> np.ndarray:

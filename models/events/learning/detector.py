@@ -14,7 +14,14 @@ from models.events.intervals import Intervals, find_intervals
 from models.events.kinds import EVENTS, SAME_CHANGE, kind_of
 from models.events.labels import Labels, days_of, targets
 from models.events.learning.boosting import fit_booster, learning_sets, rows_of, worth_a_look
-from models.events.learning.chance import Chance, best_threshold, fit_chance, reported_from, right_events
+from models.events.learning.chance import (
+    Chance,
+    best_threshold,
+    fit_chance,
+    kept_above,
+    reported_from,
+    right_events,
+)
 from models.events.learning.combination import best_share, joined, mean_of
 from models.events.options import EventOptions
 from models.events.peaks import Peaks, find_peaks, surroundings
@@ -274,6 +281,12 @@ def _fit_chances(
     if curves[ALL].weights:
         promised = reported_from(out_of_fold, right, share)
         threshold = max(promised, best_threshold(out_of_fold, right, len(every)))
+    if event == "mowing" and curves[ALL].weights:
+        named, _ = _expected(labels, "grazing", series)
+        grazed = np.array([name in named for name in series.parcel_ids], bool)
+        wrong = np.zeros(len(series))
+        np.maximum.at(wrong, rows[~right], out_of_fold[~right])
+        threshold = max(threshold, kept_above(wrong[grazed], detector.options.grazed_share))
     log.info("%s: %d labelled events, reported from a chance of %.2f", event, len(every), threshold)
     return {k: Chance(curve.weights, curve.intercept, threshold, curve.n) for k, curve in curves.items()}
 

@@ -9,7 +9,7 @@ from features.errors import ModelError
 from models.events.intervals import find_intervals
 from models.events.labels import read_labels
 from models.events.learning.boosting import MEMBERS, learning_sets
-from models.events.learning.chance import best_threshold, fit_chance, reported_from, right_events
+from models.events.learning.chance import best_threshold, fit_chance, kept_above, reported_from, right_events
 from models.events.learning.detector import ALL, fit_detector, rule_detector
 from models.events.options import EventOptions
 from models.events.peaks import find_peaks
@@ -129,6 +129,13 @@ def test_few_labels_are_learned_from_by_several_boosters_and_many_by_one() -> No
         sets = learning_sets(series, EventOptions(rows_wanted=wanted))
         assert len(sets) == members
         assert len({one[-1][0].features.tobytes() for one in sets}) == members, "copies of their own"
+
+
+def test_of_grazed_parcels_at_most_so_many_are_called_mown() -> None:
+    wrong = np.r_[np.linspace(0.95, 0.5, 10), np.zeros(89)]  # 99 grazed parcels, ten with a cut that was none
+    limit = kept_above(wrong, 0.05)
+    assert (wrong >= limit).sum() == 4  # (4 + 1) / (99 + 1)
+    assert kept_above(np.zeros(99), 0.05) < 0.01, "no parcel is called mown: nothing is held back"
 
 
 def test_a_reference_is_used_once() -> None:
