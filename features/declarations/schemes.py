@@ -113,6 +113,10 @@ def _parted(name: str, entry: Any) -> tuple[Any, list[Any]]:
     """Return an intervention's rule (None: the default) and its requirements, each with a name."""
     if isinstance(entry, str):
         return entry, []
+    if not entry:
+        raise ValueError(
+            f"{name} asks for nothing; give it a rule for the crop, a requirement, or leave it out"
+        )
     rule = None
     if isinstance(entry, dict):
         rule = entry.get("crop")

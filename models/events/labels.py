@@ -44,7 +44,8 @@ def read_labels(path: Path, parcel_ids: Collection[str], start: date, end: date)
 
     An event is one of `models.events.kinds`, `green_cover` (from `date` to `until`), or `none`: the parcel
     was watched and nothing was done (its date may be empty). Every kind that occurs in the table counts as
-    watched on all of its parcels. Rows of unknown parcels and days out of season are set aside, and counted.
+    watched on all of its parcels. Rows of unknown parcels, of days out of season and that say the same twice
+    are set aside, and counted.
 
     Raises
     ------
@@ -71,11 +72,15 @@ def read_labels(path: Path, parcel_ids: Collection[str], start: date, end: date)
     table = table.with_columns(
         last=pl.coalesce("last", "first"), exact=pl.col("last").is_null() & pl.col("first").is_not_null()
     )
+    if table.is_empty():
+        raise ConfigError(f"The labels {path} have no rows; write one for each event that was seen.")
     known = pl.col("parcel_id").is_in(list(parcel_ids))
+    said = pl.struct("parcel_id", "event", "first", "last")
     outside = (pl.col("last") < start) | (pl.col("first") > end)
     reason = (
         pl.when(~known).then(pl.lit("unknown_parcel"))
         .when(pl.col("event").ne(NOTHING) & outside).then(pl.lit("out_of_season"))
+        .when(~said.is_first_distinct()).then(pl.lit("said_twice"))
     )  # fmt: skip
     judged = table.with_columns(reason=reason)
     kept = judged.filter(pl.col("reason").is_null())

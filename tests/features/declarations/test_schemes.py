@@ -33,6 +33,7 @@ def test_an_intervention_called_no_stays_text(tmp_path: Path) -> None:
             r"interventions\.BISS: write 'crop', 'group' or 'agriculture'",
         ),
         ("rules: {}", "rules: there is no such key"),
+        ("interventions: {ECO_late: {}}", "ECO_late asks for nothing"),
         ("default: [", "cannot be read"),
     ],
 )

@@ -36,6 +36,13 @@ def test_unknown_parcels_and_other_seasons_are_counted(tmp_path: Path) -> None:
     assert dict(tally.set_aside) == {"unknown_parcel": 1, "out_of_season": 1}
 
 
+def test_what_is_said_twice_counts_once(tmp_path: Path) -> None:
+    rows = "007,mowing,2024-06-01,\n007,mowing,2024-06-01,\n007,mowing,2024-08-01,\n008,none,,\n008,none,,\n"
+    labels, tally = read(tmp_path, f"parcel_id,event,date,until\n{rows}")
+    assert dict(tally.set_aside) == {"said_twice": 2}
+    assert len(labels.events) == 2 and labels.watched == ("007", "008")
+
+
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
@@ -53,7 +60,9 @@ def test_what_is_wrong_is_named(tmp_path: Path, rows: str, message: str) -> None
         read(tmp_path, f"parcel_id,event,date,until\n{rows}\n")
 
 
-def test_a_missing_column_and_a_missing_file(tmp_path: Path) -> None:
+def test_a_table_without_rows_a_missing_column_and_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="have no rows"):
+        read(tmp_path, "parcel_id,event,date\n")
     with pytest.raises(ConfigError, match="lack the columns"):
         read(tmp_path, "parcel_id,what\n007,mowing\n")
     with pytest.raises(ConfigError, match="cannot be read"):
