@@ -41,6 +41,7 @@ def find_duplicates(rows: Sequence[Row]) -> list[str | None]:
     and one baseline could then be its complementary parts, and both are kept unless they list the same files.
     Of one acquisition the highest processing baseline is kept
     (99.99, which names no baseline of ESA's, ranks below all), then the one that covers most, then the one
+    with most bands, then the one
     processed last, then the last item id: ESA's product names and Earth Search's counters grow with the time
     of processing.
 
@@ -80,7 +81,14 @@ def _groups(rows: Sequence[Row]) -> Iterator[list[int]]:
 def _rank(row: Row) -> tuple[Any, ...]:
     ground = row.get("ground")
     covered = round(ground.area, 4) if ground is not None else 0.0
-    return baseline_rank(row["processing_baseline"]), covered, row.get("processed") or "", row["item_id"]
+    bands = len(row["assets"])
+    return (
+        baseline_rank(row["processing_baseline"]),
+        covered,
+        bands,
+        row.get("processed") or "",
+        row["item_id"],
+    )
 
 
 def _is_same(one: Row, other: Row) -> bool:

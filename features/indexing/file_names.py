@@ -44,7 +44,7 @@ _TO = r"(?:[-_. /]{1,3}|[-_. ]?to[-_. ]?)"
 _DAY_FIRST = r"(?<!(?:0[1-9]|[12]\d|3[01])[-.](?:0[1-9]|1[0-2])[-.])"
 # Two days are a period; the second is never taken for a time of day.
 _PERIOD = re.compile(
-    rf"(?<!\d){_day_pattern('day')}{_MIDNIGHT}{_TO}{_day_pattern('end')}(?:[T_ -]{_TIME}Z?)?(?!\d)",
+    rf"(?<!\d)(?<!v){_day_pattern('day')}{_MIDNIGHT}{_TO}{_day_pattern('end')}(?:[T_ -]{_TIME}Z?)?(?!\d)",
     re.IGNORECASE,
 )
 _MOMENT = re.compile(

@@ -38,6 +38,7 @@ CURES = {
     "other_format": "only .nc, .nc4, .tif, .tiff and .jp2 are read; convert others",
     "too_large": "cut these images, or, where they are right, raise --most-megapixels",
     "leads_elsewhere": "write these files with their own values (nccopy, h5repack)",
+    "unreadable_name": "rename the files and folders whose names are not UTF-8",
     "unreadable": "fetch these files again",
     "unknown_reflectance_scale": "numbers between 2 and 100, or bytes, may be percent or brightness: write "
     "the scale into the file (gdal_edit.py -a_scale 0.01 where they are percent)",
@@ -202,7 +203,9 @@ def _read(path: Path, found: _Found) -> None:
     kind = path.suffix.lower()
     inside = path.relative_to(found.root).parts if path.is_relative_to(found.root) else (path.name,)
     try:
-        if kind in (*RASTERS, *CUBES) and is_of_another_satellite(reversed(inside)):
+        if not is_storable(path):
+            found.files.append("unreadable_name")
+        elif kind in (*RASTERS, *CUBES) and is_of_another_satellite(reversed(inside)):
             found.files.append("other_satellite")
         elif kind in RASTERS:
             read = read_raster(path, found.root, found.most_pixels)
@@ -216,6 +219,15 @@ def _read(path: Path, found: _Found) -> None:
     except CropcheckError as error:
         log.warning("%s", error)
         found.files.append(error.reason)
+
+
+def is_storable(path: Path) -> bool:
+    """Whether a catalog can hold a path: names of files need not be UTF-8."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _read_cube(path: Path, found: _Found) -> str | None:

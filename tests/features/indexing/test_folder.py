@@ -1,6 +1,7 @@
 """A folder of cubes and dated rasters to a catalog that reads back with the same pixels."""
 
 import json
+import os
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -399,3 +400,19 @@ def test_radar_as_snap_names_its_bands(tmp_path: Path) -> None:
     raster(tmp_path / "in" / "20180501_TC.tif", {"Sigma0_VV": power, "Sigma0_VH_db": 10 * np.log10(power)})
     table, _ = read(index_folder(tmp_path / "in", tmp_path / "out"))
     assert {band: asset["unit"] for band, asset in assets_of(table).items()} == {"vv": "linear", "vh": "db"}
+
+
+def test_a_name_that_is_no_text_is_set_aside(tmp_path: Path) -> None:
+    raster(tmp_path / "in" / "20180501_B04.tif", {None: np.full((4, 4), 2000, np.uint16)})
+    odd = Path(os.fsdecode(os.fsencode(tmp_path / "in") + b"/\xff_20180502_B04.tif"))
+    odd.write_bytes((tmp_path / "in" / "20180501_B04.tif").read_bytes())
+    found = index_folder(tmp_path / "in", tmp_path / "out")
+    assert (found.items, dict(found.files.set_aside)) == (1, {"unreadable_name": 1})
+
+
+def test_a_second_copy_of_one_band_takes_no_other_band_away(tmp_path: Path) -> None:
+    for name in ("20180501_B04.tif", "20180501_B04 (1).tif", "20180501_B08.tif"):
+        raster(tmp_path / "in" / name, {None: np.full((4, 4), 2000, np.uint16)})
+    table, tally = read(index_folder(tmp_path / "in", tmp_path / "out"))
+    assert (tally.came_in, dict(tally.set_aside)) == (2, {"duplicate": 1})
+    assert set(assets_of(table)) == {"B04", "B08"}
