@@ -83,8 +83,18 @@ def read_parquet(path: Path | list[Path], columns: list[str] | None = None) -> p
     """Read a Parquet table, or several as one, by their own names.
 
     Polars takes `*`, `?` and `[` in a path for patterns; people use them in folders' names.
+
+    Raises
+    ------
+    StageError
+        Where a file is no whole Parquet table.
     """
-    return pl.read_parquet(path, columns=columns, glob=False)
+    try:
+        return pl.read_parquet(path, columns=columns, glob=False)
+    except pl.exceptions.ComputeError as error:
+        raise StageError(
+            f"{path} is no whole Parquet table; if a run wrote it, remove it and run the same command again."
+        ) from error
 
 
 def scan_parquet(path: Path) -> pl.LazyFrame:

@@ -74,6 +74,14 @@ def read_receipt(workspace: Workspace, stage: str) -> Receipt | None:
     return found if isinstance(found, Receipt) else None
 
 
+def outputs_of(workspace: Workspace) -> list[Path]:
+    """Return every file that the stages of a run say they wrote."""
+    receipts = (read_receipt(workspace, path.stem) for path in sorted(workspace.receipts.glob("*.json")))
+    return [
+        workspace.folder / name for receipt in receipts if receipt is not None for name in receipt.outputs
+    ]
+
+
 def receipt_fault(workspace: Workspace, stage: str) -> str | None:
     """Say why a receipt that is there cannot be used: cut off, altered, or of another version."""
     found = _read(_path(workspace, stage))

@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from features.errors import StageError
 from features.files import atomic_path, read_parquet, write_text
 
 
@@ -34,3 +35,10 @@ def test_a_folder_may_be_named_as_a_pattern(name: str, tmp_path: Path) -> None:
     with atomic_path(path) as partial:
         pl.DataFrame({"a": [1]}).write_parquet(partial)
     assert read_parquet(path)["a"].to_list() == [1]
+
+
+def test_a_table_that_is_cut_short_is_told_by_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "verdicts.parquet"
+    path.write_bytes(b"PAR1")
+    with pytest.raises(StageError, match=r"verdicts\.parquet is no whole Parquet table; if a run wrote it"):
+        read_parquet(path)

@@ -7,11 +7,13 @@ import numpy as np
 import polars as pl
 
 from features.errors import ConfigError
-from features.files import atomic_path
+from features.files import atomic_path, refuse_overwriting
+from features.messages.suggestions import did_you_mean
 from features.tables.files import open_table
 from features.tables.options import TableOptions
 from features.tables.reader import read_tables
 from features.tables.shapes import long_form
+from features.tables.templates import TEMPLATES
 from models.events.learning.bundle import read_detector
 from models.events.learning.detector import ALL, rule_detector
 from models.events.options import EventOptions
@@ -41,6 +43,7 @@ def detect_in_table(table: Path, out: Path, from_run: Path | None, template: str
     """
     if out.suffix.lower() not in (".parquet", ".csv"):
         raise ConfigError(f"--to {out} must end in .parquet or .csv.")
+    refuse_overwriting([out], [table])
     options = _options(table, template)
     rows = long_form(open_table(options.path), options)
     ids = rows.select(pl.col("parcel_id").unique().sort()).collect()["parcel_id"].drop_nulls().to_list()
@@ -67,6 +70,11 @@ def detect_in_table(table: Path, out: Path, from_run: Path | None, template: str
 def _options(table: Path, template: str | None) -> TableOptions:
     """Return how the table is read: by its template, or every column that is called as a feature is one."""
     if template is not None:
+        if template not in TEMPLATES:
+            raise ConfigError(
+                f"--template {template} is none.{did_you_mean(template, TEMPLATES)} It may be one of "
+                f"{', '.join(sorted(TEMPLATES))}."
+            )
         return TableOptions.model_validate({"path": str(table), "template": template})
     names = open_table(str(table)).collect_schema().names()
     known = {name: name for name in (*BANDS, *OPTICAL, *RADAR) if name in names}

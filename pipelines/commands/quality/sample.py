@@ -27,6 +27,7 @@ from models.assessment.sample import (
 from models.evaluation.metrics import Estimate
 from pipelines.config import RunConfig
 from pipelines.inputs.field import design_of, renew
+from pipelines.record.receipt import outputs_of
 from pipelines.tables import read_declared
 from pipelines.workspace import Workspace
 from reports.exports.samples import write_list_sample, written_beside
@@ -94,7 +95,7 @@ def sample_from_run(config: RunConfig, workspace: Workspace, out: Path, request:
             "--covered, --keep-non-contributing, --most-holdings and --holding-level are for the "
             "Commission's ranked list; name its CSV in place of the config."
         )
-    _check_out(out, request.targets)
+    _check_out(out, request.targets, *outputs_of(workspace))
     declared = pl.from_pandas(read_declared(workspace).drop(columns="geometry"))
     usable = declared.filter(pl.col("area_ha") > 0)
     ranked = _as_ranked(usable)
@@ -180,6 +181,8 @@ def _check_out(out: Path, *read: Path | None) -> None:
     """Raise a ConfigError where the sample, or a file beside it, would take the place of what is read."""
     if out.is_dir():
         raise ConfigError(f"--out {out} is a folder; name a file in it, such as {out / 'sample.csv'}.")
+    if out.suffix.lower() != ".csv":
+        raise ConfigError(f"--out {out} does not end in .csv; a sample is written as CSV.")
     refuse_overwriting(written_beside(out), [path for path in read if path is not None])
 
 

@@ -38,3 +38,13 @@ def test_a_table_without_a_feature_and_another_ending_are_refused(tmp_path: Path
         detect_in_table(path, tmp_path / "events.parquet", None, None)
     with pytest.raises(ConfigError, match=r"\.parquet or \.csv"):
         detect_in_table(path, tmp_path / "events.txt", None, None)
+
+
+def test_a_template_that_is_none_and_the_table_itself_are_refused(tmp_path: Path) -> None:
+    table = table_of(tmp_path / "series.csv", {"001": []})
+    whole = table.read_text()
+    with pytest.raises(ConfigError, match=r"--template openoe is none\. Did you mean 'openeo'\?"):
+        detect_in_table(table, tmp_path / "events.parquet", None, "openoe")
+    with pytest.raises(ConfigError, match="would overwrite"):
+        detect_in_table(table, table, None, None)
+    assert table.read_text() == whole

@@ -7,7 +7,8 @@ import pytest
 
 import features.files
 from features.errors import ConfigError
-from pipelines.commands.quality.sample import SampleRequest, sample_from_list
+from pipelines.commands.quality.sample import SampleRequest, sample_from_list, sample_from_run
+from tests.pipelines.conftest import SmallRun
 
 LIST = "gsa_par_id,gsa_hol_id,ua_grp_id,covered,ranking\n007,A,x,1,1\n008,A,x,0,2\n009,B,y,1,3\n"
 FILES = ["sample.csv", "sample_design.csv", "sample_parcels.csv", "sample_summary.txt"]
@@ -69,3 +70,13 @@ def test_a_full_disk_leaves_the_older_sample_whole(
     with pytest.raises(OSError, match="No space left"):
         sample_from_list(ranked, out, SampleRequest())
     assert {path.name: path.read_bytes() for path in out.parent.iterdir()} == before
+
+
+def test_a_sample_is_a_csv_and_no_table_of_the_run(small_run: SmallRun, tmp_path: Path) -> None:
+    workspace = small_run.workspace
+    with pytest.raises(ConfigError, match=r"does not end in \.csv"):
+        sample_from_run(small_run.config, workspace, workspace.verdicts, SampleRequest())
+    with pytest.raises(ConfigError, match="would overwrite"):
+        sample_from_run(small_run.config, workspace, workspace.folder / "verdicts.csv", SampleRequest())
+    said = sample_from_run(small_run.config, workspace, tmp_path / "sample.csv", SampleRequest())
+    assert "rows drawn" in said
