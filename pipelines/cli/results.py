@@ -1,5 +1,6 @@
 """Commands on a run that is there: its state, its hashes, what a verdict rests on, the desk, a database."""
 
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -78,11 +79,18 @@ def desk(
         Path | None, typer.Option(help="Cloud-free images for the map: what `clear --write` wrote.")
     ] = None,
     proxy_header: Annotated[str, typer.Option(help="Header in which a reverse proxy names the user.")] = "",
+    declared: Annotated[
+        datetime | None,
+        typer.Option(
+            formats=["%Y-%m-%d"], help="Day by which farmers had declared: photos are of later days."
+        ),
+    ] = None,
 ) -> None:
     """Open the desk: officers work through the parcels of a finished run in their browser."""
     from pipelines.commands.desk import open_desk, serve
 
-    asked = (folder, database, language, proxy_header, letter, amounts, holdings, images)
+    day = declared.date() if declared is not None else None
+    asked = (folder, database, language, proxy_header, letter, amounts, holdings, images, day)
     serve(open_desk(*asked), host, port, name or [], lambda store: open_desk(*asked, store), folder)
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import re
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ def open_desk(
     amounts: Path | None = None,
     holdings: Path | None = None,
     products: Path | None = None,
+    declared: date | None = None,
     store: Store | None = None,
 ) -> Desk:
     """Open the desk of a run's folder.
@@ -66,6 +68,7 @@ def open_desk(
     return Desk(
         tables, store, folder / "desk", options, season, own_numbers(holdings, config, folder),
         proxy_header=proxy_header, letter=letter, unit_amounts=unit_amounts(amounts), products=products,
+        declared=declared,
     )  # fmt: skip
 
 

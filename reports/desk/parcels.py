@@ -29,12 +29,13 @@ FACETS = ("verdict", "reason", "crop", "intervention", "region", "anomaly", "ins
 
 @dataclass(frozen=True)
 class Page:
-    """One page of the list: `rows` as dicts, how many parcels fit in all, their hectares and amount."""
+    """One page of the list: `rows` as dicts, how many parcels fit, on how many pages, which this is."""
 
     rows: list[dict]
     found: int
     hectares: float
     pages: int
+    page: int = 1
     amount: float | None = None
 
 
@@ -119,10 +120,10 @@ class Parcels:
         """Return the page of the list that a query asks for."""
         found = self._found(query, decisions, today)
         pages = max(-(-found.height // PAGE_ROWS), 1)
-        first = (min(query.page, pages) - 1) * PAGE_ROWS
-        rows = self.table[found["rank"].slice(first, PAGE_ROWS) - 1].to_dicts()
+        page = min(query.page, pages)
+        rows = self.table[found["rank"].slice((page - 1) * PAGE_ROWS, PAGE_ROWS) - 1].to_dicts()
         amount = float(found["amount"].sum() or 0) if self.paid else None
-        return Page(rows, found.height, float(found["area_ha"].sum() or 0), pages, amount)
+        return Page(rows, found.height, float(found["area_ha"].sum() or 0), pages, page, amount)
 
     def filtered(self, query: Query, decisions: Mapping[str, Decision], today: date) -> pl.DataFrame:
         """Return all parcels that fit a query, in its order."""
@@ -160,7 +161,10 @@ class Parcels:
         else:
             if query.text:
                 sought = query.text.lower().strip()
-                table = table.filter(pl.col("haystack").str.contains(sought, literal=True))
+                fits = pl.col("haystack").str.contains(sought, literal=True)
+                if query.also:
+                    fits |= pl.col("holding_id").is_in(list(query.also)).fill_null(False)
+                table = table.filter(fits)
             down = (query.sort in LARGEST_FIRST) != (query.down == "yes")
             if query.sort != "doubt" or down:
                 table = table.sort(SORT_KEYS[query.sort], "rank", descending=[down, False], nulls_last=True)
@@ -233,6 +237,8 @@ def _filters(query: Query) -> list[pl.Expr]:
         value = getattr(query, name)
         if value:
             wanted.append((pl.col(name) == value).fill_null(False))
+    if query.parcel:
+        wanted.append(pl.col("parcel_id") == query.parcel)
     if query.holding:
         wanted.append((pl.col("holding_id") == query.holding).fill_null(False))
     if query.listed == "yes":

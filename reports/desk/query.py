@@ -15,7 +15,8 @@ PLACE = re.compile(r"\s*(-?\d{1,3}(?:\.\d+)?)\s*[,; ]\s*(-?\d{1,3}(?:\.\d+)?)\s*
 class Query:
     """Filters, order and page of the list. An empty string filters nothing.
 
-    `text` is looked for in parcel ids, holdings and crops' names, or is a place (latitude, longitude).
+    `text` is looked for in parcel ids, holdings and crops' names, or is a place (latitude, longitude); `also`
+    are holdings that it finds besides. `also` is never part of an address.
     """
 
     text: str = ""
@@ -27,6 +28,7 @@ class Query:
     marker: str = ""  # requirement:state, of `markers`
     anomaly: str = ""  # below or above its forecast
     inside: str = ""  # of reports.composition.INSIDE: whether more than one crop grows in the parcel
+    parcel: str = ""  # this one alone
     holding: str = ""
     work: str = ""  # open, done, late, contact, visit, accept, refer, in_order
     assignee: str = ""
@@ -37,24 +39,29 @@ class Query:
     sort: str = "doubt"
     down: str = ""  # yes: the other way round
     page: int = 1
+    also: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, values: Mapping[str, str]) -> "Query":
         """Read a query from an address; what is unknown or no number is left out."""
-        known = {name.name: values[name.name] for name in fields(cls) if name.name in values}
+        known = {name: values[name] for name in ADDRESSED if name in values}
         page = known.pop("page", "1")
         query = replace(cls(), **{name: value[:200] for name, value in known.items()})  # type: ignore[arg-type]
         sort = query.sort if query.sort in SORTS else "doubt"
-        return replace(query, sort=sort, page=max(int(page), 1) if page.isdigit() and len(page) < 7 else 1)
+        return replace(
+            query,
+            sort=sort,
+            page=max(int(page), 1) if page.isascii() and page.isdecimal() and len(page) < 7 else 1,
+        )
 
     def address(self, **changes: object) -> str:
         """Return the query as the end of an address, with changes; what is at its default is left out."""
         changed = replace(self, **changes)  # type: ignore[arg-type]
         default = Query()
         pairs = {
-            name.name: getattr(changed, name.name)
-            for name in fields(self)
-            if getattr(changed, name.name) != getattr(default, name.name)
+            name: getattr(changed, name)
+            for name in ADDRESSED
+            if getattr(changed, name) != getattr(default, name)
         }
         return urlencode(pairs)
 
@@ -81,3 +88,6 @@ class Query:
             return float(getattr(self, name).replace(",", "."))
         except ValueError:
             return None
+
+
+ADDRESSED = tuple(name.name for name in fields(Query) if name.name != "also")

@@ -1,6 +1,7 @@
 """What one desk works with: the run's tables, and where entries and photos are kept."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from jinja2 import Template
 from features.files import atomic_path, read_parquet, sha256
 from features.journal.entries import Draft
 from reports.desk.parcels import Parcels
-from reports.desk.records.accounts import Accounts
+from reports.desk.query import Query
+from reports.desk.records.accounts import Accounts, Session
 from reports.desk.records.decisions import Decisions
-from reports.desk.records.photos import MOST_BYTES, Photos, Season
+from reports.desk.records.photos import Photos, Season
 from reports.desk.records.store import Store
 from reports.embed import clean, template
 from reports.options import PublishOptions
@@ -38,6 +40,8 @@ class Desk:
         Where photos, and the verdicts of runs that were looked at, are kept.
     season
         First and last day of the season.
+    declared
+        Day by which farmers had declared, where it is known: photos are taken after it.
     holdings
         Pseudonym to the agency's own number, where the agency's key is at hand.
     unit_amounts
@@ -47,8 +51,6 @@ class Desk:
     proxy_header
         Name of the header by which a reverse proxy says who has logged in; empty where there is none.
     """
-
-    largest_upload = MOST_BYTES
 
     def __init__(
         self,
@@ -62,11 +64,12 @@ class Desk:
         letter: Path | None = None,
         unit_amounts: Mapping[str, float] | None = None,
         products: Path | None = None,
+        declared: date | None = None,
     ) -> None:
         self.text = translation(options.language)
         self.run = run = run.in_language(self.text)
         self.store, self.folder, self.options = store, folder, options
-        self.season = Season(*season)
+        self.season = Season(*season, declared)
         self.title = clean(options.title or run.name)
         self.proxy_header, self.letter = proxy_header, letter
         self.parcels = Parcels(run, recommended(run.table, options.list_rate).rate, holdings, unit_amounts)
@@ -84,6 +87,15 @@ class Desk:
     def today(self) -> date:
         """The day by this machine's clock."""
         return datetime.now(UTC).astimezone().date()
+
+    def query(self, values: Mapping[str, str], session: Session) -> Query:
+        """Return what somebody asks for; a holding's own number finds it for those who may see it."""
+        query = Query.of(values)
+        sought = query.text.lower().strip()
+        if not sought or not session.may("holdings"):
+            return query
+        own = self.parcels.holdings.items()
+        return replace(query, also=frozenset(name for name, number in own if sought in number.lower()))
 
     def template(self, name: str) -> Template:
         """Return a page's template."""

@@ -11,9 +11,9 @@ import sqlalchemy as sa
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from features.errors import ConfigError
 from features.journal import database as journal
 from features.journal.entries import Draft
+from reports.desk.records.refusal import Refused
 from reports.desk.records.store import ACCOUNTS, SESSIONS, Store
 
 ROLES = ("officer", "analyst", "auditor", "administrator")
@@ -25,7 +25,10 @@ MAY = {  # what a role may do besides reading
 }
 SESSION_S = 12 * 3600.0
 SHORTEST_PASSWORD = 12
-GUESSES, GUESS_WINDOW_S = 5, 300.0  # failed log-ins of one name or one address before it must wait
+GUESSES, GUESS_WINDOW_S = 5, 300.0  # failed log-ins of one name before it must wait, seconds
+ADDRESS_GUESSES = 50  # of one address: behind a proxy a whole office has the same
+MOST_WATCHED = 10_000  # names and addresses whose failures are kept
+LONGEST_NAME = 100
 
 
 @dataclass(frozen=True)
@@ -56,20 +59,18 @@ class Accounts:
 
         Raises
         ------
-        ConfigError
+        Refused
             Where the name is taken or empty, the role unknown, or the password too short.
         """
         if role not in ROLES:
-            raise ConfigError(f"There is no role {role!r}; the roles are {', '.join(ROLES)}.")
-        if not 1 <= len(name.strip()) <= 100 or name != name.strip():
-            raise ConfigError("A user name has 1 to 100 characters and no space around it.")
-        if len(password) < SHORTEST_PASSWORD:
-            raise ConfigError(f"A password has at least {SHORTEST_PASSWORD} characters.")
-        hashed = self._hasher.hash(password)
+            raise Refused("refused.role", role=repr(role), roles=", ".join(ROLES))
+        if not 1 <= len(name) <= LONGEST_NAME or name != name.strip() or not name.isprintable():
+            raise Refused("refused.user_name")
+        hashed = self._hashed(password)
         with self.store.writing() as connection:
             taken = connection.execute(sa.select(ACCOUNTS.c.name).where(ACCOUNTS.c.name == name)).first()
             if taken is not None:
-                raise ConfigError(f"There is an account {name!r} already; choose another name.")
+                raise Refused("refused.name_taken", name=repr(name))
             connection.execute(sa.insert(ACCOUNTS).values(name=name, role=role, password=hashed, active=True))
             journal.append(connection, [Draft("account_created", "", {"name": name, "role": role})], by)
 
@@ -91,11 +92,29 @@ class Accounts:
     def set_active(self, name: str, active: bool, by: str) -> None:
         """Close or open an account; a closed one's sessions end at once."""
         with self.store.writing() as connection:
-            connection.execute(sa.update(ACCOUNTS).where(ACCOUNTS.c.name == name).values(active=active))
+            changed = sa.update(ACCOUNTS).where(ACCOUNTS.c.name == name).values(active=active)
+            if not connection.execute(changed).rowcount:
+                raise Refused("refused.no_account", name=repr(name))
             if not active:
                 connection.execute(sa.delete(SESSIONS).where(SESSIONS.c.name == name))
             kind = "account_opened" if active else "account_closed"
             journal.append(connection, [Draft(kind, "", {"name": name})], by)
+
+    def set_password(self, name: str, password: str, by: str) -> None:
+        """Give an account another password; all of its sessions end.
+
+        Raises
+        ------
+        Refused
+            Where there is no such account, or the password is too short.
+        """
+        hashed = self._hashed(password)
+        with self.store.writing() as connection:
+            changed = sa.update(ACCOUNTS).where(ACCOUNTS.c.name == name).values(password=hashed)
+            if not connection.execute(changed).rowcount:
+                raise Refused("refused.no_account", name=repr(name))
+            connection.execute(sa.delete(SESSIONS).where(SESSIONS.c.name == name))
+            journal.append(connection, [Draft("password_changed", "", {"name": name})], by)
 
     def log_in(self, name: str, password: str, address: str) -> str | None:
         """Return the value of the session's cookie, or None where name and password do not match.
@@ -105,7 +124,19 @@ class Accounts:
         TooManyGuessesError
             Where the name or the address failed too often in the last minutes.
         """
-        keys = (f"name {name}", f"address {address}")
+        if not self.proves(name, password, address):
+            return None
+        return self.open_session(name)
+
+    def proves(self, name: str, password: str, address: str) -> bool:
+        """Whether a name and its password match; too many that do not close the log-in for some minutes.
+
+        Raises
+        ------
+        TooManyGuessesError
+            As `log_in`.
+        """
+        keys = (f"name {name[:LONGEST_NAME]}", f"address {address}")
         self._wait(keys)
         with self.store.reading() as connection:
             row = connection.execute(
@@ -115,10 +146,10 @@ class Accounts:
             with self._lock:
                 for key in keys:
                     self._failed[key].append(time.monotonic())
-            return None
+            return False
         with self._lock:
             self._failed.pop(keys[0], None)
-        return self.open_session(name)
+        return True
 
     def open_session(self, name: str) -> str:
         """Open a session for a person who has proved who they are; return the cookie's value."""
@@ -150,10 +181,11 @@ class Accounts:
             row = connection.execute(query).first()
         return Session(row.name, row.role, row.form_token) if row else None
 
-    def log_out(self, token: str) -> None:
+    def log_out(self, token: str, by: str) -> None:
         """End a session."""
         with self.store.writing() as connection:
             connection.execute(sa.delete(SESSIONS).where(SESSIONS.c.token == _digest(token)))
+            journal.append(connection, [Draft("logged_out", "", {})], by)
 
     def trusted(self, name: str) -> Session | None:
         """Return a session for a name that a reverse proxy has checked; None without an active account."""
@@ -161,7 +193,32 @@ class Accounts:
             row = connection.execute(
                 sa.select(ACCOUNTS.c.role, ACCOUNTS.c.active).where(ACCOUNTS.c.name == name)
             ).first()
-        return Session(name, row.role, _digest(f"proxy {name}")) if row and row.active else None
+        return Session(name, row.role, self._proxied(name)) if row and row.active else None
+
+    def _proxied(self, name: str) -> str:
+        """Return the form token of a person whom a proxy lets in, as random as a session's."""
+        key = f"proxy {_digest(name)[:50]}"  # no cookie's digest looks like this, so none opens it
+        query = sa.select(SESSIONS.c.form_token).where(
+            SESSIONS.c.token == key, SESSIONS.c.until > time.time()
+        )
+        with self.store.reading() as connection:
+            known = connection.execute(query).scalar()
+        if known is not None:
+            return str(known)
+        with self.store.writing() as connection:
+            known = connection.execute(query).scalar()
+            if known is None:
+                known = secrets.token_urlsafe(24)
+                connection.execute(sa.delete(SESSIONS).where(SESSIONS.c.token == key))
+                row = {"token": key, "name": name, "form_token": known, "until": time.time() + SESSION_S}
+                connection.execute(sa.insert(SESSIONS).values(**row))
+                journal.append(connection, [Draft("logged_in", "", {})], name)
+        return str(known)
+
+    def _hashed(self, password: str) -> str:
+        if len(password) < SHORTEST_PASSWORD:
+            raise Refused("refused.password", n=SHORTEST_PASSWORD)
+        return self._hasher.hash(password)
 
     def _matches(self, hashed: str, password: str) -> bool:
         try:
@@ -172,10 +229,14 @@ class Accounts:
     def _wait(self, keys: tuple[str, ...]) -> None:
         now = time.monotonic()
         with self._lock:
-            for key in keys:
-                recent = [at for at in self._failed[key] if now - at < GUESS_WINDOW_S]
-                self._failed[key] = recent
-                if len(recent) >= GUESSES:
+            if len(self._failed) > MOST_WATCHED:
+                fresh = {key: ats for key, ats in self._failed.items() if now - ats[-1] < GUESS_WINDOW_S}
+                self._failed = defaultdict(list, fresh)
+            for key, most in zip(keys, (GUESSES, ADDRESS_GUESSES), strict=True):
+                recent = [at for at in self._failed.pop(key, []) if now - at < GUESS_WINDOW_S]
+                if recent:
+                    self._failed[key] = recent
+                if len(recent) >= most:
                     raise TooManyGuessesError(round(GUESS_WINDOW_S - (now - recent[0])))
 
 

@@ -2,13 +2,13 @@
 
 import threading
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-from features.errors import ConfigError
 from features.journal import database as journal
 from features.journal.entries import Draft, Entry
+from reports.desk.records.refusal import Refused
 from reports.desk.records.store import Store
 
 DECISIONS = ("in_order", "contact", "visit", "accept", "refer")
@@ -58,19 +58,17 @@ class Wish:
     due: str = ""
 
     def check(self) -> "Wish":
-        """Return the wish; raise a ConfigError where it cannot be."""
+        """Return the wish, its day as `2026-05-31`; raise Refused where it cannot be."""
         if self.decision not in DECISIONS:
-            raise ConfigError(f"There is no decision {self.decision!r}; they are {', '.join(DECISIONS)}.")
+            raise Refused("refused.decision", decision=repr(self.decision), decisions=", ".join(DECISIONS))
         if len(self.remark) > LONGEST_REMARK:
-            raise ConfigError(
-                f"A remark has at most {LONGEST_REMARK} characters; this one has {len(self.remark)}."
-            )
-        if self.due:
-            try:
-                date.fromisoformat(self.due)
-            except ValueError as error:
-                raise ConfigError(f"{self.due!r} is not a date such as 2026-05-31.") from error
-        return self
+            raise Refused("refused.remark", most=LONGEST_REMARK, n=len(self.remark))
+        if not self.due:
+            return self
+        try:
+            return replace(self, due=date.fromisoformat(self.due).isoformat())
+        except ValueError as error:
+            raise Refused("refused.due", due=repr(self.due)) from error
 
 
 class Decisions:
@@ -81,6 +79,7 @@ class Decisions:
         self._last = 0
         self._of: dict[str, list[Decision]] = {}
         self._parcel_of: dict[int, str] = {}  # parcel of each decision's entry
+        self._by: dict[int, str] = {}  # who made it
         self._undone: set[int] = set()
         self._stands: dict[str, Decision] = {}
         self._lock = threading.Lock()
@@ -109,15 +108,13 @@ class Decisions:
         ------
         ConflictError
             Where another decision has been saved for one of them since.
-        ConfigError
+        Refused
             Where the decision cannot be, or too many parcels are named.
         """
-        wish.check()
+        wish = wish.check()
         rows = list(parcels)
         if not 0 < len(rows) <= MOST_AT_ONCE:
-            raise ConfigError(
-                f"A decision is saved for 1 to {MOST_AT_ONCE} parcels at once; here are {len(rows)}."
-            )
+            raise Refused("refused.at_once", most=MOST_AT_ONCE, n=len(rows))
         with self.store.writing() as connection:
             standing = self._after(journal.entries(connection, after=self._last))
             for parcel_id, _ in rows:
@@ -135,15 +132,36 @@ class Decisions:
 
         Raises
         ------
-        ConfigError
+        Refused
             Where there is no such decision, or it was taken back already.
         """
         with self.store.writing() as connection:
             self._after(journal.entries(connection, after=self._last))
             if number not in self._parcel_of or number in self._undone:
-                raise ConfigError(f"Entry {number} is no decision that stands, so it cannot be taken back.")
+                raise Refused("refused.undo", number=number)
             draft = Draft("undo", self._parcel_of[number], {"number": number})
             return journal.append(connection, [draft], by)[0]
+
+    def undo_own(self, by: str, first: int, count: int) -> list[Entry]:
+        """Take back what a person decided in `count` entries from number `first`, as one act.
+
+        Raises
+        ------
+        Refused
+            Where none of them is a decision of theirs that has not been taken back.
+        """
+        with self.store.writing() as connection:
+            self._after(journal.entries(connection, after=self._last))
+            with self._lock:
+                among = range(first, first + min(count, MOST_AT_ONCE))
+                drafts = [
+                    Draft("undo", self._parcel_of[number], {"number": number})
+                    for number in among
+                    if self._by.get(number) == by and number not in self._undone
+                ]
+            if not drafts:
+                raise Refused("refused.undo_none")
+            return journal.append(connection, drafts, by)
 
     def _after(self, entries: Iterable[Entry]) -> dict[str, Decision]:
         """Take over entries that are not known yet, and return what stands then.
@@ -160,7 +178,7 @@ class Decisions:
 
     def _take(self, entry: Entry) -> None:
         if entry.kind == "decision":
-            self._parcel_of[entry.number] = entry.subject
+            self._parcel_of[entry.number], self._by[entry.number] = entry.subject, entry.by
             self._of.setdefault(entry.subject, []).append(_decision(entry))
         elif entry.kind == "undo":
             self._undone.add(int(entry.content["number"]))

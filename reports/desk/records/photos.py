@@ -3,6 +3,7 @@
 import hashlib
 import io
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
@@ -11,10 +12,10 @@ from typing import Any
 import shapely
 from PIL import ExifTags, Image, ImageOps
 
-from features.errors import ConfigError
 from features.files import atomic_path
 from features.journal import database as journal
 from features.journal.entries import Draft, Entry
+from reports.desk.records.refusal import Refused
 from reports.desk.records.store import Store
 
 MOST_BYTES = 40_000_000
@@ -55,20 +56,17 @@ def read_facts(content: bytes) -> Facts:
 
     Raises
     ------
-    ConfigError
+    Refused
         Where it is no JPEG or HEIC image, damaged, or larger than is taken.
     """
     if len(content) > MOST_BYTES:
-        raise ConfigError(
-            f"The photo has {len(content) / 1e6:.0f} MB; at most {MOST_BYTES / 1e6:.0f} are taken."
-        )
+        raise too_large(len(content))
     with _opened(content) as image:
-        exif = image.getexif()
-        place = exif.get_ifd(ExifTags.IFD.GPSInfo)
-        more = exif.get_ifd(ExifTags.IFD.Exif)
-        longitude = _degrees(place.get(4), place.get(3), "W", 180)
-        latitude = _degrees(place.get(2), place.get(1), "S", 90)
-        both = longitude is not None and latitude is not None
+        exif, place, more = _metadata(image)
+        longitude = _degrees(place.get(4), place.get(3), "EW", 180)
+        latitude = _degrees(place.get(2), place.get(1), "NS", 90)
+        # phones that lose the place write 0, 0, in the ocean
+        both = longitude is not None and latitude is not None and (longitude, latitude) != (0.0, 0.0)
         return Facts(
             longitude=longitude if both else None,
             latitude=latitude if both else None,
@@ -78,6 +76,11 @@ def read_facts(content: bytes) -> Facts:
             height=image.height,
             likeness=_likeness(image),
         )
+
+
+def too_large(size: int) -> Refused:
+    """Return the refusal of a photo of so many bytes."""
+    return Refused("refused.photo_bytes", mb=f"{size / 1e6:.0f}", most=f"{MOST_BYTES / 1e6:.0f}")
 
 
 def findings(facts: Facts, parcel: Any, season: Season, others: dict[str, str], sha256: str) -> list[str]:
@@ -98,12 +101,7 @@ def findings(facts: Facts, parcel: Any, season: Season, others: dict[str, str], 
         away = _metres(parcel, point)
         if away > TOLERANCE_M:
             found.append("outside")
-        if facts.direction is None:
-            found.append("no_direction")
-        elif (
-            away > 0 and _turn(_bearing(point, parcel.representative_point()), facts.direction) > AIM_DEGREES
-        ):
-            found.append("points_away")
+        found += _aim(point, away, parcel, facts.direction)
     if facts.taken is None:
         found.append("no_time")
     else:
@@ -117,6 +115,14 @@ def findings(facts: Facts, parcel: Any, season: Season, others: dict[str, str], 
     elif any(_differ(facts.likeness, other) <= ALIKE_BITS for other in others.values()):
         found.append("alike")
     return found
+
+
+def _aim(point: Any, away: float, parcel: Any, direction: float | None) -> list[str]:
+    """Return what speaks against the direction of a photo taken at a point, `away` metres from the parcel."""
+    if direction is None:
+        return ["no_direction"]
+    turned = _turn(_bearing(point, parcel.representative_point()), direction)
+    return ["points_away"] if away > 0 and turned > AIM_DEGREES else []
 
 
 class Photos:
@@ -134,7 +140,7 @@ class Photos:
 
         Raises
         ------
-        ConfigError
+        Refused
             As `read_facts`.
         """
         facts = read_facts(content)
@@ -154,11 +160,26 @@ class Photos:
     def place(
         self, by: str, parcel_id: str, sha256: str, longitude: float, latitude: float, parcel: Any
     ) -> None:
-        """Record the place that a person gives to a photo without one; the original stays as it is."""
+        """Record the place that a person gives to a photo without one; the original stays as it is.
+
+        Raises
+        ------
+        Refused
+            Where the parcel has no such photo, the photo has a place of its own, or this is no place.
+        """
         if not (abs(longitude) <= 180 and abs(latitude) <= 90):
-            raise ConfigError(f"{latitude}, {longitude} is no place: latitude, longitude in degrees.")
-        away = round(_metres(parcel, shapely.Point(longitude, latitude)), 1)
-        content = {"sha256": sha256, "longitude": longitude, "latitude": latitude, "away_m": away}
+            raise Refused("refused.place")
+        known = [photo["facts"] for photo in self.of(parcel_id) if photo["sha256"] == sha256]
+        if not known:
+            raise Refused("refused.photo_unknown", 404)
+        if known[0]["longitude"] is not None:
+            raise Refused("refused.photo_has_place")
+        point = shapely.Point(longitude, latitude)
+        away = round(_metres(parcel, point), 1)
+        content = {
+            "sha256": sha256, "longitude": longitude, "latitude": latitude, "away_m": away,
+            "findings": _aim(point, away, parcel, known[0]["direction"]),
+        }  # fmt: skip
         self.store.add([Draft(PLACED, parcel_id, content)], by)
 
     def of(self, parcel_id: str) -> list[dict[str, Any]]:
@@ -207,7 +228,8 @@ def _photo(entry: Entry, placed: Entry | None) -> dict[str, Any]:
         where = {name: placed.content.get(name) for name in ("longitude", "latitude", "away_m")}
         where["by"] = placed.by
         outside = ["outside"] if (where["away_m"] or 0) > TOLERANCE_M else []
-        found = [*outside, *(finding for finding in found if finding != "no_place")]
+        aim = list(placed.content.get("findings", ()))
+        found = [*outside, *aim, *(finding for finding in found if finding != "no_place")]
     return {
         "sha256": entry.content["sha256"],
         "file_name": entry.content["name"],
@@ -226,29 +248,42 @@ def _opened(content: bytes) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(content), formats=list(FORMATS))
         if image.width * image.height > MOST_PIXELS:
-            raise ConfigError(
-                f"The photo declares {image.width} x {image.height} pixels; at most "
-                f"{MOST_PIXELS / 1e6:.0f} million are taken. Send it smaller."
+            raise Refused(
+                "refused.photo_pixels",
+                width=image.width,
+                height=image.height,
+                most=f"{MOST_PIXELS / 1e6:.0f}",
             )
         image.load()
-    except ConfigError:
+    except Refused:
         raise
     except Exception as error:  # decoders raise whatever a damaged file leads them to
-        raise ConfigError(
-            "This is no JPEG or HEIC photo that can be opened; send the camera's own file."
-        ) from error
+        raise Refused("refused.photo_kind") from error
     return image
 
 
-def _degrees(parts: Any, letter: Any, negative: str, most: float) -> float | None:
+def _metadata(image: Image.Image) -> tuple[Mapping, Mapping, Mapping]:
+    """Return a photo's tags, those of its place, and those of its taking; none where they cannot be read."""
+    try:
+        exif = image.getexif()
+        return exif, exif.get_ifd(ExifTags.IFD.GPSInfo), exif.get_ifd(ExifTags.IFD.Exif)
+    except Exception:  # readers raise whatever damaged metadata lead them to; the picture is one all the same
+        return {}, {}, {}
+
+
+def _degrees(parts: Any, letter: Any, letters: str, most: float) -> float | None:
+    """Return degrees from their parts and the letter of the half; the second of `letters` is negative."""
     try:
         degrees, minutes, seconds = (float(part) for part in parts)
-    except (TypeError, ValueError, ZeroDivisionError):
+        half = (letter.decode("ascii") if isinstance(letter, bytes) else str(letter)).strip("\x00 ").upper()
+    except (TypeError, ValueError, ZeroDivisionError, OverflowError):
         return None
     value = degrees + minutes / 60 + seconds / 3600
-    if not math.isfinite(value) or not 0 <= value <= most:
+    if not (degrees >= 0 and 0 <= minutes <= 60 and 0 <= seconds <= 60 and value <= most):
         return None
-    return -value if str(letter).strip("\x00 ").upper() == negative else value
+    if len(half) != 1 or half not in letters:
+        return None
+    return -value if half == letters[1] else value
 
 
 def _bounded(value: Any, low: float, high: float) -> float | None:

@@ -5,6 +5,7 @@ acknowledged entry survives a killed process. How far the journal goes is noted 
 from the database (`features.journal.entries.Head`).
 """
 
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import SQLAlchemyError
 
 from features.errors import StageError
 from features.files import fingerprint
@@ -46,6 +47,7 @@ VIEWS = sa.Table(
     sa.Column("title", sa.String(120), primary_key=True),
     sa.Column("query", sa.Text, nullable=False),
 )
+log = logging.getLogger(__name__)
 FILE, HEAD, LOCAL_HEAD = "desk.sqlite", ".head.json", "desk.head.json"
 LOCK = 0x63726F70  # PostgreSQL's advisory lock under which entries are added, one at a time
 
@@ -108,7 +110,7 @@ class Store:
         try:
             with self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 yield connection
-        except DBAPIError as error:
+        except SQLAlchemyError as error:
             raise StoreError(f"The desk's database {self.shown} cannot be read: {_plain(error)}") from error
 
     @contextmanager
@@ -120,7 +122,7 @@ class Store:
                     connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": LOCK})
                 yield connection
                 end = journal.last(connection)
-        except DBAPIError as error:
+        except SQLAlchemyError as error:
             raise StoreError(
                 f"The desk's database {self.shown} cannot be written, so nothing was saved: {_plain(error)}"
             ) from error
@@ -152,9 +154,11 @@ class Store:
         known = self._read_head()
         if known is None or known.number < end.number:
             schema = {"schema": self.schema} if self.schema else {}
-            end.write(
-                self.head, database=self.head.with_name(FILE).name if self.local else self.url, **schema
-            )
+            database = self.head.with_name(FILE).name if self.local else self.url
+            try:
+                end.write(self.head, database=database, **schema)
+            except OSError as error:  # the entry is saved already; the next one notes the head anew
+                log.warning("%s cannot be written: %s", self.head, error.strerror)
 
     def _read_head(self) -> Head | None:
         return Head.read(self.head) if self.head is not None else None

@@ -9,19 +9,18 @@ import geopandas as gpd
 import numpy as np
 import polars as pl
 from jinja2 import StrictUndefined, Template
-from jinja2.exceptions import TemplateError
 from jinja2.sandbox import SandboxedEnvironment
 from scipy.spatial import KDTree
 from starlette.responses import Response
 
-from features.errors import ConfigError
+from features.journal.entries import Draft
 from features.storage.geopackage import write_geopackage
 from features.storage.scratch import scratch_folder
-from reports.desk.query import Query
 from reports.desk.records.decisions import Decision
+from reports.desk.records.refusal import Refused
 from reports.desk.state import Desk
 from reports.desk.views.listing import holding_name
-from reports.desk.web import Ask, page
+from reports.desk.web import HEADERS, Ask, on_day, page
 from reports.exports.neutral import neutral
 
 FIELD_RESULT = {"in_order": "correct", "accept": "wrong"}  # what a decision says of the declaration
@@ -36,7 +35,7 @@ MOST_PRINTED = 500
 def table_of(desk: Desk, ask: Ask) -> pl.DataFrame:
     """Return the parcels of a selection with what was decided about each, in the list's order."""
     standing = desk.decisions.standing()
-    chosen = desk.parcels.filtered(Query.of(ask.query), standing, desk.today)
+    chosen = desk.parcels.filtered(desk.query(ask.query, ask.session), standing, desk.today)
     made = [_decided(standing.get(name)) for name in chosen["parcel_id"]]
     decided = pl.DataFrame(made, schema=dict.fromkeys(DECIDED, pl.String), orient="row")
     shown = {
@@ -58,12 +57,14 @@ def as_csv(desk: Desk, ask: Ask) -> Response:
     writer.writerows(
         [[neutral(cell) if isinstance(cell, str) else cell for cell in row] for row in table.iter_rows()]
     )
+    _note(desk, ask, "parcels.csv", table)
     return _file(out.getvalue().encode("utf-8-sig"), "text/csv", "parcels.csv")
 
 
 def as_geopackage(desk: Desk, ask: Ask) -> Response:
     """Return the selection as a GeoPackage with the parcels' geometry."""
     table = table_of(desk, ask).drop("longitude", "latitude", "holding_id")
+    _note(desk, ask, "parcels.gpkg", table)
     shapes = desk.run.shapes_of(table["parcel_id"])
     frame = gpd.GeoDataFrame(table.to_pandas(), geometry=shapes.to_numpy(), crs=shapes.crs)
     with scratch_folder() as folder:
@@ -75,6 +76,7 @@ def as_geopackage(desk: Desk, ask: Ask) -> Response:
 def as_route(desk: Desk, ask: Ask) -> Response:
     """Return the selection as GPX waypoints, each the nearest to the one before: an order to drive in."""
     table = table_of(desk, ask).drop_nulls(["longitude", "latitude"])
+    _note(desk, ask, "route.gpx", table)
     points = table.select("longitude", "latitude").to_numpy()
     lines = ['<?xml version="1.0" encoding="UTF-8"?>']
     lines.append('<gpx version="1.1" creator="cropcheck" xmlns="http://www.topografix.com/GPX/1/1">')
@@ -127,14 +129,22 @@ def letters(desk: Desk, ask: Ask) -> Response:
     try:
         template = _letter(desk)
         bodies = [template.render(**_fields(desk, ask, row)) for row in table.iter_rows(named=True)]
-    except TemplateError as error:
-        raise ConfigError(f"The template of letters {desk.letter} cannot be used: {error}") from error
-    return page(desk, ask, "letters.html.j2", bodies=bodies)
+    except Exception as error:  # a template may do whatever its author wrote
+        raise Refused("refused.letter", file=desk.letter, why=error) from error
+    _note(desk, ask, "letters", table)
+    answer = page(desk, ask, "letters.html.j2", bodies=bodies)
+    # an agency's letterhead brings styles of its own; scripts stay forbidden
+    policy = HEADERS["Content-Security-Policy"].replace(
+        "style-src 'self'", "style-src 'self' 'unsafe-inline'"
+    )
+    answer.headers["Content-Security-Policy"] = policy
+    return answer
 
 
 def sheets(desk: Desk, ask: Ask) -> Response:
     """Return the sheets of a selection as one page to print."""
     table = _few(table_of(desk, ask))
+    _note(desk, ask, "sheets", table)
     rows = [desk.parcels.row(name) for name in table["parcel_id"]]
     parts = [(row, desk.sheets.context(row), desk.album.frames(row["parcel_id"])) for row in rows]
     return page(desk, ask, "sheets.html.j2", parts=parts)
@@ -156,7 +166,7 @@ def _fields(desk: Desk, ask: Ask, row: Mapping) -> dict[str, str]:
         "hectares": desk.text.number(row["area_ha"], 2),
         "intervention": str(row["intervention"] or ""),
         "holding": holding_name(desk, ask, row["holding_id"]),
-        "due": str(row["due"] or ""),
+        "due": on_day(desk, row["due"]) if row["due"] else "",
         "today": desk.text.day(desk.today, year=True),
         "season": str(desk.run.season),
         "officer": ask.session.name,
@@ -164,9 +174,16 @@ def _fields(desk: Desk, ask: Ask, row: Mapping) -> dict[str, str]:
     }
 
 
+def _note(desk: Desk, ask: Ask, what: str, table: pl.DataFrame) -> None:
+    """Note in the journal what left the desk, and for which selection."""
+    selection = desk.query(ask.query, ask.session).address()
+    said = {"what": what, "selection": selection, "parcels": table.height}
+    desk.store.add([Draft("exported", "", said)], ask.session.name)
+
+
 def _few(table: pl.DataFrame) -> pl.DataFrame:
     if table.height > MOST_PRINTED:
-        raise ConfigError(f"{table.height} parcels are too many to print at once; filter to {MOST_PRINTED}.")
+        raise Refused("refused.too_many_printed", n=table.height, most=MOST_PRINTED)
     return table
 
 

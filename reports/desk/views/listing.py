@@ -5,12 +5,14 @@ from urllib.parse import parse_qsl
 import sqlalchemy as sa
 from starlette.responses import Response
 
-from features.errors import ConfigError
-from reports.desk.query import SORTS, Query
-from reports.desk.records.decisions import DECISIONS, Wish
+from features.journal import database as journal
+from features.journal.entries import Draft
+from reports.desk.query import SORTS
+from reports.desk.records.decisions import DECISIONS, ConflictError, Wish
+from reports.desk.records.refusal import Refused
 from reports.desk.records.store import VIEWS
 from reports.desk.state import Desk
-from reports.desk.web import Ask, go, page
+from reports.desk.web import Ask, go, number, page
 from reports.embed import clean
 
 WORK = ("open", "done", "late", *DECISIONS)
@@ -18,7 +20,7 @@ WORK = ("open", "done", "late", *DECISIONS)
 
 def show(desk: Desk, ask: Ask) -> Response:
     """Show the page of the list that the address asks for."""
-    query = Query.of(ask.query)
+    query = desk.query(ask.query, ask.session)
     standing = desk.decisions.standing()
     found = desk.parcels.search(query, standing, desk.today)
     return page(
@@ -44,37 +46,59 @@ def show(desk: Desk, ask: Ask) -> Response:
         word_marker=lambda name: marker_words(desk, name),
         word_sort=lambda name: desk.text(f"desk.sort_{name}"),
         plain=clean,
-        saved=ask.query.get("saved", ""),
+        people=[name for name, _, active in desk.accounts.all() if active],
+        upto=max((made.number for made in standing.values()), default=0),
+        saved=number(ask.query.get("saved", "")),
+        first=number(ask.query.get("first", "")),
+        undone=number(ask.query.get("undone", "")),
     )
 
 
 def decide(desk: Desk, ask: Ask) -> Response:
-    """Save one decision for all parcels of a selection; the number that was shown must still hold."""
-    query = Query.of(dict(parse_qsl(ask.form.get("selection", ""))))
+    """Save one decision for all parcels of a selection, if it still holds what it held when it was shown.
+
+    As many parcels must fit, and nobody may have decided about one of them since.
+    """
+    query = desk.query(dict(parse_qsl(ask.form.get("selection", ""))), ask.session)
     standing = desk.decisions.standing()
     table = desk.parcels.filtered(query, standing, desk.today)
     if str(table.height) != ask.form.get("count"):
-        raise ConfigError(
-            f"The selection held {ask.form.get('count')} parcels when it was shown and holds {table.height} "
-            "now; look at it again before deciding."
-        )
+        raise Refused("refused.selection", before=ask.form.get("count", "")[:20], now=table.height)
     rows = list(table.select("parcel_id", "model_id").iter_rows())
-    seen = {name: standing[name].number for name, _ in rows if name in standing}
-    desk.decisions.save(ask.session.name, wish_of(ask), rows, seen)
-    return go("/", **dict(parse_qsl(query.address())), saved=len(rows))
+    upto = number(ask.form.get("upto", "")) or 0
+    numbers = {name: standing[name].number for name, _ in rows if name in standing}
+    seen = {name: made for name, made in numbers.items() if made <= upto}
+    try:
+        entries = desk.decisions.save(ask.session.name, wish_of(ask), rows, seen)
+    except ConflictError as met:
+        raise _meanwhile(desk, met) from met
+    address = dict(parse_qsl(query.address()))
+    return go("/", **address, saved=len(entries), first=entries[0].number)
+
+
+def undo(desk: Desk, ask: Ask) -> Response:
+    """Take back what a person decided for a selection at once."""
+    first, count = number(ask.form.get("first", "")), number(ask.form.get("count", ""))
+    if first is None or count is None:
+        raise Refused("refused.undo_which")
+    entries = desk.decisions.undo_own(ask.session.name, first, count)
+    query = desk.query(dict(parse_qsl(ask.form.get("selection", ""))), ask.session)
+    return go("/", **dict(parse_qsl(query.address())), undone=len(entries))
 
 
 def save_view(desk: Desk, ask: Ask) -> Response:
     """Keep a selection under a name."""
     title = ask.form.get("title", "").strip()[:100]
-    query = Query.of(dict(parse_qsl(ask.form.get("selection", ""))))
+    query = desk.query(dict(parse_qsl(ask.form.get("selection", ""))), ask.session)
     if not title:
-        raise ConfigError("Give the view a name.")
+        raise Refused("refused.view_name")
     with desk.store.writing() as connection:
         mine = (VIEWS.c.owner == ask.session.name) & (VIEWS.c.title == title)
         connection.execute(sa.delete(VIEWS).where(mine))
         row = {"owner": ask.session.name, "title": title, "query": query.address(page=1)}
         connection.execute(sa.insert(VIEWS).values(**row))
+        said = {"title": title, "selection": row["query"]}
+        journal.append(connection, [Draft("view_saved", "", said)], ask.session.name)
     return go("/", **dict(parse_qsl(query.address())))
 
 
@@ -87,6 +111,14 @@ def wish_of(ask: Ask) -> Wish:
         assigned_to=form.get("assigned_to", "").strip()[:100],
         due=form.get("due", "").strip(),
     ).check()
+
+
+def _meanwhile(desk: Desk, met: ConflictError) -> Refused:
+    made = met.standing
+    return Refused(
+        "refused.decided_meanwhile", 409, parcel=met.parcel_id, by=made.by if made else "–",
+        decision=desk.text(f"decision.{made.decision}") if made else desk.text("desk.undo"),
+    )  # fmt: skip
 
 
 def marker_words(desk: Desk, name: str) -> str:

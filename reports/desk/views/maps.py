@@ -5,22 +5,24 @@ import json
 import polars as pl
 from starlette.responses import Response
 
-from features.errors import ConfigError
 from features.schema import VERDICTS_OF
-from reports.desk.query import Query
+from reports.desk.records.refusal import Refused
 from reports.desk.state import Desk
-from reports.desk.web import Ask, Refused, page
+from reports.desk.web import Ask, number, page
 from reports.embed import clean
 from reports.maps import encode_outlines
 
 MOST_DRAWN = 20_000
+MOST_TILES = 100_000  # along a side, and far more than there are levels
 AROUND = 150  # nearest parcels that are drawn about one
 
 
 def show(desk: Desk, ask: Ask) -> Response:
     """Show the map of a selection."""
-    query, parcel = Query.of(ask.query), ask.query.get("parcel", "")
+    query, parcel = desk.query(ask.query, ask.session), ask.query.get("parcel", "")
     found = desk.parcels.count(query, desk.decisions.standing(), desk.today)
+    if found > MOST_DRAWN and parcel not in desk.parcels:
+        raise Refused("refused.too_many_drawn", n=desk.text.number(found), most=desk.text.number(MOST_DRAWN))
     return page(
         desk, ask, "map.html.j2", map_query=query.address(page=1), map_parcel=parcel, found=found,
         verdicts=VERDICTS_OF,
@@ -32,7 +34,7 @@ def data(desk: Desk, ask: Ask) -> Response:
     near = ask.query.get("near", "")
     table = _selection(desk, ask, near)
     if table.height > MOST_DRAWN:
-        raise ConfigError(f"{table.height} parcels are too many for one map; filter to {MOST_DRAWN}.")
+        raise Refused("refused.too_many_drawn", n=table.height, most=MOST_DRAWN)
     shapes = desk.run.shapes_of(table["parcel_id"])
     drawn = desk.background.image
     if drawn is not None:
@@ -63,9 +65,9 @@ def data(desk: Desk, ask: Ask) -> Response:
 
 def tile(desk: Desk, ask: Ask) -> Response:
     """Return one tile of the image, PNG."""
-    values = [ask.query.get(name, "") for name in ("level", "column", "row")]
-    numbers = [int(value) for value in values if value.isdigit() and len(value) < 6]
-    found = desk.background.tile(*numbers) if len(numbers) == 3 else None
+    asked = [number(ask.query.get(name, "")) for name in ("level", "column", "row")]
+    known = [value for value in asked if value is not None and value < MOST_TILES]
+    found = desk.background.tile(*known) if len(known) == len(asked) else None
     if found is None:
         raise Refused("desk.not_found", 404)
     return Response(found, media_type="image/png", headers={"Cache-Control": "private, max-age=86400"})
@@ -74,4 +76,4 @@ def tile(desk: Desk, ask: Ask) -> Response:
 def _selection(desk: Desk, ask: Ask, near: str) -> pl.DataFrame:
     if near in desk.parcels and desk.parcels.row(near)["longitude"] is not None:
         return desk.parcels.around(near, AROUND)
-    return desk.parcels.filtered(Query.of(ask.query), desk.decisions.standing(), desk.today)
+    return desk.parcels.filtered(desk.query(ask.query, ask.session), desk.decisions.standing(), desk.today)

@@ -1,20 +1,33 @@
 """One parcel: what was seen, what it rests on, what was decided; and the place to decide."""
 
+from collections.abc import Sequence
 from urllib.parse import parse_qsl
 
 from starlette.responses import Response
 
-from features.errors import ConfigError
 from features.schema import VERDICTS_OF
-from reports.desk.query import Query
 from reports.desk.records.decisions import DECISIONS, ConflictError, Decision
+from reports.desk.records.photos import MOST_BYTES
+from reports.desk.records.refusal import Refused
 from reports.desk.state import Desk
 from reports.desk.views.listing import holding_name, wish_of
-from reports.desk.web import Ask, Refused, go, page
+from reports.desk.web import Ask, go, number, page
 
 
-def show(desk: Desk, ask: Ask, status: int = 200, conflict: Decision | None = None) -> Response:
-    """Show a parcel; after a conflict, what was typed stays in the form."""
+def show(
+    desk: Desk,
+    ask: Ask,
+    status: int = 200,
+    conflict: Decision | None = None,
+    refused: Sequence[tuple[str, str]] = (),
+) -> Response:
+    """Show a parcel; after a conflict, what was typed stays in the form.
+
+    Parameters
+    ----------
+    refused
+        Names of photos that were not kept, and why.
+    """
     parcel_id = ask.form.get("id") or ask.query.get("id", "")
     if parcel_id not in desk.parcels:
         raise Refused("desk.not_found", 404)
@@ -35,6 +48,10 @@ def show(desk: Desk, ask: Ask, status: int = 200, conflict: Decision | None = No
         neighbours=desk.parcels.neighbours(parcel_id),
         standing=standing,
         conflict=conflict,
+        refused=refused,
+        largest=MOST_BYTES,
+        declared=desk.season.declared_on,
+        people=[name for name, _, active in desk.accounts.all() if active],
         form=ask.form,
         decisions=DECISIONS,
         history=desk.store.entries(subject=parcel_id),
@@ -56,7 +73,7 @@ def decide(desk: Desk, ask: Ask) -> Response:
     if parcel_id not in desk.parcels:
         raise Refused("desk.not_found", 404)
     model_id = str(desk.parcels.row(parcel_id)["model_id"])
-    seen = {parcel_id: int(ask.form["seen"])} if ask.form.get("seen", "").isdigit() else {}
+    seen = {parcel_id: number(ask.form.get("seen", "")) or 0}
     try:
         desk.decisions.save(ask.session.name, wish_of(ask), [(parcel_id, model_id)], seen)
     except ConflictError as met:
@@ -66,10 +83,10 @@ def decide(desk: Desk, ask: Ask) -> Response:
 
 def undo(desk: Desk, ask: Ask) -> Response:
     """Take a decision back."""
-    number = ask.form.get("number", "")
-    if not number.isdigit():
-        raise ConfigError("Say which entry is taken back.")
-    entry = desk.decisions.undo(ask.session.name, int(number))
+    taken = number(ask.form.get("number", ""))
+    if taken is None:
+        raise Refused("refused.undo_which")
+    entry = desk.decisions.undo(ask.session.name, taken)
     return go("/parcel", id=entry.subject, **_from(ask))
 
 
@@ -89,7 +106,7 @@ def beside(desk: Desk, ask: Ask, parcel_id: str) -> dict[str, str]:
     """Return the parcels before and after this one in the selection it was opened from."""
     if "from" not in ask.query:
         return {}
-    query = Query.of(dict(parse_qsl(ask.query["from"])))
+    query = desk.query(dict(parse_qsl(ask.query["from"])), ask.session)
     found = desk.parcels.beside(parcel_id, query, desk.decisions.standing(), desk.today)
     return {name: value for name, value in zip(("previous", "next"), found or (), strict=False) if value}
 

@@ -2,10 +2,12 @@
 
 from starlette.responses import Response
 
-from features.errors import ConfigError
 from reports.desk.query import PLACE
+from reports.desk.records.photos import MOST_BYTES, too_large
+from reports.desk.records.refusal import Refused
 from reports.desk.state import Desk
-from reports.desk.web import Ask, Refused, go
+from reports.desk.views.parcel import show
+from reports.desk.web import Ask, go
 from reports.sheet.pictures import Picture
 
 
@@ -33,22 +35,28 @@ def outlined(found: Picture, uri: str) -> str:
 
 
 def add_photos(desk: Desk, ask: Ask) -> Response:
-    """Keep the photos of a form, all or none, each with what speaks against it."""
+    """Keep the photos of a form, each with what speaks against it; those that cannot be kept are named."""
     parcel_id = ask.form.get("id", "")
     if parcel_id not in desk.parcels:
         raise Refused("desk.not_found", 404)
     if not ask.files:
-        raise ConfigError("No photo was chosen.")
-    for name, content in ask.files:
-        desk.photos.add(ask.session.name, parcel_id, name, content, desk.shape(parcel_id), desk.season)
-    return go("/parcel", id=parcel_id)
+        raise Refused("refused.no_photo")
+    refused = []
+    for name, content, size in ask.files:
+        try:
+            if size > MOST_BYTES:
+                raise too_large(size)
+            desk.photos.add(ask.session.name, parcel_id, name, content, desk.shape(parcel_id), desk.season)
+        except Refused as error:
+            refused.append((name[:100], desk.text(error.key, **error.values)))
+    return show(desk, ask, 400, refused=refused) if refused else go("/parcel", id=parcel_id)
 
 
 def place_photo(desk: Desk, ask: Ask) -> Response:
     """Record the place that a person gives to a photo without one."""
     found = PLACE.fullmatch(ask.form.get("place", ""))
     if found is None:
-        raise ConfigError("Give the place as latitude, longitude in degrees, such as 51.05, 3.72.")
+        raise Refused("refused.place")
     parcel_id = ask.form.get("id", "")
     sha256 = ask.form.get("sha256", "")
     shape = desk.shape(parcel_id)

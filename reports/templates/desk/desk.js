@@ -56,13 +56,27 @@
     document.getElementById("slide").addEventListener("input", (event) => {
       before.style.setProperty("--cut", `${100 - event.target.value}%`);
     });
+    const enlarge = document.getElementById("enlarge"), figure = document.querySelector(".compare");
+    enlarge.addEventListener("click", () => {
+      enlarge.setAttribute("aria-pressed", figure.classList.toggle("big"));
+      figure.scrollIntoView({ block: "nearest" });
+    });
     draw();
   }
 
+  // A draft goes when its parcel says that it was saved: a database or network that is away loses no word.
+  const draft = (parcel) => `draft ${document.body.dataset.who} ${parcel}`;
+  const saved = document.querySelector("[data-saved]");
+  if (saved) sessionStorage.removeItem(draft(saved.dataset.saved));
   for (const form of document.querySelectorAll("form[data-draft]")) {
-    const key = `draft ${form.dataset.draft}`, text = form.elements.remark;
+    const key = draft(form.dataset.draft), text = form.elements.remark;
     if (!text.value) text.value = sessionStorage.getItem(key) || "";
     text.addEventListener("input", () => sessionStorage.setItem(key, text.value));
-    form.addEventListener("submit", () => sessionStorage.removeItem(key));
   }
+
+  for (const input of document.querySelectorAll("input[data-largest]")) input.addEventListener("change", () => {
+    const large = [...input.files].find((file) => file.size > Number(input.dataset.largest));
+    input.setCustomValidity(large ? `${large.name}: ${input.dataset.said}` : "");
+    input.reportValidity();
+  });
 })();

@@ -132,3 +132,60 @@ def test_originals_are_kept_and_copies_say_nothing(tmp_path: Path) -> None:
 def test_facts_without_a_place_do_not_point_anywhere() -> None:
     facts = Facts(None, None, "2026-06-10T12:00:00", 90.0, 1, 1, "0" * 16)
     assert findings(facts, PARCEL, SEASON, {}, "0" * 64) == ["no_place"]
+
+
+def test_a_photo_with_a_script_behind_it_is_shown_without_it(tmp_path: Path) -> None:
+    photos = Photos(Store(local_url(tmp_path)), tmp_path / "photos")
+    content = photo() + b"<script>alert(1)</script>PK\x03\x04"
+    photos.add("anna", "7", "x.jpg", content, PARCEL, SEASON)
+    [kept] = photos.of("7")
+    copy = photos.shown(kept["sha256"])
+    assert copy is not None
+    assert b"script" not in copy and b"PK\x03\x04" not in copy
+    assert (tmp_path / "photos" / kept["sha256"]).read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("gps", "expected"),
+    [
+        ({1: "N", 2: (0.0, 0.0, 0.0), 3: "E", 4: (0.0, 0.0, 0.0)}, (None, None)),  # a phone that lost it
+        ({1: "S", 2: (10.0, 30.0, 0.0), 3: "W", 4: (20.0, 0.0, 0.0)}, (-20.0, -10.5)),
+        ({2: (10.0, 30.0, 0.0), 4: (20.0, 0.0, 0.0)}, (None, None)),  # of which half of the globe?
+        ({1: "N", 2: (91.0, 0.0, 0.0), 3: "E", 4: (20.0, 0.0, 0.0)}, (None, None)),
+        ({1: "N", 2: (10.0, 75.0, 0.0), 3: "E", 4: (20.0, 0.0, 0.0)}, (None, None)),
+    ],
+)
+def test_places_are_read_or_are_none(
+    gps: dict[int, Any], expected: tuple[float | None, float | None]
+) -> None:
+    image = Image.new("RGB", (16, 16))
+    exif = image.getexif()
+    exif.get_ifd(0x8825).update(gps)
+    out = io.BytesIO()
+    image.save(out, "JPEG", exif=exif)
+    facts = read_facts(out.getvalue())
+    assert (facts.longitude, facts.latitude) == expected
+
+
+def test_damaged_metadata_is_no_metadata() -> None:
+    whole = photo()
+    for place in range(20, 200):
+        damaged = bytearray(whole)
+        damaged[place] ^= 0xFF
+        try:
+            read_facts(bytes(damaged))
+        except ConfigError:
+            continue
+
+
+def test_a_place_given_by_hand_is_for_a_photo_that_has_none(tmp_path: Path) -> None:
+    photos = Photos(Store(local_url(tmp_path)), tmp_path / "photos")
+    photos.add("anna", "7", "a.jpg", photo(place=None, direction=180.0), PARCEL, SEASON)
+    photos.add("anna", "7", "b.jpg", photo(colour=160), PARCEL, SEASON)
+    without, with_one = (kept["sha256"] for kept in photos.of("7"))
+    with pytest.raises(ConfigError, match="says where it was taken"):
+        photos.place("anna", "7", with_one, 3.721, 51.049, PARCEL)
+    with pytest.raises(ConfigError, match="no such photo"):
+        photos.place("anna", "8", without, 3.721, 51.049, PARCEL)
+    photos.place("anna", "7", without, 3.721, 51.04985, PARCEL)  # 17 m south of the parcel, looking south
+    assert photos.of("7")[0]["findings"] == ["points_away"]
