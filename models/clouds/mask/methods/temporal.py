@@ -13,8 +13,9 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import ndimage
 
+from features.imagery.masks import grown
 from features.imagery.sun import fall
-from features.workers import pool_of
+from features.workers import one_ahead, pool_of
 from models.clouds.mask.classes import CLEAR, CLOUD, SHADOW, THIN, from_scene_class
 from models.clouds.mask.frames import FOR_SNOW, NEAR_INFRARED, Frames, one_hot
 from models.clouds.mask.methods.scene_class import CERTAINTY
@@ -60,13 +61,16 @@ class TemporalMask:
         unknown where there is none.
         """
         opacity, depth = self.differences(frames)
-        for number in range(len(frames)):
+
+        def one(number: int) -> np.ndarray:
             out = chances_of(opacity[number], depth[number], frames.sun[number], frames.pixel_m)
             alone = np.isnan(opacity[number])
             if frames.scene_class is not None and alone.any():
                 classes = from_scene_class(frames.scene_class[number])
                 out[:, alone] = one_hot(classes, CERTAINTY)[:, alone]
-            yield out
+            return out
+
+        yield from one_ahead(pool_of(THREADS), one, range(len(frames)))
 
     def differences(self, frames: Frames) -> tuple[np.ndarray, np.ndarray]:
         """Return opacity of cloud and depth of shadow, `(time, y, x)` float32; NaN without a reference."""
@@ -81,7 +85,6 @@ class TemporalMask:
             values = np.empty((frames.shape[1], len(frames), len(bands)), np.float32)
             for k, band in enumerate(bands):
                 values[:, :, k] = band[:, row].T
-            values[~np.isfinite(values).all(axis=-1)] = np.nan
             compare(values, days, self.back, longwave, blue, ROUNDS, opacity[:, row], depth[:, row])
 
         list(pool_of(THREADS).map(one, range(frames.shape[0])))
@@ -140,7 +143,7 @@ def shadow_limits(veil: np.ndarray, dark: np.ndarray, sun: np.ndarray, pixel_m: 
     best = int(share.argmax())
     if share[best] > FITS:
         thrown = moved(cast, *steps[best].tolist())
-        out[ndimage.binary_dilation(thrown, iterations=REACH)] = MATCHED
+        out[grown(thrown, REACH, REACH)] = MATCHED
     return out
 
 

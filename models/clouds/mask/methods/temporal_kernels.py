@@ -135,7 +135,8 @@ def compare(  # noqa: PLR0912
     ----------
     values
         `(x, time, band)` float32: blue (or, without `blue`, another visible band), red (or that band again),
-        near infrared, 1.6 um (where `longwave`); NaN where unknown.
+        near infrared, 1.6 um (where `longwave`). A date is unknown where one of them is not finite; its first
+        band is made NaN.
     opacity, depth
         `(time, x)` float32, written: of cloud, and of shadow; NaN where there is no reference. A date must
         differ from both sides alike: a harvest differs from one only.
@@ -146,6 +147,10 @@ def compare(  # noqa: PLR0912
     o, d = np.empty(dates, np.float32), np.empty(dates, np.float32)
     for x in range(columns):
         pixel = values[x]
+        for t in range(dates):
+            for b in range(bands):
+                if not np.isfinite(pixel[t, b]):
+                    pixel[t, 0] = np.nan
         first_guess(pixel, days, back, blue, ok)
         for step in range(rounds):
             brightest = step == 0 and rounds > 1
@@ -194,6 +199,7 @@ def throw(
     """
     height, width = cast.shape
     total, hit = np.zeros(len(downs), np.int64), np.zeros(len(downs), np.int64)
+    first, last = _spans(cast)
     for k in range(len(downs)):
         down, right = downs[k], rights[k]
         left, end = min(max(right, 0), width), max(min(width + right, width), 0)
@@ -203,11 +209,30 @@ def throw(
                 continue
             possible[y, :left] = 1
             possible[y, end:] = 1
-            thrown, here = cast[y - down, left - right : end - right], slice(left, end)
+            start, stop = max(left, first[y - down] + right), min(end, last[y - down] + right)
+            if start >= stop:
+                continue
+            thrown, here = cast[y - down, start - right : stop - right], slice(start, stop)
             new, hits = _thrown(thrown, cast[y, here], dark[y, here], possible[y, here])
             total[k] += new
             hit[k] += hits
     return total, hit
+
+
+@njit(cache=True, nogil=True)
+def _spans(cast: np.ndarray) -> tuple[np.ndarray, np.ndarray]:  # pragma: no cover
+    """Return the first column of each row's clouds and the one after the last; both 0 where there is none."""
+    height, width = cast.shape
+    first, last = np.zeros(height, np.int64), np.zeros(height, np.int64)
+    for y in range(height):
+        start, stop = 0, width
+        while start < stop and cast[y, start] == 0:
+            start += 1
+        while stop > start and cast[y, stop - 1] == 0:
+            stop -= 1
+        if start < stop:
+            first[y], last[y] = start, stop
+    return first, last
 
 
 @njit(cache=True, nogil=True)
