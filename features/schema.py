@@ -22,6 +22,7 @@ ENSEMBLE = "ensemble"  # the combined model, in the column `model` of tables of 
 
 SENSORS = ("s1", "s2")
 OPTICAL_BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
+ATMOSPHERE_BANDS = ("B01", "B09", "B10")  # of 60 m, of level 1C: some cloud masks need them
 RADAR_BANDS = ("vv", "vh", "cohvv", "cohvh")
 SCENE_CLASS = "scl"
 

@@ -166,6 +166,12 @@ def load_config(
     check_channels(config)
     if config.patches.method != "none" and config.series.tables:
         raise ConfigError("patches needs imagery; a run from tables of series takes patches.method: none.")
+    if config.clear.mask.method == "s2cloudless" and config.imagery.level != "L1C":
+        raise ConfigError(
+            "clear.mask.method s2cloudless needs reflectance at the top of the atmosphere: set "
+            "imagery.level: L1C and imagery.catalog to one of level 1C, or choose temporal, unet or "
+            "ukis_csmask."
+        )
     for source in config.history:
         check_earlier(source, config.season.year)
     if config.embeddings is not None:

@@ -15,12 +15,12 @@ from features.catalog import radiometry
 from features.catalog.access.hrefs import admit, is_remote, is_signed, resolve, without_secrets
 from features.catalog.access.reach import Reach
 from features.catalog.access.stac import Item, Query
-from features.catalog.bands import pick_assets
+from features.catalog.bands import OF_LEVEL_1C, pick_assets
 from features.catalog.mission import mission_of, whole_number
 from features.catalog.options import ImageryOptions, RadarOptions
 from features.catalog.place import Bounds, flat_box, footprint_of, grid_bounds, overlaps
 from features.errors import CatalogError
-from features.schema import OPTICAL_BANDS, RADAR_BANDS, SCENE_CLASS
+from features.schema import ATMOSPHERE_BANDS, OPTICAL_BANDS, RADAR_BANDS, SCENE_CLASS
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +30,7 @@ DAY = timedelta(days=1)
 _DATASTRIP = re.compile(r"_S(\d{8}T\d{6})_")
 _TILE_IN_NAME = re.compile(r"^S2[A-D]_(?:\w+_)?T?(\d{1,2}[C-X][A-Z]{2})_")
 _RADAR_KEYS = frozenset(RADAR_BANDS)
+REFLECTANCES = frozenset((*OPTICAL_BANDS, *ATMOSPHERE_BANDS))
 
 # What the items of these collections do not say of themselves: quantity and unit of backscatter.
 _PRODUCTS = {"sentinel-1-rtc": ("gamma0", "linear")}
@@ -59,8 +60,9 @@ def row_of(item: Item, location: str, options: ImageryOptions, query: Query) -> 
     taken = _admitted(item, place, options, query)
     if isinstance(taken, str):
         return taken
-    keys = pick_assets(known, options.bands)
-    mission = mission_of(item, keys) if keys else "no_known_band"
+    more = OF_LEVEL_1C if options.level == "L1C" else {}
+    keys = pick_assets(known, {**more, **options.bands})
+    mission = mission_of(item, keys, options.level) if keys else "no_known_band"
     if isinstance(mission, str):
         return mission
     quantity, days = _quantity(item), _coherence_days(properties)
@@ -298,7 +300,7 @@ def _nodata(asset: Mapping[str, Any], band: str) -> float | None:
     value = radiometry.number(radiometry.stated(asset, "nodata"))
     if value is not None:
         return value
-    return 0.0 if band in OPTICAL_BANDS or band == SCENE_CLASS else None
+    return 0.0 if band in REFLECTANCES or band == SCENE_CLASS else None
 
 
 def _scaling(
@@ -307,7 +309,7 @@ def _scaling(
     """Scale, offset and unit of one asset, or the reason why they cannot be known."""
     if band == SCENE_CLASS:
         return {"scale": 1.0, "offset": 0.0, "unit": "class"}
-    if band in OPTICAL_BANDS:
+    if band in REFLECTANCES:
         return _reflectance(item, asset, options)
     scale, offset = radiometry.stated_scaling(asset)
     if band not in {"vv", "vh"}:

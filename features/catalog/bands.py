@@ -4,14 +4,20 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from features.schema import OPTICAL_BANDS, RADAR_BANDS, SCENE_CLASS
+from features.schema import ATMOSPHERE_BANDS, OPTICAL_BANDS, RADAR_BANDS, SCENE_CLASS
 
-BANDS = (*OPTICAL_BANDS, SCENE_CLASS, *RADAR_BANDS)
+OF_PARCELS = (*OPTICAL_BANDS, SCENE_CLASS, *RADAR_BANDS)
+BANDS = (*OF_PARCELS, *ATMOSPHERE_BANDS)
+# Asset keys of the bands that are read of level 1C only.
+OF_LEVEL_1C: dict[str, str] = {
+    **{band.lower(): band for band in ATMOSPHERE_BANDS},
+    **{"b1": "B01", "b9": "B09", "coastal": "B01", "nir09": "B09", "cirrus": "B10"},
+}
 
 # Asset keys in lower case. Earth Search names bands by colour (`nir` is B08, `nir08` is B8A), Planetary
 # Computer by number, CDSE by number and resolution (`B04_10m`), older catalogs without the leading zero.
 ALIASES: dict[str, str] = {
-    **{band.lower(): band for band in BANDS},
+    **{band.lower(): band for band in OF_PARCELS},
     **{band.lower().replace("0", "", 1): band for band in OPTICAL_BANDS if band.startswith("B0")},
     "blue": "B02",
     "green": "B03",

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from features.schema import RADAR_BANDS
 
@@ -39,6 +39,7 @@ _ABSOLUTE = re.compile(
 _RELATIVE = re.compile(
     r"s2[a-d]_msil\d\w_\w*_r(\d{3})_|(?<![a-z0-9])t(\d{3})-\d{6}-(?:iw|ew)\d", re.IGNORECASE
 )
+_LEVEL_2 = re.compile(r"(?:^|[^a-z0-9])(?:level[-_ ]?|l)2[a]?(?![a-z0-9])|msil?2a", re.IGNORECASE)
 _LEVEL_1 = re.compile(r"(?:^|[^a-z0-9])(?:level[-_ ]?|l)[01][abc]?(?![a-z0-9])|msil?1[abc]", re.IGNORECASE)
 
 _PRODUCT_NAMES = ("s2:product_uri", "sentinel:product_id", "s1:product_identifier", "title")
@@ -57,6 +58,7 @@ _ABSOLUTE_ORBITS = (
     "sat:absolute_orbit", "absolute_orbit", "orbitNumber_start", "orbitNumber", "orbitnumber",
 )  # fmt: skip
 _ASCENDING, _DESCENDING = re.compile(r"a|asc(?:ending)?"), re.compile(r"d|desc(?:ending)?")
+Level = Literal["L2A", "L1C"]  # of optical imagery
 INFERRED = "cropcheck:relative_orbit_inferred"
 
 
@@ -82,12 +84,13 @@ def sensor_of_bands(bands: Iterable[str]) -> str:
     return "s1" if set(bands) <= set(RADAR_BANDS) else "s2"
 
 
-def mission_of(item: Mapping[str, Any], bands: Iterable[str]) -> Mission | str:
+def mission_of(item: Mapping[str, Any], bands: Iterable[str], level: Level = "L2A") -> Mission | str:
     """Return what an item was made by, or why it is set aside: `other_satellite` or `other_level`.
 
     What the item states of platform, constellation and instruments decides; where it states nothing, the
     names of its collection, product and id do; then its bands. Top-of-atmosphere reflectance (level 1C) and
-    radar before its projection to the ground (SLC, RAW) are other levels than those that are compared.
+    radar before its projection to the ground (SLC, RAW) are other levels than those that are compared; so is
+    surface reflectance where `level` asks for L1C. Optical items that say nothing are of the level asked for.
 
     Examples
     --------
@@ -102,7 +105,7 @@ def mission_of(item: Mapping[str, Any], bands: Iterable[str]) -> Mission | str:
     if found == "other":
         return "other_satellite"
     sensor, platform = (found[:2], found) if found else (sensor_of_bands(bands), "")
-    if _is_other_level(sensor, item, names):
+    if _is_other_level(sensor, item, names, level):
         return "other_level"
     named = f"sentinel-{platform[1:]}" if len(platform) == 3 else _text(properties.get("platform"))
     stated = None if sensor == "s1" and properties.get(INFERRED) else stated_orbit(properties, names)
@@ -165,14 +168,13 @@ def _satellite(properties: Properties, names: list[str]) -> str | None:
     return f"s{named['number'] or named['long']}{named['unit'] or ''}" if named else None
 
 
-def _is_other_level(sensor: str, item: Mapping[str, Any], names: list[str]) -> bool:
+def _is_other_level(sensor: str, item: Mapping[str, Any], names: list[str], level: Level) -> bool:
     properties = item.get("properties") or {}
     if sensor == "s1":
         return str(properties.get("sar:product_type")).upper() in {"SLC", "RAW", "OCN"}
     stated = " ".join(str(properties[name]) for name in _LEVELS if properties.get(name))
-    if stated:
-        return bool(_LEVEL_1.search(stated))
-    return bool(_LEVEL_1.search(" ".join([*names, str(item.get("collection") or "")]).replace("_", " ")))
+    stated = stated or " ".join([*names, str(item.get("collection") or "")]).replace("_", " ")
+    return bool((_LEVEL_2 if level == "L1C" else _LEVEL_1).search(stated))
 
 
 def _orbit_state(properties: Properties) -> str | None:

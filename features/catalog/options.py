@@ -69,6 +69,11 @@ class ImageryOptions(Options):
         "catalog/catalog.json",
         description="STAC catalog or API: a path, a URL, or earth_search, planetary_computer or cdse.",
     )
+    level: Literal["L2A", "L1C"] = Field(
+        "L2A",
+        description="Of optical imagery: surface reflectance, or reflectance at the top of the atmosphere, "
+        "which the cloud mask s2cloudless needs; items that say another level are set aside.",
+    )
     collections: tuple[str, ...] = Field(
         (), description="Only these collections; empty: those that suit a catalog known by name, else all."
     )

@@ -34,7 +34,8 @@ CURES = {
     "not_geocoded": "use backscatter that was projected to the ground, such as Planetary Computer's "
     "sentinel-1-rtc: GRD products are in the radar's own geometry",
     "other_satellite": "name a collection of Sentinel-1 or Sentinel-2 in imagery.collections",
-    "other_level": "name a collection of surface reflectance (L2A) or terrain-corrected radar",
+    "other_level": "name a collection of surface reflectance (L2A) or terrain-corrected radar; "
+    "imagery.level says which optical level is read",
     "unreadable_text": "mend the items whose names hold a NUL or half a letter (a lone surrogate)",
     "broken_link": "copy or fetch the documents that the catalog's links lead to, or mend the links",
     "several_bands": "write one file a band: `cropcheck catalog` does that",

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from features.accounting import Tally, tally
+from features.catalog.mission import Level
 from features.errors import ImageryError
 from features.extraction.extract import without_contradictions
 from features.extraction.options import ExtractOptions
@@ -79,7 +80,9 @@ def make_masks(
     index: list[dict[str, Any]] = []
     for (tile, epsg), rows in usable.group_by("tile", "epsg", maintain_order=True):
         place = safe_name(f"{tile}_{epsg}")
-        index += _mask_tile(place, acquisition_rows(rows), mask, options, workspace, progress)
+        index += _mask_tile(
+            place, acquisition_rows(rows), mask, options, workspace, progress, config.imagery.level
+        )
     write_table(pl.DataFrame(index, schema=INDEX).sort("item_id"), folder / "masks.parquet")
     reasons = [row["reason"] for row in index]
     return [tally("mask", "acquisitions", reasons)]
@@ -103,6 +106,7 @@ def _mask_tile(
     options: CloudMaskOptions,
     workspace: Workspace,
     progress: Progress,
+    level: Level,
 ) -> list[dict[str, Any]]:
     folder = masks_folder(workspace) / place
     needs = chosen_bands(rows, mask)
@@ -116,7 +120,7 @@ def _mask_tile(
         writer = MaskWriter(folder, grid.grid, names)
         places = list(cut(grid.grid.shape, _side(len(able), mask), TILE_PX))
         for done, block in enumerate(places, start=1):
-            for item, classes, unknown in _mask_block(able, grid, block, mask, needs, options, failed):
+            for item, classes, unknown in _mask_block(able, grid, block, mask, needs, options, failed, level):
                 writer.add(item, block, classes)
                 account.add(item, *unknown)
             progress(done, len(places))
@@ -166,13 +170,14 @@ def _mask_block(
     needs: tuple[tuple[str, ...], ...],
     options: CloudMaskOptions,
     failed: dict[str, ImageryError],
+    level: Level,
 ) -> Iterator[Masked]:
     """Yield each acquisition's scene classes of a block, and its classes and reasons of unknown."""
     margin = max(mask.margin_px, *(options.buffer_px or Buffers()).model_dump().values())
     wide = place.widened(margin, grid.grid.shape)
     inner = place.within(wide).slices
     wanted = [row for row in rows if row["item_id"] not in failed]
-    frames, read = read_frames(wanted, grid, wide, _bands(mask, needs), failed)
+    frames, read = read_frames(wanted, grid, wide, _bands(mask, needs), failed, level)
     if not read:
         return
     for number, chances in enumerate(mask.chances(frames)):

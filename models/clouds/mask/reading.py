@@ -9,6 +9,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 from pyproj import Transformer
 
+from features.catalog.mission import Level
 from features.errors import CropcheckError, ImageryError
 from features.imagery.blocks import Block
 from features.imagery.grids import crop, grid_of, pixel_metres
@@ -51,6 +52,7 @@ def read_frames(
     block: Block,
     bands: Sequence[str] = OPTICAL_BANDS,
     failed: dict[str, ImageryError] | None = None,
+    level: Level = "L2A",
 ) -> tuple[Frames, list[Acquisition]]:
     """Read optical acquisitions over some rows and columns of the mask's grid.
 
@@ -64,6 +66,8 @@ def read_frames(
         out.
     failed
         Receives the acquisitions that cannot be read, by item id; without it, the first such error is raised.
+    level
+        What their reflectance is of: the surface (L2A), or the top of the atmosphere (L1C).
 
     Returns
     -------
@@ -97,6 +101,7 @@ def read_frames(
         sun=sun_position(times, longitude, latitude),
         pixel_m=float(np.mean(pixel_metres(grid.grid))),
         scene_class=classes if SCENE_CLASS in present else None,
+        level=level,
     )
     return frames, read
 

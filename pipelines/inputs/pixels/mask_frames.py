@@ -35,7 +35,7 @@ def fitting_frames(usable: pl.DataFrame, config: RunConfig, workspace: Workspace
     for number in sorted(order):
         rows_here, grid, block = found[number]
         failed: dict[str, ImageryError] = {}
-        frames, read = read_frames(rows_here, grid, block, FITTING_BANDS, failed)
+        frames, read = read_frames(rows_here, grid, block, FITTING_BANDS, failed, config.imagery.level)
         stacks += [frames] if read else []
     if not stacks:
         raise ModelError("No block of imagery could be read to fit the cloud mask on.", reason="nothing_read")

@@ -73,6 +73,7 @@ def stage(config: RunConfig) -> Stage:
         options=(
             "seed",
             "clear",
+            "imagery.level",
             "extract",
             "train.keep",
             "limits.tile_megavalues",

@@ -51,6 +51,24 @@ def test_other_levels_are_set_aside(
 
 
 @pytest.mark.parametrize(
+    ("item_id", "properties", "found"),
+    [
+        ("S2A_MSIL1C_20240501T105031_N0510_R051_T31UFS_20240501T150000", {}, "s2"),
+        ("a", {"platform": "sentinel-2a", "processing:level": "L1C"}, "s2"),
+        ("a", {"platform": "sentinel-2a"}, "s2"),  # it says nothing: the config does
+        ("S2A_MSIL2A_20240501T105031_N0510_R051_T31UFS_20240501T150000", {}, "other_level"),
+        ("S2A_31UFS_20240501_0_L2A", {}, "other_level"),
+        ("a", {"platform": "sentinel-2a", "s2:product_type": "S2MSI2A"}, "other_level"),
+    ],
+)
+def test_where_level_1c_is_asked_for_level_2a_is_the_other(
+    item_id: str, properties: dict[str, Any], found: str
+) -> None:
+    mission = mission_of({"id": item_id, "properties": properties}, ["B04"], "L1C")
+    assert (mission if isinstance(mission, str) else mission.sensor) == found
+
+
+@pytest.mark.parametrize(
     ("properties", "bands", "sensor", "platform"),
     [
         ({"platform": "Sentinel-2B", "processing:level": "L2A"}, ["B04"], "s2", "sentinel-2b"),
@@ -257,3 +275,17 @@ def test_an_items_other_satellite_takes_nothing_from_a_catalog_of_several(tmp_pa
     assert (table["tile"].to_list(), list(assets_of(table))) == (
         ["31UFS"], ["B02", "B04", "B08", "B8A", "scl"],
     )  # fmt: skip
+
+
+def test_bands_of_60_m_are_read_of_level_1c_only(tmp_path: Path) -> None:
+    both = [optical("a", **{"processing:level": "L1C"}), optical("b", **{"processing:level": "L2A"})]
+    for item in both:
+        del item["assets"]["scl"]
+        for key in ("coastal", "nir09", "B10"):
+            item["assets"][key] = {"href": f"./{key}.tif", "nodata": 0, "data_type": "uint16"}
+    options = write_catalog(tmp_path, *both)
+    table, tally = read(options.model_copy(update={"level": "L1C"}))
+    assert (table["item_id"].to_list(), tally.set_aside) == (["a"], {"other_level": 1})
+    assert list(assets_of(table)) == ["B02", "B04", "B08", "B8A", "B01", "B09", "B10"]
+    assert assets_of(table)["B10"]["offset"] == assets_of(table)["B02"]["offset"] == -0.1
+    assert list(assets_of(read(options)[0])) == ["B02", "B04", "B08", "B8A"]

@@ -1,15 +1,18 @@
 """The run's own masks, from rasters to what extraction sees."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
 import pytest
 
+from features.errors import ConfigError
 from features.extraction.extract import extract, read_set_aside
 from features.extraction.observations import read_observations
 from features.imagery.windows import read_window
 from features.schema import SCENE_CLASS
+from models.clouds.mask.methods import peers
 from pipelines.config import RunConfig, load_config
 from pipelines.inputs.pixels.cloud_masks import (
     mask_stamps,
@@ -162,3 +165,32 @@ def test_only_files_that_could_not_be_read_and_have_changed_are_a_reason_to_try_
     assert unreadable(acquired, config, workspace) == before
     broken.write_bytes(whole)
     assert unreadable(acquired, config, workspace) != before
+
+
+def test_s2cloudless_reads_level_1c_by_config(
+    tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The package itself is an extra: what stands in for it calls bright cirrus cloud, from ten bands."""
+
+    class Detector:
+        def __init__(self, **_: object) -> None:
+            pass
+
+        def get_cloud_probability_maps(self, values: np.ndarray) -> np.ndarray:
+            assert values.shape[-1] == len(peers.L1C_BANDS)
+            return np.asarray(values[..., peers.L1C_BANDS.index("B10")] > 0.1, np.float32)
+
+    monkeypatch.setattr(peers, "_package", lambda *_: SimpleNamespace(S2PixelCloudDetector=Detector))
+    base = picture()
+    cirrus = np.full((SIDE // 2, SIDE // 2), 1000, np.uint16)
+    cirrus[:10] = 4000
+    more = {**dict.fromkeys(("B01", "B05", "B8A", "B09"), base["B11"]), "B10": cirrus}
+    made = optical(tmp_path, 0, {**base, **more}, all_clear())
+    made["assets"] = [asset for asset in made["assets"] if asset["band"] != SCENE_CLASS]
+    options = ["clear.mask.method=s2cloudless", "clear.mask.buffer_px={cloud: 0, thin: 0, shadow: 0}"]
+    config = load_config(Path("conf/tiny.yaml"), [*options, "imagery.level=L1C"])
+    (tally,) = make_masks(table(made), config, workspace, lambda done, total: None)
+    assert (tally.came_in, tally.went_out) == (1, 1)
+    assert read_index(workspace).select("cloud_px", "clear_px").row(0) == (10 * SIDE // 2, 20 * SIDE // 2)
+    with pytest.raises(ConfigError, match=r"set imagery\.level: L1C"):
+        load_config(Path("conf/tiny.yaml"), options)
