@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from features.errors import ModelError
-from models.clouds.mask.classes import UNKNOWN
+from models.clouds.mask.classes import CLEAR, UNKNOWN
 from models.clouds.mask.frames import FOR_SNOW, NEAR_INFRARED, UNDELIVERED, Frames
 from models.clouds.mask.methods.fmask import FmaskMask
 from models.clouds.mask.methods.scene_codes import SceneCodes
@@ -18,7 +18,8 @@ from models.clouds.mask.network.painting import draw_sky, paint
 from models.clouds.mask.network.unet import UNetMask
 from models.clouds.removal.bundle import read_bundle, write_bundle
 
-FLOOR = 1e-3  # chance below which none is told from another
+FLOOR = 1e-3  # chance below which none is told from another, for the classes
+LOWEST = 1e-6  # for the order of pixels that are not believed clear
 SCALE = 3.0  # of the logarithms, so that the fit converges
 PIXELS = 60_000  # that the weights are fitted on
 LEAST_CLEAR = 0.6
@@ -153,7 +154,8 @@ class CombinedMask:
             here = left & np.all([np.isfinite(answers[name][0]) for name in members], axis=0)
             if not here.any():
                 continue
-            out[:, here] = _softmax(weights, _logs([answers[name][:, here] for name in members]))
+            chosen = [answers[name][:, here] for name in members]
+            out[:, here] = _ordered(_softmax(weights, _logs(chosen)), chosen)
             left &= ~here
         return out
 
@@ -201,6 +203,24 @@ def _codes(frames: Frames, number: int) -> np.ndarray:
 def _logs(chances: Sequence[np.ndarray]) -> np.ndarray:
     """Return the features `(feature, pixel)`."""
     return np.concatenate([np.log(np.maximum(part, FLOOR)) / SCALE for part in chances]).astype(np.float32)
+
+
+def _ordered(joint: np.ndarray, chances: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the joint chances `(class, pixel)`, with an order among pixels that are not believed clear.
+
+    Where the joint chance of clear is below `FLOOR`, the features tell no pixel from another: there it is
+    `FLOOR` times the geometric mean of the masks' own chances of clear.
+
+    Examples
+    --------
+    >>> joint = np.array([[0.9, 5e-4, 5e-4], [0.1, 0.9995, 0.9995]])
+    >>> _ordered(joint, [np.array([[0.8, 1e-5, 1e-4]]), np.array([[0.9, 1e-5, 1e-2]])])[0].round(8).tolist()
+    [0.9, 1e-08, 1e-06]
+    """
+    logs = [np.log(np.maximum(part[CLEAR], LOWEST)) for part in chances]
+    out = joint.copy()
+    out[CLEAR] = np.where(joint[CLEAR] < FLOOR, FLOOR * np.exp(np.mean(logs, axis=0)), joint[CLEAR])
+    return np.asarray(out / out.sum(axis=0))
 
 
 def _softmax(weights: np.ndarray, features: np.ndarray) -> np.ndarray:
