@@ -2,12 +2,14 @@
 
 import json
 import logging
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any
+from urllib.parse import unquote
 
 import shapely
 
@@ -271,6 +273,8 @@ def _href(href: str, location: str, options: ImageryOptions) -> str:
     A signature that we make anew at every opening is taken off.
     """
     found = resolve(href, location)
+    if not is_remote(found):
+        found = _as_it_lies(found)
     if options.signing_wanted != "none" and is_remote(found):
         found = found.partition("?")[0]
     reach = _reach(options.address, options.hosts, options.allow_remote)
@@ -281,6 +285,12 @@ def _href(href: str, location: str, options: ImageryOptions) -> str:
         remote=may_lead and is_remote(found) and reach.allows_host(found),
         object_storage=options.allow_object_storage,
     )
+
+
+def _as_it_lies(path: str) -> str:
+    """A local path as it is, else as an address writes it (%20) or Windows does, where only that is there."""
+    forms = (path, unquote(path), path.replace("\\", "/"))
+    return next((form for form in forms if os.path.isfile(form)), path)  # noqa: PTH113 - may be no path at all
 
 
 @lru_cache(maxsize=16)

@@ -41,6 +41,7 @@ ALIASES: dict[str, str] = {
     "coherence_vv": "cohvv",
     "coherence_vh": "cohvh",
 }
+_ENDING = re.compile(r"\.(tiff?|jp2)$")  # keys that are names of files
 _WITH_RESOLUTION = re.compile(r"^(?P<name>\w+?)_(?P<metres>\d+)m$")
 
 
@@ -62,8 +63,9 @@ def band_of(key: str, extra: Mapping[str, str] | None = None) -> tuple[str, int]
     known = extra or {}
     if key in known:
         return known[key], 0
-    stated = _WITH_RESOLUTION.match(key.lower())
-    name, metres = (stated["name"], int(stated["metres"])) if stated else (key.lower(), 0)
+    plain = _ENDING.sub("", key.lower())
+    stated = _WITH_RESOLUTION.match(plain)
+    name, metres = (stated["name"], int(stated["metres"])) if stated else (plain, 0)
     band = known.get(name) or ALIASES.get(name)
     return (band, metres) if band else None
 
@@ -71,8 +73,8 @@ def band_of(key: str, extra: Mapping[str, str] | None = None) -> tuple[str, int]
 def pick_assets(assets: Mapping[str, Any], extra: Mapping[str, str] | None = None) -> dict[str, str]:
     """Return, for each of our bands, the key of the asset that holds it; the finest where there are several.
 
-    Where no key is known, assets of one band each are known by the name that they give it (`bands`, or
-    `eo:bands` of older items).
+    What no key tells, assets of one band each tell by the name that they give it (`bands`, or `eo:bands` of
+    older items).
 
     Examples
     --------
@@ -81,11 +83,15 @@ def pick_assets(assets: Mapping[str, Any], extra: Mapping[str, str] | None = Non
     >>> pick_assets({"one": {"bands": [{"name": "B04"}]}, "two": {"eo:bands": [{"common_name": "nir"}]}})
     {'B04': 'one', 'B08': 'two'}
     """
-    found = [(*held, key) for key in assets if (held := band_of(key, extra)) is not None]
-    if not found:
-        found = [(*held, key) for key, asset in assets.items() if (held := _stated(asset)) is not None]
+    by_key = [(*held, key) for key in assets if (held := band_of(key, extra)) is not None]
+    named = {key for *_, key in by_key}
+    by_name = [
+        (*held, key)
+        for key, asset in assets.items()
+        if key not in named and (held := _stated(asset)) is not None
+    ]
     finest: dict[str, str] = {}
-    for band, _, key in sorted(found):
+    for band, _, key in (*sorted(by_key), *sorted(by_name)):
         finest.setdefault(band, key)
     return {band: finest[band] for band in BANDS if band in finest}
 

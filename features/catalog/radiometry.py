@@ -228,4 +228,4 @@ def radar_unit(text: str) -> str | None:
     >>> radar_unit("dB"), radar_unit("m2/m2"), radar_unit("metre")
     ('db', 'linear', None)
     """
-    return _UNITS.get(text.strip().lower())
+    return _UNITS.get(text.strip().lower().replace("_", " ").replace("^", ""))

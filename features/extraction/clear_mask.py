@@ -6,7 +6,7 @@ import numpy as np
 
 from features.imagery.blocks import Block
 from features.imagery.grids import pixel_metres
-from features.imagery.masks import MaskOptions, clear_mask, radii
+from features.imagery.masks import MaskOptions, clear_mask, radii, refuse_no_classes
 from features.imagery.scenes import Layer, Scene, finer, read_layer
 from features.schema import SCENE_CLASS
 from features.zonal.coverage import Coverage
@@ -27,7 +27,9 @@ def read_clear_mask(scene: Scene, block: Block, options: MaskOptions) -> ClearMa
     layer = scene.layers[SCENE_CLASS]
     read, metres = layer.hull(block), pixel_metres(layer.grid)
     wide = read.widened(max(radii(options, metres)), layer.grid.shape)
-    clear = clear_mask(read_layer(layer, wide), options, metres)
+    classes = read_layer(layer, wide)
+    refuse_no_classes(classes)
+    clear = clear_mask(classes, options, metres)
     return ClearMask(np.ascontiguousarray(clear[read.within(wide).slices]), read, layer)
 
 

@@ -103,6 +103,13 @@ def _tell_of_partial_bands(rows: Sequence[Acquisition], options: ExtractOptions)
     for (sensor, tile), held in sorted(members.items()):
         counts = Counter(band for bands in held for band in bands)
         partial = [f"{band} in {count}" for band, count in sorted(counts.items()) if count < len(held)]
+        absent = [name for name in options.features_of(sensor) if not set(bands_of([name])) <= counts.keys()]
+        if absent:
+            log.warning(
+                "No acquisition (%s) of tile %s holds the bands of %s: they come out empty. If their assets "
+                "are there, name them in imagery.bands.",
+                sensor, tile, ", ".join(absent),
+            )  # fmt: skip
         if partial:
             log.warning(
                 "Not all of %d acquisitions (%s) of tile %s hold every band: %s. Features come from those "

@@ -5,10 +5,12 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from features.errors import ImageryError
 from features.options import Options
 
 # Sen2Cor's classes: 0 no data, 1 saturated, 3 cloud shadow, 8 and 9 cloud, 10 thin cirrus, 11 snow
 MASKED_CLASSES = (0, 1, 3, 8, 9, 10, 11)
+LAST_CLASS, FILLED = 11, 255
 CLOUDY_CLASSES = (3, 8, 9, 10)
 
 
@@ -54,6 +56,22 @@ def clear_mask(scene_class: np.ndarray, options: MaskOptions, pixel_m: tuple[flo
     if max(down, right) > 0 and hidden.any() and clear.any():
         clear &= ~grown(hidden, down, right)
     return np.asarray(clear)
+
+
+def refuse_no_classes(scene_class: np.ndarray) -> None:
+    """Raise an ImageryError where most of a scene classification's pixels `(y, x)` are neither a class nor a
+    usual fill: nothing of it would be clear.
+    """
+    with np.errstate(invalid="ignore"):
+        other = (scene_class > LAST_CLASS) & (scene_class < FILLED)
+    if 2 * np.count_nonzero(other) <= scene_class.size:
+        return
+    shown = np.unique(scene_class[other])[:5].tolist()
+    raise ImageryError(
+        f"Most scene classes are none of 0 to {LAST_CLASS}, such as {shown}: the file is no scene "
+        "classification of Sen2Cor's; convert it, or name the right one in imagery.bands.",
+        reason="no_scene_class",
+    )
 
 
 def radii(options: MaskOptions, pixel_m: tuple[float, float]) -> tuple[int, int]:

@@ -11,7 +11,7 @@ from odc.geo.geobox import GeoBox
 
 from features.errors import ImageryError
 from features.imagery.grids import pixel_metres
-from features.imagery.masks import MaskOptions, clear_mask
+from features.imagery.masks import MaskOptions, clear_mask, refuse_no_classes
 from features.imagery.windows import nearest_on_grid, physical_on_grid, read_on_grid
 from features.schema import OPTICAL_BANDS, SCENE_CLASS, Acquisition, acquisition_rows, assets_by_band
 
@@ -36,6 +36,7 @@ def _scene(
             reason="no_scene_class",
         )
     classes = read_on_grid(assets[SCENE_CLASS]["href"], grid)
+    refuse_no_classes(np.ma.getdata(classes))
     known = ~np.ma.getmaskarray(classes)
     return values, np.where(known, np.ma.getdata(classes), 0)
 

@@ -449,3 +449,25 @@ def test_bands_that_cannot_be_used_are_counted_with_the_cure(
 def test_moments_as_rfc_3339_lets_them_be_written(written: str, tmp_path: Path) -> None:
     table, _ = read(write_catalog(tmp_path, optical(datetime=written)))
     assert str(table["datetime"][0]) == "2024-05-01 10:50:31"
+
+
+def test_assets_named_by_files_and_by_their_bands_are_found_together(tmp_path: Path) -> None:
+    item = optical()
+    assets = item["assets"]
+    item["assets"] = {
+        "B04.tif": assets["red"],
+        "band8": assets["nir"] | {"eo:bands": [{"name": "B08"}]},
+        "classes": assets["scl"] | {"bands": [{"name": "SCL"}]},
+    }
+    table, _ = read(write_catalog(tmp_path, item))
+    assert set(assets_of(table)) == {"B04", "B08", "scl"}
+
+
+@pytest.mark.parametrize("written", ["./my%20red.tif", ".\\my red.tif", "my red.tif"])
+def test_local_links_as_addresses_and_windows_write_them(written: str, tmp_path: Path) -> None:
+    item = optical()
+    item["assets"]["red"]["href"] = written
+    options = write_catalog(tmp_path, item)
+    (tmp_path / "items" / item["id"] / "my red.tif").write_bytes(b"")
+    table, _ = read(options)
+    assert Path(assets_of(table)["B04"]["href"]).is_file()

@@ -329,3 +329,24 @@ def test_bands_that_some_acquisitions_lack_are_told(tmp_path: Path, caplog: pyte
     assert said in caplog.text
     counts = read_observations(tmp_path / "o").group_by("feature").len()
     assert dict(counts.iter_rows()) == {"s0vv_db": 3, "ratio_db": 2}
+
+
+def test_numbers_that_are_no_scene_classes_hide_no_season_in_silence(tmp_path: Path) -> None:
+    rows = [optical(tmp_path / "i", day, {"B04": np.full((SIDE, SIDE), 2000, np.uint16)}, all_clear(classes))
+            for day, classes in enumerate((4, 40, 255))]  # fmt: skip
+    options = ExtractOptions(optical=("B04", "ndvi"), inner_buffer_m=0.0)
+    for remover in (None, Constant()):
+        out = tmp_path / str(remover is None)
+        extract(table(*rows), parcels(field(0, 0, 100, 100)), options, out, remover=remover)
+        (aside,) = read_set_aside(out).to_dicts()
+        assert (aside["item_id"], aside["reason"]) == ("S2_35VLF_001", "no_scene_class")
+        assert "none of 0 to 11, such as [40]" in aside["detail"]
+
+
+def test_features_that_no_acquisition_allows_are_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    row = optical(tmp_path / "i", 0, {"B04": np.full((SIDE, SIDE), 2000, np.uint16)}, all_clear())
+    options = ExtractOptions(optical=("B04", "ndvi"), inner_buffer_m=0.0)
+    extract(table(row), parcels(field(0, 0, 100, 100)), options, tmp_path / "o")
+    assert "No acquisition (s2) of tile 35VLF holds the bands of ndvi" in caplog.text
