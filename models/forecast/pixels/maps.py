@@ -24,7 +24,7 @@ from models.forecast.climatology import Curves
 from models.forecast.forecaster import Forecaster, forecast
 from models.forecast.history import Daily, History
 from models.forecast.intervals import Intervals
-from models.forecast.learning.samples import on_days
+from models.forecast.learning.samples import horizon_step, on_days
 from models.forecast.options import ForecastOptions
 from models.forecast.pixels.looks import NOBODY, Imagery, looks_of, owners, pixel_history
 
@@ -89,6 +89,12 @@ class Plan:
     def when(self, day: int) -> date:
         """Return the date of a day."""
         return self.origin + timedelta(days=day)
+
+    def bounded(self, target: int) -> bool:
+        """Whether any pixel has an interval on a day ahead."""
+        intervals = self.models.intervals
+        step = horizon_step(np.array([target - self.made_on]))[0]
+        return intervals is not None and bool(np.isfinite(intervals.quantile[:, :, step]).any())
 
 
 @dataclass(frozen=True)
@@ -166,14 +172,11 @@ def assemble(
 ) -> list[dict[str, Any]]:
     """Put the blocks of a tile together as COGs and STAC items, one a day; return the items' links."""
     work = blocks[0][1].parent
-    bands: dict[str, tuple[str, ...]] = {"value": ("ndvi",)}
-    if plan.models.intervals is not None:
-        bands["interval"] = BOUNDS
     layers: dict[str, tuple[slice, tuple[str, ...]]] = {AGE: (slice(-1, None), ("age_days",))}
     for k, target in enumerate(plan.targets):
         begin = k * (1 + len(BOUNDS))
-        layers[_draft(plan.when(target), "value")] = slice(begin, begin + 1), bands["value"]
-        if "interval" in bands:
+        layers[_draft(plan.when(target), "value")] = slice(begin, begin + 1), ("ndvi",)
+        if plan.bounded(target):
             layers[_draft(plan.when(target), "interval")] = slice(begin + 1, begin + 1 + len(BOUNDS)), BOUNDS
     with ExitStack() as opened:
         rasters = {
@@ -185,18 +188,18 @@ def assemble(
             for name, (of, _) in layers.items():
                 rasters[name].write(np.asarray(stored[of]), window=Window.from_slices(*place.slices))
     _to_cog(work / AGE, folder / tile / f"{tile}_{AGE}")
-    return [_item(tile, grid, plan, plan.when(target), bands, (work, folder)) for target in plan.targets]
+    return [_item(tile, grid, plan, target, (work, folder)) for target in plan.targets]
 
 
-def _item(
-    tile: str, grid: GeoBox, plan: Plan, day: date, bands: dict[str, tuple[str, ...]],
-    folders: tuple[Path, Path],
-) -> dict[str, Any]:  # fmt: skip
+def _item(tile: str, grid: GeoBox, plan: Plan, target: int, folders: tuple[Path, Path]) -> dict[str, Any]:
     """Write the COGs of one day, from the first folder to the second, and their item."""
-    (work, folder), made_on = folders, plan.when(plan.made_on)
+    (work, folder), made_on, day = folders, plan.when(plan.made_on), plan.when(target)
     place, name = f"{day}_ndvi_ahead", f"{tile}_{day}_ndvi_ahead"
     assets = {"age": _asset(f"../{tile}_{AGE}", ("age_days",), None)}
-    for kind, names in bands.items():
+    kinds: dict[str, tuple[str, ...]] = {"value": ("ndvi",)}
+    if plan.bounded(target):
+        kinds["interval"] = BOUNDS
+    for kind, names in kinds.items():
         _to_cog(work / _draft(day, kind), folder / tile / place / f"{name}_{kind}.tif")
         assets[kind] = _asset(f"./{name}_{kind}.tif", names, SCALE)
     assets["value"]["roles"] = ["data"]

@@ -16,7 +16,6 @@ from models.clouds.products import make_catalog
 from models.forecast.bundle import BUNDLE, forecaster_file, read_forecaster
 from models.forecast.forecaster import ALL, Forecaster, renewed
 from models.forecast.intervals import LEAST_GROUPS, LEAST_SAMPLES
-from models.forecast.learning.samples import horizon_step
 from models.forecast.pixels.intervals import calibrated
 from models.forecast.pixels.looks import pixel_history
 from models.forecast.pixels.maps import (
@@ -122,13 +121,7 @@ def _said(plan: Plan, scores: pl.DataFrame) -> list[str]:
             f"  {horizon} days ahead, pixels looked back on: RMSE {rmse:.3f} (damped persistence "
             f"{of['damped', 'rmse'][0]:.3f}; n = {n}){held}"
         )
-    intervals = plan.models.intervals
-    steps = horizon_step(np.array(plan.targets) - plan.made_on)
-    unknown = [
-        str(plan.when(day))
-        for day, step in zip(plan.targets, steps, strict=True)
-        if intervals is None or not np.isfinite(intervals.quantile[:, :, step]).any()
-    ]
+    unknown = [str(plan.when(target)) for target in plan.targets if not plan.bounded(target)]
     if unknown:
         lines.append(
             f"No intervals on {', '.join(unknown)}: too few looks at pixels came so many days ahead, or too "
