@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import (
@@ -15,6 +16,7 @@ from rich.progress import (
 
 from features.errors import StageError
 from features.files import read_parquet
+from features.memory import budget, is_said
 from features.workers import Executor
 from pipelines.config import RunConfig
 from pipelines.memory import give_back
@@ -27,6 +29,9 @@ from pipelines.stages.observing import clear, extract, tabulate
 from pipelines.steps import tracking
 from pipelines.tables import read_acquired
 from pipelines.workspace import Workspace
+
+if TYPE_CHECKING:
+    from pipelines.steps.estimate import Load
 
 PARTIAL = 3
 console = Console(stderr=True)
@@ -74,8 +79,9 @@ def run_all(
         forget_models(workspace, retrain)
         receipts = []
         for stage in stages(config, executor):
-            if short := short_before(stage.name, config, workspace):
-                bars.console.print(short, style="yellow", highlight=False, markup=False)
+            for told in (short_before, tight_before):
+                if said_of := told(stage.name, config, workspace):
+                    bars.console.print(said_of, style="yellow", highlight=False, markup=False)
             receipts.append(_run(stage, config, workspace, bars))
         seal = receipts[-1].facts.get("manifest_hash", "")
         if not said and tracking.record_waiting(config, workspace, seal):
@@ -106,6 +112,8 @@ def run_one(
         wanted.insert(0, by_name["read"])
     with locked(workspace.folder, name), display() as bars:
         forget_models(workspace, retrain)
+        if tight := tight_alone([stage.name for stage in wanted], config):
+            bars.console.print(tight, style="yellow", highlight=False, markup=False)
         receipts = [_run(stage, config, workspace, bars) for stage in wanted]
     return _exit_code(receipts)
 
@@ -129,6 +137,50 @@ def short_before(name: str, config: RunConfig, workspace: Workspace) -> str:
     areas = read_parquet(workspace.declarations, columns=["area_ha"])["area_ha"]
     load = load_of(config, read_acquired(workspace), len(areas), float(areas.sum() or 0))
     return short_of_disk(config, load, workspace.folder)
+
+
+def tight_before(name: str, config: RunConfig, workspace: Workspace) -> str:
+    """Say before a stage whether --memory is less than this or a later one needs; empty where it is not.
+
+    What libraries take is told at first; what the parcels add, as soon as there is something to count.
+    """
+    if not is_said() or name not in ("synthesise", "read", "clear", "fill"):
+        return ""
+    from pipelines.steps.estimate import over_memory, over_memory_words
+
+    floor = over_memory(config, None, budget())
+    if name == ("read" if config.simulate is None else "synthesise"):
+        return over_memory_words(floor, budget(), counted=False)
+    load = _counted(name, config, workspace)
+    more = over_memory(config, load, budget()) if load else {}
+    rest = {stage: gib for stage, gib in more.items() if stage not in floor}
+    return over_memory_words(rest, budget(), counted=True)
+
+
+def _counted(name: str, config: RunConfig, workspace: Workspace) -> "Load | None":
+    """Return how much there is to do, before the stage by which it is known; None before others."""
+    from pipelines.steps.estimate import load_of, load_of_tables
+
+    known = "fill" if config.series.tables else "clear"
+    if name != known:
+        return None
+    areas = read_parquet(workspace.declarations, columns=["area_ha"])["area_ha"]
+    if not config.series.tables:
+        return load_of(config, read_acquired(workspace), len(areas), float(areas.sum() or 0))
+    found = read_parquet(workspace.table("series_tables"))
+    return load_of_tables(config, len(areas), max(found["dates"].to_list(), default=0), len(found))
+
+
+def tight_alone(names: list[str], config: RunConfig) -> str:
+    """Say of stages that are run alone whether --memory is less than their libraries take."""
+    if not is_said():
+        return ""
+    from pipelines.steps.estimate import over_memory, over_memory_words
+
+    over = over_memory(config, None, budget())
+    return over_memory_words(
+        {name: gib for name, gib in over.items() if name in names}, budget(), counted=False
+    )
 
 
 def forget_models(workspace: Workspace, wanted: bool) -> None:

@@ -56,6 +56,9 @@ BYTES_OF_PAGES = 3e6
 LARGEST_CLASSES, PARCELS_PER_CLASS = 20, 20
 MARGIN_PX = 32  # around a block that is filled
 EVENT_CHUNKS_READ = 5  # as `detect` reads them
+# in a chunk, and the side of a block, however little memory is allowed
+LEAST_PARCELS, LEAST_BLOCK_PX = 500, 32
+LESS_WITH = {"train": "train.sample.size", "forecast": "forecast.most_parcels"}  # what makes a stage smaller
 # GiB at the peak of a process that runs one stage: libraries, and what a thousand parcels add: all of them,
 # and those that are learned from
 BASE_GIB = {"synthesise": 0.7, "clear": 1.0, "extract": 0.7, "fill": 0.5, "train": 0.9, "detect": 0.6,
@@ -83,6 +86,9 @@ class Load:
     features: int  # over all acquisitions
     steps: int
     channels: int  # features of the series, orbits apart
+
+
+NOTHING = Load(0, 0.0, 0, 0, 0, 0, 0, 0, 0, 0)
 
 
 def load_of(config: RunConfig, acquisitions: pl.DataFrame, parcels: int, hectares: float) -> Load:
@@ -196,15 +202,22 @@ def _learned(config: RunConfig, load: Load) -> dict[str, float]:
     return {name: min(load.parcels, size) / 1e3 for name, size in most.items()}
 
 
-def memory_of(config: RunConfig, load: Load) -> dict[str, float]:
-    """Return the memory that each stage needs at its peak, GiB, in a process of its own."""
+def memory_of(config: RunConfig, load: Load, least: bool = False) -> dict[str, float]:
+    """Return the memory that each stage needs at its peak, GiB, in a process of its own.
+
+    Parameters
+    ----------
+    least
+        With the smallest chunks of parcels and blocks of pixels, as where little memory is allowed.
+    """
     thousands, learned = load.parcels / 1e3, _learned(config, load)
     chunks = {"fill": config.series.chunk_parcels, "detect": EVENT_CHUNKS_READ * config.events.chunk}
+    chunks = {name: min(LEAST_PARCELS, chunk) if least else chunk for name, chunk in chunks.items()}
     network = GIB_OF_NETWORKS if config.clear.method in LEARNED else 0.0
     tables = min(load.parcels * load.features / ROWS_OF_TABLES, 1.0) * GIB_OF_TABLES
     more = {
         "clear": network,
-        "extract": tables if config.series.tables else network + _stacks_gib(config, load.deepest),
+        "extract": tables if config.series.tables else network + _stacks_gib(config, load.deepest, least),
         **{
             name: min(load.parcels, chunk) * load.features / 1e6 * GIB_PER_MILLION_ROWS[name]
             for name, chunk in chunks.items()
@@ -267,6 +280,38 @@ def short_of_disk(config: RunConfig, load: Load, folder: Path) -> str:
     return ""
 
 
+def over_memory(config: RunConfig, load: Load | None, allowed: int) -> dict[str, float]:
+    """Return the stages that need more memory than a process may use, `allowed` bytes, and how much, GiB.
+
+    Parameters
+    ----------
+    load
+        None: of what libraries alone take.
+    """
+    needed = memory_of(config, NOTHING if load is None else load, least=True)
+    return {name: gib for name, gib in needed.items() if gib * 2**30 > allowed}
+
+
+def over_memory_words(over: Mapping[str, float], allowed: int, counted: bool) -> str:
+    """Say which stages will use more memory than is allowed, and the cure; empty where none does.
+
+    Parameters
+    ----------
+    counted
+        Whether parcels are counted in it, or libraries alone.
+    """
+    if not over:
+        return ""
+    each = ", ".join(f"{name} about {gib:.1f} GiB" for name, gib in over.items())
+    settings = [LESS_WITH[name] for name in over if name in LESS_WITH and counted]
+    less = f", or set a smaller {' or '.join(settings)}" if settings else ""
+    return (
+        f"{allowed / 2**30:.1f} GiB may be used (--memory, for each process), and "
+        f"{'more is needed' if counted else 'libraries alone take more'}: {each}. These stages will use more "
+        f"than allowed; give at least {max(over.values()) + 0.05:.1f} GiB{less}."
+    )
+
+
 def _megapixels(load: Load) -> float:
     return load.hectares * 100 / 1e6 * BLOCKS_PER_PARCEL_AREA
 
@@ -311,11 +356,12 @@ def _clearing(options: CloudRemovalOptions, frames: float) -> tuple[float, float
     return frames * SECONDS_PER_MEGAPIXEL_HIDDEN, frames * SECONDS_PER_MEGAPIXEL_FILLED["classical"]
 
 
-def _stacks_gib(config: RunConfig, frames: int) -> float:
-    """Return the memory of the stacks that cloud removal holds at once."""
+def _stacks_gib(config: RunConfig, frames: int, least: bool) -> float:
+    """Return the memory of the stacks that cloud removal holds at once; `least` of the smallest blocks."""
     if config.clear.method == "none":
         return 0.0
-    side = config.extract.clear_block_px + 2 * MARGIN_PX
+    block = min(LEAST_BLOCK_PX, config.extract.clear_block_px) if least else config.extract.clear_block_px
+    side = block + 2 * MARGIN_PX
     return STACKS_HELD * side**2 * frames * len(OPTICAL_BANDS) * 4 / 2**30
 
 

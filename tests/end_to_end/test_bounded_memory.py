@@ -1,7 +1,8 @@
 """The rule of bounded memory: what parcels have by date, class or model is held some parcels at a time.
 
 What may be held for every parcel is its own row in narrow tables, its outline and its verdict. These tests
-watch the pieces that would hold most, by what Python and NumPy allocate.
+watch the pieces that would hold most, by what Python and NumPy allocate, and the peak of whole stages, each
+in a process of its own; `python -m tests.memory_by_stage` does so for all stages of larger regions.
 """
 
 import tracemalloc
@@ -20,6 +21,7 @@ from features.series.parcel_series import write_series
 from features.series.quality import quality_in_chunks
 from models.verdicts.evidence import Scoring
 from models.verdicts.options import JudgeOptions
+from tests.memory_by_stage import BYTES_A_PARCEL, grown
 
 
 def peak(work: Callable[[], object]) -> int:
@@ -91,3 +93,14 @@ def test_a_series_is_summed_up_without_all_of_it_in_memory(
 
     few, many = summed(128), summed(640)
     assert (many - few) / 512 < 500
+
+
+@pytest.mark.slow
+def test_stages_hold_a_chunk_of_a_region_whatever_its_size(tmp_path: Path) -> None:
+    """With little memory allowed, chunks are of 500 parcels; observations of all would add 80 kB a parcel.
+
+    Tables of both sizes are read as one chunk: what extraction adds says nothing here.
+    """
+    each = grown(tmp_path, 1_000, 3_000, ("extract", "fill", "train", "detect"))
+    too_much = {name: more for name, more in each.items() if name != "extract" and more > BYTES_A_PARCEL}
+    assert too_much == {}, each
