@@ -45,7 +45,7 @@ def find_anomalies(
     days
         First and last day of the season, since the history's origin.
     events
-        Schema EVENTS; those reported within 15 days of its beginning are named.
+        `parcel_id, event, date`; those reported within 15 days of its beginning are named.
     """
     samples = seen_ahead(history, np.arange(days[0], days[1], EVERY), AHEAD)
     samples = samples.take(samples.target <= days[1])

@@ -332,8 +332,9 @@ def _label_table(labels: Labels) -> pl.DataFrame:
 
 def _tally(parcel_ids: list[str], found: _Detected) -> Tally:
     """Count the parcels in, those with a reported event or none in doubt, and those set aside by reason."""
-    doubt = found.events.filter(pl.col("reason") != SEEN).group_by("parcel_id").agg(pl.col("reason").first())
-    reported = set(found.events.filter(pl.col("reason") == SEEN)["parcel_id"].to_list())
+    told = found.events.select("parcel_id", "reason")
+    doubt = told.filter(pl.col("reason") != SEEN).group_by("parcel_id").agg(pl.col("reason").first())
+    reported = set(told.filter(pl.col("reason") == SEEN)["parcel_id"].to_list())
     why = dict(doubt.iter_rows())
     reasons = [
         "never_observed" if not seen else None if name in reported else why.get(name)

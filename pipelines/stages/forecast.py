@@ -11,7 +11,7 @@ import polars as pl
 
 from features.accounting import Tally, tally
 from features.errors import ConfigError, CropcheckError, ModelError
-from features.files import read_parquet, sha256
+from features.files import read_parquet, scan_parquet, sha256
 from features.schema import EVENTS, FORECAST
 from features.series.chunks import chunks_of
 from features.workers import Progress
@@ -142,8 +142,7 @@ def _run(
     season = (history.day(config.season.start), min(day, history.day(config.season.end)))
     anomalies = [ANOMALIES.to_frame()]
     unknown: set[date] = set()
-    events = read_parquet(workspace.events) if workspace.events.is_file() else EVENTS.to_frame()
-    reported = events.filter(pl.col("reason") == SEEN)
+    reported = _reported(workspace)
     with block_writer(workspace.forecast, FORECAST) as write:
         for done, chunk in enumerate(chunks, start=3):
             part, of = known.take(np.arange(chunk.start, chunk.stop)), own[chunk]
@@ -198,6 +197,12 @@ def _kept(
         log.info("The forecast models are fitted anew: %s", error)
         return None
     return renewed(forecaster, history, fold)
+
+
+def _reported(workspace: Workspace) -> pl.DataFrame:
+    """Return which events were reported, and when: `parcel_id, event, date`."""
+    events = scan_parquet(workspace.events) if workspace.events.is_file() else EVENTS.to_frame().lazy()
+    return events.filter(pl.col("reason") == SEEN).select("parcel_id", "event", "date").collect()
 
 
 def _served(forecaster: Forecaster, fold: np.ndarray) -> np.ndarray:
