@@ -1,6 +1,6 @@
 """The (feature, date) groups that contributed most for a parcel, in words and as a small chart."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 
@@ -34,12 +34,48 @@ class Crop:
     name: str
 
 
-def weights_of(run: RunTables, parcel_ids: Collection[str] | None = None) -> dict[str, list[Weight]]:
+class Weights(Mapping[str, list[Weight]]):
+    """The groups of parcels, by size of their push; a parcel's are laid out when they are asked for.
+
+    Parameters
+    ----------
+    pushes
+        `parcel_id, feature, time, push`, the rows of a parcel together, in their order.
+    """
+
+    def __init__(self, pushes: pl.DataFrame | None) -> None:
+        self._spans: dict[str, tuple[int, int]] = {}
+        if pushes is not None:
+            self._pushes = pushes.select("feature", "time", "push")
+            runs = pushes["parcel_id"].rle().struct.unnest()
+            starts = runs["len"].cum_sum() - runs["len"]
+            spans = zip(starts, runs["len"], strict=True)
+            self._spans = dict(zip(runs["value"], spans, strict=True))
+
+    def of(self, parcel_id: str) -> Iterator[Weight]:
+        """Yield a parcel's groups, the largest push first; none where it has none."""
+        span = self._spans.get(parcel_id)
+        rows = self._pushes.slice(*span).iter_rows() if span else ()
+        return (Weight(*row) for row in rows)
+
+    def __getitem__(self, parcel_id: str) -> list[Weight]:
+        if parcel_id not in self._spans:
+            raise KeyError(parcel_id)
+        return list(self.of(parcel_id))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._spans)
+
+    def __len__(self) -> int:
+        return len(self._spans)
+
+
+def weights_of(run: RunTables, parcel_ids: Collection[str] | None = None) -> Weights:
     """Return the groups of these parcels, or of all, by size of their push: to the predicted class less to
     the declared one.
     """
     if run.contributions is None:
-        return {}
+        return Weights(None)
     verdicts = run.verdicts
     if parcel_ids is not None:
         verdicts = verdicts.filter(pl.col("parcel_id").is_in(list(parcel_ids)))
@@ -55,10 +91,7 @@ def weights_of(run: RunTables, parcel_ids: Collection[str] | None = None) -> dic
         [pl.col("parcel_id"), pl.col("push").abs(), pl.col("feature"), pl.col("time")],
         descending=[False, True, False, False],
     )
-    found: dict[str, list[Weight]] = {}
-    for parcel, feature, day, push in pushes.select("parcel_id", "feature", "time", "push").iter_rows():
-        found.setdefault(parcel, []).append(Weight(feature, day, push))
-    return found
+    return Weights(pushes.select("parcel_id", "feature", "time", "push"))
 
 
 def in_words(weight: Weight, season: Season, place: int | None, crop: Crop, text: Text) -> tuple[str, str]:

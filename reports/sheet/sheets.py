@@ -6,6 +6,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TypedDict, cast
 
@@ -76,7 +77,7 @@ class Materials:
     options: PublishOptions
     text: Text
     season: Season
-    weights: Mapping[str, list[reasons.Weight]]
+    weights: reasons.Weights
     pictures: Mapping[str, list[Picture]]
 
 
@@ -126,18 +127,16 @@ def write_sheets(
         return [*written, *(each.result() for each in waiting)]
 
 
-def _dates(
-    parcel_id: str, season: Season, weights: Mapping[str, list[reasons.Weight]], count: int
-) -> list[date]:
+def _dates(parcel_id: str, season: Season, weights: reasons.Weights, count: int) -> list[date]:
     """Return the steps to show: those with the largest optical contributions, then others spread out."""
-    heavy = [
-        weight.day
-        for weight in weights.get(parcel_id, [])
-        if weight.day and sensor_of(weight.feature) == "s2"
-    ]
+    heavy = (
+        weight.day for weight in weights.of(parcel_id) if weight.day and sensor_of(weight.feature) == "s2"
+    )
     chosen: list[date] = []
     for day in heavy:
-        if len(chosen) < count - 1 and all(abs((day - other).days) >= 15 for other in chosen):
+        if len(chosen) >= count - 1:
+            break
+        if all(abs((day - other).days) >= 15 for other in chosen):
             chosen.append(day)
     days = season.days if season.series is not None else []
     far = sorted(
@@ -293,7 +292,7 @@ def _facts(row: SheetRow, materials: Materials) -> list[tuple[str, str]]:
 
 
 def _weights(row: SheetRow, place: int | None, declared: str, materials: Materials) -> dict[str, object]:
-    weights = materials.weights.get(row["parcel_id"], [])[: reasons.MOST]
+    weights = list(islice(materials.weights.of(row["parcel_id"]), reasons.MOST))
     crop = reasons.Crop(row["crop_class"], declared)
     words = [reasons.in_words(weight, materials.season, place, crop, materials.text) for weight in weights]
     bars = reasons.bars(weights, materials.text)
