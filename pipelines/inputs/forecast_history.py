@@ -105,11 +105,12 @@ def _looks(
     """
     counted: Counter[str] = Counter()
     looks, passes = [], []
+    rows = [_by_chunk(table, ids, seen.chunks) for table in earlier.tables]
     for number, chunk in enumerate(seen.chunks):
         some = ids[chunk]
         optical, radar = wide_looks(seen.read(number))
         tables = [optical.with_columns(crop_class=pl.lit(None, pl.String))]
-        tables += [_of_chunk(table, some, ids, number, len(seen.chunks)) for table in earlier.tables]
+        tables += [table[of[number]] for table, of in zip(earlier.tables, rows, strict=True)]
         ndvi = pl.concat([table.select(COLUMNS.keys()).cast(COLUMNS) for table in tables])  # type: ignore[arg-type]
         if until is not None:
             ndvi, radar = (table.filter(pl.col("date") <= until) for table in (ndvi, radar))
@@ -120,14 +121,16 @@ def _looks(
     return joined(looks), joined(passes), counted
 
 
-def _of_chunk(table: pl.DataFrame, some: list[str], ids: list[str], number: int, chunks: int) -> pl.DataFrame:
-    """Return the rows of an earlier season that are of some of the parcels; those of none of them come with
-    the first chunk, and are counted there.
+def _by_chunk(table: pl.DataFrame, ids: list[str], chunks: Sequence[slice]) -> list[np.ndarray]:
+    """Return the rows of an earlier season that are of the parcels of each chunk; those of none of them come
+    with the first, and are counted there.
     """
-    if chunks == 1:
-        return table
-    own = pl.col("parcel_id").is_in(some)
-    return table.filter(own | ~pl.col("parcel_id").is_in(ids) if number == 0 else own)
+    number = np.repeat(np.arange(len(chunks)), [chunk.stop - chunk.start for chunk in chunks])
+    of = pl.DataFrame({"parcel_id": pl.Series(ids, dtype=pl.String), "chunk": number})
+    found = table.select("parcel_id").join(of, on="parcel_id", how="left", maintain_order="left")
+    chunk = found["chunk"].fill_null(0).to_numpy()
+    order = np.argsort(chunk, kind="stable")
+    return np.split(order, np.searchsorted(chunk[order], np.arange(1, len(chunks))))
 
 
 def _first_year(scan: pl.LazyFrame, earlier: _Earlier, config: RunConfig) -> int | None:
