@@ -50,8 +50,9 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> tuple[Growing, Workspace,
 
 
 def hashes(folder: Path) -> dict[str, str]:
-    """Files of the models themselves, by SHA-256."""
-    return {str(path.relative_to(folder)): sha256(path) for path in folder.glob("*/fold_*/recipe.json")}
+    """Files of the models themselves, and what was measured of them, by SHA-256."""
+    files = [*folder.glob("*/fold_*/recipe.json"), *folder.glob("fitted/importance-*.parquet")]
+    return {str(path.relative_to(folder)): sha256(path) for path in files}
 
 
 def said(workspace: Workspace) -> dict[str, Any]:
@@ -75,13 +76,17 @@ def test_the_run_equals_one_from_nothing_with_the_same_models(
 ) -> None:
     region, workspace, _ = grown
     fresh = Workspace(tmp_path / "fresh")
-    shutil.copytree(workspace.models, fresh.models)
+    for models in (workspace.models, workspace.forecast_models):
+        shutil.copytree(models, fresh.folder / models.name)
     shutil.copy(workspace.folder / ".holding_key", fresh.folder)
     run_all(region.config(*SETTINGS), fresh)
     tables = [*workspace.folder.glob("*.parquet"), *workspace.evaluation.glob("*.parquet")]
     names = sorted(workspace.relative(path) for path in tables if path.stem not in OF_THIS_RUN)
     assert [name for name in names if sha256(fresh.folder / name) != sha256(workspace.folder / name)] == []
     assert said(fresh)["kept"]
+    forecasts = read_receipt(fresh, "forecast")
+    assert forecasts is not None
+    assert forecasts.facts["forecast_kept"]
 
 
 def test_what_changed_since_the_first_run_is_told(
