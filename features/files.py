@@ -109,7 +109,7 @@ def write_text(path: Path, text: str) -> Path:
     return path
 
 
-def write_json(path: Path, value: Any) -> Path:
+def write_json(path: Path, value: object) -> Path:
     """Write JSON atomically, keys sorted, so that equal values give equal bytes."""
     text = json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False)
     return write_text(path, text + "\n")

@@ -18,6 +18,7 @@ SERIES_DIMS = ("parcel", "time", "feature", "statistic")
 SERIES_VARIABLES = ("value", "observed", "sigma", "filled_share")
 STACK_DIMS = ("time", "band", "y", "x")
 
+Row = dict[str, Any]  # of a table, column to value, as `DataFrame.iter_rows(named=True)` gives it
 ENSEMBLE = "ensemble"  # the combined model, in the column `model` of tables of probabilities and scores
 
 SENSORS = ("s1", "s2")

@@ -25,7 +25,7 @@ def refuse_other_hash(path: Path, expected: str | None) -> None:
         )
 
 
-def noted_file(folder: Path, entry: dict[str, Any]) -> Path:
+def noted_file(folder: Path, entry: dict[str, object]) -> Path:
     """Return the file that a bundle notes, below `folder`.
 
     Raises

@@ -2,7 +2,6 @@
 
 import re
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -26,7 +25,7 @@ _resolve("int", r"^-?(?:0|[1-9][0-9]*)$", "-0123456789")
 _resolve("float", r"^-?(?:0|[1-9][0-9]*)\.[0-9]+(?:[eE][-+]?[0-9]+)?$", "-0123456789")
 
 
-def _unique_mapping(loader: _Loader, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+def _unique_mapping(loader: _Loader, node: yaml.MappingNode, deep: bool = False) -> dict[object, object]:
     keys = [loader.construct_object(key, deep=True) for key, _ in node.value]
     repeated = sorted({str(key) for key in keys if keys.count(key) > 1})
     if repeated:
@@ -41,7 +40,7 @@ def _unique_mapping(loader: _Loader, node: yaml.MappingNode, deep: bool = False)
 _Loader.add_constructor("tag:yaml.org,2002:map", _unique_mapping)
 
 
-def parse_yaml(text: str, source: str = "the text") -> Any:
+def parse_yaml(text: str, source: str = "the text") -> object:
     """Parse YAML; `NO` stays text, `001` stays text, `1` is a number.
 
     Examples
@@ -55,7 +54,7 @@ def parse_yaml(text: str, source: str = "the text") -> Any:
         raise ConfigError(f"{source} is not valid YAML: {error}") from error
 
 
-def read_yaml(path: Path) -> Any:
+def read_yaml(path: Path) -> object:
     """Read a YAML file.
 
     Raises

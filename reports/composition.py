@@ -1,10 +1,10 @@
 """What grows inside each parcel, one row a parcel, as exports and lists show it."""
 
 from collections.abc import Callable
-from typing import Any
 
 import polars as pl
 
+from features.schema import Row
 from reports.run import RunTables
 
 SEPARATOR = "; "
@@ -59,7 +59,7 @@ def shares(
         Give the words of a class and of a share.
     """
 
-    def words(row: dict[str, Any]) -> str:
+    def words(row: Row) -> str:
         return f"{name(row['crop_class'])} {written(row['share'])}"
 
     return (

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from features.schema import Row
 from models.verdicts.follow_up import chance_right
 
 # highest chance that the declaration is right, by the model, for each word
@@ -41,7 +42,7 @@ def strength(verdict: str, right: float | None) -> str | None:
     return next(word for word, most in STRENGTHS.items() if right <= most)
 
 
-def numbers(row: dict[str, Any], text: Any) -> list[tuple[str, str]]:
+def numbers(row: Row, text: Any) -> list[tuple[str, str]]:
     """Return (what it is, value) of the numbers behind the word, each explained."""
     shown = [
         ("evidence.right", row.get("likely_right")),

@@ -1,8 +1,8 @@
 """A table's rows of one parcel, found without reading those of the others."""
 
-from typing import Any
-
 import polars as pl
+
+from features.schema import Row
 
 
 class RowsByParcel:
@@ -25,7 +25,7 @@ class RowsByParcel:
         for name, start, count in zip(runs["value"], starts, runs["len"], strict=True):
             self._spans[name] = (start, count)
 
-    def of(self, parcel_id: str) -> list[dict[str, Any]]:
+    def of(self, parcel_id: str) -> list[Row]:
         """Return a parcel's rows, in the table's order."""
         span = self._spans.get(parcel_id)
         return self._table.slice(*span).to_dicts() if span else []

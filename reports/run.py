@@ -10,7 +10,7 @@ import pandas as pd
 import polars as pl
 import xarray as xr
 
-from features.schema import ACQUISITIONS, PARCELS, VERDICTS, check_columns, check_declarations
+from features.schema import ACQUISITIONS, PARCELS, VERDICTS, Row, check_columns, check_declarations
 from features.series.chunks import StoredSeries
 from reports.embed import clean
 from reports.evidence import with_strength
@@ -217,7 +217,7 @@ class RunTables:
     def _by_parcel(self) -> dict[str, RowsByParcel]:
         return {}
 
-    def rows_of(self, table: str, parcel_id: str) -> list[dict[str, Any]]:
+    def rows_of(self, table: str, parcel_id: str) -> list[Row]:
         """Return a parcel's rows of a table, by the table's name; none where the run has no such table."""
         if table not in self._by_parcel:
             rows = getattr(self, table)

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from datetime import date
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -105,7 +104,7 @@ def translation(language: str) -> Text:
     return Text(language, dict(_flatten(nested)))
 
 
-def _flatten(nested: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
+def _flatten(nested: Mapping[str, object], prefix: str = "") -> list[tuple[str, str]]:
     pairs = []
     for key, value in nested.items():
         name = f"{prefix}{key}"

@@ -1,11 +1,9 @@
 """Features and dates in words a reader knows."""
 
 import re
-from collections.abc import Mapping
 from datetime import date
-from typing import Any
 
-from features.schema import OPTICAL_BANDS
+from features.schema import OPTICAL_BANDS, Row
 from reports.embed import clean
 from reports.translation import Text
 
@@ -43,7 +41,7 @@ def step_words(day: date, following: date | None, text: Text) -> str:
     return f"{text.day(day)} – {text.day(last)}"
 
 
-def marker_reason(row: Mapping[str, Any], text: Text) -> str:
+def marker_reason(row: Row, text: Text) -> str:
     """Return why a requirement has its state; of an open window, when it begins or ends.
 
     Parameters

@@ -96,7 +96,7 @@ def pick_assets(assets: Mapping[str, Any], extra: Mapping[str, str] | None = Non
     return {band: finest[band] for band in BANDS if band in finest}
 
 
-def _stated(asset: Any) -> tuple[str, int] | None:
+def _stated(asset: object) -> tuple[str, int] | None:
     """Return the band that an asset of one band says it holds, as `band_of`."""
     said = asset.get("bands") or asset.get("eo:bands") if isinstance(asset, Mapping) else None
     if not (isinstance(said, list) and len(said) == 1 and isinstance(said[0], Mapping)):

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 import pyproj
@@ -53,7 +52,7 @@ def bounds_of_points(longitude: np.ndarray, latitude: np.ndarray) -> Bounds:
     return float(west), float(latitude.min()), float(east), float(latitude.max())
 
 
-def flat_box(bbox: Any) -> Bounds | None:
+def flat_box(bbox: object) -> Bounds | None:
     """Return an item's bbox of four or six numbers as west, south, east, north; None for anything else."""
     values = list(bbox) if isinstance(bbox, list | tuple) else []
     if len(values) not in {4, 6} or any(number(value) is None for value in values):
@@ -86,7 +85,7 @@ def overlaps(one: Bounds, other: Bounds) -> bool:
     )
 
 
-def footprint_of(geometry: Any) -> shapely.Geometry | None:
+def footprint_of(geometry: object) -> shapely.Geometry | None:
     """Return an item's geometry as a valid (multi)polygon in degrees, cut at the antimeridian; None where it
     is none.
     """

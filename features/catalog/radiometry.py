@@ -108,7 +108,7 @@ def _parts(text: str) -> tuple[str, str] | None:
     return (found[1] or found[3], found[2] or found[4]) if found else None
 
 
-def stated_scaling(asset: Mapping[str, Any]) -> tuple[float | None, float | None]:
+def stated_scaling(asset: Mapping[str, object]) -> tuple[float | None, float | None]:
     """Return scale and offset as an asset states them: on itself, in `bands` (STAC 1.1) or `raster:bands`.
 
     Examples
@@ -130,7 +130,7 @@ def stated(asset: Mapping[str, Any], name: str) -> Any:
     return None
 
 
-def _stated(asset: Mapping[str, Any], name: str) -> float | None:
+def _stated(asset: Mapping[str, object], name: str) -> float | None:
     return number(stated(asset, name))
 
 
@@ -203,7 +203,7 @@ def decide_reflectance(
     return None if numbers is None else Scaling(scale, BASELINE_OFFSET, "baseline")
 
 
-def usual_scale(asset: Mapping[str, Any]) -> float:
+def usual_scale(asset: Mapping[str, object]) -> float:
     """Return the scale of a reflectance asset that states none."""
     return 1.0 if str(stated(asset, "data_type") or "").startswith("float") else QUANTIFICATION
 

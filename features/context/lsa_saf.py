@@ -239,7 +239,7 @@ def _variable(opened: h5py.File, file: SurfaceFile) -> h5py.Dataset:
     )
 
 
-def _physical(stored: h5py.Dataset, part: Any) -> tuple[np.ndarray, str]:
+def _physical(stored: h5py.Dataset, part: object) -> tuple[np.ndarray, str]:
     """Return physical values of a part, NaN where unknown, and their unit, by the file's own words."""
     raw, said = np.asarray(stored[part]), stored.attrs
     value = raw.astype(np.float32)

@@ -2,7 +2,6 @@
 
 import calendar
 from datetime import date, timedelta
-from typing import Any
 
 from pydantic import Field, model_validator
 
@@ -42,7 +41,7 @@ class Requirement(Options):
 
     @model_validator(mode="before")
     @classmethod
-    def _one_or_several(cls, given: Any) -> Any:
+    def _one_or_several(cls, given: object) -> object:
         if isinstance(given, dict) and isinstance(given.get("forbid"), str):
             return {**given, "forbid": (given["forbid"],)}
         return given

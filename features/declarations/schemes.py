@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
@@ -38,7 +38,7 @@ class Schemes(Options):
 
     @model_validator(mode="before")
     @classmethod
-    def _split(cls, given: Any) -> Any:
+    def _split(cls, given: object) -> object:
         """Part each intervention into its rule and its requirements.
 
         An intervention is its rule; or a mapping of `crop` (the rule, the default where it is left out) and a
@@ -109,7 +109,7 @@ def read_schemes(path: Path = SCHEMES_FILE) -> Schemes:
         raise ConfigError(f"The scheme rules {path} cannot be used: {wrong}") from error
 
 
-def _parted(name: str, entry: Any) -> tuple[Any, list[Any]]:
+def _parted(name: str, entry: object) -> tuple[object, list[object]]:
     """Return an intervention's rule (None: the default) and its requirements, each with a name."""
     if isinstance(entry, str):
         return entry, []

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import geopandas as gpd
 import polars as pl
@@ -338,7 +338,7 @@ def _unit(
     return Unit(row, row["tile"], parcels, folder / "coverage", part, options)
 
 
-def identity(row: Acquisition, stamps: Mapping[str, str]) -> list[Any]:
+def identity(row: Acquisition, stamps: Mapping[str, str]) -> list[object]:
     """Return what the numbers of an acquisition depend on: its row, and the stamp of every asset.
 
     The folder that a local file lies in is no part of it: a catalog may be moved.

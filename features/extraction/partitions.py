@@ -55,7 +55,7 @@ def write_partitions(chunks: Iterable[gpd.GeoDataFrame], folder: Path) -> Path:
     return folder
 
 
-def crs_of(source: Path) -> Any:
+def crs_of(source: Path) -> object:
     """CRS of a folder of GeoParquet partitions, a GeoParquet file or a GeoPackage."""
     if source.suffix == ".gpkg":
         return pyogrio.read_info(source)["crs"]
@@ -140,7 +140,7 @@ def extract_partitioned(
     return extract_tiles(work, tiles(), options, folder, progress, executor)
 
 
-def _hull(grids: list[GeoBox], crs: Any) -> tuple[float, float, float, float]:
+def _hull(grids: list[GeoBox], crs: object) -> tuple[float, float, float, float]:
     """Bounds of some grids in another CRS, a little wide."""
     boxes = []
     for grid in grids:

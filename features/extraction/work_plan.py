@@ -4,7 +4,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import polars as pl
 import shapely
@@ -125,7 +125,7 @@ def _footprint(row: Acquisition) -> shapely.Geometry | None:
 
 def _split_places(rows: Sequence[Acquisition], headers: Mapping[str, GeoBox]) -> list[Acquisition]:
     """Give a tile of their own to acquisitions whose pixels do not lie on those of most others."""
-    lattices: dict[Tile, Counter[tuple[Any, ...]]] = {}
+    lattices: dict[Tile, Counter[tuple[object, ...]]] = {}
     for row in rows:
         if _by_grid(row) and row["item_id"] in headers:
             counts = lattices.setdefault((row["sensor"], row["tile"]), Counter())
@@ -209,7 +209,7 @@ def _read_headers(
     return headers, aside
 
 
-def _lattice(grid: GeoBox) -> tuple[Any, ...]:
+def _lattice(grid: GeoBox) -> tuple[object, ...]:
     """What grids share whose pixels lie on each other: CRS, pixel size and the place of a corner within
     a pixel, in thousandths of one."""
     a = grid.affine

@@ -54,7 +54,7 @@ def read_raster(path: Path, root: Path, most_pixels: int) -> tuple[list[DatedIma
     return (_images(usable, said, path), lost) if usable else (lost[-1] if read else "no_known_band")
 
 
-def _is_too_large(raster: Any, most_pixels: int) -> bool:
+def _is_too_large(raster: "rasterio.DatasetReader", most_pixels: int) -> bool:
     """Whether a file declares more pixels, or larger blocks, than are read; it need not hold any of them."""
     blocks = [
         rows * columns * np.dtype(kind).itemsize
@@ -87,7 +87,7 @@ def properties_of(said: Said) -> dict[str, Any]:
     return {name: value for name, value in stated.items() if value is not None}
 
 
-def _date_in_tags(raster: Any) -> Said | None:
+def _date_in_tags(raster: "rasterio.DatasetReader") -> Said | None:
     tags = raster.tags()
     for name in DATE_TAGS:
         if said := read_name(str(tags.get(name, "")).replace(":", "-", 2)):
@@ -95,7 +95,7 @@ def _date_in_tags(raster: Any) -> Said | None:
     return None
 
 
-def _bands(raster: Any, path: Path) -> dict[int, str]:
+def _bands(raster: "rasterio.DatasetReader", path: Path) -> dict[int, str]:
     """Our band names by position in the file, from 1."""
     described = {k: band_of(text) for k, text in enumerate(raster.descriptions, start=1) if text}
     known = {k: held[0] for k, held in described.items() if held}
@@ -104,7 +104,7 @@ def _bands(raster: Any, path: Path) -> dict[int, str]:
     return known
 
 
-def _band_image(raster: Any, path: Path, position: int, band: str) -> BandImage | str:
+def _band_image(raster: "rasterio.DatasetReader", path: Path, position: int, band: str) -> BandImage | str:
     step = max(1, max(raster.shape) // SAMPLE_PIXELS)
     size = (raster.height // step or 1, raster.width // step or 1)
     sample = raster.read(position, out_shape=size)

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import zip_longest
 from pathlib import Path
-from typing import Any
 
 from features.catalog.bands import BANDS, band_of
 from features.catalog.mission import ORBITS, absolute_orbit, relative_orbit, stated_orbit
@@ -138,7 +137,7 @@ def _nested_days(parts: tuple[str, ...]) -> Iterator[str]:
             yield f"{year}-{month:0>2}-{day:0>2}"
 
 
-def place_words(path: Path, root: Path) -> dict[str, Any]:
+def place_words(path: Path, root: Path) -> dict[str, object]:
     """Return tile, direction and relative orbit as a file's name or its folders hold them, dated or not.
 
     Examples

@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 from features.catalog.place import shared_extent
 from features.indexing.dated_image import BandImage, DatedImage
@@ -27,7 +26,7 @@ def group_images(images: Iterable[DatedImage]) -> tuple[list[DatedImage], list[s
     tuple
         The acquisitions, in order of time; and the reason of every band that is set aside.
     """
-    alike: defaultdict[tuple[Any, ...], list[DatedImage]] = defaultdict(list)
+    alike: defaultdict[tuple[object, ...], list[DatedImage]] = defaultdict(list)
     for image in images:
         alike[(image.taken, image.sensor, *(str(image.properties.get(name)) for name in _TOLD_BY))].append(
             image

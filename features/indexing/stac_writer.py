@@ -47,7 +47,7 @@ def write_cog(band: BandImage, path: Path) -> Path:
     return path
 
 
-def item_of(image: DatedImage, item_id: str, place: Path) -> dict[str, Any]:
+def item_of(image: DatedImage, item_id: str, place: Path) -> dict[str, object]:
     """Return an image as a STAC item whose JSON will lie at `place`; every band has its file.
 
     The box is that of the rasters; the geometry is what is not nodata in any band.
@@ -69,14 +69,14 @@ def item_of(image: DatedImage, item_id: str, place: Path) -> dict[str, Any]:
     }
 
 
-def _geometry(image: DatedImage, whole: shapely.Geometry) -> dict[str, Any]:
+def _geometry(image: DatedImage, whole: shapely.Geometry) -> dict[str, object]:
     parts = [whole if band.seen is None else band.seen for band in image.bands if band.band != SCENE_CLASS]
     seen = shapely.convex_hull(shapely.union_all(parts)) if parts else whole
     geometry: dict[str, Any] = shapely.geometry.mapping(shapely.set_precision(seen, 1e-7))
     return geometry
 
 
-def _properties(image: DatedImage) -> dict[str, Any]:
+def _properties(image: DatedImage) -> dict[str, object]:
     crs = image.bands[0].crs
     return {
         "datetime": image.taken.replace(tzinfo=UTC).isoformat().replace("+00:00", "Z"),

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from datetime import datetime
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -62,7 +61,7 @@ def entries(
         yield _entry(row._mapping)
 
 
-def _row(entry: Entry) -> dict[str, Any]:
+def _row(entry: Entry) -> dict[str, object]:
     facts = asdict(entry)
     return {**facts, "content": _json(facts["content"]), "source": _json(facts["source"])}
 
@@ -75,5 +74,5 @@ def _entry(row: Mapping) -> Entry:
         return entry_of({**row, **facts})
 
 
-def _json(value: Any) -> str:
+def _json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True, allow_nan=False)

@@ -5,7 +5,6 @@ writers work, most of the time is spent on text.
 """
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import shapely
@@ -50,7 +49,7 @@ class _Row(Feature):  # type: ignore[misc]
     def set(self, name: str, value: np.ndarray) -> None:
         self.found[name] = value
 
-    def set_geometry(self, _: Any) -> None:
+    def set_geometry(self, _: object) -> None:
         pass
 
     def set_geometry_format(self) -> str:
@@ -65,7 +64,7 @@ class _Rows(Writer):  # type: ignore[misc]
         super().__init__()
         self.rows: list[tuple[np.ndarray, np.ndarray]] = []
 
-    def add_operation(self, _: Any) -> None:
+    def add_operation(self, _: object) -> None:
         pass
 
     def write(self, feature: Feature) -> None:

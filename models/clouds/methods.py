@@ -1,7 +1,6 @@
 """Every cloud-removal method by its name."""
 
 from pathlib import Path
-from typing import Any
 
 from features.errors import ModelError
 from models.clouds.removal.baselines import Baseline, Closest, Last, Linear, Mosaic, Whittaker
@@ -13,7 +12,7 @@ from models.clouds.removal.remover import Remover
 SIMPLE: dict[str, type[Baseline]] = {"last": Last, "mosaic": Mosaic, "closest": Closest, "linear": Linear}
 
 
-def build(name: str, **options: Any) -> Remover | None:
+def build(name: str, **options: object) -> Remover | None:
     """Return an unfitted method; None for `none`.
 
     Parameters

@@ -4,7 +4,7 @@ import re
 import warnings
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -14,14 +14,19 @@ from models.crops.estimators.forest import ForestClassifier
 from models.crops.inputs.arrays import conform
 from models.crops.inputs.table import Column, columns_of, wide_table
 
+if TYPE_CHECKING:
+    import lightgbm
+
 TREE = re.compile(r"(?=^Tree=\d+$)", re.MULTILINE)
 
 
-def booster_of_class(model: LightgbmClassifier, crop_class: str) -> Any:
+def booster_of_class(model: LightgbmClassifier, crop_class: str) -> "lightgbm.Booster":
     """Return a booster of one class's trees: the same contributions at a k-th of the cost."""
     import lightgbm
 
-    made: dict[str, Any] = model.__dict__.setdefault("_of_class", {})  # chunk after chunk asks for them
+    made: dict[str, lightgbm.Booster] = model.__dict__.setdefault(
+        "_of_class", {}
+    )  # chunk after chunk asks for them
     if crop_class not in made:
         position = int(np.searchsorted(model.classes_, crop_class))
         text = _text_of_class(model.text(), position, len(model.classes_))

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from models.forecast.learning.inputs import Table, table_of
 from models.forecast.learning.network import LOOKED_BACK, fit_network, run_network, sequences_of
 from models.forecast.learning.samples import AHEAD, STEP, Samples, clouded, horizon_step
 from models.forecast.options import ForecastOptions
+
+if TYPE_CHECKING:
+    import lightgbm
 
 log = logging.getLogger(__name__)
 ALL = -1  # the fold of parcels that no model saw: the models of all parcels
@@ -35,7 +38,7 @@ class Models:
     """The fitted methods of one fold."""
 
     damped: Damped
-    boosters: dict[str, Any] = field(default_factory=dict)
+    boosters: dict[str, "lightgbm.Booster"] = field(default_factory=dict)
     weights: dict[str, list[np.ndarray]] = field(default_factory=dict)
 
 
@@ -330,8 +333,8 @@ def _fit(
     for name in LOOKED_BACK:
         if name in options.methods:
             sequences = sequences_of(history, some, part, name, options.inputs, ahead)
-            begin = earlier.weights.get(name) if earlier else None
-            models.weights[name] = fit_network(sequences, some.truth - part.persistence, options, begin)
+            weights = earlier.weights.get(name) if earlier else None
+            models.weights[name] = fit_network(sequences, some.truth - part.persistence, options, weights)
     return models
 
 

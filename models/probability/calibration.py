@@ -21,7 +21,7 @@ class Calibrator(Protocol):
         """Return calibrated probabilities, `(parcel, class)`, rows summing to 1."""
         ...
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return what JSON can hold; `calibrator_from` reads it back."""
         ...
 
@@ -34,7 +34,7 @@ class Identity:
         """Return the probabilities `(parcel, class)` unchanged."""
         return probabilities
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return the name alone."""
         return {"name": "none"}
 
@@ -51,7 +51,7 @@ class Temperature:
         raised = np.exp(logits - logits.max(1, keepdims=True))
         return np.asarray(raised / raised.sum(1, keepdims=True))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return name and temperature."""
         return {"name": "temperature", "temperature": self.temperature}
 
@@ -91,7 +91,7 @@ class Isotonic:
         table = np.column_stack(columns)
         return np.asarray(table / table.sum(1, keepdims=True))
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return name and the knots of each class."""
         return {
             "name": "isotonic",

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -43,7 +42,7 @@ def tune_clouds(
     options: TuneOptions,
     *,
     journal: Path,
-    on_trial: Callable[[dict[str, Any]], None] | None = None,
+    on_trial: Callable[[dict[str, object]], None] | None = None,
     progress: Progress | None = None,
 ) -> Tuned:
     """Search for a network's options on stacks `(time, band, y, x)`.
@@ -77,7 +76,7 @@ def tune_clouds(
 
 
 def _scores(name: str, stacks: list[xr.Dataset], clear: CloudRemovalOptions, options: TuneOptions) -> Fold:
-    def scores(chosen: Mapping[str, Any]) -> Iterator[float]:
+    def scores(chosen: Mapping[str, object]) -> Iterator[float]:
         base = {**clear.model_dump(), **chosen, "method": name, "members": options.folds}
         settings = CloudRemovalOptions(**{**base, "seed": options.seed})
         pool = draw_windows(stacks, settings, np.random.default_rng(settings.seed))

@@ -5,7 +5,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -21,6 +21,9 @@ from models.crops.inputs.arrays import take
 from models.evaluation.metrics import confusion, macro_f1
 from models.tuning.options import TuneOptions
 
+if TYPE_CHECKING:
+    import optuna
+
 log = logging.getLogger(__name__)
 Fold = Callable[[Mapping[str, Any]], Iterator[float]]  # options to one score a fold, higher is better
 
@@ -35,7 +38,7 @@ class Range:
     whole: bool = False
     choices: tuple[Any, ...] = ()
 
-    def suggest(self, trial: Any, name: str) -> Any:
+    def suggest(self, trial: "optuna.trial.BaseTrial", name: str) -> Any:
         """Ask an Optuna trial for a value."""
         if self.choices:
             return trial.suggest_categorical(name, self.choices)
@@ -149,7 +152,7 @@ def search(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = _study(f"{name}_{metric}_{options.folds}_folds", options, journal)
 
-    def objective(trial: Any) -> float:
+    def objective(trial: "optuna.Trial") -> float:
         found: list[float] = []
         for step, value in enumerate(
             scores({key: values.suggest(trial, key) for key, values in space.items()})
@@ -160,7 +163,7 @@ def search(
                 raise optuna.TrialPruned
         return float(np.mean(found))
 
-    def finished(study: Any, trial: Any) -> None:
+    def finished(study: "optuna.Study", trial: "optuna.trial.FrozenTrial") -> None:
         done = _finished(study)
         log.info("%s trial %d: %s %s", name, trial.number, trial.state.name.lower(), trial.value)
         if on_trial:
@@ -182,7 +185,7 @@ def search(
     return _result(name, study)
 
 
-def _study(study: str, options: TuneOptions, journal: Path) -> Any:
+def _study(study: str, options: TuneOptions, journal: Path) -> "optuna.Study":
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend
@@ -202,11 +205,11 @@ def _study(study: str, options: TuneOptions, journal: Path) -> Any:
     )
 
 
-def _finished(study: Any) -> int:
+def _finished(study: "optuna.Study") -> int:
     return sum(trial.state.is_finished() for trial in study.get_trials(deepcopy=False))
 
 
-def _result(name: str, study: Any) -> Tuned:
+def _result(name: str, study: "optuna.Study") -> Tuned:
     import optuna
 
     trials = study.get_trials(deepcopy=False)
@@ -229,7 +232,11 @@ def _result(name: str, study: Any) -> Tuned:
         importance = dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
     best = study.best_trial
     return Tuned(
-        name, dict(best.params), float(best.value), pl.DataFrame(rows, infer_schema_length=None), importance
+        name,
+        dict(best.params),
+        float(study.best_value),
+        pl.DataFrame(rows, infer_schema_length=None),
+        importance,
     )
 
 

@@ -30,7 +30,7 @@ WITHOUT_EFFECT_ANYWHERE = ("threads", "read_ahead_mb")
 # files that belong to another one of the same name: attributes, projection, code page, changes not yet merged
 STEM_SIBLINGS = {".shp": (".dbf", ".shx", ".prj", ".cpg"), ".gml": (".gfs", ".xsd")}
 NAME_SIBLINGS = {".gpkg": ("-wal", "-journal"), ".tif": (".aux.xml",), ".tiff": (".aux.xml",)}
-Entries = dict[str, Any]
+Entries = dict[str, object]
 
 
 def no_files(config: RunConfig, workspace: Workspace) -> Mapping[str, Path]:
@@ -38,7 +38,7 @@ def no_files(config: RunConfig, workspace: Workspace) -> Mapping[str, Path]:
     return {}
 
 
-def nothing_else(config: RunConfig, workspace: Workspace) -> Mapping[str, Any]:
+def nothing_else(config: RunConfig, workspace: Workspace) -> Mapping[str, object]:
     """Return nothing: most stages look at nothing but files and options."""
     return {}
 
@@ -113,7 +113,7 @@ def _by_pattern(receipt: Receipt, patterns: tuple[str, ...]) -> dict[str, dict[s
     }
 
 
-def option_values(config: RunConfig, wanted: tuple[str, ...]) -> dict[str, Any]:
+def option_values(config: RunConfig, wanted: tuple[str, ...]) -> dict[str, object]:
     """Return the options below dotted keys, one a leaf; those without effect on results are left out."""
     values: dict[str, Any] = {}
     for key in type(config).model_fields if wanted == EVERYTHING else wanted:
@@ -124,7 +124,7 @@ def option_values(config: RunConfig, wanted: tuple[str, ...]) -> dict[str, Any]:
     return values
 
 
-def _leaves(key: str, value: Any) -> dict[str, Any]:
+def _leaves(key: str, value: object) -> dict[str, object]:
     if key in WITHOUT_EFFECT or key.rsplit(".", 1)[-1] in WITHOUT_EFFECT_ANYWHERE or isinstance(value, Path):
         return {}
     if isinstance(value, BaseModel):
@@ -140,7 +140,7 @@ def _leaves(key: str, value: Any) -> dict[str, Any]:
     return {key: _plain(value)}
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     """Return a value as JSON gives it back, so that it can be compared with what a receipt holds."""
     if isinstance(value, BaseModel):
         return value.model_dump(mode="json")
@@ -198,7 +198,7 @@ class _Handed:
     def __init__(self, value: BaseModel, allowed: tuple[str, ...], prefix: str, stage: str) -> None:
         self._value, self._allowed, self._prefix, self._stage = value, allowed, prefix, stage
 
-    def __getattr__(self, name: str) -> Any:
+    def __getattr__(self, name: str) -> object:
         key = f"{self._prefix}{name}"
         if any(key == allowed or key.startswith(f"{allowed}.") for allowed in self._allowed):
             return getattr(self._value, name)
@@ -213,13 +213,13 @@ class _Handed:
         raise TypeError("a stage's config is not sent to workers; send the options that they need")
 
 
-def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+def differences(before: Mapping[str, object], now: Mapping[str, object]) -> list[str]:
     """Say in a few words each what a stage stands on that is not as it was."""
     changed = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
     return [_difference(name, before, now) for name in changed]
 
 
-def _difference(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+def _difference(name: str, before: Mapping[str, object], now: Mapping[str, object]) -> str:
     kind, _, what = name.partition(" ")
     if kind == "output":
         stage, _, pattern = what.partition(" ")
@@ -234,10 +234,10 @@ def _difference(name: str, before: Mapping[str, Any], now: Mapping[str, Any]) ->
     return f"{what} was {_short(before.get(name))}, is {_short(now.get(name))}"
 
 
-def _is_hash(value: Any) -> bool:
+def _is_hash(value: object) -> bool:
     return isinstance(value, str) and re.fullmatch("[0-9a-f]{16,64}", value) is not None
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     text = "nothing" if value is None else str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."

@@ -186,7 +186,7 @@ def _counted(changes: pl.DataFrame, words: Mapping[str, str]) -> list[str]:
     return [f"{said}: {counts[kind]}" for kind, said in words.items() if counts.get(kind)]
 
 
-def _of(row: dict[str, Any]) -> str:
+def _of(row: dict[str, object]) -> str:
     when = f"{row['sensor']} of {row['datetime']:%Y-%m-%d}"
     if row["change"] == "late":
         return f"{when} came late"

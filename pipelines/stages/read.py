@@ -3,7 +3,6 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import geopandas as gpd
 import polars as pl
@@ -160,7 +159,7 @@ def _looked_at(found: _Found, config: RunConfig, workspace: Workspace) -> Entrie
     }
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     return fingerprint(value)[:12]
 
 

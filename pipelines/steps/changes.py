@@ -61,7 +61,7 @@ def changed_acquisitions(before: pl.DataFrame, now: pl.DataFrame) -> pl.DataFram
     old = {row["item_id"]: row for row in before.iter_rows(named=True)}
     there = {row["item_id"]: row for row in now.iter_rows(named=True)}
     lost = [row for name, row in old.items() if name not in there]
-    newest: dict[tuple[Any, Any], datetime] = {}
+    newest: dict[tuple[object, object], datetime] = {}
     for row in old.values():
         key = (row["sensor"], row["tile"])
         newest[key] = max(newest.get(key, row["datetime"]), row["datetime"])
@@ -91,7 +91,9 @@ def _one_pass(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return same and abs(one["datetime"] - other["datetime"]) <= ONE_PASS
 
 
-def _acquisition(row: dict[str, Any], change: str, replaced: dict[str, Any] | None) -> tuple[Any, ...]:
+def _acquisition(
+    row: dict[str, object], change: str, replaced: dict[str, object] | None
+) -> tuple[object, ...]:
     before = (replaced["item_id"], replaced["processing_baseline"]) if replaced else (None, None)
     return (
         *(row[name] for name in ("item_id", "sensor", "tile", "datetime")),

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 
 from features.files import write_text
+from features.schema import Row
 from reports.embed import clean, render
 from reports.options import PublishOptions
 from reports.page import frame
@@ -97,7 +97,7 @@ def _promises(run: RunTables, quality: q.Quality, text: Text) -> list[dict[str, 
     return [*map(partial(_kept, text), kept.values()), *rows, _contradicted(quality, text)]
 
 
-def _kept(text: Text, row: Mapping[str, Any]) -> dict[str, object]:
+def _kept(text: Text, row: Row) -> dict[str, object]:
     return {
         "name": text.get(f"metric.{row['promise']}", clean(row["promise"]).replace("_", " ")),
         "meaning": text.get(f"promise.{row['promise']}", ""),

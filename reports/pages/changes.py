@@ -6,6 +6,7 @@ from typing import Any
 import polars as pl
 
 from features.files import write_text
+from features.schema import Row
 from reports.embed import clean, render
 from reports.options import PublishOptions
 from reports.page import frame
@@ -67,7 +68,7 @@ def _first(table: pl.DataFrame, by: str) -> pl.DataFrame:
     return table.sort(by, descending=True, nulls_last=True, maintain_order=True).head(MOST_ROWS)
 
 
-def _row(run: RunTables, row: dict[str, Any], sheets: dict[str, str], text: Text) -> dict[str, Any]:
+def _row(run: RunTables, row: Row, sheets: dict[str, str], text: Text) -> dict[str, Any]:
     crops = [clean(run.crop(code)) if code else "–" for code in (row["declared_before"], row["declared"])]
     return {
         **row,

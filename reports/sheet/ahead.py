@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 from markupsafe import Markup
 
+from features.schema import Row
 from reports.sheet.event_words import dated_events
 from reports.svg import Plot, nice_ticks, short
 from reports.translation import Text
@@ -25,8 +25,8 @@ class Ahead:
 
 
 def ahead_of(
-    rows: Sequence[dict[str, Any]],
-    anomalies: Sequence[dict[str, Any]],
+    rows: Sequence[Row],
+    anomalies: Sequence[Row],
     seen: Sequence[tuple[date, float]],
     text: Text,
 ) -> Ahead:
@@ -78,7 +78,7 @@ def _ticks(first: int, last: int) -> list[int]:
     return [day for day in range(first, last, step) if day == first or last - day >= step / 4]
 
 
-def _anomaly(row: dict[str, Any], text: Text) -> str:
+def _anomaly(row: Row, text: Text) -> str:
     key = "sheet.anomaly_below" if row["direction"] == "below" else "sheet.anomaly_above"
     said = text(key, since=text.day(row["since"]), until=text.day(row["until"]), n=text.number(row["looks"]))
     events = dated_events(row["events"], text)

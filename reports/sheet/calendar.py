@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 from markupsafe import Markup
 
+from features.schema import Row
 from reports.embed import clean
 from reports.sheet.event_words import dated_events, event_words
 from reports.svg import Plot
@@ -26,9 +26,7 @@ class Calendar:
     requirements: list[dict[str, str]]
 
 
-def calendar_of(
-    events: list[dict[str, Any]], markers: list[dict[str, Any]], days: Sequence[date], text: Text
-) -> Calendar:
+def calendar_of(events: list[Row], markers: list[Row], days: Sequence[date], text: Text) -> Calendar:
     """Return the calendar of one parcel.
 
     Parameters
@@ -43,7 +41,7 @@ def calendar_of(
     return Calendar(figure, [_event(row, text) for row in listed], [_marker(row, text) for row in markers])
 
 
-def looks_around(events: list[dict[str, Any]], most: int) -> list[date]:
+def looks_around(events: list[Row], most: int) -> list[date]:
     """Return the looks before and after the likeliest reported events, for thumbnails."""
     reported = sorted(
         (row for row in events if row["reason"] == SEEN), key=lambda row: (-row["probability"], row["date"])
@@ -56,9 +54,7 @@ def looks_around(events: list[dict[str, Any]], most: int) -> list[date]:
     return sorted(days)
 
 
-def _figure(
-    events: list[dict[str, Any]], markers: list[dict[str, Any]], days: Sequence[date], text: Text
-) -> Markup:
+def _figure(events: list[Row], markers: list[Row], days: Sequence[date], text: Text) -> Markup:
     kinds = list(dict.fromkeys(row["event"] for row in events))
     windows = [row for row in markers if row["from"] is not None]
     rows = len(windows) + len(kinds)
@@ -92,7 +88,7 @@ def _months(first: int, last: int) -> list[tuple[int, int]]:
     return [(day.toordinal(), day.month) for day in days if day.day == 1]
 
 
-def _event(row: dict[str, Any], text: Text) -> dict[str, str]:
+def _event(row: Row, text: Text) -> dict[str, str]:
     reason = row["reason"]
     return {
         "name": text.get(f"event.{row['event']}", clean(row["event"])),
@@ -108,7 +104,7 @@ def _event(row: dict[str, Any], text: Text) -> dict[str, str]:
     }
 
 
-def _marker(row: dict[str, Any], text: Text) -> dict[str, str]:
+def _marker(row: Row, text: Text) -> dict[str, str]:
     window = "–" if row["from"] is None else f"{text.day(row['from'])} – {text.day(row['to'], True)}"
     return {
         "name": clean(row["requirement"]),

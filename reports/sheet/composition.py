@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from markupsafe import Markup, escape
 
+from features.schema import Row
 from reports.translation import Text
 
 STYLES = ("bar-declared", "bar-predicted", "rail")  # of the declared crop, the largest other one, the rest
@@ -23,9 +23,9 @@ class Composition:
 
 
 def composition_of(
-    rows: Sequence[dict[str, Any]],
-    findings: Sequence[dict[str, Any]],
-    pixels: Sequence[dict[str, Any]],
+    rows: Sequence[Row],
+    findings: Sequence[Row],
+    pixels: Sequence[Row],
     declared: str | None,
     name: Callable[[str | None], str],
     text: Text,
@@ -59,7 +59,7 @@ def composition_of(
     return Composition(listed, _note(findings[0], text), _picture(pixels, style, text) if pixels else None)
 
 
-def _note(finding: dict[str, Any], text: Text) -> str:
+def _note(finding: Row, text: Text) -> str:
     found, low, high = (finding[key] for key in ("not_declared_ha", "low_ha", "high_ha"))
     if found is None:
         return ""
@@ -69,7 +69,7 @@ def _note(finding: dict[str, Any], text: Text) -> str:
     return text("composition.not_declared_between", ha=text.number(found, 2), **between)
 
 
-def _picture(pixels: Sequence[dict[str, Any]], style: dict[str | None, str], text: Text) -> Markup:
+def _picture(pixels: Sequence[Row], style: dict[str | None, str], text: Text) -> Markup:
     size = float(pixels[0]["pixel_m"])
     x, y = (np.array([pixel[axis] for pixel in pixels]) for axis in ("x", "y"))
     column, row = np.rint((x - x.min()) / size).astype(int), np.rint((y.max() - y) / size).astype(int)

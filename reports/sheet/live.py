@@ -1,8 +1,8 @@
 """The sheet of any single parcel of a run, made when it is asked for."""
 
-from collections.abc import Mapping
-from typing import Any, cast
+from typing import cast
 
+from features.schema import Row
 from reports.options import PublishOptions
 from reports.run import RunTables
 from reports.sheet import reasons
@@ -24,6 +24,6 @@ class Sheets:
             {},
         )
 
-    def context(self, row: Mapping[str, Any]) -> dict[str, object]:
+    def context(self, row: Row) -> dict[str, object]:
         """Return what the sheet's template draws of one parcel."""
         return context_of(cast(SheetRow, row), self.materials)

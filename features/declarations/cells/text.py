@@ -5,7 +5,6 @@ import re
 import unicodedata
 from collections.abc import Callable, Iterable
 from decimal import Decimal
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +18,7 @@ LARGEST_EXACT = 2**53  # above, float64 does not tell neighbouring integers apar
 BROKEN_LETTERS = re.compile("[\u0080-\u009f\ufffd]")
 
 
-def cell_text(value: Any) -> str | None:  # noqa: PLR0911 (one return a kind of cell)
+def cell_text(value: object) -> str | None:  # noqa: PLR0911 (one return a kind of cell)
     """Return one cell as text: 120.0 as "120", "120.0" and "001" as they are, blanks and NaN as None.
 
     A list is its texts with ";" between; bytes that are no text, such as a UUID's, are written in
@@ -57,7 +56,7 @@ def _bytes_text(value: bytes) -> str | None:
     return value.hex() if any(unicodedata.category(sign) == "Cc" for sign in text) else text.strip() or None
 
 
-def list_texts(cell: Iterable[Any]) -> list[str]:
+def list_texts(cell: Iterable[object]) -> list[str]:
     """Return the texts of a list that stands in one cell, blanks dropped."""
     return [text for text in map(cell_text, cell) if text is not None]
 
@@ -73,12 +72,12 @@ def printable(text: str) -> str:
     return text.replace("\0", "\\x00").encode("utf-8", errors="backslashreplace").decode("utf-8")
 
 
-def is_escaped(value: Any) -> bool:
+def is_escaped(value: object) -> bool:
     """Say whether a cell holds what text files cannot, so that `cell_text` altered it."""
     return isinstance(value, str) and printable(value) != value
 
 
-def text_column(column: pd.Series, render: Callable[[Any], str | None] = cell_text) -> pd.Series:
+def text_column(column: pd.Series, render: Callable[[object], str | None] = cell_text) -> pd.Series:
     """Return a column as text, null where blank; each distinct value is rendered once."""
     if any(isinstance(value, (list, tuple, np.ndarray, dict)) for value in column.iloc[:1000]):
         return pd.Series([render(value) for value in column], index=column.index, dtype=object)
@@ -107,7 +106,7 @@ def refuse_inexact(column: pd.Series, name: str, path: str) -> None:
         )
 
 
-def code_text(value: Any) -> str | None:
+def code_text(value: object) -> str | None:
     """Return a code or a crop's name: Unicode composed (NFC), single spaces between words, nothing unseen.
 
     Examples
@@ -134,7 +133,7 @@ def split_codes(column: pd.Series, separator: str | None) -> tuple[pd.Series, pd
     return first, second, sum(len(cell) > 2 for cell in parts)
 
 
-def _parts(value: Any, separator: str | None) -> list[str]:
+def _parts(value: object, separator: str | None) -> list[str]:
     texts = list_texts(value) if isinstance(value, (list, tuple, np.ndarray)) else [cell_text(value) or ""]
     pieces = [piece for text in texts for piece in (text.split(separator) if separator else [text])]
     return [code for code in map(plain_code, pieces) if code]

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import geopandas as gpd
 
@@ -38,7 +37,7 @@ def _geometry_column(metadata: dict[bytes, bytes], names: list[str], path: Path)
     if b"geo" not in metadata:
         raise DeclarationError(f"{path.name} is Parquet without geometry metadata; export it as GeoParquet.")
     try:
-        geo: Any = json.loads(metadata[b"geo"])
+        geo: object = json.loads(metadata[b"geo"])
     except ValueError as error:
         raise DeclarationError(
             f"The geometry metadata of {path.name} is no JSON; export it again."

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from odc.geo.geobox import GeoBox
@@ -15,6 +15,9 @@ from rasterio.enums import MaskFlags
 from features.errors import ImageryError
 from features.imagery.rasters.opening import FAULTS, beside, open_raster
 from features.imagery.rasters.tiff import Layout, read_layout
+
+if TYPE_CHECKING:
+    import rasterio
 
 BASELINE_TAGS = ("processing_baseline", "s2:processing_baseline", "processing:version")
 
@@ -87,21 +90,21 @@ def _header_of(href: str, stamp: tuple[int, ...]) -> Header:
         )
 
 
-def _unit(raster: Any) -> str | None:
+def _unit(raster: "rasterio.DatasetReader") -> str | None:
     """Unit of the first band: GDAL's own field, else a tag of the band or file."""
     tags = {key.lower(): value for key, value in {**raster.tags(), **raster.tags(1)}.items()}
     said = raster.units[0] or tags.get("units") or tags.get("unit") or tags.get("unittype")
     return str(said) if said else None
 
 
-def _baseline(raster: Any) -> str | None:
+def _baseline(raster: "rasterio.DatasetReader") -> str | None:
     """Processing baseline of a Sentinel-2 product, as GDAL's reader of products names the tag."""
     tags = {key.lower(): value for key, value in raster.tags().items()}
     found = next((tags[name] for name in BASELINE_TAGS if tags.get(name)), None)
     return str(found) if found else None
 
 
-def _scaling(raster: Any) -> tuple[float | None, float | None]:
+def _scaling(raster: "rasterio.DatasetReader") -> tuple[float | None, float | None]:
     """Scale and offset of the first band; GDAL gives 1 and 0 where a file states none."""
     scale, offset = float(raster.scales[0]), float(raster.offsets[0])
     if (scale, offset) == (1.0, 0.0) or not (math.isfinite(scale) and math.isfinite(offset) and scale):
@@ -109,7 +112,7 @@ def _scaling(raster: Any) -> tuple[float | None, float | None]:
     return scale, offset
 
 
-def _grid(href: str, raster: Any) -> GeoBox:
+def _grid(href: str, raster: "rasterio.DatasetReader") -> GeoBox:
     transform = raster.transform
     numbers = list(transform)[:6]
     if not all(math.isfinite(number) for number in numbers) or transform.determinant == 0:
@@ -117,7 +120,7 @@ def _grid(href: str, raster: Any) -> GeoBox:
     return GeoBox(raster.shape, transform, _flat_crs(href, raster))
 
 
-def _flat_crs(href: str, raster: Any) -> str:
+def _flat_crs(href: str, raster: "rasterio.DatasetReader") -> str:
     """The horizontal coordinate system of a raster, without heights."""
     if raster.crs is None or not raster.crs.to_wkt():
         raise ImageryError(

@@ -4,7 +4,6 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import rasterio
@@ -50,7 +49,7 @@ def source_of(href: str) -> str:
 
 
 @contextmanager
-def open_raster(href: str) -> Iterator[Any]:
+def open_raster(href: str) -> Iterator["rasterio.DatasetReader"]:
     """Open a raster read-only with an allowed driver.
 
     Raises
@@ -72,7 +71,7 @@ def open_raster(href: str) -> Iterator[Any]:
         raise ImageryError(f"{href} cannot be read ({_last(error)}); download it again.") from error
 
 
-def _reader(href: str, source: str) -> Any:
+def _reader(href: str, source: str) -> "rasterio.DatasetReader":
     """Open a raster; once more with a fresh token where the one before may have ended before its time."""
     try:
         return DatasetReader(source, driver=list(DRIVERS))
@@ -93,7 +92,7 @@ def _environment(source: str) -> dict[str, str]:
     return {**ENVIRONMENT, "GDAL_DISABLE_READDIR_ON_OPEN": "FALSE"} if looked else ENVIRONMENT
 
 
-def _check(href: str, raster: Any) -> None:
+def _check(href: str, raster: "rasterio.DatasetReader") -> None:
     if not raster.count or np.dtype(raster.dtypes[0]).kind not in "uif":
         raise ImageryError(f"{href} has no band of real numbers; it is no image of reflectance or radar.")
     height, width = raster.block_shapes[0]

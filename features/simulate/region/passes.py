@@ -26,7 +26,7 @@ from features.simulate.sensors.radar import (
 CALIBRATION_DB = 0.25  # between scenes
 
 
-def render_pass(scene: Scene, studio: Studio) -> tuple[dict[str, Any], dict[str, Any]]:
+def render_pass(scene: Scene, studio: Studio) -> tuple[dict[str, object], dict[str, object]]:
     """Write a Sentinel-1 scene; return its item's properties and assets."""
     world, rng = studio.world, studio.chance(scene)
     index = world.weather.index(scene.when.date())

@@ -6,7 +6,6 @@ import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -118,7 +117,7 @@ def _claim(folder: Path, options: SimulationOptions, season: int, seed: int) -> 
     write_json(folder / NOTE, {**mark, "hash": fingerprint(mark)})
 
 
-def _noted(path: Path) -> dict[str, Any] | None:
+def _noted(path: Path) -> dict[str, object] | None:
     """Return what the note says: nothing where it is damaged, None where there is none."""
     try:
         noted = json.loads(path.read_text(encoding="utf-8"))

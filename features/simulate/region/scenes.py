@@ -40,7 +40,7 @@ def render_scene(scene: Scene, studio: Studio) -> None:
     write_json(item_file, make_item(scene, studio.world.grid, properties, assets))
 
 
-def render_optical(scene: Scene, studio: Studio) -> tuple[dict[str, Any], dict[str, Any]]:
+def render_optical(scene: Scene, studio: Studio) -> tuple[dict[str, object], dict[str, object]]:
     """Write a Sentinel-2 scene; return its item's properties and assets."""
     world, rng = studio.world, studio.chance(scene)
     stream, haze = int(rng.integers(2**62)), float(rng.normal())

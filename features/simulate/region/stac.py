@@ -47,7 +47,9 @@ def baseline_of(day: date) -> tuple[str, int]:
     return ("05.09", 1000) if day >= OFFSET_SINCE else ("03.01", 0)
 
 
-def raster_asset(href: str, encoding: dict[str, Any], grid: Grid, band: str | None = None) -> dict[str, Any]:
+def raster_asset(
+    href: str, encoding: dict[str, object], grid: Grid, band: str | None = None
+) -> dict[str, object]:
     """Return one COG asset with its value encoding and, where it is spectral, its band name."""
     named = {"eo:bands": [{"name": band}]} if band else {}
     return {
@@ -108,7 +110,7 @@ def write_catalog(folder: Path, grid: Grid, scenes: Sequence[Scene]) -> Path:
     return write_json(folder / "catalog.json", catalog)
 
 
-def _collection(name: str, grid: Grid, members: list[Scene]) -> dict[str, Any]:
+def _collection(name: str, grid: Grid, members: list[Scene]) -> dict[str, object]:
     longitudes, latitudes = zip(*grid.ring_wgs84, strict=True)
     times = [_stamp(scene.when) for scene in members]
     items = [_link("item", f"./{scene.item_id}/{scene.item_id}.json") for scene in members]

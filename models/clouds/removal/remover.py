@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import xarray as xr
@@ -177,7 +177,7 @@ def check_same_bands(found: tuple[str, ...], learnt: tuple[str, ...], name: str)
     )
 
 
-def describe(value: Any) -> Any:
+def describe(value: object) -> object:
     """Return a JSON-ready copy of arrays and tuples."""
     if isinstance(value, np.ndarray):
         return value.tolist()

@@ -2,7 +2,7 @@
 
 import difflib
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
@@ -74,7 +74,7 @@ def estimator_type(name: str) -> "type[CropEstimator]":
     return chosen
 
 
-def read_options(name: str, **options: Any) -> settings.EstimatorOptions:
+def read_options(name: str, **options: object) -> settings.EstimatorOptions:
     """Return an estimator's options; the estimator itself, and the libraries that fit it, are not imported.
 
     Raises
@@ -90,7 +90,7 @@ def read_options(name: str, **options: Any) -> settings.EstimatorOptions:
         raise ModelError(f"{name}: {' '.join(option_faults(error, kind))}") from error
 
 
-def build(name: str, **options: Any) -> "CropEstimator":
+def build(name: str, **options: object) -> "CropEstimator":
     """Return an unfitted estimator.
 
     Parameters

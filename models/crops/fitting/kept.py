@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -48,7 +47,7 @@ class Fit:
         SHA-256 of every file of the models, by `<model>/<folds left out>/<file>`.
     """
 
-    stands_on: dict[str, Any]
+    stands_on: dict[str, object]
     axes: dict[str, list[str]]
     seen: list[int]
     images: dict[str, list[str]]
@@ -162,7 +161,7 @@ def why_not(
     fit: Fit,
     folder: Path,
     options: TrainOptions,
-    stands_on: Mapping[str, Any],
+    stands_on: Mapping[str, object],
     axes: Mapping[str, list[str]],
     seen: Sequence[int],
     images: Images,
@@ -190,7 +189,7 @@ class _Now:
 
     folder: Path
     options: TrainOptions
-    stands_on: Mapping[str, Any]
+    stands_on: Mapping[str, object]
     axes: Mapping[str, list[str]]
     seen: Sequence[int]
     images: Images

@@ -7,7 +7,6 @@ other folds.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -37,7 +36,7 @@ FAR = 3.0  # robust standard deviations from the nearest cluster of one's own cl
 
 
 # The model that looks for suspects: small and quick, whatever the crop model's own settings are.
-SUSPECT_MODEL: dict[str, Any] = {
+SUSPECT_MODEL: dict[str, object] = {
     "learning_rate": 0.15, "leaves": 8, "column_share": 0.2, "least_columns": 1, "summaries": False,
 }  # fmt: skip
 

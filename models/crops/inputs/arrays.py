@@ -31,7 +31,7 @@ class Layout:
         """Names of the value channels, feature by feature: `ndvi|mean`."""
         return tuple(f"{feature}|{statistic}" for feature in self.features for statistic in self.statistics)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """Return plain lists, for a bundle."""
         return {name: list(value) for name, value in asdict(self).items()}
 

@@ -94,7 +94,7 @@ class Scaler:
         parts = [np.where(known, tensors.values, 0), known[..., list(self.known_masks)], tensors.observed]
         return np.concatenate(parts, axis=-1, dtype=np.float32)
 
-    def as_json(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, object]:
         """Return plain lists, for a bundle."""
         return {name: list(value) for name, value in asdict(self).items()}
 

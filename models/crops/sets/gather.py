@@ -4,7 +4,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -45,7 +44,7 @@ class Gathered:
     series: xr.Dataset
     classes: list[str]
     groups: list[str]
-    about: list[dict[str, Any]]
+    about: list[dict[str, object]]
     tallies: list[Tally]
 
 

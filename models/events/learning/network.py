@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import lru_cache
 from threading import Lock
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from models.events.learning.steps import (
 )
 from models.events.options import EventOptions
 from models.events.series import CHANNELS, EventSeries
+
+if TYPE_CHECKING:
+    import keras
 
 DILATIONS = (1, 2, 4)
 KERNEL = 5
@@ -64,7 +67,7 @@ class StepNetwork:
         return out
 
 
-def build(filters: int) -> Any:
+def build(filters: int) -> "keras.Model":
     """Return the Keras network: `(parcel, step, READ)` in, `(parcel, step, event)` chances out."""
     bring_up()
     import keras
@@ -151,12 +154,12 @@ def hide_looks(x: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 @lru_cache(maxsize=2)
-def _lent(filters: int) -> Any:
+def _lent(filters: int) -> "keras.Model":
     """Return a network that only predicts, traced once."""
     return build(filters)
 
 
-def _weighted_log_loss(truth: Any, chance: Any) -> Any:
+def _weighted_log_loss(truth: "keras.KerasTensor", chance: "keras.KerasTensor") -> "keras.KerasTensor":
     from keras import ops
 
     y, weight = truth[..., : len(EVENTS)], truth[..., len(EVENTS) :]

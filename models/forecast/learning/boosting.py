@@ -1,11 +1,14 @@
 """Boosted trees that predict the change since the last clear value, or how large an error will be."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from models.forecast.learning.inputs import Table
 from models.forecast.options import ForecastOptions
+
+if TYPE_CHECKING:
+    import lightgbm
 
 SCALE_ROUNDS = 60
 LEAST_SCALE = 0.01  # of NDVI: what a sensor repeats
@@ -27,8 +30,8 @@ def fit_booster(
     options: ForecastOptions,
     rounds: int | None = None,
     weight: np.ndarray | None = None,
-    start: Any = None,
-) -> Any:
+    start: "lightgbm.Booster | None" = None,
+) -> "lightgbm.Booster":
     """Fit boosted trees on changes `(sample,)`; `start` is a booster that is trained further."""
     import lightgbm
 
@@ -45,18 +48,18 @@ def fit_booster(
     return lightgbm.train(settings, data, num_boost_round=rounds or options.rounds, init_model=start)
 
 
-def fit_scale(table: Table, error: np.ndarray, options: ForecastOptions) -> Any:
+def fit_scale(table: Table, error: np.ndarray, options: ForecastOptions) -> "lightgbm.Booster":
     """Fit how large an error is to be expected: the logarithm of its size, `(sample)`."""
     size = np.log(np.abs(error) + LEAST_SCALE)
     small = options.model_copy(update={"leaves": 12, "learning_rate": 0.1})
     return fit_booster(table, size, small, SCALE_ROUNDS)
 
 
-def predict(booster: Any, table: Table, threads: int) -> np.ndarray:
+def predict(booster: "lightgbm.Booster", table: Table, threads: int) -> np.ndarray:
     """Return `(sample,)`."""
     return np.asarray(booster.predict(table.value, num_threads=threads))
 
 
-def scale_of(booster: Any, table: Table, threads: int) -> np.ndarray:
+def scale_of(booster: "lightgbm.Booster", table: Table, threads: int) -> np.ndarray:
     """Return `(sample,)` the size of error to be expected, in NDVI."""
     return np.asarray(np.exp(predict(booster, table, threads)))

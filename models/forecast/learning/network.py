@@ -6,7 +6,7 @@ decoder steps through the days ahead, reading climatology, season and, where tha
 
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,6 +18,9 @@ from models.forecast.history import Daily, History
 from models.forecast.learning.inputs import _mean_of, _running
 from models.forecast.learning.samples import AHEAD, STEP, Samples
 from models.forecast.options import ForecastOptions
+
+if TYPE_CHECKING:
+    import keras
 
 LOOKED_BACK = {"lstm": (10, 24), "lstm_monthly": (30, 12)}  # days of a step, and steps
 DECODED = AHEAD // STEP
@@ -151,7 +154,7 @@ def _fill_past(  # noqa: PLR0912
             out[i, s, 3] = s / steps
 
 
-def build(past: tuple[int, int], ahead: int, fixed: int, units: int) -> Any:
+def build(past: tuple[int, int], ahead: int, fixed: int, units: int) -> "keras.Model":
     """Return the Keras network: three inputs, `(case, DECODED)` changes out."""
     bring_up()
     import keras
@@ -226,7 +229,7 @@ def run_network(weights: list[np.ndarray], sequences: Sequences, units: int) -> 
     return np.asarray((1 - share) * found[sequences.case, low] + share * found[sequences.case, high])
 
 
-def _set_weights(model: Any, weights: list[np.ndarray]) -> None:
+def _set_weights(model: "keras.Model", weights: list[np.ndarray]) -> None:
     wanted = [tuple(value.shape) for value in model.weights]
     if [value.shape for value in weights] != wanted:
         raise ModelError(
@@ -242,12 +245,12 @@ def _shape(sequences: Sequences) -> tuple[tuple[int, int], int, int]:
 
 
 @lru_cache(maxsize=4)
-def _lent(past: tuple[int, int], ahead: int, fixed: int, units: int) -> Any:
+def _lent(past: tuple[int, int], ahead: int, fixed: int, units: int) -> "keras.Model":
     """Return a network that only predicts, traced once."""
     return build(past, ahead, fixed, units)
 
 
-def _masked_square(truth: Any, change: Any) -> Any:
+def _masked_square(truth: "keras.KerasTensor", change: "keras.KerasTensor") -> "keras.KerasTensor":
     from keras import ops
 
     weight = truth[..., 1]

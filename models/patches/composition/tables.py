@@ -1,7 +1,6 @@
 """Compositions as tables: what grows in each parcel, and what it means for the declaration."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -49,7 +48,7 @@ LEAST_PAIRS = 20  # made-up mixed parcels that an interval takes at least
 
 def composition_rows(
     parcel_id: str, area_ha: float, parcel: Parcel, classes: Sequence[str]
-) -> list[dict[str, Any]]:
+) -> list[dict[str, object]]:
     """Return the rows of COMPOSITION of one parcel."""
     return [
         {
@@ -67,7 +66,7 @@ def composition_rows(
 
 def finding_row(
     parcel_id: str, area_ha: float, parcel: Parcel, accepted: set[int], options: CompositionOptions
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return the row of FINDINGS of one parcel, its interval not yet known.
 
     Parameters

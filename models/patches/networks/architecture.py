@@ -4,7 +4,7 @@ A pixel's own season says most of its crop, its surroundings say where a field e
 the pixel by itself, the U at all around it, and the last layer sees both.
 """
 
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import keras
 from keras import ops
@@ -58,7 +58,7 @@ class TemporalEncoder(keras.layers.Layer):  # type: ignore[misc]
     weigh less by a learned amount. Returns `(n, y, x, heads * width)`.
     """
 
-    def __init__(self, width: int, heads: int, **kwargs: Any) -> None:
+    def __init__(self, width: int, heads: int, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.width, self.heads = width, heads
         self.embed = keras.layers.Dense(width, activation="relu")

@@ -8,7 +8,6 @@ network that gives every place the same features (collapse) shows in their sprea
 import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import keras
 import numpy as np
@@ -130,7 +129,7 @@ def _twin(trunk: keras.Model) -> keras.Model:
     return keras.Model([first, second], keras.layers.Concatenate()(projected))
 
 
-def _barlow(_: Any, found: keras.KerasTensor) -> keras.KerasTensor:
+def _barlow(_: object, found: keras.KerasTensor) -> keras.KerasTensor:
     """Push the correlations of two views' features to the identity; the truth is not looked at."""
     sparse = ops.reshape(found[:, ::STRIDE, ::STRIDE], (-1, 2 * FEATURES))
     centred = sparse - ops.mean(sparse, axis=0)

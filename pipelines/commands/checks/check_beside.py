@@ -4,7 +4,6 @@ import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import geopandas as gpd
 
@@ -47,7 +46,7 @@ def paths_of(options: Options, under: str = "") -> Iterator[tuple[str, Path]]:
         yield from _within(getattr(options, name), f"{under}.{name}".lstrip("."))
 
 
-def _within(value: Any, name: str) -> Iterator[tuple[str, Path]]:
+def _within(value: object, name: str) -> Iterator[tuple[str, Path]]:
     if isinstance(value, Path):
         yield name, value
     elif isinstance(value, Options):

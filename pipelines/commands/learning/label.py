@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -96,12 +95,12 @@ def _picture(window: Window, frames: Frames, chances: np.ndarray) -> Picture:
     return Picture(name, values, frames.bands, classes, said)
 
 
-def _said(window: Window, frames: Frames) -> dict[str, Any]:
+def _said(window: Window, frames: Frames) -> dict[str, object]:
     day = str(frames.times[window.date])[:10]
     return {"date": day, "stack": window.stack, "top": window.top, "left": window.left, "score": window.score}
 
 
-def _place(said: Mapping[str, Any]) -> tuple[Any, ...]:
+def _place(said: Mapping[str, object]) -> tuple[object, ...]:
     return tuple(said.get(name) for name in ("date", "stack", "top", "left"))
 
 

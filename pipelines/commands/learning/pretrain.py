@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -139,7 +138,7 @@ def _train(config: RunConfig, found: Gathered, folder: Path, progress: Progress)
     return "\n".join(lines)
 
 
-def _score(probabilities: pl.DataFrame, declared: pl.DataFrame, groups: np.ndarray) -> dict[str, Any]:
+def _score(probabilities: pl.DataFrame, declared: pl.DataFrame, groups: np.ndarray) -> dict[str, object]:
     table = probabilities.filter((pl.col("model") == ENSEMBLE) & (pl.col("fold") >= 0))
     classes = table.columns[3:]
     place = {name: row for row, name in enumerate(declared["parcel_id"])}

@@ -30,7 +30,7 @@ class Kept(TypedDict):
     """Where a search is kept, and who hears of it."""
 
     journal: Path
-    on_trial: Callable[[dict[str, Any]], None]
+    on_trial: Callable[[dict[str, object]], None]
     progress: Progress
 
 
@@ -72,7 +72,7 @@ def tune_model(config: RunConfig, workspace: Workspace, model: str, trials: int)
     return f"{_described(found, metric)}\nUse it: cropcheck run CONFIG --with {path}"
 
 
-def winning(found: Tuned) -> dict[str, Any]:
+def winning(found: Tuned) -> dict[str, object]:
     """Return the best options where a run's config has them."""
     if found.name in LEARNED:
         return {"clear": {"method": found.name, **found.best}}

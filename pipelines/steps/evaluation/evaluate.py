@@ -289,12 +289,12 @@ def _reliability_table(values: np.ndarray, truth: np.ndarray, name: str) -> pl.D
 
 def _rates(
     verdicts: pl.DataFrame, truth: pl.DataFrame, folds: pl.DataFrame, seed: int
-) -> tuple[dict[str, dict[str, Any]], pl.DataFrame]:
+) -> tuple[dict[str, dict[str, object]], pl.DataFrame]:
     groups = folds.select("parcel_id", "group")
     wrong = truth.select("parcel_id", "misdeclared")
     rng = np.random.default_rng(seed)
     tables = [verdict_rates(verdicts, wrong, groups, rng, by) for by in (None, *BREAKDOWNS)]
-    overall: dict[str, dict[str, Any]] = {}
+    overall: dict[str, dict[str, object]] = {}
     for row in tables[0].iter_rows(named=True):
         overall.setdefault(row["metric"], {})[row["unit"]] = {
             name: row[name] for name in ("value", "low", "high", "n")
@@ -304,7 +304,7 @@ def _rates(
 
 def _follow_up(
     verdicts: pl.DataFrame, truth: pl.DataFrame, folds: pl.DataFrame, seed: int
-) -> dict[str, dict[str, Any]]:
+) -> dict[str, dict[str, object]]:
     """Return how the list keeps its rate: by q, the share in order on it, and of the wrong ones found."""
     table = follow_up_scores(
         verdicts,

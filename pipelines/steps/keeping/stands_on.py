@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from fnmatch import fnmatchcase
-from typing import Any
 
 from pipelines.record.inputs import Entries, Inputs
 from pipelines.record.receipt import read_receipt
@@ -25,7 +24,7 @@ def made_with(inputs: Inputs, workspace: Workspace) -> dict[str, Entries]:
     return {name: receipt.inputs for name, receipt in receipts.items() if receipt}
 
 
-def stands_on_of(made_with: Mapping[str, Entries]) -> dict[str, Any]:
+def stands_on_of(made_with: Mapping[str, Entries]) -> dict[str, object]:
     """Return options, code, libraries and files that series and models are made with, by stage and name.
 
     What lets images and parcels change (MAY_CHANGE) is left out.

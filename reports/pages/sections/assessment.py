@@ -1,14 +1,12 @@
 """The quality assessment on the auditor's page: sample, results, error in hectares, what is open."""
 
-from typing import Any
-
 import polars as pl
 
 from models.assessment.errors import MEASURES, field_visits_saved
 from reports.embed import clean
 from reports.run import RunTables
 
-Row = dict[str, Any]
+Row = dict[str, object]
 SHOWN = ("error", "confirmed_wrong", "commission", "omission", "false_alarm_rate", "wrong_rate")
 THRESHOLDS = ("alpha", "follow_up_rate", "follow_up_rates", "least_probability", "noise_rate")
 

@@ -9,7 +9,7 @@ from reports.run import RunTables
 from reports.translation import Text
 
 
-def composition_view(run: RunTables, text: Text) -> dict[str, Any] | None:
+def composition_view(run: RunTables, text: Text) -> dict[str, object] | None:
     """Return counts of parcels by what grows inside, and what was measured; None without compositions.
 
     What was measured: on neighbours that declare different crops, looked at as one parcel, how many were

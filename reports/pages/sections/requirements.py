@@ -17,7 +17,7 @@ MEASURES = ("precision", "recall", "f1", "date_mae_days", "date_bias_days", "mow
 RATES = ("false_alarm_rate", "miss_rate", "decided_share")
 
 
-def requirements_of(run: RunTables, listed: pl.DataFrame, text: Text) -> list[dict[str, Any]]:
+def requirements_of(run: RunTables, listed: pl.DataFrame, text: Text) -> list[dict[str, object]]:
     """Return every requirement with the number of parcels in each state, and those to look at.
 
     Parameters
@@ -55,7 +55,7 @@ def requirements_of(run: RunTables, listed: pl.DataFrame, text: Text) -> list[di
     return found
 
 
-def event_rows(run: RunTables, text: Text) -> list[dict[str, Any]]:
+def event_rows(run: RunTables, text: Text) -> list[dict[str, object]]:
     """Return the scores of events, one row a kind and level, each measure with interval and n."""
     scores = stored(run, "event_scores")
     rows: dict[tuple[str, str, str], dict[str, Any]] = {}
@@ -73,14 +73,14 @@ def event_rows(run: RunTables, text: Text) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-def marker_rows(run: RunTables) -> list[dict[str, Any]]:
+def marker_rows(run: RunTables) -> list[dict[str, object]]:
     """Return promised and measured rates of every requirement, and what its markers rest on.
 
     Rates are None where no truth is known, as in every region that is not simulated.
     """
     rates = stored(run, "marker_rates")
     rows: dict[str, dict[str, Any]] = {}
-    nothing: dict[str, Any] = {"parcels": 0, "calibrated": 0, "observations": None, **dict.fromkeys(RATES)}
+    nothing: dict[str, object] = {"parcels": 0, "calibrated": 0, "observations": None, **dict.fromkeys(RATES)}
     if run.markers is not None:
         for (name,), table in run.markers.group_by("requirement", maintain_order=True):
             rows[str(name)] = nothing | {

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Any
 
+from features.schema import Row
 from reports.embed import clean
 from reports.translation import Text
 
@@ -42,7 +42,7 @@ def scheme_sentences(rules: Mapping[str, object], text: Text) -> list[str]:
     return found
 
 
-def _requirement(one: Mapping[str, Any], text: Text) -> str:
+def _requirement(one: Row, text: Text) -> str:
     """Return one requirement in words, as `no ploughing, from 04-01 to 08-15`."""
     event = _events([one["require"]] if one.get("require") else one.get("forbid", []), text)
     parts = [text("rule.require" if one.get("require") else "rule.forbid", event=event)]

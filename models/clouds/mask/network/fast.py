@@ -1,14 +1,17 @@
 """The network in OpenVINO, where that is installed (`cropcheck[openvino]`): the same weights, faster."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from features.errors import ModelError
 
+if TYPE_CHECKING:
+    import keras
 
-def compiled(model: Any) -> Callable[[np.ndarray], np.ndarray]:
+
+def compiled(model: "keras.Model") -> Callable[[np.ndarray], np.ndarray]:
     """Return a function from channels `(n, y, x, channel)` to logits `(n, y, x, class)`.
 
     Raises

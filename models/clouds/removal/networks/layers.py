@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import keras
 import numpy as np
@@ -85,7 +85,7 @@ class BlockMeans(keras.layers.Layer):  # type: ignore[misc]
     """Average `(n, y, x, layer, c)` over blocks of `size` pixels; a layer, because sizes are known only
     when called."""
 
-    def __init__(self, size: int, **kwargs: Any) -> None:
+    def __init__(self, size: int, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.size = size
 
@@ -103,7 +103,7 @@ class Joined(keras.layers.Layer):  # type: ignore[misc]
     To put them there would take as long as to multiply them.
     """
 
-    def __init__(self, width: int, **kwargs: Any) -> None:
+    def __init__(self, width: int, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.width = width
 

@@ -10,7 +10,6 @@ before attention with a mean.
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import keras
 from keras import ops
@@ -75,7 +74,7 @@ def _fold(x: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
 class MBConv(keras.layers.Layer):  # type: ignore[misc]
     """Inverted bottleneck: expansion 2, pre-norm, GELU, squeeze-excite 0.25, group norm, residual."""
 
-    def __init__(self, width: int, **kwargs: Any) -> None:
+    def __init__(self, width: int, **kwargs: object) -> None:
         super().__init__(**kwargs)
         wide = 2 * width
         groups = 4 if width % 4 == 0 else 1
@@ -99,7 +98,7 @@ class Encoder(keras.layers.Layer):  # type: ignore[misc]
     """MBConv blocks, shared by all dates, after the 1x1 convolution on each date beside the frame's own
     channels."""
 
-    def __init__(self, width: int, blocks: int, **kwargs: Any) -> None:
+    def __init__(self, width: int, blocks: int, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.width = width
         self.blocks = [MBConv(width) for _ in range(blocks)]
@@ -117,7 +116,7 @@ class TemporalAttention(keras.layers.Layer):  # type: ignore[misc]
     """L-TAE: one learnt query a head, attention over dates at a quarter of the resolution, applied at the
     full one."""
 
-    def __init__(self, size: Size, width: int, **kwargs: Any) -> None:
+    def __init__(self, size: Size, width: int, **kwargs: object) -> None:
         super().__init__(**kwargs)
         self.heads, self.key, self.width = size.heads, size.key, width
         heads, key, model = size.heads, size.key, size.model

@@ -23,6 +23,7 @@ from models.crops.inputs.options import AugmentationOptions
 from models.crops.inputs.scaling import Scaler, Tensors
 
 if TYPE_CHECKING:
+    import keras
     from keras import KerasTensor, Model
 
 WEIGHTS = "weights.npz"
@@ -149,7 +150,7 @@ class NeuralClassifier(CropEstimator):
             inputs, logits, options.learning_rate, options.weight_decay, options.label_smoothing
         )
 
-    def _check_weights(self, model: Any) -> None:
+    def _check_weights(self, model: "keras.Model") -> None:
         """Raise a ModelError where stored weights are not of the network that the recipe describes."""
         wanted, found = [tuple(w.shape) for w in model.weights], [w.shape for w in self.weights_]
         if found != wanted:
