@@ -7,10 +7,10 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import polars as pl
 import pytest
 from PIL import Image
 
+from models.assessment.reviewed import read_reviewed
 from pipelines.record.journals import walk
 from pipelines.workspace import Workspace
 from reports.desk.state import Desk
@@ -130,7 +130,10 @@ def test_a_whole_day(database: str, run: RunTables, browser: Any, tmp_path: Path
             anna.evaluate("where => { location = where }", f"{address}/export/parcels.csv?work=in_order")
         reviewed = tmp_path / "reviewed.csv"
         download.value.save_as(reviewed)
-        assert pl.read_csv(reviewed, infer_schema=False)["field_result"].unique().to_list() == ["correct"]
+        results, counts = read_reviewed(reviewed, run.verdicts)
+        assert set(results["field_result"]) == {"correct"}
+        in_order = {name for name, made in desk.decisions.standing().items() if made.decision == "in_order"}
+        assert set(results["parcel_id"]) == in_order, counts
         assert not errors
         assert walk(Workspace(tmp_path)).faults == []
 
@@ -139,9 +142,13 @@ def test_pages_are_readable_by_everyone_at_every_width(desk: Desk, browser: Any)
     from axe_playwright_python.sync_playwright import Axe
 
     with served(desk) as address:
-        page = log_in(browser, address, "anna")
-        parcel = desk.parcels.table["parcel_id"][0]
-        for path in ("/", f"/parcel?id={parcel}", "/map", "/progress", "/log", f"/sheets?text={parcel}"):
+        desk.accounts.create("boss", "administrator", PASSWORD, by="test")
+        page = log_in(browser, address, "boss")
+        parcel, holding = (desk.parcels.table[name][0] for name in ("parcel_id", "holding_id"))
+        for path in (
+            "/", f"/parcel?id={parcel}", f"/holding?id={holding}", "/map", "/progress", "/log", "/accounts",
+            "/password", f"/sheets?parcel={parcel}", f"/letters?parcel={parcel}",
+        ):  # fmt: skip
             for width, height in SIZES:
                 page.set_viewport_size({"width": width, "height": height})
                 page.goto(address + path)
