@@ -64,7 +64,10 @@ def desk(
     ] = None,
     language: Annotated[str | None, typer.Option(help="en or de; as the run's pages else.")] = None,
     letter: Annotated[
-        Path | None, typer.Option(help="The agency's own letter to farmers: HTML with {{ fields }}.")
+        Path | None,
+        typer.Option(
+            help="The agency's own letter: HTML with {{ fields }}, or a folder with letter_de.html."
+        ),
     ] = None,
     name: Annotated[
         list[str] | None, typer.Option(help="Name by which a reverse proxy asks for the desk.")

@@ -56,8 +56,10 @@ def open_desk(
         cloud-free images holds none.
     """
     config, workspace = finished_run(folder), Workspace(folder)
-    if letter is not None and not letter.is_file():
-        raise ConfigError(f"--letter {letter} does not exist; name a file with the text of a letter.")
+    if letter is not None and not letter.exists():
+        raise ConfigError(
+            f"--letter {letter} does not exist; name a file with the text of a letter, or a folder."
+        )
     if products is not None:
         composite(products, None)
     options = config.publish if language is None else config.publish.model_copy(update={"language": language})

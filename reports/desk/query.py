@@ -82,6 +82,20 @@ class Query:
         latitude, longitude = float(found[1]), float(found[2])
         return (longitude, latitude) if abs(latitude) <= 90 and abs(longitude) <= 180 else None
 
+    @property
+    def pseudonymous(self) -> "Query":
+        """The query without holdings' own numbers, which are not kept on disk: one stands by its pseudonym.
+
+        Examples
+        --------
+        >>> Query(text="DE 04/117", also=frozenset({"h7"})).pseudonymous.address()
+        'holding=h7'
+        """
+        if not self.also:
+            return self
+        holding = next(iter(self.also)) if len(self.also) == 1 else self.holding
+        return replace(self, text="", holding=holding, also=frozenset())
+
     def number(self, name: str) -> float | None:
         """Return a limit of hectares, or None where it is empty or no number."""
         try:

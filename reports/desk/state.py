@@ -10,6 +10,7 @@ import polars as pl
 import shapely
 from jinja2 import Template
 
+from features.errors import ConfigError
 from features.files import atomic_path, read_parquet, sha256
 from features.journal.entries import Draft
 from reports.desk.parcels import Parcels
@@ -18,14 +19,14 @@ from reports.desk.records.accounts import Accounts, Session
 from reports.desk.records.decisions import Decisions
 from reports.desk.records.photos import Photos, Season
 from reports.desk.records.store import Store
-from reports.embed import clean, template
+from reports.embed import TEMPLATES, clean, template
 from reports.options import PublishOptions
 from reports.pages.follow_up import recommended
 from reports.run import RunTables
 from reports.sheet.background import Background
 from reports.sheet.live import Sheets
 from reports.sheet.pictures import Album
-from reports.translation import translation
+from reports.translation import Text, translation
 
 OPENED, PROGRAM = "run_opened", "cropcheck"  # kind of entry, and who adds it
 SEEN = ("parcel_id", "verdict", "reason", "q_value", "model_id")
@@ -67,11 +68,12 @@ class Desk:
         declared: date | None = None,
     ) -> None:
         self.text = translation(options.language)
+        self._named = run
         self.run = run = run.in_language(self.text)
         self.store, self.folder, self.options = store, folder, options
         self.season = Season(*season, declared)
         self.title = clean(options.title or run.name)
-        self.proxy_header, self.letter = proxy_header, letter
+        self.proxy_header, self.letters = proxy_header, letters_in(letter, self.text.language)
         self.parcels = Parcels(run, recommended(run.table, options.list_rate).rate, holdings, unit_amounts)
         self.accounts, self.decisions = Accounts(store), Decisions(store)
         self.photos = Photos(store, folder / "photos")
@@ -100,6 +102,10 @@ class Desk:
     def template(self, name: str) -> Template:
         """Return a page's template."""
         return template(name)
+
+    def run_in(self, text: Text) -> RunTables:
+        """Return the run with its crops named in a language."""
+        return self.run if text is self.text else self._named.in_language(text)
 
     def shape(self, parcel_id: str) -> Any:
         """Return a parcel's geometry, degrees."""
@@ -139,3 +145,31 @@ class Desk:
 
     def _kept(self, model_id: str) -> Path:
         return self.folder / "runs" / f"{model_id}.parquet"
+
+
+def letters_in(own: Path | None, language: str) -> dict[str, Path | None]:
+    """Return the letters to farmers by language, the desk's first; None is the one that the desk brings.
+
+    Parameters
+    ----------
+    own
+        The agency's template, or a folder of them, `letter_de.html` a language.
+
+    Raises
+    ------
+    ConfigError
+        Where the folder holds none.
+    """
+    if own is not None and not own.is_dir():
+        return {language: own}
+    there: dict[str, Path | None]
+    if own is not None:
+        there = {path.stem.removeprefix("letter_"): path for path in sorted(own.glob("letter_*.html"))}
+        if not there:
+            raise ConfigError(f"--letter {own} holds no template such as letter_{language}.html.")
+    else:
+        known = (TEMPLATES / "desk").glob("letter_*.html.j2")
+        there = dict.fromkeys(
+            sorted(path.name.removesuffix(".html.j2").removeprefix("letter_") for path in known)
+        )
+    return {name: there[name] for name in sorted(there, key=lambda name: (name != language, name))}

@@ -19,6 +19,7 @@ from reports.desk.records.photos import MOST_BYTES
 from reports.desk.records.refusal import Refused
 from reports.desk.records.store import StoreError
 from reports.desk.state import Desk
+from reports.translation import Text
 
 COOKIE = "cropcheck_desk"
 MOST_FILES, MOST_FIELDS = 50, 100
@@ -105,7 +106,7 @@ def page(desk: Desk, ask: Ask, template: str, status: int = 200, **values: Any) 
         "notice": desk.text(desk.notice) if desk.notice else "",
         "again": ask.address if ask.request.method == "GET" else "/",
         "moment": lambda at: moment(desk, at),
-        "on_day": lambda day: on_day(desk, day),
+        "on_day": lambda day: on_day(desk.text, day),
     }
     return HTMLResponse(desk.template(f"desk/{template}").render(**frame, **values), status)
 
@@ -116,10 +117,10 @@ def moment(desk: Desk, at: str) -> str:
     return desk.text("desk.moment", day=desk.text.day(here.date(), year=True), time=f"{here:%H:%M}")
 
 
-def on_day(desk: Desk, day: str) -> str:
-    """Return a day such as 2026-05-31 in the desk's language; empty where there is none."""
+def on_day(text: Text, day: str) -> str:
+    """Return a day such as 2026-05-31 in a language."""
     try:
-        return desk.text.day(date.fromisoformat(day), year=True)
+        return text.day(date.fromisoformat(day), year=True)
     except ValueError:  # entered by an earlier version
         return day
 

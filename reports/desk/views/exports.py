@@ -22,6 +22,7 @@ from reports.desk.state import Desk
 from reports.desk.views.listing import holding_name
 from reports.desk.web import HEADERS, Ask, on_day, page
 from reports.exports.neutral import neutral
+from reports.translation import Text, languages, translation
 
 FIELD_RESULT = {"in_order": "correct", "accept": "wrong"}  # what a decision says of the declaration
 OF_PARCEL = (
@@ -124,13 +125,17 @@ def _nearest(tree: KDTree, place: np.ndarray, left: np.ndarray) -> int:
 
 
 def letters(desk: Desk, ask: Ask) -> Response:
-    """Return letters to the farmers of a selection, one page each, from the agency's own template."""
+    """Return letters to the farmers of a selection, one page each, in one of the languages there are."""
     table = _few(table_of(desk, ask))
+    language = ask.query.get("language", "")
+    if language not in desk.letters:
+        language = next(iter(desk.letters))
+    text = translation(language) if language in languages() else desk.text
     try:
-        template = _letter(desk)
-        bodies = [template.render(**_fields(desk, ask, row)) for row in table.iter_rows(named=True)]
+        template = _letter(desk, language)
+        bodies = [template.render(**_fields(desk, ask, row, text)) for row in table.iter_rows(named=True)]
     except Exception as error:  # a template may do whatever its author wrote
-        raise Refused("refused.letter", file=desk.letter, why=error) from error
+        raise Refused("refused.letter", file=desk.letters[language], why=error) from error
     _note(desk, ask, "letters", table)
     answer = page(desk, ask, "letters.html.j2", bodies=bodies)
     # an agency's letterhead brings styles of its own; scripts stay forbidden
@@ -150,24 +155,26 @@ def sheets(desk: Desk, ask: Ask) -> Response:
     return page(desk, ask, "sheets.html.j2", parts=parts)
 
 
-def _letter(desk: Desk) -> Template:
+def _letter(desk: Desk, language: str) -> Template:
     environment = SandboxedEnvironment(autoescape=True, undefined=StrictUndefined)
-    if desk.letter is not None:
-        return environment.from_string(desk.letter.read_text(encoding="utf-8"))
-    return desk.template(f"desk/letter_{desk.text.language}.html.j2")
+    own = desk.letters[language]
+    if own is not None:
+        return environment.from_string(own.read_text(encoding="utf-8"))
+    return desk.template(f"desk/letter_{language}.html.j2")
 
 
-def _fields(desk: Desk, ask: Ask, row: Mapping) -> dict[str, str]:
+def _fields(desk: Desk, ask: Ask, row: Mapping, text: Text) -> dict[str, str]:
     """Return what a letter may print; all of it is text."""
+    run, looks_like = desk.run_in(text), desk.parcels.row(row["parcel_id"])["predicted"]
     return {
         "parcel": str(row["parcel_id"]),
-        "crop": str(row["crop"] or row["declared"] or ""),
-        "looks_like": str(row["looks_like"] or ""),
-        "hectares": desk.text.number(row["area_ha"], 2),
+        "crop": run.crop(row["declared"]),
+        "looks_like": run.class_name(looks_like) if looks_like else "",
+        "hectares": text.number(row["area_ha"], 2),
         "intervention": str(row["intervention"] or ""),
         "holding": holding_name(desk, ask, row["holding_id"]),
-        "due": on_day(desk, row["due"]) if row["due"] else "",
-        "today": desk.text.day(desk.today, year=True),
+        "due": on_day(text, row["due"]) if row["due"] else "",
+        "today": text.day(desk.today, year=True),
         "season": str(desk.run.season),
         "officer": ask.session.name,
         "region": desk.title,
@@ -176,7 +183,7 @@ def _fields(desk: Desk, ask: Ask, row: Mapping) -> dict[str, str]:
 
 def _note(desk: Desk, ask: Ask, what: str, table: pl.DataFrame) -> None:
     """Note in the journal what left the desk, and for which selection."""
-    selection = desk.query(ask.query, ask.session).address()
+    selection = desk.query(ask.query, ask.session).pseudonymous.address()
     said = {"what": what, "selection": selection, "parcels": table.height}
     desk.store.add([Draft("exported", "", said)], ask.session.name)
 

@@ -37,6 +37,7 @@ def show(desk: Desk, ask: Ask) -> Response:
         decisions=DECISIONS,
         assignees=sorted({made.assigned_to for made in standing.values() if made.assigned_to}),
         views=_views(desk, ask.session.name),
+        letters=desk.letters,
         holding=lambda name: holding_name(desk, ask, name),
         word_verdict=lambda name: desk.text(f"verdict.{name}"),
         word_reason=lambda name: desk.text.get(f"reason.{name}", clean(name or "–")),
@@ -92,6 +93,9 @@ def save_view(desk: Desk, ask: Ask) -> Response:
     query = desk.query(dict(parse_qsl(ask.form.get("selection", ""))), ask.session)
     if not title:
         raise Refused("refused.view_name")
+    if len(query.also) > 1:
+        raise Refused("refused.view_holdings")
+    query = query.pseudonymous
     with desk.store.writing() as connection:
         mine = (VIEWS.c.owner == ask.session.name) & (VIEWS.c.title == title)
         connection.execute(sa.delete(VIEWS).where(mine))

@@ -49,6 +49,7 @@ def show(
         standing=standing,
         conflict=conflict,
         refused=refused,
+        letters=desk.letters,
         largest=MOST_BYTES,
         declared=desk.season.declared_on,
         people=[name for name, _, active in desk.accounts.all() if active],
@@ -98,7 +99,7 @@ def holding(desk: Desk, ask: Ask) -> Response:
         raise Refused("desk.not_found", 404)
     return page(
         desk, ask, "holding.html.j2", rows=rows, standing=desk.decisions.standing(),
-        name=holding_name(desk, ask, name),
+        name=holding_name(desk, ask, name), letters=desk.letters,
     )  # fmt: skip
 
 

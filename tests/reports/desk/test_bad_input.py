@@ -11,11 +11,12 @@ import pytest
 import sqlalchemy as sa
 from starlette.testclient import TestClient
 
+from features.errors import ConfigError
 from reports.desk import web
 from reports.desk.app import application
 from reports.desk.records import photos
 from reports.desk.records.store import Store, local_url
-from reports.desk.state import Desk
+from reports.desk.state import Desk, letters_in
 from reports.desk.views import pictures
 from reports.options import PublishOptions
 from reports.translation import translation
@@ -310,3 +311,38 @@ def test_a_selection_that_no_map_can_draw_is_said(desk: Desk, monkeypatch: pytes
     monkeypatch.setattr("reports.desk.views.maps.MOST_DRAWN", 10)
     answer = client_of(desk, "officer").get("/map")
     assert (answer.status_code, "60 parcels are too many for one map" in answer.text) == (400, True)
+
+
+def test_own_numbers_of_holdings_do_not_reach_the_disk(tmp_path: Path) -> None:
+    names = RUN.table["holding_id"].drop_nulls().unique().sort().to_list()
+    own = {name: f"DE 04/{place:03d}" for place, name in enumerate(names)}
+    made = Desk(RUN, Store(local_url(tmp_path)), tmp_path / "desk", PublishOptions(), SEASON, holdings=own)
+    made.accounts.create("officer", "officer", PASSWORD, by="test")
+    client = client_of(made, "officer")
+    page = client.get("/", params={"text": "DE 04/001"}).text
+    client.get("/export/parcels.csv", params={"text": "DE 04/001"})
+    form = {"form_token": token(page), "title": "one"}
+    assert client.post("/views", data={**form, "selection": "text=DE+04%2F001"}).status_code == 200
+    assert client.post("/views", data={**form, "selection": "text=DE+04"}).status_code == 400
+    assert f"holding={names[1]}" in client.get("/").text
+    made.store.close()
+    assert b"DE 04" not in b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert b"DE+04" not in b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_letters_are_written_in_the_language_that_is_asked_for(tmp_path: Path) -> None:
+    client = client_of(desk_in(tmp_path), "officer")
+    assert "/letters?parcel=000001&amp;language=de" in client.get("/parcel?id=000001").text
+    english, german = (client.get(f"/letters?parcel=000001&language={name}").text for name in ("en", "de"))
+    assert "You declared" in english and "Sie haben" in german
+    crop = re.search(r"You declared ([\w ,]+) on", english)
+    assert crop is not None
+    assert f"Sie haben {translation('de').crop(crop[1])} auf" in german
+
+
+def test_an_agency_has_a_letter_for_each_language(tmp_path: Path) -> None:
+    (tmp_path / "letter_fr.html").write_text("<p>Parcelle {{ parcel }}</p>")
+    assert letters_in(tmp_path, "de") == {"fr": tmp_path / "letter_fr.html"}
+    assert list(letters_in(None, "de")) == ["de", "en"]
+    with pytest.raises(ConfigError, match=r"no template such as letter_de\.html"):
+        letters_in(Path(__file__).parent, "de")
