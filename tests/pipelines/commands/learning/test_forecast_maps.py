@@ -14,14 +14,17 @@ import pystac
 import pytest
 import rasterio
 from rasterio.features import rasterize
+from typer.testing import CliRunner
 
 from features.errors import ConfigError, CropcheckError, StageError
 from features.files import read_parquet
 from features.workers import one_by_one
+from pipelines.cli.learning import commands
 from pipelines.commands.learning.forecast import days_in
 from pipelines.commands.learning.forecast_maps import write_forecast_maps
 from pipelines.workspace import Workspace
 from tests.pipelines.conftest import SmallRun
+from tests.soak import TINY
 
 DAYS = [date(2024, 9, 5), date(2024, 9, 30)]
 
@@ -179,3 +182,10 @@ def test_days_are_read_in_order_and_what_is_none_is_named() -> None:
     assert days_in("2024-08-31, 2024-08-01,2024-08-31") == [date(2024, 8, 1), date(2024, 8, 31)]
     with pytest.raises(CropcheckError, match="'tomorrow' is no day"):
         days_in("tomorrow")
+
+
+@pytest.mark.parametrize("given", [["--maps", "2024-08-01"], ["--write", "maps"]])
+def test_days_and_folder_belong_together(given: list[str]) -> None:
+    found = CliRunner().invoke(commands, ["forecast", str(TINY), *given])
+    assert isinstance(found.exception, CropcheckError)
+    assert "with --maps, and the folder" in str(found.exception)
