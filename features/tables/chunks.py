@@ -19,17 +19,13 @@ CHUNK = "chunk of cropcheck"  # a column of the divided rows
 
 
 @contextmanager
-def chunks_of_parcels(
-    tables: Sequence[TableOptions], values_at_once: int
-) -> Iterator[list[list[pl.LazyFrame]]]:
-    """Yield chunks, each the rows of some parcels in every table, in their order.
+def chunks_of_parcels(tables: Sequence[TableOptions], count: int) -> Iterator[list[list[pl.LazyFrame]]]:
+    """Yield `count` chunks, each the rows of some parcels in every table, in their order.
 
-    Tables with no more than `values_at_once` values are one chunk and stay where they are; others are
-    written anew, divided by a hash of the parcel's id, to a temporary folder.
+    One chunk stays where it is; for more, the rows are written anew, divided by a hash of the parcel's id, to
+    a temporary folder.
     """
     opened = [open_table(options.path) for options in tables]
-    values = sum(_values(table, options) for table, options in zip(opened, tables, strict=True))
-    count = -(-values // values_at_once)
     if count <= 1:
         yield [opened]
         return
@@ -44,6 +40,11 @@ def chunks_of_parcels(
 def chunk_of(ids: pl.Expr, count: int) -> pl.Expr:
     """Return the number of the chunk, of `count`, that a parcel's rows are in, by its id as text."""
     return (ids.hash() % count).fill_null(0)
+
+
+def values_of(tables: Sequence[TableOptions]) -> int:
+    """Return how many values tables offer, empty ones counted."""
+    return sum(_values(open_table(options.path), options) for options in tables)
 
 
 def _values(table: pl.LazyFrame, options: TableOptions) -> int:

@@ -11,15 +11,17 @@ import polars as pl
 from features.accounting import Tally
 from features.errors import ConfigError
 from features.indices.formulas import compute, find_index, sensor_of
+from features.memory import fitting
 from features.schema import OBSERVATIONS, OPTICAL_BANDS, STATISTICS
-from features.tables.chunks import chunk_of, chunks_of_parcels
+from features.tables.chunks import chunk_of, chunks_of_parcels, values_of
 from features.tables.files import id_text, need, open_table
 from features.tables.options import TableOptions
 from features.tables.shapes import long_form
 
 log = logging.getLogger(__name__)
 
-VALUES_AT_ONCE = 4_000_000
+VALUES_AT_ONCE = 4_000_000  # and what ranges of features are told from
+LEAST_VALUES, BYTES_A_VALUE, SHARE = 500_000, 200, 0.5  # where memory is short; as measured; of what there is
 HUGE = 1e20  # fill values of several writers; nothing that is measured comes near
 RADAR = ("s0vv_db", "s0vh_db", "ratio_db", "rvi", "cohvv", "cohvh", "vv", "vh")
 CELL = ["parcel_id", "datetime", "feature"]
@@ -67,7 +69,7 @@ def read_in_chunks(
     start: date,
     end: date,
     take: Callable[[pl.DataFrame], None],
-    values_at_once: int = VALUES_AT_ONCE,
+    values_at_once: int | None = None,
 ) -> Read:
     """Read the season's values of the declared parcels, one chunk of parcels after another.
 
@@ -81,7 +83,8 @@ def read_in_chunks(
         Is given the observations of each chunk that has any: schema OBSERVATIONS, with null for what a table
         cannot say (pixel counts, shares and sigma). Only the statistic `mean` is given.
     values_at_once
-        About how many values a chunk has; larger tables are divided by parcel, on disk, first.
+        About how many values a chunk has, None: as many as memory allows; larger tables are divided by
+        parcel, on disk, first. What is returned does not depend on it.
 
     Raises
     ------
@@ -93,12 +96,15 @@ def read_in_chunks(
         declared=pl.lit(True)
     )
     account = _Account()
-    with chunks_of_parcels(tables, values_at_once) as chunks:
+    size = values_at_once or fitting(BYTES_A_VALUE, SHARE, LEAST_VALUES, VALUES_AT_ONCE)
+    values = values_of(tables)
+    stride = max(-(-values // VALUES_AT_ONCE), 1)
+    with chunks_of_parcels(tables, -(-values // size)) as chunks:
         of_chunk = known.with_columns(chunk=chunk_of(pl.col("parcel_id"), len(chunks)))
         own = of_chunk.partition_by("chunk", as_dict=True, include_key=False)
         for number, chunk in enumerate(chunks):
             mine = own.get((number,), known.clear())
-            rows = _chunk(chunk, tables, mine.lazy(), (start, end), account, len(chunks))
+            rows = _chunk(chunk, tables, mine.lazy(), (start, end), account, stride)
             if rows.height:
                 take(_observations(rows))
     _refuse_nothing_left(account.values, account.set_aside, tables)
@@ -171,7 +177,7 @@ def _chunk(
 ) -> pl.DataFrame:
     """Return the usable values of one chunk, derived ones too: `parcel_id, datetime, feature, value`.
 
-    Percentiles are those of every `stride`-th value, so that the sample of all chunks is as large as one.
+    Percentiles are those of about every `stride`-th value, whatever the chunks are.
     """
     parts = []
     for table, of in zip(opened, options, strict=True):
@@ -179,15 +185,22 @@ def _chunk(
         account.lose(counts)
         parts.append(rows)
     rows = pl.concat(parts)
-    account.samples.append(rows.select("feature", "value").gather_every(stride))
+    account.samples.append(_sampled(rows, stride))
     rows, impossible = _possible(rows)
     account.lose({"impossible": impossible} if impossible else {})
     account.values += rows.height
     derived = [table for of in options if of.derive for table in _derived(rows, of.derive)]
     rows = pl.concat([rows, *derived]) if derived else rows
     account.see(rows)
-    account.kept.append(rows.select("feature", "value").gather_every(stride))
+    account.kept.append(_sampled(rows, stride))
     return rows
+
+
+def _sampled(rows: pl.DataFrame, stride: int) -> pl.DataFrame:
+    """Return about every `stride`-th value and its feature, by a hash of what it is the value of."""
+    if stride > 1:
+        rows = rows.filter(sum(pl.col(name).hash() for name in CELL) % stride == 0)
+    return rows.select("feature", "value")
 
 
 def _read(

@@ -100,7 +100,7 @@ def test_a_series_is_summed_up_without_all_of_it_in_memory(
 def test_stages_hold_a_chunk_of_a_region_whatever_its_size(tmp_path: Path) -> None:
     """With little memory allowed, chunks are of 500 parcels; observations of all would add 80 kB a parcel.
 
-    Tables of both sizes are read as one chunk: what extraction adds says nothing here.
+    Extraction keeps a sample of up to four million values, which regions as small as these do not fill.
     """
     each = grown(tmp_path, 1_000, 3_000, ("extract", "fill", "train"))
     too_much = {name: more for name, more in each.items() if name != "extract" and more > BYTES_A_PARCEL}

@@ -50,6 +50,10 @@ class KeepOptions(Options):
 
     They are kept as long as nothing but images and parcels changed, the series has the same calendar,
     features and statistics, and no class that they do not know is declared often enough to be trained on.
+
+    On one simulated region, models of mid-July lost 1.6 points of macro-F1 to new ones after one step of the
+    calendar and 4.8 after three, while they saw as many parcels as declared as before: `new_steps` ends that.
+    Models of May lost 4 after one step, and saw 4% fewer as declared: `most_loss` ends that.
     """
 
     models: bool = Field(
