@@ -2,7 +2,7 @@
 
 from pydantic import Field, field_validator
 
-from features.exchange.options import LpisOptions
+from features.exchange.options import InterventionOptions, LpisOptions
 from features.options import Options
 from reports.translation import languages
 
@@ -39,6 +39,9 @@ class PublishOptions(Options):
     )
     show_holdings: bool = Field(False, description="Print (pseudonymised) holding ids on pages and sheets.")
 
+    interventions: InterventionOptions | None = Field(
+        None, description="The agency's list of unit amounts, for the exchange's table of interventions."
+    )
     lpis: LpisOptions | None = Field(
         None, description="Reference parcels, for the exchange's lpis_population and gsa_lpis_relationship."
     )

@@ -29,6 +29,11 @@ class FieldOptions(Options):
     intervention: str | None = Field(
         None, description="Aid scheme or intervention, which chooses the scheme rule."
     )
+    organic: str | None = Field(
+        None,
+        description="Whether a parcel is farmed organically: 1 or 0, true or false, yes or no, ja or nein; "
+        "for the exchange's gsa_population.",
+    )
     region: str | None = Field(None, description="Administrative region.")
     claimed_area: str | None = Field(None, description="Claimed area.")
     claimed_area_unit: Literal["ha", "m2", "are"] = Field("ha", description="Unit of the claimed area.")
@@ -42,5 +47,6 @@ class FieldOptions(Options):
     def columns(self) -> list[str]:
         """Return the columns to read, each once."""
         codes = (self.code, self.code_second)
-        named = (*self.id_columns, self.holding, *codes, self.intervention, self.region, self.claimed_area)
+        others = (self.intervention, self.organic, self.region, self.claimed_area)
+        named = (*self.id_columns, self.holding, *codes, *others)
         return list(dict.fromkeys(name for name in named if name is not None))

@@ -101,7 +101,9 @@ def read_declarations(
     )
     declared = declared.assign(parcel_id=ids, area_ha=shapes.area_ha, claimed_area_ha=claimed.values)
     declared["reason"] = _reasons(declared, shapes, unreadable)
-    frame = gpd.GeoDataFrame(declared, geometry=shapes.geometries)[list(DECLARATION_COLUMNS)]
+    *columns, geometry = DECLARATION_COLUMNS
+    columns += ["organic"] if options.fields.organic else []
+    frame = gpd.GeoDataFrame(declared, geometry=shapes.geometries)[[*columns, geometry]]
     checks = check_geometry(
         ids, shapes.geometries, shapes.faults, claimed.values, options.checks,
         areas=shapes.area_ha, misplaced=shapes.misplaced, unread=claimed.unread,
@@ -227,6 +229,7 @@ def _refuse_nowhere(series: gpd.GeoSeries, path: str) -> None:
 def _attributes(raw: gpd.GeoDataFrame, options: DeclarationOptions, season: int, key: bytes) -> pd.DataFrame:
     fields = options.fields
     texts = {"holding_id": fields.holding, "intervention": fields.intervention, "region": fields.region}
+    texts |= {"organic": fields.organic} if fields.organic else {}
     for name in (fields.holding, fields.code, fields.code_second):
         if name is not None:
             refuse_inexact(raw[name], name, options.path)

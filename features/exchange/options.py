@@ -7,6 +7,20 @@ from pydantic import Field
 from features.options import Options
 
 
+class InterventionOptions(Options):
+    """Where the agency's list of interventions and unit amounts lies, for the exchange's tables."""
+
+    path: Path = Field(
+        description="CSV with a row a unit amount: what declarations.fields.intervention holds, its group, "
+        "its intervention, that one's level and type, and the estimated group."
+    )
+    columns: dict[str, str] = Field(
+        {},
+        description="Column of the exchange to column of the list, where the names differ: "
+        "{ua: CODE, ua_grp: GROUP, interv: MEASURE, interv_lev: LEVEL, interv_typ: TYPE}.",
+    )
+
+
 class LpisOptions(Options):
     """Where the reference parcels (LPIS) lie, for the exchange's tables of 1 November."""
 

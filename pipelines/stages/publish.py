@@ -41,8 +41,9 @@ def stage(config: RunConfig, earlier: Sequence[Stage]) -> Stage:
 def _files(config: RunConfig, workspace: Workspace) -> dict[str, Path]:
     before = previous_files(config.previous) if config.previous else {}
     tuned = {"tuned": workspace.tuned, "tuning": workspace.table("tuning")}
-    lpis = {"lpis": config.publish.lpis.path} if config.publish.lpis else {}
-    return before | tuned | lpis | {"field": workspace.field_results.parent}
+    named = {"lpis": config.publish.lpis, "interventions": config.publish.interventions}
+    exchange = {name: options.path for name, options in named.items() if options is not None}
+    return before | tuned | exchange | {"field": workspace.field_results.parent}
 
 
 def run(config: RunConfig, workspace: Workspace, progress: Progress, earlier: Sequence[Stage]) -> Outcome:
@@ -56,6 +57,7 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress, earlier: Se
         workspace.folder,
         crop_names=tables.crop_names,
         composition=composition_columns(tables),
+        interventions=config.publish.interventions,
     )
     if config.publish.lpis:
         folder, most = workspace.folder / "exports", config.limits.table_gib

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -10,8 +11,10 @@ import pandas as pd
 import polars as pl
 import pyogrio
 
+from features.exchange.interventions import flag, interventions_of, unit_amounts
 from features.exchange.lpis import read_lpis, relate
-from features.exchange.options import LpisOptions
+from features.exchange.options import InterventionOptions, LpisOptions
+from features.exchange.quap_reader import QuapFile
 from features.exchange.quap_writer import write_quap
 from features.files import atomic_path
 from features.limits import DEFAULT_LIMITS
@@ -43,6 +46,7 @@ def write_exports(
     code_list: str = UNKNOWN_CODE_LIST,
     agency: str = "",
     composition: pl.DataFrame | None = None,
+    interventions: InterventionOptions | None = None,
 ) -> list[Path]:
     """Write every export, each atomically; equal runs give equal bytes.
 
@@ -60,12 +64,14 @@ def write_exports(
         Code of the paying agency in the European tables (`gsa_code`).
     composition
         What grows inside parcels, schema `reports.composition.COLUMNS`: further columns of the verdicts.
+    interventions
+        Where the agency's list of unit amounts lies.
 
     Returns
     -------
     list[Path]
         `verdicts.gpkg`, `verdicts.csv`, and under `exports/` `verdicts.geoparquet`, `fields_fiboa.parquet`,
-        `gsa_population.gpkg`, `gsa_ua_claimed.csv`.
+        `gsa_population.gpkg`, `gsa_ua_claimed.csv`, `interventions.csv`.
     """
     flat = _flat(check_table(verdicts, VERDICTS, "The verdicts"))
     if composition is not None:
@@ -99,7 +105,12 @@ def write_exports(
                 (neutral_table(_claimed(part, agency)) for part in own), path, separator=";", digits=4
             ),
         ),
+        write_quap(_neutral(interventions_of(declarations["intervention"], interventions)), more),
     ]
+
+
+def _neutral(file: QuapFile) -> QuapFile:
+    return replace(file, cells=neutral_table(file.cells))
 
 
 class _Rows:
@@ -215,7 +226,7 @@ def _population(declarations: gpd.GeoDataFrame, agency: str) -> gpd.GeoDataFrame
             "gsa_col_id": None,
             "main_crop": declarations["declared"],
             "catch_crop": declarations["declared_second"],
-            "organic": None,
+            "organic": declarations["organic"].map(flag) if "organic" in declarations else None,
         },
         geometry=declarations.geometry,
     )
@@ -224,17 +235,24 @@ def _population(declarations: gpd.GeoDataFrame, agency: str) -> gpd.GeoDataFrame
 
 
 def _claimed(declarations: gpd.GeoDataFrame, agency: str) -> pl.DataFrame:
-    """Return `gsa_ua_claimed` of the same exchange: parcels with an intervention and a claimed area."""
+    """Return `gsa_ua_claimed` of the same exchange: parcels with a unit amount and a claimed area, a row for
+    each unit amount that a parcel is claimed under."""
     table = pl.DataFrame(
         {
             "gsa_code": [agency] * len(declarations),
             "gsa_par_id": declarations["parcel_id"].to_list(),
-            "ua": declarations["intervention"].to_list(),
+            "ua": [
+                unit_amounts(cell)
+                for cell in declarations["intervention"]
+                .astype(object)
+                .where(declarations["intervention"].notna(), None)
+            ],
             "claim_area": declarations["claimed_area_ha"].to_numpy(),
         },
-        schema_overrides={"gsa_par_id": pl.String, "ua": pl.String},
+        schema_overrides={"gsa_par_id": pl.String, "ua": pl.List(pl.String)},
     )
-    return table.filter(pl.col("ua").is_not_null() & pl.col("claim_area").is_not_nan())
+    single = table.explode("ua", empty_as_null=True)
+    return single.filter(pl.col("ua").is_not_null() & pl.col("claim_area").is_not_nan())
 
 
 def write_sample(sample: pl.DataFrame, path: Path) -> Path:
