@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
-from features.files import read_parquet
+from features.files import is_vouched, read_parquet
 from features.schema import ENSEMBLE
 from features.workers import Executor, Progress, lent
 from models.crops.fitting.options import TrainOptions
@@ -16,7 +16,7 @@ from pipelines.config import RunConfig
 from pipelines.record.inputs import Entries, Inputs, entries
 from pipelines.record.stage import Outcome, Stage
 from pipelines.steps.keeping.stands_on import made_with
-from pipelines.tables import write_blocks, write_table
+from pipelines.tables import write_blocks, write_table, write_vouched
 from pipelines.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -172,12 +172,12 @@ def _explain(
         options.chunk,
     )
     measured = importance_file(workspace.models, options.explanation)
-    if fitting.kept and measured.is_file():
+    if fitting.kept and is_vouched(measured):
         importance = read_parquet(measured)
     else:
         importance = explain_models(subject, options.explanation, threads=options.threads)
         if fitting.facts:  # models of another run that judge as they are, are not this run's to keep
-            write_table(importance, measured)
+            write_vouched(importance, measured)
     contributions = explain_parcels(subject, options.explanation, threads=options.threads)
     return [
         write_table(importance, workspace.importance),

@@ -16,8 +16,9 @@ the desk's database the entries, by `cropcheck verify`. `verify` flips one byte 
 after the other, and counts those that `cropcheck verify` names.
 
 What is not flipped here: pages and exports, which no stage reads (`verify` names them); checkpoints of
-networks and blocks of a killed filling, which are held against hashes beside them as the parts of a killed
-extraction are; what `tune` leaves, which is a config that its user lays over another one.
+networks, blocks of a killed filling and parts of a killed composition, which are held against hashes beside
+them as the parts of a killed extraction are; what `tune` leaves, which is a config that its user lays over
+another one.
 """
 
 import argparse
@@ -68,6 +69,7 @@ SETTINGS = [
 ]  # fmt: skip
 FATES = ("used_in_silence", "traceback", "refused", "made_anew", "no_effect")
 SEED = 26
+TIMES = ("timing.parquet", "job.json")  # what they hold is how long the work took
 
 
 @dataclass(frozen=True)
@@ -135,7 +137,6 @@ FILES = (
     Flipped("errors of the verdicts", "field/assessment.parquet", "publish"),
     # what a killed run left: the stage itself reads it when it goes on
     Flipped("fits of a killed training", "models/*/fold_*/*.*", "train", "models/fitted/fit.json"),
-    Flipped("parts of a killed composition", "patches/parts/*/*.parquet", "compose"),
 )
 OTHERS = {
     "deflate": {"compress": "deflate"},
@@ -202,7 +203,8 @@ class Run:
 
     def _outputs(self, stage: str) -> dict[str, str]:
         receipt = read_receipt(self.workspace, stage)
-        return dict(receipt.outputs) if receipt else {}
+        outputs = receipt.outputs if receipt else {}
+        return {name: digest for name, digest in outputs.items() if not name.endswith(TIMES)}
 
     @contextmanager
     def flipped(self, path: Path, rng: np.random.Generator) -> Iterator[None]:

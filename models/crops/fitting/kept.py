@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 import xarray as xr
 
-from features.files import atomic_path, fingerprint, read_parquet, sha256, write_json
+from features.files import fingerprint, is_vouched, read_parquet, sha256, vouched_path, write_json
 from models.crops.estimators.by_name import estimator_type
 from models.crops.fitting.options import ExplanationOptions, TrainOptions
 
@@ -112,17 +112,21 @@ def write_fit(
         geometry=of.geometry.representative_point().to_numpy(),
         crs=declarations.crs,
     )
-    with atomic_path(there / PARCELS) as partial:
+    with vouched_path(there / PARCELS) as partial:
         points.to_parquet(partial)
-    with atomic_path(there / SUSPECTED) as partial:
+    with vouched_path(there / SUSPECTED) as partial:
         suspects.write_parquet(partial)
-    write_json(there / FIT, asdict(fit))
+    with vouched_path(there / FIT) as partial:
+        write_json(partial, asdict(fit))
 
 
 def read_fit(folder: Path) -> Fit | None:
-    """Return what the models in `folder` were fitted on; None where that is not there or cannot be read."""
+    """Return what the models in `folder` were fitted on; None where that is not there, or not as written."""
+    there = folder / FOLDER
+    if not all(is_vouched(there / name) for name in (FIT, PARCELS, SUSPECTED)):
+        return None
     try:
-        return Fit(**json.loads((folder / FOLDER / FIT).read_text(encoding="utf-8")))
+        return Fit(**json.loads((there / FIT).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return None
 

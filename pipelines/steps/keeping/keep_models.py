@@ -14,6 +14,8 @@ from features.workers import Executor, Progress
 from models.crops.fitting.carried_folds import kept_folds
 from models.crops.fitting.crossfit import OutOfFold, cross_fit_stored, first_look
 from models.crops.fitting.kept import (
+    FIT,
+    FOLDER,
     Fit,
     Images,
     axes_of,
@@ -93,6 +95,8 @@ def fit_or_keep(
     axes, seen = axes_of(source.read(slice(0, 0))), np.flatnonzero(looked.steps).tolist()
     before = read_fit(workspace.models) if start is None or options.transfer.use != "load" else None
     why = ""
+    if before is None and (workspace.models / FOLDER / FIT).is_file():
+        why = "what the models that are there were fitted on is not whole, or of an earlier version"
     if before is not None:
         kept = kept_folds(plan, learnt.declarations, fitted_parcels(workspace.models))
         folds = [int(k) for k in np.unique(kept.fold) if k >= 0]
@@ -109,6 +113,7 @@ def fit_or_keep(
                 f"{now:.1%} of the parcels look as declared to them, {before.agreement:.1%} did; "
                 f"train.keep.most_loss allows {options.keep.most_loss:.1%} less"
             )
+    if why:
         log.info("The crop models are fitted anew: %s.", why)
     found = cross_fit(plan.fold)
     if start is not None and options.transfer.use == "load":

@@ -1,5 +1,6 @@
 """Models that are kept while images come in: they predict as they are; a stated rule fits anew."""
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -157,3 +158,17 @@ def test_the_note_counts_parcels_that_are_new() -> None:
         "by holdings; the folds are those of the models, which were fitted before; 2 new parcels have the "
         "fold of their holding, 1 of them that of the nearest parcel"
     )
+
+
+@pytest.mark.parametrize("name", ["fit.json", "parcels.parquet", "suspects.parquet"])
+def test_models_whose_notes_are_not_whole_are_not_kept(
+    fitted: tuple[Path, Fit, CrossFit], tmp_path: Path, name: str
+) -> None:
+    there = Path(shutil.copytree(fitted[0], tmp_path / "models")) / "fitted"
+    assert read_fit(tmp_path / "models") == fitted[1]
+    content = bytearray((there / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (there / name).write_bytes(bytes(content))
+    assert read_fit(tmp_path / "models") is None
+    (there / name).unlink()
+    assert read_fit(tmp_path / "models") is None
