@@ -46,6 +46,7 @@ class LimitOptions(Options):
 
 
 DEFAULT_LIMITS = LimitOptions()
+PACKED = (b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"x\x01", b"x\x9c", b"x\xda", b"BZh", b"\xfd7zXZ", b"PK\x03\x04")
 ROWS_AT_ONCE = 4096
 WIDTHS = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4, "INT64": 8, "DOUBLE": 8, "INT96": 12}
 
@@ -76,6 +77,18 @@ def refuse_large_tables(paths: Iterable[Path], most_gib: float, setting: str) ->
                         )
         except (ArrowException, OSError):
             continue
+
+
+def refuse_packed(path: Path) -> Path:
+    """Return the path of a text table; raise a ConfigError where it is packed: it could unpack to anything.
+
+    Libraries unpack gzip, zlib and Zstandard without being asked.
+    """
+    with path.open("rb") as handle:
+        packed = handle.read(4).startswith(PACKED)
+    if packed:
+        raise ConfigError(f"{path} is packed; unpack it and name the file inside.")
+    return path
 
 
 def _sizes(file: Any, size: int) -> Iterator[int]:

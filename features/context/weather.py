@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from features.errors import ConfigError
+from features.limits import refuse_packed
 
 WEATHER_COLUMNS = ("date", "t_min_c", "t_max_c", "precipitation_mm")
 # Outside these no daily minimum or maximum was ever measured in farmland: kelvin, or a fill value.
@@ -32,7 +33,7 @@ def read_weather(path: Path) -> pl.DataFrame:
     if path.is_dir():
         raise ConfigError(f"The weather file {path} is a folder; name the table in it.")
     try:
-        raw = pl.read_csv(path, infer_schema=False, glob=False)
+        raw = pl.read_csv(refuse_packed(path), infer_schema=False, glob=False)
     except FileNotFoundError as error:
         raise ConfigError(f"There is no weather file {path}; check the setting weather.") from error
     except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:

@@ -5,6 +5,7 @@ from pathlib import Path
 import polars as pl
 
 from features.errors import ConfigError
+from features.limits import refuse_packed
 from features.messages.suggestions import did_you_mean
 
 EXACT = 2**53  # beyond it a float64 no longer tells whole numbers apart
@@ -62,6 +63,8 @@ def open_table(path: str) -> pl.LazyFrame:
                 root, hive_partitioning=Path(path).is_dir(), missing_columns="insert", glob=False
             )
         else:
+            for file in files:
+                refuse_packed(file)
             table = pl.scan_csv(files, infer_schema=False, separator=_separator(files[0]), glob=False)
         table.collect_schema()
     except (pl.exceptions.PolarsError, OSError, UnicodeDecodeError) as error:

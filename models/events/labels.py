@@ -12,6 +12,7 @@ import polars as pl
 from features.accounting import Tally, tally
 from features.errors import ConfigError
 from features.files import read_parquet
+from features.limits import refuse_packed
 from features.messages.suggestions import did_you_mean
 from models.events.intervals import Intervals
 from models.events.kinds import EVENTS, kind_of
@@ -106,7 +107,7 @@ def _open(path: Path) -> pl.DataFrame:
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
             return read_parquet(path)
-        return pl.read_csv(path, infer_schema=False, glob=False)
+        return pl.read_csv(refuse_packed(path), infer_schema=False, glob=False)
     except (OSError, pl.exceptions.PolarsError) as error:
         raise ConfigError(
             f"The labels {path} cannot be read: {error}. Write them as CSV or Parquet."

@@ -13,6 +13,7 @@ from features.context.weather import read_weather
 from features.errors import ConfigError
 from features.extraction.observations import each_pass
 from features.files import read_parquet
+from features.limits import refuse_packed
 from models.forecast.history import (
     RADAR,
     Daily,
@@ -226,7 +227,9 @@ def _table_of(path: Path) -> pl.DataFrame:
         raise ConfigError(f"forecast.history: there is no {path}; correct the path.")
     try:
         csv = path.suffix.lower() == ".csv"
-        table = pl.read_csv(path, infer_schema=False, glob=False) if csv else read_parquet(path)
+        table = (
+            pl.read_csv(refuse_packed(path), infer_schema=False, glob=False) if csv else read_parquet(path)
+        )
         missing = {"parcel_id", "date", "ndvi"} - set(table.columns)
         if missing:
             raise ConfigError(

@@ -1,5 +1,9 @@
 """Tables in Parquet that would unpack to more than the config allows are refused before they are read."""
 
+import gzip
+import zlib
+from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -7,8 +11,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from features.context.weather import read_weather
 from features.errors import ConfigError
+from features.exchange.cells import ExchangeError, read_cells
 from features.limits import refuse_large_tables
+from features.tables.files import open_table
+from models.events.labels import read_labels
+from pipelines.inputs.forecast_history import _table_of
 
 MIB = 1 / 1024  # of a GiB
 
@@ -42,6 +51,26 @@ def test_lists_are_counted_by_their_values(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="unpacks to more"):
         refuse(tmp_path / "a.parquet", gib=0.9 * MIB)
     refuse(tmp_path / "a.parquet", gib=1.1 * MIB)
+
+
+@pytest.mark.parametrize("pack", [gzip.compress, zlib.compress])
+def test_a_packed_text_table_is_refused_by_every_reader(
+    pack: Callable[[bytes], bytes], tmp_path: Path
+) -> None:
+    """A library would unpack it unasked: three MB of gzip to a GiB of rows."""
+    path = tmp_path / "a.csv"
+    path.write_bytes(pack(b"parcel_id,event,first,last,date,ndvi,t_min_c,t_max_c,precipitation_mm\n" * 1000))
+    day = date(2024, 3, 1)
+    for read in (
+        lambda: read_weather(path),
+        lambda: read_labels(path, ["1"], day, day),
+        lambda: open_table(str(path)),
+        lambda: _table_of(path),
+    ):
+        with pytest.raises(ConfigError, match=r"a\.csv is packed; unpack it"):
+            read()
+    with pytest.raises(ExchangeError, match="Save it as CSV in UTF-8"):
+        read_cells(path)
 
 
 def test_what_is_no_parquet_is_left_to_its_reader(tmp_path: Path) -> None:

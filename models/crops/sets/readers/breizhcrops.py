@@ -14,7 +14,8 @@ import h5py
 import numpy as np
 import polars as pl
 
-from features.errors import ImageryError
+from features.errors import ConfigError, ImageryError
+from features.limits import refuse_packed
 from features.storage.hdf5 import check_dataset
 from models.crops.sets.readers.unpacked import another_version, refuse
 from models.crops.sets.sample import (
@@ -95,7 +96,7 @@ def _read(index: Path, inside: str, label: str, most: int) -> Sequence[Sample | 
         columns = _from_csv(table) if table.is_file() else _from_h5(index.with_suffix(".h5"), inside, most)
     except ImageryError as error:
         return [Lost(name, error.reason)]
-    except (OSError, ValueError, KeyError, RuntimeError, pl.exceptions.PolarsError):
+    except (OSError, ValueError, KeyError, RuntimeError, ConfigError, pl.exceptions.PolarsError):
         return [Lost(name, BROKEN)]
     if columns is None:
         return [Lost(name, MISSING)]
@@ -109,7 +110,7 @@ def _read(index: Path, inside: str, label: str, most: int) -> Sequence[Sample | 
 
 
 def _from_csv(path: Path) -> dict[str, np.ndarray]:
-    table = pl.read_csv(path).drop_nulls()
+    table = pl.read_csv(refuse_packed(path)).drop_nulls()
     columns = {name: table[name].to_numpy() for name in (*SHORT, *MASKS) if name in table.columns}
     return {
         **columns,
