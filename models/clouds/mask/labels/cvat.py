@@ -19,6 +19,7 @@ from PIL import Image
 
 from features.errors import ModelError
 from features.files import atomic_path, write_json
+from models.arrays_file import UNREADABLE
 from models.clouds.mask.classes import CLEAR, NAMES, UNKNOWN
 from models.clouds.mask.labels.shapes import area_of, run_lengths
 
@@ -257,14 +258,7 @@ def _labels_in(export: Path, sizes: Sizes) -> dict[str, np.ndarray]:
                 return _from_xml(archive.read("annotations.xml"), export, sizes)
             if "labelmap.txt" in names:
                 return _from_masks(archive, export, sizes)
-    except (
-        OSError,
-        zipfile.BadZipFile,
-        ElementTree.ParseError,
-        ValueError,
-        KeyError,
-        ArithmeticError,
-    ) as error:
+    except (*UNREADABLE, ElementTree.ParseError, ArithmeticError) as error:
         raise ModelError(f"{export} cannot be read ({error}); export it from CVAT again.") from error
     raise ModelError(
         f"{export} is neither 'CVAT for images 1.1' nor 'Segmentation mask 1.1'; export one of these."
@@ -295,6 +289,8 @@ def _checked(name: str, size: tuple[int, int], export: Path, sizes: Sizes) -> st
 
 
 def _from_xml(text: bytes, export: Path, sizes: Sizes) -> dict[str, np.ndarray]:
+    if b"\0" in text:  # in UTF-16 what is looked for below would not be found
+        raise ValueError("its XML is not in UTF-8")
     if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
         raise ModelError(f"{export} declares XML entities, which CVAT never does; export it again.")
     out, root = {}, ElementTree.fromstring(text)

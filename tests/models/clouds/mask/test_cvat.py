@@ -183,6 +183,32 @@ def test_entities_are_not_expanded(task: Path) -> None:
         labels(task, path)
 
 
+def test_entities_in_another_encoding_are_not_expanded(task: Path) -> None:
+    text = '<!DOCTYPE a [<!ENTITY b "c">]><annotations>&b;</annotations>'
+    (task / "utf16.xml").write_bytes(text.encode("utf-16"))
+    with pytest.raises(ModelError, match="not in UTF-8"):
+        read_export(task / "utf16.xml", task, task / "out")
+
+
+def test_a_flipped_bit_of_a_zip_is_a_sentence_or_changes_nothing(task: Path) -> None:
+    """What a broken, encrypted or exotic archive raises in a library never reaches the user."""
+    path = task / "export.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        box = '<box label="cloud" xtl="0" ytl="0" xbr="4" ybr="4"/>'
+        archive.writestr("annotations.xml", xml(task, box).read_bytes())
+    whole, expected = path.read_bytes(), labels(task, path)
+    refused = 0
+    for bit in range(0, 8 * len(whole), 3):
+        content = bytearray(whole)
+        content[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(bytes(content))
+        try:
+            assert np.array_equal(labels(task, path), expected)
+        except ModelError:
+            refused += 1
+    assert refused > 100
+
+
 def test_a_second_task_does_not_go_into_the_same_folder(task: Path) -> None:
     with pytest.raises(ModelError, match="already"):
         write_task(task, [])
