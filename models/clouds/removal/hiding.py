@@ -1,7 +1,8 @@
 """Hiding parts of clear frames under the real masks of other dates: training and scoring without labels.
 
 As U-TILISE does (Stucker et al. 2023, ISPRS Journal 203): at most half of the frames are touched at a time,
-and a mask that covers nearly everything hides its frame wholly.
+and a mask that covers nearly everything hides its frame wholly; so do masks that cover nothing of what was
+seen.
 """
 
 import logging
@@ -52,10 +53,13 @@ def hide(
     count = min(len(allowed), max(1, int(share * len(seen))))
     masks = cloud_masks(clear)
     hidden = np.zeros_like(clear)
-    for frame in rng.choice(allowed, size=count, replace=False):
+    chosen = rng.choice(allowed, size=count, replace=False)
+    for frame in chosen:
         others = [k for k in masks if k != frame]
         cover = ~clear[rng.choice(others)] if others else np.ones(clear.shape[1:], bool)
         hidden[frame] = clear[frame] & (cover | (cover.mean() > WHOLLY))
+    if not hidden.any():  # the masks that were drawn cover nothing that was seen
+        hidden[chosen] = clear[chosen]
     return hidden
 
 

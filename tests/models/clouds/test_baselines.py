@@ -236,3 +236,15 @@ def test_a_band_masked_on_one_date_is_filled_there_on_the_others() -> None:
     cloudy["clear"][0] = False
     filled = build("linear").fit([cloudy]).fill(cloudy)["reflectance"].values[:, 1, 0, 0]
     assert np.isfinite(filled).tolist() == [True, False, True]
+
+
+def test_where_no_mask_covers_what_was_seen_a_frame_is_hidden_whole_and_the_fit_goes_on() -> None:
+    """Two dates with cloud over the same half: the mask of one hides nothing that the other saw."""
+    clear = np.zeros((2, 4, 6), bool)
+    clear[:, :, :3] = True
+    hidden = hide(clear, np.random.default_rng(0))
+    assert hidden.sum() == 12 and sorted(hidden.any(axis=(1, 2)).tolist()) == [False, True]
+    for method in ("linear", "closest", "mosaic", "whittaker"):
+        stack = stack_of(np.full((2, 4, 6), 0.2), clear, [0, 10])
+        filled = build(method).fit([stack]).fill(stack)["reflectance"].values
+        assert filled[:, :, :, :3] == pytest.approx(0.2)
