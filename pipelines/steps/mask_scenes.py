@@ -190,10 +190,13 @@ def _mask_block(
 
 
 def _bands(mask: Mask, needs: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
-    """Bands to read: those the mask needs and may use, and those that tell snow."""
+    """Bands to read: those the mask needs and may use, and those that tell snow; none that the mask would
+    take in place of the one that was chosen of a group."""
     chosen = [band for group in needs for band in group]
-    others = {band for group in mask.needs for band in group} - set(chosen)
-    return tuple(dict.fromkeys([*chosen, *(b for b in mask.uses if b not in others or b in chosen)]))
+    before = {
+        b for group, taken in zip(mask.needs, needs, strict=True) for b in group[: group.index(taken[0])]
+    }
+    return tuple(dict.fromkeys([*chosen, *(band for band in mask.uses if band not in before)]))
 
 
 def _row(row: Acquisition, reason: tuple[str, str] | None, path: Path, account: _Account) -> dict[str, Any]:

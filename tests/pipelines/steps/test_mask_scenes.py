@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,6 +14,7 @@ from features.extraction.observations import read_observations
 from features.imagery.windows import read_window
 from features.schema import SCENE_CLASS
 from models.clouds.mask.methods import peers
+from models.clouds.mask.methods.temporal import TemporalMask
 from pipelines.config import RunConfig, load_config
 from pipelines.inputs.pixels.cloud_masks import (
     mask_stamps,
@@ -22,7 +24,7 @@ from pipelines.inputs.pixels.cloud_masks import (
     without_mask,
 )
 from pipelines.stages.observing.clear import unreadable
-from pipelines.steps.mask_scenes import make_masks
+from pipelines.steps.mask_scenes import _bands, make_masks
 from pipelines.workspace import Workspace
 from tests.small_imagery import SIDE, all_clear, field, optical, parcels, table
 
@@ -194,3 +196,36 @@ def test_s2cloudless_reads_level_1c_by_config(
     assert read_index(workspace).select("cloud_px", "clear_px").row(0) == (10 * SIDE // 2, 20 * SIDE // 2)
     with pytest.raises(ConfigError, match=r"set imagery\.level: L1C"):
         load_config(Path("conf/tiny.yaml"), options)
+
+
+def without_classes(made: dict[str, Any]) -> dict[str, Any]:
+    return made | {"assets": [asset for asset in made["assets"] if asset["band"] != SCENE_CLASS]}
+
+
+def test_the_red_is_looked_at_so_that_a_harvest_is_no_cloud(tmp_path: Path, workspace: Workspace) -> None:
+    """Stubble is brighter than grass in the blue, and twice as much so in the red, as no haze is."""
+    stubble = {"B02": 1100, "B03": 1700, "B04": 2400, "B08": 3000, "B11": 3800, "B12": 2800}
+    bare = {band: np.full_like(numbers, stubble[band] + 1000) for band, numbers in picture().items()}
+    dates = [*(picture() for _ in range(5)), bare]
+    rows = [without_classes(optical(tmp_path, 5 * k, date, all_clear())) for k, date in enumerate(dates)]
+    make_masks(table(*rows), temporal(), workspace, lambda done, total: None)
+    assert read_index(workspace)["clear_px"].to_list() == [(SIDE // 2) ** 2] * 6
+
+
+def test_snow_is_counted_without_scene_classes_too(tmp_path: Path, workspace: Workspace) -> None:
+    snow = {"B02": 9000, "B03": 9200, "B04": 9000, "B08": 8500, "B11": 2000, "B12": 1800}
+    dates = [picture() for _ in range(6)]
+    for band, numbers in dates[2].items():
+        numbers[: len(numbers) // 3] = snow[band]
+    rows = [without_classes(optical(tmp_path, 5 * k, date, all_clear())) for k, date in enumerate(dates)]
+    make_masks(table(*rows), temporal(), workspace, lambda done, total: None)
+    assert read_index(workspace)["snow_px"].to_list() == [0, 0, (SIDE // 2) ** 2 // 3, 0, 0, 0]
+
+
+@pytest.mark.parametrize(("near", "read"), [(("B8A", "B08"), "B8A"), (("B08",), "B08")])
+def test_of_a_group_no_band_is_read_that_would_stand_before_the_chosen_one(
+    near: tuple[str, ...], read: str
+) -> None:
+    mask = TemporalMask()
+    bands = _bands(mask, (("B02",), (near[0],)))
+    assert {"B02", "B03", "B04", "B11", read} == set(bands)
