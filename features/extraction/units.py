@@ -147,8 +147,9 @@ def extract_unit(unit: Unit) -> tuple[pl.DataFrame, Remarks]:
     scene = scene_of(row, options.features_of(row["sensor"]), (SCENE_CLASS,) if optical else ())
     if optical and SCENE_CLASS not in scene.layers and options.mask.without_classes == "set_aside":
         raise ImageryError(
-            f"{row['item_id']} has no scene classification; clouds cannot be masked without one. Where they "
-            "are masked already, set extract.mask.without_classes: clear.",
+            f"{row['item_id']} has no scene classification; clouds cannot be masked by it. Set "
+            "clear.mask.method to temporal or fmask; where they are masked already, set "
+            "extract.mask.without_classes: clear.",
             reason="no_scene_class",
         )
     found: Found = {}
