@@ -18,11 +18,11 @@ from features.catalog.access.hrefs import admit, is_remote, is_signed, resolve, 
 from features.catalog.access.reach import Reach
 from features.catalog.access.stac import Item, Query
 from features.catalog.bands import OF_LEVEL_1C, pick_assets
-from features.catalog.mission import mission_of, whole_number
+from features.catalog.mission import Properties, mission_of, whole_number
 from features.catalog.options import ImageryOptions, RadarOptions
 from features.catalog.place import Bounds, flat_box, footprint_of, grid_bounds, overlaps
 from features.errors import CatalogError
-from features.schema import ATMOSPHERE_BANDS, OPTICAL_BANDS, RADAR_BANDS, SCENE_CLASS
+from features.schema import ATMOSPHERE_BANDS, OPTICAL_BANDS, RADAR_BANDS, SCENE_CLASS, Row
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ REFLECTANCES = frozenset((*OPTICAL_BANDS, *ATMOSPHERE_BANDS))
 _PRODUCTS = {"sentinel-1-rtc": ("gamma0", "linear")}
 
 
-def row_of(item: Item, location: str, options: ImageryOptions, query: Query) -> dict[str, Any] | str:
+def row_of(item: Item, location: str, options: ImageryOptions, query: Query) -> Row | str:
     """Return one row, or the reason why the item is set aside.
 
     Parameters
@@ -99,7 +99,7 @@ def row_of(item: Item, location: str, options: ImageryOptions, query: Query) -> 
     return row if _is_storable(row) else "unreadable_text"
 
 
-def _is_storable(row: Mapping[str, Any]) -> bool:
+def _is_storable(row: Row) -> bool:
     """Whether files and tables can hold the texts of a row: no NUL in its names, no half of a letter (a lone
     surrogate, which JSON can escape).
     """
@@ -126,12 +126,12 @@ def _of_sensor(keys: dict[str, str], sensor: str) -> dict[str, str]:
     return {band: key for band, key in keys.items() if (band in _RADAR_KEYS) == (sensor == "s1")}
 
 
-def _datastrip(properties: Mapping[str, Any]) -> datetime | None:
+def _datastrip(properties: Properties) -> datetime | None:
     found = _DATASTRIP.search(str(properties.get("s2:datastrip_id") or ""))
     return _instant(found[1]) if found else None
 
 
-def _processed(properties: Mapping[str, Any]) -> str:
+def _processed(properties: Properties) -> str:
     names = ("s2:generation_time", "processing:datetime", "created", "updated")
     return next((str(properties[name]) for name in names if properties.get(name)), "")
 
@@ -160,7 +160,7 @@ def _admitted(item: Item, bbox: Bounds | None, options: ImageryOptions, query: Q
     return "too_cloudy" if cloud_cover is not None and cloud_cover > options.max_cloud_cover else taken
 
 
-def _ends_later(properties: Mapping[str, Any], taken: datetime, query: Query) -> bool:
+def _ends_later(properties: Properties, taken: datetime, query: Query) -> bool:
     """Whether a composite of several days holds images of after the last day that may be looked at."""
     end = _instant(properties.get("end_datetime"))
     return end is not None and end - taken >= DAY and (end - timedelta(microseconds=1)).date() > query.end
@@ -179,7 +179,7 @@ def _wanted(
     return keys or "other_radar_product"
 
 
-def _moment(properties: Mapping[str, Any]) -> datetime | None:
+def _moment(properties: Properties) -> datetime | None:
     """Time of sensing in UTC, without zone."""
     return _instant(properties.get("datetime") or properties.get("start_datetime"))
 
@@ -204,7 +204,7 @@ def _tile(item: Item) -> str | None:
     return next((found[1].zfill(5) for name in names if (found := _TILE_IN_NAME.search(name))), None)
 
 
-def _mgrs(properties: Mapping[str, Any]) -> str | None:
+def _mgrs(properties: Properties) -> str | None:
     for prefix in ("mgrs", "sentinel"):
         zone = whole_number(properties.get(f"{prefix}:utm_zone"))
         band = _text(properties.get(f"{prefix}:latitude_band"))
@@ -260,7 +260,7 @@ def _asset(
     return {"band": band, "href": href, "nodata": nodata, **scaling, "assumed": assumed, "version": version}
 
 
-def _version(properties: Mapping[str, Any], asset: Mapping[str, Any]) -> str | None:
+def _version(properties: Properties, asset: Mapping[str, Any]) -> str | None:
     """What tells an asset's content from another under the same link, as the item states it: the checksum
     (STAC file extension), else when asset or item were last updated (common metadata)."""
     stated = (asset.get("file:checksum"), asset.get("updated"), properties.get("updated"))
@@ -386,7 +386,7 @@ def _quantity(item: Item) -> str | None:
     return _PRODUCTS.get(str(item.get("collection")), (None, None))[0]
 
 
-def _coherence_days(properties: Mapping[str, Any]) -> int | None:
+def _coherence_days(properties: Properties) -> int | None:
     for name in ("coherence_days", "sar:coherence_days", "temporal_baseline_days"):
         if (days := whole_number(properties.get(name), LARGEST)) is not None:
             return days

@@ -18,7 +18,7 @@ from features.catalog.orbits import settle_radar_orbits
 from features.catalog.place import UNTILED, Bounds, name_places
 from features.errors import CatalogError
 from features.limits import DEFAULT_LIMITS, LimitOptions
-from features.schema import ACQUISITIONS
+from features.schema import ACQUISITIONS, Row
 
 __all__ = ["CATALOGS", "ImageryOptions", "RadarOptions", "read_acquisitions"]
 
@@ -103,7 +103,7 @@ def _tell_of_lost_bands(kept: Sequence[Mapping[str, Any]]) -> None:
         )  # fmt: skip
 
 
-def _settle(rows: list[dict[str, Any]], options: ImageryOptions) -> list[dict[str, Any]]:
+def _settle(rows: list[Row], options: ImageryOptions) -> list[Row]:
     """Name places, tell duplicates, join parts, number orbits that no item states and make ids unique; return
     what is kept. Each row's `reason` says why it is not.
     """
@@ -125,13 +125,13 @@ def _settle(rows: list[dict[str, Any]], options: ImageryOptions) -> list[dict[st
     return kept
 
 
-def _place(rows: list[dict[str, Any]]) -> None:
+def _place(rows: list[Row]) -> None:
     """Give rows without a tile's name one, and chips of several places in one tile a name each.
 
     The borders of radar slices differ from pass to pass: these are told apart by their grids when they are
     read.
     """
-    tiles: dict[str, list[dict[str, Any]]] = {}
+    tiles: dict[str, list[Row]] = {}
     for row in rows:
         if row["tile"] is not None:
             tiles.setdefault(row["tile"], []).append(row)
@@ -148,7 +148,7 @@ def _place(rows: list[dict[str, Any]]) -> None:
             row["tile"] = name if several else tile
 
 
-def _refuse_mixtures(rows: list[dict[str, Any]]) -> None:
+def _refuse_mixtures(rows: list[Row]) -> None:
     """One season's radar features are of one kind: sigma0 beside gamma0 would look like change."""
     for name in ("quantity", "coherence_days"):
         kinds = sorted({row[name] for row in rows if row[name] is not None})

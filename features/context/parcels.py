@@ -1,6 +1,5 @@
 """Elevation and soil of each parcel, for the crop models."""
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import xarray as xr
 
 from features.errors import ConfigError
 from features.imagery.rasters.opening import open_raster
-from features.schema import check_columns
+from features.schema import Row, check_columns
 
 
 def parcel_context(
@@ -53,21 +52,19 @@ def parcel_context(
     return pl.DataFrame(columns, schema=schema).with_columns(pl.col(pl.Float64).fill_nan(None))
 
 
-def _difference(row: Mapping[str, Any]) -> float | None:
+def _difference(row: Row) -> float | None:
     low, high = row.get("min"), row.get("max")
     return None if low is None or high is None else float(high) - float(low)
 
 
-def _shares(row: Mapping[str, Any]) -> dict[int, float]:
+def _shares(row: Row) -> dict[int, float]:
     kinds, shares = row.get("unique"), row.get("frac")
     return (
         {} if kinds is None or shares is None else dict(zip(map(int, kinds), map(float, shares), strict=True))
     )
 
 
-def raster_statistics(
-    declarations: gpd.GeoDataFrame, path: Path, operations: list[str]
-) -> list[dict[str, Any]]:
+def raster_statistics(declarations: gpd.GeoDataFrame, path: Path, operations: list[str]) -> list[Row]:
     """Return coverage-weighted statistics of a raster, one dict a parcel: by operation, or by band and
     operation (`band_1_mean`) where there are several bands; an empty one where the parcel has no outline.
     """
@@ -82,7 +79,7 @@ def raster_statistics(
         )
         by_block = {"strategy": "raster-sequential", "include_cols": ["row"]}
         found = exact_extract(raster, outlines, operations, **by_block) if usable.any() else []
-    rows: list[dict[str, Any]] = [{} for _ in range(len(declarations))]
+    rows: list[Row] = [{} for _ in range(len(declarations))]
     for properties in (dict(feature["properties"]) for feature in found):
         at = properties.pop("row")
         rows[at] = {name: value for name, value in properties.items() if value is not None}

@@ -20,7 +20,7 @@ from features.imagery.blocks import Block, cut
 from features.imagery.grids import crop
 from features.imagery.masks import MaskOptions
 from features.imagery.stacks import read_stack
-from features.schema import ACQUISITIONS, COMPOSITION, Acquisition
+from features.schema import ACQUISITIONS, COMPOSITION, Acquisition, Row
 from models.patches.composition.parcel import Parcel, compose
 from models.patches.composition.tables import FINDINGS, PAIRS, PICTURES, composition_rows, finding_row
 from models.patches.crossfit import WHOLE, FoldModels
@@ -156,7 +156,7 @@ def run_unit(unit: ParcelUnit) -> int:
     return unit.block
 
 
-def _composed(unit: ParcelUnit) -> dict[str, list[dict[str, Any]]]:
+def _composed(unit: ParcelUnit) -> dict[str, list[Row]]:
     parcels = _parcels(unit.parcels)
     parcels = parcels[parcels["home"] == unit.block].reset_index(drop=True)
     grid = crop(unit.imagery.grid, unit.place)
@@ -164,7 +164,7 @@ def _composed(unit: ParcelUnit) -> dict[str, list[dict[str, Any]]]:
     composites = unit.imagery.composites(unit.place)
     chances = unit.models.each(composites, _wanted(unit.models, parcels["fold"].to_numpy(), pixels, grid))
     found = _Found(unit, parcels, grid, composites, chances, pixels)
-    tables: dict[str, list[dict[str, Any]]] = {name: [] for name in SCHEMAS}
+    tables: dict[str, list[Row]] = {name: [] for name in SCHEMAS}
     for index, row in enumerate(parcels.itertuples(index=False)):
         parcel = found.compose([index], row.fold)
         accepted = {number for number in (row.label, row.second) if number >= 0}
@@ -214,7 +214,7 @@ class _Found:
         seen = self.composites.values[:, :, *here].reshape(-1, len(pixels)).T
         return compose(pixels, by, self.unit.options.composition, seen)
 
-    def picture(self, member: int, parcel_id: str, parcel: Parcel) -> list[dict[str, Any]]:
+    def picture(self, member: int, parcel_id: str, parcel: Parcel) -> list[Row]:
         """Return the rows of PICTURES of a parcel."""
         pixels, affine = self.of([member]), self.grid.affine
         x = affine.c + affine.a * (pixels.column + 0.5)

@@ -11,9 +11,10 @@ import polars as pl
 from features.errors import StageError
 from features.files import read_parquet, sha256
 from features.messages.suggestions import did_you_mean
+from features.schema import Row
 from features.series.parcel_series import read_series
 from pipelines.record.fit_words import fit_sentence
-from pipelines.record.verify import read_manifest
+from pipelines.record.verify import Manifest, read_manifest
 from pipelines.tables import read_acquired, read_stamps
 from pipelines.workspace import Workspace
 
@@ -57,7 +58,7 @@ def _indented(lines: Iterable[str]) -> Iterator[str]:
     return (f"  {line}" for line in lines)
 
 
-def _refuse_altered(workspace: Workspace, manifest: dict[str, Any]) -> None:
+def _refuse_altered(workspace: Workspace, manifest: Manifest) -> None:
     tables = [workspace.verdicts, workspace.declarations, workspace.acquisitions, workspace.assets]
     tables += [workspace.probabilities, workspace.series, workspace.filled, workspace.table("folds")]
     tables += [workspace.metrics, workspace.observations / "parts.parquet"]
@@ -70,7 +71,7 @@ def _refuse_altered(workspace: Workspace, manifest: dict[str, Any]) -> None:
             )
 
 
-def _verdict(workspace: Workspace, parcel_id: str) -> dict[str, Any]:
+def _verdict(workspace: Workspace, parcel_id: str) -> Row:
     verdicts = read_parquet(workspace.verdicts)
     found = verdicts.filter(pl.col("parcel_id") == parcel_id).to_dicts()
     if not found:
@@ -79,7 +80,7 @@ def _verdict(workspace: Workspace, parcel_id: str) -> dict[str, Any]:
     return dict(found[0])
 
 
-def _heading(workspace: Workspace, manifest: dict[str, Any], verdict: dict[str, Any]) -> list[str]:
+def _heading(workspace: Workspace, manifest: Manifest, verdict: Row) -> list[str]:
     until = manifest["config"]["season"]["until"]
     return [
         f"verdict     {verdict['verdict']} ({verdict['reason']}), season {verdict['season']}"
@@ -90,7 +91,7 @@ def _heading(workspace: Workspace, manifest: dict[str, Any], verdict: dict[str, 
     ]
 
 
-def _declaration(workspace: Workspace, manifest: dict[str, Any], parcel_id: str) -> list[str]:
+def _declaration(workspace: Workspace, manifest: Manifest, parcel_id: str) -> list[str]:
     names = (
         "declared",
         "declared_second",
@@ -112,7 +113,7 @@ def _declaration(workspace: Workspace, manifest: dict[str, Any], parcel_id: str)
     ]
 
 
-def _scenes(workspace: Workspace, manifest: dict[str, Any], parcel_id: str) -> list[str]:
+def _scenes(workspace: Workspace, manifest: Manifest, parcel_id: str) -> list[str]:
     """One line a scene that saw the parcel, its weights, and a line for each of its assets."""
     parts = read_parquet(workspace.observations / "parts.parquet").sort("datetime", "item_id")
     assets = {row["item_id"]: row["assets"] for row in read_acquired(workspace).to_dicts()}
@@ -135,7 +136,7 @@ def _scenes(workspace: Workspace, manifest: dict[str, Any], parcel_id: str) -> l
     return lines
 
 
-def _seen(part: Path, parcel_id: str) -> dict[str, Any] | None:
+def _seen(part: Path, parcel_id: str) -> Row | None:
     """Return orbit and weights of a parcel in one scene; None where it was not seen at all."""
     found = (
         pl.scan_parquet(part, glob=False)
@@ -152,7 +153,7 @@ def _seen(part: Path, parcel_id: str) -> dict[str, Any] | None:
     return dict(found) if found["pixels"] else None
 
 
-def _known(href: str, manifest: dict[str, Any], stamps: dict[str, str], workspace: Workspace) -> str:
+def _known(href: str, manifest: Manifest, stamps: dict[str, str], workspace: Workspace) -> str:
     """Return an asset's hash where the manifest has it, else what its server said of it."""
     path, working = Path(href), Path(str(manifest["working_folder"]["path"]))
     names = [href]
@@ -178,7 +179,7 @@ def _filled(workspace: Workspace, parcel_id: str) -> list[str]:
     return lines
 
 
-def _models(workspace: Workspace, manifest: dict[str, Any], verdict: dict[str, Any]) -> list[str]:
+def _models(workspace: Workspace, manifest: Manifest, verdict: Row) -> list[str]:
     """Each model that judged the parcel, none of which trained on it: probability, weight and file hashes."""
     fold = verdict["fold"]
     rows = read_parquet(workspace.probabilities).filter(pl.col("parcel_id") == verdict["parcel_id"])
@@ -205,7 +206,7 @@ def _models(workspace: Workspace, manifest: dict[str, Any], verdict: dict[str, A
     return lines + [f"cloud removal: {name} {digest}" for name, digest in cleared.items()]
 
 
-def _rule(workspace: Workspace, manifest: dict[str, Any], verdict: dict[str, Any]) -> list[str]:
+def _rule(workspace: Workspace, manifest: Manifest, verdict: Row) -> list[str]:
     options = manifest["config"]["judge"]
     metrics = json.loads(workspace.metrics.read_text(encoding="utf-8"))
     corrected = metrics.get("promised", {}).get("corrected")
@@ -220,7 +221,7 @@ def _rule(workspace: Workspace, manifest: dict[str, Any], verdict: dict[str, Any
     ]
 
 
-def _made_by(manifest: dict[str, Any]) -> list[str]:
+def _made_by(manifest: Manifest) -> list[str]:
     lines = [f"cropcheck {manifest['versions'].get('cropcheck')}, commit {manifest['git_commit']}"]
     for stage, record in manifest["records"].items():
         rooms = [name.partition(" ")[2] for name in record["inputs"] if name.startswith("code ")]

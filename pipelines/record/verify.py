@@ -15,6 +15,7 @@ from pipelines.record.manifest import FORMATS, covered, page_hash
 from pipelines.record.receipt import read_receipt, receipt_fault
 from pipelines.workspace import Workspace
 
+Manifest = dict[str, Any]  # as manifest.json has it
 GROUPS = ("inputs", "models", "outputs")
 OTHER_GROUPS = ("seals", "journals", "working_folder", "records")
 RUN_AGAIN = "run `cropcheck run CONFIG` to make it anew"
@@ -70,7 +71,7 @@ def examine(folder: Path, expect: str | None = None) -> Findings:
     return found
 
 
-def read_manifest(workspace: Workspace) -> dict[str, Any]:
+def read_manifest(workspace: Workspace) -> Manifest:
     """Return the manifest of a finished run.
 
     Raises
@@ -131,7 +132,7 @@ def _since(log: list[dict[str, Any]]) -> dict[str, str]:
 
 
 def _compare(
-    workspace: Workspace, manifest: dict[str, Any], seal: str, since: dict[str, str], found: Findings
+    workspace: Workspace, manifest: Manifest, seal: str, since: dict[str, str], found: Findings
 ) -> None:
     inside = _inside(workspace, manifest) | since
     hashes = hash_all(workspace.folder / name for name in inside)
@@ -155,7 +156,7 @@ def _compare(
             _compare_outside(workspace, manifest["working_folder"], name, claimed, found)
 
 
-def _inside(workspace: Workspace, manifest: dict[str, Any]) -> dict[str, str]:
+def _inside(workspace: Workspace, manifest: Manifest) -> dict[str, str]:
     """Return the files of the run's own folder: name to SHA-256."""
     region = workspace.relative(workspace.region) + "/"
     made = {name: digest for name, digest in manifest["inputs"].items() if name.startswith(region)}

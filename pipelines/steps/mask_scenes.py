@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -19,7 +18,7 @@ from features.extraction.options import ExtractOptions
 from features.extraction.tile_parcels import safe_name
 from features.files import sha256
 from features.imagery.blocks import Block, cut
-from features.schema import ACQUISITIONS, Acquisition, acquisition_rows
+from features.schema import ACQUISITIONS, Acquisition, Row, acquisition_rows
 from features.workers import Progress
 from models.clouds.mask.by_name import build
 from models.clouds.mask.classes import NAMES, NODATA, UNKNOWN, UNKNOWN_NAMES
@@ -77,7 +76,7 @@ def make_masks(
     usable, _ = without_contradictions(optical, read_declared(workspace), compared, workspace.observations)
     back = config.season.until is not None
     mask = _fitted(usable, config, workspace, progress) if options.method in FITTED else build(options, back)
-    index: list[dict[str, Any]] = []
+    index: list[Row] = []
     for (tile, epsg), rows in usable.group_by("tile", "epsg", maintain_order=True):
         place = safe_name(f"{tile}_{epsg}")
         index += _mask_tile(
@@ -107,7 +106,7 @@ def _mask_tile(
     workspace: Workspace,
     progress: Progress,
     level: Level,
-) -> list[dict[str, Any]]:
+) -> list[Row]:
     folder = masks_folder(workspace) / place
     needs = chosen_bands(rows, mask)
     lacking = {row["item_id"]: said for row in rows if (said := _lacks(row, needs, mask.name))}
@@ -199,7 +198,7 @@ def _bands(mask: Mask, needs: tuple[tuple[str, ...], ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*chosen, *(band for band in mask.uses if band not in before)]))
 
 
-def _row(row: Acquisition, reason: tuple[str, str] | None, path: Path, account: _Account) -> dict[str, Any]:
+def _row(row: Acquisition, reason: tuple[str, str] | None, path: Path, account: _Account) -> Row:
     item = row["item_id"]
     there = reason is None and path.is_file()
     why = reason if reason or there else (NO_MASK, f"{item} shows none of its tile")

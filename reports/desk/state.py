@@ -13,6 +13,7 @@ from jinja2 import Template
 from features.errors import ConfigError
 from features.files import atomic_path, read_parquet, sha256
 from features.journal.entries import Draft
+from features.schema import Row
 from reports.desk.parcels import Parcels
 from reports.desk.query import Query
 from reports.desk.records.accounts import Accounts, Session
@@ -111,7 +112,7 @@ class Desk:
         """Return a parcel's geometry, degrees."""
         return self._degrees.get(parcel_id, shapely.Point())
 
-    def last_year(self, parcel_id: str) -> dict[str, Any] | None:
+    def last_year(self, parcel_id: str) -> Row | None:
         """Return `season` and `crop` of what was declared at a parcel's place last season."""
         before, place = self.run.previous, self._degrees.get(parcel_id)
         if before is None or place is None or place.is_empty:

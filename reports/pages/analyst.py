@@ -11,7 +11,7 @@ import shapely
 from markupsafe import Markup, escape
 
 from features.files import write_text
-from features.schema import ENSEMBLE
+from features.schema import ENSEMBLE, Row
 from models.evaluation.area import area_accuracy
 from models.evaluation.metrics import Estimate
 from reports.embed import clean, embed_json, render
@@ -108,7 +108,7 @@ def _truth_scores(run: RunTables) -> list[dict[str, object]]:
     return sorted(rows.values(), key=lambda row: (-row["n"], row["name"]))
 
 
-def _rates(run: RunTables, text: Text) -> dict[str, list[dict[str, Any]]]:
+def _rates(run: RunTables, text: Text) -> dict[str, list[Row]]:
     """Return false alarms and misses of the verdicts against the known truth, by what parcels share."""
     rates = stored(run, "verdict_rates")
     if rates is None:

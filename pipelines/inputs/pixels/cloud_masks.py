@@ -8,7 +8,7 @@ import polars as pl
 from features.extraction.options import ExtractOptions
 from features.files import read_parquet
 from features.imagery.masks import MaskOptions
-from features.schema import SCENE_CLASS, acquisition_rows
+from features.schema import SCENE_CLASS, Row, acquisition_rows
 from models.clouds.mask.options import FITTED, CloudMaskOptions
 from pipelines.config import RunConfig
 from pipelines.tables import read_acquired
@@ -61,7 +61,7 @@ def with_masks(acquisitions: pl.DataFrame, mask: CloudMaskOptions, workspace: Wo
         return acquisitions
     files = {row["item_id"]: row["file"] for row in read_index(workspace).iter_rows(named=True)}
     folder = masks_folder(workspace).resolve()
-    rows: list[dict[str, Any]] = []
+    rows: list[Row] = []
     for row in acquisition_rows(acquisitions):
         file = files.get(row["item_id"], "")
         if row["sensor"] != "s2" or file == "":

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from features.schema import Row
 from reports.composition import INSIDE, NOT_ASSESSED, inside
 from reports.embed import clean
 from reports.pages.sections.evaluation import stored
@@ -38,7 +39,7 @@ def _pairs(run: RunTables) -> dict[str, Any] | None:
     return {"n": pairs.height, "found": pairs["flagged"].mean(), "off": off.mean()}
 
 
-def _scores(run: RunTables, text: Text) -> list[dict[str, Any]]:
+def _scores(run: RunTables, text: Text) -> list[Row]:
     scores = stored(run, "composition_scores")
     if scores is None:
         return []
