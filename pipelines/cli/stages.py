@@ -33,8 +33,11 @@ def _add(name: str, help_text: str) -> None:
 def _go(
     name: str, run: RunOptions, workers: int, dask: str | None, memory: str | None, retrain: bool = False
 ) -> None:
-    from features.memory import allow
-    from pipelines.main_job import run_all, run_one
+    from pipelines.memory import uncollected
+
+    with uncollected():
+        from features.memory import allow
+        from pipelines.main_job import run_all, run_one
 
     allow(memory, workers)
     loaded, workspace = run.open()

@@ -1,5 +1,6 @@
 """What is freed between stages goes back to the system, and a budget below what stages need is told."""
 
+import gc
 import resource
 import sys
 from dataclasses import replace
@@ -10,7 +11,7 @@ import pytest
 from features import memory
 from pipelines.config import load_config
 from pipelines.main_job import tight_alone, tight_before
-from pipelines.memory import give_back
+from pipelines.memory import give_back, uncollected
 from pipelines.steps.estimate import NOTHING, over_memory, over_memory_words
 from pipelines.workspace import Workspace
 
@@ -73,3 +74,12 @@ def test_small_pieces_that_were_freed_go_back_to_the_system() -> None:
     give_back()
     assert held() - before < 40e6
     assert last is not None
+
+
+def test_what_was_imported_is_left_out_of_later_collections() -> None:
+    gc.unfreeze()
+    with uncollected():
+        assert not gc.isenabled()
+    assert gc.isenabled()
+    assert gc.get_freeze_count() > 0
+    gc.unfreeze()
