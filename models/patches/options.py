@@ -27,7 +27,13 @@ class PatchNetworkOptions(Options):
     width: int = Field(16, ge=4, le=256, description="Channels of the first level; each further has twice.")
     depth: int = Field(3, ge=2, le=5, description="Levels of the U.")
     patch_px: int = Field(64, ge=16, le=512, description="Side of the patches that it learns from.")
+    encoder: Literal["attention", "convolution"] = Field(
+        "attention",
+        description="With input: temporal. attention: each pixel's steps are weighed and added up; "
+        "convolution: three convolutions along its season, after TempCNN",
+    )
     encoder_width: int = Field(16, ge=4, le=128, description="Channels of a date in the temporal encoder.")
+    encoder_span: int = Field(5, ge=1, le=99, description="Steps that a convolution along the season sees.")
     heads: int = Field(4, ge=1, le=16, description="Attention heads of the temporal encoder.")
     epochs: int = Field(40, ge=1, le=1000, description="Times that the patches are gone through.")
     patches: int = Field(48, ge=1, le=100_000, description="Patches of an epoch, drawn anew in each.")
@@ -35,6 +41,16 @@ class PatchNetworkOptions(Options):
     learning_rate: float = Field(0.004, gt=0, le=1, description="At the beginning; it falls to nothing.")
     brightness: float = Field(0.05, ge=0, le=1, description="Spread of the factor on a patch's reflectance.")
     lost_steps: float = Field(0.1, ge=0, lt=1, description="Share of time steps hidden from a patch.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Share of channels dropped while training.")
+    label_smoothing: float = Field(
+        0.0, ge=0, lt=1, description="Share of a label spread over all classes: declarations may be wrong."
+    )
+    members: int = Field(
+        1,
+        ge=1,
+        le=50,
+        description="Networks that are trained from other beginnings; their chances are averaged.",
+    )
 
     pretraining_epochs: int = Field(
         0, ge=0, le=1000, description="Times that it goes through unlabelled patches first; 0: not at all."
@@ -90,6 +106,15 @@ class CompositionOptions(Options):
         ge=0,
         description="Difference between the pixels of two classes in standard deviations within them, root "
         "mean square over dates and bands, at least.",
+    )
+    side_evidence: float = Field(
+        0.5,
+        ge=0,
+        description="The same as least_evidence where a parcel is divided into the two sides that look least "
+        "alike, over all pixels of a side.",
+    )
+    side_contrast: float = Field(
+        2.0, ge=0, description="The same as least_contrast between those two sides; more than 100: no sides."
     )
 
 

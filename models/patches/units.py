@@ -12,6 +12,7 @@ import geopandas as gpd
 import numpy as np
 import polars as pl
 import shapely
+import xarray as xr
 from odc.geo.geobox import GeoBox
 
 from features.errors import ImageryError
@@ -46,11 +47,14 @@ class Imagery:
     mask: MaskOptions
 
     def composites(self, place: Block) -> Composites:
-        """Read a block over all dates and average it in time, without acquisitions that cannot be read."""
+        """Read a block over all dates and average it in time."""
+        return composite(self.stack(place), self.edges)
+
+    def stack(self, place: Block) -> xr.Dataset:
+        """Read a block over all dates, without acquisitions that cannot be read."""
         failed: dict[str, ImageryError] = {}
         table = pl.DataFrame(list(self.rows), schema=ACQUISITIONS)
-        stack = read_stack(table, crop(self.grid, place), self.bands, self.mask, (), failed)
-        return composite(stack, self.edges)
+        return read_stack(table, crop(self.grid, place), self.bands, self.mask, (), failed)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import os
 import platform
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -55,6 +55,7 @@ from pipelines.inputs.pixels.tile_grids import finest_grid
 from pipelines.main_job import run_one, run_until_read
 from pipelines.tables import read_declared
 from pipelines.workspace import Workspace
+from tests.benchmarks.patch_training import Tensors, stored_reflectance, with_share
 
 CONFIG = Path("conf/mixed.yaml")
 SEEDS = (21, 22, 23)
@@ -106,9 +107,9 @@ class Region:
     scored: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-def region_of(seed: int, folder: Path, quick: bool) -> Region:
-    """Make a region, and train its parcel ensemble."""
-    sets = [f"seed={seed}", "patches.method=boosting", "tracking.enabled=false"]
+def region_of(seed: int, folder: Path, quick: bool, more: list[str] | None = None) -> Region:
+    """Make a region, and train its parcel ensemble; `more` are settings as `--set` takes them."""
+    sets = [f"seed={seed}", "patches.method=boosting", "tracking.enabled=false", *(more or [])]
     sets += ["simulate.n_parcels=150"] if quick else []
     config = load_config(CONFIG, sets)
     workspace = Workspace(folder / f"region_{seed}{'_quick' if quick else ''}")
@@ -134,6 +135,28 @@ def region_of(seed: int, folder: Path, quick: bool) -> Region:
     )
 
 
+def tensors_of(region: Region) -> Tensors:
+    """What networks learn from that are trained elsewhere."""
+    grid, labels, pixels = region.tile.imagery.grid, region.block.labels, region.pixels
+    stack = region.tile.imagery.stack(Block(slice(0, grid.shape[0]), slice(0, grid.shape[1])))
+    return Tensors(
+        stored_reflectance(stack["reflectance"].values, stack["clear"].values),
+        stack["time"].values.astype("datetime64[D]"),
+        (region.config.season.start, region.config.season.end),
+        {"parcel": labels.parcel, "label": labels.label, "second": labels.second, "fold": labels.fold},
+        {
+            "parcel": pixels.parcel.astype(np.int32),
+            "row": pixels.row.astype(np.int16),
+            "column": pixels.column.astype(np.int16),
+            "share": pixels.share,
+            "inner": pixels.inner,
+        },
+        region.tile.parcels["fold"].to_numpy(),
+        region.truth.astype(np.int16),
+        region.classes,
+    )
+
+
 def _true_pixels(
     config: RunConfig, tile: Tile, classes: tuple[str, ...], class_of: dict[str, str | None]
 ) -> np.ndarray:
@@ -151,8 +174,12 @@ def _true_pixels(
     return np.asarray(rasterize(shapes, grid.shape, UNKNOWN, transform=grid.affine, dtype="int16"))
 
 
-def out_of_fold(region: Region, subject: str, options: PatchOptions) -> tuple[dict[int, np.ndarray], float]:
+def out_of_fold(
+    region: Region, subject: str, options: PatchOptions, stored: Path | None = None
+) -> tuple[dict[int, np.ndarray], float]:
     """Chances `(class, y, x)` by the fold that each model did not learn, and the seconds of fitting."""
+    if stored is not None:
+        return stored_chances(region, stored)
     folds = sorted({int(one) for one in region.tile.parcels["fold"] if one >= 0})
     found, started = {}, time.process_time()
     for fold in folds:
@@ -164,9 +191,23 @@ def out_of_fold(region: Region, subject: str, options: PatchOptions) -> tuple[di
     return found, time.process_time() - started
 
 
-def score(region: Region, subject: str, options: PatchOptions) -> dict[str, Any]:
+def stored_chances(region: Region, folder: Path) -> tuple[dict[int, np.ndarray], float]:
+    """The same from what `patch_training` left: the mean over its seeds, within the parcels of each fold."""
+    tensors, found, seconds = tensors_of(region), {}, 0.0
+    for fold in sorted({int(one) for one in tensors.folds if one >= 0}):
+        files = sorted(folder.glob(f"region_{region.config.seed}_{fold}_*.npz"))
+        _, row, column = tensors.places(fold)
+        chances = np.full((len(region.classes), *tensors.truth.shape), np.nan, np.float32)
+        read = [np.load(file, allow_pickle=False) for file in files]
+        chances[:, row, column] = np.mean([one["chances"].astype(np.float32) for one in read], axis=0).T
+        seconds += sum(json.loads(str(one["task"]))["seconds"] for one in read)
+        found[fold] = chances
+    return found, seconds
+
+
+def score(region: Region, subject: str, options: PatchOptions, stored: Path | None = None) -> dict[str, Any]:
     """Score one subject on one region: pixels, parcels and compositions, not yet summed up."""
-    chances, seconds = out_of_fold(region, subject, options)
+    chances, seconds = out_of_fold(region, subject, options, stored)
     parcels, pixels = region.tile.parcels, region.pixels
     fold = parcels["fold"].to_numpy()
     usable = (fold[pixels.parcel] >= 0) & (pixels.share >= 0.5)
@@ -265,8 +306,12 @@ def by_spread(region: Region) -> pl.DataFrame:
     )
 
 
-def synthetic(regions: list[Region], subjects: dict[str, PatchOptions]) -> Iterator[Row]:
-    """Score every subject on all regions together."""
+def synthetic(
+    regions: list[Region], subjects: dict[str, PatchOptions], stored: dict[str, Path] | None = None
+) -> Iterator[Row]:
+    """Score every subject on all regions together; `stored` has the chances of those trained elsewhere."""
+    names = sorted({name for region in regions for name in region.classes})
+    common = [np.array([names.index(name) for name in region.classes]) for region in regions]
     truths = [parcel_truth(region) for region in regions]
     ensembles = [ensemble_of(region) for region in regions]
     groups = [groups_of(region) for region in regions]
@@ -281,18 +326,21 @@ def synthetic(regions: list[Region], subjects: dict[str, PatchOptions]) -> Itera
             (truth >= 0) & np.isfinite(one).all(axis=1) & np.isfinite(other).all(axis=1)
             for truth, one, other in zip(truths, chances, ensembles, strict=True)
         ]
-        truth = np.concatenate([t[u] for t, u in zip(truths, usable, strict=True)])
-        found = np.concatenate([c[u].argmax(axis=1) for c, u in zip(chances, usable, strict=True)])
+        truth = np.concatenate([of[t[u]] for of, t, u in zip(common, truths, usable, strict=True)])
+        found = np.concatenate(
+            [of[c[u].argmax(axis=1)] for of, c, u in zip(common, chances, usable, strict=True)]
+        )
         group = np.concatenate([g[u] for g, u in zip(groups, usable, strict=True)])
         return f1_of(truth, found, group, np.ones(len(truth))), len(truth)
 
     yield row("ensemble", "macro_f1_parcel", *parcels(ensembles))
     for subject, options in subjects.items():
-        found = [score(region, subject, options) for region in regions]
+        found = [score(region, subject, options, (stored or {}).get(subject)) for region in regions]
         pixels = [one["pixels"] for one in found]
         mapped = [truth >= 0 for truth, _, _ in pixels]
         truth, guess = (
-            np.concatenate([one[k][m] for one, m in zip(pixels, mapped, strict=True)]) for k in (0, 1)
+            np.concatenate([of[one[k][m]] for of, one, m in zip(common, pixels, mapped, strict=True)])
+            for k in (0, 1)
         )
         group = np.concatenate([g[one[2][m]] for one, g, m in zip(pixels, groups, mapped, strict=True)])
         yield row(subject, "macro_f1_pixel", f1_of(truth, guess, group, np.ones(len(truth))), len(truth))
@@ -302,8 +350,9 @@ def synthetic(regions: list[Region], subjects: dict[str, PatchOptions]) -> Itera
             for one, other in zip(found, ensembles, strict=True)
         ]
         yield row(subject, "macro_f1_parcel_with_ensemble", *parcels(both))
-        seconds = float(np.mean([one["seconds"] for one in found]))
-        yield row(subject, "fit_predict_cpu_seconds", (seconds, seconds, seconds), len(found), "s")
+        if subject not in (stored or {}):
+            seconds = float(np.mean([one["seconds"] for one in found]))
+            yield row(subject, "fit_predict_cpu_seconds", (seconds, seconds, seconds), len(found), "s")
         yield from _mixed(regions, found, subject, row)
 
 
@@ -371,14 +420,6 @@ def labels(region: Region, network: PatchOptions, seeds: int) -> Iterator[Row]:
         low_end, high_end = mean - float(half), mean + float(half)
         yield {"work": "labels", "subject": subject, "metric": metric, "value": mean, "low": low_end,
                "high": high_end, "n": len(values), "unit": "share"}  # fmt: skip
-
-
-def with_share(block: LabelledBlock, share: float, seed: int) -> LabelledBlock:
-    """The block with the labels of a share of its parcels, drawn by chance."""
-    owners = np.unique(block.labels.parcel[block.labels.label >= 0])
-    kept = np.random.default_rng([seed, 23]).permutation(owners)[: max(round(share * len(owners)), 2)]
-    label = np.where(np.isin(block.labels.parcel, kept), block.labels.label, UNKNOWN)
-    return replace(block, labels=replace(block.labels, label=label))
 
 
 def _pixel_f1(region: Region, chances: np.ndarray, fold: int) -> float:
@@ -498,9 +539,17 @@ def main() -> None:
     parser.add_argument("--work", action="append", choices=["synthetic", "labels", "speed", "flanders"])
     parser.add_argument("--subject", action="append", choices=["unet", "boosting", "forest"])
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
+    parser.add_argument("--chances", type=Path, help="of the network, as `patch_training` wrote them")
+    parser.add_argument("--write-tensors", type=Path, help="write what `patch_training` takes, and stop")
+    parser.add_argument("--set", action="append", default=[], help="as `cropcheck run` takes it")
     parser.add_argument("--folder", type=Path, default=Path("out/benchmarks/patches"))
     asked = parser.parse_args()
     seeds = asked.seeds[:1] if asked.quick else asked.seeds
+    if asked.write_tensors:
+        for seed in seeds:
+            region = region_of(seed, asked.folder, asked.quick, asked.set)
+            tensors_of(region).write(asked.write_tensors / f"region_{seed}.tensors")
+        return
     network = PatchOptions(method="unet")
     if asked.quick:
         few = network.network.model_copy(update={"epochs": 3})
@@ -509,10 +558,14 @@ def main() -> None:
     subjects = {"boosting": trees, "forest": trees, "unet": network}
     wanted = {name: one for name, one in subjects.items() if asked.subject is None or name in asked.subject}
     chosen = asked.work or ["synthetic", "labels", "speed", "flanders"]
-    regions = [] if chosen == ["flanders"] else [region_of(one, asked.folder, asked.quick) for one in seeds]
+    regions = (
+        []
+        if chosen == ["flanders"]
+        else [region_of(one, asked.folder, asked.quick, asked.set) for one in seeds]
+    )
     data = Path(os.environ.get("CROPCHECK_DATA", "../shared/data"))
     works = {
-        "synthetic": lambda: synthetic(regions, wanted),
+        "synthetic": lambda: synthetic(regions, wanted, {"unet": asked.chances} if asked.chances else None),
         "labels": lambda: labels(regions[0], network, 2 if asked.quick else 5),
         "speed": lambda: speed(regions, subjects),
         "flanders": lambda: flanders(data, asked.folder),

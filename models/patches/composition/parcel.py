@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from models.patches.composition.clusters import cluster_sizes
+from models.patches.composition.sides import two_sides
 from models.patches.inputs.labels import ParcelPixels
 from models.patches.options import CompositionOptions
 
@@ -87,6 +88,8 @@ def compose(
     Pixels outside the inner buffer count `options.border_weight` of their area. A class counts where it has a
     cluster of at least `options.least_cluster` pixels that differ from the parcel's main class, by the
     chances of either side and by what was seen; other pixels go to the likeliest class that counts.
+    Where that leaves one crop, the two sides that look least alike get their classes as wholes: single pixels
+    of one field may be taken for the crop of the other.
 
     Parameters
     ----------
@@ -97,7 +100,6 @@ def compose(
     """
     weight = options.border_weight * pixels.share + (1 - options.border_weight) * pixels.inner
     known = np.isfinite(chances).all(axis=1)
-    total = float(weight.sum())
     if not known.any() or not (weight[known] > 0).any():
         return Parcel((), 0, 0.0, np.full(len(pixels), NONE))
     chances = np.nan_to_num(chances)
@@ -113,8 +115,28 @@ def compose(
         if number != main and _differ(chances, seen, (mine, number), (others, main), options):
             kept.append(number)
     classes = np.where(known, np.array(kept)[chances[:, kept].argmax(axis=1)], NONE)
+    found = _composed(pixels, chances, classes, weight, options)
+    if seen is None or found.heterogeneous(options):
+        return found
+    by_side = _by_side(pixels, chances, seen, inside & known, options)
+    if by_side is None:
+        return found
+    other = _composed(pixels, chances, np.where(known, by_side, NONE), weight, options)
+    return other if other.heterogeneous(options) else found
+
+
+def _composed(
+    pixels: ParcelPixels,
+    chances: np.ndarray,
+    classes: np.ndarray,
+    weight: np.ndarray,
+    options: CompositionOptions,
+) -> Parcel:
+    """Return the composition of a parcel whose pixels have `classes`, NONE where not seen."""
+    known = classes != NONE
+    whole = known & (pixels.share >= 0.5)
+    total, found = float(weight.sum()), float(weight[known].sum())
     sizes = _sizes(pixels, np.where(whole, classes, NONE), options.neighbours)[1]
-    found = float(weight[known].sum())
     parts = [
         Part(
             number,
@@ -123,11 +145,34 @@ def compose(
             tuple(size for size in sizes.get(number, []) if size >= options.least_cluster),
             _odds(chances[classes == number], number),
         )
-        for number in kept
+        for number in np.unique(classes[known]).tolist()
     ]
     parts.sort(key=lambda part: (-part.share, part.number))
     some = tuple(part for part in parts if part.share > 0)
     return Parcel(some, int(whole.sum()), found / total if total else 0.0, classes)
+
+
+def _by_side(
+    pixels: ParcelPixels,
+    chances: np.ndarray,
+    seen: np.ndarray,
+    inside: np.ndarray,
+    options: CompositionOptions,
+) -> np.ndarray | None:
+    """Return the class of each pixel `(pixel,)` by the side that it lies on; None where the parcel has no two
+    sides that look different and have different classes."""
+    side = two_sides(pixels.row, pixels.column, inside, seen, options.least_cluster)
+    if side is None:
+        return None
+    first, second = inside & side, inside & ~side
+    level = np.log(np.maximum(chances, LEAST_CHANCE))
+    one, other = level[first].mean(axis=0), level[second].mean(axis=0)
+    number, main = int(one.argmax()), int(other.argmax())
+    if number == main or min(one[number] - one[main], other[main] - other[number]) < options.side_evidence:
+        return None
+    if contrast(seen[first], seen[second]) < options.side_contrast:
+        return None
+    return np.where(side, number, main)
 
 
 def _odds(chances: np.ndarray, number: int) -> tuple[float, ...]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -34,7 +35,7 @@ class Composites:
         height, width = self.values.shape[2:]
         return height, width
 
-    @property
+    @cached_property
     def known(self) -> np.ndarray:
         """`(y, x)` bool: seen at least once in every band."""
         return np.asarray(np.isfinite(self.values).all(axis=(0, 1)))

@@ -111,16 +111,17 @@ def draw_patches(
             reason="smaller_than_patch",
         )
     weight = np.array([int(block.labelled.sum()) for block in large], float)
+    usable = [np.where(block.composites.known, block.labels.without(fold), UNKNOWN) for block in large]
     found: list[Patch] = []
     for _ in range(TRIES * count):
         if len(found) == count or not weight.sum():
             break
-        block = large[int(rng.choice(len(large), p=weight / weight.sum()))]
+        number = int(rng.choice(len(large), p=weight / weight.sum()))
+        block = large[number]
         height, width = block.composites.shape
         top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
         here = (slice(top, top + side), slice(left, left + side))
-        known = block.composites.known[here]
-        label = np.where(known, block.labels.without(fold)[here], UNKNOWN)
+        label = usable[number][here]
         if (label != UNKNOWN).mean() >= LEAST_LABELLED:
             second = np.where(label != UNKNOWN, block.labels.second[here], UNKNOWN)
             found.append(Patch(block.composites.window(*here), label, second))

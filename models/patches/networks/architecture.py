@@ -14,19 +14,41 @@ from models.patches.options import PatchNetworkOptions
 
 Tensor: TypeAlias = keras.KerasTensor
 PIXEL_WIDTHS = 4  # times the width: a pixel's own layers need more channels than its surroundings
+CONVOLUTIONS = 3  # along the season
 
 
 def build_trunk(options: PatchNetworkOptions, steps: int, features: int, temporal: bool) -> keras.Model:
     """Return the network without its last layer: `(n, y, x, step, feature)` to `(n, y, x, 5 * width)`."""
     inputs = keras.Input((None, None, steps, features))
-    if temporal:
+    if not temporal:
+        x = SideBySide(name="stacked")(inputs)
+    elif options.encoder == "attention":
         x = TemporalEncoder(options.encoder_width, options.heads, name="encoder")(inputs)
     else:
-        x = SideBySide(name="stacked")(inputs)
+        x = _season_convolutions(inputs, options)
     for layer in range(2):
         x = keras.layers.Dense(PIXEL_WIDTHS * options.width, activation="relu", name=f"pixel_{layer}")(x)
-    around = u_levels(x, options.width, options.depth)
+        x = _dropped(x, options)
+    around = _dropped(u_levels(x, options.width, options.depth), options)
     return keras.Model(inputs, keras.layers.Concatenate()([x, around]), name="trunk")
+
+
+def _season_convolutions(inputs: Tensor, options: PatchNetworkOptions) -> Tensor:
+    """Convolve the steps of each pixel, after TempCNN (Pelletier, Webb and Petitjean 2019):
+    `(n, y, x, step, feature)` to `(n, y, x, step * channel)`."""
+    x = InOneRow(name="in_one_row")(inputs)
+    span = (1, options.encoder_span)
+    for _ in range(CONVOLUTIONS):
+        x = keras.layers.Conv2D(options.encoder_width, span, padding="same", use_bias=False)(x)
+        x = keras.layers.ReLU()(keras.layers.BatchNormalization(momentum=0.9)(x))
+        x = _dropped(x, options)
+    return BackInPlace(name="back_in_place")([x, inputs])
+
+
+def _dropped(x: Tensor, options: PatchNetworkOptions) -> Tensor:
+    """Drop channels while training, the same in all pixels of a patch: neighbours say the same, and a channel
+    dropped from one of them only would hardly be missed."""
+    return keras.layers.SpatialDropout2D(options.dropout)(x) if options.dropout else x
 
 
 def build_network(
@@ -49,6 +71,36 @@ class SideBySide(keras.layers.Layer):  # type: ignore[misc]
     def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
         """Return the shape without the axis of steps."""
         return (*shape[:3], (shape[3] or 0) * (shape[4] or 0))
+
+
+class InOneRow(keras.layers.Layer):  # type: ignore[misc]
+    """Put the pixels in one row: `(n, y, x, step, feature)` to `(n, y * x, step, feature)`."""
+
+    def call(self, inputs: Tensor) -> Tensor:
+        """Return the tensor with one axis of pixels."""
+        shape = ops.shape(inputs)
+        return ops.reshape(inputs, (-1, shape[1] * shape[2], inputs.shape[3], inputs.shape[4]))
+
+    def compute_output_shape(self, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        """Return the shape with one axis of pixels."""
+        pixels = None if shape[1] is None or shape[2] is None else shape[1] * shape[2]
+        return (shape[0], pixels, *shape[3:])
+
+
+class BackInPlace(keras.layers.Layer):  # type: ignore[misc]
+    """Undo `InOneRow`, steps side by side: `(n, y * x, step, channel)` to `(n, y, x, step * channel)`; the
+    second input has the places."""
+
+    def call(self, inputs: list[Tensor]) -> Tensor:
+        """Return the tensor with two axes of pixels."""
+        row, like = inputs
+        shape = ops.shape(like)
+        return ops.reshape(row, (-1, shape[1], shape[2], row.shape[2] * row.shape[3]))
+
+    def compute_output_shape(self, shape: list[tuple[int | None, ...]]) -> tuple[int | None, ...]:
+        """Return the shape with two axes of pixels."""
+        row, like = shape
+        return (*like[:3], (row[2] or 0) * (row[3] or 0))
 
 
 class TemporalEncoder(keras.layers.Layer):  # type: ignore[misc]

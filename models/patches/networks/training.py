@@ -62,7 +62,7 @@ def batch(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return channels `(n, y, x, step, feature)` and packed truth `(n, y, x, class + 1)`: which classes may
     be there, and the pixel's weight, zero where unknown."""
-    pairs = []
+    pairs, spread = [], np.float32(options.label_smoothing)
     for patch in patches:
         packed = np.zeros((*patch.label.shape, len(weights) + 1), np.float32)
         known = patch.label >= 0
@@ -70,6 +70,7 @@ def batch(
         packed[known, patch.label[known]] = 1
         if multi:
             packed[both, patch.second[both]] = 1
+        packed[..., :-1] = packed[..., :-1] * (1 - spread) + spread / len(weights)
         packed[..., -1] = np.where(known, weights[np.maximum(patch.label, 0)], 0)
         if not multi:
             packed[both, -1] = 0

@@ -51,6 +51,38 @@ def test_heterogeneous_means_that_a_class_holds_30_to_70_percent(first: int, mix
     assert compose(*parcel_of(halves(first)), OPTIONS).heterogeneous(OPTIONS) == mixed
 
 
+def scattered(second: int) -> tuple[ParcelPixels, np.ndarray, np.ndarray]:
+    """A parcel whose left part looks unlike its right; there every third pixel is taken for the crop of the
+    left. `second` is the likelier class of the right part."""
+    row, column = (part.ravel() for part in np.indices((10, 12)))
+    right = column >= 6
+    pixels, chances = parcel_of(np.zeros((10, 12), int))
+    chances[right] = 0.05
+    chances[right, second] = 0.9
+    lost = right & ((row + column) % 3 == 0)
+    chances[lost] = [0.9, 0.05, 0.05]
+    noise = np.random.default_rng(0).normal(0, 0.01, (120, 6))
+    return pixels, chances, noise + np.where(right, 0.4, 0.1)[:, None]
+
+
+def test_two_sides_that_look_different_get_their_classes_as_wholes() -> None:
+    pixels, chances, seen = scattered(second=1)
+    found = compose(pixels, chances, OPTIONS.model_copy(update={"least_evidence": 5.0}), seen)
+    assert [(part.number, part.pixels, part.clusters) for part in found.parts] == [
+        (0, 60, (60,)),
+        (1, 60, (60,)),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("second", "changed"), [(0, {}), (1, {"side_contrast": 101.0}), (1, {"side_evidence": 5.0})]
+)
+def test_sides_of_one_class_or_too_much_alike_are_one_crop(second: int, changed: dict[str, float]) -> None:
+    pixels, chances, seen = scattered(second)
+    options = OPTIONS.model_copy(update={"least_evidence": 5.0, **changed})
+    assert len(compose(pixels, chances, options, seen).parts) == 1
+
+
 def test_a_cluster_of_fewer_than_20_pixels_is_taken_for_the_crop_around_it() -> None:
     classes = np.zeros((10, 10), int)
     classes[:4, :4] = 1

@@ -29,6 +29,14 @@ NETWORK = PatchNetworkOptions(
 )
 TREES = PatchOptions(method="boosting", boosting=PixelBoostingOptions(rounds=10))
 UNET = PatchOptions(method="unet", network=NETWORK)
+CONVOLUTION = UNET.model_copy(
+    update={
+        "input": "temporal",
+        "network": NETWORK.model_copy(
+            update={"encoder": "convolution", "dropout": 0.1, "label_smoothing": 0.05, "epochs": 12}
+        ),
+    }
+)
 CLASSES = ("maize", "wheat")
 
 
@@ -43,7 +51,13 @@ def agreement(chances: np.ndarray, truth: np.ndarray) -> float:
 
 @pytest.mark.parametrize(
     "options",
-    [TREES, UNET, UNET.model_copy(update={"input": "temporal"}), UNET.model_copy(update={"labels": "multi"})],
+    [
+        TREES,
+        UNET,
+        UNET.model_copy(update={"input": "temporal"}),
+        UNET.model_copy(update={"labels": "multi"}),
+        CONVOLUTION,
+    ],
 )
 def test_every_model_learns_two_fields_that_differ(options: PatchOptions, block: LabelledBlock) -> None:
     model = build(options, CLASSES).fit([block], None, seed=1)
@@ -153,6 +167,44 @@ def test_a_recipe_of_another_model_is_no_network(tmp_path: Path, block: Labelled
     (tmp_path / "model.json").write_text(json.dumps({**recipe, "name": "other"}), encoding="utf-8")
     with pytest.raises(ModelError, match="no network on patches"):
         PatchUNet.load(tmp_path)
+
+
+def test_members_are_averaged_and_come_back_from_disk(block: LabelledBlock, tmp_path: Path) -> None:
+    few = NETWORK.model_copy(update={"epochs": 1, "members": 2})
+    both = PatchUNet(UNET.model_copy(update={"network": few}), CLASSES).fit([block], None, seed=1)
+    assert len(both.weights) == 2 and len(both.history) == 2
+    singles = []
+    for weights in both.weights:
+        one = PatchUNet(UNET, CLASSES)
+        one._build(both.shape or (0, 0))
+        one.model.set_weights(weights)
+        one.weights = [weights]
+        singles.append(one.chances(block.composites))
+    assert not np.allclose(*singles), "members begin differently"
+    np.testing.assert_allclose(both.chances(block.composites), np.mean(singles, axis=0), rtol=1e-5)
+    both.save(tmp_path)
+    again = PatchUNet.load(tmp_path).chances(block.composites)
+    np.testing.assert_array_equal(again, both.chances(block.composites))
+
+
+def test_a_block_is_predicted_by_windows_as_it_would_be_whole(
+    block: LabelledBlock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = PatchUNet(UNET, CLASSES).fit([block], None, seed=1)
+    large = block_of(stripes(160, 12)).composites
+    whole = model.chances(large)
+    monkeypatch.setattr("models.patches.networks.unet.WINDOW", 96)  # four windows and more
+    np.testing.assert_allclose(model.chances(large), whole, atol=1e-5)
+
+
+def test_smoothed_labels_add_up_to_one(block: LabelledBlock) -> None:
+    from models.patches.networks.training import batch
+
+    options = NETWORK.model_copy(update={"label_smoothing": 0.1})
+    drawn = draw_patches([block], None, 2, 24, np.random.default_rng(0))
+    _, truth = batch(drawn, np.ones(2), options, False, np.random.default_rng(0))
+    known = truth[..., -1] > 0
+    np.testing.assert_allclose(np.sort(truth[known][:, :-1], axis=1), [[0.05, 0.95]] * known.sum())
 
 
 def test_fold_models_are_small_enough_to_be_sent(tmp_path: Path) -> None:
