@@ -161,11 +161,13 @@ def _by_side(
 ) -> np.ndarray | None:
     """Return the class of each pixel `(pixel,)` by the side that it lies on; None where the parcel has no two
     sides that look different and have different classes."""
+    level = np.log(np.maximum(chances, LEAST_CHANCE))
+    if not _may_hold_another(level[inside], options.least_cluster):
+        return None
     side = two_sides(pixels.row, pixels.column, inside, seen, options.least_cluster)
     if side is None:
         return None
     first, second = inside & side, inside & ~side
-    level = np.log(np.maximum(chances, LEAST_CHANCE))
     one, other = level[first].mean(axis=0), level[second].mean(axis=0)
     number, main = int(one.argmax()), int(other.argmax())
     if number == main or min(one[number] - one[main], other[main] - other[number]) < options.side_evidence:
@@ -173,6 +175,16 @@ def _by_side(
     if contrast(seen[first], seen[second]) < options.side_contrast:
         return None
     return np.where(side, number, main)
+
+
+def _may_hold_another(level: np.ndarray, least: int) -> bool:
+    """Say whether any `least` pixels of logarithms of chances `(pixel, class)` are likelier on average of
+    another class than of the one that is likeliest for all: a side of another class has such pixels."""
+    if len(level) < 2 * least:
+        return False
+    odds = level - level[:, [int(level.sum(axis=0).argmax())]]
+    best = np.partition(odds, len(odds) - least, axis=0)[len(odds) - least :].mean(axis=0)
+    return bool((best >= 0).sum() > 1)
 
 
 def _odds(chances: np.ndarray, number: int) -> tuple[float, ...]:

@@ -2,6 +2,7 @@
 
 import numpy as np
 from scipy import ndimage
+from scipy.linalg import eigh
 from scipy.spatial import cKDTree
 
 LEAST_NOISE = 1e-6
@@ -52,7 +53,7 @@ def two_sides(
     shape = (int(place[0].max()) + 1, int(place[1].max()) + 1)
     known = np.zeros(shape, bool)
     known[at] = True
-    values = _smoothed(_components(seen[inside].astype(np.float64), at, known), at, known)
+    values = _smoothed(_components(seen[inside].astype(np.float32), at, known), at, known)
     side = _cut(values, least)
     for _ in range(ROUNDS):
         if min(side.sum(), (~side).sum()) < least:
@@ -60,7 +61,7 @@ def two_sides(
         near, far = values[~side].mean(axis=0), values[side].mean(axis=0)
         side = ((values - near) ** 2).sum(axis=1) > ((values - far) ** 2).sum(axis=1)
     for _ in range(SMOOTHINGS):
-        side = _smoothed(np.where(side, 1.0, -1.0)[:, None], at, known)[:, 0] > 0
+        side = _smoothed(np.where(side, 1.0, -1.0)[:, None].astype(np.float32), at, known)[:, 0] > 0
     if min(side.sum(), (~side).sum()) < least:
         return None
     nearest = cKDTree(np.column_stack(at)).query(np.column_stack(place))[1]
@@ -74,8 +75,9 @@ def _components(values: np.ndarray, at: tuple[np.ndarray, ...], known: np.ndarra
     if not usable.any():
         return np.zeros((len(values), 1))
     scaled = (values - values.mean(axis=0))[:, usable] / noise[usable]
-    _, vectors = np.linalg.eigh(scaled.T @ scaled)
-    return np.asarray(scaled @ vectors[:, ::-1][:, :COMPONENTS])
+    last = scaled.shape[1] - 1
+    _, vectors = eigh(scaled.T @ scaled, subset_by_index=(max(last + 1 - COMPONENTS, 0), last))
+    return np.asarray(scaled @ vectors[:, ::-1])
 
 
 def _noise(values: np.ndarray, at: tuple[np.ndarray, ...], known: np.ndarray) -> np.ndarray:
