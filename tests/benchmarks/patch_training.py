@@ -170,12 +170,13 @@ def run_task(task: dict[str, Any], folder: Path, out: Path) -> None:
     tensors, block = _tensors(path), _block(path, json.dumps(composites))
     seed, fold = int(task.get("seed", task["region"].rpartition("_")[2])), int(task["fold"])
     learned = with_share(block, float(task.get("share", 1.0)), seed)
-    start, history = None, []
+    start: list[np.ndarray] | None = None
+    history: list[dict[str, float]] = []
     if options.network.pretraining_epochs:
         from models.patches.networks.pretraining import pretrain
 
         start, history = pretrain([block], options.network, options.input == "temporal", seed)
-    model = build(options, tensors.classes, start).fit([learned], fold, seed)
+    model: Any = build(options, tensors.classes, start).fit([learned], fold, seed)
     fitted = time.perf_counter()
     _, row, column = tensors.places(fold)
     chances = model.chances(block.composites)[:, row, column].T

@@ -138,13 +138,13 @@ class PatchUNet:
         pad = [(0, -size % SIZES) for size in part.shape[:2]]
         padded = np.pad(part, [*pad, (0, 0), (0, 0)], mode="edge")
         own = place.within(around)
-        total = np.zeros((), np.float32)
+        total = np.zeros((len(self.classes), *place.shape), np.float32)
         for weights in self.weights:
             if len(self.weights) > 1:
                 self.model.set_weights(weights)
             logits = np.asarray(self.model.predict_on_batch(padded[None]))[0, own.rows, own.columns]
-            total = total + self._of_logits(logits) / np.float32(len(self.weights))
-        return np.asarray(total)
+            total += self._of_logits(logits) / np.float32(len(self.weights))
+        return total
 
     def _of_logits(self, logits: np.ndarray) -> np.ndarray:
         """Return chances `(class, y, x)` of logits `(y, x, class)`."""
