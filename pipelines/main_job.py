@@ -146,15 +146,16 @@ def tight_before(name: str, config: RunConfig, workspace: Workspace) -> str:
     """
     if not is_said() or name not in ("synthesise", "read", "clear", "fill"):
         return ""
-    from pipelines.steps.estimate import over_memory, over_memory_words
+    from pipelines.steps.estimate import GIB_TOGETHER, over_memory, over_memory_words
 
-    floor = over_memory(config, None, budget())
+    left = budget() - int(GIB_TOGETHER * 2**30)
+    floor = over_memory(config, None, left)
     if name == ("read" if config.simulate is None else "synthesise"):
-        return over_memory_words(floor, budget(), counted=False)
+        return over_memory_words(floor, budget(), counted=False, together=True)
     load = _counted(name, config, workspace)
-    more = over_memory(config, load, budget()) if load else {}
+    more = over_memory(config, load, left) if load else {}
     rest = {stage: gib for stage, gib in more.items() if stage not in floor}
-    return over_memory_words(rest, budget(), counted=True)
+    return over_memory_words(rest, budget(), counted=True, together=True)
 
 
 def _counted(name: str, config: RunConfig, workspace: Workspace) -> "Load | None":

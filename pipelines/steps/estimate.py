@@ -68,6 +68,7 @@ GIB_PER_THOUSAND_PARCELS = {"extract": 0.003, "fill": 0.0012, "train": 0.002, "d
 GIB_PER_THOUSAND_LEARNED = {"train": 0.051, "forecast": 0.023}
 GIB_PER_MILLION_ROWS = {"fill": 0.13, "detect": 0.085}  # of a chunk of parcels' observations
 GIB_OF_TABLES, ROWS_OF_TABLES = 0.7, 4e6  # of a chunk of tables that others extracted
+GIB_TOGETHER = 0.5  # more where stages run in one process, which holds the libraries of all
 GIB_OF_NETWORKS = 0.5  # TensorFlow, where clouds are removed by a network
 STACKS_HELD = 9  # where clouds are removed: three blocks as read, seen, or filled and with sigma
 
@@ -292,23 +293,26 @@ def over_memory(config: RunConfig, load: Load | None, allowed: int) -> dict[str,
     return {name: gib for name, gib in needed.items() if gib * 2**30 > allowed}
 
 
-def over_memory_words(over: Mapping[str, float], allowed: int, counted: bool) -> str:
+def over_memory_words(over: Mapping[str, float], allowed: int, counted: bool, together: bool = False) -> str:
     """Say which stages will use more memory than is allowed, and the cure; empty where none does.
 
     Parameters
     ----------
     counted
         Whether parcels are counted in it, or libraries alone.
+    together
+        Whether the stages run in one process.
     """
     if not over:
         return ""
     each = ", ".join(f"{name} about {gib:.1f} GiB" for name, gib in over.items())
     settings = [LESS_WITH[name] for name in over if name in LESS_WITH and counted]
     less = f", or set a smaller {' or '.join(settings)}" if settings else ""
+    least = max(over.values()) + (GIB_TOGETHER if together else 0.0) + 0.05
     return (
         f"{allowed / 2**30:.1f} GiB may be used (--memory, for each process), and "
         f"{'more is needed' if counted else 'libraries alone take more'}: {each}. These stages will use more "
-        f"than allowed; give at least {max(over.values()) + 0.05:.1f} GiB{less}."
+        f"than allowed; give at least {least:.1f} GiB{less}."
     )
 
 
