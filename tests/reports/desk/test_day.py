@@ -175,4 +175,9 @@ def test_pictures_of_every_date_show_the_parcel(desk: Desk, browser: Any) -> Non
             "[...document.querySelectorAll('.compare img')].map(image => image.naturalWidth > 0)"
         )
         assert loaded == [True, True]
+        small = page.locator(".compare .pair").bounding_box()
+        page.click("#enlarge")
+        large = page.locator(".compare .pair").bounding_box()
+        assert large["width"] > 1.5 * small["width"]
+        assert page.locator("#enlarge").get_attribute("aria-pressed") == "true"
         assert Image.open(io.BytesIO(page.screenshot())).width == 1366
