@@ -54,6 +54,8 @@ class SeasonOptions(Options):
     def _in_order(self) -> "SeasonOptions":
         if self.end <= self.start:
             raise ValueError(f"end {self.end} must come after start {self.start}")
+        if self.until is not None and self.until < self.start:
+            raise ValueError(f"until {self.until} must not come before start {self.start}")
         return self
 
 

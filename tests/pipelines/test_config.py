@@ -22,3 +22,8 @@ def test_passwords_and_keys_are_refused_and_not_shown(setting: str, cure: str) -
     with pytest.raises(ConfigError, match=cure) as refusal:
         load_config(TINY, [setting])
     assert "CANARY" not in str(refusal.value)
+
+
+def test_a_day_before_the_season_is_told_before_anything_is_searched() -> None:
+    with pytest.raises(ConfigError, match="until 2024-01-02 must not come before start 2024-03-01"):
+        load_config(TINY, ["season.until=2024-01-02"])
