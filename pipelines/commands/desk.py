@@ -3,12 +3,15 @@
 import json
 import os
 import re
+import socket
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+from jinja2 import TemplateSyntaxError
+from jinja2.sandbox import SandboxedEnvironment
 from pydantic import ValidationError
 
 from features.declarations.pseudonym import KEY_VARIABLE, holding_key, pseudonym
@@ -52,14 +55,12 @@ def open_desk(
     StageError
         Where the folder holds no finished run, or the database cannot be opened.
     ConfigError
-        Where the template of letters does not exist, the amounts or holdings cannot be used, or the folder of
+        Where the template of letters is none, the amounts or holdings cannot be used, or the folder of
         cloud-free images holds none.
     """
     config, workspace = finished_run(folder), Workspace(folder)
-    if letter is not None and not letter.exists():
-        raise ConfigError(
-            f"--letter {letter} does not exist; name a file with the text of a letter, or a folder."
-        )
+    if letter is not None:
+        check_letter(letter)
     if products is not None:
         composite(products, None)
     options = config.publish if language is None else config.publish.model_copy(update={"language": language})
@@ -72,6 +73,39 @@ def open_desk(
         proxy_header=proxy_header, letter=letter, unit_amounts=unit_amounts(amounts), products=products,
         declared=declared,
     )  # fmt: skip
+
+
+def check_letter(path: Path) -> None:
+    """Raise a ConfigError where an agency's letter, or one in a folder of them, is no template."""
+    if not path.exists():
+        raise ConfigError(
+            f"--letter {path} does not exist; name a file with the text of a letter, or a folder."
+        )
+    if path.is_dir():
+        for file in sorted(file for file in path.iterdir() if file.is_file()):
+            check_letter(file)
+        return
+    try:
+        SandboxedEnvironment().parse(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"--letter {path} is not UTF-8 ({error.reason}); save it as UTF-8.") from error
+    except TemplateSyntaxError as error:
+        raise ConfigError(
+            f"--letter {path} cannot be used: {error.message} in line {error.lineno}; mend its "
+            "{{ fields }}."
+        ) from error
+
+
+def check_address(host: str, port: int) -> None:
+    """Raise a ConfigError where nothing can listen at an address; a first password would be shown in vain."""
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        raise ConfigError(
+            f"The desk cannot listen at {host}, port {port} ({error.strerror or error}); name another "
+            "--port, or an address of this machine with --host."
+        ) from error
 
 
 def unit_amounts(path: Path | None) -> dict[str, float]:
@@ -152,6 +186,7 @@ def serve(
     """
     import uvicorn
 
+    check_address(host, port)
     password = desk.accounts.first()
     if password is not None:
         print(desk.text("desk.first_password", password=password), flush=True)

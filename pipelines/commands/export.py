@@ -77,7 +77,12 @@ def _is_of_run(workspace: Workspace, name: str) -> bool:
     """
     if not workspace.manifest.is_file():
         return True
-    return name in json.loads(workspace.manifest.read_text(encoding="utf-8"))["outputs"]
+    try:
+        return name in json.loads(workspace.manifest.read_text(encoding="utf-8"))["outputs"]
+    except (ValueError, LookupError, TypeError) as error:
+        raise StageError(
+            f"{workspace.manifest} is no manifest; run `cropcheck publish CONFIG` again."
+        ) from error
 
 
 def _of_parcels(name: str, path: Path, key: tuple[str, ...], indexes: tuple[str, ...]) -> Exported:

@@ -1,12 +1,13 @@
 """What an agency brings to the desk: amounts a hectare, its own numbers of holdings, its database."""
 
+import socket
 from pathlib import Path
 
 import pytest
 
 from features.declarations.pseudonym import pseudonym
 from features.errors import ConfigError
-from pipelines.commands.desk import own_numbers, schema_of, unit_amounts
+from pipelines.commands.desk import check_address, check_letter, own_numbers, schema_of, unit_amounts
 from pipelines.config import load_config
 
 KEY = b"k" * 32
@@ -52,3 +53,31 @@ def test_holdings_get_their_own_numbers_back_by_the_runs_key(
 
 def test_a_run_has_one_schema_a_season() -> None:
     assert schema_of(CONFIG) == "cropcheck_desk_tiny_2024"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"{{ parcel }} {% if %}", "cannot be used: .* in line 1"),
+        (b"\xff\xfe", "is not UTF-8"),
+        (None, "does not exist"),
+    ],
+)
+def test_a_letter_that_is_no_template_is_refused(content: bytes | None, said: str, tmp_path: Path) -> None:
+    letter = tmp_path / "letter.html"
+    if content is not None:
+        letter.write_bytes(content)
+    with pytest.raises(ConfigError, match=said):
+        check_letter(letter)
+    letter.write_text("{{ parcel }}")
+    check_letter(letter)
+
+
+def test_an_address_that_is_taken_or_none_is_refused() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ConfigError, match=f"cannot listen at 127.0.0.1, port {port}"):
+            check_address("127.0.0.1", port)
+    check_address("127.0.0.1", port)
+    with pytest.raises(ConfigError, match=r"cannot listen at 999\.1\.1\.1"):
+        check_address("999.1.1.1", port)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from features.declarations.formats.postgis import table_digest
 from features.declarations.formats.request import Request
 from features.declarations.vector_file import read_vector
-from features.errors import DeclarationError
+from features.errors import DeclarationError, StageError
 from features.files import write_text
 from features.schema import COMPOSITION
 from features.storage.database import DatabaseError, connect, safe_url
@@ -220,3 +221,11 @@ def test_a_wrong_password_is_not_repeated(
     with pytest.raises(DatabaseError) as caught:
         export_run(finished, server, SCHEMA)
     assert "hush" not in str(caught.value)
+
+
+def test_a_manifest_that_is_cut_short_is_told(finished: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(finished, tmp_path / "run"))
+    (folder / "manifest.json").write_text("{")
+    (folder / "events.parquet").write_bytes(b"")
+    with pytest.raises(StageError, match="is no manifest; run `cropcheck publish CONFIG` again"):
+        tables_of(Workspace(folder))
