@@ -23,7 +23,7 @@ from features.extraction.scene_check import contradictory
 from features.extraction.tile_parcels import check_overlap, cover_tiles, parcel_table, safe_name, write_tiles
 from features.extraction.tiling import Assignment, assign_tiles
 from features.extraction.units import Outcome, Unit, forget_tiles, run_unit
-from features.extraction.work_plan import Work, plan
+from features.extraction.work_plan import Work, plan, tell_of_bands
 from features.files import atomic_path, fingerprint, read_parquet, voucher_of
 from features.schema import Acquisition
 from features.workers import Executor, Progress, one_by_one
@@ -96,6 +96,7 @@ def extract(
         Where no raster covers any parcel.
     """
     work, buffered, tiles, files = _prepared(acquisitions, declarations, options, folder)
+    tell_of_bands(work, options)
     ran = _run(work, work.rows, files, options, folder, remover, progress, executor, context, stamps)
     outcomes = _with_unread(work, ran.outcomes)
     outcomes += [Outcome(item, *why) for item, why in (known_aside or {}).items()]

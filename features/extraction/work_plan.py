@@ -61,13 +61,36 @@ def plan(acquisitions: pl.DataFrame, options: ExtractOptions) -> Work:
     rows = _split_places(rows, headers)
     references, shifted = _reference_grids(rows, headers)
     lost = {outcome.item_id for outcome in shifted}
-    _tell_of_partial_bands([row for row in rows if row["item_id"] in headers.keys() - lost], options)
     views: dict[Tile, list[View]] = {}
     for row, number in zip(rows, number_passes(rows), strict=True):
         if row["item_id"] in headers and row["item_id"] not in lost:
             view = View(number, headers[row["item_id"]], _footprint(row))
             views.setdefault((row["sensor"], row["tile"]), []).append(view)
     return Work(rows, references, views, headers, aside + shifted + untold)
+
+
+def tell_of_bands(work: Work, options: ExtractOptions) -> None:
+    """Log which features no acquisition of a tile allows, and which bands some of them lack."""
+    members: dict[Tile, list[list[str]]] = {}
+    lost = {outcome.item_id for outcome in work.aside}
+    for row in (row for row in work.rows if row["item_id"] not in lost):
+        members.setdefault((row["sensor"], row["tile"]), []).append(_needed(row, options))
+    for (sensor, tile), held in sorted(members.items()):
+        counts = Counter(band for bands in held for band in bands)
+        partial = [f"{band} in {count}" for band, count in sorted(counts.items()) if count < len(held)]
+        absent = [name for name in options.features_of(sensor) if not set(bands_of([name])) <= counts.keys()]
+        if absent:
+            log.warning(
+                "No acquisition (%s) of tile %s holds the bands of %s: they come out empty. If their assets "
+                "are there, name them in imagery.bands.",
+                sensor, tile, ", ".join(absent),
+            )  # fmt: skip
+        if partial:
+            log.warning(
+                "Not all of %d acquisitions (%s) of tile %s hold every band: %s. Features come from those "
+                "that do.",
+                len(held), sensor, tile, ", ".join(partial),
+            )  # fmt: skip
 
 
 def _told(rows: Sequence[Acquisition], options: ExtractOptions) -> tuple[list[Acquisition], list[Outcome]]:
@@ -93,29 +116,6 @@ def _told(rows: Sequence[Acquisition], options: ExtractOptions) -> tuple[list[Ac
     for band, count in sorted(left_out.items()):
         log.warning("%s is left out of %d acquisitions; their other bands are used.", band, count)
     return [cast(Acquisition, row) for row in kept], aside
-
-
-def _tell_of_partial_bands(rows: Sequence[Acquisition], options: ExtractOptions) -> None:
-    """Log which bands some acquisitions of a tile lack: their features come from the others."""
-    members: dict[Tile, list[list[str]]] = {}
-    for row in rows:
-        members.setdefault((row["sensor"], row["tile"]), []).append(_needed(row, options))
-    for (sensor, tile), held in sorted(members.items()):
-        counts = Counter(band for bands in held for band in bands)
-        partial = [f"{band} in {count}" for band, count in sorted(counts.items()) if count < len(held)]
-        absent = [name for name in options.features_of(sensor) if not set(bands_of([name])) <= counts.keys()]
-        if absent:
-            log.warning(
-                "No acquisition (%s) of tile %s holds the bands of %s: they come out empty. If their assets "
-                "are there, name them in imagery.bands.",
-                sensor, tile, ", ".join(absent),
-            )  # fmt: skip
-        if partial:
-            log.warning(
-                "Not all of %d acquisitions (%s) of tile %s hold every band: %s. Features come from those "
-                "that do.",
-                len(held), sensor, tile, ", ".join(partial),
-            )  # fmt: skip
 
 
 def _footprint(row: Acquisition) -> shapely.Geometry | None:
