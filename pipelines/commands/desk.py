@@ -82,7 +82,7 @@ def check_letter(path: Path) -> None:
             f"--letter {path} does not exist; name a file with the text of a letter, or a folder."
         )
     if path.is_dir():
-        for file in sorted(file for file in path.iterdir() if file.is_file()):
+        for file in sorted(path.glob("letter_*.html")):
             check_letter(file)
         return
     try:
