@@ -65,7 +65,7 @@ def ndvi_of(red: np.ndarray, infrared: np.ndarray) -> np.ndarray:
     Examples
     --------
     >>> ndvi_of(np.array([0.1, 0.0, -0.2]), np.array([0.3, 0.0, 0.4])).round(2)
-    array([ 0.5,  nan,  nan])
+    array([0.5, nan, nan])
     """
     total = red + infrared
     out = np.divide(infrared - red, total, out=np.full_like(total, np.nan), where=total > 0)

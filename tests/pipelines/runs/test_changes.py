@@ -188,7 +188,7 @@ def test_files_that_moved_change_nothing(finished: Workspace) -> None:
         ("probabilities.parquet", ["judge"]),
         ("models/dense/weights.npz", ["judge"]),
         ("models/dense/job.json", []),  # how long a fit took
-        ("models/fitted/fit.json", ["detect", "compare"]),  # verdicts rest on the models themselves
+        ("models/fitted/fit.json", ["detect", "forecast", "compare"]),  # what is kept goes by it
         ("importance.parquet", []),
         ("event_chances.parquet", ["judge"]),
         ("events.parquet", ["forecast"]),

@@ -275,8 +275,9 @@ def test_every_kind_of_entry_has_words() -> None:
 
 
 def test_the_desk_refuses_in_the_reader_s_language(tmp_path: Path) -> None:
+    answering = [path for path in SOURCES if path.name != "state.py"]  # which speaks before the desk opens
     assert not [
-        path.name for path in SOURCES if re.search(r"raise ConfigError|HTTPException\(", path.read_text())
+        path.name for path in answering if re.search(r"raise ConfigError|HTTPException\(", path.read_text())
     ]
     client = client_of(desk_in(tmp_path, "de"), "officer")
     answer = decide(client, "000001", due="31.5.2025", remark="Text bleibt")
