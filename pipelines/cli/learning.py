@@ -94,8 +94,11 @@ def detect_table(
     template: Annotated[
         str | None, typer.Option("--template", help="What wrote the table: openeo, earth_engine, sits ...")
     ] = None,
+    most_gib: Annotated[
+        float, typer.Option("--most-gib", min=0.001, help="GiB that tables in Parquet may unpack to.")
+    ] = 8.0,
 ) -> None:
     """Find what was done on the parcels of a table of series that others extracted, and when."""
     from pipelines.commands.learning.detect import detect_in_table
 
-    typer.echo(detect_in_table(table, to, from_run, template))
+    typer.echo(detect_in_table(table, to, from_run, template, most_gib))

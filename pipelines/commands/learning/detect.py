@@ -8,8 +8,9 @@ import polars as pl
 
 from features.errors import ConfigError
 from features.files import atomic_path, refuse_overwriting
+from features.limits import DEFAULT_LIMITS, refuse_large_tables
 from features.messages.suggestions import did_you_mean
-from features.tables.files import open_table
+from features.tables.files import files_of, open_table
 from features.tables.options import TableOptions
 from features.tables.reader import read_tables
 from features.tables.shapes import long_form
@@ -23,7 +24,13 @@ from models.events.table import SEEN, detect_events
 EARLIEST, LATEST = date(2015, 1, 1), date(2100, 12, 31)
 
 
-def detect_in_table(table: Path, out: Path, from_run: Path | None, template: str | None) -> str:
+def detect_in_table(
+    table: Path,
+    out: Path,
+    from_run: Path | None,
+    template: str | None,
+    most_gib: float = DEFAULT_LIMITS.table_gib,
+) -> str:
     """Find the events of every parcel of a table of series; write them, and say how many.
 
     Parameters
@@ -35,15 +42,18 @@ def detect_in_table(table: Path, out: Path, from_run: Path | None, template: str
         A Parquet or CSV file, schema EVENTS.
     from_run
         Output folder of a run whose event models are used; without it rules decide.
+    most_gib
+        What tables in Parquet may unpack to.
 
     Raises
     ------
     ConfigError
-        Where the table cannot be read or holds no value, or `out` has another ending.
+        Where the table cannot be read, unpacks to more, or holds no value, or `out` has another ending.
     """
     if out.suffix.lower() not in (".parquet", ".csv"):
         raise ConfigError(f"--to {out} must end in .parquet or .csv.")
     refuse_overwriting([out], [table])
+    refuse_large_tables(files_of(str(table)), most_gib, "--most-gib")
     options = _options(table, template)
     rows = long_form(open_table(options.path), options)
     ids = rows.select(pl.col("parcel_id").unique().sort()).collect()["parcel_id"].drop_nulls().to_list()

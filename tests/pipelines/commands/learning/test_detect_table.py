@@ -48,3 +48,14 @@ def test_a_template_that_is_none_and_the_table_itself_are_refused(tmp_path: Path
     with pytest.raises(ConfigError, match="would overwrite"):
         detect_in_table(table, table, None, None)
     assert table.read_text() == whole
+
+
+def test_a_table_that_unpacks_to_more_than_is_allowed_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    table = tmp_path / "series.parquet"
+    pl.DataFrame({"parcel_id": ["001"] * 200_000, "date": [START] * 200_000, "ndvi": 0.5}).write_parquet(
+        table
+    )
+    with pytest.raises(
+        ConfigError, match=r"series\.parquet unpacks to more than 0\.001 GiB; raise --most-gib"
+    ):
+        detect_in_table(table, tmp_path / "events.parquet", None, None, most_gib=0.001)
