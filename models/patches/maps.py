@@ -7,13 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
-import rasterio.shutil
-from odc.geo.geobox import GeoBox
 from rasterio.windows import Window
 
 from features.files import atomic_path, is_vouched, vouch, write_json
 from features.imagery.blocks import Block, cut
+from features.imagery.rasters.drafts import open_draft, write_cog
 from models.clouds.products import MEDIA_TYPE, make_catalog, make_item
 from models.patches.crossfit import WHOLE, FoldModels
 from models.patches.units import Imagery
@@ -129,7 +127,10 @@ def assemble(
     work = units[0].file.parent
     rasters = {"classes": (1, UNKNOWN), "chances": (len(classes), LOST)}
     drafts = {kind: work / f"{kind}.tif" for kind in rasters}
-    opened = {kind: _create(drafts[kind], grid, *rasters[kind]) for kind in rasters}
+    opened = {
+        kind: open_draft(drafts[kind], grid, count, "uint8", nodata)
+        for kind, (count, nodata) in rasters.items()
+    }
     try:
         for unit, near in zip(units, _near(units), strict=True):
             found = blended(unit.place, near, len(classes))
@@ -145,11 +146,7 @@ def assemble(
             raster.close()
     name = f"{tile}_crops"
     for kind, draft in drafts.items():
-        with atomic_path(place / f"{name}_{kind}.tif") as partial:
-            resampling = "nearest" if kind == "classes" else "average"
-            rasterio.shutil.copy(
-                draft, partial, driver="COG", compress="deflate", overview_resampling=resampling
-            )
+        write_cog(draft, place / f"{name}_{kind}.tif", "nearest" if kind == "classes" else "average")
     assets = {kind: _asset(kind, f"./{name}_{kind}.tif", classes) for kind in rasters}
     item = make_item(name, tile, grid, times, assets, (CLASSIFICATION,))
     write_json(place / f"{name}.json", item)
@@ -160,27 +157,6 @@ def finish(folder: Path, items: Sequence[dict[str, Any]], title: str, work: Path
     """Write the catalog, last of all, and delete the blocks that maps were blended from; return its path."""
     shutil.rmtree(work, ignore_errors=True)
     return write_json(folder / "catalog.json", make_catalog("crop-map", title, DESCRIPTION, items))
-
-
-def _create(path: Path, grid: GeoBox, bands: int, nodata: int) -> Any:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return rasterio.open(
-        path,
-        "w",
-        driver="GTiff",
-        height=grid.shape[0],
-        width=grid.shape[1],
-        count=bands,
-        dtype="uint8",
-        crs=None if grid.crs is None else grid.crs.to_wkt(),
-        transform=grid.affine,
-        nodata=nodata,
-        tiled=True,
-        blockxsize=256,
-        blockysize=256,
-        compress="deflate",
-        BIGTIFF="IF_SAFER",
-    )
 
 
 def _asset(kind: str, href: str, classes: Sequence[str]) -> dict[str, Any]:

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import rasterio
-import rasterio.shutil
 from odc.geo.geobox import GeoBox
 from rasterio.windows import Window
 
 from features.files import atomic_path, is_vouched, vouch, write_json
 from features.imagery.blocks import Block
 from features.imagery.grids import crop
+from features.imagery.rasters.drafts import open_draft, write_cog
 from features.memory import fitting
 from models.clouds.products import MEDIA_TYPE, MISSING, SCALE, make_item
 from models.forecast.bundle import read_forecaster
@@ -187,7 +186,7 @@ def assemble(
             stored = np.load(file, mmap_mode="r", allow_pickle=False)
             for name, (of, _) in layers.items():
                 rasters[name].write(np.asarray(stored[of]), window=Window.from_slices(*place.slices))
-    _to_cog(work / AGE, folder / tile / f"{tile}_{AGE}")
+    write_cog(work / AGE, folder / tile / f"{tile}_{AGE}")
     return [_item(tile, grid, plan, target, (work, folder)) for target in plan.targets]
 
 
@@ -200,7 +199,7 @@ def _item(tile: str, grid: GeoBox, plan: Plan, target: int, folders: tuple[Path,
     if plan.bounded(target):
         kinds["interval"] = BOUNDS
     for kind, names in kinds.items():
-        _to_cog(work / _draft(day, kind), folder / tile / place / f"{name}_{kind}.tif")
+        write_cog(work / _draft(day, kind), folder / tile / place / f"{name}_{kind}.tif")
         assets[kind] = _asset(f"./{name}_{kind}.tif", names, SCALE)
     assets["value"]["roles"] = ["data"]
     item = make_item(name, tile, grid, (f"{day}T00:00:00Z", f"{day}T23:59:59Z"), assets, (FORECAST,))
@@ -216,17 +215,8 @@ def _draft(day: date, kind: str) -> str:
     return f"{day}_{kind}.tif"
 
 
-def _to_cog(draft: Path, target: Path) -> None:
-    with atomic_path(target) as partial:
-        rasterio.shutil.copy(draft, partial, driver="COG", compress="deflate", overview_resampling="average")
-
-
 def _create(path: Path, grid: GeoBox, bands: tuple[str, ...]) -> Any:
-    raster = rasterio.open(
-        path, "w", driver="GTiff", height=grid.shape[0], width=grid.shape[1], count=len(bands),
-        dtype="int16", crs=None if grid.crs is None else grid.crs.to_wkt(), transform=grid.affine,
-        nodata=MISSING, tiled=True, blockxsize=256, blockysize=256, compress="deflate", BIGTIFF="IF_SAFER",
-    )  # fmt: skip
+    raster = open_draft(path, grid, len(bands), "int16", MISSING)
     raster.descriptions = bands
     if path.name != AGE:
         raster.scales = (SCALE,) * len(bands)
