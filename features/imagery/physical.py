@@ -72,6 +72,9 @@ class Encoding:
         reflectance, class, linear, db or coherence.
     notes
         Codes of what item and file say differently: `nodata_differs`, `scaling_differs`.
+    saturated
+        The stored value, among `nodata`, that says that a pixel was too bright to be measured; None where
+        there is none, or where item or file use it for nodata.
     """
 
     scale: float
@@ -79,6 +82,7 @@ class Encoding:
     unit: str
     nodata: tuple[float, ...] = ()
     notes: tuple[str, ...] = ()
+    saturated: float | None = None
 
     def unknown(self, raw: np.ndarray) -> np.ndarray:
         """Which stored numbers are no measurement; bool, of the shape of `raw`."""
@@ -145,7 +149,8 @@ def settle(asset: Asset, header: Header) -> Encoding:
     if stated is not None and header.nodata is not None and not _same(stated, header.nodata):
         notes.append("nodata_differs")
     kept = tuple(dict.fromkeys(value for value in named if _possible(value, header.dtype)))
-    return Encoding(scale, offset, unit, kept, tuple(notes))
+    told = saturated if saturated not in (asset["nodata"], header.nodata) else None
+    return Encoding(scale, offset, unit, kept, tuple(notes), told)
 
 
 def is_left_to_file(asset: Asset) -> bool:

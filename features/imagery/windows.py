@@ -81,10 +81,15 @@ def read_on_grid(href: str, grid: GeoBox) -> np.ndarray:
     return out
 
 
-def physical_on_grid(asset: Asset, grid: GeoBox) -> np.ndarray:
-    """Physical values of an asset on a grid; float32 `(y, x)`, NaN where unknown."""
+def physical_on_grid(asset: Asset, grid: GeoBox, saturated: float = np.nan) -> np.ndarray:
+    """Physical values of an asset on a grid; float32 `(y, x)`, NaN where unknown, `saturated` where the file
+    marks a pixel as too bright to be measured.
+    """
     raw = read_on_grid(asset["href"], grid)
-    value = encoding_of(asset).physical(np.ma.getdata(raw))
+    encoding, stored = encoding_of(asset), np.ma.getdata(raw)
+    value = encoding.physical(stored)
+    if encoding.saturated is not None and not np.isnan(saturated):
+        value[stored == encoding.saturated] = saturated
     value[np.ma.getmaskarray(raw)] = np.nan
     return value
 

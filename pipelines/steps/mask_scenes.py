@@ -26,6 +26,7 @@ from models.clouds.mask.decide import classes_of, to_scene_class
 from models.clouds.mask.fitting import fit_mask
 from models.clouds.mask.frames import Mask, unknown_of
 from models.clouds.mask.labels.tiles import read_tiles
+from models.clouds.mask.methods.temporal import TemporalMask
 from models.clouds.mask.options import FITTED, Buffers, CloudMaskOptions
 from models.clouds.mask.rasters import TILE_PX, MaskWriter
 from models.clouds.mask.reading import MaskGrid, read_frames
@@ -94,7 +95,8 @@ def _fitted(usable: pl.DataFrame, config: RunConfig, workspace: Workspace, progr
     back = config.season.until is not None
     mask = fit_mask(config.clear.mask, stacks, tiles, back, config.seed, progress)
     shutil.rmtree(model_folder(workspace), ignore_errors=True)
-    mask.save(model_folder(workspace))
+    if not isinstance(mask, TemporalMask):  # which stands in where there was nothing to learn
+        mask.save(model_folder(workspace))
     return mask
 
 

@@ -1,5 +1,6 @@
 """Fitting the masks that learn: on labelled tiles first, where there are any, then on the region itself."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -18,8 +19,10 @@ from models.clouds.mask.options import CloudMaskOptions, MaskNetworkOptions
 from models.clouds.removal.bundle import META
 from models.noted_hash import hash_in_manifest
 
+log = logging.getLogger(__name__)
 SIMULATED = Path(__file__).parent / "network" / "simulated"  # made by tests.benchmarks.cloud_mask_labels
 SIMULATED_WIDTH = 16
+NOTHING_TO_LEARN = "nothing_to_learn"
 
 
 def fit_mask(
@@ -29,8 +32,10 @@ def fit_mask(
     back: bool = False,
     seed: int = 0,
     progress: Progress | None = None,
-) -> UNetMask | CombinedMask:
+) -> UNetMask | CombinedMask | TemporalMask:
     """Fit `unet` or `combined`.
+
+    Where no date is clear enough to calibrate `combined` on, the comparison in time takes its place.
 
     Parameters
     ----------
@@ -42,13 +47,18 @@ def fit_mask(
     Raises
     ------
     ModelError
-        Where the region shows nothing to learn from, or the pre-trained network is of another width.
+        Where a network that knows nothing finds nothing to learn from (`unet`), or the pre-trained network is
+        of another width.
     """
     temporal = TemporalMask(back if options.look is None else options.look == "back")
-    network = learn(options, stacks, tiles, temporal, seed, progress)
-    if options.method == "unet":
-        return network
-    return CombinedMask(network, temporal).fit(stacks, seed)
+    try:
+        network = learn(options, stacks, tiles, temporal, seed, progress)
+        return network if options.method == "unet" else CombinedMask(network, temporal).fit(stacks, seed)
+    except ModelError as error:
+        if options.method == "unet" or error.reason != NOTHING_TO_LEARN:
+            raise
+        log.warning("clear.mask: %s The run goes on as with `temporal`.", error)
+        return temporal
 
 
 def learn(
@@ -59,7 +69,9 @@ def learn(
     seed: int,
     progress: Progress | None = None,
 ) -> UNetMask:
-    """Train the network: pre-trained or from nothing, on labelled tiles, then on the region."""
+    """Train the network: pre-trained or from nothing, on labelled tiles, then on the region; one that has
+    learned before stays as it is where the region teaches nothing.
+    """
     settings = options.network
     network = beginning(settings)
     rng = np.random.default_rng([seed, 3])
@@ -70,6 +82,11 @@ def learn(
         share = settings.windows // len(stacks) + (number < settings.windows % len(stacks))
         labels = region_labels(options, frames, temporal)
         windows += region_samples(frames, labels, share, settings.window_px, settings.painted_share, rng)
+    if network.history and not any((window.labels < 4).any() for window in windows):
+        log.warning(
+            "clear.mask: no date of the imagery is clear enough to teach the network; it is used as it came."
+        )
+        return network
     return network.fit(_of_one_size(windows), seed, progress)
 
 

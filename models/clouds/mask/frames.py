@@ -9,7 +9,7 @@ import numpy as np
 from features.errors import ModelError
 from models.clouds.mask.classes import CLEAR, NODATA, SATURATED, SNOW
 
-SATURATION = 2.0  # reflectance: no cloud reflects as much; stored 65535 is 6.5
+SATURATION = 2.0  # reflectance: no cloud reflects as much
 SNOW_CLASS, SATURATED_CLASS, NODATA_CLASS = 11, 1, 0
 NEAR_INFRARED = ("B8A", "B08")
 FOR_SNOW = ("B03", "B11", "B8A")
@@ -35,6 +35,9 @@ class Frames:
         `(time, y, x)` uint8, Sen2Cor's; 255 where a date has none. None where no date has any.
     level
         Surface reflectance (L2A) or reflectance at the top of the atmosphere (L1C).
+    saturated
+        bool `(time, y, x)`: the file marks a band of the pixel as too bright to be measured, which is NaN
+        there. None where no pixel is marked.
     """
 
     bands: tuple[str, ...]
@@ -44,6 +47,7 @@ class Frames:
     pixel_m: float = 20.0
     scene_class: np.ndarray | None = None
     level: Literal["L1C", "L2A"] = "L2A"
+    saturated: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         expected = (len(self.times), len(self.bands), *self.reflectance.shape[2:])
@@ -103,6 +107,7 @@ class Frames:
             times=self.times[index],
             sun=self.sun[index],
             scene_class=classes,
+            saturated=None if self.saturated is None else self.saturated[index],
         )
 
 
@@ -147,9 +152,12 @@ def unknown_of(frames: Frames, number: int, needs: tuple[tuple[str, ...], ...] =
         with np.errstate(invalid="ignore"):
             out[(green - swir > 0.4 * (green + swir)) & (green > 0.1) & (near > 0.11)] = SNOW
     with np.errstate(invalid="ignore"):
-        out[(values > SATURATION).any(axis=0)] = SATURATED
+        bright = (values > SATURATION).any(axis=0)
+    if frames.saturated is not None:
+        bright |= frames.saturated[number]
+    out[bright] = SATURATED
     needed = [frames.band(*group)[number] for group in needs] or list(values)
-    out[~np.isfinite(np.stack(needed)).all(axis=0)] = NODATA
+    out[~np.isfinite(np.stack(needed)).all(axis=0) & ~bright] = NODATA
     return out
 
 

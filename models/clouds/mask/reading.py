@@ -56,8 +56,8 @@ def read_frames(
 ) -> tuple[Frames, list[Acquisition]]:
     """Read optical acquisitions over some rows and columns of the mask's grid.
 
-    A mask's pixel is the mean of the finer ones, unknown where one of them is; its scene class is that of the
-    upper left one.
+    A mask's pixel is the mean of the finer ones, unknown where one of them is, saturated where one of them is
+    and the others are known; its scene class is that of the upper left one.
 
     Parameters
     ----------
@@ -91,6 +91,9 @@ def read_frames(
     height, width = block.shape
     values = [v for _, v, _ in found] or [np.empty((len(kept), height, width), np.float32)]
     reflectance = np.stack(values)[: len(found)]
+    bright = np.isinf(reflectance)
+    saturated = bright.any(axis=1) if bright.any() else None
+    reflectance[bright] = np.nan
     classes = np.stack([c for _, _, c in found]) if found else np.empty((0, height, width), np.uint8)
     times = np.array([row["datetime"] for row in read], "datetime64[s]")
     longitude, latitude = _middle(grid.grid, block)
@@ -102,6 +105,7 @@ def read_frames(
         pixel_m=float(np.mean(pixel_metres(grid.grid))),
         scene_class=classes if SCENE_CLASS in present else None,
         level=level,
+        saturated=saturated,
     )
     return frames, read
 
@@ -135,14 +139,16 @@ def _read_one(
 
 
 def _coarse(asset: Asset, grid: MaskGrid, block: Block) -> np.ndarray:
-    """Physical values on the mask's grid `(y, x)`: read as they are where they lie on it, else averaged."""
+    """Physical values on the mask's grid `(y, x)`: read as they are where they lie on it, else averaged;
+    infinite where saturated.
+    """
     own, target = grid_of(asset["href"]), crop(grid.grid, block)
     if abs(own.affine.a) > 0.999 * abs(target.affine.a):
         try:
-            return physical_on_grid(asset, target)
+            return physical_on_grid(asset, target, np.inf)
         except CropcheckError as error:
             if error.reason != "shifted_grid":
                 raise
-    fine = physical_on_grid(asset, grid.fine_block(block))
+    fine = physical_on_grid(asset, grid.fine_block(block), np.inf)
     height, width = block.shape
     return np.asarray(fine.reshape(height, grid.factor, width, grid.factor).mean(axis=(1, 3)))

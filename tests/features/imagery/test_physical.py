@@ -48,6 +48,10 @@ def test_saturated_pixels_are_no_measurement(tmp_path: Path) -> None:
     assert np.isnan(read(path, "reflectance", 0.0)).tolist() == [True, True, False]
     raw, nodata = encoding_of(asset("B04", path)).with_one_nodata(np.uint16([0, 65535, 2000]))
     assert (nodata, np.isnan(raw).tolist()) == (None, [True, True, False])
+    grid = header_of(str(path)).grid
+    assert np.isinf(physical_on_grid(asset("B04", path), grid, np.inf)[0]).tolist() == [False, True, False]
+    fill = physical_on_grid(asset("B04", path, nodata=65535), grid, np.inf)[0]
+    assert np.isnan(fill).tolist() == [False, True, False], "where 65535 is called nodata it says no more"
     plain = np.uint16([0, 1500, 2000])
     assert encoding_of(asset("B04", path)).with_one_nodata(plain) == (plain, 0.0)
 

@@ -222,6 +222,30 @@ def test_snow_is_counted_without_scene_classes_too(tmp_path: Path, workspace: Wo
     assert read_index(workspace)["snow_px"].to_list() == [0, 0, (SIDE // 2) ** 2 // 3, 0, 0, 0]
 
 
+def test_saturated_and_absent_pixels_are_counted_apart(tmp_path: Path, workspace: Workspace) -> None:
+    """A mask's pixel is saturated where one of its four of 10 m is 65535, and unknown where one is 0."""
+    dates = [picture() for _ in range(6)]
+    dates[2]["B02"][0, :8:2] = 65535
+    dates[2]["B02"][10, :4:2] = 0
+    dates[2]["B02"][11, :2] = 65535  # below the first of these
+    rows = [optical(tmp_path, 5 * k, date, all_clear()) for k, date in enumerate(dates)]
+    make_masks(table(*rows), temporal(), workspace, lambda done, total: None)
+    counted = read_index(workspace).select("saturated_px", "nodata_px").rows()
+    assert counted == [(0, 0), (0, 0), (4, 2), (0, 0), (0, 0), (0, 0)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["temporal", "combined"])
+def test_a_season_without_a_clear_date_goes_on_in_either_way(
+    tmp_path: Path, workspace: Workspace, method: str
+) -> None:
+    acquired = table(*(optical(tmp_path, 5 * k, picture(slice(0, SIDE)), all_clear(9)) for k in range(3)))
+    config = load_config(Path("conf/tiny.yaml"), [f"clear.mask.method={method}"])
+    (tally,) = make_masks(acquired, config, workspace, lambda done, total: None)
+    assert (tally.came_in, tally.went_out) == (3, 3)
+    assert read_index(workspace)["cloud_px"].to_list() == [(SIDE // 2) ** 2] * 3
+
+
 @pytest.mark.parametrize(("near", "read"), [(("B8A", "B08"), "B8A"), (("B08",), "B08")])
 def test_of_a_group_no_band_is_read_that_would_stand_before_the_chosen_one(
     near: tuple[str, ...], read: str

@@ -155,3 +155,17 @@ def test_nothing_to_learn_from_is_said() -> None:
     with pytest.raises(ModelError, match="No pixel") as raised:
         fit_mask(CloudMaskOptions(method="unet", network=SMALL), [made])
     assert raised.value.reason == "nothing_to_learn"
+
+
+def test_where_no_date_is_clear_combined_is_as_temporal_and_a_network_that_knows_more_stays_as_it_is() -> (
+    None
+):
+    made = frames(*[np.tile(np.array(WHITE)[:, None, None], (1, 32, 32))] * 3)
+    combined = fit_mask(CloudMaskOptions(method="combined", network=SMALL), [made], back=True)
+    assert isinstance(combined, TemporalMask) and combined.back
+    came = beginning(MaskNetworkOptions())
+    kept = fit_mask(CloudMaskOptions(method="unet"), [made])
+    assert isinstance(kept, UNetMask) and kept.history == came.history
+    assert all(
+        np.array_equal(a, b) for a, b in zip(kept.weights().values(), came.weights().values(), strict=True)
+    )
