@@ -21,7 +21,7 @@ import numpy as np
 from features.files import PARTIALS, read_parquet, sha256
 from pipelines.config import RunConfig, load_config
 from pipelines.main_job import run_all
-from pipelines.record.verify import verify
+from pipelines.record.audit.verify import verify
 from pipelines.workspace import Workspace
 
 TINY = Path(__file__).parents[1] / "conf" / "tiny.yaml"

@@ -6,10 +6,10 @@ import polars as pl
 
 from features.declarations.schemes import SEVERAL
 from features.exchange.cells import ExchangeError, need_columns, read_cells
-from features.exchange.findings import FINDINGS
 from features.exchange.options import InterventionOptions
-from features.exchange.quap import INTERVENTIONS
-from features.exchange.quap_reader import QuapFile
+from features.exchange.quap.findings import FINDINGS
+from features.exchange.quap.reader import QuapFile
+from features.exchange.quap.tables import INTERVENTIONS
 from features.messages.suggestions import did_you_mean
 
 YES, NO = ("1", "true", "t", "yes", "y", "ja", "j", "1.0"), ("0", "false", "f", "no", "n", "nein", "0.0")

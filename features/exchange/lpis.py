@@ -7,11 +7,11 @@ import shapely
 
 from features.errors import CropcheckError
 from features.exchange.cells import ExchangeError
-from features.exchange.findings import FINDINGS
 from features.exchange.layers import read_layer_file
 from features.exchange.options import LpisOptions
-from features.exchange.quap import GSA_LPIS, LPIS
-from features.exchange.quap_reader import QuapFile
+from features.exchange.quap.findings import FINDINGS
+from features.exchange.quap.reader import QuapFile
+from features.exchange.quap.tables import GSA_LPIS, LPIS
 from features.limits import DEFAULT_LIMITS
 from features.messages.suggestions import did_you_mean
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 import rasterio
-import rasterio.shutil
 import xarray as xr
 from odc.geo.geobox import GeoBox
 from rasterio.warp import transform_bounds
 from rasterio.windows import Window
 
 from features.errors import ModelError
-from features.files import atomic_path, write_json
+from features.files import write_json
 from features.imagery.blocks import Block
+from features.imagery.rasters.drafts import open_draft, write_cog
 from models.clouds.composites import Picture, pictures
 
 SCALE = 1e-4  # stored integers times this are reflectance or NDVI
@@ -62,8 +62,9 @@ class ProductWriter:
         Raises
         ------
         ModelError
-            Where the block's size differs from its place.
+            Where the block's size differs from its place, or the grid has no coordinate system.
         """
+        _crs_of(self.grid, self.tile)
         height, width = filled["reflectance"].shape[2:]
         if (height, width) != place.shape:
             raise ModelError(f"A block of {height} x {width} pixels does not fit its place of {place.shape}.")
@@ -81,18 +82,11 @@ class ProductWriter:
             assets = {}
             for kind in ("value", "sigma", "filled"):
                 target = self.folder / self.tile / name / f"{name}_{kind}.tif"
-                with atomic_path(target) as partial:
-                    rasterio.shutil.copy(self._path(name, kind), partial, driver="COG", compress="deflate")
+                write_cog(self._path(name, kind), target)
                 assets[kind] = _asset(target, kind, picture.bands)
             items.append(self._item(picture, assets))
         shutil.rmtree(self.folder / WORK / self.tile, ignore_errors=True)
         return items
-
-    @property
-    def _crs(self) -> Any:
-        if self.grid.crs is None:
-            raise ModelError(f"The grid of tile {self.tile} has no coordinate system; products need one.")
-        return self.grid.crs
 
     def _path(self, name: str, kind: str) -> Path:
         return self.folder / WORK / self.tile / f"{name}_{kind}.tif"
@@ -101,23 +95,8 @@ class ProductWriter:
         path = self._path(picture.name, kind)
         if path.exists():
             return rasterio.open(path, "r+")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        raster = rasterio.open(
-            path,
-            "w",
-            driver="GTiff",
-            height=self.grid.shape[0],
-            width=self.grid.shape[1],
-            count=len(raw),
-            dtype=raw.dtype,
-            crs=self._crs.to_wkt(),
-            transform=self.grid.affine,
-            nodata=UNKNOWN if kind == "filled" else MISSING,
-            tiled=True,
-            blockxsize=256,
-            blockysize=256,
-            compress="deflate",
-        )
+        nodata = UNKNOWN if kind == "filled" else MISSING
+        raster = open_draft(path, self.grid, len(raw), raw.dtype.name, nodata)
         raster.descriptions = ("filled",) if kind == "filled" else picture.bands
         if kind != "filled":
             raster.scales = (SCALE,) * len(raw)
@@ -151,9 +130,7 @@ def make_item(
     ModelError
         Where the grid has no coordinate system.
     """
-    crs: Any = grid.crs
-    if crs is None:
-        raise ModelError(f"The grid of tile {tile} has no coordinate system; products need one.")
+    crs = _crs_of(grid, tile)
     west, south, east, north = transform_bounds(crs.to_wkt(), "OGC:CRS84", *grid.boundingbox.bbox)
     ring = [[west, south], [east, south], [east, north], [west, north]]
     return {
@@ -178,6 +155,12 @@ def make_item(
             for rel in ("root", "parent")
         ],
     }
+
+
+def _crs_of(grid: GeoBox, tile: str) -> Any:
+    if grid.crs is None:
+        raise ModelError(f"The grid of tile {tile} has no coordinate system; products need one.")
+    return grid.crs
 
 
 def write_catalog(folder: Path, items: Iterable[dict[str, Any]], title: str) -> Path:

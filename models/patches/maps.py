@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from rasterio.windows import Window
 
-from features.files import atomic_path, is_vouched, vouch, write_json
+from features.files import write_json
 from features.imagery.blocks import Block, cut
-from features.imagery.rasters.drafts import open_draft, write_cog
+from features.imagery.rasters.drafts import keep_block, open_draft, write_cog
 from models.clouds.products import MEDIA_TYPE, make_catalog, make_item
 from models.patches.crossfit import WHOLE, FoldModels
 from models.patches.units import Imagery
@@ -51,17 +51,16 @@ def map_units(imagery: Imagery, models: FoldModels, side: int, folder: Path) -> 
 
 def run_map_unit(unit: MapUnit) -> Path:
     """Predict a block and write its chances `(class, y, x)`, unless they lie there whole; return the file."""
-    if not is_vouched(unit.file):
-        shape = unit.imagery.grid.shape
-        read = unit.wide.widened(unit.models.margin_px, shape)
-        found = unit.models.model(WHOLE).chances(unit.imagery.composites(read))
-        found = found[:, *unit.wide.within(read).slices]
-        known = np.isfinite(found).all(axis=0)
-        stored = np.where(known, np.rint(STEPS * np.nan_to_num(found)), LOST).astype(np.uint8)
-        with atomic_path(unit.file) as partial, partial.open("wb") as handle:
-            np.save(handle, stored, allow_pickle=False)
-        vouch(unit.file)
-    return unit.file
+    return keep_block(unit.file, lambda: _stored_chances(unit))
+
+
+def _stored_chances(unit: MapUnit) -> np.ndarray:
+    """Return the chances `(class, y, x)` uint8 of a block and its overlap, in units of 1 / STEPS."""
+    read = unit.wide.widened(unit.models.margin_px, unit.imagery.grid.shape)
+    found = unit.models.model(WHOLE).chances(unit.imagery.composites(read))
+    found = found[:, *unit.wide.within(read).slices]
+    known = np.isfinite(found).all(axis=0)
+    return np.where(known, np.rint(STEPS * np.nan_to_num(found)), LOST).astype(np.uint8)
 
 
 def ramp(outer: slice, inner: slice) -> np.ndarray:

@@ -30,7 +30,7 @@ def verify(
     ] = None,
 ) -> None:
     """Recompute every hash of the manifest and walk the log; name what was altered, lost or added."""
-    from pipelines.record.verify import examine
+    from pipelines.record.audit.verify import examine
 
     found = examine(folder, expect)
     for fault in found.faults:

@@ -8,9 +8,9 @@ import polars as pl
 from features.errors import StageError
 from features.files import sha256
 from pipelines.config import RunConfig
-from pipelines.record import audit
+from pipelines.record.audit import chain
+from pipelines.record.audit.manifest import seal_page
 from pipelines.record.lock import locked
-from pipelines.record.manifest import seal_page
 from pipelines.record.receipt import needed
 from pipelines.record.whole import refuse_altered
 from pipelines.steps.gather import gather, tables_read
@@ -41,7 +41,7 @@ def write_asked(config: RunConfig, workspace: Workspace, parcel_ids: Sequence[st
         for page in written:
             seal_page(page, seal)
         outputs = {workspace.relative(page): sha256(page) for page in written}
-        audit.append(workspace.audit, "sheets", outputs=outputs)
+        chain.append(workspace.audit, "sheets", outputs=outputs)
     return written
 
 

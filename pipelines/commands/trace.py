@@ -13,8 +13,8 @@ from features.files import read_parquet, sha256
 from features.messages.suggestions import did_you_mean
 from features.schema import Row
 from features.series.parcel_series import read_series
+from pipelines.record.audit.verify import Manifest, read_manifest
 from pipelines.record.fit_words import fit_sentence
-from pipelines.record.verify import Manifest, read_manifest
 from pipelines.tables import read_acquired, read_stamps
 from pipelines.workspace import Workspace
 

@@ -12,7 +12,7 @@ from features.errors import StageError
 from features.files import voucher_of
 from features.workers import Progress
 from pipelines.config import RunConfig
-from pipelines.record import audit
+from pipelines.record.audit import chain
 from pipelines.record.disk import writable_or_said
 from pipelines.record.inputs import Entries, Inputs, differences, entries, handed, outputs_read
 from pipelines.record.receipt import (
@@ -168,7 +168,7 @@ def _keep(workspace: Workspace, receipt: Receipt, before: Receipt | None) -> Rec
         return before
     if before is not None:
         _drop_left_over(workspace, before, receipt)
-    audit.append(
+    chain.append(
         workspace.audit,
         receipt.stage,
         key=receipt.key,

@@ -8,9 +8,9 @@ import polars as pl
 from features.files import read_parquet
 from features.workers import Progress
 from pipelines.config import RunConfig
-from pipelines.record import audit
+from pipelines.record.audit import chain
+from pipelines.record.audit.manifest import git_commit, versions, write_manifest
 from pipelines.record.inputs import EVERYTHING, Inputs
-from pipelines.record.manifest import git_commit, versions, write_manifest
 from pipelines.record.receipt import read_receipt
 from pipelines.record.stage import Outcome, Stage
 from pipelines.steps import tracking
@@ -79,7 +79,7 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress, earlier: Se
         "runs": tracked.ids,
     }
     seal = write_manifest(workspace, content, inputs, receipts)
-    audit.append(workspace.audit, "manifest", manifest_hash=seal)
+    chain.append(workspace.audit, "manifest", manifest_hash=seal)
     tracking.end(tracked, workspace, seal)
     facts = {"manifest_hash": seal, "summary": _summary(tables.verdicts)}
     return Outcome([*exports, *pages, workspace.manifest], [], facts)

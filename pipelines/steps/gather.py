@@ -19,10 +19,10 @@ from models.assessment.field_results import present
 from pipelines.config import RunConfig
 from pipelines.inputs.crop_tables import crop_options
 from pipelines.inputs.field import design_of, entries_until, renew
-from pipelines.record import audit
+from pipelines.record.audit import chain
+from pipelines.record.audit.manifest import UNSEALED, git_commit, versions
 from pipelines.record.hashes import hash_all
 from pipelines.record.inputs import expanded
-from pipelines.record.manifest import UNSEALED, git_commit, versions
 from pipelines.record.receipt import Receipt, read_receipt
 from pipelines.record.stage import Stage
 from pipelines.record.whole import refuse_altered
@@ -180,7 +180,7 @@ def _facts_of(receipts: list[Receipt], stage: str) -> dict[str, Any]:
 
 def _made(workspace: Workspace) -> date | None:
     """Return the day on which the verdicts were made, by the run's log."""
-    times = [entry["time"] for entry in audit.entries(workspace.audit) if entry["event"] == "judge"]
+    times = [entry["time"] for entry in chain.entries(workspace.audit) if entry["event"] == "judge"]
     return date.fromisoformat(times[-1][:10]) if times else None
 
 

@@ -15,7 +15,7 @@ from models.clouds.removal.options import LEARNED
 from models.crops.estimators.by_name import estimator_type, libraries_of
 from models.registry import ModelRecord, RunRecord, Tracker, store_fault
 from pipelines.config import RunConfig
-from pipelines.record.manifest import git_commit
+from pipelines.record.audit.manifest import git_commit
 from pipelines.workspace import Workspace
 
 log = logging.getLogger(__name__)

@@ -14,8 +14,8 @@ import pyogrio
 from features.exchange.interventions import flag, interventions_of, unit_amounts
 from features.exchange.lpis import read_lpis, relate
 from features.exchange.options import InterventionOptions, LpisOptions
-from features.exchange.quap_reader import QuapFile
-from features.exchange.quap_writer import write_quap
+from features.exchange.quap.reader import QuapFile
+from features.exchange.quap.writer import write_quap
 from features.files import atomic_path
 from features.limits import DEFAULT_LIMITS
 from features.schema import VERDICTS, check_table

@@ -51,10 +51,10 @@ from models.verdicts.options import JudgeOptions
 from pipelines.commands.quality.assess import assess_run
 from pipelines.config import RunConfig, load_config
 from pipelines.main_job import run_all, stages
-from pipelines.record.manifest import covered
+from pipelines.record.audit.manifest import covered
+from pipelines.record.audit.verify import verify
 from pipelines.record.receipt import read_receipt
 from pipelines.record.stage import run_stage
-from pipelines.record.verify import verify
 from pipelines.stages.compare import LOST
 from pipelines.workspace import Workspace
 from reports.desk.records.decisions import Decisions, Wish

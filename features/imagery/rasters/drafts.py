@@ -1,13 +1,25 @@
 """Rasters that are written block by block, and turned into COGs once they are whole."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import rasterio
 import rasterio.shutil
 from odc.geo.geobox import GeoBox
 
-from features.files import atomic_path
+from features.files import atomic_path, is_vouched, vouch
+
+
+def keep_block(path: Path, computed: Callable[[], np.ndarray]) -> Path:
+    """Write the array of one block, unless it lies there whole from an earlier try; return the file."""
+    if not is_vouched(path):
+        stored = computed()
+        with atomic_path(path) as partial, partial.open("wb") as handle:
+            np.save(handle, stored, allow_pickle=False)
+        vouch(path)
+    return path
 
 
 def open_draft(path: Path, grid: GeoBox, bands: int, dtype: str, nodata: float) -> Any:

@@ -12,10 +12,10 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 from rasterio.windows import Window
 
-from features.files import atomic_path, is_vouched, vouch, write_json
+from features.files import write_json
 from features.imagery.blocks import Block
 from features.imagery.grids import crop
-from features.imagery.rasters.drafts import open_draft, write_cog
+from features.imagery.rasters.drafts import keep_block, open_draft, write_cog
 from features.memory import fitting
 from models.clouds.products import MEDIA_TYPE, MISSING, SCALE, make_item
 from models.forecast.bundle import read_forecaster
@@ -121,12 +121,7 @@ class ForecastUnit:
 
 def run_forecast_unit(unit: ForecastUnit) -> Path:
     """Forecast a block and write it, unless it lies there whole; return the file."""
-    if not is_vouched(unit.file):
-        stored = _forecast_block(unit)
-        with atomic_path(unit.file) as partial, partial.open("wb") as handle:
-            np.save(handle, stored, allow_pickle=False)
-        vouch(unit.file)
-    return unit.file
+    return keep_block(unit.file, lambda: _forecast_block(unit))
 
 
 def _forecast_block(unit: ForecastUnit) -> np.ndarray:

@@ -13,8 +13,8 @@ from models.assessment.field_results import Present, drafts_of, listing, present
 from models.assessment.quality_sample import DESIGN
 from models.assessment.reviewed import AssessmentError, read_reviewed
 from pipelines.inputs.field import derive, field_journal, source_of
-from pipelines.record import audit
-from pipelines.record.manifest import JOURNAL
+from pipelines.record.audit import chain
+from pipelines.record.audit.manifest import JOURNAL
 from pipelines.record.receipt import hash_outputs
 from pipelines.record.whole import refuse_altered
 from pipelines.tables import write_vouched
@@ -66,7 +66,7 @@ def assess_run(
     drafts, taken = drafts_of(rows, source_of(reviewed), entries, who, correct=correct)
     journal.append(drafts, who)
     found = derive(workspace, journal.entries())
-    audit.append(
+    chain.append(
         workspace.audit,
         "assess",
         tally=str(counted),
@@ -92,7 +92,7 @@ def undo_entry(folder: Path, number: int, by: str | None = None) -> str:
     journal, who = field_journal(workspace), by or getpass.getuser()
     journal.append([undo(journal.entries(), number)], who)
     found = derive(workspace, journal.entries())
-    audit.append(workspace.audit, "assess", undone=number, by=who, outputs=_written(workspace))
+    chain.append(workspace.audit, "assess", undone=number, by=who, outputs=_written(workspace))
     return "\n".join([f"Entry {number} is undone.", *report(workspace, found), CLOSING])
 
 

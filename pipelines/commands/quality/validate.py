@@ -4,12 +4,12 @@ from pathlib import Path
 
 import polars as pl
 
-from features.exchange.findings import summary
-from features.exchange.quap import TABLES
-from features.exchange.quap_checks import check_relations, check_table
-from features.exchange.quap_geometry import check_geometry
-from features.exchange.quap_reader import quap_files, read_quap
-from features.exchange.quap_writer import write_quap
+from features.exchange.quap.checks import check_relations, check_table
+from features.exchange.quap.findings import summary
+from features.exchange.quap.geometry import check_geometry
+from features.exchange.quap.reader import quap_files, read_quap
+from features.exchange.quap.tables import TABLES
+from features.exchange.quap.writer import write_quap
 from features.files import atomic_path, refuse_overwriting
 from features.limits import DEFAULT_LIMITS
 from reports.exports.neutral import neutral_table

@@ -11,8 +11,8 @@ from shapely.geometry import Point, Polygon, box
 
 from features.errors import ConfigError
 from features.exchange.cells import ExchangeError
-from features.exchange.quap import table_called
-from features.exchange.quap_reader import read_quap
+from features.exchange.quap.reader import read_quap
+from features.exchange.quap.tables import table_called
 from pipelines.commands.quality.validate import validate_tables
 
 X, Y, STEP = 5.0, 51.0, 0.001  # degrees; a square of 0.001 degrees is some 0.78 ha

@@ -59,6 +59,16 @@ def test_every_date_and_month_is_written_where_it_lies(tmp_path: Path, filled: x
         assert item["bbox"][0] == pytest.approx(3.019, abs=0.01)
 
 
+def test_a_grid_without_a_coordinate_system_is_refused_before_anything_is_written(
+    tmp_path: Path, filled: xr.Dataset
+) -> None:
+    nowhere = GeoBox(GRID.shape, GRID.affine, None)
+    writer = ProductWriter(tmp_path, "31UDS", nowhere, np.array([0.9, 0.0, 0.5]))
+    with pytest.raises(ModelError, match="31UDS has no coordinate system"):
+        writer.add(Block(slice(0, 40), slice(0, 60)), filled)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_values_come_back_within_half_a_step_and_what_is_unknown_stays_so(
     tmp_path: Path, filled: xr.Dataset
 ) -> None:

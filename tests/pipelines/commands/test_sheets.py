@@ -8,7 +8,7 @@ import pytest
 
 from features.errors import StageError
 from pipelines.commands.sheets import write_asked
-from pipelines.record.verify import verify
+from pipelines.record.audit.verify import verify
 from pipelines.workspace import Workspace
 from tests.pipelines.conftest import SmallRun
 

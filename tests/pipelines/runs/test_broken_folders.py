@@ -11,9 +11,9 @@ import pytest
 
 from features.errors import StageError
 from pipelines.main_job import run_one, stages
+from pipelines.record.audit.verify import examine
 from pipelines.record.lock import locked
 from pipelines.record.stage import plan_stage, run_stage
-from pipelines.record.verify import examine
 from pipelines.workspace import Workspace
 from tests.pipelines.conftest import SmallRun
 

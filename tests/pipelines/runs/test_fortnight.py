@@ -11,10 +11,10 @@ import pytest
 
 from features.files import read_parquet, sha256
 from pipelines.main_job import run_all, stages
-from pipelines.record import audit
+from pipelines.record.audit import chain
+from pipelines.record.audit.verify import verify
 from pipelines.record.receipt import read_receipt
 from pipelines.record.stage import plan_stage
-from pipelines.record.verify import verify
 from pipelines.workspace import Workspace
 from tests.features.catalog.test_reader import write_catalog
 from tests.small_region import SmallRegion
@@ -98,7 +98,7 @@ def test_what_changed_since_the_first_run_is_told(
     changed = read_parquet(workspace.table("changes_verdicts")).filter(pl.col("change") == "changed")
     assert set(changed["why"].explode(empty_as_null=False)) <= {"new_dates", "others"}
     assert "were kept" in (workspace.reports / "changes.html").read_text()
-    told = [entry for entry in audit.entries(workspace.audit) if entry["event"] == "compare"][-1]["said"]
+    told = [entry for entry in chain.entries(workspace.audit) if entry["event"] == "compare"][-1]["said"]
     assert told[0] == f"new acquisitions: {2 * LATER}"
     manifest = json.loads(workspace.manifest.read_text())
     kept = [name for name in manifest["outputs"] if name.startswith("earlier/")]

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from models.assessment.reviewed import read_reviewed
-from pipelines.record.journals import walk
+from pipelines.record.audit.journals import walk
 from pipelines.workspace import Workspace
 from reports.desk.state import Desk
 from reports.options import PublishOptions

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from features.journal.database import ENTRIES
 from features.journal.entries import Draft
 from features.journal.file import FileJournal
-from pipelines.record.journals import Walked, walk
+from pipelines.record.audit.journals import Walked, walk
 from pipelines.workspace import Workspace
 from reports.desk.records.decisions import Wish
 from reports.desk.records.store import Store, open_store

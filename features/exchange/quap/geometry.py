@@ -11,9 +11,9 @@ import polars as pl
 import pyproj
 import shapely
 
-from features.exchange.findings import FINDINGS, findings
-from features.exchange.quap import EPSG
-from features.exchange.quap_reader import QuapFile
+from features.exchange.quap.findings import FINDINGS, findings
+from features.exchange.quap.reader import QuapFile
+from features.exchange.quap.tables import EPSG
 
 EQUAL_AREA = 3035
 LEAST_OVERLAP_M2 = 10.0

@@ -10,9 +10,9 @@ import polars as pl
 import shapely
 
 from features.exchange.cells import ExchangeError, delimiter_of, read_cells
-from features.exchange.findings import FINDINGS, findings
 from features.exchange.layers import read_layer_file
-from features.exchange.quap import EPSG, Table, table_called
+from features.exchange.quap.findings import FINDINGS, findings
+from features.exchange.quap.tables import EPSG, Table, table_called
 from features.limits import DEFAULT_LIMITS
 
 ENDINGS = (".csv", ".gpkg", ".shp", ".parquet", ".geoparquet")

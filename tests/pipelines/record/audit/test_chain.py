@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.record.audit import append, entries, faults, head_of
+from pipelines.record.audit.chain import append, entries, faults, head_of
 
 
 def log_of(folder: Path, *events: str) -> Path:

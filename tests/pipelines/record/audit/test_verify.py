@@ -11,10 +11,10 @@ from features.errors import StageError
 from features.files import sha256, write_text
 from features.journal.entries import Draft
 from features.journal.file import FileJournal
-from pipelines.record import audit
-from pipelines.record.manifest import UNSEALED, write_manifest
+from pipelines.record.audit import chain
+from pipelines.record.audit.manifest import UNSEALED, write_manifest
+from pipelines.record.audit.verify import examine, read_manifest, verify
 from pipelines.record.receipt import Receipt, hash_outputs, read_receipt, receipt_fault, write_receipt
-from pipelines.record.verify import examine, read_manifest, verify
 from pipelines.workspace import Workspace
 
 FILES = {
@@ -42,15 +42,15 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name, text in FILES.items():
         write_text(workspace.folder / name, text)
     write_text(tmp_path / "parcels.gpkg", "declared")
-    audit.append(workspace.audit, "judge")
+    chain.append(workspace.audit, "judge")
     inputs = {
         "parcels.gpkg": sha256(tmp_path / "parcels.gpkg"),
         "region/declarations.gpkg": sha256(workspace.folder / "region" / "declarations.gpkg"),
     }
     seal = write_manifest(workspace, {"name": "mock"}, inputs, [Receipt("judge", {"option seed": 1})])
-    audit.append(workspace.audit, "manifest", manifest_hash=seal)
+    chain.append(workspace.audit, "manifest", manifest_hash=seal)
     receipt = Receipt("publish", outputs=hash_outputs(workspace, [workspace.manifest]))
-    audit.append(workspace.audit, "publish", key=receipt.key, digest=receipt.digest)
+    chain.append(workspace.audit, "publish", key=receipt.key, digest=receipt.digest)
     write_receipt(workspace, receipt)
     return workspace.folder
 
@@ -87,7 +87,7 @@ def test_an_added_file_is_named(run: Path) -> None:
 def test_what_a_command_wrote_since_is_known_by_the_log(run: Path) -> None:
     (run / "field" / "results.parquet").write_text("more results")
     written = {"field/results.parquet": sha256(run / "field" / "results.parquet")}
-    audit.append(run / "audit.jsonl", "assess", outputs=written)
+    chain.append(run / "audit.jsonl", "assess", outputs=written)
     assert verify(run) == []
     (run / "field" / "results.parquet").write_text("altered")
     assert verify(run) == ["field/results.parquet differs from the manifest"]
@@ -105,9 +105,9 @@ def test_a_journal_may_grow_but_not_change(run: Path, tmp_path: Path) -> None:
     journal = FileJournal(run / "field" / "journal.jsonl")
     journal.append([Draft("result", "7", {"field_result": "wrong"})], "anna")
     seal = write_manifest(workspace, {}, {}, [])
-    audit.append(workspace.audit, "manifest", manifest_hash=seal)
+    chain.append(workspace.audit, "manifest", manifest_hash=seal)
     receipt = Receipt("publish")
-    audit.append(workspace.audit, "publish", key=receipt.key, digest=receipt.digest)
+    chain.append(workspace.audit, "publish", key=receipt.key, digest=receipt.digest)
     write_receipt(workspace, receipt)
     journal.append([Draft("result", "8", {"field_result": "correct"})], "anna")
     assert not [fault for fault in verify(run) if "journal" in fault]

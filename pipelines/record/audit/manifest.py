@@ -47,7 +47,7 @@ def versions() -> dict[str, str]:
 @cache
 def git_commit() -> str | None:
     """Return the checkout's commit, with `+changes` where files differ from it; None outside a checkout."""
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     commit = _git(root, "rev-parse", "HEAD")
     return f"{commit}+changes" if commit and _git(root, "status", "--porcelain") else commit
 

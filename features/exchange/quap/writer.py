@@ -6,8 +6,8 @@ import geopandas as gpd
 import polars as pl
 import shapely
 
-from features.exchange.quap import AREA, EPSG, Table
-from features.exchange.quap_reader import QuapFile
+from features.exchange.quap.reader import QuapFile
+from features.exchange.quap.tables import AREA, EPSG, Table
 from features.files import atomic_path
 from features.storage.geopackage import write_geopackage
 

@@ -9,9 +9,9 @@ from typing import Any
 from features.errors import StageError
 from features.files import sha256
 from features.storage.listing import read_back
-from pipelines.record import audit, journals
+from pipelines.record.audit import chain, journals
+from pipelines.record.audit.manifest import FORMATS, covered, page_hash
 from pipelines.record.hashes import hash_all
-from pipelines.record.manifest import FORMATS, covered, page_hash
 from pipelines.record.receipt import read_receipt, receipt_fault
 from pipelines.workspace import Workspace
 
@@ -54,11 +54,11 @@ def examine(folder: Path, expect: str | None = None) -> Findings:
     workspace = Workspace(folder)
     if not workspace.manifest.is_file():
         raise StageError(f"{folder} has no manifest.json; is it the output folder of a finished run?")
-    found = Findings(audit.faults(workspace.audit))
+    found = Findings(chain.faults(workspace.audit))
     seal = sha256(workspace.manifest)
     if expect is not None and seal != expect.lower():
         found.faults.append(f"manifest.json has the hash {seal}, not the expected {expect}: it was rewritten")
-    log = audit.entries(workspace.audit)
+    log = chain.entries(workspace.audit)
     seals = [entry["manifest_hash"] for entry in log if "manifest_hash" in entry]
     if not seals or seal != seals[-1]:
         found.faults.append("manifest.json is not the one that the log names")

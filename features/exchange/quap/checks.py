@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import polars as pl
 
-from features.exchange.findings import FINDINGS, findings
-from features.exchange.quap import AREA, FLAG, LAND_COVER, PARTS, Table
-from features.exchange.quap_reader import QuapFile
+from features.exchange.quap.findings import FINDINGS, findings
+from features.exchange.quap.reader import QuapFile
+from features.exchange.quap.tables import AREA, FLAG, LAND_COVER, PARTS, Table
 
 EMPTY_WORDS = ("NA", "Null", "NULL", "Inf", "-Inf", "NaN")
 FLAGS = ("0", "1", "true", "false", "t", "f", "0.0", "1.0")

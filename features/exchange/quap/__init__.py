@@ -1,0 +1,1 @@
+"""QUAP: tables of a quality assessment as the Commission's platform takes them: read, checked, written."""
