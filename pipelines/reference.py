@@ -57,13 +57,17 @@ def _section(prefix: str, model: type[BaseModel], nested: bool = True) -> str:
 
 
 def _fields(prefix: str, model: type[BaseModel], nested: bool = True) -> Iterator[tuple[str, FieldInfo]]:
-    """Yield every key below a section, in the order of its class, with its field."""
+    """Yield every key below a section, in the order of its class, with its field; `[]` stands for an item of
+    a list, `*` for a name of one's own.
+    """
     for name, field in model.model_fields.items():
         inner = _model_in(field.annotation)
         if inner is not None and nested:
             yield from _fields(f"{prefix}{name}.", inner)
         elif inner is None:
             yield f"{prefix}{name}", field
+            for sign, item in _models_of_items(field.annotation):
+                yield from _fields(f"{prefix}{name}{sign}.", item)
 
 
 def _row(key: str, field: FieldInfo) -> str:
@@ -150,6 +154,18 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
         else (annotation,)
     )
     return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, BaseModel)), None)
+
+
+def _models_of_items(annotation: Any) -> Iterator[tuple[str, type[BaseModel]]]:
+    """Yield the option classes of the items of a list or mapping, and the sign that stands for one."""
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin in (Union, types.UnionType):
+        for kind in inner:
+            yield from _models_of_items(kind)
+    elif isinstance(origin, type) and issubclass(origin, (tuple, list, Mapping)):
+        sign = ".*" if issubclass(origin, Mapping) else "[]"
+        found = dict.fromkeys(model for kind in inner if (model := _model_in(kind)) is not None)
+        yield from ((sign, model) for model in found)
 
 
 if __name__ == "__main__":

@@ -62,7 +62,9 @@ class TableOptions(Options):
         {}, description="mask columns: the values with which a row counts; others are set aside"
     )
     repeated: Repeated = Field(
-        "refuse", description="two different values of one parcel, date and feature: what is taken"
+        "refuse",
+        description="two different values of one parcel, date and feature: what is taken; of several tables, "
+        "what the last says, and nothing where one says refuse",
     )
     derive: tuple[str, ...] = Field(
         (),

@@ -15,8 +15,8 @@ from features.memory import fitting
 from features.schema import OBSERVATIONS, OPTICAL_BANDS, STATISTICS
 from features.tables.chunks import chunk_of, chunks_of_parcels, values_of
 from features.tables.files import id_text, need, open_table
-from features.tables.options import TableOptions
-from features.tables.shapes import long_form
+from features.tables.options import Repeated, TableOptions
+from features.tables.shapes import long_form, undated
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +95,7 @@ def read_in_chunks(
     known = pl.DataFrame({"parcel_id": list(parcel_ids)}, schema={"parcel_id": pl.String}).with_columns(
         declared=pl.lit(True)
     )
+    _tell_undated(tables)
     account = _Account()
     size = values_at_once or fitting(BYTES_A_VALUE, SHARE, LEAST_VALUES, VALUES_AT_ONCE)
     values = values_of(tables)
@@ -184,13 +185,16 @@ def _chunk(
         rows, counts = _read(table, of, known, *season)
         account.lose(counts)
         parts.append(rows)
-    rows = pl.concat(parts)
+    rows, repeats = pl.concat(parts), 0
+    if len(parts) > 1:  # one value of a date may stand in two tables
+        rows, repeats = _once(rows, ", ".join(of.path for of in options), _together(options))
+    account.lose({"repeated": repeats} if repeats else {})
     account.samples.append(_sampled(rows, stride))
     rows, impossible = _possible(rows)
     account.lose({"impossible": impossible} if impossible else {})
     account.values += rows.height
-    derived = [table for of in options if of.derive for table in _derived(rows, of.derive)]
-    rows = pl.concat([rows, *derived]) if derived else rows
+    wanted = dict.fromkeys(name for of in options for name in of.derive)
+    rows = pl.concat([rows, *_derived(rows, list(wanted))])
     account.see(rows)
     account.kept.append(_sampled(rows, stride))
     return rows
@@ -234,7 +238,7 @@ def _read(
     counts = judged.group_by("reason").agg(pl.len()).collect(engine="streaming")
     set_aside = {str(name): int(n) for name, n in counts.iter_rows() if name is not None}
     kept = judged.filter(pl.col("reason").is_null()).select(*CELL, "value").collect(engine="streaming")
-    unique, repeats = _once(kept, options)
+    unique, repeats = _once(kept, options.path, options.repeated)
     return unique, set_aside | ({"repeated": repeats} if repeats else {})
 
 
@@ -247,7 +251,12 @@ def _converted(convert: pl.Expr, number: pl.Expr) -> pl.Expr:
     )  # fmt: skip
 
 
-def _once(rows: pl.DataFrame, options: TableOptions) -> tuple[pl.DataFrame, int]:
+def _together(tables: Sequence[TableOptions]) -> Repeated:
+    """Return what is taken of values that two tables hold: what the last says, `refuse` if any says that."""
+    return "refuse" if any(of.repeated == "refuse" for of in tables) else tables[-1].repeated
+
+
+def _once(rows: pl.DataFrame, path: str, repeated: Repeated) -> tuple[pl.DataFrame, int]:
     """Return one value a parcel, date and feature, and how many more there were."""
     if not rows.select(pl.struct(CELL).is_duplicated().any()).item():
         return rows.sort(CELL), 0
@@ -256,19 +265,33 @@ def _once(rows: pl.DataFrame, options: TableOptions) -> tuple[pl.DataFrame, int]
         "first": pl.col("value").first(),
         "last": pl.col("value").last(),
     }
-    if options.repeated == "refuse":
+    if repeated == "refuse":
         spread = rows.group_by(CELL).agg(low=pl.col("value").min(), high=pl.col("value").max(), n=pl.len())
         differ = spread.filter(pl.col("low") != pl.col("high")).sort(CELL)
         if differ.height:
             parcel, when, feature, low, high, _ = differ.row(0)
             raise ConfigError(
-                f"series.tables: {options.path} has {differ.height} cells with several values, first parcel "
+                f"series.tables: {path} has {differ.height} cells with several values, first parcel "
                 f"{parcel}, {when:%Y-%m-%d}, {feature}: {low:g} and {high:g}. Say which to take with "
                 "`repeated: mean`, `first` or `last`."
             )
-    value = chosen.get(options.repeated, chosen["first"])
+    value = chosen.get(repeated, chosen["first"])
     one = rows.group_by(CELL, maintain_order=True).agg(value).sort(CELL)
     return one, rows.height - one.height
+
+
+def _tell_undated(tables: Sequence[TableOptions]) -> None:
+    for options in tables:
+        names = undated(open_table(options.path).collect_schema().names(), options)
+        if names:
+            log.warning(
+                "series.tables: %d columns of %s fit %r but hold no date, first %s; their values count as "
+                "no_date.",
+                len(names),
+                options.path,
+                options.pattern,
+                names[0],
+            )
 
 
 def _refuse_nothing_left(values: int, aside: dict[str, int], tables: Sequence[TableOptions]) -> None:

@@ -11,6 +11,7 @@ from features.tables.files import id_text, need
 from features.tables.options import TableOptions
 
 DEKADS_A_YEAR = 36
+LATEST_MS = 1e14  # milliseconds since 1970 up to the year 5138: what is beyond counts something else
 
 
 def long_form(table: pl.LazyFrame, options: TableOptions) -> pl.LazyFrame:
@@ -100,8 +101,9 @@ def _widest(
     )
 
 
-def matched(names: Sequence[str], options: TableOptions) -> dict[str, tuple[str, date | int]]:
-    """Return column -> (feature, date or step) of the columns' names that fit `options.pattern`.
+def matched(names: Sequence[str], options: TableOptions) -> dict[str, tuple[str, date | int | None]]:
+    """Return column -> (feature, date or step) of the columns' names that fit `options.pattern`; None where
+    what stands in a date's place is none.
 
     Examples
     --------
@@ -113,7 +115,7 @@ def matched(names: Sequence[str], options: TableOptions) -> dict[str, tuple[str,
     groups = {"feature": r"(?P<feature>.+?)", "date": r"(?P<date>\d[\d\-_T:]*)", "step": r"(?P<step>\d+)"}
     parts = re.split(r"\{(\w+)\}", options.pattern)
     regex = "".join(groups.get(part, ".*") if i % 2 else re.escape(part) for i, part in enumerate(parts))
-    found: dict[str, tuple[str, date | int]] = {}
+    found: dict[str, tuple[str, date | int | None]] = {}
     for name in names:
         hit = re.fullmatch(regex, name)
         if hit is None or (options.columns and hit["feature"] not in options.columns):
@@ -121,16 +123,28 @@ def matched(names: Sequence[str], options: TableOptions) -> dict[str, tuple[str,
         if "step" in hit.groupdict():
             found[name] = (hit["feature"], int(hit["step"]))
         else:
-            day = _day_of(hit["date"], options.date_format)
-            if day is not None:
-                found[name] = (hit["feature"], day)
+            found[name] = (hit["feature"], _day_of(hit["date"], options.date_format))
     if not found:
         raise ConfigError(
             f"series.tables: no column's name fits {options.pattern!r}"
             f"{' with a feature of `columns`' if options.columns else ''}; the table has "
             f"{', '.join(list(names)[:30])}."
         )
+    if all(when is None for _, when in found.values()):
+        raise ConfigError(
+            f"series.tables: the names of {len(found)} columns fit {options.pattern!r}, first "
+            f"{next(iter(found))!r}, but none holds {_said(options.date_format)}; give `date_format`."
+        )
     return found
+
+
+def undated(names: Sequence[str], options: TableOptions) -> list[str]:
+    """Return the columns whose names fit `options.pattern` but hold no day of any calendar, such as
+    `ndvi_20240231`; their values are counted as having no date.
+    """
+    if options.shape != "widest":
+        return []
+    return [name for name, (_, when) in matched(names, options).items() if when is None]
 
 
 def _day_of(text: str, form: str | None) -> date | None:
@@ -166,15 +180,17 @@ def moments(table: pl.LazyFrame, column: str, form: str | None) -> pl.Expr:
     """
     kind = table.collect_schema()[column]
     raw = pl.col(column)
-    if form == "ms":
-        return pl.from_epoch(raw.cast(pl.Float64).cast(pl.Int64), time_unit="ms").cast(pl.Datetime("us"))
     if isinstance(kind, pl.Datetime):
         plain = raw.dt.convert_time_zone("UTC").dt.replace_time_zone(None) if kind.time_zone else raw
         return plain.cast(pl.Datetime("us"))
     if kind == pl.Date:
         return raw.cast(pl.Datetime("us"))
     text = raw.cast(pl.String).str.strip_chars()
-    if form is not None:
+    if form == "ms":
+        number = text.cast(pl.Float64, strict=False)
+        number = pl.when(number.abs() < LATEST_MS).then(number).cast(pl.Int64, strict=False)
+        parsed = pl.from_epoch(number, time_unit="ms").cast(pl.Datetime("us"))
+    elif form is not None:
         parsed = pl.coalesce(
             text.str.to_datetime(form, strict=False, time_unit="us"),
             text.str.to_date(form, strict=False).cast(pl.Datetime("us")),
@@ -189,10 +205,16 @@ def moments(table: pl.LazyFrame, column: str, form: str | None) -> pl.Expr:
     wrong = table.filter(text.is_not_null() & parsed.is_null()).select(text.alias("text")).head(1).collect()
     if wrong.height:
         raise ConfigError(
-            f"series.tables: {wrong['text'][0]!r} in column {column!r} is not a date "
-            f"{'of the form ' + form if form else 'such as 2024-05-31'}; give `date_format`."
+            f"series.tables: {wrong['text'][0]!r} in column {column!r} is not {_said(form)}; give "
+            "`date_format`."
         )
     return parsed
+
+
+def _said(form: str | None) -> str:
+    if form == "ms":
+        return "a number of milliseconds since 1970"
+    return f"a date of the form {form}" if form else "a date such as 2024-05-31"
 
 
 def _number(table: pl.LazyFrame, column: str) -> pl.Expr:

@@ -156,6 +156,55 @@ def test_values_that_repeat_and_differ_are_a_choice(tmp_path: Path, take: str, e
     assert values(read({**options, "repeated": take})) == {("1", "05-01", "ndvi"): expected}
 
 
+def both(folder: Path, second: str, **options: Any) -> Understood:
+    """Two tables, of one date or of two."""
+    tables = [
+        csv(folder, "parcel_id,date,B04,B08\n1,2024-05-01,0.1,0.3\n", "first.csv"),
+        csv(folder, f"parcel_id,date,B04,B08\n{second}\n", "second.csv"),
+    ]
+    wide = {"columns": {"B04": "B04", "B08": "B08"}, "derive": ["ndvi"], **options}
+    given = [TableOptions.model_validate({"path": path, **wide}) for path in tables]
+    return read_tables(given, ("1", "2"), START, END)
+
+
+def test_a_date_that_stands_in_two_tables_is_one_look(tmp_path: Path) -> None:
+    found = both(tmp_path, "1,2024-05-01,0.1,0.3")
+    assert found.tally.set_aside == {"repeated": 2}
+    assert (found.tally.came_in, found.tally.went_out) == (4, 2)
+    assert sorted(found.observations["feature"]) == ["B04", "B08", "ndvi"]
+    with pytest.raises(ConfigError, match=r"first.csv, .*second.csv has 1 cells .* B08: 0.3 and 0.4. Say"):
+        both(tmp_path, "1,2024-05-01,0.1,0.4")
+    taken = values(both(tmp_path, "1,2024-05-01,0.1,0.5", repeated="last"))
+    assert taken[("1", "05-01", "B08")] == 0.5
+
+
+def test_a_column_whose_name_holds_no_day_is_counted_and_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = csv(tmp_path, "parcel_id,ndvi_20240501,ndvi_20240231,zone_99999999\n1,0.5,0.6,7\n")
+    options = {"path": path, "date": None, "pattern": "{feature}_{date}", "date_format": "%Y%m%d"}
+    found = read(options)
+    assert values(found) == {("1", "05-01", "ndvi"): 0.5}
+    assert found.tally.set_aside == {"no_date": 2}
+    assert "2 columns" in caplog.text and "first ndvi_20240231" in caplog.text
+    with pytest.raises(ConfigError, match=r"3 columns fit .*'ndvi_20240501', but none .* such as 2024-05-31"):
+        read({**options, "date_format": None})
+
+
+@pytest.mark.parametrize("moment", ["2024-05-01", "17145216000000000000"])
+def test_what_is_no_number_of_milliseconds_is_named(tmp_path: Path, moment: str) -> None:
+    path = csv(tmp_path, f"parcel_id,system:time_start,B4\n1,{moment},400\n")
+    with pytest.raises(ConfigError, match=f"'{moment}' in column .* number of milliseconds since 1970"):
+        read({"path": path, "template": "earth_engine"})
+
+
+def test_a_column_of_dates_is_taken_as_such_whatever_the_template_says(tmp_path: Path) -> None:
+    table = {"parcel_id": ["1"], "system:time_start": [datetime(2024, 5, 1)], "B4": [400]}
+    pl.DataFrame(table).write_parquet(tmp_path / "t.parquet")
+    found = read({"path": str(tmp_path / "t.parquet"), "template": "earth_engine"})
+    assert values(found) == {("1", "05-01", "B04"): 0.04}
+
+
 @pytest.mark.parametrize(
     ("column", "number", "feature"), [("red", 4.5, "B04"), ("red", 450, "B04"), ("vv", 0.05, "s0vv_db"),
                                        ("vv", 60, "s0vv_db"), ("n", 70, "ndvi")]
