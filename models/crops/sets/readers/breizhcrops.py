@@ -17,7 +17,7 @@ import polars as pl
 from features.errors import ConfigError, ImageryError
 from features.limits import refuse_packed
 from features.storage.hdf5 import check_dataset
-from models.crops.sets.readers.unpacked import another_version, refuse
+from models.crops.sets.readers.unpacked import another_version, refuse, unlike
 from models.crops.sets.sample import (
     BROKEN,
     MISSING,
@@ -69,12 +69,12 @@ def units(folder: Path, most: int) -> list[Unit]:
     indices = sorted(folder.glob("20??/L??/*.csv"))
     if not mapping.is_file() or not indices:
         raise refuse(ABOUT.title, folder, "classmapping.csv or <year>/<level>/<region>.csv")
-    classes = {row["code"]: row["classname"].strip() for row in _rows(mapping)}
+    classes = {row["code"]: row["classname"].strip() for row in _rows(mapping, "code", "classname")}
     found = []
     for index in indices:
         if not index.with_suffix(".h5").is_file() and not (index.with_suffix("") / "csv").is_dir():
             raise refuse(ABOUT.title, index.parent, f"{index.stem}.h5 or {index.stem}/csv, the series")
-        for row in _rows(index):
+        for row in _rows(index, "CODE_CULTU", "path"):
             label = classes.get(row["CODE_CULTU"], OUTSIDE)
             found.append(
                 Unit(f"{index.stem}/{row['path']}", label, partial(_read, index, row["path"], label, most))
@@ -82,9 +82,12 @@ def units(folder: Path, most: int) -> list[Unit]:
     return found
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8-sig", newline="") as handle:
-        return list(csv.DictReader(handle))
+def _rows(path: Path, *columns: str) -> list[dict[str, str]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as handle:
+            return [{name: row[name] or "" for name in columns} for row in csv.DictReader(handle)]
+    except (KeyError, ValueError, csv.Error) as error:
+        raise unlike(ABOUT.title, path, error) from error
 
 
 def _read(index: Path, inside: str, label: str, most: int) -> Sequence[Sample | Lost]:
@@ -96,7 +99,7 @@ def _read(index: Path, inside: str, label: str, most: int) -> Sequence[Sample | 
         columns = _from_csv(table) if table.is_file() else _from_h5(index.with_suffix(".h5"), inside, most)
     except ImageryError as error:
         return [Lost(name, error.reason)]
-    except (OSError, ValueError, KeyError, RuntimeError, ConfigError, pl.exceptions.PolarsError):
+    except (OSError, ValueError, KeyError, RuntimeError, pl.exceptions.PolarsError):
         return [Lost(name, BROKEN)]
     if columns is None:
         return [Lost(name, MISSING)]
@@ -110,7 +113,10 @@ def _read(index: Path, inside: str, label: str, most: int) -> Sequence[Sample | 
 
 
 def _from_csv(path: Path) -> dict[str, np.ndarray]:
-    table = pl.read_csv(refuse_packed(path)).drop_nulls()
+    try:
+        table = pl.read_csv(refuse_packed(path)).drop_nulls()
+    except ConfigError as error:  # one packed file is no reason to refuse the set
+        raise ValueError(str(error)) from error
     columns = {name: table[name].to_numpy() for name in (*SHORT, *MASKS) if name in table.columns}
     return {
         **columns,

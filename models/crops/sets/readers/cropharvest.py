@@ -14,10 +14,10 @@ from typing import Any
 import h5py
 import numpy as np
 
-from features.errors import ConfigError, ImageryError
+from features.errors import ImageryError
 from features.storage.hdf5 import check_dataset
-from models.crops.sets.readers.unpacked import another_version, refuse
-from models.crops.sets.sample import BROKEN, SETTING, About, Looks, Lost, Sample, Unit, reflectance
+from models.crops.sets.readers.unpacked import another_version, lost, refuse, unlike
+from models.crops.sets.sample import BROKEN, MISSING, SETTING, About, Looks, Lost, Sample, Unit, reflectance
 
 ABOUT = About(
     title="CropHarvest",
@@ -51,7 +51,9 @@ HALF_YEAR = 183
 
 
 def units(folder: Path, most: int) -> list[Unit]:
-    """Return one unit an array; raises a ConfigError where labels or arrays are missing."""
+    """Return one unit an array, and one a label without one, which is lost; raises a ConfigError where labels
+    or arrays are missing.
+    """
     labels, arrays = folder / "labels.geojson", sorted(folder.glob("**/arrays/*.h5"))
     if not labels.is_file() or not arrays:
         raise refuse(ABOUT.title, folder, "labels.geojson or features/arrays/*.h5")
@@ -59,13 +61,11 @@ def units(folder: Path, most: int) -> list[Unit]:
         features = json.loads(labels.read_text("utf-8"))["features"]
         known = {f"{of['index']}_{of['dataset']}": of for of in (row["properties"] for row in features)}
     except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(
-            f"train.transfer.sets: {labels} of {ABOUT.title} lacks what is read here, or is of another "
-            f"version ({error!r})."
-        ) from error
+        raise unlike(ABOUT.title, labels, error) from error
+    there = {path.stem for path in arrays}
     return [
         Unit(path.stem, _label(known.get(path.stem)), partial(_read, path, known, most)) for path in arrays
-    ]
+    ] + [lost(name, MISSING) for name in sorted(set(known) - there)]
 
 
 def _label(of: Mapping[str, Any] | None) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from models.arrays_file import UNREADABLE, unpacked_bytes
-from models.crops.sets.readers.unpacked import another_version, refuse
+from models.crops.sets.readers.unpacked import another_version, lost, refuse
 from models.crops.sets.sample import (
     BROKEN,
     TOO_LARGE,
@@ -40,16 +40,22 @@ BANDS = ("B01", "B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B09", "
 KEPT = tuple(band for band in BANDS if band not in ("B01", "B09", "B10"))
 PADDING = -999
 YEAR = 2021
+UNKNOWN_NAME = "unknown_name"
 
 
 def units(folder: Path, most: int) -> list[Unit]:
-    """Return one unit a parcel; raises a ConfigError where no file is named as the set names them."""
+    """Return one unit a file, those of other names are lost; raises a ConfigError where no file is named as
+    the set names them.
+    """
     files = sorted(path for path in folder.rglob("*.npz") if path.parent.name != "S1")
-    named = [(path, found) for path in files if (found := NAME.fullmatch(path.stem))]
+    named = {path: found for path in files if (found := NAME.fullmatch(path.stem))}
     if not named:
         raise refuse(ABOUT.title, folder, "a file <NUTS3>_<parcel>_<HCAT code>.npz")
     return [
-        Unit(path.stem, found["code"], partial(_read, path, found["region"], most)) for path, found in named
+        Unit(path.stem, named[path]["code"], partial(_read, path, named[path]["region"], most))
+        if path in named
+        else lost(path.stem, UNKNOWN_NAME)
+        for path in files
     ]
 
 

@@ -14,9 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from features.errors import ConfigError
 from models.crops.sets.readers.parcels import RED_OF_CLOUD, means_of_parcels
-from models.crops.sets.readers.unpacked import another_version, refuse
+from models.crops.sets.readers.unpacked import another_version, refuse, unlike
 from models.crops.sets.sample import BROKEN, MISSING, TOO_LARGE, About, Looks, Lost, Sample, Unit
 
 ABOUT = About(
@@ -66,7 +65,7 @@ def units(folder: Path, most: int) -> list[Unit]:
         patches = sorted(patches, key=lambda of: int(of["ID_PATCH"]))
         return [Unit(str(of["ID_PATCH"]), None, partial(_read, folder, of, most)) for of in patches]
     except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"train.transfer.sets: {metadata} cannot be read ({error}).") from error
+        raise unlike(ABOUT.title, metadata, error) from error
 
 
 def _dates(of: Mapping[str, Any], sensor: str) -> np.ndarray:
@@ -97,9 +96,11 @@ def _read(folder: Path, of: Mapping[str, Any], most: int) -> Sequence[Sample | L
         ):
             return [Lost(patch, TOO_LARGE)]
         found = [_looks(path, _dates(of, sensor), features, parcel) for path, sensor, features in stacks]
+        classes = np.asarray(target[0] if target.ndim == 3 else target).astype(np.uint8)
+        if classes.shape != parcel.shape:
+            raise ValueError("classes and parcels differ in shape")
     except (OSError, ValueError, KeyError, EOFError):
         return [Lost(patch, BROKEN)]
-    classes = np.asarray(target[0] if target.ndim == 3 else target).astype(int)
     samples = []
     for number, parcel_id in enumerate(np.unique(parcel[parcel > 0])):
         label = str(np.bincount(classes[parcel == parcel_id]).argmax())

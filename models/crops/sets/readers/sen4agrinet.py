@@ -68,12 +68,14 @@ def _read(path: Path, most: int) -> Sequence[Sample | Lost]:
             raise another_version(ABOUT.title, path, f"version {about['version']}", ABOUT.version)
         parcel, labels = (_group(path, name)[0].astype(np.int64) for name in ("parcels", "labels"))
         dates, values = _bands(path, parcel)
+        year = int(about["patch_year"] or path.stem[:4])
+        if labels.shape != parcel.shape or labels.min(initial=0) < 0:
+            raise ValueError("labels do not fit the parcels")
     except ImageryError as error:
         return [Lost(path.stem, error.reason)]
     except (OSError, ValueError, KeyError, RuntimeError):
         return [Lost(path.stem, BROKEN)]
     looks = [Looks(dates, BANDS, of) for of in values]
-    year = int(about["patch_year"] or path.stem[:4])
     tile = about["patch_tile"] or path.stem.split("_")[1]
     return [
         Sample(

@@ -12,9 +12,10 @@ from pathlib import Path
 import numpy as np
 
 from features.errors import ConfigError
-from models.crops.sets.readers.unpacked import another_version, refuse
+from models.crops.sets.readers.unpacked import another_version, lost, refuse, unlike
 from models.crops.sets.sample import (
     BROKEN,
+    MISSING,
     TOO_LARGE,
     About,
     Looks,
@@ -57,7 +58,9 @@ CLEAR = 0
 
 
 def units(folder: Path, most: int) -> list[Unit]:
-    """Return one unit a sample; raises a ConfigError where no tile has dates."""
+    """Return one unit a sample, those of tiles without dates are lost; raises a ConfigError where no tile has
+    dates.
+    """
     tiles = sorted(path.parent for path in folder.rglob("dates.csv"))
     if not tiles:
         raise refuse(ABOUT.title, folder, "a file <tile>/dates.csv")
@@ -69,14 +72,18 @@ def units(folder: Path, most: int) -> list[Unit]:
             found.append(
                 Unit(f"{tile.name}/{label}/{path.stem}", label, partial(_read, path, tile.name, dates, most))
             )
-    return found
+    undated = (place for place in folder.rglob("*/") if place.name in HCAT and place.parent not in tiles)
+    files = sorted(path for place in undated for path in place.glob("*.csv"))
+    return found + [lost(f"{path.parts[-3]}/{path.parts[-2]}/{path.stem}", MISSING) for path in files]
 
 
 def _dates(path: Path) -> np.ndarray:
     """Dates of a tile: YYYYMMDD, one a line, with or without a heading."""
-    lines = [
-        line.strip().strip('"').split(",")[-1] for line in path.read_text(encoding="utf-8-sig").splitlines()
-    ]
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except ValueError as error:
+        raise unlike(ABOUT.title, path, error) from error
+    lines = [line.strip().strip('"').split(",")[-1] for line in text.splitlines()]
     digits = [line.replace("-", "") for line in lines if line[:1].isdigit()]
     try:
         return np.array([f"{d[:4]}-{d[4:6]}-{d[6:8]}" for d in digits], dtype="datetime64[D]")
@@ -100,6 +107,6 @@ def _read(path: Path, tile: str, dates: np.ndarray, most: int) -> Sequence[Sampl
     if len(table) != len(dates) or not np.isfinite(table).all():
         return [Lost(name, BROKEN)]
     values = reflectance(table[:, :-1], table[:, -1] != CLEAR)
-    year = int(str(dates.max())[:4])
+    year = int(str(dates.max())[:4])  # there are as many dates as rows
     place = tile.rsplit("_", maxsplit=1)[-1]  # a tile of two years is one place
     return [Sample(name, path.parent.name, place, year, (Looks(dates, BANDS, values),))]

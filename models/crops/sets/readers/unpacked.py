@@ -1,8 +1,10 @@
 """Whether a set's folder holds what it should, and how to say so where it does not."""
 
+from functools import partial
 from pathlib import Path
 
 from features.errors import ConfigError
+from models.crops.sets.sample import Lost, Unit
 
 ARCHIVES = (".zip", ".gz", ".tgz", ".tar", ".7z")
 
@@ -20,3 +22,20 @@ def another_version(title: str, path: Path, found: str, known: str) -> ConfigErr
         f"train.transfer.sets: {path} of {title} has {found}, where the version that is read here has "
         f"{known}. It is of another version; take that one, or bring it as a table (series.tables)."
     )
+
+
+def unlike(title: str, path: Path, error: Exception) -> ConfigError:
+    """Return the error for a table or list that lacks what is read of it."""
+    return ConfigError(
+        f"train.transfer.sets: {path} of {title} lacks what is read here, or is of another version "
+        f"({error!r})."
+    )
+
+
+def lost(name: str, reason: str) -> Unit:
+    """Return a unit that gives nothing but the reason why its sample cannot be used."""
+    return Unit(name, None, partial(_only, Lost(name, reason)))
+
+
+def _only(one: Lost) -> list[Lost]:
+    return [one]

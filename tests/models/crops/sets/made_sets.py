@@ -11,7 +11,7 @@ import xarray as xr
 CROPS = {"wheat": 0.05, "maize": 0.12}  # red reflectance, so that a reader can be told right from wrong
 
 
-def timesen2crop(folder: Path, samples: int = 2) -> Path:
+def timesen2crop(folder: Path, samples: int = 2, bands: int = 9) -> Path:
     """Two tiles; the second date of every sample is cloudy."""
     for tile in ("33UVP", "33TWN"):
         place = folder / "TimeSen2Crop" / tile
@@ -20,7 +20,8 @@ def timesen2crop(folder: Path, samples: int = 2) -> Path:
         for label, red in (("12", 500), ("2", 1200), ("15", 900)):
             (place / label).mkdir()
             for number in range(samples):
-                rows = [[100, 200, red, 4, 5, 6, 4000, 8, 9, flag] for flag in (0, 1, 0)]
+                known = [100, 200, red, 4, 5, 6, 4000, 8, 9, 10, 11, 12][:bands]
+                rows = [[*known, flag] for flag in (0, 1, 0)]
                 text = "\n".join(",".join(map(str, row)) for row in rows)
                 (place / label / f"{number}.csv").write_text(
                     "B1,B2,B3,B4,B5,B6,B7,B8,B9,Flag\n" + text + "\n"
@@ -39,7 +40,7 @@ def eurocropsml(folder: Path, bands: int = 13) -> Path:
     return folder
 
 
-def breizhcrops(folder: Path) -> Path:
+def breizhcrops(folder: Path, columns: int = 17) -> Path:
     """Two regions of 2017: one L1C in HDF5, one L2A in CSV; one code that the mapping lacks."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "classmapping.csv").write_text(",id,classname,code\n0,0,wheat,BTH\n1,1,corn,MIS\n")
@@ -55,7 +56,7 @@ def breizhcrops(folder: Path) -> Path:
             )
     with h5py.File(folder / "2017/L1C/frh01.h5", "w") as file:
         for k in range(3):
-            array = np.full((2, 17), 1000.0)
+            array = np.full((2, columns), 1000.0)
             array[:, 13:16] = 0
             array[1, 15] = 1024  # QA60: cloud
             array[:, 16] = moments
@@ -69,14 +70,14 @@ def breizhcrops(folder: Path) -> Path:
     return folder
 
 
-def pastis(folder: Path, radar: bool = True) -> Path:
+def pastis(folder: Path, radar: bool = True, bands: int = 10) -> Path:
     """One patch of 4 x 4 pixels: wheat, maize, void; the second date is cloud over wheat."""
     for name in ("DATA_S2", "ANNOTATIONS", *(("DATA_S1A",) if radar else ())):
         (folder / name).mkdir(parents=True)
     parcel = np.repeat(np.array([[5, 5, 7, 0]]), 4, axis=0)
     target = np.zeros((3, 4, 4), int)
     target[0] = np.where(parcel == 5, 2, np.where(parcel == 7, 3, 19))
-    stack = np.full((2, 10, 4, 4), 1000, np.int16)
+    stack = np.full((2, bands, 4, 4), 1000, np.int16)
     stack[0, 2][parcel == 5] = 500
     stack[1, :, :, :2] = 8000
     np.save(folder / "DATA_S2/S2_10000.npy", stack)

@@ -1,5 +1,6 @@
 """Public sets are read from their published formats; gaps are masks, classes meet in HCAT, all is counted."""
 
+import json
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -108,6 +109,9 @@ def test_two_sets_share_classes_and_what_one_lacks_is_unknown(tmp_path: Path) ->
         ("eurocropsml", lambda folder: made_sets.eurocropsml(folder, bands=12), "12 bands"),
         ("cropharvest", lambda folder: made_sets.cropharvest(folder, (12, 21)), r"\(12, 21\)"),
         ("sen4agrinet", lambda folder: made_sets.sen4agrinet(folder, "30.01"), "version 30.01"),
+        ("timesen2crop", lambda folder: made_sets.timesen2crop(folder, bands=12), "13 columns"),
+        ("breizhcrops", lambda folder: made_sets.breizhcrops(folder, columns=20), r"shape \(2, 20\)"),
+        ("pastis", lambda folder: made_sets.pastis(folder, bands=13), r"shape \(2, 13, 4, 4\)"),
     ],
 )
 def test_another_version_is_refused(
@@ -124,6 +128,73 @@ def test_a_set_that_is_still_packed_is_named(tmp_path: Path, name: str) -> None:
     (tmp_path / "data.zip").write_bytes(b"PK")
     with pytest.raises(ConfigError, match=r"lacks .*unpack data\.zip"):
         gathered(name, tmp_path)
+
+
+def without(*names: str) -> Callable[[Path], None]:
+    return lambda folder: [(folder / name).unlink() for name in names] and None
+
+
+def one_patch_more(folder: Path) -> None:
+    path = folder / "metadata.geojson"
+    listed = json.loads(path.read_text())
+    of = listed["features"][0]["properties"]
+    listed["features"].append({"properties": of | {"ID_PATCH": 10001}})
+    path.write_text(json.dumps(listed))
+
+
+def one_label_more(folder: Path) -> None:
+    path = folder / "labels.geojson"
+    listed = json.loads(path.read_text())
+    listed["features"].append({"properties": {**listed["features"][0]["properties"], "index": 7}})
+    path.write_text(json.dumps(listed))
+
+
+def cut_short(folder: Path) -> None:
+    whole = (folder / "2020_31TCG_patch_14_14.nc").read_bytes()
+    (folder / "2020_31TCG_patch_14_15.nc").write_bytes(whole[: len(whole) // 2])
+
+
+@pytest.mark.parametrize(
+    ("name", "take_away", "counted"),
+    [
+        ("timesen2crop", without("TimeSen2Crop/33TWN/dates.csv"), {"missing_file": 6, "no_equal_in_hcat": 2}),
+        ("eurocropsml", lambda folder: (folder / "EE001_17_3301010101.npz").rename(folder / "17.npz"),
+         {"unknown_name": 1, "no_equal_in_hcat": 1}),
+        ("breizhcrops", without("2017/L2A/frh02/csv/1.csv"), {"missing_file": 1, "unknown_class": 2}),
+        ("pastis", one_patch_more, {"missing_file": 1, "no_equal_in_hcat": 0}),
+        ("cropharvest", one_label_more, {"missing_file": 1, "no_equal_in_hcat": 1, "unknown_class": 1}),
+        ("sen4agrinet", cut_short, {"broken_file": 1, "unknown_class": 1}),
+    ],
+)  # fmt: skip
+def test_of_a_set_that_is_half_unpacked_what_is_missing_is_counted(
+    tmp_path: Path, name: str, take_away: Callable[[Path], None], counted: dict[str, int]
+) -> None:
+    folder = getattr(made_sets, name)(tmp_path)
+    take_away(folder)
+    tally = gathered(name, folder).tallies[0]
+    assert tally.set_aside == {reason: count for reason, count in counted.items() if count}
+    assert tally.came_in == tally.went_out + sum(counted.values())
+
+
+def test_an_index_without_its_columns_is_of_another_version(tmp_path: Path) -> None:
+    folder = made_sets.breizhcrops(tmp_path)
+    path = folder / "2017/L1C/frh01.csv"
+    path.write_text(path.read_text().replace("CODE_CULTU", "code_group"))
+    with pytest.raises(ConfigError, match=r"frh01\.csv of BreizhCrops lacks .*another version.*CODE_CULTU"):
+        gathered("breizhcrops", folder)
+
+
+def test_a_class_that_a_newer_version_adds_is_counted(tmp_path: Path) -> None:
+    folder = made_sets.timesen2crop(tmp_path / "a")
+    (folder / "TimeSen2Crop/33UVP/12").rename(folder / "TimeSen2Crop/33UVP/16")
+    assert gathered("timesen2crop", folder).tallies[0].set_aside == {
+        "no_equal_in_hcat": 4,
+        "unknown_class": 2,
+    }
+    folder = made_sets.pastis(tmp_path / "b")
+    target = np.load(folder / "ANNOTATIONS/TARGET_10000.npy")
+    np.save(folder / "ANNOTATIONS/TARGET_10000.npy", np.where(target == 3, 20, target))
+    assert gathered("pastis", folder).tallies[0].set_aside == {"unknown_class": 1}
 
 
 def test_a_file_that_is_cut_short_is_set_aside(tmp_path: Path) -> None:
