@@ -83,6 +83,7 @@ def run(
         What this stage and those before stand on, by stage and name: models are kept while that is as it was.
     """
     from models.crops.fitting.bundle import write_bundle
+    from models.crops.inputs.ranges import ranges_of, refuse_other_units
     from models.folds import plan_folds
     from pipelines.inputs.model_series import FOLDS, carried_plan, learning_set, starting_bundle
     from pipelines.steps.keeping.keep_models import fit_or_keep, kept_suspects
@@ -91,6 +92,9 @@ def run(
     options = config.train if start is None else config.train.model_copy(update={"models": start.models})
     _bring_up(options)
     learnt, folds = learning_set(options, workspace), config.folds
+    ranges = ranges_of(learnt.source)
+    if start is not None:
+        refuse_other_units(ranges, start.ranges, config.train.transfer.runs[0])
     plan = plan_folds(learnt.declarations, folds.count, config.seed, folds.by, folds.block_metres)
     plan = carried_plan(plan, learnt.declarations, config.train.transfer, workspace)
     classes = learnt.declarations["crop_class"]
@@ -108,7 +112,13 @@ def run(
         schema={"parcel_id": pl.String, "crop_class": pl.String},
     )
     write_bundle(
-        workspace.models, options, found.models, found.weights, pl.concat(found.learned_from()), declared
+        workspace.models,
+        options,
+        found.models,
+        found.weights,
+        pl.concat(found.learned_from()),
+        declared,
+        ranges=ranges,
     )
     mine = np.arange(len(every)) < learnt.own
     written = [

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from models.crops.estimators.by_name import estimator_type
 from models.crops.estimators.options import RECIPE
 from models.crops.fitting.combination import combine
 from models.crops.fitting.options import TrainOptions
+from models.crops.inputs.ranges import QUANTILES, Range
 from models.noted_hash import hash_in_manifest, refuse_other_hash
 from models.probability.calibration import Calibrator, calibrator_from, fit_calibrator
 
@@ -47,6 +48,9 @@ class Bundle:
         Of the ensemble's probabilities, fitted out of fold.
     sets
         What is to be said of public sets that the models were trained on: title, licence, citation.
+    ranges
+        How the values of each feature were spread that the models learned from, as
+        `models.crops.inputs.ranges` has it; empty where the bundle does not say.
     digest
         Hash of the above: equal for equal bundles.
     """
@@ -59,6 +63,7 @@ class Bundle:
     calibrator: Calibrator
     digest: str
     sets: tuple[dict[str, Any], ...] = ()
+    ranges: dict[str, Range] = field(default_factory=dict)
 
     def estimator(self, name: str, fold: int) -> "CropEstimator":
         """Load the model that was fitted without `fold`; folds beyond those of the bundle begin anew."""
@@ -81,6 +86,7 @@ def write_bundle(
     probabilities: pl.DataFrame,
     declared: pl.DataFrame,
     sets: Sequence[Mapping[str, Any]] = (),
+    ranges: Mapping[str, Range] | None = None,
 ) -> Path | None:
     """Write `bundle.json` beside the models that a cross-fitting kept in `folder`; return its path.
 
@@ -94,6 +100,8 @@ def write_bundle(
         `parcel_id, crop_class`, for the calibration.
     sets
         What is to be said of public sets that were trained on.
+    ranges
+        How the values of each feature are spread that are learned from.
 
     Returns
     -------
@@ -117,6 +125,8 @@ def write_bundle(
         "weights": {str(fold): of for fold, of in of_fold.items()},
         "calibration": _calibration(names, of_fold, probabilities, declared).to_dict(),
     }
+    if ranges:
+        document["ranges"] = {name: list(of) for name, of in ranges.items()}
     if sets:
         document["sets"] = [dict(of) for of in sets]
     return write_json(folder / BUNDLE, document)
@@ -160,6 +170,7 @@ def read_bundle(folder: Path, expected: str | None = None) -> Bundle:
             calibrator=calibrator_from(stored["calibration"]),
             digest=fingerprint(stored),
             sets=tuple(dict(of) for of in stored.get("sets", ())),
+            ranges={name: tuple(map(float, of)) for name, of in stored.get("ranges", {}).items()},
         )
     except (ValueError, KeyError, TypeError, AttributeError, ModelError) as error:
         raise ModelError(f"{path} cannot be read as a bundle ({error}); copy it anew.") from error
@@ -175,6 +186,10 @@ def _check_stored(stored: Mapping[str, Any]) -> None:
     for name in models:
         if not stored["recipes"][name] or not all(map(_HASH.fullmatch, stored["recipes"][name].values())):
             raise ValueError(f"its recipes of {name} have no hashes")
+    for name, of in stored.get("ranges", {}).items():
+        values = np.array(of, float)
+        if values.shape != (len(QUANTILES),) or not np.isfinite(values).all() or (np.diff(values) < 0).any():
+            raise ValueError(f"its range of {name} is none")
     for fold, weights in stored["weights"].items():
         values = np.array([weights[name] for name in models], float)
         if not (np.isfinite(values).all() and (values >= 0).all() and values.sum() > 0):

@@ -19,6 +19,8 @@ from models.crops.estimators.by_name import FAMILIES
 from models.crops.fitting.bundle import write_bundle
 from models.crops.fitting.crossfit import cross_fit
 from models.crops.fitting.options import TransferOptions
+from models.crops.inputs.ranges import ranges_of
+from models.crops.inputs.source import InMemory
 from models.crops.sets.gather import Gathered, gather
 from models.evaluation.metrics import score_model
 from models.folds import deal
@@ -109,7 +111,14 @@ def _train(config: RunConfig, found: Gathered, folder: Path, progress: Progress)
     fitted = cross_fit(series, found.classes, folds, options, models, progress)
     declared = pl.DataFrame({"parcel_id": series["parcel"].values.astype(str), "crop_class": found.classes})
     bundle = write_bundle(
-        models, options, fitted.models, fitted.weights, fitted.probabilities, declared, found.about
+        models,
+        options,
+        fitted.models,
+        fitted.weights,
+        fitted.probabilities,
+        declared,
+        found.about,
+        ranges_of(InMemory(series)),
     )
     if bundle is None:
         raise ConfigError(

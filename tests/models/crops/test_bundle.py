@@ -14,6 +14,8 @@ from features.files import sha256
 from models.crops.fitting.bundle import BUNDLE, read_bundle, write_bundle
 from models.crops.fitting.crossfit import CrossFit, cross_fit
 from models.crops.fitting.options import TrainOptions, TransferOptions
+from models.crops.inputs.ranges import ranges_of, refuse_other_units
+from models.crops.inputs.source import InMemory
 from tests.crop_worlds import crop_world
 
 MODELS = {"lightgbm": {"rounds": 10}, "dense": {"units": 16, "epochs": 3, "least_updates": 60}}
@@ -27,7 +29,9 @@ def declared(series: object, y: np.ndarray) -> pl.DataFrame:
 def fitted_in(folder: Path, options: TrainOptions = OPTIONS) -> CrossFit:
     series, y, folds = crop_world()
     found = cross_fit(series, y.tolist(), folds, options, folder)
-    write_bundle(folder, options, found.models, found.weights, found.probabilities, declared(series, y))
+    ranges = ranges_of(InMemory(series))
+    tables = (found.weights, found.probabilities, declared(series, y))
+    write_bundle(folder, options, found.models, *tables, ranges=ranges)
     return found
 
 
@@ -55,6 +59,21 @@ def test_a_bundle_says_all_that_is_needed_to_judge_with_it(folder: Path) -> None
     assert sorted(bundle.recipes["dense"]) == sorted(bundle.weights) == [0, 1, 2, 3]
     assert bundle.weights_of(5).tolist() == bundle.weights_of(1).tolist()
     assert read_bundle(folder.parent).digest == bundle.digest
+
+
+@pytest.mark.parametrize(("scale", "shift"), [(100, 0), (0.01, 0), (1, 273.15)])
+def test_a_feature_in_another_unit_than_the_bundles_is_refused(
+    folder: Path, scale: float, shift: float
+) -> None:
+    ranges = read_bundle(folder).ranges
+    series, _, _ = crop_world(seed=1)
+    refuse_other_units(ranges_of(InMemory(series)), ranges, folder)
+    name = str(series["feature"].values[0])
+    values = series["value"].copy()
+    values[:, :, 0] = values[:, :, 0] * scale + shift
+    with pytest.raises(ModelError, match=f"values of {name} lie .* in another unit. Bring it") as refused:
+        refuse_other_units(ranges_of(InMemory(series.assign(value=values))), ranges, folder)
+    assert refused.value.reason == "other_unit"
 
 
 def test_loaded_models_type_another_season_whatever_is_declared_there(folder: Path) -> None:
@@ -131,6 +150,8 @@ def test_what_was_changed_is_not_loaded(folder: Path, tmp_path: Path) -> None:
         {"weights": {"0": dict.fromkeys(document["weights"]["0"], float("nan"))}},
         {"weights": {"0": dict.fromkeys(document["weights"]["0"], -1.0)}},
         {"calibration": {"name": "temperature", "temperature": 0.0}},
+        {"ranges": {"ndvi": [0.1, 0.9]}},
+        {"ranges": {"ndvi": [4, 3, 2, 1]}},
     ):
         (tmp_path / BUNDLE).write_text(json.dumps(document | wrong))
         with pytest.raises(ModelError, match="cannot be read as a bundle"):
