@@ -5,6 +5,9 @@ The first seed is for every model, the others for the finalists alone. Finished 
 `out/benchmarks/crops/` and not done twice, so that the work can be cut into pieces. Intervals: 95%, by
 bootstrap over groups. Peers: a random forest of 300 trees with medians for gaps, LightGBM's defaults, 1-NN on
 the single-channel set.
+
+`--by-config` asks instead whether points that are read by a config of a few lines (`series.tables`) give the
+scores that this benchmark's own reader gives: the same models, folds and features on both.
 """
 
 import argparse
@@ -26,6 +29,7 @@ from models.crops.estimators.by_name import FAMILIES
 from models.crops.fitting.crossfit import CrossFit, cross_fit
 from models.crops.fitting.options import TrainOptions
 from models.evaluation.metrics import Estimate, macro_f1, paired_difference, score_model
+from tests.benchmarks.data.crop_points import POINTS, both_ways, by_config, differing
 from tests.benchmarks.data.crop_sets import WorkSet, load
 
 SETS = ("ucr_crop", "france_2022", "flanders_2021", "east_africa", "synthetic")
@@ -40,7 +44,6 @@ PEERS: dict[str, dict[str, Any]] = {
 OURS = (
     "lightgbm", "extratrees", "ridge", "rocket", "dense", "lstm", "bilstm", "tempcnn", "resnet", "ltae",
 )  # fmt: skip
-POINTS = ("france_2022", "flanders_2021", "east_africa")
 # For the points, members and the power of the class weights were chosen on East Africa, in other folds than
 # those scored and on quarters of it: its own row is optimistic. All three were seen scored between revisions.
 SMALL = ("lightgbm", "extratrees", "ridge", "forest_weighted")
@@ -85,6 +88,9 @@ def main() -> None:
             f"{arguments.named or name}: {len(work.y)} series, {len(set(work.truth))} classes; {work.note}",
             flush=True,
         )
+        if arguments.by_config:
+            rows += config_beside_reader(work, arguments.only or ["lightgbm", "extratrees"], arguments, data)
+            continue
         first, *others = arguments.seeds
         found = benchmark(work, arguments.only or [*OURS, *PEERS], arguments, first)
         again = [benchmark(work, arguments.finalists, arguments, seed) for seed in others]
@@ -117,6 +123,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--finalists", nargs="*", default=[], help="models that every seed is run with")
     parser.add_argument("--no-ensemble", action="store_true")
+    parser.add_argument("--by-config", action="store_true", help="read points by a config, beside the reader")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--json", type=Path)
     return parser.parse_args()
@@ -160,6 +167,42 @@ def benchmark(
     if work.series.sizes["feature"] == 1 and (not arguments.only or "nearest" in subjects):
         rows += nearest(work)
     return [{**row, "work": named} for row in rows + _differences(work, best)]
+
+
+def config_beside_reader(
+    work: WorkSet, subjects: list[str], arguments: argparse.Namespace, data: Path
+) -> list[dict[str, Any]]:
+    """Score models on the points as a config reads them and as the benchmark's reader does."""
+    folder = FOLDER / f"{work.name}_by_config"
+    own, read = both_ways(work, by_config(work.name, data, folder))
+    classes = sorted(set(work.truth))
+    truth = np.searchsorted(classes, work.truth)
+    share = differing(own, read)
+    rows = [
+        _row(
+            work,
+            "config",
+            "values_that_differ",
+            Estimate(share, None, None, own.series["value"].size),
+            "share",
+        )
+    ]
+    for subject in subjects:
+        options = _options(work, [subject], arguments, "mean", arguments.seeds[0])
+        found = {}
+        for way, one in (("reader", own), ("config", read)):
+            fit = cross_fit(one.series, one.y.tolist(), one.folds, options, folder / way)
+            found[way] = np.searchsorted(classes, _predicted(fit, subject, work))
+            scores = score_model(
+                _block(fit, subject), codes_of(work, _classes(fit)), work.groups, np.random.default_rng(0)
+            )
+            rows += [
+                _row(work, subject, f"{m}_by_{way}", scores[m], "share") for m in ("accuracy", "macro_f1")
+            ]
+        rng = np.random.default_rng(0)
+        less = paired_difference(found["config"], found["reader"], truth, work.groups, rng, metric=macro_f1)
+        rows.append(_row(work, subject, "macro_f1_config_less_reader", less, "share"))
+    return rows
 
 
 def _options(
