@@ -42,6 +42,10 @@ _RELATIVE = re.compile(
 _LEVEL_2 = re.compile(r"(?:^|[^a-z0-9])(?:level[-_ ]?|l)2[a]?(?![a-z0-9])|msil?2a", re.IGNORECASE)
 _LEVEL_1 = re.compile(r"(?:^|[^a-z0-9])(?:level[-_ ]?|l)[01][abc]?(?![a-z0-9])|msil?1[abc]", re.IGNORECASE)
 
+_NAMED_LEVEL = re.compile(
+    r"(?:^|[^a-z0-9])(?:level[-_ ]?|l|s2[a-d]?[-_ ]?msi[-_ ]?l?)(?P<level>1c|2a)(?![a-z0-9])", re.IGNORECASE
+)
+
 _PRODUCT_NAMES = ("s2:product_uri", "sentinel:product_id", "s1:product_identifier", "title")
 _LEVELS = ("processing:level", "s2:product_type", "product:type", "s2:processing_level")
 # As STAC names them, then openEO and Sentinel Hub, Earth Engine, the Copernicus hubs, and the Alaska
@@ -130,6 +134,21 @@ def is_of_another_satellite(names: Iterable[str]) -> bool:
         if _NAMED.search(plain) or _SENTINEL.search(plain):
             return False
     return False
+
+
+def level_of_names(names: Iterable[str]) -> Level | None:
+    """Return the level of Sentinel-2 that a file's name, else the nearest folder's, states.
+
+    Examples
+    --------
+    >>> level_of_names(["T31UFS_20240501T105031_B04.jp2", "IMG_DATA", "L1C_T31UFS_A046", "mine_l2a"])
+    'L1C'
+    >>> level_of_names(["S2B_MSIL2A_20240501T105031_N0510_R051_T31UFS.tif"]), level_of_names(["l1cubes"])
+    ('L2A', None)
+    """
+    found = (_NAMED_LEVEL.search(name.replace("_", " ")) for name in names)
+    level = next((match["level"].upper() for match in found if match), None)
+    return None if level is None else "L1C" if level == "1C" else "L2A"
 
 
 def _with_those_of_assets(item: Mapping[str, Any]) -> Properties:

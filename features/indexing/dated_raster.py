@@ -82,6 +82,7 @@ def properties_of(said: Said) -> dict[str, Any]:
         "sat:relative_orbit": said.orbit,
         "sat:orbit_state": said.state,
         "s2:processing_baseline": said.baseline,
+        "processing:level": said.level,
         **{name: f"{moment:%Y-%m-%dT%H:%M:%SZ}" for name, moment in period.items()},
     }
     return {name: value for name, value in stated.items() if value is not None}

@@ -9,10 +9,17 @@ from itertools import zip_longest
 from pathlib import Path
 
 from features.catalog.bands import BANDS, band_of
-from features.catalog.mission import ORBITS, absolute_orbit, relative_orbit, stated_orbit
+from features.catalog.mission import (
+    ORBITS,
+    Level,
+    absolute_orbit,
+    level_of_names,
+    relative_orbit,
+    stated_orbit,
+)
 
 _ESA_PRODUCT = re.compile(
-    r"(?P<platform>S2[A-D])_MSIL2A_(?P<taken>\d{8}T\d{6})_N(?P<major>\d{2})(?P<minor>\d{2})_"
+    r"(?P<platform>S2[A-D])_MSIL(?:1C|2A)_(?P<taken>\d{8}T\d{6})_N(?P<major>\d{2})(?P<minor>\d{2})_"
     r"R(?P<orbit>\d{3})_T(?P<tile>\d{2}[A-Z]{3})"
 )
 # Also measurements within a product (s1a-iw-grd-vv-...), CEOS' backscatter, and pyroSAR's names, which hold
@@ -97,6 +104,7 @@ class Said:
     orbit: int | None = None
     tile: str | None = None
     state: str | None = None
+    level: Level | None = None
 
 
 def read_name(name: str) -> Said | None:
@@ -121,10 +129,15 @@ def read_path(path: Path, root: Path) -> Said | None:
     whole = " ".join(inside)
     for part in (*reversed(inside), *_nested_days(inside), root.name):
         if said := read_name(part):
+            product = next(filter(None, map(_ESA_PRODUCT.search, reversed(inside))), None)
+            above = _product(product[0]) if product else None
             lacking = {
+                "platform": said.platform or (above.platform if above else None),
+                "baseline": said.baseline or (above.baseline if above else None),
                 "tile": said.tile or _tile(whole),
                 "state": said.state or _state(whole),
                 "orbit": said.orbit or _orbit(whole),
+                "level": level_of_names([*reversed(inside), root.name]),
             }
             return Said(**{**vars(said), **lacking})
     return None
@@ -138,7 +151,8 @@ def _nested_days(parts: tuple[str, ...]) -> Iterator[str]:
 
 
 def place_words(path: Path, root: Path) -> dict[str, object]:
-    """Return tile, direction and relative orbit as a file's name or its folders hold them, dated or not.
+    """Return tile, direction, relative orbit and level as a file's name or its folders hold them, dated or
+    not.
 
     Examples
     --------
@@ -148,10 +162,12 @@ def place_words(path: Path, root: Path) -> dict[str, object]:
     inside = path.relative_to(root).parts if path.is_relative_to(root) else (path.name,)
     whole = " ".join(inside).replace(path.suffix, " ")
     tile, state, orbit = _tile(whole), _state(whole), _orbit(whole)
+    level = level_of_names([path.stem, *reversed(inside[:-1]), root.name])
     return {
         **({"grid:code": f"MGRS-{tile}"} if tile else {}),
         **({"sat:orbit_state": state} if state else {}),
         **({"sat:relative_orbit": orbit} if orbit else {}),
+        **({"processing:level": level} if level else {}),
     }
 
 

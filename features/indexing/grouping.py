@@ -16,10 +16,10 @@ _TOLD_BY = ("grid:code", "platform", "s2:processing_baseline", "sat:relative_orb
 def group_images(images: Iterable[DatedImage]) -> tuple[list[DatedImage], list[str]]:
     """Put the bands of one acquisition together.
 
-    Images belong together where moment, sensor, tile, satellite, baseline, orbit and direction agree and they
-    cover about the same ground. Of a band that comes in several pixel sizes the finest is kept. Where a band
-    comes twice in one size, images whose names share all other words belong together; what then still comes
-    twice is an acquisition of its own.
+    Images belong together where moment, sensor, level (L1C or not), tile, satellite, baseline, orbit and
+    direction agree and they cover about the same ground. Of a band that comes in several pixel sizes the
+    finest is kept. Where a band comes twice in one size, images whose names share all other words belong
+    together; what then still comes twice is an acquisition of its own.
 
     Returns
     -------
@@ -28,9 +28,9 @@ def group_images(images: Iterable[DatedImage]) -> tuple[list[DatedImage], list[s
     """
     alike: defaultdict[tuple[object, ...], list[DatedImage]] = defaultdict(list)
     for image in images:
-        alike[(image.taken, image.sensor, *(str(image.properties.get(name)) for name in _TOLD_BY))].append(
-            image
-        )
+        told = [str(image.properties.get(name)) for name in _TOLD_BY]
+        is_top = image.properties.get("processing:level") == "L1C"  # L2A often stands in some names only
+        alike[(image.taken, image.sensor, is_top, *told)].append(image)
     found: list[DatedImage] = []
     lost: list[str] = []
     for _, members in sorted(alike.items(), key=lambda group: tuple(map(str, group[0]))):

@@ -261,6 +261,21 @@ def test_rasters_of_several_bands_are_split_and_products_know_their_baseline(tmp
     assert pixels(held["scl"])[0].tolist() == [4, 5, 0, 0]
 
 
+def test_level_1c_in_a_folder_is_not_read_as_surface_reflectance(tmp_path: Path) -> None:
+    """Both levels of one datatake, as ESA's products lie: two acquisitions, of which one level is read."""
+    for level, number in (("1C", 3000), ("2A", 2000)):
+        name = f"S2A_MSIL{level}_20180501T104021_N0500_R008_T31UDS_20230801T000000.SAFE"
+        inside = f"GRANULE/L{level}_T31UDS_A014/IMG_DATA/T31UDS_20180501T104021_B04.tif"
+        raster(tmp_path / "in" / name / inside, {None: np.full((4, 4), number, np.uint16)})
+    found = index_folder(tmp_path / "in", tmp_path / "out")
+    assert found.items == 2
+    for level, value in (("L2A", 2000), ("L1C", 3000)):
+        table, tally = read(found, level=level)
+        assert (table.height, tally.set_aside) == (1, {"other_level": 1})
+        red = assets_of(table)["B04"]
+        assert (pixels(red)[0, 0], red["offset"]) == (value, -0.1)
+
+
 def test_what_cannot_be_used_is_set_aside_and_the_rest_indexed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
