@@ -12,6 +12,7 @@ from starlette.routing import Route
 
 from reports.desk.state import Desk
 from reports.desk.views import exports, listing, maps, parcel, people, pictures
+from reports.desk.views import saved_views as views
 from reports.desk.web import HEADERS, Source, endpoint, open_endpoint
 from reports.embed import asset
 
@@ -36,7 +37,8 @@ def application(desk: Desk | Source, hosts: Sequence[str] = ()) -> Starlette:
         Route("/", endpoint(source, listing.show), methods=get),
         Route("/decide", endpoint(source, listing.decide, "decide"), methods=post),
         Route("/undo", endpoint(source, listing.undo, "decide"), methods=post),
-        Route("/views", endpoint(source, listing.save_view), methods=post),
+        Route("/views", endpoint(source, views.save), methods=post),
+        Route("/views/change", endpoint(source, views.change), methods=post),
         Route("/parcel", endpoint(source, parcel.show), methods=get),
         Route("/parcel/decide", endpoint(source, parcel.decide, "decide"), methods=post),
         Route("/parcel/undo", endpoint(source, parcel.undo, "decide"), methods=post),

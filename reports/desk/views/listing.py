@@ -2,16 +2,13 @@
 
 from urllib.parse import parse_qsl
 
-import sqlalchemy as sa
 from starlette.responses import Response
 
-from features.journal import database as journal
-from features.journal.entries import Draft
 from reports.desk.query import SORTS
 from reports.desk.records.decisions import DECISIONS, ConflictError, Wish
 from reports.desk.records.refusal import Refused
-from reports.desk.records.store import VIEWS
 from reports.desk.state import Desk
+from reports.desk.views import saved_views
 from reports.desk.web import Ask, go, number, page
 from reports.embed import clean
 
@@ -36,7 +33,7 @@ def show(desk: Desk, ask: Ask) -> Response:
         any_changed=desk.parcels.any_changed or bool(query.changed),
         decisions=DECISIONS,
         assignees=sorted({made.assigned_to for made in standing.values() if made.assigned_to}),
-        views=_views(desk, ask.session.name),
+        views=saved_views.of(desk, ask.session.name),
         letters=desk.letters,
         holding=lambda name: holding_name(desk, ask, name),
         word_verdict=lambda name: desk.text(f"verdict.{name}"),
@@ -87,25 +84,6 @@ def undo(desk: Desk, ask: Ask) -> Response:
     return go("/", **dict(parse_qsl(query.address())), undone=len(entries))
 
 
-def save_view(desk: Desk, ask: Ask) -> Response:
-    """Keep a selection under a name."""
-    title = ask.form.get("title", "").strip()[:100]
-    query = desk.query(dict(parse_qsl(ask.form.get("selection", ""))), ask.session)
-    if not title:
-        raise Refused("refused.view_name")
-    if len(query.also) > 1:
-        raise Refused("refused.view_holdings")
-    query = query.pseudonymous
-    with desk.store.writing() as connection:
-        mine = (VIEWS.c.owner == ask.session.name) & (VIEWS.c.title == title)
-        connection.execute(sa.delete(VIEWS).where(mine))
-        row = {"owner": ask.session.name, "title": title, "query": query.address(page=1)}
-        connection.execute(sa.insert(VIEWS).values(**row))
-        said = {"title": title, "selection": row["query"]}
-        journal.append(connection, [Draft("view_saved", "", said)], ask.session.name)
-    return go("/", **dict(parse_qsl(query.address())))
-
-
 def wish_of(ask: Ask) -> Wish:
     """Return the decision that a form holds."""
     form = ask.form
@@ -140,9 +118,3 @@ def holding_name(desk: Desk, ask: Ask, holding_id: str | None) -> str:
         return "–"
     own = desk.parcels.holdings.get(holding_id)
     return own if own and ask.session.may("holdings") else holding_id[:12]
-
-
-def _views(desk: Desk, owner: str) -> list[tuple[str, str]]:
-    query = sa.select(VIEWS.c.title, VIEWS.c.query).where(VIEWS.c.owner == owner).order_by(VIEWS.c.title)
-    with desk.store.reading() as connection:
-        return [(str(row.title), str(row.query)) for row in connection.execute(query)]

@@ -142,7 +142,7 @@ def test_what_was_typed_survives_the_end_of_a_session(desk: Desk) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/parcel/decide", "/parcel/undo", "/decide", "/views", "/photos", "/logout"]
+    "path", ["/parcel/decide", "/parcel/undo", "/decide", "/views", "/views/change", "/photos", "/logout"]
 )
 def test_a_form_of_another_site_is_refused(desk: Desk, path: str) -> None:
     client = client_of(desk, "officer")
@@ -205,6 +205,44 @@ def test_a_view_is_kept_for_its_owner(desk: Desk) -> None:
     )
     assert "My doubts" in client.get("/").text
     assert "My doubts" not in client_of(desk, "second").get("/").text
+
+
+def test_a_view_is_renamed_and_deleted_by_its_owner(desk: Desk) -> None:
+    client = client_of(desk, "officer")
+
+    def titles() -> list[str]:
+        return re.findall(
+            r'<a href="/\?[^"]*"><bdi>([^<]+)</bdi></a>', client.get("/").text.split("<table")[0]
+        )
+
+    def post(path: str, **form: str) -> int:
+        return client.post(path, data={"form_token": token(client.get("/").text), **form}).status_code
+
+    for title in ("Doubts", "Wheat"):
+        assert post("/views", title=title, selection="verdict=contradicted") == 200
+    assert post("/views/change", title="Doubts", do="rename", new_title="To visit <b>") == 200
+    assert titles() == ["To visit &lt;b&gt;", "Wheat"]
+    assert post("/views/change", title="Wheat", do="rename", new_title="To visit <b>") == 409
+    assert post("/views/change", title="Wheat", do="rename", new_title=" ") == 400
+    assert post("/views/change", title="Doubts", do="delete") == 409, "it has another name now"
+    second = client_of(desk, "second")
+    theirs = {"form_token": token(second.get("/").text), "title": "Wheat", "do": "delete"}
+    assert second.post("/views/change", data=theirs).status_code == 409
+    assert titles() == ["To visit &lt;b&gt;", "Wheat"]
+    assert post("/views/change", title="Wheat", do="delete") == 200
+    assert titles() == ["To visit &lt;b&gt;"]
+    said = [
+        (entry.kind, dict(entry.content))
+        for entry in desk.store.entries()
+        if entry.kind in ("view_renamed", "view_deleted")
+    ]
+    assert said == [
+        (
+            "view_renamed",
+            {"title": "Doubts", "new_title": "To visit <b>", "selection": "verdict=contradicted"},
+        ),
+        ("view_deleted", {"title": "Wheat", "selection": "verdict=contradicted"}),
+    ]
 
 
 def test_a_new_run_under_the_desk_keeps_decisions_and_says_which_run_they_saw(
