@@ -68,8 +68,9 @@ def _row(entry: Entry) -> dict[str, object]:
 
 def _entry(row: Mapping) -> Entry:
     try:
-        return entry_of({**row, "content": json.loads(row["content"]), "source": json.loads(row["source"])})
-    except (ValueError, TypeError):  # altered by hand into what is no JSON
+        content, source = json.loads(row["content"]), json.loads(row["source"])
+        return entry_of({**row, "content": {**content}, "source": source})
+    except (ValueError, TypeError):  # altered by hand into what is no JSON, or no object
         facts = {"content": {"text": str(row["content"])}, "source": None}
         return entry_of({**row, **facts})
 

@@ -74,6 +74,42 @@ class Entry:
 
 
 @dataclass(frozen=True)
+class Fault:
+    """What does not hold in a journal: `str` is the sentence in English, `kind` and the rest are its parts.
+
+    Attributes
+    ----------
+    kind
+        `altered`, `gap` (the entry does not follow the one before), `replaced` (not the one that was
+        entered), `cut` (entries at the end are missing).
+    journal
+        Its name.
+    entry
+        The entry it is about; None where entries are missing.
+    missing
+        Numbers of the first and last entry that are missing.
+    """
+
+    kind: str
+    journal: str
+    entry: Entry | None = None
+    missing: tuple[int, int] = (0, 0)
+
+    def __str__(self) -> str:
+        if self.entry is None:
+            first, last = self.missing
+            return f"{self.journal} was cut at its end: entries {first} to {last} are missing"
+        return f"{self.journal}: entry {_named(self.entry)} {_FAULTS[self.kind]}"
+
+
+_FAULTS = {
+    "altered": "was altered",
+    "gap": "does not follow the one before; entries were removed or put in",
+    "replaced": "is not the one that was entered",
+}
+
+
+@dataclass(frozen=True)
 class Head:
     """How far a journal went when it was last added to: the number and hash of its last entry.
 
@@ -114,8 +150,8 @@ def chained(
     return found
 
 
-def faults(entries: Iterable[Entry], what: str, head: Head | None = None) -> Iterator[str]:
-    """Yield what does not hold in a journal, a sentence each: entries altered, removed, put in or cut off.
+def faults(entries: Iterable[Entry], what: str, head: Head | None = None) -> Iterator[Fault]:
+    """Yield what does not hold in a journal: entries altered, removed, put in or cut off.
 
     Parameters
     ----------
@@ -127,17 +163,14 @@ def faults(entries: Iterable[Entry], what: str, head: Head | None = None) -> Ite
     previous, place = GENESIS, 0
     for entry in entries:
         if entry.digest() != entry.hash:
-            yield f"{what}: entry {_named(entry)} was altered"
+            yield Fault("altered", what, entry)
         if entry.previous != previous or entry.number != place + 1:
-            yield (
-                f"{what}: entry {_named(entry)} does not follow the one before; entries "
-                "were removed or put in"
-            )
+            yield Fault("gap", what, entry)
         elif head is not None and entry.number == head.number and entry.hash != head.hash:
-            yield f"{what}: entry {_named(entry)} is not the one that was entered"
+            yield Fault("replaced", what, entry)
         previous, place = entry.hash, entry.number
     if head is not None and place < head.number:
-        yield f"{what} was cut at its end: entries {place + 1} to {head.number} are missing"
+        yield Fault("cut", what, missing=(place + 1, head.number))
 
 
 def check_chain(entries: Iterable[Entry], what: str, head: Head | None = None) -> None:

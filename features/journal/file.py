@@ -57,7 +57,7 @@ class FileJournal:
             return [f"{what} is missing"] if self.head.exists() else []
         unknown = f"{what}: {self.head.name} is missing or damaged, so whether its end is whole is not known"
         try:
-            found = list(faults(self._read(), what, head))
+            found = [str(fault) for fault in faults(self._read(), what, head)]
         except JournalError as error:
             return [f"{what}: {error}"]
         return found if head is not None else [*found, unknown]

@@ -190,7 +190,7 @@ def serve(
     password = desk.accounts.first()
     if password is not None:
         print(desk.text("desk.first_password", password=password), flush=True)
-    found = desk.store.faults()
+    found = desk.faults()
     if found:
         print(desk.text("desk.broken", faults="; ".join(found[:3])), flush=True)
     print(f"http://{'localhost' if host == LOOPBACK else host}:{port}/", flush=True)

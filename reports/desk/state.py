@@ -12,7 +12,7 @@ from jinja2 import Template
 
 from features.errors import ConfigError
 from features.files import atomic_path, read_parquet, sha256
-from features.journal.entries import Draft
+from features.journal.entries import Draft, Fault
 from features.schema import Row
 from reports.desk.parcels import Parcels
 from reports.desk.query import Query
@@ -86,6 +86,10 @@ class Desk:
         self.earlier = self._earlier()
         self._degrees = run.declarations.set_index("parcel_id").geometry.to_crs(4326)
 
+    def faults(self) -> list[str]:
+        """Return what does not hold in the journal, a sentence each, in the desk's language."""
+        return [_sentence(self.text, fault) for fault in self.store.faults()]
+
     @property
     def today(self) -> date:
         """The day by this machine's clock."""
@@ -140,12 +144,22 @@ class Desk:
         now = {"model_id": self.model_id, "verdicts": sha256(own)}
         if now not in opened:
             self.store.add([Draft(OPENED, self.run.name, now)], PROGRAM)
-        others = [said["model_id"] for said in opened if said["model_id"] != self.model_id]
+        others = [str(said.get("model_id")) for said in opened if said.get("model_id") != self.model_id]
         there = [path for path in map(self._kept, others) if path.is_file()]
         return read_parquet(there[-1]) if there else None
 
     def _kept(self, model_id: str) -> Path:
         return self.folder / "runs" / f"{model_id}.parquet"
+
+
+def _sentence(text: Text, fault: Fault) -> str:
+    entry = fault.entry
+    if entry is None:
+        first, last = fault.missing
+        return text(f"journal_fault.{fault.kind}", journal=fault.journal, first=first, last=last)
+    about = ", ".join(filter(None, (text.get(f"entry.{entry.kind}", entry.kind), entry.subject)))
+    named = text("journal_fault.entry", number=entry.number, what=about, by=entry.by)
+    return text(f"journal_fault.{fault.kind}", journal=fault.journal, entry=named)
 
 
 def letters_in(own: Path | None, language: str) -> dict[str, Path | None]:

@@ -113,7 +113,10 @@ def page(desk: Desk, ask: Ask, template: str, status: int = 200, **values: Any) 
 
 def moment(desk: Desk, at: str) -> str:
     """Return when an entry was made, by this machine's clock, in the desk's language."""
-    here = datetime.fromisoformat(at).replace(tzinfo=UTC).astimezone()
+    try:
+        here = datetime.fromisoformat(at).replace(tzinfo=UTC).astimezone()
+    except ValueError:  # altered by hand
+        return at
     return desk.text("desk.moment", day=desk.text.day(here.date(), year=True), time=f"{here:%H:%M}")
 
 

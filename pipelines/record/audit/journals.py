@@ -87,7 +87,7 @@ def _walk_database(workspace: Workspace, head: Path, found: Walked) -> list[Entr
         with closing(Snapshot(url, schema)) as store:
             entries = store.entries()
             found.faults += [
-                *faults(entries, name, Head.read(head)),
+                *map(str, faults(entries, name, Head.read(head))),
                 *_account_faults(entries, store.accounts(), name),
             ]
     except CropcheckError as error:

@@ -1,5 +1,6 @@
 """What was decided about each parcel: derived from the journal, which is only ever added to."""
 
+import logging
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -15,6 +16,7 @@ DECISIONS = ("in_order", "contact", "visit", "accept", "refer")
 SETTLED = ("in_order", "accept", "refer")  # nothing more to do at the desk
 LONGEST_REMARK = 4000
 MOST_AT_ONCE = 5000
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -177,12 +179,16 @@ class Decisions:
             return dict(self._stands)
 
     def _take(self, entry: Entry) -> None:
-        if entry.kind == "decision":
-            self._parcel_of[entry.number], self._by[entry.number] = entry.subject, entry.by
-            self._of.setdefault(entry.subject, []).append(_decision(entry))
-        elif entry.kind == "undo":
-            self._undone.add(int(entry.content["number"]))
-        else:
+        try:
+            if entry.kind == "decision":
+                self._of.setdefault(entry.subject, []).append(_decision(entry))
+                self._parcel_of[entry.number], self._by[entry.number] = entry.subject, entry.by
+            elif entry.kind == "undo":
+                self._undone.add(int(entry.content["number"]))
+            else:
+                return
+        except (LookupError, TypeError, ValueError):  # altered by hand: the log and `verify` name it
+            log.warning("Entry %d of the desk's journal was altered and cannot be read.", entry.number)
             return
         kept = [made for made in self._of.get(entry.subject, ()) if made.number not in self._undone]
         if kept:

@@ -153,7 +153,7 @@ class Photos:
         kept = {"sha256": sha256, "name": name[:300], **vars(facts), "findings": found}
         with self.store.writing() as connection:
             there = journal.entries(connection, subject=parcel_id)
-            if not any(entry.kind == PHOTO and entry.content["sha256"] == sha256 for entry in there):
+            if not any(_is(PHOTO, entry) and entry.content["sha256"] == sha256 for entry in there):
                 journal.append(connection, [Draft(PHOTO, parcel_id, kept)], by)
         return found
 
@@ -189,11 +189,9 @@ class Photos:
         away_m` (metres from the parcel), the latest of several. What speaks against it follows that place.
         """
         entries = self.store.entries(subject=parcel_id)
-        placed = {str(entry.content["sha256"]): entry for entry in entries if entry.kind == PLACED}
+        placed = {str(entry.content["sha256"]): entry for entry in entries if _is(PLACED, entry)}
         return [
-            _photo(entry, placed.get(str(entry.content["sha256"])))
-            for entry in entries
-            if entry.kind == PHOTO
+            _photo(entry, placed.get(str(entry.content["sha256"]))) for entry in entries if _is(PHOTO, entry)
         ]
 
     def shown(self, sha256: str) -> bytes | None:
@@ -215,10 +213,16 @@ class Photos:
     def _likenesses(self) -> dict[str, str]:
         """Return the likeness of every photo that is there, by SHA-256."""
         for entry in self.store.entries(after=self._last):
-            if entry.kind == PHOTO:
+            if _is(PHOTO, entry):
                 self._likeness[str(entry.content["sha256"])] = str(entry.content["likeness"])
             self._last = max(self._last, entry.number)
         return dict(self._likeness)
+
+
+def _is(kind: str, entry: Entry) -> bool:
+    """Say whether an entry is of a kind and holds what that kind does; one altered by hand may not."""
+    needed = ("sha256", "name", "findings", "likeness") if kind == PHOTO else ("sha256",)
+    return entry.kind == kind and set(needed) <= entry.content.keys()
 
 
 def _photo(entry: Entry, placed: Entry | None) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from features.errors import StageError
 from features.files import fingerprint
 from features.journal import database as journal
 from features.journal.database import METADATA
-from features.journal.entries import Draft, Entry, Head, faults
+from features.journal.entries import Draft, Entry, Fault, Head, faults
 from features.storage.database import is_database, refuse_password, safe_url
 
 ACCOUNTS = sa.Table(
@@ -138,8 +138,8 @@ class Store:
         with self.reading() as connection:
             return list(journal.entries(connection, after, subject, newest))
 
-    def faults(self) -> list[str]:
-        """Return what does not hold in the journal, a sentence each."""
+    def faults(self) -> list[Fault]:
+        """Return what does not hold in the journal."""
         with self.reading() as connection:
             return list(faults(journal.entries(connection), self.shown, self._read_head()))
 

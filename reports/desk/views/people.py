@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import datetime
 
 import polars as pl
@@ -96,9 +97,10 @@ def progress(desk: Desk, ask: Ask) -> Response:
     todo = sum(name not in standing for name in listed)
     weeks: Counter[tuple[int, int, str]] = Counter()
     for entry in desk.store.entries():
-        if entry.kind == "decision":
-            year, week, _ = datetime.fromisoformat(entry.at).isocalendar()
-            weeks[(year, week, entry.by)] += 1
+        with suppress(ValueError):  # of a day that was altered by hand
+            if entry.kind == "decision":
+                year, week, _ = datetime.fromisoformat(entry.at).isocalendar()
+                weeks[(year, week, entry.by)] += 1
     return page(
         desk, ask, "progress.html.j2", states=states, todo=todo, listed=len(listed),
         weeks=sorted(weeks.items(), reverse=True), changes=changes(desk), shown=MOST_CHANGES,
@@ -107,7 +109,7 @@ def progress(desk: Desk, ask: Ask) -> Response:
 
 def log(desk: Desk, ask: Ask) -> Response:
     """Show some entries of the log, the newest first, and whether all of it holds."""
-    faults = desk.store.faults()
+    faults = desk.faults()
     before = number(ask.query.get("before", ""))
     if before is None:
         entries = desk.store.entries(newest=LOG_ROWS)

@@ -12,6 +12,7 @@ import sqlalchemy as sa
 from starlette.testclient import TestClient
 
 from features.errors import ConfigError
+from features.journal.database import ENTRIES
 from reports.desk import web
 from reports.desk.app import application
 from reports.desk.records import photos
@@ -251,6 +252,61 @@ def test_everything_that_is_done_stands_in_the_log_in_words(tmp_path: Path) -> N
         assert words in log, words
     assert f"/parcel?id={RUN.name}" not in log
     assert desk.store.faults() == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("UPDATE {} SET content='7' WHERE number=2", "Eintrag 2 (Konto angelegt, von test) wurde verändert"),
+        ("DELETE FROM {} WHERE number=2", "Eintrag 3 (Angemeldet, von officer) folgt nicht auf den vorigen"),
+        (
+            "UPDATE {} SET hash='x' WHERE number=3",
+            "3 (Angemeldet, von officer) ist nicht der, der eingegeben",
+        ),
+        ("DELETE FROM {} WHERE number>1", "endet zu früh: Einträge 2 bis 3 fehlen"),
+    ],
+)
+def test_a_german_page_says_in_german_what_does_not_hold(tmp_path: Path, damage: str, said: str) -> None:
+    store = Store(local_url(tmp_path), tmp_path / "desk.head.json")
+    desk = Desk(RUN, store, tmp_path / "desk", PublishOptions(language="de"), SEASON)
+    desk.accounts.create("officer", "officer", PASSWORD, by="test")
+    client = client_of(desk, "officer")
+    assert desk.faults() == []
+    with store.engine.begin() as connection:
+        connection.execute(sa.text(damage.format("journal_entries")))
+    sentences = desk.faults()
+    assert any(said in sentence for sentence in sentences), sentences
+    assert not re.search("entry|entries|was|does", " ".join(sentences))
+    assert said in client.get("/log").text
+    store.close()
+
+
+def test_an_altered_journal_closes_no_page(desk: Desk) -> None:
+    client = client_of(desk, "officer")
+    decide(client, "000001", remark="wet")
+    files = [("photo", ("x.jpg", io.BytesIO(photo(place=None, direction=None)), "image/jpeg"))]
+    form = {"form_token": token(client.get("/").text), "id": "000001"}
+    client.post("/photos", data=form, files=files)
+    placed = {**form, "sha256": desk.photos.of("000001")[0]["sha256"], "place": "0.1, 0.1"}
+    client.post("/photos/place", data=placed)
+    decided = next(entry for entry in desk.store.entries(subject="000001") if entry.kind == "decision")
+    client.post("/parcel/undo", data={**form, "number": str(decided.number)})
+    with desk.store.engine.begin() as connection:
+        whole = [dict(row) for row in connection.execute(sa.select(ENTRIES)).mappings()]
+    for damage in (
+        "content='7'", "content='{'", "content='{}'", "content='[]'", "source='7'", "at='x'", "kind='none'",
+        "subject=''", "hash=''", "previous='x'",
+    ):  # fmt: skip
+        with desk.store.engine.begin() as connection:
+            connection.execute(sa.delete(ENTRIES))
+            connection.execute(sa.insert(ENTRIES), whole)
+            connection.execute(sa.text(f"UPDATE journal_entries SET {damage}"))
+        anew = Desk(RUN, desk.store, desk.folder, PublishOptions(list_rate=0.2), SEASON)
+        client = TestClient(application(anew), cookies=client.cookies, follow_redirects=True)
+        for path in ("/", "/parcel?id=000001", "/progress", "/export/parcels.csv", "/map.json"):
+            assert client.get(path).status_code == 200, (damage, path)
+        assert "The log does not hold" in client.get("/log").text, damage
+        assert "Saved." in decide(client, "000002").text, damage  # type: ignore[attr-defined]
 
 
 def test_the_log_is_read_to_its_first_entry(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -54,11 +54,12 @@ def test_an_entry_that_was_altered_or_removed_is_named(tmp_path: Path, damage: s
     say(store, "first", "second", "third")
     with store.engine.begin() as connection:
         connection.execute(sa.text(damage))
-    assert said in store.faults()[0]
+    assert said in str(store.faults()[0])
     store.close()
     again = open_store(tmp_path)  # and later entries do not hide it
     say(again, "fourth", "fifth", "sixth", "seventh")
-    assert any(said in fault or "is not the one that was entered" in fault for fault in again.faults())
+    found = [str(fault) for fault in again.faults()]
+    assert any(said in fault or "is not the one that was entered" in fault for fault in found)
     again.close()
 
 
