@@ -151,10 +151,26 @@ def _passing() -> list[str]:
 
 
 def _visited(results: pl.DataFrame, verdicts: pl.DataFrame, design: pl.DataFrame) -> pl.DataFrame:
+    """Return the visited part of the design, with each parcel's chance that it was drawn and visited.
+
+    While visits go on, those made count as drawn at random from each stratum's sample: the chance is the
+    design's, times the share visited (response homogeneity groups; Sarndal, Swensson & Wretman 1992, 15.6).
+    """
     found = results.select("parcel_id", "field_result")
     known = verdicts.select("parcel_id", "verdict", "area_ha")
-    drawn = design.filter(pl.col("probability") > 0)
-    return drawn.join(found, on="parcel_id", validate="m:1").join(known, on="parcel_id", validate="m:1")
+    drawn = design.filter(pl.col("probability") > 0).join(
+        found, on="parcel_id", how="left", validate="m:1", maintain_order="left"
+    )
+    seen = pl.col("field_result").is_not_null()
+    holding = pl.col("holding")
+    probability = pl.col("probability") * seen.mean().over("stratum")
+    met = pl.col("holding_probability") * (
+        holding.filter(seen).n_unique().over("stratum") / holding.n_unique().over("stratum")
+    )
+    drawn = drawn.with_columns(
+        probability=probability, holding_probability=pl.max_horizontal(met, probability)
+    )
+    return drawn.filter(seen).join(known, on="parcel_id", validate="m:1", maintain_order="left")
 
 
 def _one_row_a_parcel(design: pl.DataFrame) -> pl.DataFrame:

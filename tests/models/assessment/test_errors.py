@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from models.assessment.errors import by_stratum, estimate, field_visits_saved
+from models.assessment.errors import _visited, by_stratum, estimate, field_visits_saved
 from models.assessment.estimator import Visited, share
 from models.assessment.planning import plan_from_rate, plan_from_results, size
 from models.assessment.quality_sample import DESIGN
@@ -140,3 +140,29 @@ def test_a_narrower_interval_needs_more_visits_and_never_more_than_there_are() -
     pilot = plan_from_results(Estimate(0.03, 0.01, 0.05, 300), 300, 120, 10**9, 0.02)
     assert pilot.parcels == pytest.approx(1200, abs=2)  # half the width: four times the visits
     assert pilot.holdings == pytest.approx(480, abs=2)
+
+
+def test_visits_that_are_still_to_come_count_as_not_drawn() -> None:
+    """10 of 40 drawn parcels visited tell as much as 10 drawn: no interval is closed before its time."""
+    verdicts = population(["confirmed"] * 40, [1.0 + number % 3 for number in range(40)])
+    results = results_of([f"{number:05d}" for number in range(10)], [number < 2 for number in range(10)])
+    census, quarter = design(verdicts, ["a"] * 40), design(verdicts, ["a"] * 40, 0.25)[:10]
+    for assisted in (False, True):
+        going_on = estimate(results, verdicts, census, assisted=assisted)
+        assert going_on.equals(estimate(results, verdicts, quarter, assisted=assisted))
+        low, high = figure(going_on, "error", "hectares")[1:3]
+        assert low < 0.1
+        assert high > 0.4
+    everything = results_of(verdicts["parcel_id"].to_list(), [number < 8 for number in range(40)])
+    assert figure(estimate(everything, verdicts, census), "error", "count")[:3] == (0.2, 0.2, 0.2)
+
+
+def test_half_of_the_holdings_visited_halves_their_chance() -> None:
+    """Of 4 drawn holdings with 2 parcels each, 2 were visited, one of them by half."""
+    verdicts = population(["confirmed"] * 8, [1.0] * 8)
+    drawn = design(verdicts, ["a"] * 8, 0.4).with_columns(
+        holding=pl.Series([f"h{number // 2}" for number in range(8)]), holding_probability=pl.lit(0.8)
+    )
+    visited = _visited(results_of(["00000", "00001", "00002"], [True, False, False]), verdicts, drawn)
+    assert visited["probability"].to_list() == pytest.approx([0.4 * 3 / 8] * 3)
+    assert visited["holding_probability"].to_list() == pytest.approx([0.8 * 2 / 4] * 3)
