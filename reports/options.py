@@ -39,6 +39,12 @@ class PublishOptions(Options):
     )
     show_holdings: bool = Field(False, description="Print (pseudonymised) holding ids on pages and sheets.")
 
+    gsa_code: str = Field(
+        "",
+        max_length=40,
+        description="Code of the agency's geospatial aid application, as the Commission's platform names it "
+        "(`gsa_code` of gsa_population and gsa_ua_claimed). Empty: the column stays empty.",
+    )
     interventions: InterventionOptions | None = Field(
         None, description="The agency's list of unit amounts, for the exchange's table of interventions."
     )

@@ -56,6 +56,7 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress, earlier: Se
         tables.declarations,
         workspace.folder,
         crop_names=tables.crop_names,
+        agency=config.publish.gsa_code,
         composition=composition_columns(tables),
         interventions=config.publish.interventions,
     )

@@ -289,6 +289,13 @@ def test_a_network_that_removes_clouds_is_tuned_fitted_and_applied(copied: tuple
 
 
 @pytest.mark.slow
+def test_the_agencys_code_stands_in_the_european_tables(tiny: Path) -> None:
+    claimed = pl.read_csv(tiny / "exports" / "gsa_ua_claimed.csv", infer_schema=False, separator=";")
+    population = gpd.read_file(tiny / "exports" / "gsa_population.gpkg")
+    assert {*claimed["gsa_code"]} == {*population["gsa_code"]} == {"SIM"}
+
+
+@pytest.mark.slow
 def test_what_the_field_settled_does_not_come_back_as_a_doubt(copied: tuple[Path, list[str]]) -> None:
     folder, settings = copied
     sample = pl.read_csv(folder / "exports" / "quality_sample.csv", infer_schema=False)
