@@ -3,7 +3,8 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,23 @@ def test_other_content_is_another_digest(server: str, finished: Path) -> None:
     assert table_digest(server, f"{SCHEMA}.declarations") != digest
 
 
+def rows_ended(server: str, name: str) -> Callable[[Exported], Iterator[tuple[Any, ...]]]:
+    """Return what yields a table's rows; the server ends the session after 20 of table `name`."""
+    rows = postgis._rows
+
+    def ended(table: Exported) -> Iterator[tuple[Any, ...]]:
+        for count, row in enumerate(rows(table)):
+            if table.name == name and count == 20:
+                with connect(server) as other:
+                    other.execute(
+                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                        "WHERE pid <> pg_backend_pid() AND query LIKE 'COPY%'"
+                    )
+            yield row
+
+    return ended
+
+
 def test_an_export_that_fails_or_is_cut_off_leaves_what_was_there(
     server: str, finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,19 +154,7 @@ def test_an_export_that_fails_or_is_cut_off_leaves_what_was_there(
     with pytest.raises(DatabaseError, match="nothing was changed"):
         export_postgis(broken, server, SCHEMA)
 
-    rows = postgis._rows
-
-    def cut_off(table: Exported) -> Iterator[tuple[Any, ...]]:
-        for count, row in enumerate(rows(table)):
-            if table.name == "verdicts" and count == 20:
-                with connect(server) as other:
-                    other.execute(
-                        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                        "WHERE pid <> pg_backend_pid() AND query LIKE 'COPY%'"
-                    )
-            yield row
-
-    monkeypatch.setattr(postgis, "_rows", cut_off)
+    monkeypatch.setattr(postgis, "_rows", rows_ended(server, "verdicts"))
     with pytest.raises(DatabaseError, match="nothing was changed"):
         export_postgis(tables, server, SCHEMA)
     after = table_digest(server, f"{SCHEMA}.declarations"), table_digest(server, f"{SCHEMA}.verdicts")
@@ -177,10 +183,104 @@ def test_a_database_that_is_full_keeps_the_last_export(server: str, finished: Pa
     assert one(server, f"SELECT count(*) FROM pg_namespace WHERE nspname = '{SCHEMA}'") == 0
 
 
+@pytest.fixture
+def small_disk(server: str) -> Iterator[Path]:
+    """Yield a disk of 2 MiB, mounted, that the server has as tablespace `cropcheck_small`."""
+    data = Path(one(server, "SHOW data_directory"))
+    disk = data.parent / "small"
+    if not data.is_dir():
+        pytest.skip("the server is on another machine")
+    disk.mkdir()
+    options = f"size=2m,mode=700,uid={data.stat().st_uid}"
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", options, "none", disk], check=False).returncode:
+        disk.rmdir()
+        pytest.skip("no right to mount a small disk")
+    _alone(server, f"CREATE TABLESPACE cropcheck_small LOCATION '{disk}'")
+    yield disk
+    _drop(server)
+    _alone(server, "CHECKPOINT")
+    _alone(server, "DROP TABLESPACE cropcheck_small")
+    subprocess.run(["umount", disk], check=True)
+    disk.rmdir()
+
+
+def _alone(url: str, command: str) -> None:
+    """Run what PostgreSQL takes outside of a transaction only."""
+    import psycopg
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(command)  # type: ignore[arg-type]
+
+
+def test_a_disk_that_fills_up_under_the_export_keeps_the_last_one(
+    server: str, small_disk: Path, finished: Path
+) -> None:
+    there = f"{server}?options=-c%20default_tablespace%3Dcropcheck_small"
+    export_run(finished, there, SCHEMA)
+    before = digests(server)
+    room = shutil.disk_usage(small_disk).free
+    (small_disk / "filler").write_bytes(bytes(room - 3 * 8192))  # three of the server's pages are left
+    with pytest.raises(DatabaseError, match=r"it is full.*Nothing was changed.*No space left") as caught:
+        export_run(finished, there, SCHEMA)
+    assert caught.value.reason == "full"
+    assert digests(server) == before
+    (small_disk / "filler").unlink()
+    export_run(finished, there, SCHEMA)
+    assert digests(server) == before
+
+
+def digests(url: str) -> list[str]:
+    return [table_digest(url, f"{SCHEMA}.{name}") for name in ("declarations", "verdicts")]
+
+
+@pytest.mark.parametrize("right", ["nothing", "read"])
+def test_a_user_without_the_right_changes_nothing(
+    server: str, finished: Path, right: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who may not make a schema, and who may read an export but not write it."""
+    role = f"{SCHEMA}_reader"
+    with connect(server) as connection:
+        connection.execute(f"CREATE ROLE {role} LOGIN PASSWORD 'pass'")
+    try:
+        if right == "read":
+            export_run(finished, server, SCHEMA)
+            with connect(server) as connection:
+                connection.execute(f"GRANT USAGE ON SCHEMA {SCHEMA} TO {role}")
+                connection.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA {SCHEMA} TO {role}")
+        before = digests(server) if right == "read" else []
+        with monkeypatch.context() as other, pytest.raises(DatabaseError, match="lacks a right") as caught:
+            other.setenv("PGPASSWORD", "pass")
+            export_run(finished, server.replace("//cropcheck@", f"//{role}@"), SCHEMA)
+        assert caught.value.reason == "no_right"
+        assert (digests(server) if right == "read" else []) == before
+        made = one(server, f"SELECT count(*) FROM pg_namespace WHERE nspname = '{SCHEMA}'")
+        assert made == (right == "read")
+    finally:
+        _drop(server)
+        with connect(server) as connection:
+            connection.execute(f"DROP ROLE {role}")
+
+
+def test_an_export_that_dies_at_any_table_leaves_no_schema_behind(
+    server: str, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server ends the session while rows of a table are written, where nothing was there before."""
+    tables = tables_of(Workspace(finished))
+    for dying in (table.name for table in tables):
+        with monkeypatch.context() as dead:
+            dead.setattr(postgis, "_rows", rows_ended(server, dying))
+            with pytest.raises(DatabaseError, match="nothing was changed"):
+                export_postgis(tables, server, SCHEMA)
+        assert one(server, f"SELECT count(*) FROM pg_namespace WHERE nspname = '{SCHEMA}'") == 0, dying
+
+
 def test_a_read_only_database_and_a_schema_of_others_are_left_alone(server: str, finished: Path) -> None:
+    export_run(finished, server, SCHEMA)
+    before = digests(server)
     with pytest.raises(DatabaseError) as caught:
         export_run(finished, f"{server}?options=-c%20default_transaction_read_only%3Don", SCHEMA)
     assert caught.value.reason == "read_only"
+    assert digests(server) == before
     with pytest.raises(DatabaseError, match="no export made"):
         export_run(finished, server, "public")
     with pytest.raises(DatabaseError, match="small letters"):
