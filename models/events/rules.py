@@ -6,9 +6,12 @@ The baseline of every benchmark, and what a run without labels goes by.
 import numpy as np
 
 from models.events.intervals import NAMES, Intervals
+from models.events.peaks import log_odds
 
 FALL, DEEP = 0.12, 0.35  # drops of NDVI from which one is a cut at all, and surely one
-BARE_NDVI, GREEN_NDVI = 0.30, 0.5
+DRIED = -0.06  # change of NDMI: what a cut leaves is drier; a thin cloud or a shadow is not
+BARE_NDVI, STUBBLE_NDVI, GREEN_NDVI = 0.30, 0.25, 0.5
+COHERENCE = 7.5  # what a rise of coherence by 1 adds to the log-odds of a cut in a step of a long gap
 SURE = 0.9
 
 
@@ -33,11 +36,20 @@ def _ramp(value: np.ndarray, threshold: float, sure: float) -> np.ndarray:
 
 
 def _mowing(of: _Columns) -> np.ndarray:
-    """A fall of greenness between two looks that was green before and does not end in bare soil."""
-    fall = -of["ndvi_change"]
-    seen = _ramp(fall, FALL, DEEP) * (of["ndvi_after"] - of["ndvi_change"] > GREEN_NDVI)
+    """A fall of greenness between two looks, with drying, of a canopy that was green before, was not bare in
+    the 60 days before, and does not end in bare soil or stubble within 20 days. In which step of a long gap
+    it lies, a rise of coherence tells.
+    """
+    fall, before = -of["ndvi_change"], of["ndvi_after"] - of["ndvi_change"]
+    lowest = of["ndvi_after"] + of["ndvi_highest_60_before"] - of["ndvi_range_60_before"]
+    left = of["ndvi_after"] + of["ndvi_lowest_20_after"]
+    meadow = (before > GREEN_NDVI) & (lowest > BARE_NDVI) & (left > STUBBLE_NDVI)
+    seen = _ramp(fall, FALL, DEEP) * (meadow & ~(of["ndmi_change"] > DRIED))  # NDMI may not be measured
     dip = (of["ndvi_dip"] < -0.15) & (of["days_after_2"] <= 6) & (of["ndvi_change_of_two"] > -0.06)
-    return np.asarray(np.where(dip, 0.3 * seen, seen))
+    seen = np.where(dip, 0.3 * seen, seen)
+    step = (of["length"] < of["gap"]) & (seen > 0)
+    risen = log_odds(seen) + COHERENCE * np.nan_to_num(of["cohvv_change"])
+    return np.asarray(np.where(step, 1 / (1 + np.exp(-risen)), seen))
 
 
 def _harvest(of: _Columns) -> np.ndarray:

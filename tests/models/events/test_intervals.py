@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from models.events.intervals import NAMES, centred, find_intervals
-from models.events.rules import rule_scores
 from tests.models.events.made_series import DAYS, meadows
 
 
@@ -55,8 +54,3 @@ def test_a_parcel_never_seen_has_no_interval() -> None:
     series = meadows([[], [100]])
     series.optical[0] = np.nan
     assert set(find_intervals(series).row) == {1}
-
-
-def test_the_rule_finds_the_cut_and_nothing_else() -> None:
-    intervals = find_intervals(meadows([[98]]))
-    assert intervals.end[rule_scores(intervals, "mowing") >= 0.5].tolist() == [100]
