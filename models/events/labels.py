@@ -157,6 +157,18 @@ def _refuse(table: pl.DataFrame, path: Path) -> None:
         )
 
 
+def last_day(event: str, first: int, last: int) -> int:
+    """Return the last day on which an event of a label can have happened: bare soil happens on its first day,
+    however long it lies; grazing as long as it lasts.
+
+    Examples
+    --------
+    >>> last_day("bare_soil", 10, 40), last_day("grazing", 10, 40), last_day("mowing", 10, 15)
+    (10, 40, 15)
+    """
+    return first if kind_of(event).spell and event != "grazing" else last
+
+
 def targets(
     intervals: Intervals, series: EventSeries, labels: Labels, event: str
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -168,7 +180,7 @@ def targets(
     y, weight = np.zeros(len(intervals), np.float32), np.ones(len(intervals), np.float32)
     first_of = np.searchsorted(intervals.row, np.arange(len(series) + 1))
     row_of = {name: row for row, name in enumerate(series.parcel_ids)}
-    spell = event == "grazing" and kind_of(event).spell
+    spell = event == "grazing"
     some = labels.events.filter(pl.col("event") == event)
     for name, first, last in some.select("parcel_id", "first", "last").iter_rows():
         row = row_of.get(name)
@@ -177,7 +189,7 @@ def targets(
         span = slice(first_of[row], first_of[row + 1])
         start, end = intervals.start[span], intervals.end[span]
         a = series.day(first)
-        b = a if kind_of(event).spell and not spell else series.day(last)
+        b = last_day(event, a, series.day(last))
         overlap = np.minimum(end, b) - np.maximum(start, a - 1)
         near = (start - CLOSE_DAYS <= b) & (end + CLOSE_DAYS >= a)
         held = overlap >= (np.minimum(end - start, b - a + 1) / 2 if spell else 1)
@@ -194,9 +206,10 @@ def targets(
 
 
 def days_of(labels: Labels, event: str, series: EventSeries) -> dict[str, list[tuple[int, int]]]:
-    """Return first and last day of every event of a kind, by parcel."""
+    """Return first and last day on which every event of a kind can have happened, by parcel."""
     found: dict[str, list[tuple[int, int]]] = {}
     some = labels.events.filter(pl.col("event") == event)
     for name, first, last in some.select("parcel_id", "first", "last").iter_rows():
-        found.setdefault(name, []).append((series.day(first), series.day(last)))
+        day = series.day(first)
+        found.setdefault(name, []).append((day, last_day(event, day, series.day(last))))
     return found

@@ -4,8 +4,8 @@ import numpy as np
 import polars as pl
 
 from models.events.intervals import Intervals, centred
-from models.events.kinds import EVENTS, kind_of
-from models.events.labels import CLOSE_DAYS, Labels
+from models.events.kinds import EVENTS
+from models.events.labels import CLOSE_DAYS, Labels, last_day
 from models.events.series import CHANNELS, RADAR, EventSeries
 
 STEP_DAYS = 6  # the revisit of one Sentinel-1 orbit with two satellites
@@ -118,7 +118,7 @@ def taught_steps(series: EventSeries, labels: Labels) -> tuple[np.ndarray, np.nd
             if row is None:
                 continue
             a = series.day(first)
-            b = a if kind_of(event).spell and not lasting else series.day(last)
+            b = last_day(event, a, series.day(last))
             days = np.clip(np.minimum(start + STEP_DAYS, b + 1) - np.maximum(start, a), 0, None)
             y[row, :, k] += days >= STEP_DAYS / 2 if lasting else days / (b - a + 1)
             near[row, :, k] |= (start - CLOSE_DAYS <= b) & (start + STEP_DAYS + CLOSE_DAYS > a)

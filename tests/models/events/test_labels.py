@@ -7,7 +7,8 @@ import pytest
 
 from features.errors import ConfigError
 from models.events.intervals import find_intervals
-from models.events.labels import Labels, read_labels, targets
+from models.events.labels import Labels, days_of, read_labels, targets
+from models.events.learning.chance import right_events
 from tests.models.events.made_series import START, meadows
 
 END = date(2024, 10, 31)
@@ -80,3 +81,14 @@ def test_a_label_marks_its_interval_and_silences_its_neighbours() -> None:
     assert intervals.end[y == 1].tolist() == [100]
     assert intervals.end[weight == 0].tolist() == [95, 105]
     assert np.sum(weight) == len(intervals) - 2
+
+
+def test_soil_is_bare_from_its_first_day_and_a_later_day_of_the_spell_is_no_beginning() -> None:
+    series = meadows([[]])
+    spell = {"first": [series.when(100)], "last": [series.when(160)], "exact": [False]}
+    for event, last in (("bare_soil", 100), ("grazing", 160), ("mowing", 160)):
+        events = pl.DataFrame({"parcel_id": ["p000"], "event": [event], **spell})
+        expected = days_of(Labels(events, ("p000",), (event,)), event, series)
+        assert expected == {"p000": [(100, last)]}
+        late = right_events(np.array([130.0]), ["p000"], expected)
+        assert late.tolist() == [event != "bare_soil"]
