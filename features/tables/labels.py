@@ -10,6 +10,7 @@ import shapely
 from features.errors import DeclarationError
 from features.tables.files import id_text, need, open_table
 from features.tables.options import LabelOptions, TableOptions
+from features.tables.places import columns_of_places, degrees_of
 
 COLUMNS = ("code", "holding", "intervention", "region")
 
@@ -22,20 +23,26 @@ def read_points(tables: Sequence[TableOptions], labels: LabelOptions) -> gpd.Geo
     DeclarationError
         Where a parcel has two codes or two places, or none has a place.
     """
-    wanted = {name: getattr(labels, name) for name in (*COLUMNS, "longitude", "latitude")}
+    wanted = {name: getattr(labels, name) for name in COLUMNS}
     parts = []
     for options in tables:
         table = open_table(options.path)
         names = table.collect_schema().names()
         columns = [
-            pl.col(need(names, column, f"series.labels.{role}")).cast(
-                pl.Float64 if role in ("longitude", "latitude") else pl.String, strict=False
-            ).alias(role)
+            pl.col(need(names, column, f"series.labels.{role}")).cast(pl.String, strict=False).alias(role)
             for role, column in wanted.items()
             if column is not None
         ]  # fmt: skip
         ids = id_text(table, need(names, options.parcel, "parcel ids")).alias("parcel_id")
-        parts.append(table.select(ids, *columns).unique().collect())
+        places = columns_of_places(names, labels)
+        held = table.select(ids, *columns, *(pl.col(name).alias(f"place {name}") for name in places)).unique()
+        found = held.collect()
+        degrees = degrees_of(found.select(pl.col("^place .*$").name.map(lambda name: name[6:])), options.path)
+        parts.append(
+            found.select(
+                "parcel_id", *(role for role, column in wanted.items() if column is not None)
+            ).with_columns(longitude=pl.Series(degrees[:, 0]), latitude=pl.Series(degrees[:, 1]))
+        )
     rows = pl.concat(parts).unique().drop_nulls("parcel_id").sort("parcel_id")
     twice = rows.filter(pl.col("parcel_id").is_duplicated())["parcel_id"]
     if len(twice):

@@ -132,6 +132,11 @@ class LabelOptions(Options):
     code: str = Field(description="column of crop codes")
     longitude: str = Field("lon", description="column, degrees")
     latitude: str = Field("lat", description="column, degrees")
+    geometry: str | None = Field(
+        None,
+        description="column of points in their place: GeoParquet, WKT or GeoJSON; null: `geometry` or `.geo` "
+        "where the table has no column of longitudes",
+    )
     holding: str | None = Field(None, description="column of holdings")
     intervention: str | None = Field(None, description="column of interventions")
     region: str | None = Field(None, description="column of regions")

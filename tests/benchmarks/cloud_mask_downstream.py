@@ -62,6 +62,7 @@ def noise(seen: pl.DataFrame) -> float:
     """Return the mean distance from the line between neighbours.
 
     >>> looks = pl.DataFrame({"parcel_id": ["a"] * 3, "day": [0.0, 5.0, 10.0], "mean": [0.2, 0.5, 0.4]})
+    >>> looks = looks.with_columns(part=None)  # what an index of parts leaves empty
     >>> round(noise(looks), 3)
     0.2
     """
@@ -70,7 +71,7 @@ def noise(seen: pl.DataFrame) -> float:
         for name in ("day", "mean")
         for side, shift in (("before", 1), ("after", -1))
     }
-    table = seen.with_columns(**of).drop_nulls()
+    table = seen.with_columns(**of).drop_nulls(list(of))
     back, ahead = pl.col("day") - pl.col("day_before"), pl.col("day_after") - pl.col("day")
     table = table.filter((back < LONGEST_GAP_DAYS) & (ahead < LONGEST_GAP_DAYS) & (back + ahead > 0))
     line = (pl.col("mean_before") * ahead + pl.col("mean_after") * back) / (back + ahead)

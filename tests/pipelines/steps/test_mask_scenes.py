@@ -198,6 +198,42 @@ def test_s2cloudless_reads_level_1c_by_config(
         load_config(Path("conf/tiny.yaml"), options)
 
 
+@pytest.mark.parametrize(
+    "method",
+    [
+        "fmask",
+        "temporal",
+        "ukis_csmask",
+        pytest.param("unet", marks=pytest.mark.slow),
+        pytest.param("combined", marks=pytest.mark.slow),
+    ],
+)
+def test_every_method_hides_a_cloud_from_what_is_extracted(
+    tmp_path: Path, workspace: Workspace, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    """DLR's package is an extra: what stands in for it calls what is bright cloud."""
+
+    class Stand:
+        def __init__(self, image: np.ndarray, **_: object) -> None:
+            self.csm = np.where(image[..., :1] > 0.3, 1, 0)  # 0 clear, 1 cloud, 2 shadow
+
+    monkeypatch.setattr(peers, "_package", lambda *_: SimpleNamespace(CSmask=Stand))
+    network = "{epochs: 1, windows: 4, window_px: 32}"
+    settings = [f"clear.mask.method={method}", f"clear.mask.network={network}", "extract.statistics=[mean]"]
+    config, acquired = load_config(Path("conf/tiny.yaml"), settings), season(tmp_path)
+    (tally,) = make_masks(acquired, config, workspace, lambda done, total: None)
+    assert (tally.came_in, tally.went_out) == (6, 6)
+    assert read_index(workspace)["cloud_px"].to_list()[2] >= 25  # 5 x 5 pixels of 20 m
+    options = masked_extract(config).model_copy(update={"optical": ("B02",)})
+    acquisitions, fields = (
+        with_masks(acquired, config.clear.mask, workspace),
+        parcels(field(100, 100, 300, 300)),
+    )
+    extract(acquisitions, fields, options, workspace.observations)
+    seen = read_observations(workspace.observations).sort("datetime")
+    assert np.allclose(seen["mean"].to_numpy(), 0.03, atol=2e-3), "nothing of the cloud is seen"
+
+
 def without_classes(made: dict[str, Any]) -> dict[str, Any]:
     return made | {"assets": [asset for asset in made["assets"] if asset["band"] != SCENE_CLASS]}
 
