@@ -148,8 +148,8 @@ def extract_unit(unit: Unit) -> tuple[pl.DataFrame, Remarks]:
     if optical and SCENE_CLASS not in scene.layers and options.mask.without_classes == "set_aside":
         raise ImageryError(
             f"{row['item_id']} has no scene classification; clouds cannot be masked by it. Set "
-            "clear.mask.method to temporal or fmask; where they are masked already, set "
-            "extract.mask.without_classes: clear.",
+            "clear.mask.method to temporal, or clear.mask.fallback to fmask; where they are masked already, "
+            "set extract.mask.without_classes: clear.",
             reason="no_scene_class",
         )
     found: Found = {}

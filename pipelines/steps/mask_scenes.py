@@ -18,7 +18,7 @@ from features.extraction.options import ExtractOptions
 from features.extraction.tile_parcels import safe_name
 from features.files import sha256
 from features.imagery.blocks import Block, cut
-from features.schema import ACQUISITIONS, Acquisition, Row, acquisition_rows
+from features.schema import ACQUISITIONS, SCENE_CLASS, Acquisition, Row, acquisition_rows
 from features.workers import Progress
 from models.clouds.mask.by_name import build
 from models.clouds.mask.classes import NAMES, NODATA, UNKNOWN, UNKNOWN_NAMES
@@ -62,8 +62,8 @@ class _Account:
 def make_masks(
     acquisitions: pl.DataFrame, config: RunConfig, workspace: Workspace, progress: Progress
 ) -> list[Tally]:
-    """Write the masks of all optical acquisitions to `masks/`, and their index; nothing where the scene
-    classes are used as delivered.
+    """Write the masks of optical acquisitions to `masks/`, and their index; nothing where the scene classes
+    are used as delivered.
 
     An acquisition that cannot be read, or lacks a band that the mask needs, has none and is set aside with
     the reason. What cannot be judged is written as nodata, saturated or snow, and counted.
@@ -76,16 +76,39 @@ def make_masks(
     compared = ExtractOptions(mask=config.extract.mask, inner_buffer_m=config.extract.inner_buffer_m)
     usable, _ = without_contradictions(optical, read_declared(workspace), compared, workspace.observations)
     back = config.season.until is not None
-    mask = _fitted(usable, config, workspace, progress) if options.method in FITTED else build(options, back)
     index: list[Row] = []
-    for (tile, epsg), rows in usable.group_by("tile", "epsg", maintain_order=True):
-        place = safe_name(f"{tile}_{epsg}")
-        index += _mask_tile(
-            place, acquisition_rows(rows), mask, options, workspace, progress, config.imagery.level
-        )
+    for which, some in assigned(usable, options):
+        mask = _fitted(some, config, workspace, progress) if which.method in FITTED else build(which, back)
+        for (tile, epsg), rows in some.group_by("tile", "epsg", maintain_order=True):
+            place = safe_name(
+                f"{tile}_{epsg}" + ("" if which.method == options.method else f"_{which.method}")
+            )
+            index += _mask_tile(
+                place, acquisition_rows(rows), mask, which, workspace, progress, config.imagery.level
+            )
     write_table(pl.DataFrame(index, schema=INDEX).sort("item_id"), folder / "masks.parquet")
     reasons = [row["reason"] for row in index]
     return [tally("mask", "acquisitions", reasons)]
+
+
+def assigned(
+    acquisitions: pl.DataFrame, options: CloudMaskOptions
+) -> list[tuple[CloudMaskOptions, pl.DataFrame]]:
+    """Return which acquisitions are masked, and how: with a fallback, those without scene classes by that.
+
+    Where scene classes are otherwise used as they were delivered, the fallback's masks have no buffers: both
+    are grown as they are read.
+    """
+    if options.method != "scl" or options.fallback == "none":
+        return [(options, acquisitions)]
+    bands = pl.col("assets").list.eval(pl.element().struct.field("band"))
+    held = bands.list.contains(SCENE_CLASS)
+    bare = {"buffer_px": Buffers(cloud=0, thin=0, shadow=0)} if options.keeps_delivered else {}
+    other = options.model_copy(update={"method": options.fallback, "fallback": "none", **bare})
+    parts = [(other, acquisitions.filter(~held))]
+    if not options.keeps_delivered:
+        parts.append((options, acquisitions.filter(held)))
+    return [(which, some) for which, some in parts if len(some)]
 
 
 def _fitted(usable: pl.DataFrame, config: RunConfig, workspace: Workspace, progress: Progress) -> Mask:

@@ -89,6 +89,11 @@ class CloudMaskOptions(Options):
         "clear state of the same pixel; unet: network trained on the region; combined: joint answer; "
         "s2cloudless and ukis_csmask: packages of others (extras of the same names)",
     )
+    fallback: Literal["none", "fmask"] = Field(
+        "none",
+        description="scl: what masks scenes that come without scene classes; none: what becomes of them, "
+        "extract.mask.without_classes says",
+    )
     look: Literal["both", "back"] | None = Field(
         None,
         description="temporal: dates before and after, or only before; null: back where season.until is set",
@@ -107,10 +112,15 @@ class CloudMaskOptions(Options):
     network: MaskNetworkOptions = MaskNetworkOptions()
 
     @property
-    def as_delivered(self) -> bool:
-        """Return whether the scene classes are used as they were delivered."""
+    def keeps_delivered(self) -> bool:
+        """Return whether scene classes that are there are used as they were delivered."""
         plain = self.least_chance == ByClass() and self.together == 0.5
         return self.method == "scl" and self.buffer_px is None and plain
+
+    @property
+    def as_delivered(self) -> bool:
+        """Return whether no mask is computed at all."""
+        return self.keeps_delivered and self.fallback == "none"
 
 
 class ClearOptions(CloudRemovalOptions):

@@ -96,8 +96,10 @@ def without_mask(mask: CloudMaskOptions, workspace: Workspace) -> dict[str, tupl
 
 
 def reading_options(mask: CloudMaskOptions, options: MaskOptions) -> MaskOptions:
-    """Return how scene classes are read: our own masks carry their buffers already."""
-    return options if mask.as_delivered else options.model_copy(update={"dilation_m": 0.0})
+    """Return how scene classes are read: our own masks carry their buffers already, but for those that stand
+    in for absent ones.
+    """
+    return options if mask.keeps_delivered else options.model_copy(update={"dilation_m": 0.0})
 
 
 def read_masked(config: RunConfig, workspace: Workspace) -> pl.DataFrame:

@@ -238,6 +238,30 @@ def without_classes(made: dict[str, Any]) -> dict[str, Any]:
     return made | {"assets": [asset for asset in made["assets"] if asset["band"] != SCENE_CLASS]}
 
 
+def test_fmask_stands_in_where_a_scene_comes_without_classes(tmp_path: Path, workspace: Workspace) -> None:
+    """The scene class of the second date hides a pixel; the third has none, and a cloud."""
+    told = all_clear()
+    told[15, 15] = 9
+    rows = [
+        optical(tmp_path, 0, picture(), all_clear()),
+        optical(tmp_path, 5, picture(), told),
+        without_classes(optical(tmp_path, 10, picture(slice(20, 30)), all_clear())),
+    ]
+    settings = ["clear.mask.fallback=fmask", "extract.statistics=[mean]", "extract.mask.dilation_m=0"]
+    settings.append("extract.inner_buffer_m=0")
+    config, acquired = load_config(Path("conf/tiny.yaml"), settings), table(*rows)
+    (tally,) = make_masks(acquired, config, workspace, lambda done, total: None)
+    assert (tally.came_in, tally.went_out) == (1, 1), "only the scene without classes is masked"
+    options = masked_extract(config).model_copy(update={"optical": ("B02",)})
+    acquisitions, fields = with_masks(acquired, config.clear.mask, workspace), parcels(field(0, 0, 600, 600))
+    extract(acquisitions, fields, options, workspace.observations)
+    counts = read_observations(workspace.observations).sort("datetime")["pixel_count"].to_list()
+    assert counts == pytest.approx([3600, 3600 - 4, 3600 - 100])
+    own = load_config(Path("conf/tiny.yaml"), [*settings, "clear.mask.buffer_px={cloud: 1}"])
+    (tally,) = make_masks(acquired, own, workspace, lambda done, total: None)
+    assert (tally.came_in, tally.went_out) == (3, 3), "with buffers of its own each scene has a mask anew"
+
+
 def test_the_red_is_looked_at_so_that_a_harvest_is_no_cloud(tmp_path: Path, workspace: Workspace) -> None:
     """Stubble is brighter than grass in the blue, and twice as much so in the red, as no haze is."""
     stubble = {"B02": 1100, "B03": 1700, "B04": 2400, "B08": 3000, "B11": 3800, "B12": 2800}
