@@ -1,7 +1,6 @@
 """How well a run's events agree with what is known to have been done."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date
 
 import numpy as np
 import polars as pl
@@ -24,6 +23,7 @@ SCORES = pl.Schema(
     }
 )
 DRAWS = 200
+EVERY_DAY = (-np.inf, np.inf)  # a season may begin in October and cross New Year
 LEAST = 20  # parcels of a level below which nothing is scored
 
 
@@ -52,7 +52,7 @@ def event_scores(
         found, expected = _days(seen, event, "date"), _days(known, event, "first")
         if not expected:
             continue
-        counts = counts_of(found, expected, units)
+        counts = counts_of(found, expected, units, season=EVERY_DAY)
         for by, level, chosen in parts:
             scores = score_counts(counts[chosen], names[chosen], draws=DRAWS)
             rows += [(event, by, level, s.metric, s.value, s.low, s.high, s.n, s.unit) for s in scores]
@@ -74,9 +74,5 @@ def _parts(
 def _days(table: pl.DataFrame, event: str, column: str) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     for parcel, day in table.filter(pl.col("event") == event).select("parcel_id", column).iter_rows():
-        found.setdefault(parcel, []).append(_day_of_year(day))
+        found.setdefault(parcel, []).append(float(day.toordinal()))
     return found
-
-
-def _day_of_year(day: date) -> float:
-    return float(day.timetuple().tm_yday)

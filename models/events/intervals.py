@@ -211,7 +211,7 @@ def _describe(
                     out[i, 3 * c + 2] = 0.5 * (new + new_2) - 0.5 * (old + old_2)
                 _around(optical[p], days, looks, n, a, b, out[i, base:])
             out[i, base + 14 : base + 17] = season
-            out[i, base + 17] = january + 0.5 * (start + end)
+            out[i, base + 17] = (january + 0.5 * (start + end) - 1) % 365 + 1  # a season may cross New Year
             out[i, base + 18] = end - start
             out[i, base + 19] = bounds[i, 2]
             out[i, base + 20] = (start - days[before]) if before >= 0 else np.nan

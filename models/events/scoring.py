@@ -70,9 +70,9 @@ def match(predicted: Sequence[float], expected: Sequence[float], within: float =
     return Scored(len(pairs), len(predicted), len(expected), errors)
 
 
-def in_season(days: Sequence[float]) -> list[float]:
-    """Return the days of the year that are scored."""
-    return sorted(day for day in days if SEASON[0] <= day <= SEASON[1])
+def in_season(days: Sequence[float], season: tuple[float, float] = SEASON) -> list[float]:
+    """Return the days that are scored, in order."""
+    return sorted(day for day in days if season[0] <= day <= season[1])
 
 
 def told_apart(days: Sequence[float]) -> bool:
@@ -115,13 +115,18 @@ def counts_of(
     expected: Mapping[str, Sequence[float]],
     units: Sequence[str],
     within: float = WITHIN_DAYS,
+    season: tuple[float, float] = SEASON,
 ) -> np.ndarray:
-    """Return `(unit, COUNTS)` what each unit counts, in the order of `_totals`; NaN where it is left out."""
+    """Return `(unit, COUNTS)` what each unit counts, in the order of `_totals`; NaN where it is left out.
+
+    Days may be counted from any day; those outside `season` count on neither side.
+    """
     counts = np.full((len(units), COUNTS), np.nan)
     for row, unit in enumerate(units):
         days = expected.get(unit, ())
         if told_apart(days):
-            counts[row] = _totals(match(in_season(predicted.get(unit, ())), in_season(days), within))
+            said, done = in_season(predicted.get(unit, ()), season), in_season(days, season)
+            counts[row] = _totals(match(said, done, within))
     return counts
 
 

@@ -8,6 +8,7 @@ import polars as pl
 from features.files import read_parquet
 from models.events.evaluate import SCORES, event_scores
 from models.events.kinds import EVENTS as KINDS
+from models.events.kinds import KINDS as ALL_KINDS
 from models.events.labels import Labels
 from pipelines.config import RunConfig
 from pipelines.tables import read_declared
@@ -70,7 +71,18 @@ def _known(
         return None, []
     known = set(labels.watched)
     watched = [name for name in parcel_ids if name in known]
-    return labels.events, watched
+    return dated(labels.events), watched
+
+
+def dated(events: pl.DataFrame) -> pl.DataFrame:
+    """Return labelled events with `first` in the middle of the interval in which each happened; one that
+    lasts is dated by its first day.
+    """
+    lasting = [kind.name for kind in ALL_KINDS if kind.spell]
+    middle = pl.col("first") + (pl.col("last") - pl.col("first")) / 2
+    return events.with_columns(
+        first=pl.when(pl.col("event").is_in(lasting)).then(pl.col("first")).otherwise(middle)
+    )
 
 
 def _gaps(events: pl.DataFrame, known: pl.DataFrame) -> dict[str, str]:

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from datetime import date
 
 import numpy as np
 import pytest
@@ -54,3 +55,11 @@ def test_a_parcel_never_seen_has_no_interval() -> None:
     series = meadows([[], [100]])
     series.optical[0] = np.nan
     assert set(find_intervals(series).row) == {1}
+
+
+def test_a_day_of_the_year_is_the_same_in_a_season_that_begins_in_october() -> None:
+    spring = find_intervals(meadows([[98]]))  # days from 1 March
+    autumn = meadows([[98]])
+    later = replace(autumn, origin=date(2023, 10, 1), days=autumn.days + 152)  # the same dates
+    day = find_intervals(later).features[:, NAMES.index("day_of_year")]
+    assert np.abs(day - spring.features[:, NAMES.index("day_of_year")]).max() <= 1  # of a leap year
