@@ -112,13 +112,18 @@ def matched(names: Sequence[str], options: TableOptions) -> dict[str, tuple[str,
     {'ndvi_20240501': ('ndvi', datetime.date(2024, 5, 1))}
     """
     assert options.pattern is not None
-    groups = {"feature": r"(?P<feature>.+?)", "date": r"(?P<date>\d[\d\-_T:]*)", "step": r"(?P<step>\d+)"}
+    known = "|".join(map(re.escape, sorted(options.columns, key=len, reverse=True)))
+    groups = {
+        "feature": rf"(?P<feature>{known or '.+?'})",
+        "date": r"(?P<date>\d[\d\-_T:]*)",
+        "step": r"(?P<step>\d+)",
+    }
     parts = re.split(r"\{(\w+)\}", options.pattern)
     regex = "".join(groups.get(part, ".*") if i % 2 else re.escape(part) for i, part in enumerate(parts))
     found: dict[str, tuple[str, date | int | None]] = {}
     for name in names:
         hit = re.fullmatch(regex, name)
-        if hit is None or (options.columns and hit["feature"] not in options.columns):
+        if hit is None:
             continue
         if "step" in hit.groupdict():
             found[name] = (hit["feature"], int(hit["step"]))

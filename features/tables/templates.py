@@ -5,12 +5,16 @@
 - `worldcereal_steps`: the older form, one row a sample, `OPTICAL-B02-ts0-10m`, `SAR-VH-ts0-20m`.
 - `openeo`: the CSV of `aggregate_spatial` with a mean: `date, feature_index, avg(B04)`.
 - `earth_engine`: the CSV of `reduceRegions` over a collection, exported with `system:time_start`.
-- `sits`: the CSV of `sits_predictors` or of time series in long form: `sample_id, Index, B02`.
+- `sits`: time series of a sits tibble, unnested: `sample_id, Index, B02`.
+- `sits_predictors`: what that function returns: `sample_id, label, B021, B022`, steps from 1 on, without
+  dates: `first` is the date of one step before the first.
 """
 
 from typing import Any, Literal
 
-TemplateName = Literal["worldcereal", "worldcereal_steps", "openeo", "earth_engine", "sits"]
+TemplateName = Literal[
+    "worldcereal", "worldcereal_steps", "openeo", "earth_engine", "sits", "sits_predictors"
+]  # fmt: skip
 
 BANDS = ("B02", "B03", "B04", "B05", "B06", "B07", "B08", "B8A", "B11", "B12")
 NODATA = 65535
@@ -82,4 +86,5 @@ TEMPLATES: dict[str, dict[str, Any]] = {
     "openeo": _openeo(),
     "earth_engine": _earth_engine(),
     "sits": _sits(),
+    "sits_predictors": {**_sits(), "date": None, "pattern": "{feature}{step}"},
 }

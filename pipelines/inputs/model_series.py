@@ -18,6 +18,7 @@ from models.crops.fitting.bundle import Bundle, bundle_file, read_bundle
 from models.crops.fitting.carried_folds import carry_over
 from models.crops.fitting.options import TrainOptions, TransferOptions
 from models.crops.inputs.context import pool, pooled_id, with_weather
+from models.crops.inputs.ranges import ranges_of, refuse_other_units
 from models.crops.inputs.source import MODELLED
 from models.folds import FoldPlan
 from pipelines.inputs.source_runs import check_holding_keys, same_holding_key, source_runs
@@ -104,7 +105,8 @@ def learning_set(options: TrainOptions, workspace: Workspace) -> LearningSet:
     Raises
     ------
     CropcheckError
-        Where a run has no filled series, or its series do not fit this run's; the message names it.
+        Where a run has no filled series, or its series do not fit this run's or are in other units; the
+        message names it.
     """
     wanted, declarations = wanted_context(options, workspace), read_declared(workspace)
     run = stored_run(workspace, wanted)
@@ -122,6 +124,9 @@ def learning_set(options: TrainOptions, workspace: Workspace) -> LearningSet:
     check_holding_keys(workspace, sources)
     together = gpd.GeoDataFrame(pd.concat(tables, ignore_index=True), crs=declarations.crs)
     others = tuple((label, stored_run(source, wanted)) for label, source in sources.items())
+    here = ranges_of(run)
+    for label, other in others:
+        refuse_other_units(here, ranges_of(other), label)
     pooled = PooledRuns(run, others, tuple(len(table) for table in tables))
     pooled.read(slice(0, 0))
     return LearningSet(pooled, together, len(declarations))

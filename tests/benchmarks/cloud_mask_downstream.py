@@ -6,7 +6,7 @@ The settings are those of `conf/synthetic.yaml` on fewer parcels, gaps filled li
 the passes on which at least half of a parcel was seen. `ndvi_noise`: mean distance of a parcel's NDVI from
 the line between the looks before and after it, both under 12 days away. Verdict errors are counted over
 parcels. Intervals: Student's t over regions; `... minus scl` are differences within regions. Work that FILE
-already holds is not done again.
+already holds is not done again; `--series-only` ends after extraction and renews what is known by then.
 """
 
 import argparse
@@ -30,8 +30,8 @@ NOT_NEEDED = ("forecast", "compare", "publish")
 Found = dict[str, dict[str, dict[str, float]]]  # by arm, region, metric
 
 
-def run_arm(seed: int, arm: str, parcels: int, folder: Path) -> dict[str, float]:
-    """Run the job from the region to the verdicts; arms of one region share what they can."""
+def run_arm(seed: int, arm: str, parcels: int, folder: Path, series_only: bool = False) -> dict[str, float]:
+    """Run the job from the region to verdicts, or to series; arms of one region share what they can."""
     settings = {
         "seed": seed, "simulate.n_parcels": parcels, "clear.mask.method": arm, "clear.method": "linear",
         "train.explanation.parcels": 1, "tracking.enabled": "false",
@@ -41,6 +41,8 @@ def run_arm(seed: int, arm: str, parcels: int, folder: Path) -> dict[str, float]
     for stage in stages(config):
         if stage.name not in NOT_NEEDED:
             run_stage(stage, config, workspace, _silent)
+        if series_only and stage.name == "extract":
+            return of_series(workspace.observations)
     verdicts = figures(json.loads(workspace.metrics.read_text(encoding="utf-8")))
     return {**of_series(workspace.observations), **{name: value for name, (value, _) in verdicts.items()}}
 
@@ -87,7 +89,8 @@ def summary(found: Found) -> list[Row]:
     """Return each arm's figures over regions, and their differences from those of the scene classes."""
     out = []
     for arm, regions in found.items():
-        for metric in next(iter(regions.values())):
+        every = [*regions.values(), *found.get("scl", {}).values()]
+        for metric in [name for name in every[0] if all(name in one for one in every)]:
             out.append(
                 row("downstream", arm, metric, *over_regions([one[metric] for one in regions.values()]))
             )
@@ -105,17 +108,19 @@ def main() -> None:
     parser.add_argument("--parcels", type=int, default=500)
     parser.add_argument("--folder", type=Path, default=Path("out/cloud-mask-downstream"), help="of the runs")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--series-only", action="store_true", help="renew dates_kept and ndvi_noise alone")
     asked = parser.parse_args()
     found: Found = {}
     if asked.json and asked.json.is_file():
         found = json.loads(asked.json.read_text(encoding="utf-8"))["regions"]
     for seed in asked.seeds:
         for arm in asked.arm or ARMS:
-            if str(seed) in found.get(arm, {}):
+            before = found.get(arm, {}).get(str(seed), {})
+            if before and not asked.series_only:
                 continue
-            values = run_arm(seed, arm, asked.parcels, asked.folder)
+            values = run_arm(seed, arm, asked.parcels, asked.folder, asked.series_only)
             print(seed, arm, {name: round(value, 4) for name, value in values.items()}, flush=True)
-            found.setdefault(arm, {})[str(seed)] = values
+            found.setdefault(arm, {})[str(seed)] = {**before, **values}
             if asked.json:
                 said = {
                     "machine": machine(),

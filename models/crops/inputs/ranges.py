@@ -45,7 +45,7 @@ def refuse_other_units(here: Mapping[str, Range], there: Mapping[str, Range], mo
         if name in there and _differ(own, there[name]):
             raise ModelError(
                 f"Half of the values of {name} lie from {own[1]:g} to {own[2]:g} here, and from "
-                f"{there[name][1]:g} to {there[name][2]:g} in what the models of {models} learned from: "
+                f"{there[name][1]:g} to {there[name][2]:g} in what {models} learned from: "
                 "it is in another unit. Bring it into theirs (`scale`, `convert` and `offset` under "
                 "series.tables), or train anew without train.transfer.",
                 reason="other_unit",
@@ -60,10 +60,12 @@ def _differ(one: Range, other: Range) -> bool:
     >>> celsius, kelvin = (-5, 8, 18, 27), (268, 281, 291, 300)
     >>> _differ(kelvin, celsius), _differ((0.1, 0.2, 0.6, 0.9), (10, 20, 60, 90))
     (True, True)
-    >>> _differ((20, 24, 26, 30), celsius)
-    False
+    >>> _differ((20, 24, 26, 30), celsius), _differ((0, 0, 1, 9), (0, 0, 0, 0))  # a hot country; a flag
+    (False, False)
     """
     low, high = other[0], other[3]
+    if low == high:
+        return False
     if one[1] > high + (high - low) or one[2] < low - (high - low):
         return True
     spreads = one[2] - one[1], other[2] - other[1]

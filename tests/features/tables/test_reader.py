@@ -291,6 +291,17 @@ def test_what_the_usual_programs_write(tmp_path: Path, template: str, text: str)
     assert values(found) == {("0", "05-01", "B04"): 0.04, ("0", "05-01", "B08"): 0.3}
 
 
+def test_predictors_of_sits_are_bands_and_steps_in_one_word(tmp_path: Path) -> None:
+    header = ",".join(f"{band}{step}" for band in ("B02", "B8A", "NDVI") for step in (1, 2, 11))
+    numbers = ",".join(["0.01,0.02,0.11", "0.3,0.4,0.5", "0.6,0.7,0.8"])
+    path = csv(tmp_path, f"sample_id,label,{header}\n1,Wheat,{numbers}\n")
+    found = values(read({"path": path, "template": "sits_predictors", "first": "2024-04-15", "step": 16}))
+    assert found[("1", "05-01", "B02")] == 0.01 and found[("1", "05-17", "B8A")] == 0.4
+    assert found[("1", "10-08", "ndvi")] == 0.8 and len(found) == 9
+    with pytest.raises(ValidationError, match="needs `first`"):
+        read({"path": path, "template": "sits_predictors"})
+
+
 @settings(max_examples=25)
 @given(
     st.lists(

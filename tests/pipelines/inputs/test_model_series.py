@@ -120,6 +120,15 @@ def test_pooled_parcels_share_folds_by_place_and_own_come_first(tmp_path: Path) 
     np.testing.assert_array_equal(fold[:40], fold[40:])  # the same field lies on one side in both seasons
 
 
+def test_a_run_whose_feature_is_in_another_unit_is_not_pooled(tmp_path: Path) -> None:
+    own, last = run_in(tmp_path / "now"), run_in(tmp_path / "last", start="2023-03-01")
+    series, _, _ = crop_world(n=40, start="2023-03-01")
+    series["value"][:, :, 0] *= 100  # NDVI in percent
+    write_series(series, last.filled)
+    with pytest.raises(ModelError, match=r"values of ndvi lie from 0\..* in what last learned from: .* unit"):
+        learning_set(TrainOptions(transfer=TransferOptions(runs=(last.folder,))), own)
+
+
 KEY, OTHER = b"k" * 32, b"j" * 32
 
 
