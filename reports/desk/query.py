@@ -1,14 +1,14 @@
 """What an officer asked the list for, and how it stands in the page's address."""
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from urllib.parse import urlencode
 
+from reports.desk.coordinates import place_of
+
 SORTS = ("doubt", "hectares", "amount", "parcel", "holding", "due")
 LARGEST_FIRST = ("hectares", "amount")
 PAGE_ROWS = 50
-PLACE = re.compile(r"\s*(-?\d{1,3}(?:\.\d+)?)\s*[,; ]\s*(-?\d{1,3}(?:\.\d+)?)\s*")
 
 
 @dataclass(frozen=True)
@@ -67,20 +67,8 @@ class Query:
 
     @property
     def place(self) -> tuple[float, float] | None:
-        """Longitude and latitude, where the text is a place.
-
-        Examples
-        --------
-        >>> Query(text="51.05, 3.72").place
-        (3.72, 51.05)
-        >>> Query(text="0017").place is None
-        True
-        """
-        found = PLACE.fullmatch(self.text)
-        if found is None:
-            return None
-        latitude, longitude = float(found[1]), float(found[2])
-        return (longitude, latitude) if abs(latitude) <= 90 and abs(longitude) <= 180 else None
+        """Longitude and latitude, where the text is a place."""
+        return place_of(self.text)
 
     @property
     def pseudonymous(self) -> "Query":

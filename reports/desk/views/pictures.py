@@ -2,7 +2,7 @@
 
 from starlette.responses import Response
 
-from reports.desk.query import PLACE
+from reports.desk.coordinates import place_of
 from reports.desk.records.photos import MOST_BYTES, too_large
 from reports.desk.records.refusal import Refused
 from reports.desk.state import Desk
@@ -54,13 +54,13 @@ def add_photos(desk: Desk, ask: Ask) -> Response:
 
 def place_photo(desk: Desk, ask: Ask) -> Response:
     """Record the place that a person gives to a photo without one."""
-    found = PLACE.fullmatch(ask.form.get("place", ""))
-    if found is None:
+    place = place_of(ask.form.get("place", ""))
+    if place is None:
         raise Refused("refused.place")
     parcel_id = ask.form.get("id", "")
     sha256 = ask.form.get("sha256", "")
     shape = desk.shape(parcel_id)
-    desk.photos.place(ask.session.name, parcel_id, sha256, float(found[2]), float(found[1]), shape)
+    desk.photos.place(ask.session.name, parcel_id, sha256, *place, shape)
     return go("/parcel", id=parcel_id)
 
 
