@@ -1,6 +1,7 @@
 """Secrets and holdings, marked as canaries: none of them is in anything that a whole run writes or says."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from polars import selectors
 from starlette.testclient import TestClient
 from typer.testing import CliRunner
 
-from features.files import read_parquet
+from features.files import read_parquet, sha256
 from pipelines.cli import app
 from pipelines.commands.desk import open_desk
 from pipelines.config import load_config
@@ -58,7 +59,9 @@ def test_no_secret_and_no_holding_is_written_or_said(
     with caplog.at_level("INFO"):
         run_all(load_config(agency(data), real(data, tmp_path)), run)
     assert read_parquet(run.declarations)["holding_id"].n_unique() > 3  # they were read
+    before = kept_of(run)
     assert [place for place, text in desk_pages(run) if CANARY in text] == []
+    assert kept_of(run) == before  # the desk reads the run's files and writes none of them
     written = [
         path for folder in (run.folder, tmp_path / "ml") for path in folder.rglob("*") if path.is_file()
     ]
@@ -66,6 +69,12 @@ def test_no_secret_and_no_holding_is_written_or_said(
     assert [path for path in written if CANARY in "\n".join(texts(path))] == []
     said = capsys.readouterr()
     assert CANARY not in caplog.text + said.out + said.err
+
+
+def kept_of(run: Workspace) -> dict[str, str]:
+    """The hash of every file of a run but those of its desk."""
+    files = (path for path in run.folder.rglob("*") if path.is_file() and run.desk not in path.parents)
+    return {run.relative(path): sha256(path) for path in files}
 
 
 def desk_pages(run: Workspace) -> Iterator[tuple[str, str]]:
@@ -79,6 +88,10 @@ def desk_pages(run: Workspace) -> Iterator[tuple[str, str]]:
         answer = client.get(place)
         assert answer.status_code == 200, place
         yield place, answer.content.decode("latin-1")
+    parts = dict(re.findall(r'name="(form_token|run)" value="([^"]+)"', answer.text))
+    form = {**parts, "id": parcel, "seen": "0", "decision": "visit"}
+    assert client.post("/parcel/decide", data=form).status_code == 200
+    assert parcel in desk.decisions.standing()
     desk.store.close()
 
 
