@@ -49,7 +49,7 @@ def main() -> None:
     arguments = _arguments()
     data = Path(os.environ.get("CROPCHECK_DATA", "../shared/data"))
     cases = [ucr_case(data, seed, arguments.quick) for seed in arguments.seeds]
-    rows = score("ucr_crop", cases) if cases else []
+    rows = score("ucr_crop", cases, same=True) if cases else []
     if arguments.runs:
         rows += score("synthetic", [run_case(folder) for folder in arguments.runs])
     if arguments.beyond:
@@ -189,11 +189,19 @@ def case_of(
     return table.with_columns(flagged=flagged, differs=differs)
 
 
-def score(work: str, cases: list[pl.DataFrame]) -> Rows:
-    """Rates of every rule over all seeds together; thresholds are set seed by seed."""
+def score(work: str, cases: list[pl.DataFrame], same: bool = False) -> Rows:
+    """Rates of every rule over all seeds together; thresholds are set seed by seed.
+
+    Parameters
+    ----------
+    same
+        Whether all seeds are of the same parcels: an unusual one is then unusual in each, so that intervals
+        draw parcels with all their seeds.
+    """
     tables = [case.with_columns(seed=pl.lit(seed), **flags(case)) for seed, case in enumerate(cases)]
     table = pl.concat(tables, how="vertical_relaxed")
-    group = table.select(pl.format("{} {}", "seed", "group").alias("unit"))["unit"].to_numpy()
+    unit = pl.col("group") if same else pl.format("{} {}", "seed", "group")
+    group = table.select(unit=unit)["unit"].to_numpy()
     wrong = table["misdeclared"].to_numpy()
     rows: Rows = []
     for subject in ("cropcheck", "top2_rule", "max_probability", "top2_rule_at_2"):
