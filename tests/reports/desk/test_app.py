@@ -103,6 +103,15 @@ def test_a_decision_is_saved_shown_and_exported(desk: Desk) -> None:
     assert table[1].endswith(",wrong"), "an accepted correction says that the declaration was wrong"
 
 
+def test_a_due_day_is_shown_with_or_without_a_name(desk: Desk) -> None:
+    client = client_of(desk, "officer")
+    decide(client, "000001", due="2025-09-01")
+    decide(client, "000002", due="2025-09-02", assigned_to="second")
+    for path in ("/parcel?id=000001", "/?sort=due"):
+        assert "Due: 1 Sep 2025" in client.get(path).text, path
+    assert "<bdi>second</bdi> · Due: 2 Sep 2025" in client.get("/?sort=due").text
+
+
 def test_formulas_do_not_leave_the_desk(desk: Desk) -> None:
     client = client_of(desk, "officer")
     decide(client, "000001", remark="=HYPERLINK(1)")
