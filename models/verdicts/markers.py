@@ -33,7 +33,7 @@ REASONS = {
     "outside_season": "no_data",
 }
 SURE = 0.2  # highest breach score of a requirement that counts as kept
-ALARM = 0.9  # breach score that counts as broken where no labels calibrate it
+ALARM = 0.9  # how sure a breach must be where no labels calibrate it: of an event, that one by itself
 LEAST_LOOKS = 3  # clear looks or passes within a window, below which nothing is decided
 LONGEST_GAP = 45  # days of a window without a look or pass, above which nothing is called kept
 COVER_SLACK = 0.25  # share of what is asked for by which cover must fall short to count as surely broken
@@ -68,11 +68,13 @@ class Season:
 class Judgement:
     """What a requirement comes to on one parcel: its window, breach score from 0 to 1, and what it rests on.
 
-    `score` is NaN where nothing can be said; `settled` whether later observations cannot change a breach.
+    `score` is NaN where nothing can be said; `surest` is that of the likeliest forbidden event alone, else
+    the score; `settled` whether later observations cannot change a breach.
     """
 
     window: tuple[date, date] | None
     score: float
+    surest: float
     settled: bool = False
     events: tuple[str, ...] = ()
     n_observations: int = 0
@@ -89,13 +91,14 @@ def breach(requirement: Requirement, facts: Facts, season: Season) -> Judgement:
     """
     window = requirement.window(season.start, season.end, _begins(requirement, facts))
     if window is None:
-        return Judgement(None, np.nan)
+        return Judgement(None, np.nan, np.nan)
     seen_to = min(window[1], season.until)
     seen = sorted({day for day in (*facts.looks, *facts.passes) if window[0] <= day <= seen_to})
     gap = _longest_gap(seen, max(window[0], season.start), seen_to)
     if requirement.require == GREEN_COVER:
         cover = cover_of(facts.looks, facts.ndvi, max(window[0], season.start), seen_to)
-        return Judgement(window, _cover_missing(requirement, cover), False, (), len(seen), gap)
+        missing = _cover_missing(requirement, cover)
+        return Judgement(window, missing, missing, False, (), len(seen), gap)
     names = requirement.forbid or (requirement.require,)
     inside = [
         (row, share)
@@ -106,9 +109,10 @@ def breach(requirement: Requirement, facts: Facts, season: Season) -> Judgement:
     told = tuple(f"{row['event']} {row['date']}" for row, share in inside if row["chance"] * share >= 0.3)
     part = any(row["part"] for row, share in inside if row["chance"] * share >= 0.3)
     if requirement.forbid:
-        return Judgement(window, float(1 - np.prod(1 - chances)), True, told, len(seen), gap, part)
+        score, surest = float(1 - np.prod(1 - chances)), float(chances.max(initial=0))
+        return Judgement(window, score, surest, True, told, len(seen), gap, part)
     score = 1 - at_least(chances, requirement.at_least)
-    return Judgement(window, score, False, told, len(seen), gap, part)
+    return Judgement(window, score, score, False, told, len(seen), gap, part)
 
 
 def at_least(chances: np.ndarray, count: int) -> float:
@@ -319,7 +323,7 @@ def _decide(
     over = judged.window[1] <= season.until
     if judged.window[0] > season.until:
         return "window_not_begun"
-    likely = p_value <= alpha if p_value is not None else judged.score >= ALARM
+    likely = p_value <= alpha if p_value is not None else judged.surest >= ALARM
     broken = likely and judged.score > SURE and (over or judged.settled)
     if not judged.n_observations:
         return _unseen(judged.window[1], season, over)

@@ -148,6 +148,13 @@ def test_without_labels_there_is_no_p_value() -> None:
     assert mark(LATE, facts())["p_value"] is None
 
 
+def test_without_labels_many_doubtful_cuts_are_no_breach_and_a_sure_one_is() -> None:
+    doubtful = [cut(date(2024, 4 + k // 2, 5 + 15 * (k % 2)), 0.4) for k in range(6)]
+    assert breach(one(**LATE), facts(*doubtful), WHOLE).score > 0.9, "one of them is likely"
+    assert mark(LATE, facts(*doubtful))["reason"] == "undecided"
+    assert mark(LATE, facts(*doubtful, cut(date(2024, 6, 30), 0.95)))["state"] == "not_met"
+
+
 def test_the_outcome_joins_crop_and_markers() -> None:
     verdicts = pl.DataFrame(
         {"parcel_id": ["a", "b", "c"], "verdict": ["confirmed"] * 3, "reason": ["crop_seen"] * 3}
