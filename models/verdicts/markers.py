@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 import polars as pl
 
-from features.declarations.requirements import GREEN_COVER, Requirement
+from features.declarations.requirements import GREEN_COVER, Requirement, contradictions
 from features.declarations.schemes import Schemes
 from features.schema import MARKERS, check_table
 from models.verdicts.cover import Cover, cover_of, longest_run
@@ -206,6 +206,7 @@ def markers_of(
         Schema MARKERS, in order of requirement and parcel.
     """
     facts_of = facts if callable(facts) else lambda names: facts
+    _say_contradictions(declarations, schemes)
     claims = _claims(declarations, schemes)
     crop_of = dict(declarations.select("parcel_id", "crop_class").iter_rows())
     watched = facts_of([parcel for parcel in labels if parcel in crop_of])
@@ -226,6 +227,18 @@ def markers_of(
             found[name].append(pl.DataFrame(rows, schema=MARKERS, orient="row"))
     tables = [MARKERS.to_frame(), *(_in_order(found[name], claims[name].parcels) for name in sorted(claims))]
     return check_table(pl.concat(tables), MARKERS, "The markers")
+
+
+def _say_contradictions(declarations: pl.DataFrame, schemes: Schemes) -> None:
+    """Say of which parcels the interventions, each of which can be kept, cannot be kept together."""
+    together = declarations.group_by("intervention", maintain_order=True).agg("parcel_id")
+    for intervention, parcels in together.drop_nulls().iter_rows():
+        found = contradictions(schemes.requirements_of(intervention))
+        if found:
+            log.warning(
+                "What %s asks cannot be kept together (claimed on %d, first parcel %s): %s.",
+                intervention, len(parcels), parcels[0], "; ".join(found),
+            )  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -155,6 +155,23 @@ def test_without_labels_many_doubtful_cuts_are_no_breach_and_a_sure_one_is() -> 
     assert mark(LATE, facts(*doubtful, cut(date(2024, 6, 30), 0.95)))["state"] == "not_met"
 
 
+def test_interventions_that_cannot_be_kept_together_are_named(caplog: pytest.LogCaptureFixture) -> None:
+    early = {"require": "mowing", "from": "05-01", "to": "06-30"}
+    schemes = Schemes.model_validate({"interventions": {"LATE": LATE, "EARLY": early}})
+    declared = pl.DataFrame(
+        {
+            "parcel_id": ["a", "b", "c"],
+            "intervention": ["LATE", "LATE;EARLY", None],
+            "crop_class": ["grass"] * 3,
+        }
+    )
+    markers_of(declared, schemes, {}, {}, {}, WHOLE, 0.05, "m")
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [
+        "What LATE;EARLY asks cannot be kept together (claimed on 1, first parcel b): EARLY requires mowing "
+        "only while LATE forbids it."
+    ]
+
+
 def test_the_outcome_joins_crop_and_markers() -> None:
     verdicts = pl.DataFrame(
         {"parcel_id": ["a", "b", "c"], "verdict": ["confirmed"] * 3, "reason": ["crop_seen"] * 3}
