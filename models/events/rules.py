@@ -6,18 +6,46 @@ The baseline of every benchmark, and what a run without labels goes by.
 import numpy as np
 
 from models.events.intervals import NAMES, Intervals
+from models.events.kinds import kind_of
 from models.events.peaks import log_odds
 
 FALL, DEEP = 0.12, 0.35  # drops of NDVI from which one is a cut at all, and surely one
 DRIED = -0.06  # change of NDMI: what a cut leaves is drier; a thin cloud or a shadow is not
 BARE_NDVI, STUBBLE_NDVI, GREEN_NDVI = 0.30, 0.25, 0.5
-COHERENCE = 7.5  # what a rise of coherence by 1 adds to the log-odds of a cut in a step of a long gap
+COHERENCE = 7.5  # what a rise of coherence by 1 adds to the log-odds of an event in a step of a long gap
+# cuts, harvest and tillage leave a surface that holds still; what comes up moves
+RISES = {"mowing": 1, "harvest": 1, "bare_soil": 1, "ploughing": 1, "sowing": 1, "emergence": -1}
 SURE = 0.9
 
 
 def rule_scores(intervals: Intervals, event: str) -> np.ndarray:
-    """Return `(interval,)` how strongly the rule of an event holds; 0.5 is its threshold."""
-    return np.asarray(np.nan_to_num(RULES[event](_Columns(intervals)), nan=0.0))
+    """Return `(interval,)` how strongly the rule of an event holds; 0.5 is its threshold.
+
+    Of the steps of one gap between two looks, one alone has a score: what the looks show is one event.
+    """
+    of = _Columns(intervals)
+    score = np.nan_to_num(RULES[event](of), nan=0.0)
+    steps = np.flatnonzero((of["length"] < of["gap"]) & (score > 0))
+    rise = np.nan_to_num(of["cohvv_change"][steps])
+    score[steps] = 1 / (1 + np.exp(-log_odds(score[steps]) - COHERENCE * RISES.get(event, 0) * rise))
+    score[steps[~_likeliest(intervals, of, steps, score[steps], kind_of(event).date_share)]] = 0
+    return np.asarray(score)
+
+
+def _likeliest(
+    intervals: Intervals, of: "_Columns", steps: np.ndarray, score: np.ndarray, date_share: float
+) -> np.ndarray:
+    """Return `(step,)` which has the highest score of its gap: coherence tells; where it says nothing, the
+    step that lies at `date_share` of the gap.
+    """
+    offset = np.nan_to_num(of["offset"][steps])
+    away = np.abs(offset + of["length"][steps] / 2 - date_share * of["gap"][steps])
+    begins = np.stack([intervals.row[steps], intervals.start[steps] - offset])
+    gap = np.unique(begins, axis=1, return_inverse=True)[1].ravel()
+    order = np.lexsort((away, -score.round(6), gap))
+    first = np.zeros(len(steps), bool)
+    first[order[np.unique(gap[order], return_index=True)[1]]] = True
+    return first
 
 
 class _Columns:
@@ -37,8 +65,7 @@ def _ramp(value: np.ndarray, threshold: float, sure: float) -> np.ndarray:
 
 def _mowing(of: _Columns) -> np.ndarray:
     """A fall of greenness between two looks, with drying, of a canopy that was green before, was not bare in
-    the 60 days before, and does not end in bare soil or stubble within 20 days. In which step of a long gap
-    it lies, a rise of coherence tells.
+    the 60 days before, and does not end in bare soil or stubble within 20 days.
     """
     fall, before = -of["ndvi_change"], of["ndvi_after"] - of["ndvi_change"]
     lowest = of["ndvi_after"] + of["ndvi_highest_60_before"] - of["ndvi_range_60_before"]
@@ -46,10 +73,7 @@ def _mowing(of: _Columns) -> np.ndarray:
     meadow = (before > GREEN_NDVI) & (lowest > BARE_NDVI) & (left > STUBBLE_NDVI)
     seen = _ramp(fall, FALL, DEEP) * (meadow & ~(of["ndmi_change"] > DRIED))  # NDMI may not be measured
     dip = (of["ndvi_dip"] < -0.15) & (of["days_after_2"] <= 6) & (of["ndvi_change_of_two"] > -0.06)
-    seen = np.where(dip, 0.3 * seen, seen)
-    step = (of["length"] < of["gap"]) & (seen > 0)
-    risen = log_odds(seen) + COHERENCE * np.nan_to_num(of["cohvv_change"])
-    return np.asarray(np.where(step, 1 / (1 + np.exp(-risen)), seen))
+    return np.asarray(np.where(dip, 0.3 * seen, seen))
 
 
 def _harvest(of: _Columns) -> np.ndarray:
