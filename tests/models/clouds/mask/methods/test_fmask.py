@@ -5,7 +5,7 @@ import numpy as np
 from models.clouds.mask.classes import CLEAR, CLOUD, SHADOW
 from models.clouds.mask.methods.fmask import FmaskMask, fill, matched_shadows
 from tests.models.clouds.mask.made import CLOUD as WHITE
-from tests.models.clouds.mask.made import GRASS, SHADED, frames
+from tests.models.clouds.mask.made import GRASS, SHADED, WATER, frames
 
 
 def test_a_cloud_over_grass_and_the_shadow_that_it_throws() -> None:
@@ -17,6 +17,13 @@ def test_a_cloud_over_grass_and_the_shadow_that_it_throws() -> None:
     assert (found[40:46, 20:26] == CLOUD).all()
     assert (found[20:26, 20:26] == SHADOW).all()
     assert (found[:10] == CLEAR).all()
+
+
+def test_a_lake_in_grass_is_no_shadow_and_no_cloud() -> None:
+    values = np.tile(np.array(GRASS)[:, None, None], (1, 60, 60))
+    values[:, 20:30, 20:30] = np.array(WATER)[:, None, None]
+    (chances,) = FmaskMask().chances(frames(values))
+    assert (chances.argmax(axis=0) == CLEAR).all()
 
 
 def test_basins_are_raised_to_the_lowest_point_of_their_rim() -> None:

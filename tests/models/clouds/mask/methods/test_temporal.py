@@ -6,7 +6,7 @@ import pytest
 from models.clouds.mask.classes import CLEAR, CLOUD, SHADOW, THIN
 from models.clouds.mask.frames import Frames
 from models.clouds.mask.methods.temporal import TemporalMask
-from tests.models.clouds.mask.made import BANDS, GRASS, SHADED, STUBBLE, VEIL, frames
+from tests.models.clouds.mask.made import BANDS, GRASS, SHADED, STUBBLE, VEIL, WATER, frames
 from tests.models.clouds.mask.made import CLOUD as WHITE
 
 
@@ -55,6 +55,11 @@ def test_a_weak_shadow_counts_where_the_sun_throws_a_cloud_and_not_elsewhere() -
     assert (found[20:24, 10:14] == CLOUD).all()
     assert (found[9:11, 11:13] == SHADOW).all()
     assert (found[30:34, 30:34] == CLEAR).all()
+
+
+def test_water_is_ground_and_a_cloud_over_it_is_cloud() -> None:
+    assert classes(frames(WATER, WATER, WATER, WATER)) == [CLEAR] * 4
+    assert classes(frames(WATER, WATER, WHITE, WATER)) == [CLEAR, CLEAR, CLOUD, CLEAR]
 
 
 def test_looking_back_a_later_date_changes_nothing() -> None:
