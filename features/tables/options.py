@@ -52,10 +52,16 @@ class TableOptions(Options):
         "'{feature}-ts{step}-{any}'",
     )
     first: day | str | None = Field(
-        None, description="{step} 0: a date, or the column that holds each row's own"
+        None, description="date of the first {step}: a date, or the column that holds each row's own"
     )
+    first_step: int = Field(0, ge=0, description="number of the {step} that `first` is the date of")
     step: Literal["month", "dekad"] | int = Field(
         "month", description="from {step} to {step}; a number: days"
+    )
+    last: str | None = Field(
+        None,
+        description="column of the last {step}'s date: `step` and `first_step` are held against it and, "
+        "where left out, follow from it",
     )
     nodata: tuple[float, ...] = Field((), description="raw numbers that mean nothing was measured")
     keep: dict[str, tuple[bool | int | float | str, ...]] = Field(

@@ -16,7 +16,7 @@ from features.schema import OBSERVATIONS, OPTICAL_BANDS, STATISTICS
 from features.tables.chunks import chunk_of, chunks_of_parcels, values_of
 from features.tables.files import id_text, need, open_table
 from features.tables.options import Repeated, TableOptions
-from features.tables.shapes import long_form, undated
+from features.tables.shapes import long_form, settled, undated
 
 log = logging.getLogger(__name__)
 
@@ -95,6 +95,7 @@ def read_in_chunks(
     known = pl.DataFrame({"parcel_id": list(parcel_ids)}, schema={"parcel_id": pl.String}).with_columns(
         declared=pl.lit(True)
     )
+    tables = [settled(open_table(of.path), of) for of in tables]
     _tell_undated(tables)
     account = _Account()
     size = values_at_once or fitting(BYTES_A_VALUE, SHARE, LEAST_VALUES, VALUES_AT_ONCE)

@@ -1,5 +1,6 @@
 """The three shapes of a table of series, each brought to one row a value."""
 
+import logging
 import re
 from collections.abc import Sequence
 from datetime import date
@@ -10,7 +11,9 @@ from features.errors import ConfigError
 from features.tables.files import id_text, need
 from features.tables.options import TableOptions
 
+log = logging.getLogger(__name__)
 DEKADS_A_YEAR = 36
+ROWS_OF_STEPS = 1000  # whose first and last dates are looked at
 LATEST_MS = 1e14  # milliseconds since 1970 up to the year 5138: what is beyond counts something else
 
 
@@ -72,15 +75,10 @@ def _widest(
     table: pl.LazyFrame, names: list[str], parcel: pl.Expr, kept: pl.Expr, options: TableOptions
 ) -> pl.LazyFrame:
     found = matched(names, options)
-    first = pl.lit(None, dtype=pl.Date)
-    if isinstance(options.first, date):
-        first = pl.lit(options.first, dtype=pl.Date)
-    elif options.first is not None:
-        first = moments(table, need(names, options.first, "first date"), options.date_format).dt.date()
     rows = table.select(
         parcel,
         kept.alias("kept"),
-        first.alias("first"),
+        _first(table, names, options).alias("first"),
         *(_number(table, name).alias(name) for name in found),
     )
     tall = rows.unpivot(
@@ -98,6 +96,76 @@ def _widest(
     moment = pl.coalesce("day", _stepped(options))
     return tall.join(key, on="name", how="left").select(
         "parcel_id", moment.cast(pl.Datetime("us")).alias("datetime"), "column", "raw", "kept"
+    )
+
+
+def _first(table: pl.LazyFrame, names: list[str], options: TableOptions) -> pl.Expr:
+    if options.first is None or isinstance(options.first, date):
+        return pl.lit(options.first, dtype=pl.Date)
+    return moments(table, need(names, options.first, "first date"), options.date_format).dt.date()
+
+
+def settled(table: pl.LazyFrame, options: TableOptions) -> TableOptions:
+    """Return the options with the step, and the number of the step that `first` is the date of, by which the
+    last one holds the day that the column `last` names, where the config leaves them open.
+
+    Steps are counted from 1 where those of number 0 hold nothing.
+
+    Raises
+    ------
+    ConfigError
+        Where the config's step ends elsewhere in every row, and another does not: dates would be wrong.
+    """
+    names = table.collect_schema().names()
+    if options.shape != "widest" or options.last not in names:
+        return options
+    steps = {name: when for name, (_, when) in matched(names, options).items() if isinstance(when, int)}
+    if not steps:
+        return options
+    last = moments(table, str(options.last), options.date_format).dt.date().alias("last")
+    number = pl.lit(max(steps.values())).alias("step")
+    rows = table.select(_first(table, names, options).alias("first"), last, number).drop_nulls().unique()
+    known = rows.sort("first", "last").head(ROWS_OF_STEPS).collect()
+    starts = [0, 1] if _are_empty(table, [name for name in steps if steps[name] == 0], options) else [0]
+    possible = [
+        options.model_copy(update={"step": step, "first_step": start})
+        for step in dict.fromkeys((options.step, "month", "dekad"))
+        for start in dict.fromkeys((options.first_step, *starts))
+    ]
+    fits = [_fit(known, one) for one in possible]
+    best = possible[fits.index(max(fits))]
+    if fits[0] > 0 or max(fits) <= 0.5:
+        return options
+    if any(
+        name in options.model_fields_set and getattr(best, name) != getattr(options, name)
+        for name in ("step", "first_step")
+    ):
+        raise ConfigError(
+            f"series.tables: {len(set(steps.values()))} steps of {options.step!r} do not end where "
+            f"{options.last!r} says ({known['last'][0]}); set `step: {best.step}` and "
+            f"`first_step: {best.first_step}`, with which they do."
+        )
+    log.info("%s is read by steps of %s, %s of which is the first.", options.path, best.step, best.first_step)
+    return best
+
+
+def _fit(rows: pl.DataFrame, options: TableOptions) -> float:
+    """Share of rows `first, last, step` whose last step holds the day `last`."""
+    if not rows.height:
+        return 0.0
+    dated = rows.with_columns(begin=_stepped(options)).with_columns(pl.col("step") + 1)
+    return float(dated.select(pl.col("last").is_between("begin", _stepped(options), "left").mean()).item())
+
+
+def _are_empty(table: pl.LazyFrame, names: list[str], options: TableOptions) -> bool:
+    numbers = [_number(table, name) for name in names]
+    known = [
+        (number.is_finite() & ~number.is_in(list(options.nodata))).fill_null(False) for number in numbers
+    ]
+    return (
+        not table.select(pl.any_horizontal(*known).any()).collect(engine="streaming").item()
+        if known
+        else False
     )
 
 
@@ -160,7 +228,7 @@ def _day_of(text: str, form: str | None) -> date | None:
 
 def _stepped(options: TableOptions) -> pl.Expr:
     """The date of a step, counted from `first`."""
-    first, step = pl.col("first"), pl.col("step")
+    first, step = pl.col("first"), pl.col("step") - options.first_step
     if options.step == "month":
         return first.dt.offset_by(pl.format("{}mo", step))
     if options.step == "dekad":

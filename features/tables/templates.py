@@ -2,12 +2,13 @@
 
 - `worldcereal`: extractions of ESA WorldCereal (one row a sample and month): reflectance as integers of 1e-4,
   backscatter as integers with dB = 20 log10(DN) - 83, 65535 for nodata.
-- `worldcereal_steps`: the older form, one row a sample, `OPTICAL-B02-ts0-10m`, `SAR-VH-ts0-20m`.
+- `worldcereal_steps`: the older form, one row a sample, `OPTICAL-B02-ts0-10m`, `SAR-VH-ts0-20m`; months or
+  dekads by its `start_date` and `end_date`.
 - `openeo`: the CSV of `aggregate_spatial` with a mean: `date, feature_index, avg(B04)`.
 - `earth_engine`: the CSV of `reduceRegions` over a collection, exported with `system:time_start`.
 - `sits`: time series of a sits tibble, unnested: `sample_id, Index, B02`.
 - `sits_predictors`: what that function returns: `sample_id, label, B021, B022`, steps from 1 on, without
-  dates: `first` is the date of one step before the first.
+  dates: give `first` and `step`.
 """
 
 from typing import Any, Literal
@@ -48,6 +49,7 @@ def _worldcereal_steps() -> dict[str, Any]:
         "date": None,
         "pattern": "{feature}-ts{step}-{any}",
         "first": "start_date",
+        "last": "end_date",
         "nodata": (NODATA,),
         "columns": columns,
     }
@@ -86,5 +88,5 @@ TEMPLATES: dict[str, dict[str, Any]] = {
     "openeo": _openeo(),
     "earth_engine": _earth_engine(),
     "sits": _sits(),
-    "sits_predictors": {**_sits(), "date": None, "pattern": "{feature}{step}"},
+    "sits_predictors": {**_sits(), "date": None, "pattern": "{feature}{step}", "first_step": 1},
 }

@@ -291,11 +291,36 @@ def test_what_the_usual_programs_write(tmp_path: Path, template: str, text: str)
     assert values(found) == {("0", "05-01", "B04"): 0.04, ("0", "05-01", "B08"): 0.3}
 
 
+def steps_until(folder: Path, end: str, numbers: str, **options: Any) -> list[str]:
+    header = ",".join(f"OPTICAL-B04-ts{step}-10m" for step in range(numbers.count(",") + 1))
+    path = csv(folder, f"sample_id,start_date,end_date,{header}\n1,2024-04-01,{end},{numbers}\n")
+    return [day for _, day, _ in values(read({"path": path, "template": "worldcereal_steps", **options}))]
+
+
+def test_steps_end_where_the_table_says(tmp_path: Path) -> None:
+    """Four dekads from April on end on 1 May, four months in July: as months, dates would be wrong."""
+    dekads, months = ["04-01", "04-11", "04-21", "05-01"], ["04-01", "05-01", "06-01", "07-01"]
+    assert steps_until(tmp_path, "2024-05-01", "1,2,3,4") == dekads
+    assert steps_until(tmp_path, "2024-05-01", "1,2,3,4", step="dekad") == dekads
+    assert steps_until(tmp_path, "2024-07-01", "1,2,3,4") == months
+    assert steps_until(tmp_path, "2024-07-31", "1,2,3,4") == months, "a month ends with its last day"
+    assert steps_until(tmp_path, "2024-12-24", "1,2,3,4") == months, "where nothing fits, as the config says"
+    with pytest.raises(ConfigError, match=r"4 steps of 'month' do not end where .*2024-05-01.*`step: dekad`"):
+        steps_until(tmp_path, "2024-05-01", "1,2,3,4", step="month")
+
+
+def test_steps_are_counted_from_one_where_those_of_nought_hold_nothing(tmp_path: Path) -> None:
+    assert steps_until(tmp_path, "2024-04-21", "65535,2,3,4") == ["04-01", "04-11", "04-21"]
+    assert steps_until(tmp_path, "2024-05-01", "65535,2,3,4") == ["04-11", "04-21", "05-01"]
+    with pytest.raises(ConfigError, match="set `step: dekad` and `first_step: 1`"):
+        steps_until(tmp_path, "2024-04-21", "65535,2,3,4", first_step=0)
+
+
 def test_predictors_of_sits_are_bands_and_steps_in_one_word(tmp_path: Path) -> None:
     header = ",".join(f"{band}{step}" for band in ("B02", "B8A", "NDVI") for step in (1, 2, 11))
     numbers = ",".join(["0.01,0.02,0.11", "0.3,0.4,0.5", "0.6,0.7,0.8"])
     path = csv(tmp_path, f"sample_id,label,{header}\n1,Wheat,{numbers}\n")
-    found = values(read({"path": path, "template": "sits_predictors", "first": "2024-04-15", "step": 16}))
+    found = values(read({"path": path, "template": "sits_predictors", "first": "2024-05-01", "step": 16}))
     assert found[("1", "05-01", "B02")] == 0.01 and found[("1", "05-17", "B8A")] == 0.4
     assert found[("1", "10-08", "ndvi")] == 0.8 and len(found) == 9
     with pytest.raises(ValidationError, match="needs `first`"):

@@ -9,6 +9,8 @@ import polars as pl
 import pytest
 
 from features.series.parcel_series import read_series
+from features.tables.options import TableOptions
+from features.tables.reader import read_tables
 from pipelines.commands.checks.check import check_inputs
 from pipelines.config import RunConfig, load_config
 from pipelines.main_job import stages
@@ -150,3 +152,17 @@ def test_real_tables_by_a_few_lines(real_data: Path, tmp_path: Path, name: str) 
     known = np.isfinite(ours)
     np.testing.assert_allclose(ours[known], theirs[known], rtol=1e-4, atol=1e-6)
     assert differing(own, read) < 0.01
+
+
+@pytest.mark.realdata
+def test_real_dekads_have_the_dates_that_their_ends_say(real_data: Path) -> None:
+    """49 steps of which that of number 0 is empty, from 1 August 2020 to 21 November 2021."""
+    path = real_data / "lpis-points" / "prometheo_2021_BE_LPIS-Flanders_10D.parquet"
+    ids = pl.read_parquet(path, columns=["sample_id"])["sample_id"].to_list()
+    options = TableOptions.model_validate({"path": str(path), "template": "worldcereal_steps"})
+    found = read_tables([options], ids, date(2020, 7, 1), date(2021, 12, 31))
+    days = found.observations["datetime"].dt.date()
+    assert (days.min(), days.max(), days.n_unique()) == (date(2020, 8, 1), date(2021, 11, 21), 48)
+    means = found.observations.filter(feature="weather_t").group_by("datetime").agg(pl.col("mean").mean())
+    warmest = means.sort("mean")["datetime"][-1]
+    assert warmest.date() == date(2020, 8, 1), "the heat of early August 2020"
