@@ -176,7 +176,8 @@ def _one_table(path: Path, options: CropTableOptions) -> pl.DataFrame:
     )
     torn = meanings.filter(pl.col("key").is_duplicated())["code"].unique().sort().to_list()
     if torn:
-        how = " as `pad` or `ignore_case` write them" if options.pad or options.ignore_case else ""
+        loose = options.pad or options.ignore_case or options.ignore_signs
+        how = " as `pad`, `ignore_case` or `ignore_signs` write them" if loose else ""
         raise DeclarationError(
             f"{len(torn)} codes of {path} have two meanings{how}, first {torn[:3]}; leave one row of each "
             "code."

@@ -40,6 +40,9 @@ class CropTableOptions(Options):
         "with 3, `88`, `0088` and `88.0` are `088`.",
     )
     ignore_case: bool = Field(False, description="Codes that differ in capitals alone are one code.")
+    ignore_signs: bool = Field(
+        False, description="Codes that differ in dashes, points and spaces alone are one code."
+    )
     second_none: tuple[str, ...] | None = Field(
         None,
         description="What stands for no second crop; by default zeros and dashes, where no table has them.",
@@ -63,8 +66,17 @@ class CropTableOptions(Options):
         return str(int(digits[1])).zfill(self.pad or 0) if digits else plain
 
     def key(self, code: str) -> str:
-        """Return what two spellings of one code have in common."""
-        return self.spelled(code).casefold() if self.ignore_case else self.spelled(code)
+        """Return what two spellings of one code have in common.
+
+        Examples
+        --------
+        >>> CropTableOptions(ignore_signs=True, ignore_case=True).key("11-01-06-000-A")
+        '110106000a'
+        """
+        key = self.spelled(code)
+        if self.ignore_signs:
+            key = "".join(filter(str.isalnum, key)) or key
+        return key.casefold() if self.ignore_case else key
 
 
 class CheckOptions(Options):

@@ -126,6 +126,16 @@ def _offer_case(counts: Mapping[str, int], tables: Tables, _: FieldOptions) -> l
     return [f"Codes differ in capitals: {how} {gained} of these parcels are mapped."] if gained else []
 
 
+def _offer_signs(counts: Mapping[str, int], tables: Tables, _: FieldOptions) -> list[str]:
+    """Dashes and points that one side lost: `1101060000` in the file is `11-01-06-000-0` in the table."""
+    loose = tables.options.model_copy(update={"ignore_signs": True})
+    gained = _mapped(counts, _knower(tables.known(loose), loose))
+    keeps = len(tables.known(loose)) == len(tables.known())  # else signs tell codes apart
+    how = "with `declarations.crops.ignore_signs: true`"
+    told = f"Codes differ in dashes, points or spaces: {how} {gained} of these parcels are mapped."
+    return [told] if gained and keeps else []
+
+
 def _offer_column(counts: Mapping[str, int], tables: Tables, _: FieldOptions) -> list[str]:
     """The file holds names, or HCAT3 codes, where codes are looked up."""
     headings = column_headings(tables.options.tables[0], tables.options)
@@ -188,4 +198,11 @@ def _read_again(text: str, encoding: str) -> str:
 
 
 Offer = Callable[[Mapping[str, int], Tables, FieldOptions], Iterable[str]]
-OFFERS: tuple[Offer, ...] = (_offer_pad, _offer_case, _offer_column, _offer_separator, _offer_encoding)
+OFFERS: tuple[Offer, ...] = (
+    _offer_pad,
+    _offer_case,
+    _offer_signs,
+    _offer_column,
+    _offer_separator,
+    _offer_encoding,
+)

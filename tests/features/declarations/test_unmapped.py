@@ -69,6 +69,7 @@ def test_codes_are_listed_by_parcels_with_the_nearest_row(tmp_path: Path) -> Non
         (["0011", "00088"], "declarations.crops.pad: 3", 2),  # more zeros than the table has
         (["11.0", "011"], "declarations.crops.pad: 3", 1),  # text that was a decimal number
         (["vv"], "declarations.crops.ignore_case: true", 1),
+        (["0-11", "08.8", "089"], "declarations.crops.ignore_signs: true", 2),
         (["Winter wheat", "Rye"], "declarations.crops.code_column: name", 2),
         (["3301010402"], "declarations.crops.code_column: hcat_code", 1),
         (["011+088", "VV+011"], "declarations.fields.code_separator: '+'", 2),
@@ -89,6 +90,7 @@ def test_what_is_offered_maps(tmp_path: Path) -> None:
         ("011", "winter_wheat", None), ("088", "spring_barley", None),
     ]  # fmt: skip
     assert declared(options(tmp_path, ["vv"], ignore_case=True))[0][:2] == ("VV", "permanent_grassland")
+    assert declared(options(tmp_path, ["0-11"], ignore_signs=True))[0][:2] == ("011", "winter_wheat")
     assert declared(options(tmp_path, ["Clover grass"], code_column="name"))[0][1] == "permanent_grassland"
     assert declared(options(tmp_path, ["011 + 088"], fields={"code_separator": "+"})) == [
         ("011", "winter_wheat", "088")
@@ -112,7 +114,9 @@ def test_padding_that_makes_two_codes_one_is_refused_and_not_offered(tmp_path: P
     crops = chosen.crops.model_copy(update={"tables": (table,)})
     frame = read_declarations(chosen, 2024)[0]
     assert not any("pad" in line for line in report_unmapped(frame, crops, chosen.fields))
-    with pytest.raises(DeclarationError, match="two meanings as `pad` or `ignore_case` write them"):
+    with pytest.raises(
+        DeclarationError, match="two meanings as `pad`, `ignore_case` or `ignore_signs` write"
+    ):
         read_declarations(chosen.model_copy(update={"crops": crops.model_copy(update={"pad": 2})}), 2024)
 
 
