@@ -122,6 +122,16 @@ def test_check_shows_what_it_understood(folder: Path) -> None:
     assert not (folder / "out").exists(), "check leaves nothing"
 
 
+def test_check_says_the_same_of_tables_that_it_reads_in_chunks(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, workspace = config_of(folder), Workspace(folder / "out")
+    whole = str(check_inputs(config, workspace))
+    monkeypatch.setattr("features.tables.reader.fitting", lambda *_: 50)  # of 288 values
+    lines = [line for line in whole.splitlines() if line.startswith(("Series", "  B0", "  ndvi"))]
+    assert len(lines) == 4 and set(lines) <= set(str(check_inputs(config, workspace)).splitlines())
+
+
 def test_check_names_another_unit_and_ids_that_are_not_declared(folder: Path) -> None:
     table(red=5_000_000).write_parquet(folder / "table.parquet")
     assert "half of the values of B04 lie from 500" in str(
