@@ -31,6 +31,7 @@ class Decision:
     assigned_to: str
     due: str  # ISO 8601, or empty
     model_id: str  # of the verdict that the person looked at
+    evidence: tuple[str, ...] = ()  # SHA-256 of the parcel's photos at that moment
 
     @property
     def done(self) -> bool:
@@ -82,6 +83,7 @@ class Decisions:
         self._of: dict[str, list[Decision]] = {}
         self._parcel_of: dict[int, str] = {}  # parcel of each decision's entry
         self._by: dict[int, str] = {}  # who made it
+        self._photos: dict[str, list[str]] = {}  # SHA-256 of each parcel's
         self._undone: set[int] = set()
         self._stands: dict[str, Decision] = {}
         self._lock = threading.Lock()
@@ -124,7 +126,9 @@ class Decisions:
                 if (now.number if now else 0) != seen.get(parcel_id, 0):
                     raise ConflictError(parcel_id, now)
             drafts = [
-                Draft("decision", parcel_id, {**vars(wish), "model_id": model_id})
+                Draft(
+                    "decision", parcel_id, {**vars(wish), "model_id": model_id, **self._evidence(parcel_id)}
+                )
                 for parcel_id, model_id in rows
             ]
             return journal.append(connection, drafts, by)
@@ -165,6 +169,10 @@ class Decisions:
                 raise Refused("refused.undo_none")
             return journal.append(connection, drafts, by)
 
+    def _evidence(self, parcel_id: str) -> dict[str, list[str]]:
+        photos = self._photos.get(parcel_id)
+        return {"evidence": list(photos)} if photos else {}
+
     def _after(self, entries: Iterable[Entry]) -> dict[str, Decision]:
         """Take over entries that are not known yet, and return what stands then.
 
@@ -183,6 +191,9 @@ class Decisions:
             if entry.kind == "decision":
                 self._of.setdefault(entry.subject, []).append(_decision(entry))
                 self._parcel_of[entry.number], self._by[entry.number] = entry.subject, entry.by
+            elif entry.kind == "photo":
+                self._photos.setdefault(entry.subject, []).append(str(entry.content["sha256"]))
+                return
             elif entry.kind == "undo":
                 self._undone.add(int(entry.content["number"]))
             else:
@@ -208,4 +219,5 @@ def _decision(entry: Entry) -> Decision:
         assigned_to=str(content["assigned_to"]),
         due=str(content["due"]),
         model_id=str(content["model_id"]),
+        evidence=tuple(map(str, content.get("evidence", ()))),
     )

@@ -29,7 +29,9 @@ OF_PARCEL = (
     "parcel_id", "declared", "crop", "looks_like", "verdict", "reason", "area_ha", "intervention", "region",
     "amount", "inside", "composition",
 )  # fmt: skip
-DECIDED = ("decision", "remark", "assigned_to", "due", "decided_by", "decided_at", "field_result")
+DECIDED = (
+    "evidence", "decision", "remark", "assigned_to", "due", "decided_by", "decided_at", "field_result",
+)  # fmt: skip
 MOST_PRINTED = 500
 
 
@@ -50,7 +52,8 @@ def table_of(desk: Desk, ask: Ask) -> pl.DataFrame:
 
 
 def as_csv(desk: Desk, ask: Ask) -> Response:
-    """Return the selection as CSV: `cropcheck assess` reads its columns parcel_id and field_result."""
+    """Return the selection as CSV: `cropcheck assess` reads its columns parcel_id, field_result, remark and
+    evidence (where the photos lie that were there when it was decided)."""
     table = table_of(desk, ask).drop("longitude", "latitude", "holding_id")
     out = io.StringIO()
     writer = csv.writer(out)
@@ -196,9 +199,10 @@ def _few(table: pl.DataFrame) -> pl.DataFrame:
 
 def _decided(made: Decision | None) -> tuple[str | None, ...]:
     if made is None:
-        return (None,) * 7
+        return (None,) * len(DECIDED)
     result = FIELD_RESULT.get(made.decision)
-    return (made.decision, made.remark, made.assigned_to, made.due, made.by, made.at, result)
+    photos = "; ".join(f"desk/photos/{sha256}" for sha256 in made.evidence) or None
+    return (photos, made.decision, made.remark, made.assigned_to, made.due, made.by, made.at, result)
 
 
 def _file(content: bytes, kind: str, name: str) -> Response:

@@ -195,6 +195,25 @@ def test_photos_come_with_what_speaks_against_them(desk: Desk) -> None:
     assert client.post("/photos", data=form, files=bad).status_code == 400
 
 
+def test_a_decision_names_the_photos_that_were_there(desk: Desk) -> None:
+    client = client_of(desk, "officer")
+    form = {"form_token": token(client.get("/").text), "id": "000001"}
+    for colour in (60, 200):
+        files = [("photo", (f"{colour}.jpg", io.BytesIO(photo(colour=colour)), "image/jpeg"))]
+        client.post("/photos", data=form, files=files)
+        if colour == 60:
+            decide(client, "000001", decision="in_order")
+    first, second = (kept["sha256"] for kept in desk.photos.of("000001"))
+    standing = desk.decisions.of("000001")
+    assert standing is not None
+    assert standing.evidence == (first,)
+    decide(client, "000001", seen=standing.number, decision="accept")
+    table = client.get("/export/parcels.csv?parcel=000001").content
+    row = pl.read_csv(table, infer_schema=False).row(0, named=True)
+    assert row["evidence"] == f"desk/photos/{first}; desk/photos/{second}"
+    assert (desk.folder / "photos" / second).is_file()
+
+
 def test_undo_and_the_log(desk: Desk) -> None:
     client = client_of(desk, "officer")
     page = decide(client, "000001")
