@@ -187,7 +187,9 @@ def bands_of(names: list[str] | tuple[str, ...]) -> tuple[str, ...]:
 
 
 # What beside imagery a series may hold, by the first word of its name.
-CONTEXT = ("weather", "soil", "elevation", "embedding", "slope", "terrain", "context")
+CONTEXT = (
+    "weather", "soil", "elevation", "embedding", "history", "surface", "slope", "terrain", "context",
+)  # fmt: skip
 _ORBIT = re.compile(r"_r\d+$")
 _RADAR_NAMES = re.compile(r"s0v[vh]|coh|rvi|ratio")
 

@@ -12,7 +12,7 @@ from models.crops.fitting.options import TrainOptions
 from models.crops.inputs.arrays import CONTEXT
 from models.evaluation.metrics import Estimate, macro_f1, paired_difference, score_model
 
-KINDS = ("s1", "s2", "weather", "soil", "elevation", "embedding", "history")
+KINDS = ("s1", "s2", "weather", "soil", "elevation", "embedding", "history", "surface")
 EVERYTHING = "everything"
 ABLATION = pl.Schema(
     {

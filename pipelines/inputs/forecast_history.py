@@ -87,11 +87,12 @@ def known_history(config: RunConfig, workspace: Workspace) -> Known:
     }
     names, static = _static(config, workspace, ids)
     weather = _weather(config, workspace, earlier.weather, origin, len(ids))
+    surfaces = surface_channels(config) if "surface" in config.forecast.inputs else ()
     history = History(
         tuple(ids), origin, looks, radar, classes,
         crops_of(of, ids, classes, origin.year, years), names, static,
         _until(weather, config.season.until, origin),
-        daily_surface(surface_channels(config), declared, origin),
+        daily_surface(surfaces, declared, origin),
     )  # fmt: skip
     rows = counted.pop(ROWS)
     aside = {reason: count for reason, count in counted.items() if count}

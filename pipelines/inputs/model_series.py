@@ -27,6 +27,7 @@ from pipelines.tables import read_declared
 from pipelines.workspace import Workspace
 
 FOLDS = "folds"
+OF_A_SEASON = ("weather", "surface")  # nearly the same for all parcels of one
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,7 @@ def model_series(options: TrainOptions, workspace: Workspace) -> xr.Dataset:
 
 
 def wanted_context(options: TrainOptions, workspace: Workspace) -> tuple[str, ...]:
-    """Return which of weather, soil, elevation and embeddings models read beside the series.
+    """Return which kinds of context models read beside the series.
 
     Raises
     ------
@@ -148,11 +149,12 @@ def wanted_context(options: TrainOptions, workspace: Workspace) -> tuple[str, ..
     """
     there = _available(workspace)
     if options.context is None:
-        return tuple(name for name in there if name != "weather" or options.transfer.runs)
+        return tuple(name for name in there if name not in OF_A_SEASON or options.transfer.runs)
     if absent := [name for name in options.context if name not in there]:
         raise ConfigError(
             f"train.context names {', '.join(absent)}, which the run has nothing of (it has "
-            f"{', '.join(there) or 'none'}); give the file under {absent[0]}:, or leave it out."
+            f"{', '.join(there) or 'none'}); give the file under "
+            f"{'rasters' if absent[0] == 'surface' else absent[0]}:, or leave it out."
         )
     return options.context
 
@@ -228,13 +230,13 @@ def check_transfer(transfer: TransferOptions, workspace: Workspace) -> None:
 
 
 def _available(workspace: Workspace) -> list[str]:
-    """Return which of weather, soil, elevation and embeddings `fill` found, in this order."""
+    """Return which kinds of context `fill` found, weather first."""
     maps = (
         pl.scan_parquet(workspace.context, glob=False).collect_schema() if workspace.context.is_file() else {}
     )
     found = [
         name
-        for name in ("soil", "elevation", "embedding", "history")
+        for name in ("soil", "elevation", "embedding", "history", "surface")
         if any(column.startswith(name) for column in maps)
     ]
     return ["weather", *found] if workspace.weather.is_file() else found

@@ -1,10 +1,11 @@
-"""Land-surface products day by day where the parcels lie, as forecasts read them."""
+"""Land-surface products where the parcels lie: day by day, as forecasts read them, and by month."""
 
 from datetime import date, timedelta
 from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import polars as pl
 from affine import Affine
 from odc.geo.geobox import GeoBox
 
@@ -14,19 +15,18 @@ from models.forecast.history import Daily
 from pipelines.config import RunConfig
 
 CELL = 0.05  # degrees: the products' own pixel; parcels of one cell share its values
+MOST_MONTHS = 24  # of a season
 OPTIONS = ("rasters", "limits.document_mib", "limits.map_megavalues")
 
 
 def surface_channels(config: RunConfig) -> tuple[Channel, ...]:
-    """Return the land-surface products that forecasts are to read, as known on the season's day.
+    """Return the land-surface products under `rasters`, as known on the season's day.
 
     Raises
     ------
     ConfigError
         Where a folder holds no such product.
     """
-    if "surface" not in config.forecast.inputs:
-        return ()
     named = {name: one for name, one in config.rasters.items() if isinstance(one, LandSurfaceOptions)}
     channels = [Channel.of_surface(name, one, config.limits) for name, one in sorted(named.items())]
     until = config.season.until
@@ -36,7 +36,7 @@ def surface_channels(config: RunConfig) -> tuple[Channel, ...]:
 def surface_files(config: RunConfig) -> dict[str, Path]:
     """Return every file that they are read from, by its role."""
     return {
-        f"forecast surface {channel.name} {path.name}": path
+        f"surface {channel.name} {path.name}": path
         for channel in surface_channels(config)
         for path in channel.files
     }
@@ -65,3 +65,30 @@ def daily_surface(channels: tuple[Channel, ...], parcels: gpd.GeoDataFrame, orig
         [channel.at_frames(grid, times).reshape(len(days), -1)[:, cells].T for channel in channels], axis=2
     )
     return Daily(tuple(c.name for c in channels), (first - origin).days, value.astype(np.float32), place)
+
+
+def monthly_surface(
+    channels: tuple[Channel, ...], parcels: gpd.GeoDataFrame, start: date, end: date
+) -> pl.DataFrame | None:
+    """Return the mean of each product in every month of a season, one row a parcel, in their order.
+
+    Columns are `surface_NAME_01` for the month of the season's first day, and so on: those of another season
+    of the same length have the same names. Of a month of which nothing was known they are null. None where
+    there is no product.
+    """
+    daily = daily_surface(channels, parcels, start)
+    if daily is None:
+        return None
+    columns: dict[str, pl.Series] = {"parcel_id": pl.Series(parcels["parcel_id"].tolist(), dtype=pl.String)}
+    months = [start.year * 12 + start.month - 1 + k for k in range(MOST_MONTHS)]
+    months = [month for month in months if date(month // 12, month % 12 + 1, 1) <= end]
+    days = daily.start + np.arange(daily.value.shape[1])
+    month_of = np.array([(at := start + timedelta(days=int(day))).year * 12 + at.month - 1 for day in days])
+    for k, name in enumerate(daily.names):
+        for number, month in enumerate(months, start=1):
+            some = daily.value[:, month_of == month, k]
+            known = np.isfinite(some)
+            total, n = np.where(known, some, 0).sum(1), known.sum(1)
+            mean = np.divide(total, n, out=np.full(len(some), np.nan, np.float32), where=n > 0)
+            columns[f"surface_{name}_{number:02d}"] = pl.Series(mean[daily.place]).fill_nan(None)
+    return pl.DataFrame(columns)

@@ -28,6 +28,8 @@ from pipelines.config import RunConfig
 from pipelines.inputs.bounded_tables import refuse_large
 from pipelines.inputs.crop_tables import crop_files, crop_options
 from pipelines.inputs.pixels.context_files import NAMES, context_file, region_files
+from pipelines.inputs.surface_series import OPTIONS as SURFACE_OPTIONS
+from pipelines.inputs.surface_series import monthly_surface, surface_channels, surface_files
 from pipelines.record.inputs import Inputs
 from pipelines.record.stage import Outcome, Stage
 from pipelines.tables import read_declared, write_table
@@ -58,6 +60,7 @@ def stage(config: RunConfig) -> Stage:
                 "embeddings",
                 "limits.table_gib",
                 "history",
+                *SURFACE_OPTIONS,
             ),
             *codes,
         ),
@@ -76,7 +79,8 @@ def _files(config: RunConfig, workspace: Workspace) -> dict[str, Path]:
     vectors = {"embeddings": config.embeddings.path} if config.embeddings else {}
     before = {f"history {source.year}": source.path for source in config.history}
     codes = crop_files(config, workspace) if config.history else {}
-    return {name: path for name, path in named.items() if path} | vectors | before | codes
+    given = {name: path for name, path in named.items() if path}
+    return given | vectors | before | codes | surface_files(config)
 
 
 def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
@@ -151,7 +155,9 @@ def weather_of(config: RunConfig, workspace: Workspace) -> pl.DataFrame | None:
 
 
 def _maps(config: RunConfig, workspace: Workspace, declarations: gpd.GeoDataFrame) -> list[Path]:
-    """Write what is known once of each parcel: maps, embeddings, earlier declarations, tables' numbers."""
+    """Write what is known once of each parcel: maps, embeddings, earlier declarations, tables' numbers, and
+    land-surface products by month.
+    """
     soil, elevation = (context_file(config, workspace, name) for name in MAPS)
     workspace.context.unlink(missing_ok=True)
     tables = [parcel_context(declarations, soil, elevation)] if soil or elevation else []
@@ -163,6 +169,9 @@ def _maps(config: RunConfig, workspace: Workspace, declarations: gpd.GeoDataFram
         tables.append(parcel_embeddings(declarations, config.embeddings))
     if config.history:
         tables.append(_history(config, workspace, declarations))
+    months = monthly_surface(surface_channels(config), declarations, config.season.start, config.season.end)
+    if months is not None:
+        tables.append(months)
     if not tables or all(table.width == 1 for table in tables):
         return []
     return [write_table(_side_by_side(tables), workspace.context)]

@@ -81,7 +81,7 @@ def _files(config: RunConfig, workspace: Workspace) -> dict[str, Path]:
         named["weather"] = config.weather
     if config.forecast.from_run is not None:
         named["forecast.from_run"] = forecaster_file(config.forecast.from_run).parent
-    return named | surface_files(config)
+    return named | (surface_files(config) if "surface" in config.forecast.inputs else {})
 
 
 def run(

@@ -119,6 +119,9 @@ class TransferOptions(Options):
         return self
 
 
+ContextKind = Literal["weather", "soil", "elevation", "embedding", "history", "surface"]
+
+
 class TrainOptions(Options):
     """The train stage."""
 
@@ -128,10 +131,11 @@ class TrainOptions(Options):
         description="Models by name, each with its own options where they differ from its defaults; "
         "`model` gives the estimator of a name of your own.",
     )
-    context: tuple[Literal["weather", "soil", "elevation", "embedding", "history"], ...] | None = Field(
+    context: tuple[ContextKind, ...] | None = Field(
         None,
         description="Further inputs of the models; null: soil, elevation, embeddings, history where given, "
-        "and weather where other seasons are used (within one season it is the same for all parcels).",
+        "and weather and surface (means by month of the land-surface products under rasters) where other "
+        "seasons are used: within one season they are nearly the same for all parcels.",
     )
     transfer: TransferOptions = TransferOptions()
     combination: Literal["learnt", "mean"] = Field(

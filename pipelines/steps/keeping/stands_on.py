@@ -12,7 +12,7 @@ MADE_WITH = ("option ", "code ", "library ", "file ")
 # much is worked on at a time, and what is not fitted
 MAY_CHANGE = (
     "option season.until", "file declarations.path*", "file series.tables *", "file weather*",
-    "file forecast.weather_table", "file forecast surface *", "option forecast.from_day",
+    "file forecast.weather_table", "file surface *", "option forecast.from_day",
     "option limits.*", "option *.chunk", "option *.chunk_parcels",
     "option train.keep.*", "option train.explanation.*", "option train.ablation",
 )  # fmt: skip

@@ -13,7 +13,7 @@ from features.errors import ConfigError, ModelError, StageError
 from features.files import read_parquet, write_json
 from features.series.parcel_series import write_series
 from models.crops.fitting.options import TrainOptions, TransferOptions
-from models.explanation.ablation import parts_of
+from models.explanation.ablation import kind_of, parts_of
 from models.folds import plan_folds
 from pipelines.inputs.model_series import (
     carried_plan,
@@ -97,6 +97,18 @@ def test_weather_counts_where_seasons_meet(tmp_path: Path) -> None:
     rich = run_in(tmp_path / "rich")
     options = TrainOptions(transfer=TransferOptions(runs=(tmp_path / "other",)))
     assert wanted_context(options, rich) == ("weather", "soil", "elevation")
+
+
+def test_land_surface_products_are_read_by_name_and_where_seasons_meet(tmp_path: Path) -> None:
+    run = run_in(tmp_path / "rich")
+    table = read_parquet(run.context).with_columns(surface_et_01=pl.lit(2.5))
+    table.write_parquet(run.context)
+    assert "surface" not in wanted_context(TrainOptions(), run)
+    other = TransferOptions(runs=(tmp_path / "other",))
+    assert wanted_context(TrainOptions(transfer=other), run)[-1] == "surface"
+    series = model_series(TrainOptions(context=("surface",)), run)
+    assert series["variable"].values.tolist() == ["surface_et_01"]
+    assert kind_of("surface_et_01") == "surface"
 
 
 def test_what_the_region_lacks_is_named(tmp_path: Path) -> None:

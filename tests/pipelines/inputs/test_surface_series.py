@@ -9,10 +9,13 @@ import pytest
 import shapely
 
 from features.errors import ConfigError
+from features.files import read_parquet
 from models.forecast.learning.inputs import _past
 from models.forecast.learning.samples import Samples
 from pipelines.config import RunConfig, load_config
-from pipelines.inputs.surface_series import daily_surface, surface_channels, surface_files
+from pipelines.inputs.surface_series import daily_surface, monthly_surface, surface_channels, surface_files
+from pipelines.stages.fill import _maps, stage
+from pipelines.workspace import Workspace
 from tests.features.context.test_lsa_saf import netcdf
 
 CONFIG = """
@@ -24,10 +27,14 @@ ORIGIN = date(2024, 1, 1)
 MAY = (date(2024, 5, 1) - ORIGIN).days
 
 
-def config_in(folder: Path, *settings: str) -> RunConfig:
+def write(folder: Path) -> Path:
     (folder / "fields.yaml").write_text(CONFIG)
+    return folder / "fields.yaml"
+
+
+def config_in(folder: Path, *settings: str) -> RunConfig:
     et = f"rasters={{et: {{product: lsa_saf, path: {folder / 'et'}}}}}"
-    return load_config(folder / "fields.yaml", [et, *settings])
+    return load_config(write(folder), [et, *settings])
 
 
 def parcels(*places: tuple[float, float]) -> gpd.GeoDataFrame:
@@ -79,10 +86,35 @@ def test_in_season_later_files_are_neither_read_nor_declared(tmp_path: Path) -> 
     assert [path.name[-15:-7] for path in early.values()] == ["20240501"]
 
 
-def test_they_are_left_out_where_they_are_not_asked_for(tmp_path: Path) -> None:
-    made(tmp_path)
-    assert surface_channels(config_in(tmp_path, "forecast.inputs=[radar, crop]")) == ()
+def test_a_run_without_products_has_no_values(tmp_path: Path) -> None:
+    assert surface_channels(load_config(write(tmp_path))) == ()
     assert daily_surface((), parcels((4.0, 50.0)), ORIGIN) is None
+    assert monthly_surface((), parcels((4.0, 50.0)), ORIGIN, date(2024, 10, 31)) is None
+
+
+def test_crop_models_read_the_mean_of_every_month_of_the_season(tmp_path: Path) -> None:
+    made(tmp_path)
+    field = parcels((4.051, 50.051)).assign(parcel_id=["007"])
+    channels = surface_channels(config_in(tmp_path))
+    found = monthly_surface(channels, field, date(2024, 4, 15), date(2024, 6, 30))
+    assert found is not None
+    april, may, june = found.row(0)[1:]
+    assert found.columns == ["parcel_id", "surface_et_01", "surface_et_02", "surface_et_03"]
+    assert (april, june) == (None, None)
+    assert may == pytest.approx(2)  # known by the end of 1, 2, 3 and 4 May: 1, 1, 3, 3
+
+
+def test_the_fill_stage_declares_them_and_writes_them_beside_what_maps_say(tmp_path: Path) -> None:
+    made(tmp_path)
+    config, workspace = config_in(tmp_path), Workspace(tmp_path / "run")
+    workspace.folder.mkdir()
+    field = parcels((4.051, 50.051)).assign(parcel_id=["007"])
+    assert _maps(config, workspace, field) == [workspace.context]
+    table = read_parquet(workspace.context)
+    assert table["surface_et_03"].to_list() == pytest.approx([2])  # May, the third month from 1 March
+    inputs = stage(config).inputs
+    assert "rasters" in inputs.options
+    assert inputs.files is not None and len(inputs.files(config, workspace)) == 3
 
 
 def test_a_folder_without_products_is_said(tmp_path: Path) -> None:
