@@ -19,6 +19,7 @@ from models.assessment.field_results import present
 from pipelines.config import RunConfig
 from pipelines.inputs.crop_tables import crop_options
 from pipelines.inputs.field import design_of, entries_until, renew
+from pipelines.inputs.pixels.cloud_masks import showing_masks
 from pipelines.record.audit import chain
 from pipelines.record.audit.manifest import UNSEALED, git_commit, versions
 from pipelines.record.hashes import hash_all
@@ -49,7 +50,7 @@ def gather(
         declarations=read_declared(workspace),
         verdicts=verdicts,
         parcels=read_parquet(workspace.parcels),
-        acquisitions=read_acquired(workspace),
+        acquisitions=showing_masks(read_acquired(workspace), config.clear.mask, workspace),
         dates=read_parquet(workspace.table("dates")),
         series=StoredSeries(workspace.series),
         filled=StoredSeries(workspace.filled),

@@ -59,16 +59,25 @@ def with_masks(acquisitions: pl.DataFrame, mask: CloudMaskOptions, workspace: Wo
     """Put the run's masks in place of the delivered scene classes; acquisitions without one are left out."""
     if mask.as_delivered:
         return acquisitions
-    files = {row["item_id"]: row["file"] for row in read_index(workspace).iter_rows(named=True)}
+    without = read_index(workspace).filter(pl.col("file").is_null())["item_id"]
+    kept = (pl.col("sensor") != "s2") | ~pl.col("item_id").is_in(without.implode())
+    return showing_masks(acquisitions.filter(kept), mask, workspace)
+
+
+def showing_masks(acquisitions: pl.DataFrame, mask: CloudMaskOptions, workspace: Workspace) -> pl.DataFrame:
+    """As `with_masks`, but acquisitions without a mask stay as they are: for what is shown, not read."""
+    if mask.as_delivered:
+        return acquisitions
+    known = read_index(workspace).filter(pl.col("file").is_not_null())
+    files = dict(known.select("item_id", "file").iter_rows())
     folder = masks_folder(workspace).resolve()
     rows: list[Row] = []
     for row in acquisition_rows(acquisitions):
-        file = files.get(row["item_id"], "")
-        if row["sensor"] != "s2" or file == "":
+        if row["sensor"] != "s2" or row["item_id"] not in files:
             rows.append(dict(row))
-        elif file is not None:
-            others = [asset for asset in row["assets"] if asset["band"] != SCENE_CLASS]
-            rows.append({**row, "assets": [*others, _asset(str(folder / file))]})
+            continue
+        others = [asset for asset in row["assets"] if asset["band"] != SCENE_CLASS]
+        rows.append({**row, "assets": [*others, _asset(str(folder / files[row["item_id"]]))]})
     return pl.DataFrame(rows, schema=acquisitions.schema)
 
 

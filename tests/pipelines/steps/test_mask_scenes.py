@@ -20,6 +20,7 @@ from pipelines.inputs.pixels.cloud_masks import (
     mask_stamps,
     masked_extract,
     read_index,
+    showing_masks,
     with_masks,
     without_mask,
 )
@@ -113,6 +114,10 @@ def test_what_has_no_mask_is_set_aside_by_reason_and_accounted_for(
     (tally,) = make_masks(acquired, config, workspace, lambda done, total: None)
     assert (tally.came_in, tally.went_out) == (6, 4)
     assert tally.set_aside == {"missing_band": 1, "unreadable": 1}
+    shown = showing_masks(acquired, config.clear.mask, workspace)
+    assert shown["item_id"].to_list() == acquired["item_id"].to_list(), "pages and desk show all dates"
+    own = [any("/masks/" in asset["href"] for asset in row["assets"]) for row in shown.to_dicts()]
+    assert own == [True, False, True, False, True, True], "with the run's own mask where there is one"
     aside = without_mask(config.clear.mask, workspace)
     options = masked_extract(config).model_copy(update={"optical": ("B02",)})
     _, account = extract(
