@@ -14,6 +14,7 @@ from features.errors import ConfigError
 from features.files import read_parquet
 from features.limits import refuse_packed
 from features.messages.suggestions import did_you_mean
+from features.tables.files import separator_of
 from models.events.intervals import Intervals
 from models.events.kinds import EVENTS, kind_of
 from models.events.series import EventSeries
@@ -41,7 +42,8 @@ class Labels:
 
 
 def read_labels(path: Path, parcel_ids: Collection[str], start: date, end: date) -> tuple[Labels, Tally]:
-    """Read a table of labels: CSV or Parquet with `parcel_id, event, date` and, for an interval, `until`.
+    """Read a table of labels: CSV (commas, semicolons or tabs) or Parquet with `parcel_id, event, date` and,
+    for an interval, `until`.
 
     An event is one of `models.events.kinds`, `green_cover` (from `date` to `until`), or `none`: the parcel
     was watched and nothing was done (its date may be empty). Every kind that occurs in the table counts as
@@ -64,7 +66,7 @@ def read_labels(path: Path, parcel_ids: Collection[str], start: date, end: date)
     if "until" not in table.columns:
         table = table.with_columns(until=pl.lit(None, pl.Date))
     table = table.with_columns(
-        pl.col("parcel_id").cast(pl.String),
+        pl.col("parcel_id").cast(pl.String).str.strip_chars(),
         event=pl.col("event").cast(pl.String).str.strip_chars().str.to_lowercase(),
         first=_dates(table, "date"),
         last=_dates(table, "until"),
@@ -107,7 +109,8 @@ def _open(path: Path) -> pl.DataFrame:
     try:
         if path.suffix.lower() in (".parquet", ".pq"):
             return read_parquet(path)
-        return pl.read_csv(refuse_packed(path), infer_schema=False, glob=False)
+        file = refuse_packed(path)
+        return pl.read_csv(file, infer_schema=False, glob=False, separator=separator_of(path))
     except (OSError, pl.exceptions.PolarsError) as error:
         raise ConfigError(
             f"The labels {path} cannot be read: {error}. Write them as CSV or Parquet."

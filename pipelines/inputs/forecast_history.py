@@ -14,6 +14,7 @@ from features.errors import ConfigError
 from features.extraction.observations import each_pass
 from features.files import read_parquet
 from features.limits import refuse_packed
+from features.tables.files import separator_of
 from models.forecast.history import (
     RADAR,
     Daily,
@@ -227,10 +228,11 @@ def _table_of(path: Path) -> pl.DataFrame:
     if not path.is_file():
         raise ConfigError(f"forecast.history: there is no {path}; correct the path.")
     try:
-        csv = path.suffix.lower() == ".csv"
-        table = (
-            pl.read_csv(refuse_packed(path), infer_schema=False, glob=False) if csv else read_parquet(path)
-        )
+        if path.suffix.lower() == ".csv":
+            file = refuse_packed(path)
+            table = pl.read_csv(file, infer_schema=False, glob=False, separator=separator_of(path))
+        else:
+            table = read_parquet(path)
         missing = {"parcel_id", "date", "ndvi"} - set(table.columns)
         if missing:
             raise ConfigError(

@@ -30,6 +30,13 @@ def test_a_day_an_interval_and_a_parcel_without_events(tmp_path: Path) -> None:
     assert tally.came_in == tally.went_out == 3
 
 
+@pytest.mark.parametrize("between", [";", "\t"])
+def test_a_table_of_another_separator_and_with_blanks_around_ids(tmp_path: Path, between: str) -> None:
+    rows = ("parcel_id,event,date", " 007 ,mowing,2024-06-01")
+    labels, _ = read(tmp_path, "\n".join(row.replace(",", between) for row in rows))
+    assert labels.watched == ("007",)
+
+
 def test_unknown_parcels_and_other_seasons_are_counted(tmp_path: Path) -> None:
     _, tally = read(
         tmp_path, "parcel_id,event,date\n007,mowing,2024-06-01\n7,mowing,2024-06-01\n008,mowing,2023-06-01\n"

@@ -23,8 +23,10 @@ def weather(days: int, first: date = ORIGIN) -> pl.DataFrame:
     return pl.DataFrame({"date": dates, "t_min_c": ones, "t_max_c": ones, "precipitation_mm": ones})
 
 
-def test_a_table_of_an_earlier_season(tmp_path: Path) -> None:
-    (tmp_path / "old.csv").write_text("parcel_id,date,ndvi\n007,2023-05-01,0.4\n")
+@pytest.mark.parametrize("between", [",", ";", "\t"])
+def test_a_table_of_an_earlier_season(tmp_path: Path, between: str) -> None:
+    text = "parcel_id,date,ndvi\n007,2023-05-01,0.4\n"
+    (tmp_path / "old.csv").write_text(text.replace(",", between))
     assert _table_of(tmp_path / "old.csv").rows() == [("007", date(2023, 5, 1), 0.4, None)]
 
 
