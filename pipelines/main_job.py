@@ -20,13 +20,12 @@ from features.memory import budget, is_said
 from features.workers import Executor
 from pipelines.config import RunConfig
 from pipelines.memory import give_back
+from pipelines.plan import compare, compose, detect, fill, forecast, judge, publish, read, synthesise, train
+from pipelines.plan.observing import clear, extract, tabulate
 from pipelines.record.fit_words import fit_sentence
 from pipelines.record.lock import locked
 from pipelines.record.receipt import Receipt, read_receipt
 from pipelines.record.stage import Stage, run_stage
-from pipelines.stages import compare, compose, detect, fill, forecast, judge, publish, read, synthesise, train
-from pipelines.stages.observing import clear, extract, tabulate
-from pipelines.steps import tracking
 from pipelines.tables import read_acquired
 from pipelines.workspace import Workspace
 
@@ -72,6 +71,8 @@ def run_all(
     retrain
         Fit models anew on all that is there now, instead of keeping those that there are.
     """
+    from pipelines.steps import tracking
+
     said = tracking.warn_if_unusable(config)
     if said:
         console.print(said, style="yellow", highlight=False, markup=False)

@@ -3,21 +3,28 @@
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import geopandas as gpd
 import polars as pl
-import pyarrow.parquet as pq
 
 from features.catalog.access.hrefs import is_remote
-from features.files import atomic_path, read_parquet, scan_parquet, vouched_path
+from features.files import atomic_path, read_parquet, refuse_unvouched, scan_parquet, vouched_path
 from pipelines.workspace import Workspace
+
+if TYPE_CHECKING:
+    import geopandas as gpd
 
 ROWS_PER_GROUP = 131_072
 STAMPS = pl.Schema({"href": pl.String, "stamp": pl.String})
+JOURNAL_CURE = (
+    "take it from a backup, or delete it: what earlier runs reported as of earlier days is then not held to"
+)
 
 
-def read_declared(workspace: Workspace) -> gpd.GeoDataFrame:
+def read_declared(workspace: Workspace) -> "gpd.GeoDataFrame":
     """Read the declarations that the stage left."""
+    import geopandas as gpd
+
     return gpd.read_parquet(workspace.declarations)
 
 
@@ -26,6 +33,17 @@ def read_facts(workspace: Workspace) -> pl.DataFrame:
     names = scan_parquet(workspace.declarations).collect_schema().names()
     table = read_parquet(workspace.declarations, columns=[name for name in names if name != "geometry"])
     return table.with_columns(pl.col(pl.Null).cast(pl.String))  # a column that nobody filled
+
+
+def read_event_journal(workspace: Workspace) -> pl.DataFrame:
+    """Read what earlier runs of this folder reported of events, as of earlier days.
+
+    Raises
+    ------
+    StageError
+        Where it was altered since it was written.
+    """
+    return read_parquet(refuse_unvouched(workspace.event_journal, JOURNAL_CURE))
 
 
 def read_acquired(workspace: Workspace) -> pl.DataFrame:
@@ -95,6 +113,8 @@ def block_writer(path: Path, schema: pl.Schema) -> Iterator[Callable[[pl.DataFra
     """Yield what writes a block of a table of this schema, as `write_blocks` does; the table is there at the
     end.
     """
+    import pyarrow.parquet as pq
+
     waiting = schema.to_frame()
     arrow = waiting.to_arrow().schema
     known = [name for name in ("parcel_id",) if name in schema]

@@ -14,6 +14,7 @@ from features.files import fingerprint, sha256
 ROOT = Path(__file__).parents[2]
 ROOMS = ("features", "models", "reports", "pipelines")
 DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "PyYAML", "odc": "odc-geo", "PIL": "pillow"}
+BLOCKS = ("body", "orelse", "finalbody", "handlers", "cases")  # of a statement: the statements inside it
 NO_DATA = ("__pycache__", "screenshots")  # folders that no code reads
 
 
@@ -90,6 +91,7 @@ def _parents(name: str) -> list[str]:
     return [".".join(parts[:end]) for end in range(1, len(parts))]
 
 
+@cache
 def _source(name: str) -> Path | None:
     """Return the file of one of our modules; None for anything else, as a name within a module."""
     if name.split(".", 1)[0] not in ROOMS:
@@ -103,7 +105,8 @@ def _imports(source: Path) -> tuple[frozenset[str], frozenset[str]]:
     """Return what a file imports: names of ours (modules, or names in them) and top names of libraries."""
     ours: set[str] = set()
     others: set[str] = set()
-    for name in _imported(ast.parse(source.read_bytes())):
+    text = source.read_bytes()
+    for name in _imported(ast.parse(text), by_name=b"import_module" in text):
         top = name.split(".", 1)[0]
         if top in ROOMS:
             ours.add(name)
@@ -112,8 +115,8 @@ def _imports(source: Path) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(ours), frozenset(others)
 
 
-def _imported(tree: ast.AST) -> Iterator[str]:
-    for node in _executed(tree):
+def _imported(tree: ast.AST, by_name: bool) -> Iterator[str]:
+    for node in _executed(tree, by_name):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -123,12 +126,19 @@ def _imported(tree: ast.AST) -> Iterator[str]:
             yield from _imported_by_name(node)
 
 
-def _executed(tree: ast.AST) -> Iterator[ast.AST]:
-    """Walk a tree, but for what only a type checker reads."""
+def _executed(tree: ast.AST, expressions: bool) -> Iterator[ast.AST]:
+    """Walk the statements of a tree, and their expressions if asked for, but for what only a type checker
+    reads.
+    """
     yield tree
-    only_types = isinstance(tree, ast.If) and getattr(tree.test, "id", "") == "TYPE_CHECKING"
-    for child in tree.orelse if isinstance(tree, ast.If) and only_types else ast.iter_child_nodes(tree):
-        yield from _executed(child)
+    if isinstance(tree, ast.If) and getattr(tree.test, "id", "") == "TYPE_CHECKING":
+        children: Iterable[ast.AST] = tree.orelse
+    elif expressions:
+        children = ast.iter_child_nodes(tree)
+    else:
+        children = (child for name in BLOCKS for child in getattr(tree, name, ()))
+    for child in children:
+        yield from _executed(child, expressions)
 
 
 def _imported_by_name(call: ast.Call) -> Iterable[str]:
@@ -170,8 +180,14 @@ def _versions(libraries: Iterable[str]) -> dict[str, str]:
     found = {"python": platform.python_version()}
     for name in sorted(libraries):
         distribution = DISTRIBUTIONS.get(name, name)
-        try:
-            found[distribution] = version(distribution)
-        except PackageNotFoundError:
-            continue
+        if installed := _version(distribution):
+            found[distribution] = installed
     return found
+
+
+@cache
+def _version(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None

@@ -4,7 +4,7 @@ from features.errors import CropcheckError, StageError
 from pipelines.config import RunConfig
 from pipelines.main_job import stages
 from pipelines.record.fit_words import fit_sentence
-from pipelines.record.receipt import read_receipt
+from pipelines.record.receipt import read_receipt, receipt_fault
 from pipelines.record.stage import Stage, plan_stage
 from pipelines.workspace import Workspace
 
@@ -41,6 +41,8 @@ def _reasons(stage: Stage, config: RunConfig, workspace: Workspace) -> tuple[str
         return plan_stage(stage, config, workspace).reasons
     except StageError as error:
         absent = [name for name in stage.inputs.after if read_receipt(workspace, name) is None]
-        return (f"it waits for {', '.join(absent)}",) if absent else (str(error),)
+        waits = f"it waits for {', '.join(absent)}" if absent else str(error)
+        fault = receipt_fault(workspace, stage.name)
+        return (fault, waits) if fault else (waits,)
     except CropcheckError as error:
         return (str(error),)

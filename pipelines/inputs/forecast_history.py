@@ -178,21 +178,6 @@ def _wide(table: pl.DataFrame, keys: list[str], names: Sequence[str]) -> pl.Data
     return table.group_by(keys).agg(values).sort(keys)
 
 
-def history_files(config: RunConfig) -> dict[str, Path]:
-    """Return the files of earlier seasons and of the weather ahead that the config names, by role."""
-    found: dict[str, Path] = {}
-    for number, path in enumerate(config.forecast.history):
-        if path.is_dir():
-            run = Workspace(path)
-            found[f"forecast.history {number} observations"] = run.observations
-            found[f"forecast.history {number} declarations"] = run.declarations
-        else:
-            found[f"forecast.history {number}"] = path
-    if config.forecast.weather_table is not None:
-        found["forecast.weather_table"] = config.forecast.weather_table
-    return found
-
-
 def _earlier_seasons(config: RunConfig, workspace: Workspace) -> _Earlier:
     """Return earlier seasons: those the config names, or those that a simulated region brings."""
     if config.forecast.history:

@@ -1,23 +1,28 @@
 """Where a run's declarations and imagery are, and what box they lie in."""
 
-import geopandas as gpd
-import numpy as np
-import pyproj
+from typing import TYPE_CHECKING
 
 from features.catalog.options import ImageryOptions
-from features.catalog.place import Bounds, bounds_of_points
 from features.declarations.options import DeclarationOptions
 from features.errors import DeclarationError
 from pipelines.config import RunConfig
 from pipelines.inputs.crop_tables import crop_options
-from pipelines.inputs.points import with_points
 from pipelines.workspace import Workspace
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+    from features.catalog.place import Bounds
 
 
 def declaration_options(config: RunConfig, workspace: Workspace) -> DeclarationOptions:
     """Return where the declarations are: a simulated region's lie in the run's own folder."""
     options = config.declarations
     if config.simulate is None:
+        if config.series.labels is None:
+            return options
+        from pipelines.inputs.points import with_points
+
         return with_points(options, config, workspace)
     path = str(workspace.region / "declarations.gpkg")
     return options.model_copy(update={"path": path, "crops": crop_options(config, workspace)})
@@ -30,7 +35,7 @@ def imagery_options(config: RunConfig, workspace: Workspace) -> ImageryOptions:
     return config.imagery.model_copy(update={"catalog": str(workspace.region / "catalog" / "catalog.json")})
 
 
-def bounds_of(declarations: gpd.GeoDataFrame) -> Bounds:
+def bounds_of(declarations: "gpd.GeoDataFrame") -> "Bounds":
     """Return west, south, east, north of all usable parcels, degrees; west beyond east where they lie on both
     sides of the antimeridian.
 
@@ -42,6 +47,11 @@ def bounds_of(declarations: gpd.GeoDataFrame) -> Bounds:
     DeclarationError
         Where no parcel has a usable geometry.
     """
+    import numpy as np
+    import pyproj
+
+    from features.catalog.place import bounds_of_points
+
     usable = declarations[~declarations.geometry.is_empty]
     if usable.empty:
         raise DeclarationError("No parcel has a usable geometry; check the file and its coordinate system.")

@@ -16,7 +16,6 @@ from pipelines.config import RunConfig
 
 CELL = 0.05  # degrees: the products' own pixel; parcels of one cell share its values
 MOST_MONTHS = 24  # of a season
-OPTIONS = ("rasters", "limits.document_mib", "limits.map_megavalues")
 
 
 def surface_channels(config: RunConfig) -> tuple[Channel, ...]:
@@ -33,7 +32,7 @@ def surface_channels(config: RunConfig) -> tuple[Channel, ...]:
     return tuple(channel.until(until) if until else channel for channel in channels)
 
 
-def surface_files(config: RunConfig) -> dict[str, Path]:
+def files_of_channels(config: RunConfig) -> dict[str, Path]:
     """Return every file that they are read from, by its role."""
     return {
         f"surface {channel.name} {path.name}": path

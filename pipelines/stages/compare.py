@@ -2,19 +2,16 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from features.files import fingerprint, is_vouched, read_parquet, vouched_path, voucher_of, write_json
+from features.files import fingerprint, read_parquet, vouched_path, write_json
 from features.workers import Progress
 from pipelines.config import RunConfig
-from pipelines.record.inputs import Inputs, outputs_read
-from pipelines.record.receipt import needed, read_receipt
-from pipelines.record.stage import Outcome, Stage
+from pipelines.record.stage import Outcome
 from pipelines.steps.changes import (
     ACQUISITION_CHANGES,
     GONE,
@@ -25,17 +22,10 @@ from pipelines.steps.changes import (
     changed_acquisitions,
     changed_verdicts,
 )
+from pipelines.steps.compared_runs import IMAGES, INDEX, PARCELS, STATE, model_of, rules_of, runs_of
 from pipelines.tables import read_acquired, read_stamps, write_table, write_vouched
 from pipelines.workspace import Workspace
 
-READ = {
-    "read": ("declarations.parquet", "acquisitions.parquet", "assets.parquet"),
-    "train": ("models/fitted/fit.json",),
-    "judge": ("verdicts.parquet",),
-}
-RULES = ("option judge.", "file judge.", "option events.")
-PARCELS, IMAGES, STATE = "parcels.parquet", "acquisitions.parquet", "state.json"
-INDEX = "index.json"
 LOST = "what the run before left to compare with is missing or was altered: nothing is compared"
 OF_IMAGES = {
     "new": "new acquisitions",
@@ -45,57 +35,6 @@ OF_IMAGES = {
     "gone": "acquisitions that are no longer in the catalog",
 }
 OF_PARCELS = {"changed": "verdicts that changed", "new": "new parcels", "gone": "parcels that are gone"}
-
-
-@dataclass(frozen=True)
-class Runs:
-    """The runs that are compared: names of folders below `earlier/`.
-
-    `before` is None in the first run, and where what the run before left is `lost`: missing, or altered.
-    """
-
-    before: str | None
-    present: str
-    lost: bool = False
-
-
-def stage(config: RunConfig) -> Stage:
-    """Return the stage."""
-    return Stage("compare", __name__, Inputs(after=READ, other=_compared_with), run)
-
-
-def _compared_with(config: RunConfig, workspace: Workspace) -> dict[str, str]:
-    before = runs_of(workspace).before
-    return {"compared with": before} if before else {}
-
-
-def runs_of(workspace: Workspace) -> Runs:
-    """Return which runs are to be compared.
-
-    A run that leaves what the last one left is compared with the one before that: doing a part again does not
-    make its changes disappear.
-    """
-    made = {name: outputs_read(needed(workspace, name, "compare"), READ[name]) for name in READ}
-    present = fingerprint({**made, "model": _model(workspace), "rules": _rules(workspace)})[:16]
-    index = workspace.earlier / INDEX
-    if not index.is_file():
-        return Runs(None, present)
-    try:
-        said = json.loads(index.read_text(encoding="utf-8"))
-        before, last = said["before"], said["present"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return Runs(None, present, lost=True)
-    chosen = before if last == present else last
-    if not chosen:
-        return Runs(None, present)
-    whole = all(
-        map(_whole, (index, *(workspace.earlier / chosen / name for name in (PARCELS, IMAGES, STATE))))
-    )
-    return Runs(chosen if whole else None, present, lost=not whole)
-
-
-def _whole(path: Path) -> bool:
-    return path.is_file() and (is_vouched(path) or not voucher_of(path).exists())
 
 
 def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
@@ -140,7 +79,7 @@ def _keep(workspace: Workspace, name: str) -> list[Path]:
         for assets in acquired["assets"].to_list()
     ]
     images = acquired.with_columns(pl.Series("stamp", of_files, pl.String)).select(SEEN)
-    state = {"made": _made(workspace), "model": _model(workspace), "rules": _rules(workspace)}
+    state = {"made": _made(workspace), "model": model_of(workspace), "rules": rules_of(workspace)}
     return [
         write_vouched(read_parquet(workspace.verdicts, columns=list(JUDGED)), there / PARCELS),
         write_vouched(images, there / IMAGES),
@@ -157,19 +96,6 @@ def _write_json(path: Path, content: dict[str, Any]) -> Path:
 def _made(workspace: Workspace) -> str:
     """Return the day on which the verdicts were written."""
     return f"{datetime.fromtimestamp(workspace.verdicts.stat().st_mtime, UTC):%Y-%m-%d}"
-
-
-def _model(workspace: Workspace) -> str:
-    """Return what tells the models of one run from another's: what they were fitted on, or their bundle."""
-    outputs = needed(workspace, "train", "compare").outputs
-    names = ("models/fitted/fit.json", "models/bundle.json")
-    return next((outputs[name] for name in names if name in outputs), "")
-
-
-def _rules(workspace: Workspace) -> str:
-    receipt = read_receipt(workspace, "judge")
-    known = receipt.inputs if receipt else {}
-    return fingerprint({name: value for name, value in known.items() if name.startswith(RULES)})
 
 
 def sentences(images: pl.DataFrame, verdicts: pl.DataFrame) -> list[str]:

@@ -12,13 +12,11 @@ from features.accounting import tally
 from features.errors import ModelError
 from features.files import fingerprint, read_parquet
 from features.schema import COMPOSITION
-from features.workers import Executor, Progress, lent, one_by_one
+from features.workers import Executor, Progress, one_by_one
 from models.patches.composition.tables import FINDINGS, PAIRS, with_intervals
 from models.patches.crossfit import FoldModels, cross_fit
 from models.patches.units import SCHEMAS, ParcelUnit, place_of, run_unit
 from pipelines.config import RunConfig
-from pipelines.inputs.crop_tables import crop_files
-from pipelines.inputs.pixels.context_files import region_files
 from pipelines.inputs.pixels.patch_inputs import (
     OUTSIDE,
     TOO_LARGE,
@@ -27,8 +25,7 @@ from pipelines.inputs.pixels.patch_inputs import (
     patch_tiles,
     training_blocks,
 )
-from pipelines.record.inputs import Inputs
-from pipelines.record.stage import Outcome, Stage
+from pipelines.record.stage import Outcome
 from pipelines.tables import read_declared, write_table
 from pipelines.workspace import Workspace
 
@@ -36,28 +33,6 @@ log = logging.getLogger(__name__)
 PARTS = "parts"
 NEVER_SEEN = "never_seen"
 FIT, COMPOSE = 60, 40  # percent of the stage's progress
-
-
-def stage(config: RunConfig, executor: Executor | None = None) -> Stage:
-    """Return the stage; its units may run anywhere."""
-
-    def run_with(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
-        with lent(executor) as units:
-            return run(config, workspace, progress, units)
-
-    masks: dict[str, tuple[str, ...]] = {} if config.clear.mask.as_delivered else {"clear": ("masks/*",)}
-    inputs = Inputs(
-        options=("seed", "season", "extract", "clear.mask", "patches", "simulate", "declarations.crops"),
-        after={
-            **region_files(config, "catalog/*", "crops.csv"),
-            "read": ("declarations.parquet", "acquisitions.parquet", "assets.parquet"),
-            **masks,
-            "extract": ("parcels.parquet", "observations/set_aside.parquet"),
-            "train": ("evaluation/folds.parquet",),
-        },
-        files=crop_files,
-    )
-    return Stage("compose", __name__, inputs, run_with)
 
 
 def run(

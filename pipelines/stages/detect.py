@@ -12,7 +12,7 @@ import polars as pl
 
 from features.accounting import Tally, tally
 from features.errors import ModelError
-from features.files import fingerprint, read_parquet, refuse_unvouched, sha256
+from features.files import read_parquet, sha256
 from features.memory import fitting
 from features.schema import EVENTS
 from features.workers import Progress
@@ -26,18 +26,13 @@ from models.events.table import CHANCES, SEEN, detect_events
 from pipelines.config import RunConfig
 from pipelines.inputs.bounded_tables import refuse_large
 from pipelines.inputs.observed import Observed, observed
-from pipelines.inputs.pixels.context_files import region_files
-from pipelines.record.inputs import Inputs, entries
-from pipelines.record.stage import Outcome, Stage
-from pipelines.steps.evaluation.evaluate_events import TRUTH_EVENTS, scores_of
-from pipelines.steps.keeping.kept_note import CROP_MODELS, Note, fitting_stands_on, may_keep
-from pipelines.tables import block_writer, read_declared, write_table, write_vouched
+from pipelines.record.stage import Outcome
+from pipelines.steps.evaluation.evaluate_events import scores_of
+from pipelines.steps.keeping.kept_note import Note, may_keep
+from pipelines.tables import block_writer, read_declared, read_event_journal, write_table, write_vouched
 from pipelines.workspace import Workspace
 
 log = logging.getLogger(__name__)
-JOURNAL_CURE = (
-    "take it from a backup, or delete it: what earlier runs reported as of earlier days is then not held to"
-)
 READ_CHUNKS = 5  # chunks of parcels whose observations are read together, at most
 BYTES_A_PARCEL, SHARE = 130e3, 0.75  # of those: measured on 72 dates of 20 features; of the memory there is
 LEAST_PARCELS = 500
@@ -62,47 +57,6 @@ class Fitted:
     labels: Labels | None
     tallies: tuple[Tally, ...] = ()
     basis: str = "rules"
-
-
-def stage(config: RunConfig) -> Stage:
-    """Return the stage."""
-    inputs = Inputs(
-        options=("seed", "season", "simulate", "events", "train.keep", "limits.table_gib"),
-        after={
-            **region_files(config, "field_records.csv", TRUTH_EVENTS),
-            "read": ("declarations.parquet",),
-            "extract": ("observations/parts.parquet", "observations/parts/*"),
-            "train": ("evaluation/folds.parquet", CROP_MODELS),
-        },
-        files=_files,
-        other=_reported_before,
-    )
-
-    def run_with(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
-        own = entries("detect", __name__, inputs, config, workspace)
-        until = config.season.until or config.season.end
-        stands_on = fitting_stands_on("detect", own, inputs, workspace, until)
-        return run(config, workspace, progress, stands_on if config.train.keep.models else None)
-
-    return Stage("detect", __name__, inputs, run_with)
-
-
-def _files(config: RunConfig, workspace: Workspace) -> dict[str, Path]:
-    named: dict[str, Path] = {}
-    if config.events.labels is not None:
-        named["events.labels"] = config.events.labels
-    if config.events.from_run is not None:
-        named["events.from_run"] = detector_file(config.events.from_run).parent
-    return named
-
-
-def _reported_before(config: RunConfig, workspace: Workspace) -> dict[str, str]:
-    """Return the hash of what earlier runs of this folder reported, as of earlier days."""
-    if not workspace.event_journal.is_file():
-        return {}
-    until = config.season.until or config.season.end
-    before = _journal(workspace).filter(pl.col("as_of") < until)
-    return {"reported before": fingerprint(before.drop("sensors").rows())} if len(before) else {}
 
 
 def run(
@@ -308,14 +262,10 @@ def _dates(series: EventSeries, days: np.ndarray) -> pl.Series:
 
 def _through_the_season(workspace: Workspace, events: pl.DataFrame, until: date) -> pl.DataFrame:
     """Keep what earlier runs of this folder reported, and note what this one does."""
-    journal = _journal(workspace) if workspace.event_journal.is_file() else JOURNAL.to_frame()
+    journal = read_event_journal(workspace) if workspace.event_journal.is_file() else JOURNAL.to_frame()
     kept = keep_reported(events, journal, until)
     write_vouched(add_to_journal(journal, kept, until), workspace.event_journal)
     return kept
-
-
-def _journal(workspace: Workspace) -> pl.DataFrame:
-    return read_parquet(refuse_unvouched(workspace.event_journal, JOURNAL_CURE))
 
 
 def _label_table(labels: Labels) -> pl.DataFrame:

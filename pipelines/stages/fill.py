@@ -26,12 +26,10 @@ from features.storage.scratch import scratch_folder
 from features.workers import Progress
 from pipelines.config import RunConfig
 from pipelines.inputs.bounded_tables import refuse_large
-from pipelines.inputs.crop_tables import crop_files, crop_options
-from pipelines.inputs.pixels.context_files import NAMES, context_file, region_files
-from pipelines.inputs.surface_series import OPTIONS as SURFACE_OPTIONS
-from pipelines.inputs.surface_series import monthly_surface, surface_channels, surface_files
-from pipelines.record.inputs import Inputs
-from pipelines.record.stage import Outcome, Stage
+from pipelines.inputs.crop_tables import crop_options
+from pipelines.inputs.pixels.context_files import context_file
+from pipelines.inputs.surface_series import monthly_surface, surface_channels
+from pipelines.record.stage import Outcome
 from pipelines.tables import read_declared, write_table
 from pipelines.workspace import Workspace
 
@@ -42,45 +40,6 @@ SHARE = 0.5  # of the memory that may be used
 BYTES_A_PARCEL, BYTES_A_STATISTIC = 120e3, 60e3
 LEAST_PARCELS = 500
 WEATHER_DAYS = 10  # before a step, that are averaged and summed
-
-
-def stage(config: RunConfig) -> Stage:
-    """Return the stage."""
-    codes = ("declarations.fields", "declarations.crops") if config.history else ()
-    inputs = Inputs(
-        options=(
-            *(
-                "season",
-                "series",
-                "fill",
-                "simulate",
-                "weather",
-                "soil",
-                "elevation",
-                "embeddings",
-                "limits.table_gib",
-                "history",
-                *SURFACE_OPTIONS,
-            ),
-            *codes,
-        ),
-        after={
-            **region_files(config, *NAMES.values(), *(("crops.csv",) if config.history else ())),
-            "read": ("declarations.parquet",),
-            "extract": ("observations/parts.parquet", "observations/parts/*", "observations/context.parquet"),
-        },
-        files=_files,
-    )
-    return Stage("fill", __name__, inputs, run)
-
-
-def _files(config: RunConfig, workspace: Workspace) -> dict[str, Path]:
-    named = {name: context_file(config, workspace, name) for name in (*MAPS, WEATHER)}
-    vectors = {"embeddings": config.embeddings.path} if config.embeddings else {}
-    before = {f"history {source.year}": source.path for source in config.history}
-    codes = crop_files(config, workspace) if config.history else {}
-    given = {name: path for name, path in named.items() if path}
-    return given | vectors | before | codes | surface_files(config)
 
 
 def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:

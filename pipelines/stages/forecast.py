@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Mapping
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -24,13 +23,9 @@ from models.forecast.learning.samples import STEP, last_look, on_days, seen_ahea
 from models.forecast.options import ForecastOptions
 from models.forecast.score_table import SCORES, score_table
 from pipelines.config import RunConfig
-from pipelines.inputs.forecast_history import Known, history_files, known_history
-from pipelines.inputs.pixels.context_files import region_files
-from pipelines.inputs.surface_series import OPTIONS as SURFACE_OPTIONS
-from pipelines.inputs.surface_series import surface_files
-from pipelines.record.inputs import Inputs, entries
-from pipelines.record.stage import Outcome, Stage
-from pipelines.steps.keeping.kept_note import CROP_MODELS, Note, fitting_stands_on, may_keep
+from pipelines.inputs.forecast_history import Known, known_history
+from pipelines.record.stage import Outcome
+from pipelines.steps.keeping.kept_note import Note, may_keep
 from pipelines.tables import block_writer, write_table
 from pipelines.workspace import Workspace
 
@@ -40,48 +35,6 @@ TOO_LITTLE = (NEVER_SEEN, TOO_FEW_LOOKS)
 BOUNDS = ("low_90", "low_50", "high_50", "high_90")
 EVERY = 10  # days between the days that are learned from
 SCORED_EVERY = 20
-
-
-def stage(config: RunConfig) -> Stage:
-    """Return the stage."""
-    inputs = Inputs(
-        options=(
-            "seed",
-            "season",
-            "simulate",
-            "forecast",
-            "train.keep",
-            "weather",
-            "limits.table_gib",
-            *SURFACE_OPTIONS,
-        ),
-        after={
-            **region_files(config, "weather.csv", "earlier/*"),
-            "read": ("declarations.parquet",),
-            "extract": ("observations/parts.parquet", "observations/parts/*"),
-            "fill": ("context.parquet",),
-            "train": ("evaluation/folds.parquet", CROP_MODELS),
-            "detect": ("events.parquet",),
-        },
-        files=_files,
-    )
-
-    def run_with(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
-        own = entries("forecast", __name__, inputs, config, workspace)
-        until = config.forecast.from_day or config.season.until or config.season.end
-        stands_on = fitting_stands_on("forecast", own, inputs, workspace, until, beside=("detect",))
-        return run(config, workspace, progress, stands_on if config.train.keep.models else None)
-
-    return Stage("forecast", __name__, inputs, run_with)
-
-
-def _files(config: RunConfig, workspace: Workspace) -> dict[str, Path]:
-    named = history_files(config)
-    if config.weather is not None:
-        named["weather"] = config.weather
-    if config.forecast.from_run is not None:
-        named["forecast.from_run"] = forecaster_file(config.forecast.from_run).parent
-    return named | (surface_files(config) if "surface" in config.forecast.inputs else {})
 
 
 def run(

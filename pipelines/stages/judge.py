@@ -1,7 +1,6 @@
 """Probabilities become verdicts, and the error rates are evaluated."""
 
 import hashlib
-from pathlib import Path
 
 import polars as pl
 
@@ -14,58 +13,16 @@ from models.assessment.quality_sample import draw_sample
 from models.verdicts.judge import judge, verdict_tally
 from models.verdicts.options import JudgeOptions
 from pipelines.config import RunConfig
-from pipelines.inputs.crop_tables import crop_files
-from pipelines.inputs.field import derive, entries_until, settled, wrong_rates
-from pipelines.inputs.pixels.context_files import region_files
-from pipelines.record.inputs import Inputs
-from pipelines.record.stage import Outcome, Stage, stage_entries
-from pipelines.steps.evaluation.evaluate import TRUTH, evaluate
+from pipelines.inputs.field import derive, entries_until, wrong_rates
+from pipelines.record.inputs import Entries
+from pipelines.record.stage import Outcome
+from pipelines.steps.evaluation.evaluate import evaluate
 from pipelines.steps.evaluation.in_season import in_season
 from pipelines.steps.mark import mark
 from pipelines.tables import read_facts, write_table
 from pipelines.workspace import Workspace
 
-COMPOSED = ("composition.parquet", "composition_findings.parquet")
-RULES = ("schemes", "groups")  # options that name a table of rules
 DECLARED = "output read declarations.parquet"
-
-
-def stage(config: RunConfig) -> Stage:
-    """Return the stage."""
-    truth = ("declarations.crops",) if config.simulate is not None else ()
-    inputs = Inputs(
-        options=(
-            "seed",
-            "season",
-            "simulate",
-            "judge",
-            "events",
-            "sample",
-            "patches.method",
-            "history",
-            *truth,
-        ),
-        after={
-            **region_files(config, "crops.csv", TRUTH),
-            "read": ("declarations.parquet",),
-            "extract": ("parcels.parquet",),
-            "fill": ("series.nc", "filled.nc", *(("context.parquet",) if config.history else ())),
-            "train": (
-                "probabilities.parquet",
-                "inner_probabilities.parquet",
-                "evaluation/folds.parquet",
-                "evaluation/classes.parquet",
-                "models/*",
-                "!models/*/job.json",
-                "!models/fitted/*",
-            ),
-            **({"compose": COMPOSED} if composed(config) else {}),
-            "detect": ("event_chances.parquet", "event_looks.parquet", "evaluation/event_labels.parquet"),
-        },
-        files=_files,
-        other=_settled,
-    )
-    return Stage("judge", __name__, inputs, run)
 
 
 def composed(config: RunConfig) -> bool:
@@ -73,29 +30,25 @@ def composed(config: RunConfig) -> bool:
     return config.patches.method != "none"
 
 
-def _files(config: RunConfig, workspace: Workspace) -> dict[str, Path]:
-    rules = {f"judge.{name}": Path(getattr(config.judge, name)) for name in RULES}
-    truth = crop_files(config, workspace) if config.simulate is not None else {}
-    return rules | {"field design": workspace.field_design} | truth
+def run(config: RunConfig, workspace: Workspace, progress: Progress, stands_on: Entries) -> Outcome:
+    """Write `verdicts.parquet`, the evaluation tables and `metrics.json`.
 
-
-def _settled(config: RunConfig, workspace: Workspace) -> dict[str, str]:
-    """Return the hash of the field results that hold now: an entry that was undone changes no verdict."""
-    return {"field results": fingerprint(settled(workspace, config.season.until).to_dicts())}
-
-
-def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
-    """Write `verdicts.parquet`, the evaluation tables and `metrics.json`."""
+    Parameters
+    ----------
+    stands_on
+        What the stage stands on, name to value: `model_id` is made of it.
+    """
     declared = read_facts(workspace)
     quality = quality_in_chunks(lambda: read_chunks(workspace.filled))
     options = corrected(config.judge, wrong_rates(workspace, declared, config.season.until))
+    made_by = model_id(stands_on, declared)
     judged = judge(
         scan_parquet(workspace.probabilities),
         declared,
         read_parquet(workspace.parcels),
         quality,
         options,
-        model_id=model_id(config, workspace, declared),
+        model_id=made_by,
         inner=scan_parquet(workspace.inner),
         composed=read_parquet(workspace.composition_findings) if composed(config) else None,
     )
@@ -109,7 +62,7 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
         verdicts = settle(verdicts, derive(workspace, entries).results)
     write_table(verdicts, workspace.verdicts)
     write_table(quality, workspace.table("quality"))
-    marked = mark(config, workspace, declared, verdicts, model_id(config, workspace, declared))
+    marked = mark(config, workspace, declared, verdicts, made_by)
     progress(1, 3)
     metrics, tables = evaluate(config, workspace, judged.verdicts, judged.calibrated, verdicts)
     progress(2, 3)
@@ -130,15 +83,14 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     return Outcome(outputs, [verdict_tally(verdicts)])
 
 
-def model_id(config: RunConfig, workspace: Workspace, declared: pl.DataFrame) -> str:
+def model_id(stands_on: Entries, declared: pl.DataFrame) -> str:
     """Return the hash that every verdict carries: of all that this stage stands on, weights included.
 
     Where files lie and how many cores work is no part of that. Of the declarations all columns count but the
     pseudonyms of holdings, which have another key in every run.
     """
-    known = stage_entries(stage(config), config, workspace)
-    known[DECLARED] = hashlib.sha256(declared.drop("holding_id").write_csv().encode()).hexdigest()
-    return fingerprint(known)[:16]
+    declarations = hashlib.sha256(declared.drop("holding_id").write_csv().encode()).hexdigest()
+    return fingerprint({**stands_on, DECLARED: declarations})[:16]
 
 
 def corrected(options: JudgeOptions, found: pl.DataFrame) -> JudgeOptions:

@@ -1,7 +1,6 @@
 """Everything before becomes pages, exports, MLflow runs and a manifest."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import polars as pl
 
@@ -10,11 +9,10 @@ from features.workers import Progress
 from pipelines.config import RunConfig
 from pipelines.record.audit import chain
 from pipelines.record.audit.manifest import git_commit, versions, write_manifest
-from pipelines.record.inputs import EVERYTHING, Inputs
 from pipelines.record.receipt import read_receipt
 from pipelines.record.stage import Outcome, Stage
 from pipelines.steps import tracking
-from pipelines.steps.gather import gather, input_hashes, previous_files
+from pipelines.steps.gather import gather, input_hashes
 from pipelines.workspace import Workspace
 from reports.composition import composition_columns
 from reports.exports.assessment import write_assessment
@@ -22,28 +20,6 @@ from reports.exports.tables import write_exports, write_lpis, write_sample
 from reports.pages.write import write_reports
 
 SAMPLE = "exports/quality_sample.csv"
-
-
-def stage(config: RunConfig, earlier: Sequence[Stage]) -> Stage:
-    """Return the stage; it reads all that the earlier ones wrote, and how they came to it."""
-
-    def run_after(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
-        return run(config, workspace, progress, earlier)
-
-    def records(config: RunConfig, workspace: Workspace) -> dict[str, str]:
-        receipts = {stage.name: read_receipt(workspace, stage.name) for stage in earlier}
-        return {f"record of {name}": receipt.key for name, receipt in receipts.items() if receipt}
-
-    after = {stage.name: EVERYTHING for stage in earlier}
-    return Stage("publish", __name__, Inputs(EVERYTHING, after, _files, records), run_after)
-
-
-def _files(config: RunConfig, workspace: Workspace) -> dict[str, Path]:
-    before = previous_files(config.previous) if config.previous else {}
-    tuned = {"tuned": workspace.tuned, "tuning": workspace.table("tuning")}
-    named = {"lpis": config.publish.lpis, "interventions": config.publish.interventions}
-    exchange = {name: options.path for name, options in named.items() if options is not None}
-    return before | tuned | exchange | {"field": workspace.field_results.parent}
 
 
 def run(config: RunConfig, workspace: Workspace, progress: Progress, earlier: Sequence[Stage]) -> Outcome:

@@ -2,7 +2,6 @@
 
 import logging
 from dataclasses import dataclass
-from pathlib import Path
 
 import geopandas as gpd
 import polars as pl
@@ -11,25 +10,21 @@ from features.accounting import Tally
 from features.catalog.access.hrefs import is_remote
 from features.catalog.access.stamps import stamps_of
 from features.catalog.reader import read_acquisitions
-from features.declarations.formats.postgis import table_digest
 from features.declarations.pseudonym import holding_key, key_check
 from features.declarations.reader import read_declarations, refuse_if_none_usable
 from features.declarations.unmapped import report_unmapped
 from features.errors import CatalogError
 from features.files import atomic_path, fingerprint, write_json
 from features.schema import ACQUISITIONS
-from features.storage.database import is_database
 from features.workers import Progress
 from pipelines.config import RunConfig
 from pipelines.inputs.bounded_tables import refuse_large_series
-from pipelines.inputs.crop_tables import crop_files
-from pipelines.inputs.pixels.context_files import region_files
-from pipelines.inputs.points import table_files, write_points
+from pipelines.inputs.points import write_points
 from pipelines.inputs.region import bounds_of, declaration_options, imagery_options
-from pipelines.inputs.source_runs import check_holding_keys, holding_checks, source_runs
-from pipelines.record.inputs import Entries, Inputs
+from pipelines.inputs.source_runs import check_holding_keys, source_runs
+from pipelines.record.inputs import Entries
 from pipelines.record.receipt import read_receipt
-from pipelines.record.stage import Outcome, Stage
+from pipelines.record.stage import Outcome
 from pipelines.tables import (
     hrefs_of,
     read_declared,
@@ -43,29 +38,6 @@ from pipelines.workspace import Workspace
 
 log = logging.getLogger(__name__)
 HOLDING_KEY = ".holding_key"
-
-
-def stage(config: RunConfig) -> Stage:
-    """Return the stage; where the region is simulated it follows `synthesise`."""
-    inputs = Inputs(
-        options=(
-            "season",
-            "simulate",
-            "declarations",
-            "imagery",
-            "limits.series_gib",
-            "limits.document_mib",
-            "limits.catalog_depth",
-            "limits.catalog_requests",
-            "series.tables",
-            "series.labels",
-            "train.transfer",
-        ),
-        after=region_files(config, "declarations.gpkg", "crops.csv", "catalog/*.json"),
-        files=_files,
-        other=_table,
-    )
-    return Stage("read", __name__, inputs, run, look=look)
 
 
 def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
@@ -165,20 +137,3 @@ def _short(value: object) -> str:
 
 def _key(config: RunConfig, workspace: Workspace) -> bytes:
     return holding_key(workspace.folder / HOLDING_KEY, config.declarations.holding_key)
-
-
-def _table(config: RunConfig, workspace: Workspace) -> dict[str, str]:
-    """Return the hash of the table in a database that declarations are read from."""
-    options = config.declarations
-    if config.simulate is not None or not is_database(options.path):
-        return {}
-    return {"declarations table": table_digest(options.path, options.layer)}
-
-
-def _files(config: RunConfig, workspace: Workspace) -> dict[str, Path]:
-    path = declaration_options(config, workspace).path
-    if config.series.labels is not None:  # made of the tables, which count
-        parcels = table_files(config)
-    else:
-        parcels = {"declarations.path": Path(path)} if path and not is_database(path) else {}
-    return parcels | crop_files(config, workspace) | holding_checks(config.train.transfer)

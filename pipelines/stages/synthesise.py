@@ -6,14 +6,8 @@ from features.errors import StageError
 from features.simulate.region.region import NOTE, simulate_region
 from features.workers import Progress
 from pipelines.config import RunConfig
-from pipelines.record.inputs import Inputs
-from pipelines.record.stage import Outcome, Stage
+from pipelines.record.stage import Outcome
 from pipelines.workspace import Workspace
-
-
-def stage(config: RunConfig) -> Stage:
-    """Return the stage."""
-    return Stage("synthesise", __name__, Inputs(("seed", "season.year", "simulate")), run, discard=discard)
 
 
 def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:

@@ -1,7 +1,7 @@
 """Series and declarations become out-of-fold probabilities, models and explanations."""
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,12 +10,11 @@ import polars as pl
 
 from features.files import is_vouched, read_parquet
 from features.schema import ENSEMBLE
-from features.workers import Executor, Progress, lent
+from features.workers import Executor, Progress
 from models.crops.fitting.options import TrainOptions
 from pipelines.config import RunConfig
-from pipelines.record.inputs import Entries, Inputs, entries
-from pipelines.record.stage import Outcome, Stage
-from pipelines.steps.keeping.stands_on import made_with
+from pipelines.record.inputs import Entries
+from pipelines.record.stage import Outcome
 from pipelines.tables import write_blocks, write_table, write_vouched
 from pipelines.workspace import Workspace
 
@@ -26,43 +25,7 @@ if TYPE_CHECKING:
     from models.folds import FoldPlan
     from pipelines.steps.keeping.keep_models import Fitting
 
-JOB = "job.json"  # as `models.crops.fitting.fits` names it
 WORK = ".work"  # folder of what the work units leave for the end of the stage
-
-
-def stage(config: RunConfig, executor: Executor | None = None) -> Stage:
-    """Return the stage; its units may run anywhere."""
-    inputs = Inputs(
-        options=("seed", "folds", "train"),
-        after={
-            "read": ("declarations.parquet", *(("holdings.json",) if config.train.transfer.runs else ())),
-            **({} if config.series.tables else {"clear": ()}),  # how series are made decides on kept models
-            "extract": ("evaluation/dates.parquet",),
-            "fill": ("filled.nc", "context.parquet", "weather.parquet"),
-        },
-        files=_files,
-    )
-
-    def run_with(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
-        own = entries("train", __name__, inputs, config, workspace)
-        with lent(executor) as units:
-            return run(config, workspace, progress, {**made_with(inputs, workspace), "train": own}, units)
-
-    return Stage("train", __name__, inputs, run_with, discard=discard)
-
-
-def discard(workspace: Workspace, names: Iterable[str]) -> None:
-    """Delete damaged files, and the note that a fit has ended of which one is damaged."""
-    for name in names:
-        path = workspace.folder / name
-        path.unlink(missing_ok=True)
-        (path.parent / JOB).unlink(missing_ok=True)
-
-
-def _files(config: RunConfig, workspace: Workspace) -> dict[str, Path]:
-    from pipelines.inputs.model_series import transferred_files
-
-    return transferred_files(config.train.transfer)
 
 
 def run(

@@ -19,6 +19,7 @@ from models.assessment.field_results import present
 from pipelines.config import RunConfig
 from pipelines.inputs.crop_tables import crop_options
 from pipelines.inputs.field import design_of, entries_until, renew
+from pipelines.inputs.named_files import previous_files
 from pipelines.inputs.pixels.cloud_masks import showing_masks
 from pipelines.record.audit import chain
 from pipelines.record.audit.manifest import UNSEALED, git_commit, versions
@@ -134,13 +135,6 @@ def _previous(config: RunConfig) -> RunTables | None:
         series=StoredSeries(before.series),
         metrics=_read_json(before.metrics),
     )
-
-
-def previous_files(folder: Path) -> dict[str, Path]:
-    """Return the files of last season's run that drift is measured against, by their role."""
-    run = Workspace(folder)
-    read = (run.manifest, run.declarations, run.verdicts, run.parcels, run.series, run.metrics)
-    return {f"previous {path.name}": path for path in read}
 
 
 def lineage(

@@ -22,10 +22,10 @@ from scipy.stats import t as student
 from features.files import atomic_path
 from models.clouds.removal.options import METHODS
 from pipelines.config import load_config
+from pipelines.plan import detect, fill, judge, read, synthesise, train
+from pipelines.plan.observing import clear, extract
 from pipelines.record.receipt import Receipt, hash_outputs, write_receipt
 from pipelines.record.stage import run_stage
-from pipelines.stages import fill, judge, read, synthesise, train
-from pipelines.stages.observing import clear, extract
 from pipelines.workspace import Workspace
 from tests.benchmarks.clouds import Row, row
 
@@ -50,9 +50,10 @@ def run_arm(seed: int, arm: str, parcels: int | None, folder: Path) -> dict[str,
         run_stage(stage, config, workspace, _silent)
     if arm == "zero":
         _zero(workspace.filled)
-    trained = train.run(config, workspace, _silent)
+    trained = train.stage(config).run(config, workspace, _silent)
     write_receipt(workspace, Receipt("train", outputs=hash_outputs(workspace, trained.outputs)))
-    judge.run(config, workspace, _silent)
+    run_stage(detect.stage(config), config, workspace, _silent)
+    judge.stage(config).run(config, workspace, _silent)
     return figures(json.loads(workspace.metrics.read_text(encoding="utf-8")))
 
 

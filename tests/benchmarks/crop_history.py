@@ -24,7 +24,7 @@ from features.simulate.region.world import make_world
 from models.evaluation.metrics import clopper_pearson
 from pipelines.config import RunConfig, load_config
 from pipelines.inputs.crop_tables import crop_options
-from pipelines.stages import judge, train
+from pipelines.plan import judge, train
 from pipelines.steps.evaluation.evaluate import read_truth
 from pipelines.tables import read_declared, write_table
 from pipelines.workspace import Workspace
@@ -65,7 +65,7 @@ def judged(way: str, run: Path, folder: Path, config: RunConfig) -> list[dict[st
         )
         write_table(context.join(before, on="parcel_id", how="left"), workspace.context)
     for stage in (train, judge):
-        stage.run(config, workspace, lambda done, total: None)
+        stage.stage(config).run(config, workspace, lambda done, total: None)
     metrics = json.loads(workspace.metrics.read_text(encoding="utf-8"))
     found = {"macro_f1": metrics["models"]["ensemble"]["macro_f1"]}
     found |= {name: metrics["verdicts"][name]["count"] for name in METRICS}

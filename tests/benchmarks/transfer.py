@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from pipelines.config import load_config
-from pipelines.stages import judge, train
+from pipelines.plan import judge, train
 from pipelines.workspace import Workspace
 from tests.benchmarks.clouds_downstream import CONFIG, METRICS
 
@@ -53,8 +53,8 @@ def judged(use: str, arguments: argparse.Namespace) -> list[dict[str, Any]]:
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(arguments.second, folder, ignore=NOT_COPIED)
     workspace = Workspace(folder)
-    train.run(config, workspace, _silent)
-    judge.run(config, workspace, _silent)
+    train.stage(config).run(config, workspace, _silent)
+    judge.stage(config).run(config, workspace, _silent)
     metrics = json.loads(workspace.metrics.read_text(encoding="utf-8"))
     found = {
         "macro_f1": metrics["models"]["ensemble"]["macro_f1"],

@@ -7,7 +7,7 @@ import pytest
 from pipelines.config import RunConfig, load_config
 from pipelines.workspace import Workspace
 from tests.soak import SETTINGS, TINY
-from tests.undeclared import undeclared
+from tests.watching.undeclared import undeclared
 
 
 @dataclass(frozen=True)

@@ -25,12 +25,12 @@ from models.clouds.stored import Stored
 from pipelines.config import load_config
 from pipelines.executor import AHEAD, InProcesses, executor_for
 from pipelines.inputs.pixels.tile_grids import finest_grid
+from pipelines.plan.observing.extract import stage as extract_stage
 from pipelines.record.stage import Outcome
 from pipelines.stages.observing.clear import bands_of
-from pipelines.stages.observing.extract import stage as extract_stage
 from pipelines.workspace import Workspace
+from tests.pipelines.worker_jobs import always_die, die_once, double, slow_double, worker_id
 from tests.small_imagery import all_clear, field, optical, parcels, scene, table
-from tests.worker_jobs import always_die, die_once, double, slow_double, worker_id
 
 OPTIONS = ExtractOptions(optical=("B04", "ndvi"), inner_buffer_m=0.0)
 
@@ -99,7 +99,7 @@ def test_local_workers_end_when_their_stage_ends(tmp_path: Path, monkeypatch: py
 def test_workers_of_a_killed_process_end_by_themselves(tmp_path: Path) -> None:
     code = (
         "from pathlib import Path; from pipelines.executor import InProcesses; "
-        "from tests.worker_jobs import note_and_sleep; "
+        "from tests.pipelines.worker_jobs import note_and_sleep; "
         f"list(InProcesses(2)(note_and_sleep, [Path({str(tmp_path)!r})] * 2))"
     )
     process = subprocess.Popen([sys.executable, "-c", code])

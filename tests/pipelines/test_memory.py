@@ -78,10 +78,21 @@ def test_small_pieces_that_were_freed_go_back_to_the_system() -> None:
     assert last is not None
 
 
-def test_what_was_imported_is_left_out_of_later_collections() -> None:
+def test_what_was_imported_is_left_out_of_later_collections(monkeypatch: pytest.MonkeyPatch) -> None:
     gc.unfreeze()
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
     with uncollected():
+        import colorsys  # noqa: F401
+
         assert not gc.isenabled()
     assert gc.isenabled()
     assert gc.get_freeze_count() > 0
     gc.unfreeze()
+
+
+def test_where_nothing_is_imported_nothing_is_left_out() -> None:
+    gc.unfreeze()
+    with uncollected():
+        pass
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0

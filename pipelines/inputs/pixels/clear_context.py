@@ -69,20 +69,6 @@ def _path_of(name: str, config: RunConfig, workspace: Workspace) -> Path:
     return path
 
 
-OPTIONS = (
-    "clear.method",
-    "clear.context",
-    "simulate",
-    "season.until",
-    "soil",
-    "elevation",
-    "weather",
-    "rasters",
-    "limits.document_mib",
-    "limits.map_megavalues",
-)
-
-
 def context_files(config: RunConfig, workspace: Workspace) -> dict[str, Path]:
     """Return every file that the configured channels are read from, by its role: what a stage depends on."""
     context = clear_context(config, workspace)

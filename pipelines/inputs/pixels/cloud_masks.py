@@ -9,7 +9,7 @@ from features.extraction.options import ExtractOptions
 from features.files import read_parquet
 from features.imagery.masks import MaskOptions
 from features.schema import SCENE_CLASS, Row, acquisition_rows
-from models.clouds.mask.options import FITTED, CloudMaskOptions
+from models.clouds.mask.options import CloudMaskOptions
 from pipelines.config import RunConfig
 from pipelines.tables import read_acquired
 from pipelines.workspace import Workspace
@@ -36,17 +36,6 @@ def masks_folder(workspace: Workspace) -> Path:
 def model_folder(workspace: Workspace) -> Path:
     """Return where the fitted mask lies."""
     return masks_folder(workspace) / "model"
-
-
-def mask_files(config: RunConfig, workspace: Workspace) -> dict[str, Path]:
-    """Return what the mask learns from beside the imagery, by its role."""
-    network = config.clear.mask.network
-    if config.clear.mask.method not in FITTED:
-        return {}
-    files = {f"clear.mask.network.tiles {n}": tiles.path for n, tiles in enumerate(network.tiles)}
-    return files | (
-        {} if network.pretrained is None else {"clear.mask.network.pretrained": network.pretrained}
-    )
 
 
 def read_index(workspace: Workspace) -> pl.DataFrame:

@@ -6,12 +6,11 @@ from typing import Literal
 from pipelines.config import RunConfig
 from pipelines.workspace import Workspace
 
-NAMES = {"weather": "weather.csv", "soil": "soil.tif", "elevation": "elevation.tif"}
+Named = Literal["weather", "soil", "elevation"]
+NAMES: dict[Named, str] = {"weather": "weather.csv", "soil": "soil.tif", "elevation": "elevation.tif"}
 
 
-def context_file(
-    config: RunConfig, workspace: Workspace, name: Literal["weather", "soil", "elevation"]
-) -> Path | None:
+def context_file(config: RunConfig, workspace: Workspace, name: Named) -> Path | None:
     """Return a simulated region's own file where it has been made, else what the config names, if anything.
 
     The config's file need not exist.

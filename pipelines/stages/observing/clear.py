@@ -34,23 +34,18 @@ from models.clouds.removal.options import LEARNED
 from models.clouds.removal.remover import Remover
 from models.clouds.stored import Stored
 from pipelines.config import RunConfig
-from pipelines.inputs.pixels.clear_context import OPTIONS as CONTEXT_OPTIONS
-from pipelines.inputs.pixels.clear_context import clear_context, context_files, farmed, frame_times
+from pipelines.inputs.pixels.clear_context import clear_context, farmed, frame_times
 from pipelines.inputs.pixels.cloud_masks import (
-    mask_files,
     masks_folder,
     read_masked,
     reading_options,
     with_masks,
     without_mask,
 )
-from pipelines.inputs.pixels.context_files import region_files
 from pipelines.inputs.pixels.tile_grids import finest_grid
-from pipelines.record.inputs import Inputs, entries
 from pipelines.record.receipt import read_receipt
-from pipelines.record.stage import Outcome, Stage
+from pipelines.record.stage import Outcome
 from pipelines.steps.keeping.kept_note import Note, may_keep
-from pipelines.steps.keeping.stands_on import made_with, stands_on_of
 from pipelines.steps.mask_scenes import make_masks
 from pipelines.tables import read_acquired, read_declared
 from pipelines.workspace import Workspace
@@ -65,37 +60,6 @@ NOTHING_SEEN = (
     "nothing_read",
 )  # a run goes on, on radar alone
 MOST_BLOCKS = 6  # of the imagery a model is fitted on: 0.4 million pixels, over all dates
-
-
-def stage(config: RunConfig) -> Stage:
-    """Return the stage."""
-    inputs = Inputs(
-        options=(
-            "seed",
-            "clear",
-            "imagery.level",
-            "extract",
-            "train.keep",
-            "limits.tile_megavalues",
-            *CONTEXT_OPTIONS,
-        ),
-        after={
-            **region_files(config, "catalog/*", "*.csv", "*.tif"),
-            "read": ("declarations.parquet", "acquisitions.parquet", "assets.parquet"),
-        },
-        files=lambda config, workspace: {
-            **context_files(config, workspace),
-            **mask_files(config, workspace),
-        },
-    )
-
-    def run_with(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
-        own = entries("clear", __name__, inputs, config, workspace)
-        made = stands_on_of({**made_with(inputs, workspace), "clear": own})
-        stands_on = {**made, "until": str(config.season.until)}  # nothing later may be in the model
-        return run(config, workspace, progress, stands_on if config.train.keep.models else None)
-
-    return Stage("clear", __name__, inputs, run_with, try_again=mended)
 
 
 def run(

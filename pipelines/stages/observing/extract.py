@@ -8,42 +8,16 @@ import polars as pl
 from features.extraction.extract import extract
 from features.extraction.observations import each_pass
 from features.schema import OBSERVATIONS
-from features.workers import Executor, Progress, lent, one_by_one
+from features.workers import Executor, Progress, one_by_one
 from pipelines.config import RunConfig
-from pipelines.inputs.pixels.clear_context import OPTIONS as CONTEXT_OPTIONS
-from pipelines.inputs.pixels.clear_context import clear_context, context_files, frame_times
+from pipelines.inputs.pixels.clear_context import clear_context, frame_times
 from pipelines.inputs.pixels.cloud_masks import mask_stamps, masked_extract, with_masks, without_mask
-from pipelines.inputs.pixels.context_files import region_files
-from pipelines.record.inputs import Inputs
-from pipelines.record.stage import Outcome, Stage
+from pipelines.record.stage import Outcome
 from pipelines.stages.observing.clear import fitted_remover
 from pipelines.tables import read_acquired, read_declared, read_stamps, write_table
 from pipelines.workspace import Workspace
 
 WRITTEN = ("parts", "parts.parquet", "set_aside.parquet", "remarks.parquet", "tiles", "coverage")
-
-
-def stage(config: RunConfig, executor: Executor | None = None) -> Stage:
-    """Return the stage; it reads what `clear` fitted where clouds are removed, and may run anywhere."""
-
-    def run_with(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
-        with lent(executor) as units:
-            return run(config, workspace, progress, units)
-
-    outputs: tuple[str, ...] = () if config.clear.mask.as_delivered else ("masks/*",)
-    if config.clear.method != "none":
-        outputs += ("clear/*", "!clear/example.png", "!clear/fitted.json")
-    inputs = Inputs(
-        options=("extract", "clear.mask", *CONTEXT_OPTIONS),
-        after={
-            **region_files(config, "catalog/*", "*.csv", "*.tif"),
-            "read": ("declarations.parquet", "acquisitions.parquet", "assets.parquet"),
-            **({"clear": outputs} if outputs else {}),
-        },
-        files=context_files,
-    )
-    # units that have ended are kept, so that running again tries those that were set aside and no others
-    return Stage("extract", __name__, inputs, run_with, try_again=lambda config, workspace: True)
 
 
 def run(

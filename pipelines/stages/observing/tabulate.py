@@ -1,6 +1,5 @@
 """Tables of series that others extracted become observations, in the place of imagery."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
@@ -13,24 +12,12 @@ from features.tables.reader import read_in_chunks
 from features.workers import Progress
 from pipelines.config import RunConfig
 from pipelines.inputs.bounded_tables import refuse_large_series
-from pipelines.inputs.points import table_files
-from pipelines.record.inputs import Inputs
-from pipelines.record.stage import Outcome, Stage
+from pipelines.record.stage import Outcome
 from pipelines.stages.observing.extract import dates_of
 from pipelines.tables import read_declared, write_table
 from pipelines.workspace import Workspace
 
 TILE = "tables"
-
-
-def stage(config: RunConfig) -> Stage:
-    """Return the stage that stands where imagery would be extracted."""
-    inputs = Inputs(
-        options=("series.tables", "season", "limits.series_gib"),
-        after={"read": ("declarations.parquet",)},
-        files=_files,
-    )
-    return Stage("extract", __name__, inputs, run)
 
 
 def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
@@ -83,10 +70,6 @@ class _Parts:
                 "rank": [0] * count,
             }
         )
-
-
-def _files(config: RunConfig, workspace: Workspace) -> Mapping[str, Path]:
-    return table_files(config)
 
 
 def _parcels(declarations: gpd.GeoDataFrame, seen: set[str]) -> pl.DataFrame:

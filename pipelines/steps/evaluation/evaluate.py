@@ -43,8 +43,6 @@ FOLLOW_UP_PROMISED = 0.2  # the rate at which the list is broken down
 BREAKDOWNS = ("crop_class", "size_bin", "observations")
 Tables = dict[str, pl.DataFrame]
 
-TRUTH = "truth/*"  # below the folder of a simulated region; read here alone
-
 
 def evaluate(
     config: RunConfig,

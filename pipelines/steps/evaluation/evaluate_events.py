@@ -14,7 +14,6 @@ from pipelines.config import RunConfig
 from pipelines.tables import read_declared
 from pipelines.workspace import Workspace
 
-TRUTH_EVENTS = "truth/events.parquet"  # below the folder of a simulated region
 GAPS = (12, 24)  # days, the limits of the breakdown by gap
 SIZES = (0.5, 1.0, 2.0)  # hectares
 

@@ -10,7 +10,7 @@ OBSERVING = ("clear", "extract")
 
 
 def files_of(stage: str) -> set[str]:
-    room = "pipelines.stages.observing" if stage in OBSERVING else "pipelines.stages"
+    room = "pipelines.plan.observing" if stage in OBSERVING else "pipelines.plan"
     return set(code_of(f"{room}.{stage}", CONFIG).files)
 
 
@@ -32,7 +32,8 @@ def test_a_table_beside_the_code_counts_where_it_is_read() -> None:
         ("models/verdicts/rule.py", ["judge", "publish"]),
         ("models/crops/estimators/kernels.py", ["train", "publish"]),  # imported by name
         ("models/crops/estimators/networks/dense.py", ["train", "publish"]),
-        ("pipelines/stages/fill.py", ["fill"]),
+        ("pipelines/stages/fill.py", ["fill"]),  # imported where the stage runs
+        ("pipelines/plan/fill.py", ["fill"]),
         ("features/files.py", list(STAGES)),
     ],
 )
@@ -42,12 +43,12 @@ def test_a_module_is_part_of_the_stages_that_reach_it(name: str, stages: list[st
 
 
 def test_libraries_are_those_that_are_imported() -> None:
-    assert "lightgbm" in code_of("pipelines.stages.train", CONFIG).libraries
-    assert "lightgbm" not in code_of("pipelines.stages.fill", CONFIG).libraries
-    assert {"python", "numpy"} <= set(code_of("pipelines.stages.fill", CONFIG).libraries)
+    assert "lightgbm" in code_of("pipelines.plan.train", CONFIG).libraries
+    assert "lightgbm" not in code_of("pipelines.plan.fill", CONFIG).libraries
+    assert {"python", "numpy"} <= set(code_of("pipelines.plan.fill", CONFIG).libraries)
 
 
 def test_rooms_name_where_code_changed() -> None:
-    rooms = code_of("pipelines.stages.fill", CONFIG).rooms
-    assert {"features", "features/series", "pipelines/stages"} <= set(rooms)
+    rooms = code_of("pipelines.plan.fill", CONFIG).rooms
+    assert {"features", "features/series", "pipelines/plan", "pipelines/stages"} <= set(rooms)
     assert not any(room.startswith(("models", "reports")) for room in rooms)

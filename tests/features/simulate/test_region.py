@@ -325,7 +325,7 @@ TRUTH_BELONGS_TO = (
     "features/simulate/",
     "pipelines/workspace.py",
     "pipelines/steps/evaluation/evaluate.py",
-    "pipelines/steps/evaluation/evaluate_events.py",
+    "pipelines/steps/evaluation/truth.py",
 )
 DOORS = {"SimulationOptions", "simulate_region", "NOTE"}
 

@@ -15,9 +15,9 @@ from pipelines.commands.quality.assess import assess_run
 from pipelines.commands.sheets import write_asked
 from pipelines.config import RunConfig
 from pipelines.inputs.forecast_history import _table_of
+from pipelines.plan import compare, detect
 from pipelines.record.stage import run_stage
-from pipelines.stages import compare, detect
-from pipelines.stages.compare import LOST
+from pipelines.stages.compare import LOST, _write_json
 from pipelines.steps.gather import _previous
 from pipelines.workspace import Workspace
 from tests.pipelines.conftest import SmallRun
@@ -88,7 +88,7 @@ def test_an_altered_earlier_run_is_not_compared_with_and_said(
     for state in copied.earlier.glob("*/state.json"):  # as if the run before were the one before that
         shutil.copytree(state.parent, copied.earlier / "0000000000000000")
     index = copied.earlier / "index.json"
-    run = compare._write_json(index, {"before": None, "present": "0000000000000000"})
+    run = _write_json(index, {"before": None, "present": "0000000000000000"})
     (copied.receipts / "compare.json").unlink()
     whole, _ = run_stage(stage, config, copied, lambda done, total: None)
     assert "since" in whole.facts

@@ -18,7 +18,7 @@ from pipelines.record.stage import Outcome, Stage
 from pipelines.workspace import Workspace
 from tests.pipelines.conftest import SmallRun
 from tests.soak import SETTINGS, TINY
-from tests.undeclared import opened, undeclared
+from tests.watching.undeclared import opened, undeclared
 
 BRIEF_UNET = ("clear.method=unet", "clear.epochs=1", "clear.windows=4", "clear.members=1", "clear.width=8")
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from pipelines.config import RunConfig, load_config
+from pipelines.plan import read
+from pipelines.plan.observing import extract
 from pipelines.record.stage import plan_stage, run_stage
-from pipelines.stages import read
-from pipelines.stages.observing import extract
 from pipelines.workspace import Workspace
 from tests.pipelines.conftest import SmallRun
 from tests.soak import SETTINGS, TINY

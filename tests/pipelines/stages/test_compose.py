@@ -14,6 +14,7 @@ from features.schema import ACQUISITIONS
 from pipelines.commands.learning.map import write_map
 from pipelines.config import RunConfig, load_config
 from pipelines.main_job import run_one, stages
+from pipelines.plan.compose import stage as compose_stage
 from pipelines.record.inputs import handed
 from pipelines.stages import compose
 from pipelines.tables import write_table
@@ -72,7 +73,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 def test_every_parcel_has_a_finding_or_the_reason_why_not(trained: Workspace, tmp_path: Path) -> None:
     steps: list[tuple[int, int]] = []
     config = config_in(tmp_path)
-    given = handed(config, "compose", compose.stage(config).inputs)  # nothing but what the stage declares
+    given = handed(config, "compose", compose_stage(config).inputs)  # nothing but what the stage declares
     outcome = compose.run(given, trained, lambda done, total: steps.append((done, total)))
     findings = read_parquet(trained.composition_findings)
     assert findings["parcel_id"].to_list() == ["a", "b", "c", "d", "both", "far"]

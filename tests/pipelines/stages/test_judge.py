@@ -12,7 +12,9 @@ from features.journal.entries import Draft
 from models.assessment.field_results import RESULT
 from pipelines.config import RunConfig, load_config
 from pipelines.inputs.field import field_journal
+from pipelines.plan import judge
 from pipelines.record.receipt import Receipt, write_receipt
+from pipelines.record.stage import stage_entries
 from pipelines.stages.judge import model_id
 from pipelines.workspace import Workspace
 
@@ -21,6 +23,10 @@ DECLARED = pl.DataFrame({"parcel_id": ["001"], "holding_id": ["a1"], "declared":
 
 def config_of(*settings: str) -> RunConfig:
     return load_config(Path("conf/tiny.yaml"), list(settings))
+
+
+def id_of_run(config: RunConfig, workspace: Workspace, declared: pl.DataFrame) -> str:
+    return model_id(stage_entries(judge.stage(config), config, workspace), declared)
 
 
 def leave(workspace: Workspace, stage: str, **outputs: str) -> None:
@@ -41,10 +47,10 @@ def workspace(tmp_path: Path) -> Workspace:
 def test_rules_count_by_their_content_not_by_where_they_lie(workspace: Workspace, tmp_path: Path) -> None:
     copy = Path(shutil.copy(SCHEMES_FILE, tmp_path / "schemes.yaml"))
     here, there = (config_of(f"judge.schemes={path}") for path in (SCHEMES_FILE, copy))
-    before = model_id(there, workspace, DECLARED)
-    assert before == model_id(here, workspace, DECLARED)
+    before = id_of_run(there, workspace, DECLARED)
+    assert before == id_of_run(here, workspace, DECLARED)
     copy.write_text(copy.read_text() + "# changed\n")
-    assert model_id(there, workspace, DECLARED) != before
+    assert id_of_run(there, workspace, DECLARED) != before
 
 
 @pytest.mark.parametrize(
@@ -59,24 +65,24 @@ def test_rules_count_by_their_content_not_by_where_they_lie(workspace: Workspace
 def test_weights_and_whatever_verdicts_are_made_of_count(
     workspace: Workspace, stage: str, outputs: dict[str, str]
 ) -> None:
-    before = model_id(config_of(), workspace, DECLARED)
+    before = id_of_run(config_of(), workspace, DECLARED)
     leave(workspace, stage, **outputs)
-    assert model_id(config_of(), workspace, DECLARED) != before
+    assert id_of_run(config_of(), workspace, DECLARED) != before
 
 
 def test_field_results_and_the_design_of_their_sample_count(workspace: Workspace) -> None:
-    ids = [model_id(config_of(), workspace, DECLARED)]
+    ids = [id_of_run(config_of(), workspace, DECLARED)]
     journal = field_journal(workspace)
     journal.append([Draft(RESULT, "001", {"field_result": "wrong"})], "inspector")
-    ids.append(model_id(config_of(), workspace, DECLARED))
+    ids.append(id_of_run(config_of(), workspace, DECLARED))
     write_text(workspace.field_design, "weights")
-    ids.append(model_id(config_of(), workspace, DECLARED))
+    ids.append(id_of_run(config_of(), workspace, DECLARED))
     assert len(set(ids)) == 3
 
 
 def test_options_that_change_verdicts_count_and_others_do_not(workspace: Workspace) -> None:
     def id_of(*settings: str) -> str:
-        return model_id(config_of(*settings), workspace, DECLARED)
+        return id_of_run(config_of(*settings), workspace, DECLARED)
 
     assert id_of("judge.alpha=0.05") != id_of()
     assert id_of("seed=2") != id_of()
@@ -91,17 +97,17 @@ def test_options_that_change_verdicts_count_and_others_do_not(workspace: Workspa
 
 
 def test_declarations_count_but_not_the_pseudonyms_of_holdings(workspace: Workspace) -> None:
-    before = model_id(config_of(), workspace, DECLARED)
+    before = id_of_run(config_of(), workspace, DECLARED)
     leave(workspace, "read", **{"declarations.parquet": "written with another key"})
     other_key = DECLARED.with_columns(holding_id=pl.lit("b2"))
-    assert model_id(config_of(), workspace, other_key) == before
+    assert id_of_run(config_of(), workspace, other_key) == before
     amended = DECLARED.with_columns(declared=pl.lit("012"))
-    assert model_id(config_of(), workspace, amended) != before
+    assert id_of_run(config_of(), workspace, amended) != before
 
 
 def test_how_long_a_fit_took_does_not_count(workspace: Workspace) -> None:
     outputs = {"probabilities.parquet": "p", "models/dense/weights.npz": "w", "models/dense/job.json": "3 s"}
     leave(workspace, "train", **outputs)
-    before = model_id(config_of(), workspace, DECLARED)
+    before = id_of_run(config_of(), workspace, DECLARED)
     leave(workspace, "train", **{**outputs, "models/dense/job.json": "4 s"})
-    assert model_id(config_of(), workspace, DECLARED) == before
+    assert id_of_run(config_of(), workspace, DECLARED) == before

@@ -18,6 +18,7 @@ from pipelines.main_job import short_before
 from pipelines.steps.estimate import STACKS_HELD, disk_of, load_of_simulation, memory_of
 from pipelines.workspace import Workspace
 from tests.small_region import SmallRegion
+from tests.watching.loaded import HEAVY, loaded_by, loaded_by_command
 
 STAGES = ["synthesise", "clear", "extract", "fill", "train", "detect", "judge", "forecast", "publish"]
 CONFIG = Path(__file__).parents[4] / "conf" / "synthetic.yaml"
@@ -156,28 +157,10 @@ def test_images_that_are_not_there_are_told(tmp_path: Path, gone: int) -> None:
     assert f"{gone} of 2 acquisitions name files that are not here" in line
 
 
-HEAVY = (
-    "xarray", "numba", "llvmlite", "rasterio", "boto3", "scipy", "odc", "tifffile", "h5py", "requests",
-    "pystac_client", "exactextract", "dask", "sklearn", "tensorflow", "keras", "lightgbm", "mlflow", "shap",
-    "optuna", "matplotlib", "sqlalchemy", "jinja2",
-)  # fmt: skip
-
-
-def loaded_by(code: str) -> set[str]:
-    """Return which of the libraries that take long to load some code loads, and which of our rooms."""
-    last = "; print(*sorted({n.split('.')[0] for n in sys.modules} | {n for n in sys.modules if '.' in n}))"
-    done = subprocess.run([sys.executable, "-c", code + last], capture_output=True, text=True, check=True)
-    return set(done.stdout.splitlines()[-1].split())
-
-
 def test_a_check_of_declarations_loads_nothing_that_reads_imagery_or_fits_models(tmp_path: Path) -> None:
     """Their import takes twice as long as reading a thousand parcels."""
     region(tmp_path, crops={"pad": 3})
-    words = ["cropcheck", "check", str(tmp_path / "real.yaml"), "--only", "declarations"]
-    code = (
-        f"import sys; sys.argv = {words}\nfrom pipelines import cli\ntry: cli.main()\nexcept SystemExit: pass"
-    )
-    loaded = loaded_by(code + "\n0")
+    loaded = loaded_by_command("check", str(tmp_path / "real.yaml"), "--only", "declarations")
     assert "features.declarations.reader" in loaded
     assert not loaded & {
         *HEAVY,

@@ -20,8 +20,9 @@ from pipelines.config import RunConfig, load_config
 from pipelines.executor import InProcesses
 from pipelines.inputs.pixels.clear_context import clear_context
 from pipelines.main_job import run_one, stages
+from pipelines.plan.observing.clear import stage as clear_stage
 from pipelines.record.stage import stage_entries
-from pipelines.stages.observing import clear, extract
+from pipelines.stages.observing import extract
 from pipelines.stages.observing.clear import fitting_stacks
 from pipelines.steps.gather import input_hashes
 from pipelines.tables import read_acquired
@@ -48,8 +49,8 @@ def region(tmp_path_factory: pytest.TempPathFactory) -> Path:
     workspace = Workspace(folder / "run")
     run_one("synthesise", config, workspace)
     write_flux(folder / "flux")
+    from pipelines.plan import read
     from pipelines.record.stage import run_stage
-    from pipelines.stages import read
 
     run_stage(read.stage(config), config, workspace, lambda done, total: None)
     return folder
@@ -64,7 +65,7 @@ def write_flux(folder: Path) -> None:
 
 
 def clear_key(config: RunConfig, workspace: Workspace) -> str:
-    return fingerprint(stage_entries(clear.stage(config), config, workspace))
+    return fingerprint(stage_entries(clear_stage(config), config, workspace))
 
 
 def copy(region: Path, folder: Path) -> Workspace:

@@ -13,7 +13,7 @@ from pipelines.record.receipt import Receipt, read_receipt
 from pipelines.record.stage import Outcome, Stage, run_stage
 from pipelines.tables import hrefs_of, read_acquired
 from pipelines.workspace import Workspace
-from tests.opened_files import opened_files
+from tests.watching.opened_files import opened_files
 
 # looked at by `look` and `other`, which name what was found there, not the file
 LOOKED_AT = {

@@ -1,0 +1,1 @@
+"""The stages that make observations of imagery, or of tables."""

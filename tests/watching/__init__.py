@@ -1,0 +1,1 @@
+"""What a process opens and loads, as tests watch it."""
