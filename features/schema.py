@@ -267,7 +267,8 @@ def check_columns(found: Iterable[str], expected: Iterable[str], what: str) -> N
     missing = sorted(set(expected) - set(found))
     if missing:
         raise SchemaError(
-            f"{what} lacks the columns {missing}; it has {sorted(found)}. Run the stage before again."
+            f"{what} lacks the columns {', '.join(missing)}; it has {', '.join(sorted(found))}. "
+            "Run the stage before again."
         )
 
 
@@ -291,7 +292,9 @@ def check_declarations(declarations: "gpd.GeoDataFrame") -> "gpd.GeoDataFrame":
     check_columns(declarations.columns, DECLARATION_COLUMNS, "The declarations table")
     repeated = declarations["parcel_id"][declarations["parcel_id"].duplicated()]
     if len(repeated):
-        raise SchemaError(f"{len(repeated)} parcel ids repeat, first {list(repeated[:3])}; make them unique.")
+        raise SchemaError(
+            f"{len(repeated)} parcel ids repeat, first {', '.join(repeated[:3])}; make them unique."
+        )
     if declarations.crs is None or declarations.crs.is_geographic:
         raise SchemaError("The declarations have no metric CRS; reproject them before passing them on.")
     return declarations

@@ -20,6 +20,7 @@ from features.declarations.options import DeclarationOptions
 from features.errors import ConfigError
 from features.extraction.options import ExtractOptions
 from features.limits import LimitOptions
+from features.messages.listed import listed
 from features.messages.option_faults import option_faults
 from features.messages.suggestions import did_you_mean
 from features.options import Options
@@ -185,15 +186,18 @@ def check_channels(config: RunConfig) -> None:
     """Raise a ConfigError where `clear.context` names what the config gives no file for."""
     taken = sorted(set(OWN_MAPS) & set(config.rasters))
     if taken:
-        raise ConfigError(f"rasters: {taken} are keys of their own; write the path there, or rename them.")
+        raise ConfigError(
+            f"rasters: {listed(taken)} are keys of their own; write the path there, or rename them."
+        )
     made = config.simulate is not None
     given = [name for name in OWN_MAPS if made or getattr(config, name) is not None] + list(config.rasters)
     unknown = [name for name in config.clear.context if name not in given]
     if unknown:
         near = did_you_mean(unknown[0], given)
         raise ConfigError(
-            f"clear.context names {unknown}, for which the config gives no file; it gives {given or 'none'}."
-            f"{near} Else give its file: {', '.join(OWN_MAPS)} have their own keys, others go under rasters."
+            f"clear.context names {listed(unknown)}, for which the config gives no file; it gives "
+            f"{listed(given)}.{near} Else give its file: {listed(OWN_MAPS)} have their own keys, others go "
+            "under rasters."
         )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import yaml
 
 from features.errors import ConfigError
+from features.messages.listed import listed
 
 
 class _Loader(yaml.SafeLoader):
@@ -30,7 +31,9 @@ def _unique_mapping(loader: _Loader, node: yaml.MappingNode, deep: bool = False)
     repeated = sorted({str(key) for key in keys if keys.count(key) > 1})
     if repeated:
         line = node.start_mark.line + 1
-        raise ConfigError(f"The keys {repeated} stand twice in the mapping at line {line}; keep one of each.")
+        raise ConfigError(
+            f"The keys {listed(repeated)} stand twice in the mapping at line {line}; keep one of each."
+        )
     return {
         key: loader.construct_object(value, deep=True)
         for key, (_, value) in zip(keys, node.value, strict=True)
@@ -64,7 +67,8 @@ def read_yaml(path: Path) -> object:
     """
     if not path.is_file():
         nearby = sorted(str(other) for other in path.parent.glob("*.yaml")) if path.parent.is_dir() else []
-        raise ConfigError(f"There is no config file {path}; in its folder are {nearby or 'no .yaml files'}.")
+        there = listed(nearby) if nearby else "no .yaml files"
+        raise ConfigError(f"There is no config file {path}; in its folder are {there}.")
     try:
         return parse_yaml(path.read_text(encoding="utf-8"), str(path))
     except UnicodeDecodeError as error:

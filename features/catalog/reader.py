@@ -18,6 +18,7 @@ from features.catalog.orbits import settle_radar_orbits
 from features.catalog.place import UNTILED, Bounds, name_places
 from features.errors import CatalogError
 from features.limits import DEFAULT_LIMITS, LimitOptions
+from features.messages.listed import listed
 from features.schema import ACQUISITIONS, Row
 
 __all__ = ["CATALOGS", "ImageryOptions", "RadarOptions", "read_acquisitions"]
@@ -154,18 +155,19 @@ def _refuse_mixtures(rows: list[Row]) -> None:
         kinds = sorted({row[name] for row in rows if row[name] is not None})
         if len(kinds) > 1:
             raise CatalogError(
-                f"The catalog mixes radar products: {name} {kinds}; choose one in imagery.radar.{name}."
+                f"The catalog mixes radar products: {name} {listed(kinds)}; choose one in "
+                f"imagery.radar.{name}."
             )
 
 
 def _nothing_found(options: ImageryOptions, query: Query, found: Tally, limits: LimitOptions) -> str:
-    asked = (
-        f"collections {list(query.collections) or 'any'}, {query.start} to {query.end}, bounds {query.bounds}"
-    )
+    collections = ", ".join(query.collections) or "any"
+    asked = f"collections {collections}, {query.start} to {query.end}, bounds {query.bounds}"
     cures = [CURES[reason] for reason in found.set_aside if reason in CURES]
     cure = "; ".join(cures) or "change the season's dates, the region or imagery.collections"
+    aside = ", ".join(f"{count} {reason}" for reason, count in found.set_aside.items())
     there = describe(options.address, query, options.hosts, limits)
     return (
         f"No usable imagery in {options.address} for {asked}: {there}. "
-        f"Set aside: {dict(found.set_aside) or 'nothing'}. To mend it: {cure}."
+        f"Set aside: {aside or 'nothing'}. To mend it: {cure}."
     )

@@ -24,6 +24,7 @@ from features.context.weather import read_weather
 from features.errors import ConfigError, ImageryError
 from features.indexing.file_names import read_name
 from features.limits import DEFAULT_LIMITS, LimitOptions
+from features.messages.listed import listed
 
 RASTERS = (".tif", ".tiff")
 # a pixel anywhere: reading it shows that a file is whole and is what it is called
@@ -299,8 +300,8 @@ def read_days(path: Path, times: np.ndarray) -> xr.DataArray:
     gaps = daily.filter(pl.any_horizontal(pl.col(names).is_null()))["date"]
     if len(gaps):
         raise ConfigError(
-            f"{path} lacks one of {names} on {len(gaps)} days from {start} to {last}, first {gaps[0]}; "
-            "complete it, or leave weather out of clear.context."
+            f"{path} lacks one of {listed(names)} on {len(gaps)} days from {start} to {last}, first "
+            f"{gaps[0]}; complete it, or leave weather out of clear.context."
         )
     coords = {"day": daily["date"].to_numpy().astype("datetime64[ns]"), "variable": names}
     return xr.DataArray(daily.select(names).to_numpy(), dims=("day", "variable"), coords=coords)

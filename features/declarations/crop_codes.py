@@ -11,6 +11,7 @@ import polars as pl
 from features.declarations.formats.text_table import read_text_table
 from features.declarations.options import GROUPS_FILE, CropTableOptions
 from features.errors import DeclarationError
+from features.messages.listed import listed
 from features.messages.suggestions import did_you_mean
 from features.schema import RESERVED_CLASSES
 
@@ -83,7 +84,7 @@ def read_crop_groups(path: Path = GROUPS_FILE) -> CropGroups:
     missing = sorted({"hcat_prefix", "crop_class", "crop_group", "agricultural"} - set(table.columns))
     if missing:
         raise DeclarationError(
-            f"The crop groups {path} lack the columns {missing}; they have {table.columns}."
+            f"The crop groups {path} lack the columns {listed(missing)}; they have {listed(table.columns)}."
         )
     prefixed = table.filter(pl.col("hcat_prefix").is_not_null())
     repeated = prefixed.filter(pl.col("hcat_prefix").is_duplicated())["hcat_prefix"].unique().sort().to_list()
@@ -91,8 +92,8 @@ def read_crop_groups(path: Path = GROUPS_FILE) -> CropGroups:
     torn = classes.filter(pl.col("crop_class").is_duplicated())["crop_class"].unique().sort().to_list()
     if repeated or torn:
         raise DeclarationError(
-            f"The crop groups {path} contradict themselves: prefixes that repeat {repeated}, "
-            f"classes in two groups {torn}; leave one row of each."
+            f"The crop groups {path} contradict themselves: prefixes that repeat {listed(repeated)}, "
+            f"classes in two groups {listed(torn)}; leave one row of each."
         )
     return CropGroups(
         dict(prefixed.select("hcat_prefix", "crop_class").iter_rows()),
@@ -156,7 +157,7 @@ def _one_table(path: Path, options: CropTableOptions) -> pl.DataFrame:
     if found["code"] is None or (found["hcat_code"] is None and found["crop_class"] is None):
         raise DeclarationError(
             f"The code table {path} needs a column of codes and one of HCAT3 codes or classes; "
-            f"it has {table.columns}. Name them with code_column, and hcat_column or class_column."
+            f"it has {listed(table.columns)}. Name them with code_column, and hcat_column or class_column."
         )
     columns = [
         pl.lit(None, pl.String).alias(ours) if at is None else pl.col(at).alias(ours)
@@ -166,7 +167,7 @@ def _one_table(path: Path, options: CropTableOptions) -> pl.DataFrame:
     mangled = coded.filter(~pl.col("hcat_code").str.contains(r"^\d{10}$"))["hcat_code"].to_list()
     if mangled:
         raise DeclarationError(
-            f"{len(mangled)} HCAT3 codes of {path} are not ten digits, first {mangled[:3]}; "
+            f"{len(mangled)} HCAT3 codes of {path} are not ten digits, first {listed(mangled[:3])}; "
             "a spreadsheet may have rewritten them: take the table from its source again."
         )
     spelled = [None if code is None else options.spelled(code) for code in coded["code"]]
@@ -179,8 +180,8 @@ def _one_table(path: Path, options: CropTableOptions) -> pl.DataFrame:
         loose = options.pad or options.ignore_case or options.ignore_signs
         how = " as `pad`, `ignore_case` or `ignore_signs` write them" if loose else ""
         raise DeclarationError(
-            f"{len(torn)} codes of {path} have two meanings{how}, first {torn[:3]}; leave one row of each "
-            "code."
+            f"{len(torn)} codes of {path} have two meanings{how}, first {listed(torn[:3])}; leave one "
+            "row of each code."
         )
     return coded.filter(_keys(coded, options).is_first_distinct())
 
@@ -193,7 +194,7 @@ def _column(table: pl.DataFrame, named: str | None, headings: tuple[str, ...], p
     if named is not None and named not in table.columns:
         hint = did_you_mean(named, table.columns)
         raise DeclarationError(
-            f"The code table {path} has no column {named!r}.{hint} It has {table.columns}."
+            f"The code table {path} has no column {named!r}.{hint} It has {listed(table.columns)}."
         )
     by_lower = {name.lower(): name for name in reversed(table.columns)}
     return named or next((by_lower[name.lower()] for name in headings if name.lower() in by_lower), None)

@@ -8,6 +8,7 @@ from features.declarations.cells.text import is_escaped, refuse_inexact, text_co
 from features.declarations.field_map import FieldOptions
 from features.declarations.vector_file import FEATURE_ID
 from features.errors import DeclarationError
+from features.messages.listed import listed
 
 JOIN = "/"
 
@@ -36,14 +37,14 @@ def parcel_ids(raw: gpd.GeoDataFrame, fields: FieldOptions, path: str) -> tuple[
     repeated = ids[ids.duplicated()].unique()
     if len(repeated):
         raise DeclarationError(
-            f"{len(repeated)} parcel ids of {path} repeat, first {list(repeated[:3])}; {_cure(raw, names)}"
+            f"{len(repeated)} parcel ids of {path} repeat, first {listed(repeated[:3])}; {_cure(raw, names)}"
         )
     altered = np.any([[is_escaped(value) for value in raw[name]] for name in names], axis=0)
     return [str(one) for one in ids], altered
 
 
 def _said(names: tuple[str, ...]) -> str:
-    return repr(names[0]) if len(names) == 1 else f"one of {list(names)}"
+    return repr(names[0]) if len(names) == 1 else f"one of {listed(names)}"
 
 
 def _cure(raw: gpd.GeoDataFrame, names: tuple[str, ...]) -> str:
@@ -53,7 +54,8 @@ def _cure(raw: gpd.GeoDataFrame, names: tuple[str, ...]) -> str:
     for more in others:
         together = [*names, more]
         if texts[more].notna().all() and not texts.duplicated(together).any():
-            return f"{together} are unique together: set `fields.parcel_id: [{', '.join(together)}]`."
+            names_listed = ", ".join(together)
+            return f"{names_listed} are unique together: set `fields.parcel_id: [{names_listed}]`."
     return (
         "name a unique column in `fields.parcel_id`, or several that are unique together, such as "
         "`[application, parcel]`; or dissolve multi-part parcels."

@@ -40,6 +40,7 @@ from features.declarations.pseudonym import KEY_BYTES, pseudonym
 from features.declarations.unmapped import report_unmapped
 from features.declarations.vector_file import Request, read_vector
 from features.errors import DeclarationError
+from features.messages.listed import listed
 from features.schema import DECLARATION_COLUMNS, check_declarations
 
 logger = logging.getLogger(__name__)
@@ -299,7 +300,7 @@ def _claimed(raw: gpd.GeoDataFrame, options: DeclarationOptions) -> Numbers:
     unread = read.unread[read.unread != ""]
     if len(unread) and np.isnan(read.values).all():
         raise DeclarationError(
-            f"No cell of the column {fields.claimed_area!r} is a number, the first are {list(unread[:3])}; "
+            f"No cell of the column {fields.claimed_area!r} is a number, the first are {listed(unread[:3])}; "
             "name another in `fields.claimed_area`, or leave it out."
         )
     return Numbers(read.values * HECTARES_PER[fields.claimed_area_unit], read.unread)

@@ -9,6 +9,7 @@ import pyarrow as pa
 from pyarrow import csv
 
 from features.errors import CropcheckError
+from features.messages.listed import listed
 from features.messages.suggestions import did_you_mean
 
 SHOWN = 5
@@ -124,7 +125,9 @@ def _heading(path: Path) -> tuple[str, list[str]]:
     names = [name.strip().strip('"').strip() for name in heading.split(delimiter)]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise ExchangeError(f"{path} has the columns {repeated} twice; remove one of each.", "columns")
+        raise ExchangeError(
+            f"{path} has the columns {listed(repeated)} twice; remove one of each.", "columns"
+        )
     return delimiter, names
 
 
@@ -150,7 +153,8 @@ def need_columns(table: pl.DataFrame, names: tuple[str, ...], path: Path) -> Non
     if missing:
         near = did_you_mean(missing[0], table.columns)
         raise ExchangeError(
-            f"{path} lacks the columns {missing}; it has {table.columns}.{near}", "missing_column"
+            f"{path} lacks the columns {listed(missing)}; it has {listed(table.columns)}.{near}",
+            "missing_column",
         )
 
 

@@ -10,6 +10,7 @@ from features.exchange.options import InterventionOptions
 from features.exchange.quap.findings import FINDINGS
 from features.exchange.quap.reader import QuapFile
 from features.exchange.quap.tables import INTERVENTIONS
+from features.messages.listed import listed
 from features.messages.suggestions import did_you_mean
 
 YES, NO = ("1", "true", "t", "yes", "y", "ja", "j", "1.0"), ("0", "false", "f", "no", "n", "nein", "0.0")
@@ -37,14 +38,14 @@ def interventions_of(claimed: Iterable[str | None], options: InterventionOptions
     ExchangeError
         Where the list cannot be read, or lacks a column that was named.
     """
-    listed = pl.DataFrame(schema=dict.fromkeys(INTERVENTIONS.columns, pl.String))
+    given = pl.DataFrame(schema=dict.fromkeys(INTERVENTIONS.columns, pl.String))
     if options is not None:
-        listed = _listed(options)
-    known = set(listed["ua"].to_list())
+        given = _given(options)
+    known = set(given["ua"].to_list())
     cells_claimed = {cell for cell in claimed if isinstance(cell, str)}
     named = {name for cell in cells_claimed for name in unit_amounts(cell)}
     more = pl.DataFrame({"ua": sorted(named - known)}, schema={"ua": pl.String})
-    cells = pl.concat([listed, more], how="diagonal").select(INTERVENTIONS.columns.keys())
+    cells = pl.concat([given, more], how="diagonal").select(INTERVENTIONS.columns.keys())
     return QuapFile(INTERVENTIONS, cells, None, None, pl.DataFrame(schema=FINDINGS))
 
 
@@ -60,12 +61,13 @@ def flag(text: str | None) -> str | None:
     return "1" if word in YES else "0" if word in NO else text
 
 
-def _listed(options: InterventionOptions) -> pl.DataFrame:
+def _given(options: InterventionOptions) -> pl.DataFrame:
     unknown = [name for name in options.columns if name not in INTERVENTIONS.columns]
     if unknown:
         near = did_you_mean(unknown[0], list(INTERVENTIONS.columns))
         raise ExchangeError(
-            f"publish.interventions.columns: {unknown} are no columns of the exchange.{near}", "columns"
+            f"publish.interventions.columns: {listed(unknown)} are no columns of the exchange.{near}",
+            "columns",
         )
     cells = read_cells(options.path)
     names = {wanted: options.columns.get(wanted, wanted) for wanted in INTERVENTIONS.columns}

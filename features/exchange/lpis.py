@@ -13,6 +13,7 @@ from features.exchange.quap.findings import FINDINGS
 from features.exchange.quap.reader import QuapFile
 from features.exchange.quap.tables import GSA_LPIS, LPIS
 from features.limits import DEFAULT_LIMITS
+from features.messages.listed import listed
 from features.messages.suggestions import did_you_mean
 
 EQUAL_AREA = 3035  # ETRS89-LAEA
@@ -90,14 +91,14 @@ def _check_columns(frame: gpd.GeoDataFrame, names: dict[str, str], options: Lpis
     if unknown:
         near = did_you_mean(unknown[0], list(LPIS.columns))
         raise ExchangeError(
-            f"publish.lpis.columns: {unknown} are no columns of the exchange.{near}", "columns"
+            f"publish.lpis.columns: {listed(unknown)} are no columns of the exchange.{near}", "columns"
         )
     needed = {"lpis_rp_id": names["lpis_rp_id"], **options.columns}
     missing = [name for name in needed.values() if name not in frame.columns]
     if missing:
         near = did_you_mean(missing[0], list(frame.columns))
         raise ExchangeError(
-            f"{options.path} lacks the columns {missing}; it has {list(frame.columns)}.{near} Name "
+            f"{options.path} lacks the columns {listed(missing)}; it has {listed(frame.columns)}.{near} Name "
             "them under publish.lpis.columns.",
             "missing_column",
         )

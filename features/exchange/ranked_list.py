@@ -15,6 +15,7 @@ from features.exchange.cells import (
     rows_shown,
     unfloat,
 )
+from features.messages.listed import listed
 from features.messages.suggestions import did_you_mean
 
 TEXT = pl.Categorical()  # ids and groups repeat
@@ -130,13 +131,13 @@ def read_targets(path: Path, groups: list[str]) -> dict[str, int]:
     if unknown:
         near = did_you_mean(str(unknown[0]), groups)
         raise ExchangeError(
-            f"{path} has targets for groups that the list does not have: {unknown}.{near} "
-            f"The list has {groups}.",
+            f"{path} has targets for groups that the list does not have: {listed(unknown)}.{near} "
+            f"The list has {listed(groups)}.",
             "unknown_group",
         )
     missing = [name for name in groups if name not in names]
     if missing or len(set(names)) < len(names):
-        what = f"no target for {missing}" if missing else "a group twice"
+        what = f"no target for {listed(missing)}" if missing else "a group twice"
         raise ExchangeError(f"{path} has {what}; name every group once, with 0 to leave it out.", "targets")
     targets = cells["target"].str.replace(r"\.0+$", "").cast(pl.Int64, strict=False)
     bad = targets.is_null() | (targets.fill_null(0) < 0)

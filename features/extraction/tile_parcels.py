@@ -15,6 +15,7 @@ from features.extraction.tiling import Assignment, View, assign_tiles
 from features.extraction.units import tile_coverage
 from features.files import atomic_path, fingerprint, is_vouched, vouch
 from features.imagery.scenes import scene_of
+from features.messages.listed import listed
 from features.schema import PARCELS, Acquisition
 from features.workers import Executor
 from features.zonal.coverage import coverage_key
@@ -40,7 +41,7 @@ def check_overlap(
     if not any((chosen.home != None).any() for chosen in tiles.values()):  # noqa: E711 - elementwise
         names = sorted({tile for _, tile in references})
         raise ImageryError(
-            f"None of {len(declarations)} parcels lies on the imagery (tiles {names[:5]}); "
+            f"None of {len(declarations)} parcels lies on the imagery (tiles {listed(names[:5])}); "
             "check the CRS of the declarations and the region of the catalog."
         )
 

@@ -20,6 +20,7 @@ from features.extraction.units import Outcome
 from features.imagery.grids import grid_of
 from features.imagery.physical import encoding_of, is_left_to_file
 from features.indices.formulas import bands_of
+from features.messages.listed import listed
 from features.schema import Acquisition, acquisition_rows, assets_by_band
 
 log = logging.getLogger(__name__)
@@ -201,8 +202,10 @@ def _read_headers(
         missing = sorted(bands[row["sensor"], row["tile"]] - set(needed))
         try:
             if not needed or (missing and row["sensor"] == "s2"):
-                lacks = f" and lacks {missing}, which most others of its tile hold" if missing else ""
-                raise ImageryError(f"{row['item_id']} has bands {needed}{lacks}.", reason="missing_band")
+                lacks = f" and lacks {listed(missing)}, which most others of its tile hold" if missing else ""
+                raise ImageryError(
+                    f"{row['item_id']} has bands {listed(needed)}{lacks}.", reason="missing_band"
+                )
             headers[row["item_id"]] = _bounded_grid(row, needed, options.most_megapixels)
         except CropcheckError as error:
             aside.append(Outcome(row["item_id"], row["tile"], error.reason, str(error)))

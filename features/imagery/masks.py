@@ -6,6 +6,7 @@ import numpy as np
 from pydantic import Field
 
 from features.errors import ImageryError
+from features.messages.listed import listed
 from features.options import Options
 
 # Sen2Cor's classes: 0 no data, 1 saturated, 3 cloud shadow, 8 and 9 cloud, 10 thin cirrus, 11 snow
@@ -68,7 +69,7 @@ def refuse_no_classes(scene_class: np.ndarray) -> None:
         return
     shown = np.unique(scene_class[other])[:5].tolist()
     raise ImageryError(
-        f"Most scene classes are none of 0 to {LAST_CLASS}, such as {shown}: the file is no scene "
+        f"Most scene classes are none of 0 to {LAST_CLASS}, such as {listed(shown)}: the file is no scene "
         "classification of Sen2Cor's; convert it, or name the right one in imagery.bands.",
         reason="no_scene_class",
     )

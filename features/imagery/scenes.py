@@ -12,6 +12,7 @@ from features.imagery.grids import crop, grid_of, placed
 from features.imagery.physical import Encoding, encoding_of
 from features.imagery.windows import read_window
 from features.indices.formulas import find_index
+from features.messages.listed import listed
 from features.schema import Acquisition, Asset, assets_by_band
 
 FURTHEST = 10  # sizes of a band that all bands of an acquisition lie within
@@ -91,7 +92,7 @@ def scene_of(row: Acquisition, features: Sequence[str], extra: Sequence[str] = (
     possible = tuple(name for name in features if set(find_index(name).bands) <= assets.keys())
     if not possible:
         raise ImageryError(
-            f"{row['item_id']} holds {sorted(assets)}, of which none of the features can be made.",
+            f"{row['item_id']} holds {listed(sorted(assets))}, of which none of the features can be made.",
             reason="missing_band",
         )
     bands = sorted(

@@ -97,7 +97,7 @@ def _with_moments(cube: xr.Dataset, path: Path) -> xr.Dataset:
             moments = np.array([_moment(value) for value in moments.tolist()], dtype="datetime64[ns]")
         except (ValueError, TypeError, OverflowError) as error:
             raise ImageryError(
-                f"{path} has moments such as {moments.ravel()[:1]} that are no dates; write them as CF "
+                f"{path} has moments such as {moments.ravel()[0]} that are no dates; write them as CF "
                 "conventions ask (units such as 'days since 2024-01-01').",
                 reason="unreadable_times",
             ) from error

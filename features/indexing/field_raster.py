@@ -11,6 +11,7 @@ from shapely.geometry import shape
 
 from features.errors import DeclarationError
 from features.indexing.netcdf_cube import CROP_VARIABLES, crs_of, north_up, open_cube, transform_of
+from features.messages.listed import listed
 
 LAND_COVER_VARIABLES = ("LC", "land_cover")
 
@@ -42,7 +43,7 @@ def parcels_from_raster(raster: Path, min_pixels: int = 8) -> gpd.GeoDataFrame:
         code = next((name for name in CROP_VARIABLES if name in cube.data_vars), None)
         if code is None:
             expected = ", ".join(CROP_VARIABLES)
-            raise DeclarationError(f"{raster} has no crop code ({expected}), only {list(cube.data_vars)}.")
+            raise DeclarationError(f"{raster} has no crop code ({expected}), only {listed(cube.data_vars)}.")
         codes = north_up(cube[code])
         cover = next((north_up(cube[name]) for name in LAND_COVER_VARIABLES if name in cube.data_vars), None)
         crs, transform = crs_of(cube, raster), transform_of(cube, raster)

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.errors import ConfigError
+from features.messages.listed import listed
 from features.schema import OPTICAL_BANDS, RADAR_BANDS
 
 Array = NDArray[np.float32]
@@ -398,7 +399,7 @@ def _from_spyndex(name: str) -> Index:
     )
     if missing:
         raise ConfigError(
-            f"The index {name!r} needs {missing}, which Sentinel-2 does not give; choose another one."
+            f"The index {name!r} needs {listed(missing)}, which Sentinel-2 does not give; choose another one."
         )
     return Index(name, _translate(published.formula, SPYNDEX_BANDS | values), "1", published.reference)
 

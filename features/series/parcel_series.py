@@ -12,6 +12,7 @@ import xarray as xr
 
 from features.errors import ConfigError, StageError
 from features.files import atomic_path, make_room
+from features.messages.listed import listed
 from features.schema import SERIES_VARIABLES, check_columns, check_series, make_series
 from features.series.calendar import Calendar, make_calendar
 from features.series.options import SeriesOptions
@@ -147,7 +148,7 @@ def features_of(table: pl.LazyFrame, options: SeriesOptions) -> pl.DataFrame:
     if absent:
         have = table.select(pl.col("feature").unique().sort()).collect()["feature"].to_list()
         raise ConfigError(
-            f"The season has no observation of {absent}; it has {have}. "
+            f"The season has no observation of {listed(absent)}; it has {listed(have)}. "
             "Change series.features or extract.features."
         )
     if found["name"].is_duplicated().any():

@@ -12,6 +12,7 @@ from features.accounting import Tally
 from features.errors import ConfigError
 from features.indices.formulas import compute, find_index, sensor_of
 from features.memory import fitting
+from features.messages.listed import listed
 from features.schema import OBSERVATIONS, OPTICAL_BANDS, STATISTICS
 from features.tables.chunks import chunk_of, chunks_of_parcels, values_of
 from features.tables.files import id_text, need, open_table
@@ -358,7 +359,7 @@ def _refuse_underivable(tables: Sequence[TableOptions], found: set[str]) -> None
     for name in (name for options in tables for name in options.derive):
         if absent := sorted(set(_operands(name).values()) - found):
             raise ConfigError(
-                f"series.tables: derive names {name}, which needs {absent}; the tables lack them."
+                f"series.tables: derive names {name}, which needs {listed(absent)}; the tables lack them."
             )
 
 

@@ -13,6 +13,7 @@ from features.accounting import Tally, tally
 from features.errors import ConfigError
 from features.files import read_parquet
 from features.limits import refuse_packed
+from features.messages.listed import listed
 from features.messages.suggestions import did_you_mean
 from features.tables.files import separator_of
 from models.events.intervals import Intervals
@@ -60,8 +61,8 @@ def read_labels(path: Path, parcel_ids: Collection[str], start: date, end: date)
     missing = [name for name in ("parcel_id", "event", "date") if name not in table.columns]
     if missing:
         raise ConfigError(
-            f"The labels {path} lack the columns {missing}; they have {table.columns}. Write parcel_id, "
-            "event and date, and until where only an interval is known."
+            f"The labels {path} lack the columns {listed(missing)}; they have {listed(table.columns)}. Write "
+            "parcel_id, event and date, and until where only an interval is known."
         )
     if "until" not in table.columns:
         table = table.with_columns(until=pl.lit(None, pl.Date))

@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 
 from features.errors import ModelError
+from features.messages.listed import listed
 from features.workers import Progress
 from models.clouds.removal.inputs.channel_selection import choose_channels
 from models.clouds.removal.inputs.windows import draw_windows
@@ -61,7 +62,7 @@ def tune_clouds(
         For a method that is not a network, or imagery that holds nothing to learn from.
     """
     if name not in LEARNED:
-        raise ModelError(f"{name!r} is no network of cloud removal; choose one of {list(LEARNED)}.")
+        raise ModelError(f"{name!r} is no network of cloud removal; choose one of {listed(LEARNED)}.")
     score = _scores(name, list(stacks), clear, options)
     return search(
         name,

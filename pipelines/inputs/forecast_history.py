@@ -14,6 +14,7 @@ from features.errors import ConfigError
 from features.extraction.observations import each_pass
 from features.files import read_parquet
 from features.limits import refuse_packed
+from features.messages.listed import listed
 from features.tables.files import separator_of
 from models.forecast.history import (
     RADAR,
@@ -221,7 +222,8 @@ def _table_of(path: Path) -> pl.DataFrame:
         missing = {"parcel_id", "date", "ndvi"} - set(table.columns)
         if missing:
             raise ConfigError(
-                f"forecast.history: {path} lacks the columns {sorted(missing)}; it has {table.columns}."
+                f"forecast.history: {path} lacks the columns {listed(sorted(missing))}; it has "
+                f"{listed(table.columns)}."
             )
         if "crop_class" not in table.columns:
             table = table.with_columns(crop_class=pl.lit(None, pl.String))

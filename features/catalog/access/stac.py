@@ -18,6 +18,7 @@ from features.catalog.access.reach import Reach, limit_to, session_within
 from features.catalog.place import Bounds, boxes_of, overlaps
 from features.errors import CatalogError
 from features.limits import DEFAULT_LIMITS, MIB, LimitOptions
+from features.messages.listed import listed
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +97,7 @@ def _describe_items(items: list[Item], query: Query) -> str:
     boxes = [item["bbox"] for item in items if len(item.get("bbox") or ()) == 4]
     collections = sorted({str(item.get("collection")) for item in items})
     extent = f", bounds {_union(boxes)}{_if_swapped(_union(boxes), query)}" if boxes else ""
-    return f"it holds {len(items)} items of {collections} from {days[0]} to {days[-1]}{extent}"
+    return f"it holds {len(items)} items of {listed(collections)} from {days[0]} to {days[-1]}{extent}"
 
 
 def _if_swapped(box: list[float], query: Query) -> str:
@@ -306,7 +307,7 @@ def _describe_api(location: str, query: Query, reach: Reach, limits: LimitOption
         if items
         else "; nothing at these bounds"
     )
-    return f"it offers the collections {names}{there}"
+    return f"it offers the collections {listed(names)}{there}"
 
 
 def _client(location: str, reach: Reach, limits: LimitOptions) -> Any:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from features.errors import DeclarationError
+from features.messages.listed import listed
 
 GIB = 2**30
 # deflate cannot shrink below about 1:1032; parcel files shrink 3 to 20 times
@@ -73,7 +74,8 @@ def _choose(path: Path, names: list[str], member: str | None) -> str:
         found = [name for name in vectors if member in (name, PurePosixPath(name).name)]
         if len(found) != 1:
             raise DeclarationError(
-                f"The archive {path} has no single member {member!r}; choose one of {sorted(vectors)}."
+                f"The archive {path} has no single member {member!r}; choose one of "
+                f"{listed(sorted(vectors))}."
             )
         return found[0]
     # a lone .xml or .json beside a GeoPackage or Shapefile is its description
@@ -81,11 +83,11 @@ def _choose(path: Path, names: list[str], member: str | None) -> str:
     if not plain:
         raise DeclarationError(
             f"The archive {path} holds no parcel file (one of {', '.join(VECTOR_SUFFIXES)}); "
-            f"it holds {sorted(names)[:10]}."
+            f"it holds {listed(sorted(names)[:10])}."
         )
     if len(plain) > 1:
         raise DeclarationError(
-            f"The archive {path} holds several parcel files; set `member` to one of {sorted(plain)}."
+            f"The archive {path} holds several parcel files; set `member` to one of {listed(sorted(plain))}."
         )
     return plain[0]
 

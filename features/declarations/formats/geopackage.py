@@ -11,6 +11,7 @@ import pandas as pd
 from features.declarations.formats.ogr import read_layer
 from features.declarations.formats.request import FEATURE_ID, Request, told_plainly
 from features.errors import DeclarationError
+from features.messages.listed import listed
 
 NUMERIC = ("INT", "MEDIUM", "SMALL", "TINY", "REAL", "DOUBLE", "FLOAT")
 VIRTUAL_COLUMN = 2  # `hidden` of a column computed when it is read, in PRAGMA table_xinfo
@@ -100,8 +101,8 @@ def _refuse_text_in_numbers(
         texts = [str(row[0])[:40] for row in database.execute(query)]
         if texts:
             raise DeclarationError(
-                f"The column {name!r} of {path.name} is one of numbers but holds text, such as {texts}, "
-                "which would be read as 0; store it as a column of text."
+                f"The column {name!r} of {path.name} is one of numbers but holds text, such as "
+                f"{listed(texts)}, which would be read as 0; store it as a column of text."
             )
 
 

@@ -15,6 +15,7 @@ from pyproj.exceptions import CRSError
 
 from features.declarations.formats.request import FORMATS, Request, told_plainly
 from features.errors import DeclarationError
+from features.messages.listed import listed
 from features.messages.suggestions import did_you_mean
 
 logger = logging.getLogger(__name__)
@@ -74,11 +75,11 @@ def choose_layer(path: Path, layer: str | None, layers: list[str] | None = None)
     names = [name for name in names if layers is None or name in layers]
     if layer is not None and layer not in names:
         raise DeclarationError(
-            f"{path.name} has no layer {layer!r}.{did_you_mean(layer, names)} It has {names}."
+            f"{path.name} has no layer {layer!r}.{did_you_mean(layer, names)} It has {listed(names)}."
         )
     if layer is None and len(names) != 1:
         raise DeclarationError(
-            f"{path.name} has {len(names)} layers with geometry; set `layer` to one of {names}."
+            f"{path.name} has {len(names)} layers with geometry; set `layer` to one of {listed(names)}."
         )
     return layer or names[0]
 

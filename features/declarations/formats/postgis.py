@@ -10,6 +10,7 @@ import shapely
 
 from features.declarations.formats.request import Request
 from features.errors import DeclarationError
+from features.messages.listed import listed
 from features.messages.suggestions import did_you_mean
 from features.storage.database import connect, safe_url
 
@@ -57,7 +58,9 @@ def read_postgis(url: str, request: Request) -> gpd.GeoDataFrame:
     frame = pd.DataFrame([row[: len(wanted)] for row in rows], columns=wanted, dtype=object).infer_objects()
     srids = {int(number) for number in shapely.get_srid(shapes[~shapely.is_missing(shapes)])} - {0}
     if len(srids) > 1:
-        raise DeclarationError(f"{at} mixes the coordinate systems {sorted(srids)}; transform them to one.")
+        raise DeclarationError(
+            f"{at} mixes the coordinate systems {listed(sorted(srids))}; transform them to one."
+        )
     crs = f"EPSG:{srids.pop()}" if srids else None
     parcels = gpd.GeoDataFrame(frame, geometry=gpd.GeoSeries(shapes, index=frame.index), crs=crs)
     return request.with_feature_ids(parcels, [str(number) for number in range(len(parcels))])
@@ -102,11 +105,12 @@ def _columns(connection: Any, schema: str | None, table: str, url: str) -> tuple
         ]
         near = did_you_mean(f"{schema}.{table}" if schema else table, tables)
         raise DeclarationError(
-            f"{safe_url(url)} has no table {table!r}.{near} Tables with geometry: {tables or 'none'}."
+            f"{safe_url(url)} has no table {table!r}.{near} Tables with geometry: {listed(tables)}."
         )
     geometry = [name for name, kind in found if kind == "geometry"]
     if len(geometry) != 1:
         raise DeclarationError(
-            f"The table {table} has {len(geometry)} geometry columns ({geometry}); make a view that has one."
+            f"The table {table} has {len(geometry)} geometry columns ({listed(geometry)}); make a view "
+            "that has one."
         )
     return [name for name, _ in found], geometry[0]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from features.errors import CropcheckError, DeclarationError
+from features.messages.listed import listed
 from features.messages.suggestions import did_you_mean
 
 FEATURE_ID = "__feature_id"
@@ -57,7 +58,7 @@ class Request:
         missing = [name for name in meant if name not in have]
         if missing:
             told = "; ".join(f"no column {name!r}.{did_you_mean(name, have)}".rstrip(".") for name in missing)
-            raise DeclarationError(f"{path.name} has {told}. It has {sorted(have)}.")
+            raise DeclarationError(f"{path.name} has {told}. It has {listed(sorted(have))}.")
         return meant
 
     def with_feature_ids(self, frame: gpd.GeoDataFrame, feature_ids: Sequence[str]) -> gpd.GeoDataFrame:

@@ -13,6 +13,7 @@ import xarray as xr
 from features.code.jit import njit
 from features.errors import ModelError
 from features.extraction.filling.remover import FilledFrame
+from features.messages.listed import listed
 from features.workers import Progress
 from models.clouds.removal.cube import Cube, cube_of, missing_bands, time_order
 
@@ -169,10 +170,12 @@ def check_same_bands(found: tuple[str, ...], learnt: tuple[str, ...], name: str)
         return
     missing, extra = sorted(set(learnt) - set(found)), sorted(set(found) - set(learnt))
     difference = (
-        f"missing {missing}, unknown {extra}" if missing or extra else "the same bands in another order"
+        f"missing {listed(missing)}, unknown {listed(extra)}"
+        if missing or extra
+        else "the same bands in another order"
     )
     raise ModelError(
-        f"{name} learnt the bands {list(learnt)} but is asked to fill {list(found)}: {difference}. "
+        f"{name} learnt the bands {listed(learnt)} but is asked to fill {listed(found)}: {difference}. "
         "Fit it again on these bands, or read the stack with those it learnt."
     )
 

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 
 from features.errors import ModelError
 from features.files import fingerprint, sha256, write_json
+from features.messages.listed import listed
 from models.arrays_file import describe_arrays, read_arrays, read_recipe_json
 from models.crops.estimators.options import RECIPE, EstimatorOptions, TuneFurther
 from models.crops.inputs.arrays import Layout, conform, layout_of
@@ -65,7 +66,7 @@ class CropEstimator(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         self.classes_, codes = np.unique(y[keep], return_inverse=True)
         if len(self.classes_) < 2:
             raise ModelError(
-                f"{self.name} needs at least two classes; it was given {self.classes_.tolist()}."
+                f"{self.name} needs at least two classes; it was given {listed(self.classes_.tolist())}."
             )
         self._fit(series if keep.all() else series.isel(parcel=np.flatnonzero(keep)), codes, weight[keep])
         return self
@@ -93,7 +94,8 @@ class CropEstimator(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         if unknown := sorted(set(y.tolist()) - set(self.classes_.tolist())):
             known = self.classes_.tolist()
             raise ModelError(
-                f"{self.name} was not trained on {unknown}; tune with its classes {known} or train anew."
+                f"{self.name} was not trained on {listed(unknown)}; tune with its classes "
+                f"{listed(known)} or train anew."
             )
         keep = np.flatnonzero(weight > 0)
         codes = np.searchsorted(self.classes_, y[keep])

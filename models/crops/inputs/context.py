@@ -7,6 +7,7 @@ import polars as pl
 import xarray as xr
 
 from features.errors import ModelError
+from features.messages.listed import listed
 from models.crops.inputs.arrays import CONTEXT, DAYS_OF_GRACE, season_days
 
 
@@ -106,8 +107,8 @@ def _same_calendar(first: xr.Dataset, other: xr.Dataset, label: str) -> None:
     for axis in ("feature", "statistic"):
         if list(first[axis].values) != list(other[axis].values):
             raise ModelError(
-                f"{label} differs from this run in {axis}: {list(other[axis].values)} where "
-                f"{list(first[axis].values)} are needed."
+                f"{label} differs from this run in {axis}: {listed(other[axis].values)} where "
+                f"{listed(first[axis].values)} are needed."
             )
     days, others = season_days(first["time"].values), season_days(other["time"].values)
     if len(days) != len(others) or np.abs(days - others).max() > DAYS_OF_GRACE:

@@ -9,6 +9,7 @@ import polars as pl
 from features.errors import ConfigError
 from features.files import atomic_path, refuse_overwriting
 from features.limits import DEFAULT_LIMITS, refuse_large_tables
+from features.messages.listed import listed
 from features.messages.suggestions import did_you_mean
 from features.tables.files import files_of, open_table
 from features.tables.options import TableOptions
@@ -91,6 +92,6 @@ def _options(table: Path, template: str | None) -> TableOptions:
     if not known:
         raise ConfigError(
             f"No column of {table} is called as a feature ({', '.join((*BANDS, 'ndvi', *RADAR))}); it has "
-            f"{names}. Rename its columns, or say what wrote it with --template."
+            f"{listed(names)}. Rename its columns, or say what wrote it with --template."
         )
     return TableOptions.model_validate({"path": str(table), "columns": known})

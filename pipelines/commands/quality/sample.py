@@ -9,6 +9,7 @@ import polars as pl
 from features.errors import ConfigError
 from features.exchange.ranked_list import RankedList, read_ranked_list, read_targets
 from features.files import read_parquet, refuse_overwriting
+from features.messages.listed import listed
 from features.messages.suggestions import did_you_mean
 from models.assessment.buckets import Covered, DrawRules
 from models.assessment.list_design import MOST_ROWS, list_design
@@ -60,9 +61,9 @@ def sample_from_list(path: Path, out: Path, request: SampleRequest) -> str:
         Where coverage is asked for that the list does not state, or a holding-level group is unknown.
     """
     _check_out(out, path, request.targets)
-    listed = read_ranked_list(path)
-    ranked, groups = listed.table, groups_of(listed.table)
-    _check(request, listed, groups)
+    found = read_ranked_list(path)
+    ranked, groups = found.table, groups_of(found.table)
+    _check(request, found, groups)
     targets = read_targets(request.targets, groups) if request.targets else default_targets(ranked)
     most = three_percent(ranked) if request.three_percent else request.most_holdings
     rules = DrawRules(most, request.most_holdings is not None, request.covered, request.keep_non_contributing)
@@ -71,14 +72,14 @@ def sample_from_list(path: Path, out: Path, request: SampleRequest) -> str:
     wanted = ranked.height <= MOST_ROWS if request.design is None else request.design
     rng = np.random.default_rng(request.seed)
     design = list_design(ranked, drawn, targets, rules, rng) if wanted else None
-    settings = _settings(path, request, most, listed.notes)
+    settings = _settings(path, request, most, found.notes)
     written = write_list_sample(drawn, out, settings, holdings=holdings, design=design)
     more = (
         []
         if wanted
         else [f"No design was made for a list of {ranked.height} rows; ask for it with --design."]
     )
-    return _said(drawn, written, [*listed.notes, *more])
+    return _said(drawn, written, [*found.notes, *more])
 
 
 def sample_from_run(config: RunConfig, workspace: Workspace, out: Path, request: SampleRequest) -> str:
@@ -186,8 +187,8 @@ def _check_out(out: Path, *read: Path | None) -> None:
     refuse_overwriting(written_beside(out), [path for path in read if path is not None])
 
 
-def _check(request: SampleRequest, listed: RankedList, groups: list[str]) -> None:
-    if request.covered and listed.table["covered"].null_count():
+def _check(request: SampleRequest, ranked: RankedList, groups: list[str]) -> None:
+    if request.covered and ranked.table["covered"].null_count():
         raise ConfigError(
             f"--covered {request.covered} needs the list's column `covered`, which is missing; "
             "use --covered 0."
@@ -197,7 +198,9 @@ def _check(request: SampleRequest, listed: RankedList, groups: list[str]) -> Non
     unknown = [name for name in request.holding_level if name not in groups]
     if unknown:
         near = did_you_mean(unknown[0], groups)
-        raise ConfigError(f"--holding-level {unknown[0]} is no group of the list.{near} It has {groups}.")
+        raise ConfigError(
+            f"--holding-level {unknown[0]} is no group of the list.{near} It has {listed(groups)}."
+        )
 
 
 def _settings(path: Path, request: SampleRequest, most: int | None, notes: list[str]) -> list[str]:

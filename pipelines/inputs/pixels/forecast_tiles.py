@@ -12,6 +12,7 @@ import shapely
 from features.errors import ConfigError, ImageryError
 from features.imagery.blocks import Block, cut
 from features.imagery.grids import crop
+from features.messages.listed import listed
 from features.schema import acquisition_rows
 from features.workers import Progress
 from models.forecast.history import History, Looks, joined
@@ -65,7 +66,9 @@ def forecast_tiles(config: RunConfig, workspace: Workspace, by: date) -> list[Ti
     had = set(acquisitions["assets"].explode().struct.field("band"))
     missing = [band for band in (RED, INFRARED) if band not in had]
     if missing:
-        raise ImageryError(f"Maps of NDVI need {RED} and {INFRARED}; no acquisition by {by} has {missing}.")
+        raise ImageryError(
+            f"Maps of NDVI need {RED} and {INFRARED}; no acquisition by {by} has {listed(missing)}."
+        )
     declared = read_declared(workspace)
     found = []
     for (name,), rows in acquisitions.group_by("tile", maintain_order=True):

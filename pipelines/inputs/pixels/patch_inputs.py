@@ -13,6 +13,7 @@ from features.errors import ConfigError
 from features.extraction.extract import read_set_aside
 from features.files import atomic_path, fingerprint, read_parquet, sha256
 from features.imagery.blocks import Block
+from features.messages.listed import listed
 from features.schema import OPTICAL_BANDS, acquisition_rows
 from models.patches.inputs.composites import edges_of
 from models.patches.inputs.labels import UNKNOWN
@@ -86,8 +87,8 @@ def _check_bands(config: RunConfig, acquisitions: pl.DataFrame) -> None:
     missing = [band for band in config.patches.bands if band not in had]
     if missing:
         raise ConfigError(
-            f"patches.bands names {missing}, which no optical acquisition has; they have "
-            f"{[band for band in OPTICAL_BANDS if band in had]}."
+            f"patches.bands names {listed(missing)}, which no optical acquisition has; they have "
+            f"{listed([band for band in OPTICAL_BANDS if band in had])}."
         )
 
 

@@ -194,7 +194,7 @@ def test_radar_products_are_chosen_and_never_mixed(tmp_path: Path) -> None:
         radar("gamma", quantity="gamma0", datetime="2024-05-09T17:32:10Z"),
     )
     options = write_catalog(tmp_path, sigma, gamma)
-    with pytest.raises(CatalogError, match=r"mixes radar products: quantity \['gamma0', 'sigma0'\]"):
+    with pytest.raises(CatalogError, match=r"mixes radar products: quantity gamma0, sigma0"):
         read(options)
     table, _ = read(options.model_copy(update={"radar": RadarOptions(quantity="gamma0")}))
     assert [list(assets_of(table, row)) for row in (0, 1)] == [["cohvv"], ["vv", "vh", "cohvv"]]
@@ -225,7 +225,7 @@ def test_a_season_without_imagery_says_what_was_asked_and_what_is_there(tmp_path
     with pytest.raises(CatalogError) as refusal:
         read(options.model_copy(update={"collections": ("sentinel-2-l2a",)}))
     for part in (
-        "['sentinel-2-l2a']",
+        "collections sentinel-2-l2a, ",
         "2024-03-01 to 2024-10-31",
         "(4.0, 50.0, 4.2, 50.2)",
         "holds 1 items",
@@ -321,7 +321,7 @@ def test_a_broken_link_is_set_aside_and_tried_again(
 def test_a_catalog_with_nothing_but_broken_links_says_so(tmp_path: Path) -> None:
     options = write_catalog(tmp_path, optical())
     (tmp_path / "items" / optical()["id"] / "item.json").unlink()
-    with pytest.raises(CatalogError, match=r"Set aside: \{'broken_link': 1\}\. To mend it: copy or fetch"):
+    with pytest.raises(CatalogError, match=r"Set aside: 1 broken_link\. To mend it: copy or fetch"):
         read(options)
 
 
@@ -342,7 +342,7 @@ def test_a_broken_collection_leaves_the_others(tmp_path: Path) -> None:
         ('{"type": "Topology"}', "no STAC catalog, collection or item"),
         (
             '{"type": "Catalog", "links": [{"rel": "item", "href": "./gone.json"}]}',
-            r"holds no item at all\. Set aside: \{'broken_link': 1\}",
+            r"holds no item at all\. Set aside: 1 broken_link",
         ),
         ('{"type": "Catalog", "links": []}', "holds no item at all"),
     ],
@@ -383,7 +383,7 @@ def test_links_out_of_a_local_catalog_need_permission(href: str, allowed: str | 
 
 def test_a_list_of_items_that_are_none(tmp_path: Path) -> None:
     (tmp_path / "items.json").write_text('{"type": "FeatureCollection", "features": [7]}')
-    with pytest.raises(CatalogError, match=r"Set aside: \{'broken_link': 1\}"):
+    with pytest.raises(CatalogError, match=r"Set aside: 1 broken_link"):
         read(ImageryOptions(catalog=str(tmp_path / "items.json")))
 
 

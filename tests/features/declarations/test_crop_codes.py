@@ -69,14 +69,14 @@ def test_no_table_is_an_empty_table() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("code,hcat_code\n1,3301030000\n1,3302000000\n", r"1 codes of .* have two meanings, first \['1'\]"),
+        ("code,hcat_code\n1,3301030000\n1,3302000000\n", r"1 codes of .* have two meanings, first 1"),
         ("kode,hcat_code\n1,3301030000\n", "needs a column of codes"),
         ("code,name\n1,wheat\n", "hcat_column or class_column"),
         ("code,hcat_code\n1,33,44\n", "1 rows of .* heading's 2 cells, first row 1"),
         ("", "is empty"),
         (
             "code,hcat_code\n1,3.30103E+09\n2,\n",
-            r"1 HCAT3 codes of .* are not ten digits, first \['3.30103E\+09'\]",
+            r"1 HCAT3 codes of .* are not ten digits, first 3.30103E\+09",
         ),
     ],
 )
@@ -99,7 +99,7 @@ def test_a_missing_table_says_which(tmp_path: Path) -> None:
 def test_groups_that_contradict_themselves_are_refused(tmp_path: Path) -> None:
     heading = "hcat_prefix,crop_class,crop_group,agricultural\n"
     path = table(tmp_path, heading + "3301,a,x,yes\n3301,b,x,yes\n3302,b,y,yes\n")
-    with pytest.raises(DeclarationError, match=r"repeat \['3301'\], classes in two groups \['b'\]"):
+    with pytest.raises(DeclarationError, match=r"repeat 3301, classes in two groups b"):
         read_crop_groups(path)
 
 

@@ -171,7 +171,7 @@ def test_hostile_text_passes_untouched(tmp_path: Path, codes: Path) -> None:
 
 def test_duplicate_and_missing_ids_stop_the_run(tmp_path: Path, codes: Path) -> None:
     path = written(tmp_path, agency(parcel_id=["1", "2", "2", "1"]))
-    with pytest.raises(DeclarationError, match=r"2 parcel ids of .* repeat, first \['2', '1'\]"):
+    with pytest.raises(DeclarationError, match=r"2 parcel ids of .* repeat, first 2, 1"):
         read_declarations(options(path, codes), 2024)
     path = written(tmp_path, agency(parcel_id=["1", "2", None, " "]))
     with pytest.raises(DeclarationError, match="2 parcels have no id in 'parcel_id', first in row 3"):
@@ -437,7 +437,7 @@ def test_claimed_areas_that_are_no_numbers_are_counted_and_named(
 def test_a_column_of_claims_without_a_number_is_refused(tmp_path: Path, codes: Path) -> None:
     path = written(tmp_path, agency(claimed_ha=["north", "south", None, " "]))
     with pytest.raises(
-        DeclarationError, match=r"No cell of the column 'claimed_ha' is a number.*'north', 'south'"
+        DeclarationError, match=r"No cell of the column 'claimed_ha' is a number.*first are north, south;"
     ):
         read_declarations(options(path, codes), 2024)
 

@@ -111,13 +111,11 @@ def test_a_zip_of_several_lists_them_and_the_config_chooses(tmp_path: Path) -> N
     first, second = written(tmp_path / "in", "gpkg", "a"), written(tmp_path / "in", "gpkg", "b")
     archive = zipped(tmp_path / "both.zip", first, second)
     with pytest.raises(
-        DeclarationError, match=r"several parcel files; set `member` to one of \['a.gpkg', 'b.gpkg'\]"
+        DeclarationError, match=r"several parcel files; set `member` to one of a.gpkg, b.gpkg"
     ):
         read(archive, ["id"])
     assert len(read(archive, ["id"], member="b.gpkg")) == 3
-    with pytest.raises(
-        DeclarationError, match=r"no single member 'c.gpkg'; choose one of \['a.gpkg', 'b.gpkg'\]"
-    ):
+    with pytest.raises(DeclarationError, match=r"no single member 'c.gpkg'; choose one of a.gpkg, b.gpkg"):
         read(archive, ["id"], member="c.gpkg")
 
 
@@ -125,9 +123,7 @@ def test_a_file_of_several_layers_lists_them_and_the_config_chooses(tmp_path: Pa
     path = tmp_path / "two.gpkg"
     PARCELS.to_file(path, layer="main", driver="GPKG")
     PARCELS.iloc[:1].to_file(path, layer="catch", driver="GPKG")
-    with pytest.raises(
-        DeclarationError, match=r"2 layers with geometry; set `layer` to one of \['main', 'catch'\]"
-    ):
+    with pytest.raises(DeclarationError, match=r"2 layers with geometry; set `layer` to one of main, catch"):
         read(path, ["id"])
     assert len(read(path, ["id"], layer="catch")) == 1
     with pytest.raises(DeclarationError, match=r"no layer 'cach'\. Did you mean 'catch'"):
@@ -259,7 +255,7 @@ def test_a_bomb_is_refused_and_stops_early(tmp_path: Path) -> None:
 def test_a_zip_without_parcels_or_with_another_zip_says_so(tmp_path: Path) -> None:
     note = tmp_path / "readme.txt"
     note.write_text("nothing here")
-    with pytest.raises(DeclarationError, match=r"holds no parcel file .* it holds \['readme.txt'\]"):
+    with pytest.raises(DeclarationError, match=r"holds no parcel file .* it holds readme.txt"):
         read(zipped(tmp_path / "a.zip", note), ["id"])
     inner = zipped(tmp_path / "inner.gpkg", written(tmp_path / "in", "gpkg"))
     with pytest.raises(DeclarationError, match="holds another archive; unpack it"):

@@ -222,7 +222,7 @@ def test_indices_are_derived_from_the_tables_bands(tmp_path: Path) -> None:
     options = {"path": path, "columns": {"B04": "B04", "B08": "B08"}, "derive": ["ndvi"]}
     assert values(read(options))[("1", "05-01", "ndvi")] == 0.5
     assert ("2", "05-01", "ndvi") not in values(read(options)), "one band is missing"
-    with pytest.raises(ConfigError, match=r"derive names ndre, which needs \['B05', 'B8A'\]"):
+    with pytest.raises(ConfigError, match=r"derive names ndre, which needs B05, B8A"):
         read({**options, "derive": ["ndre"]})
 
 

@@ -86,7 +86,7 @@ def test_fine_tuning_goes_on_from_the_weights_and_knows_its_classes() -> None:
     model.tune_further(other, y_other)
     assert model.digest() != before
     assert (model.predict(other) == y_other).mean() > 0.7
-    with pytest.raises(ModelError, match=r"was not trained on \['hemp'\]"):
+    with pytest.raises(ModelError, match=r"was not trained on hemp"):
         model.tune_further(other, np.full_like(y_other, "hemp"))
 
 
@@ -180,7 +180,7 @@ def test_two_seasons_pool_by_step_and_other_calendars_are_refused() -> None:
     np.testing.assert_array_equal(both["value"].values[8:], two["value"].values)
     with pytest.raises(ModelError, match="later differs from this run in calendar"):
         pool(one, {"later": crop_world(n=8, start="2025-04-01")[0]})
-    with pytest.raises(ModelError, match=r"other differs from this run in feature: \['ndvi'\]"):
+    with pytest.raises(ModelError, match=r"other differs from this run in feature: ndvi"):
         pool(one, {"other": two.isel(feature=[0])})
 
 

@@ -136,7 +136,7 @@ def test_a_network_on_patches_composes_the_same_parcels(trained: Workspace, tmp_
 
 
 def test_bands_that_no_acquisition_has_are_refused(trained: Workspace, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"\['B05'\], which no optical acquisition has"):
+    with pytest.raises(ConfigError, match=r"B05, which no optical acquisition has"):
         compose.run(config_in(tmp_path, "patches.bands=[B04, B05]"), trained, lambda *_: None)
 
 

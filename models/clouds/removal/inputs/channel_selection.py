@@ -3,6 +3,7 @@
 import numpy as np
 
 from features.errors import ModelError
+from features.messages.listed import listed
 from models.clouds.removal.cube import Cube
 from models.clouds.removal.inputs.channels import InputChannels
 from models.clouds.removal.inputs.radar import VIEWS
@@ -50,7 +51,9 @@ def _channels(wanted: tuple[str, ...], held: list[str]) -> tuple[str, ...]:
     found = {name: [h for h in held if h == name or h.startswith(f"{name}:")] for name in wanted}
     absent = sorted(name for name, channels in found.items() if not channels)
     if absent:
-        raise ModelError(f"The stack lacks the context channels {absent}; it has {sorted(held)}.")
+        raise ModelError(
+            f"The stack lacks the context channels {listed(absent)}; it has {listed(sorted(held))}."
+        )
     return tuple(channel for channels in found.values() for channel in channels)
 
 
@@ -70,6 +73,6 @@ def check_context(cube: Cube, channels: InputChannels) -> None:
     absent = sorted(set(channels.context) - set(cube.context))
     if absent:
         raise ModelError(
-            f"The stack lacks the context channels {absent} that the model was trained on; "
-            f"it has {sorted(cube.context)}."
+            f"The stack lacks the context channels {listed(absent)} that the model was trained on; "
+            f"it has {listed(sorted(cube.context))}."
         )
