@@ -22,7 +22,7 @@ def test_plain_values_are_typed(text: str, value: object) -> None:
 
 
 def test_a_key_given_twice_is_refused() -> None:
-    with pytest.raises(ConfigError, match="'seed'"):
+    with pytest.raises(ConfigError, match="keys seed stand twice"):
         parse_yaml("seed: 1\nseed: 2")
 
 
