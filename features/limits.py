@@ -13,7 +13,7 @@ MIB, GIB, MILLION = 2**20, 2**30, 1_000_000
 
 
 class LimitOptions(Options):
-    """What a file or a catalog may ask for; beyond it, it is refused or set aside with a sentence."""
+    """Limits of files and catalogs; beyond them they are refused or set aside with a sentence."""
 
     document_mib: int = Field(
         512, ge=1, description="MiB of one document of a catalog, and what one packed document may unpack to."

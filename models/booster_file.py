@@ -1,4 +1,4 @@
-"""A LightGBM model in a file of its own: written as its text, read after its hash and our own check of it."""
+"""A LightGBM model in its own file: written as text; read after its hash and its structure were checked."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +35,7 @@ def read_booster(folder: Path, entry: dict[str, Any], shape: BoosterShape) -> "B
 
 
 def parse_booster(path: Path, shape: BoosterShape) -> "Booster":
-    """Read a booster whose hash has been checked, or that nobody vouches for: our own check comes first.
+    """Read a booster, after a check of its structure, whether or not its hash has been checked.
 
     Raises
     ------

@@ -15,7 +15,7 @@ DEEPEST = 4  # folders between a run's own and a model in it
 
 
 def refuse_other_hash(path: Path, expected: str | None) -> None:
-    """Raise a ModelError where a file has another SHA-256; None: nobody noted one."""
+    """Raise a ModelError where a file has another SHA-256; None: none was noted."""
     if expected is not None and (found := sha256(path)) != expected:
         raise ModelError(
             f"{path} has SHA-256 {found[:12]}…, where {expected[:12]}… was expected; it was changed since "

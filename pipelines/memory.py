@@ -1,4 +1,4 @@
-"""Memory that a stage has let go of, handed back to the system before the next one begins."""
+"""Memory that a stage has freed is returned to the system before the next one begins."""
 
 import ctypes
 import gc

@@ -1,4 +1,4 @@
-"""How strongly the imagery speaks against a declaration: one word, and the numbers behind it."""
+"""How strong the evidence of the imagery against a declaration is: one word, and the numbers behind it."""
 
 from typing import Any
 

@@ -226,7 +226,7 @@ def _epsg(item: Item, keys: Iterable[str]) -> int | None:
 def _assets(
     item: Item, keys: Mapping[str, str], location: str, options: ImageryOptions, lost: dict[str, str]
 ) -> list[dict[str, Any]] | str:
-    """The item's usable assets, or the commonest reason why there are none; `lost` is told of the others."""
+    """The item's usable assets, or the commonest reason why there are none; the others go to `lost`."""
     hrefs = [href for key in keys.values() if (href := item["assets"][key].get("href")) is not None]
     if len(set(map(str, hrefs))) < len(hrefs):  # of a file of several bands, the first would be read for each
         return "several_bands"

@@ -50,7 +50,7 @@ def parcel_embeddings(declarations: gpd.GeoDataFrame, options: EmbeddingOptions)
     joined = wanted.join(found, on="parcel_id", how="left", maintain_order="left")
     if joined.select(pl.all_horizontal(pl.exclude("parcel_id").is_null()).all()).item():
         raise ConfigError(
-            f"embeddings: {options.path} knows none of the {wanted.height} parcels; check where it lies"
+            f"embeddings: {options.path} has none of the {wanted.height} parcels; check where it lies"
             + (", and its column of ids." if is_table else ".")
         )
     return joined

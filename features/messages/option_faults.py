@@ -125,7 +125,7 @@ def _within(kind: Any, part: int | str) -> list[Any]:
 
 
 def branches(annotation: Any) -> list[Any]:
-    """Return the types that an annotation allows, without what it says of their values."""
+    """Return the types that an annotation allows, without constraints on their values."""
     if get_origin(annotation) is Annotated:
         return branches(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):

@@ -58,7 +58,7 @@ def _blocks(replicates: int) -> list[slice]:
 
 
 def standing_alone(groups: np.ndarray) -> np.ndarray:
-    """Give each thing `(n)` of a negative group, which is none, a group of its own.
+    """Give each item `(n)` without a group (a negative number) a separate group.
 
     Examples
     --------

@@ -263,7 +263,7 @@ def _other_importance(
 def _contributions(
     subject: Subject, asked: pl.DataFrame, explainer: "_Explainer", times: np.ndarray, model: str
 ) -> Iterator[pl.DataFrame]:
-    """Yield contributions to the declared and the predicted class of the parcels that are `asked` for."""
+    """Yield contributions to the declared and the predicted class of the parcels in `asked`."""
     yield CONTRIBUTIONS.to_frame()
     at = asked["at"].to_numpy()
     for parcels in chunks_of(subject.total, subject.at_once):

@@ -182,7 +182,7 @@ def _composed(unit: ParcelUnit) -> dict[str, list[Row]]:
 
 
 def _wanted(models: FoldModels, fold: np.ndarray, pixels: ParcelPixels, grid: GeoBox) -> np.ndarray:
-    """Return `(fold, y, x)` bool: the pixels that each model is asked for, and last those of all models."""
+    """Return `(fold, y, x)` bool: the pixels that each model predicts, and last those of all models."""
     wanted = np.zeros((len(models.folds) + 1, *grid.shape), bool)
     of = {number: k for k, number in enumerate(models.folds)}
     place = np.array([of.get(int(number), len(of)) for number in fold], np.int64)
@@ -197,7 +197,7 @@ def _parcels(path: Path) -> gpd.GeoDataFrame:
 
 @dataclass(frozen=True)
 class _Found:
-    """The pixels of a unit's parcels, and what each model says of them."""
+    """The pixels of a unit's parcels, and the prediction of each model."""
 
     unit: ParcelUnit
     parcels: gpd.GeoDataFrame

@@ -243,7 +243,7 @@ def _say_contradictions(declarations: pl.DataFrame, schemes: Schemes) -> None:
 
 @dataclass(frozen=True)
 class _Claim:
-    """A requirement, the parcels that it is asked of, and the crops that they declare."""
+    """A requirement, the parcels that it applies to, and their declared crops."""
 
     requirement: Requirement
     parcels: list[str]

@@ -104,7 +104,7 @@ def label(
         Path | None, typer.Option("--to", help="Folder of the labelled tiles; default tiles/ of the task.")
     ] = None,
 ) -> None:
-    """Choose windows whose labels would teach the cloud mask most, or read labels back from CVAT."""
+    """Choose windows whose labels would improve the cloud mask most, or read labels back from CVAT."""
     from pipelines.commands.learning.label import read_labels, write_windows
 
     if (write is None) == (read is None):

@@ -22,7 +22,7 @@ def init(
     layer: Annotated[str | None, typer.Option("--layer", help="Layer, where the file holds several.")] = None,
     member: Annotated[str | None, typer.Option("--member", help="File inside a zip of several.")] = None,
 ) -> None:
-    """Write a first config from a parcel file's own columns; says what was guessed, asks nothing."""
+    """Write a first config from a parcel file's columns, and print what was guessed."""
     from pipelines.commands.init import Source, write_config
 
     typer.echo(write_config(Source(parcels, layer, member, codes), out))

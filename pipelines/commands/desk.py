@@ -97,7 +97,7 @@ def check_letter(path: Path) -> None:
 
 
 def check_address(host: str, port: int) -> None:
-    """Raise a ConfigError where nothing can listen at an address; a first password would be shown in vain."""
+    """Raise a ConfigError where nothing can listen at an address, before a first password is shown."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         socket.create_server((host, port), family=family).close()

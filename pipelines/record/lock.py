@@ -45,7 +45,7 @@ def locked(folder: Path, command: str) -> Iterator[None]:
 
 
 def _sweep(folder: Path) -> None:
-    """Delete the tables that a killed run had half written: nobody writes them any more."""
+    """Delete the half-written tables of a killed run."""
     for inside in (folder, folder / "evaluation"):
         for leftover in inside.glob(PARTIALS):
             leftover.unlink(missing_ok=True)

@@ -159,7 +159,7 @@ def _reported(workspace: Workspace) -> pl.DataFrame:
 
 
 def _served(forecaster: Forecaster, fold: np.ndarray) -> np.ndarray:
-    """Return the fold whose models serve each parcel of `fold (parcel,)`."""
+    """Return the fold of the models that forecast each parcel of `fold (parcel,)`."""
     return np.where(np.isin(fold, list(forecaster.folds)), fold, ALL)
 
 
@@ -216,7 +216,7 @@ def made_on(config: RunConfig, history: History) -> date:
 
 
 def folds_of(folds: pl.DataFrame, history: History) -> tuple[np.ndarray, np.ndarray]:
-    """Return fold and group, `(parcel)`; a parcel without a group is one of its own."""
+    """Return fold and group, `(parcel)`; a parcel without a group gets a separate one."""
     of = {name: (fold, group) for name, fold, group in folds.select("parcel_id", "fold", "group").iter_rows()}
     found = np.array([of.get(name, (-1, -1)) for name in history.parcel_ids], dtype=int).reshape(-1, 2)
     alone = found[:, 1] < 0

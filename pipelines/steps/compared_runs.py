@@ -61,7 +61,7 @@ def _whole(path: Path) -> bool:
 
 
 def model_of(workspace: Workspace) -> str:
-    """Return what tells the models of one run from another's: what they were fitted on, or their bundle."""
+    """Return what identifies the models of a run: the hash of their training data, or of their bundle."""
     outputs = needed(workspace, "train", "compare").outputs
     names = ("models/fitted/fit.json", "models/bundle.json")
     return next((outputs[name] for name in names if name in outputs), "")

@@ -204,7 +204,7 @@ def _learned(config: RunConfig, load: Load) -> dict[str, float]:
 
 
 def memory_of(config: RunConfig, load: Load, least: bool = False) -> dict[str, float]:
-    """Return the memory that each stage needs at its peak, GiB, in a process of its own.
+    """Return the peak memory of each stage, GiB, in a separate process.
 
     Parameters
     ----------

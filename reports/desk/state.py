@@ -96,7 +96,7 @@ class Desk:
         return datetime.now(UTC).astimezone().date()
 
     def query(self, values: Mapping[str, str], session: Session) -> Query:
-        """Return what somebody asks for; a holding's own number finds it for those who may see it."""
+        """Return the query of a request; a holding's own number counts for those who may see it."""
         query = Query.of(values)
         sought = query.text.lower().strip()
         if not sought or not session.may("holdings"):

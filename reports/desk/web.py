@@ -153,7 +153,7 @@ def _answered(desk: Desk, handler: Handler, act: str | None, ask: Ask) -> Respon
 
 
 def _allowed(desk: Desk, act: str | None, ask: Ask) -> Ask:
-    """Return the request, with what speaks against it where there is something."""
+    """Return the request, with any doubts about it."""
     if act is not None and not ask.session.may(act):
         return replace(ask, trouble=Refused("desk.forbidden", 403))
     if ask.trouble is not None:

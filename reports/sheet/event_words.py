@@ -1,4 +1,4 @@
-"""What speaks for an event, in a page's language: the stored sentence is English, part by part."""
+"""The evidence of an event in a page's language: the stored English sentence is translated part by part."""
 
 import re
 from collections.abc import Iterable

@@ -290,7 +290,7 @@ def _search(location: str, query: Query, reach: Reach, limits: LimitOptions) -> 
 
 
 def _describe_api(location: str, query: Query, reach: Reach, limits: LimitOptions) -> str:
-    """What an API offers. Some servers only search: that they list no collections hides no other error."""
+    """The collections of an API. Servers that only search list none; this hides no other error."""
     try:
         with _answered(location), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of parts of the API that the server does not have

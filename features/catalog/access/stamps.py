@@ -57,7 +57,7 @@ def file_stamp(href: str) -> str:
 
 
 def _asked(href: str) -> str:
-    """Return what a server says of an asset, without reading it; redirects are not followed."""
+    """Return the headers that a server gives for an asset, without reading it; redirects are not followed."""
     if href.startswith(OBJECTS):
         return _asked_store(href)
     import requests

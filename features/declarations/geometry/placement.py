@@ -79,7 +79,7 @@ class Swapped:
 
 
 def swapped_axes(geometries: gpd.GeoSeries) -> Swapped | None:
-    """Say whether the axes of all geometries are swapped; None where nothing speaks for it.
+    """Say whether the axes of all geometries are swapped; None where there is no sign of it.
 
     Where the coordinate system is one of a part of the world, they are where the parcels lie outside of that
     part, and inside with their axes swapped. A system of the whole world tells nothing; then parcels outside

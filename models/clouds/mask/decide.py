@@ -1,4 +1,4 @@
-"""From chances to what is left out: by class, by chance, with a buffer of its own around each class."""
+"""From chances to pixels that are left out: by class and chance, with a buffer for each class."""
 
 import numpy as np
 from scipy import ndimage

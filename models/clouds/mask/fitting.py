@@ -1,4 +1,4 @@
-"""Fitting the masks that learn: on labelled tiles first, where there are any, then on the region itself."""
+"""Fitting of masks: on labelled tiles first, where there are any, then on the region itself."""
 
 import logging
 from collections.abc import Sequence

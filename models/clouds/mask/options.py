@@ -81,7 +81,7 @@ class MaskNetworkOptions(Options):
 
 
 class CloudMaskOptions(Options):
-    """Which mask says what optical pixels are seen."""
+    """Which mask decides which optical pixels are clear."""
 
     method: Literal["scl", "fmask", "s2cloudless", "ukis_csmask", "temporal", "unet", "combined"] = Field(
         "scl",

@@ -176,7 +176,7 @@ def model_of(unit: FitUnit) -> CropEstimator:
 
 @contextmanager
 def models_held(units: Iterable[FitUnit]) -> Iterator[None]:
-    """Let go of the models of these fits afterwards."""
+    """Free the models of these fits afterwards."""
     keys = [unit.key for unit in units]
     try:
         yield

@@ -1,4 +1,4 @@
-"""Models that are kept while images come in: what they were fitted on, and whether they still serve."""
+"""Models that are kept while images come in: what they were fitted on, and whether they are still valid."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence

@@ -49,7 +49,7 @@ class ChunkUnit:
 
     @property
     def note(self) -> Path:
-        """File that tells that the unit has ended."""
+        """File whose presence means that the unit has ended."""
         return self.path.with_suffix(".json")
 
 
@@ -146,7 +146,7 @@ def _from_files(source: SeriesSource, start: int, stop: int) -> xr.Dataset:
 
 
 def let_go() -> None:
-    """Let go of the chunks that this process holds."""
+    """Free the chunks that this process holds."""
     _from_files.cache_clear()
 
 

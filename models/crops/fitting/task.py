@@ -27,7 +27,7 @@ _reading = threading.Lock()
 
 @dataclass(frozen=True)
 class Looked:
-    """What reading all series once tells.
+    """What is learned from reading all series once.
 
     Attributes
     ----------

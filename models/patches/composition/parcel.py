@@ -73,7 +73,7 @@ class Parcel:
         return options.least_share <= self.parts[0].share <= options.most_share
 
     def share_without(self, accepted: set[int], least: float) -> float:
-        """Return the share of the area whose pixels speak against all `accepted` classes."""
+        """Return the share of the area whose pixels contradict all `accepted` classes."""
         return float(sum(part.share for part in self.parts if part.speaks_against(accepted, least)))
 
 

@@ -70,7 +70,7 @@ def write_windows(
 
 
 def _masks(config: RunConfig, workspace: Workspace, frames: Frames, back: bool) -> list[Mask]:
-    """The masks that are compared; the last is the one to be taught."""
+    """The masks that are compared; the last is the one that will learn."""
     masks: list[Mask] = [] if frames.scene_class is None else [SceneClassMask()]
     masks.append(TemporalMask(back))
     options = config.clear.mask

@@ -76,7 +76,7 @@ def _asset(href: str) -> dict[str, Any]:
 
 
 def mask_stamps(mask: CloudMaskOptions, workspace: Workspace) -> dict[str, str]:
-    """Return what tells a mask from another, by its link: the hash of its file."""
+    """Return what identifies each mask, by its link: the hash of its file."""
     if mask.as_delivered:
         return {}
     folder = masks_folder(workspace).resolve()

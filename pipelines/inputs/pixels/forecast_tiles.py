@@ -49,7 +49,7 @@ class Tile:
         return [place for place in cut(self.imagery.grid.shape, BLOCK_PX) if len(self.within(place))]
 
     def seen(self, stamps: Mapping[str, str]) -> list[list[tuple[str, str | None]]]:
-        """Return what tells the imagery from another: bands and stamps of each acquisition."""
+        """Return what identifies the imagery: bands and stamps of each acquisition."""
         return [
             sorted((asset["band"], stamps.get(asset["href"], "")) for asset in row["assets"])
             for row in self.imagery.rows

@@ -196,7 +196,7 @@ class Accounts:
         return Session(name, row.role, self._proxied(name)) if row and row.active else None
 
     def _proxied(self, name: str) -> str:
-        """Return the form token of a person whom a proxy lets in, as random as a session's."""
+        """Return the form token of a person whom a proxy authenticated, as random as a session's."""
         key = f"proxy {_digest(name)[:50]}"  # no cookie's digest looks like this, so none opens it
         query = sa.select(SESSIONS.c.form_token).where(
             SESSIONS.c.token == key, SESSIONS.c.until > time.time()

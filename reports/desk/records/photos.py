@@ -118,7 +118,7 @@ def findings(facts: Facts, parcel: Any, season: Season, others: dict[str, str], 
 
 
 def _aim(point: Any, away: float, parcel: Any, direction: float | None) -> list[str]:
-    """Return what speaks against the direction of a photo taken at a point, `away` metres from the parcel."""
+    """Return the doubt about the direction of a photo taken at a point, `away` metres from the parcel."""
     if direction is None:
         return ["no_direction"]
     turned = _turn(_bearing(point, parcel.representative_point()), direction)

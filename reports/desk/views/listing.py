@@ -16,7 +16,7 @@ WORK = ("open", "done", "late", *DECISIONS)
 
 
 def show(desk: Desk, ask: Ask) -> Response:
-    """Show the page of the list that the address asks for."""
+    """Show the page of the list that the address names."""
     query = desk.query(ask.query, ask.session)
     standing = desk.decisions.standing()
     found = desk.parcels.search(query, standing, desk.today)

@@ -35,7 +35,7 @@ def outlined(found: Picture, uri: str) -> str:
 
 
 def add_photos(desk: Desk, ask: Ask) -> Response:
-    """Keep the photos of a form, each with what speaks against it; those that cannot be kept are named."""
+    """Keep the photos of a form, each with doubts about it; those that cannot be kept are named."""
     parcel_id = ask.form.get("id", "")
     if parcel_id not in desk.parcels:
         raise Refused("desk.not_found", 404)

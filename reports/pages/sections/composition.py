@@ -1,4 +1,4 @@
-"""What the auditor's page says of compositions: how many parcels, and how well mixed ones are found."""
+"""Compositions on the auditor's page: how many parcels, and how well mixed ones are found."""
 
 from typing import Any
 

@@ -29,7 +29,7 @@ def rule_sentences(rules: Mapping[str, object], text: Text) -> list[str]:
 
 
 def scheme_sentences(rules: Mapping[str, object], text: Text) -> list[str]:
-    """Return what each intervention asks for, a sentence an intervention."""
+    """Return the requirements of each intervention, a sentence an intervention."""
     schemes = rules.get("schemes")
     if not isinstance(schemes, Mapping):
         return []

@@ -65,7 +65,7 @@ def test_a_whole_years_sum_is_not_known_in_season() -> None:
 @pytest.mark.parametrize(
     ("table", "said"),
     [
-        ({"parcel_id": ["77"], "A": [1.0]}, "knows none of the 2 parcels"),
+        ({"parcel_id": ["77"], "A": [1.0]}, "has none of the 2 parcels"),
         ({"parcel_id": ["007", "007"], "A": [1.0, 2.0]}, "several vectors, first '007'"),
         ({"fid": ["007"], "A": [1.0]}, "no column 'parcel_id'"),
         ({"parcel_id": ["007"], "A": ["x"]}, "0 columns of numbers"),

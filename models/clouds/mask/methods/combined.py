@@ -1,4 +1,4 @@
-"""The joint answer of all masks that a region has, calibrated on skies of known truth painted over it."""
+"""The joint chances of all masks of a region, calibrated on painted skies whose truth is known."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

@@ -96,7 +96,7 @@ def _ratio(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _green(ndvi: np.ndarray, near: np.ndarray) -> np.ndarray:
-    """NDVI that does not speak against a cloud whose red is saturated."""
+    """NDVI up to which a pixel with saturated red may be cloud."""
     return np.asarray(np.where((ndvi < 0) & (near > 0.4), 0, ndvi))
 
 

@@ -1,4 +1,4 @@
-"""What delivered scene classes say of a pixel's class, learned from how they go with a mask's answer."""
+"""Chances of a pixel's class given its delivered scene class, learned from how both occur together."""
 
 from dataclasses import dataclass
 from typing import Self

@@ -1,4 +1,4 @@
-"""Reflectance as the network sees it."""
+"""Reflectance as the input of the network."""
 
 import numpy as np
 

@@ -63,7 +63,7 @@ def _layer(
 
 
 def paint(ground: np.ndarray, bands: tuple[str, ...], sky: Sky) -> tuple[np.ndarray, np.ndarray]:
-    """Return what a sensor sees of clear ground `(band, y, x)` under a sky, and the true class `(y, x)`."""
+    """Return reflectance `(band, y, x)` of clear ground seen through a sky, and the true class `(y, x)`."""
     out = np.empty_like(ground)
     for k, band in enumerate(bands):
         lit = ground[k] * (1 - sky.shade * (1 - DIFFUSE.get(band, 0.4)))
