@@ -7,7 +7,7 @@ over four uint16 bands took 0.030 s of one core with them and 0.089 s with the s
 (medians of 9), with equal results to 1e-14.
 
 Nothing here checks bounds. Arrays are contiguous and one-dimensional, indices unsigned. A mask is an unsigned
-number whose bit k speaks of lane k.
+number whose bit k belongs to lane k.
 """
 
 from collections.abc import Callable

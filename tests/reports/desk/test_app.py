@@ -17,7 +17,7 @@ from reports.desk.records.store import Store, local_url
 from reports.desk.state import Desk
 from reports.options import PublishOptions
 from tests.mock_run import make_run
-from tests.reports.desk.test_photos import photo
+from tests.reports.desk.records.test_photos import photo
 
 RUN = make_run(120, light=True)
 PASSWORD = "a long password"

@@ -22,8 +22,8 @@ from reports.desk.views import pictures
 from reports.options import PublishOptions
 from reports.translation import translation
 from tests.mock_run import make_run
+from tests.reports.desk.records.test_photos import photo
 from tests.reports.desk.test_app import PASSWORD, client_of, decide, token
-from tests.reports.desk.test_photos import photo
 
 RUN = make_run(60, light=True)
 SEASON = (date(2025, 3, 1), date(2025, 10, 31))

@@ -18,8 +18,8 @@ from reports.options import PublishOptions
 from reports.run import RunTables
 from tests.mock_run import make_run, write_scenes
 from tests.reports.desk.databases import DATABASES, store_on
+from tests.reports.desk.records.test_photos import photo
 from tests.reports.desk.served import served
-from tests.reports.desk.test_photos import photo
 from tests.reports.test_browser import ARGUMENTS, CHROMIUM, pytestmark  # noqa: F401  (skips without Chromium)
 
 PASSWORD = "a long password"

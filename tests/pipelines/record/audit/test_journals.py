@@ -20,7 +20,7 @@ from reports.desk.state import Desk
 from reports.options import PublishOptions
 from tests.mock_run import make_run
 from tests.reports.desk.databases import store_on
-from tests.reports.desk.test_photos import photo
+from tests.reports.desk.records.test_photos import photo
 
 RUN = make_run(20, light=True)
 DIFFERS = "differs from what the desk's journal says"
