@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+HOLDING_KEY = ".holding_key"  # of the pseudonyms of holdings; never shown
+
 
 class Workspace:
     """The paths of a run's output folder.

@@ -18,10 +18,9 @@ from features.declarations.pseudonym import KEY_VARIABLE, holding_key, pseudonym
 from features.errors import ConfigError, StageError
 from features.exchange.cells import need_columns, read_cells, rows_shown
 from pipelines.config import RunConfig
-from pipelines.record.audit.manifest import HOLDING_KEY
 from pipelines.record.whole import refuse_altered
 from pipelines.steps.gather import gather, tables_read
-from pipelines.workspace import Workspace
+from pipelines.workspace import HOLDING_KEY, Workspace
 from reports.desk.app import application
 from reports.desk.records.store import Store, open_store
 from reports.desk.renewal import Renewal

@@ -46,8 +46,8 @@ def _run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome
 
 def _look(config: RunConfig, workspace: Workspace) -> Entries:
     with uncollected():
-        from pipelines.stages import read
-    return read.look(config, workspace)
+        from pipelines.steps.catalog_state import look
+    return look(config, workspace)
 
 
 def _table(config: RunConfig, workspace: Workspace) -> dict[str, str]:

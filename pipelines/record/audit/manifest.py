@@ -14,7 +14,7 @@ from features.files import atomic_path, sha256, write_json
 from features.storage.listing import LISTED, MOST, laid_out
 from pipelines.record.hashes import file_hash, files_in, hash_all
 from pipelines.record.receipt import Receipt
-from pipelines.workspace import Workspace
+from pipelines.workspace import HOLDING_KEY, Workspace
 
 LIBRARIES = (
     "cropcheck", "exactextract", "geopandas", "keras", "lightgbm", "mlflow", "numpy", "pandas", "polars",
@@ -36,7 +36,6 @@ APART = (
 DESK = "desk/"  # what people enter there is walked by its own journal
 MODELS = ("models/", "clear/")
 JOURNAL = ".jsonl"  # files that are only added to: what they held must still stand at their beginning
-HOLDING_KEY = ".holding_key"
 
 
 def versions() -> dict[str, str]:

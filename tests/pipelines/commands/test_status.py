@@ -79,6 +79,14 @@ def test_status_loads_nothing_that_reads_imagery_or_fits_models(tmp_path: Path) 
     assert not loaded & {*HEAVY, "pandas", "geopandas", "shapely", "pyogrio", "pyarrow", "pipelines.stages"}
 
 
+def test_looking_at_the_catalog_again_reads_no_parcel() -> None:
+    """Where the parcels lie stands in the receipt of `read`."""
+    loaded = loaded_by("import sys, pipelines.steps.catalog_state")
+    assert not loaded & {*HEAVY, "pandas", "geopandas", "pyogrio", "pyarrow", "pipelines.stages"} - {
+        "requests"
+    }
+
+
 def test_what_a_run_imports_before_its_first_stage_is_as_light() -> None:
     loaded = loaded_by("import sys, pipelines.main_job, pipelines.executor")
     assert not loaded & {*HEAVY, "pandas", "geopandas", "shapely", "pyogrio", "pyarrow", "pipelines.stages"}
