@@ -5,8 +5,9 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 
+from features.context.daily import Daily
 from models.forecast.forecaster import Forecaster, forecast
-from models.forecast.history import Daily, History
+from models.forecast.history import History
 from models.forecast.learning.samples import Samples, seen_ahead
 
 EVERY = 30  # days between the days from which the season is looked back on

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from features.context.daily import Daily
 from models.forecast.climatology import Climate, Curves, climate_of
-from models.forecast.history import UNKNOWN, Daily, History
+from models.forecast.history import UNKNOWN, History
 from models.forecast.learning.samples import Samples, last_look
 from models.forecast.phase import Phases
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from features.context.daily import Daily
 from features.errors import ModelError
 from models.forecast.basis import Basis, Damped, basis_of, fit_damped
 from models.forecast.climatology import NODES, YEAR, Curves, class_curves
-from models.forecast.history import Daily, History
+from models.forecast.history import History
 from models.forecast.intervals import Intervals, calibrate, season_of
 from models.forecast.learning.boosting import fit_booster, fit_scale, predict, scale_of
 from models.forecast.learning.inputs import Table, table_of

@@ -7,6 +7,8 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 
+from features.context.daily import Daily
+
 RADAR = ("s0vv_db", "s0vh_db", "cohvv", "cohvh")
 LOWEST, HIGHEST = -1.0, 1.0  # of NDVI; beyond is no measurement
 UNKNOWN = -1  # class of a parcel whose crop is not known
@@ -73,36 +75,6 @@ def no_looks(parcels: int, channels: int = 0) -> Looks:
     shape = (0, channels) if channels else (0,)
     none = np.zeros(0, np.int32)
     return Looks(np.zeros(parcels + 1, np.int64), none, np.zeros(shape, np.float32), none)
-
-
-@dataclass(frozen=True)
-class Daily:
-    """Quantities of every day at places, such as the weather of a region or pixels of a land-surface product.
-
-    Attributes
-    ----------
-    names
-        Of the channels, each with its unit where it has one: `t_mean_c`, `precipitation_mm`.
-    start
-        Day, since the history's origin, of the first value.
-    value
-        `(place, day, channel)` float32, NaN where unknown.
-    place
-        `(parcel,)`: the place of each parcel.
-    """
-
-    names: tuple[str, ...]
-    start: int
-    value: np.ndarray
-    place: np.ndarray
-
-    def take(self, parcels: np.ndarray) -> "Daily":
-        """Return the same for some parcels, `(n)`."""
-        return replace(self, place=self.place[parcels])
-
-    def until(self, day: int) -> "Daily":
-        """Return what was known by the end of a day."""
-        return replace(self, value=self.value[:, : max(day - self.start + 1, 0)])
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,8 @@ counted as the later day of the year by which a usual year has had as much warmt
 
 import numpy as np
 
-from models.forecast.history import Daily, History
+from features.context.daily import Daily
+from models.forecast.history import History
 
 BASE_C = 0.0  # warmth of a day: its mean temperature above this
 LEAST_C = 2.0  # and at least so much, so that winter days are told apart

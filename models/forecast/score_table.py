@@ -3,9 +3,10 @@
 import numpy as np
 import polars as pl
 
+from features.context.daily import Daily
 from models.evaluation.metrics import Estimate
 from models.forecast.forecaster import Forecast, Forecaster, forecast
-from models.forecast.history import Daily, History
+from models.forecast.history import History
 from models.forecast.learning.samples import STEP, Samples, horizon_step, seen_ahead
 from models.forecast.scoring import Truth, coverage, errors, outperformance
 

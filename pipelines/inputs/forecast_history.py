@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from features.context.daily import Daily
 from features.context.weather import read_weather
 from features.errors import ConfigError
 from features.extraction.observations import each_pass
@@ -18,7 +19,6 @@ from features.messages.listed import listed
 from features.tables.files import separator_of
 from models.forecast.history import (
     RADAR,
-    Daily,
     History,
     Looks,
     crops_of,

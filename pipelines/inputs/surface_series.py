@@ -10,8 +10,8 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from features.context.blocks import Channel
+from features.context.daily import Daily
 from features.context.options import LandSurfaceOptions
-from models.forecast.history import Daily
 from pipelines.config import RunConfig
 
 CELL = 0.05  # degrees: the products' own pixel; parcels of one cell share its values

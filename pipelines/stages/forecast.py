@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from features.accounting import Tally, tally
+from features.context.daily import Daily
 from features.errors import ConfigError, CropcheckError, ModelError
 from features.files import read_parquet, scan_parquet, sha256
 from features.schema import EVENTS, FORECAST
@@ -18,7 +19,7 @@ from models.events.table import SEEN
 from models.forecast.anomaly import ANOMALIES, find_anomalies
 from models.forecast.bundle import forecaster_file, read_forecaster, write_forecaster
 from models.forecast.forecaster import ALL, TOO_FEW_LOOKS, Forecaster, fit_forecaster, forecast, renewed
-from models.forecast.history import Daily, History
+from models.forecast.history import History
 from models.forecast.learning.samples import STEP, last_look, on_days, seen_ahead
 from models.forecast.options import ForecastOptions
 from models.forecast.score_table import SCORES, score_table

@@ -21,9 +21,10 @@ from typing import Any
 
 import numpy as np
 
+from features.context.daily import Daily
 from models.evaluation.metrics import Estimate
 from models.forecast.forecaster import ALL, Forecast, Forecaster, fit_forecaster, forecast
-from models.forecast.history import Daily, History
+from models.forecast.history import History
 from models.forecast.intervals import season_of
 from models.forecast.learning.samples import AHEAD, STEP, Samples, horizon_step, on_days, seen_ahead
 from models.forecast.options import ForecastOptions

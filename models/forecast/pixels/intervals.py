@@ -9,8 +9,9 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
+from features.context.daily import Daily
 from models.forecast.forecaster import STEPS, Forecaster, forecast
-from models.forecast.history import Daily, History
+from models.forecast.history import History
 from models.forecast.intervals import LEAST_GROUPS, LEAST_SAMPLES, Intervals, calibrate
 from models.forecast.learning.samples import seen_ahead
 from models.forecast.score_table import SCORES, scores_of

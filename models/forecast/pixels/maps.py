@@ -12,6 +12,7 @@ import numpy as np
 from odc.geo.geobox import GeoBox
 from rasterio.windows import Window
 
+from features.context.daily import Daily
 from features.files import write_json
 from features.imagery.blocks import Block
 from features.imagery.grids import crop
@@ -21,7 +22,7 @@ from models.clouds.products import MEDIA_TYPE, MISSING, SCALE, make_item
 from models.forecast.bundle import read_forecaster
 from models.forecast.climatology import Curves
 from models.forecast.forecaster import Forecaster, forecast
-from models.forecast.history import Daily, History
+from models.forecast.history import History
 from models.forecast.intervals import Intervals
 from models.forecast.learning.samples import horizon_step, on_days
 from models.forecast.options import ForecastOptions

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from features.context.daily import Daily
 from features.simulate.land.terrain import SOILS
 from features.simulate.options import SimulationOptions
 from features.simulate.region.earlier import season_series
-from models.forecast.history import Daily, History, crops_of, looks_from, no_looks, radar_from, year_starts
+from models.forecast.history import History, crops_of, looks_from, no_looks, radar_from, year_starts
 
 DATA = Path(os.environ.get("CROPCHECK_DATA", "../shared/data"))
 CROPLAND, GRASSLAND = "LC11", "LC10"

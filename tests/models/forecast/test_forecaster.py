@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from features.context.daily import Daily
 from features.errors import ModelError
 from models.forecast.forecaster import ALL, Forecaster, fit_forecaster, forecast, renewed
-from models.forecast.history import Daily, History
+from models.forecast.history import History
 from models.forecast.learning.samples import Samples, on_days, seen_ahead
 from models.forecast.options import ForecastOptions
 from tests.models.forecast.made import history, waves

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from models.forecast.history import Daily, History
+from features.context.daily import Daily
+from models.forecast.history import History
 from models.forecast.phase import Phases
 from tests.models.forecast.made import history
 

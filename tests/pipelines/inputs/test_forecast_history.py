@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from features.context.daily import Daily
 from features.errors import ConfigError
 from features.files import read_parquet
-from models.forecast.history import Daily
 from pipelines.config import load_config
 from pipelines.inputs.forecast_history import Known, _spliced, _table_of, daily_weather, usual_weather
 from pipelines.stages.forecast import made_on, run

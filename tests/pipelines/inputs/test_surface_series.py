@@ -13,8 +13,10 @@ from features.files import read_parquet
 from models.forecast.learning.inputs import _past
 from models.forecast.learning.samples import Samples
 from pipelines.config import RunConfig, load_config
-from pipelines.inputs.surface_series import daily_surface, monthly_surface, surface_channels, surface_files
-from pipelines.stages.fill import _maps, stage
+from pipelines.inputs.named_files import surface_files
+from pipelines.inputs.surface_series import daily_surface, monthly_surface, surface_channels
+from pipelines.plan.fill import stage
+from pipelines.stages.fill import _maps
 from pipelines.workspace import Workspace
 from tests.features.context.test_lsa_saf import netcdf
 
