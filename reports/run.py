@@ -90,7 +90,8 @@ class RunTables:
         `made` (day of the verdicts), `config` (text), `seed`, `versions`, `git_commit`, `model_id`,
         `inputs` and `models` (lists of `{path, sha256}`), `stages` (list of
         `{stage, unit, came_in, went_out, set_aside}`), `exports` (list of `{path, title}`; the known ones
-        beside the reports where absent), and `manifest_sha256`.
+        beside the reports where absent), `events_by` (rules, labels or another run's models), and
+        `manifest_sha256`.
     crop_names
         National code to the name the agency gives it.
     class_names

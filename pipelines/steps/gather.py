@@ -165,6 +165,7 @@ def lineage(
         ],
         "since": _facts_of(receipts, "compare").get("since"),
         "folds": _facts_of(receipts, "train"),
+        "events_by": _facts_of(receipts, "detect").get("events_by", ""),
         "manifest_sha256": UNSEALED,
     }
 

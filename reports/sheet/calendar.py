@@ -19,14 +19,17 @@ WIDTH, ROW, FOOT = 860.0, 17.0, 20.0
 
 @dataclass(frozen=True)
 class Calendar:
-    """The figure, and its events and requirements as rows of words."""
+    """The figure, events and requirements as rows of words; `by_rules`: its chances are not calibrated."""
 
     figure: Markup | None
     events: list[dict[str, str]]
     requirements: list[dict[str, str]]
+    by_rules: bool = False
 
 
-def calendar_of(events: list[Row], markers: list[Row], days: Sequence[date], text: Text) -> Calendar:
+def calendar_of(
+    events: list[Row], markers: list[Row], days: Sequence[date], text: Text, by_rules: bool = False
+) -> Calendar:
     """Return the calendar of one parcel.
 
     Parameters
@@ -35,10 +38,13 @@ def calendar_of(events: list[Row], markers: list[Row], days: Sequence[date], tex
         Its rows of the schemas EVENTS and MARKERS.
     days
         The steps of its series: the season.
+    by_rules
+        Whether rules found the events, with nothing learned from labels.
     """
     listed = sorted(events, key=lambda row: (row["date"], row["event"]))
     figure = _figure(listed, markers, days, text) if days and (listed or markers) else None
-    return Calendar(figure, [_event(row, text) for row in listed], [_marker(row, text) for row in markers])
+    rows = [_event(row, text) for row in listed], [_marker(row, text) for row in markers]
+    return Calendar(figure, *rows, by_rules)
 
 
 def looks_around(events: list[Row], most: int) -> list[date]:

@@ -174,6 +174,7 @@ def context_of(row: SheetRow, materials: Materials) -> dict[str, object]:
             run.rows_of("markers", row["parcel_id"]),
             season.days if season.series is not None else [],
             text,
+            str(run.lineage.get("events_by", "")).startswith("rules"),
         ),
         "ahead": ahead_of(
             run.rows_of("forecast", row["parcel_id"]),
