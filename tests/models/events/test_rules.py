@@ -46,6 +46,14 @@ def test_what_was_bare_in_the_two_months_before_is_no_meadow() -> None:
     assert cuts_of(field) == []
 
 
+def test_grazing_is_listed_in_doubt_and_never_reported() -> None:
+    pasture = meadows([[]], noise=0)
+    pasture.optical[0, 20:, NDVI] -= 0.08  # from day 100 on
+    pasture.optical[0, 21:, NDVI] -= 0.03
+    score = rule_scores(find_intervals(pasture), "grazing")
+    assert 0.3 < score.max() < 0.5
+
+
 def test_within_a_long_gap_the_rise_of_coherence_tells_the_step_of_the_cut() -> None:
     series = meadows([[103]])
     series.optical[0, 16:24] = np.nan  # clear on days 75 and 120, nothing between
