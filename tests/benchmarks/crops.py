@@ -177,16 +177,8 @@ def config_beside_reader(
     own, read = both_ways(work, by_config(work.name, data, folder))
     classes = sorted(set(work.truth))
     truth = np.searchsorted(classes, work.truth)
-    share = differing(own, read)
-    rows = [
-        _row(
-            work,
-            "config",
-            "values_that_differ",
-            Estimate(share, None, None, own.series["value"].size),
-            "share",
-        )
-    ]
+    share = Estimate(differing(own, read), float("nan"), float("nan"), own.series["value"].size)
+    rows = [_row(work, "config", "values_that_differ", share, "share")]
     for subject in subjects:
         options = _options(work, [subject], arguments, "mean", arguments.seeds[0])
         found = {}
