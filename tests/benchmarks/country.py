@@ -98,7 +98,8 @@ def of_size(parcels: int, arguments: argparse.Namespace, rows: list[dict[str, An
         )
         _save(rows, arguments.json)
     of_this = [row for row in rows if row["n"] == parcels]
-    rows += foretold(config, arguments.set, parcels, of_this)
+    options = load_config(config, arguments.set)
+    rows += foretold(options, _load(options, parcels), of_this)
     rows += quality(folder / "run")
 
 
@@ -246,7 +247,13 @@ def _derived(bands: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def measured(
-    stage: str, config: Path, run: Path, settings: list[str], parcels: int, memory: str | None = None
+    stage: str,
+    config: Path,
+    run: Path,
+    settings: list[str],
+    parcels: int,
+    memory: str | None = None,
+    work: str = "series_1m",
 ) -> list[dict[str, Any]]:
     """Run one stage in a process of its own; seconds, and its peak memory."""
     words = [word for setting in settings for word in ("--set", setting)]
@@ -259,7 +266,7 @@ def measured(
     if process.returncode not in (0, 3):
         raise SystemExit(f"{stage} ended with {process.returncode}")
     seconds = time.perf_counter() - started
-    common = {"work": "series_1m", "subject": "cropcheck", "low": None, "high": None, "n": parcels}
+    common = {"work": work, "subject": "cropcheck", "low": None, "high": None, "n": parcels}
     return [
         {**common, "metric": f"seconds_{stage}", "value": seconds, "unit": "s"},
         {**common, "metric": f"peak_gib_{stage}", "value": _gib(usage), "unit": "GiB"},
@@ -268,11 +275,9 @@ def measured(
 
 
 def foretold(
-    config: Path, settings: list[str], parcels: int, found: list[dict[str, Any]]
+    options: RunConfig, load: Load, found: list[dict[str, Any]], work: str = "series_1m"
 ) -> list[dict[str, Any]]:
     """Print, and return, what `check` foretells of each stage beside what was measured."""
-    options = load_config(config, settings)
-    load = _load(options, parcels)
     measured = {row["metric"]: row["value"] for row in found}
     rows = []
     for metric, said in (("seconds", seconds_of(options, load)), ("peak_gib", memory_of(options, load))):
@@ -281,8 +286,8 @@ def foretold(
                 name = f"foretold_{metric}_{stage}"
                 print(f"{name} {value:.2f}, measured {measured[f'{metric}_{stage}']:.2f}")
                 rows.append(
-                    {"work": "series_1m", "subject": "cropcheck", "metric": name, "value": value, "low": None,
-                     "high": None, "n": parcels, "unit": "s" if metric == "seconds" else "GiB"}
+                    {"work": work, "subject": "cropcheck", "metric": name, "value": value, "low": None,
+                     "high": None, "n": load.parcels, "unit": "s" if metric == "seconds" else "GiB"}
                 )  # fmt: skip
     return rows
 
