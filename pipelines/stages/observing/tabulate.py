@@ -3,10 +3,10 @@
 from datetime import datetime
 from pathlib import Path
 
-import geopandas as gpd
 import polars as pl
 
 from features.extraction.observations import Remarks, each_pass, write_part
+from features.files import read_parquet
 from features.schema import PARCELS
 from features.tables.reader import read_in_chunks
 from features.workers import Progress
@@ -14,7 +14,7 @@ from pipelines.config import RunConfig
 from pipelines.inputs.bounded_tables import refuse_large_series
 from pipelines.record.stage import Outcome
 from pipelines.stages.observing.extract import dates_of
-from pipelines.tables import read_declared, write_table
+from pipelines.tables import write_table
 from pipelines.workspace import Workspace
 
 TILE = "tables"
@@ -23,15 +23,15 @@ TILE = "tables"
 def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     """Write the same tables as extraction does; what a table cannot say (pixels, shares) is null."""
     refuse_large_series(config)
-    declarations, season = read_declared(workspace), config.season
-    usable = declarations[declarations["reason"].isna()]["parcel_id"].tolist()
+    declared = read_parquet(workspace.declarations, columns=["parcel_id", "area_ha", "reason"])
+    usable, season = declared.filter(pl.col("reason").is_null())["parcel_id"].to_list(), config.season
     last = min(season.end, season.until or season.end)
     parts = _Parts(workspace.observations)
     read = read_in_chunks(config.series.tables, usable, season.start, last, parts.take)
     progress(1, 2)
     write_table(parts.index(), workspace.observations / "parts.parquet")
     write_table(read.context, workspace.observations / "context.parquet")
-    write_table(_parcels(declarations, parts.seen), workspace.parcels)
+    write_table(_parcels(declared, parts.seen), workspace.parcels)
     write_table(dates_of(each_pass(workspace.observations)), workspace.table("dates"))
     write_table(read.features, workspace.table("series_tables"))
     progress(2, 2)
@@ -72,11 +72,10 @@ class _Parts:
         )
 
 
-def _parcels(declarations: gpd.GeoDataFrame, seen: set[str]) -> pl.DataFrame:
+def _parcels(declared: pl.DataFrame, seen: set[str]) -> pl.DataFrame:
     """Return PARCELS of those that the tables hold; what a grid would leave of them is unknown."""
-    rows = [
-        (name, TILE, area, None, None, None)
-        for name, area in zip(declarations["parcel_id"], declarations["area_ha"], strict=True)
-        if name in seen
-    ]
-    return pl.DataFrame(rows, schema=PARCELS, orient="row")
+    held = declared.filter(pl.col("parcel_id").is_in(seen)).with_columns(tile=pl.lit(TILE))
+    unknown = [name for name in PARCELS.names() if name not in held.columns]
+    return held.with_columns(pl.lit(None).alias(name) for name in unknown).select(
+        pl.col(name).cast(kind) for name, kind in PARCELS.items()
+    )
