@@ -36,7 +36,7 @@ def read_points(tables: Sequence[TableOptions], labels: LabelOptions) -> gpd.Geo
         ids = id_text(table, need(names, options.parcel, "parcel ids")).alias("parcel_id")
         places = columns_of_places(names, labels)
         held = table.select(ids, *columns, *(pl.col(name).alias(f"place {name}") for name in places)).unique()
-        found = held.collect()
+        found = held.collect(engine="streaming")
         degrees = degrees_of(found.select(pl.col("^place .*$").name.map(lambda name: name[6:])), options.path)
         parts.append(
             found.select(
