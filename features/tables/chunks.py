@@ -15,15 +15,22 @@ ROWS_AT_ONCE = 100_000  # of a table, while it is divided, at least
 # of one chunk in a file, about: with few rows a file, files would grow in number with the square of the table
 ROWS_PER_FILE = 4_000
 MOST_ROWS_AT_ONCE = 2_000_000
-CHUNK = "chunk of cropcheck"  # a column of the divided rows
+ID, CHUNK = "id of cropcheck", "chunk of cropcheck"  # columns of the divided rows
 
 
 @contextmanager
-def chunks_of_parcels(tables: Sequence[TableOptions], count: int) -> Iterator[list[list[pl.LazyFrame]]]:
+def chunks_of_parcels(
+    tables: Sequence[TableOptions], chunk_of: pl.DataFrame, count: int
+) -> Iterator[list[list[pl.LazyFrame]]]:
     """Yield `count` chunks, each the rows of some parcels in every table, in their order.
 
-    One chunk stays where it is; for more, the rows are written anew, divided by a hash of the parcel's id, to
-    a temporary folder.
+    One chunk stays where it is; for more, the rows are written anew, divided by parcel, to a temporary
+    folder.
+
+    Parameters
+    ----------
+    chunk_of
+        As `chunks_of` returns it. Rows of other parcels are divided by a hash of their ids.
     """
     opened = [open_table(options.path) for options in tables]
     if count <= 1:
@@ -31,15 +38,24 @@ def chunks_of_parcels(tables: Sequence[TableOptions], count: int) -> Iterator[li
         return
     with scratch_folder() as folder:
         divided = [
-            _divide(table, options, folder / str(number), count)
+            _divide(table, options, folder / str(number), chunk_of, count)
             for number, (table, options) in enumerate(zip(opened, tables, strict=True))
         ]
         yield [list(parts) for parts in zip(*divided, strict=True)]
 
 
-def chunk_of(ids: pl.Expr, count: int) -> pl.Expr:
-    """Return the number of the chunk, of `count`, that a parcel's rows are in, by its id as text."""
-    return (ids.hash() % count).fill_null(0)
+def chunks_of(parcel_ids: pl.Series, count: int) -> pl.DataFrame:
+    """Return `parcel_id, chunk`: parcels that follow each other share one of `count` chunks, about as large.
+
+    Series are made of parcels in this order too: a chunk then meets few of theirs.
+
+    Examples
+    --------
+    >>> chunks_of(pl.Series(["a", "b", "c", "d", "e"]), 2)["chunk"].to_list()
+    [0, 0, 0, 1, 1]
+    """
+    chunk = pl.int_range(len(parcel_ids)) * count // max(len(parcel_ids), 1)
+    return pl.select(parcel_id=parcel_ids.cast(pl.String), chunk=chunk.cast(pl.UInt64))
 
 
 def values_of(tables: Sequence[TableOptions]) -> int:
@@ -58,21 +74,26 @@ def _value_columns(names: list[str], options: TableOptions) -> list[str]:
     return wanted_columns(names, options) if options.shape == "wide" else list(matched(names, options))
 
 
-def _divide(table: pl.LazyFrame, options: TableOptions, folder: Path, count: int) -> list[pl.LazyFrame]:
+def _divide(
+    table: pl.LazyFrame, options: TableOptions, folder: Path, chunk_of: pl.DataFrame, count: int
+) -> list[pl.LazyFrame]:
     """Write the columns that are read into `count` folders of Parquet, by parcel; return them, opened."""
     names = table.collect_schema().names()
     wanted = {options.parcel, options.date, options.feature, *options.keep, *_value_columns(names, options)}
     wanted |= {options.first} if isinstance(options.first, str) else set()
-    chunk = chunk_of(id_text(table, need(names, options.parcel, "parcel ids")), count)
-    rows = table.select(*(name for name in names if name in wanted), chunk.alias(CHUNK))
+    ids = id_text(table, need(names, options.parcel, "parcel ids")).alias(ID)
+    rows = table.select(*(name for name in names if name in wanted), ids)
+    places, other = chunk_of.rename({"parcel_id": ID, "chunk": CHUNK}), pl.col(ID).hash() % count
     parts: list[list[Path]] = [[] for _ in range(count)]
     for number in range(count):
         (folder / str(number)).mkdir(parents=True)
     at_once = min(max(ROWS_AT_ONCE, count * ROWS_PER_FILE), MOST_ROWS_AT_ONCE)
     for turn, batch in enumerate(rows.collect_batches(chunk_size=at_once, maintain_order=True)):
-        for (key,), part in batch.partition_by(CHUNK, as_dict=True, include_key=False).items():
+        placed = batch.join(places, on=ID, how="left", maintain_order="left")
+        numbered = placed.with_columns(pl.col(CHUNK).fill_null(other).fill_null(0)).drop(ID)
+        for (key,), part in numbered.partition_by(CHUNK, as_dict=True, include_key=False).items():
             path = folder / str(key) / f"{turn:06d}.parquet"
             part.write_parquet(path, compression="lz4", statistics=False)
             parts[int(key)].append(path)
-    empty = rows.drop(CHUNK).clear()
+    empty = rows.drop(ID).clear()
     return [pl.scan_parquet(paths, glob=False) if paths else empty for paths in parts]

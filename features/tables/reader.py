@@ -14,7 +14,7 @@ from features.indices.formulas import compute, find_index, sensor_of
 from features.memory import fitting
 from features.messages.listed import listed
 from features.schema import OBSERVATIONS, OPTICAL_BANDS, STATISTICS
-from features.tables.chunks import chunk_of, chunks_of_parcels, values_of
+from features.tables.chunks import chunks_of, chunks_of_parcels, values_of
 from features.tables.files import id_text, need, open_table
 from features.tables.options import Repeated, TableOptions
 from features.tables.shapes import long_form, settled, undated
@@ -102,9 +102,10 @@ def read_in_chunks(
     size = values_at_once or fitting(BYTES_A_VALUE, SHARE, LEAST_VALUES, VALUES_AT_ONCE)
     values = values_of(tables)
     stride = max(-(-values // VALUES_AT_ONCE), 1)
-    with chunks_of_parcels(tables, -(-values // size)) as chunks:
-        of_chunk = known.with_columns(chunk=chunk_of(pl.col("parcel_id"), len(chunks)))
-        own = of_chunk.partition_by("chunk", as_dict=True, include_key=False)
+    count = max(-(-values // size), 1)
+    chunk_of = chunks_of(known["parcel_id"], count)
+    own = known.with_columns(chunk_of["chunk"]).partition_by("chunk", as_dict=True, include_key=False)
+    with chunks_of_parcels(tables, chunk_of, count) as chunks:
         for number, chunk in enumerate(chunks):
             mine = own.get((number,), known.clear())
             rows = _chunk(chunk, tables, mine.lazy(), (start, end), account, stride)
