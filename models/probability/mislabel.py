@@ -40,7 +40,7 @@ LEAST_RATE = 1e-3  # of wrong declarations: the fit needs some false claims, wha
 LEAST_EXPECTED = 10.0  # wrong declarations expected above a score, for their rate to be bounded there
 ROUNDS, STEPS = 10, 25  # of expectation and maximisation, and of the fits within
 PRIOR = 0.02  # weight of the confusion matrix against what the suspect parcels look like
-PRIOR_PARCELS = 20.0  # of the common rate of wrong declarations, against a class's own
+LEAST_PRIOR = 0.5  # wrong declarations that the common rate counts as, at least, against a class's own
 LEVEL_PENALTY, WEIGHT_PENALTY = 4.0, 0.3  # inverse prior variances: shrink the levels of small classes
 
 
@@ -232,8 +232,8 @@ def _renewed(
 ) -> np.ndarray:
     """Update the noise matrix `(true, claimed)` once by expectation and maximisation.
 
-    Each true class has a rate of its own, drawn towards the common one; the expected number of wrong
-    declarations stays that of the assumed rate, or below it where fewer look wrong.
+    Each true class has a rate of its own, drawn towards the common one as `shrunk_rates` has it; the expected
+    number of wrong declarations stays that of the assumed rate, or below it where fewer look wrong.
     """
     declared, (n, classes) = mixture.declared, probabilities.shape
     logit = mislabel.logit((mixture.signals - mislabel.mean) / mislabel.deviation, mixture.which)
@@ -245,10 +245,39 @@ def _renewed(
     parcels = np.bincount(declared, minlength=classes)[:, None]
     expected = float((parcels * noise).sum())
     blend = seen + PRIOR * parcels * noise + 1e-12
-    rate = (seen.sum(1, keepdims=True) + PRIOR_PARCELS * expected / n) / (parcels + PRIOR_PARCELS)
+    rate = shrunk_rates(seen.sum(1), parcels[:, 0])[:, None]
     renewed = rate * blend / blend.sum(1, keepdims=True)
     expected *= rate_bound(logit[:n], logit[n:], mixture.weights(noise)[n:])
     return np.asarray(renewed * expected / (parcels * renewed).sum())
+
+
+def shrunk_rates(found: np.ndarray, parcels: np.ndarray) -> np.ndarray:
+    """Return each class's rate of wrong declarations `(class,)`, drawn towards the common rate.
+
+    Empirical Bayes for rates (Clayton & Kaldor 1987, Biometrics 43): classes' rates vary about the common one
+    by a gamma distribution whose shape follows from the moments. Where the numbers found differ no more than
+    equal rates would let them, all classes have the common rate: a few unusual parcels of one class then do
+    not raise the rate of that class, and with it every suspicion in it.
+
+    Parameters
+    ----------
+    found, parcels
+        `(class,)`: wrong declarations that are expected among the parcels declared, and these parcels.
+
+    Examples
+    --------
+    >>> shrunk_rates(np.array([3.0, 2.0, 4.0]), np.array([100, 100, 100])).round(3)
+    array([0.03, 0.03, 0.03])
+    >>> shrunk_rates(np.array([1.0, 2.0, 60.0]), np.array([100, 100, 100])).round(2)
+    array([0.02, 0.03, 0.59])
+    """
+    common = max(float(found.sum()), 1e-9) / parcels.sum()
+    equal = parcels * common
+    more = ((found - equal) ** 2 - equal).sum()  # than chance alone lets numbers of equal rates differ
+    if more <= 0:
+        return np.full(len(found), common)
+    prior = max(float((equal**2).sum() / more), LEAST_PRIOR)
+    return np.asarray((found + prior) / (parcels + prior / common))
 
 
 def rate_bound(declared: np.ndarray, claimed: np.ndarray, weight: np.ndarray) -> float:

@@ -2,9 +2,17 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from models.probability.conformal import class_p_values
-from models.probability.mislabel import CrossFittedMislabel, cross_fit_mislabel, fit_mislabel, signals_of
+from models.probability.mislabel import (
+    CrossFittedMislabel,
+    cross_fit_mislabel,
+    fit_mislabel,
+    shrunk_rates,
+    signals_of,
+)
 from models.verdicts.follow_up import follow_up_q
 
 CLASSES = 6
@@ -112,3 +120,24 @@ def test_signs_take_all_that_is_accepted_as_one_claim() -> None:
     np.testing.assert_allclose(group[0, 3], -np.log(0.6 + 0.1))
     np.testing.assert_allclose(group[0, 9], -np.log(1.01 - 0.3))
     assert (group[0, :4] < alone[0, :4]).all()
+
+
+def test_a_class_whose_declarations_are_wrong_more_often_keeps_most_of_its_own_rate() -> None:
+    found, parcels = np.array([2.0, 3.0, 1.0, 30.0]), np.array([100.0, 150.0, 50.0, 100.0])
+    rates = shrunk_rates(found, parcels)
+    assert (rates[:3] > found[:3] / parcels[:3]).all()
+    assert 0.25 < rates[3] < 0.30
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 50), st.integers(0, 500)), min_size=2, max_size=8).filter(
+        lambda pairs: sum(count for _, count in pairs) > 0
+    )
+)
+def test_rates_lie_between_a_class_s_own_and_the_common_one(pairs: list[tuple[float, int]]) -> None:
+    parcels = np.array([count for _, count in pairs], float)
+    found = np.minimum([number for number, _ in pairs], parcels)
+    rates, common = shrunk_rates(found, parcels), max(found.sum(), 1e-9) / parcels.sum()
+    own = np.divide(found, parcels, out=np.full(len(found), common), where=parcels > 0)
+    assert (rates >= np.minimum(own, common) - 1e-12).all()
+    assert (rates <= np.maximum(own, common) + 1e-12).all()
