@@ -12,7 +12,7 @@ from models.assessment.errors import MEASURES, field_visits_saved
 from models.assessment.field_results import Present, drafts_of, listing, present, undo
 from models.assessment.quality_sample import DESIGN
 from models.assessment.reviewed import AssessmentError, read_reviewed
-from pipelines.inputs.field import derive, field_journal, source_of
+from pipelines.inputs.field import derive, design_of, field_journal, source_of
 from pipelines.record.audit import chain
 from pipelines.record.audit.manifest import JOURNAL
 from pipelines.record.receipt import hash_outputs
@@ -117,6 +117,12 @@ def report(workspace: Workspace, found: Present) -> list[str]:
     if outside:
         lines.append(
             f"{outside} of them are not in the sample: they settle their parcel, and are not counted below."
+        )
+    waiting = design_of(workspace)["parcel_id"].n_unique() - (results.height - outside)
+    if waiting:
+        lines.append(
+            f"{waiting} sampled parcels are not visited yet; those visited count as drawn at random from the "
+            "sample."
         )
     table, helped = read_parquet(workspace.assessment), read_parquet(workspace.assisted)
     lines += [_line(row) for row in table.iter_rows(named=True)]
