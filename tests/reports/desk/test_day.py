@@ -1,19 +1,28 @@
 """A whole working day at the desk, in a real browser."""
 
 import io
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from PIL import Image
 
-from models.assessment.reviewed import read_reviewed
+from features.journal.file import FileJournal
+from models.assessment.options import SampleOptions
+from models.assessment.quality_sample import draw_sample
+from pipelines.inputs.field import source_of
 from pipelines.record.audit.journals import walk
+from pipelines.tables import write_table
 from pipelines.workspace import Workspace
+from reports.desk.records.decisions import Wish
 from reports.desk.state import Desk
+from reports.desk.views.exports import FIELD_RESULT
 from reports.options import PublishOptions
 from reports.run import RunTables
 from tests.mock_run import make_run, write_scenes
@@ -24,6 +33,7 @@ from tests.reports.test_browser import ARGUMENTS, CHROMIUM, pytestmark  # noqa: 
 
 PASSWORD = "a long password"
 SEASON = (date(2025, 3, 1), date(2025, 10, 31))
+CHOICES = ("Visit", "In order", "Accept the correction")
 SIZES = ((1366, 768), (1920, 1080), (390, 844))
 
 
@@ -78,6 +88,28 @@ def _attach_photos(page: Any, parcel: str, folder: Path) -> None:
     assert "no position in the photo" in page.inner_text("main")
 
 
+def _assess(desk: Desk, folder: Path, reviewed: Path) -> None:
+    """Let the command read the desk's export into the run's journal; the sample takes every parcel."""
+    run, workspace = desk.run, Workspace(folder)
+    declared = pl.from_pandas(run.declarations.drop(columns="geometry"))
+    drawn = draw_sample(
+        declared.with_columns(pl.col(pl.Null).cast(pl.String)), SampleOptions(share=1.0, per_holding=90), 1
+    )
+    write_table(run.verdicts, workspace.imagery_verdicts)
+    write_table(drawn.design, workspace.design)
+    command = [sys.executable, "-m", "pipelines.cli", "assess", str(folder), str(reviewed), "--by", "anna"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    standing = {name: made.decision for name, made in desk.decisions.standing().items()}
+    results = {name: FIELD_RESULT[made] for name, made in standing.items() if made in FIELD_RESULT}
+    assert set(results.values()) == {"correct", "wrong"}
+    assert f"{len(results)} parcels have a field result" in done.stdout
+    assert "error (hectares): " in done.stdout
+    entries = FileJournal(workspace.field_journal).entries()
+    assert {entry.subject: entry.content["field_result"] for entry in entries} == results
+    assert {(entry.by, entry.source) for entry in entries} == {("anna", source_of(reviewed))}
+
+
 @pytest.mark.parametrize("database", DATABASES)
 def test_a_whole_day(database: str, run: RunTables, browser: Any, tmp_path: Path) -> None:
     with opened(database, run, tmp_path) as desk, served(desk) as address:
@@ -100,7 +132,7 @@ def test_a_whole_day(database: str, run: RunTables, browser: Any, tmp_path: Path
         done = []
         for number in range(10):  # ten parcels, by keyboard from one to the next
             done.append(anna.input_value("form[data-draft] input[name=id]"))
-            anna.click(f".choices label:has-text('{'In order' if number % 2 else 'Visit'}')")
+            anna.click(f".choices label:has-text('{CHOICES[number % len(CHOICES)]}')")
             anna.fill("textarea[name=remark]", f"remark {number}")
             anna.click("form[data-draft] .btn.main")
             anna.wait_for_selector("[role=status]")
@@ -127,13 +159,10 @@ def test_a_whole_day(database: str, run: RunTables, browser: Any, tmp_path: Path
         anna.goto(f"{address}/letters?text={free}")
         assert free in anna.inner_text("article.paper")
         with anna.expect_download() as download:
-            anna.evaluate("where => { location = where }", f"{address}/export/parcels.csv?work=in_order")
+            anna.evaluate("where => { location = where }", f"{address}/export/parcels.csv")
         reviewed = tmp_path / "reviewed.csv"
         download.value.save_as(reviewed)
-        results, counts = read_reviewed(reviewed, run.verdicts)
-        assert set(results["field_result"]) == {"correct"}
-        in_order = {name for name, made in desk.decisions.standing().items() if made.decision == "in_order"}
-        assert set(results["parcel_id"]) == in_order, counts
+        _assess(desk, tmp_path, reviewed)
         assert not errors
         assert walk(Workspace(tmp_path)).faults == []
 
@@ -145,6 +174,11 @@ def test_pages_are_readable_by_everyone_at_every_width(desk: Desk, browser: Any)
         desk.accounts.create("boss", "administrator", PASSWORD, by="test")
         page = log_in(browser, address, "boss")
         parcel, holding = (desk.parcels.table[name][0] for name in ("parcel_id", "holding_id"))
+        page.fill("form[action='/views'] input[name=title]", "Mine")
+        page.click("form[action='/views'] .btn")
+        page.wait_for_selector("form[action='/views/change']", state="attached")
+        wish = Wish("visit", "wet", "boss", "2025-09-01")
+        desk.decisions.save("boss", wish, [(parcel, desk.model_id)], {})
         for path in (
             "/", f"/parcel?id={parcel}", f"/holding?id={holding}", "/map", "/progress", "/log", "/accounts",
             "/password", f"/sheets?parcel={parcel}", f"/letters?parcel={parcel}",
@@ -152,6 +186,7 @@ def test_pages_are_readable_by_everyone_at_every_width(desk: Desk, browser: Any)
             for width, height in SIZES:
                 page.set_viewport_size({"width": width, "height": height})
                 page.goto(address + path)
+                page.evaluate("document.querySelectorAll('details').forEach(part => { part.open = true })")
                 wide = page.evaluate(
                     "document.documentElement.scrollWidth - document.documentElement.clientWidth"
                 )
