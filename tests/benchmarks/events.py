@@ -10,6 +10,7 @@ scorer for all: `models.events.scoring`. `speed` times made-up series.
 
 import argparse
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from models.evaluation.metrics import clopper_pearson
 from models.events.labels import SCHEMA, Labels
 from models.events.learning.detector import ALL, Detector, fit_detector, rule_detector
 from models.events.options import EventOptions, Method
@@ -168,10 +170,8 @@ def synthetic(runs: Sequence[Path], method: Method) -> Rows:
             scores = score_units(found.get(event, {}), expected, units, draws=200)
             rows += rows_of(f"synthetic_{event}", subject, scores)
         for metric, (hits, n) in (("recall_in_gaps_over_24_days", in_gap), ("grazed_called_mown", grazed)):
-            rows.append({
-                "work": "synthetic_mowing", "subject": subject, "metric": metric,
-                "value": round(hits / n, 4) if n else None, "low": None, "high": None, "n": n, "unit": "1",
-            })  # fmt: skip
+            low, high = clopper_pearson(hits / n, n) if n else (math.nan, math.nan)
+            rows += rows_of("synthetic_mowing", subject, [Score(metric, hits / max(n, 1), low, high, n)])
     return rows
 
 
