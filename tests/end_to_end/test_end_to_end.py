@@ -312,6 +312,7 @@ def test_what_the_field_settled_does_not_come_back_as_a_doubt(copied: tuple[Path
     imagery = read_parquet(folder / "evaluation" / "imagery_verdicts.parquet")
     truth = read_parquet(folder / "region" / "truth" / "truth.parquet")
     correct = imagery.join(truth, on="parcel_id").filter(~pl.col("misdeclared"))
+    assert (correct["verdict"] == "contradicted").any(), "else the field's results would give the same rate"
     scored = json.loads((folder / "metrics.json").read_text())["verdicts"]["false_alarm_rate"]["count"]
     assert scored["value"] == pytest.approx((correct["verdict"] == "contradicted").mean())
 
