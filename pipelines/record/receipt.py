@@ -46,14 +46,8 @@ class Receipt:
         return fingerprint(self.inputs)
 
     @property
-    def aside(self) -> bool:
-        """Whether imagery was set aside that covers the region: it is tried again by the next run."""
-        imagery = [tally.set_aside for tally in self.tallies if tally.unit in ("acquisitions", "blocks")]
-        return any(reason != ELSEWHERE for reasons in imagery for reason in reasons)
-
-    @property
     def partial(self) -> bool:
-        """Whether acquisitions that cover the region were set aside."""
+        """Whether acquisitions that cover the region were set aside: they are tried again by the next run."""
         reasons = [tally.set_aside for tally in self.tallies if tally.unit == "acquisitions"]
         return any(reason != ELSEWHERE for each in reasons for reason in each)
 

@@ -107,7 +107,7 @@ def plan_stage(stage: Stage, config: RunConfig, workspace: Workspace) -> Plan:
     if not reasons and stage.look is not None:
         now |= {f"look {name}": value for name, value in stage.look(config, workspace).items()}
         reasons = differences(receipt.inputs, now)
-    if not reasons and receipt.aside and stage.try_again(config, workspace):
+    if not reasons and receipt.partial and stage.try_again(config, workspace):
         reasons = [TRIED_AGAIN]
     return Plan(now, receipt, tuple(reasons), tuple(harm))
 
