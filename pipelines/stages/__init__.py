@@ -1,1 +1,1 @@
-"""The stages of a run, one a file."""
+"""What each stage does, one file a stage; `pipelines.plan` has what it stands on."""
