@@ -31,7 +31,7 @@ SECONDS_PER_MILLION_ROWS = {"imagery": 0.4, "tables": 0.34, "fill": 0.28}
 BASE_S = {"fill": 2.0, "train": 6.0, "detect": 3.0, "judge": 7.5, "forecast": 2.0, "publish": 7.0}
 BASE_OF_TABLES_S = 5.0  # extract, where tables are read instead of imagery
 LEARNING_EVENTS_S = 7.0  # where labels of events are learned from
-SECONDS_PER_THOUSAND_PARCELS = {"detect": 0.6, "judge": 0.15, "forecast": 0.23, "publish": 0.22}
+SECONDS_PER_THOUSAND_PARCELS = {"detect": 0.6, "judge": 0.225, "forecast": 0.31, "publish": 0.2}
 SECONDS_PER_THOUSAND_LEARNED = {"forecast": 0.7}
 SECONDS_PER_FIT_AND_THOUSAND_LEARNED = 0.2175
 SECONDS_PER_FIT_AND_THOUSAND_PREDICTED = 0.039
@@ -61,10 +61,12 @@ LEAST_PARCELS, LEAST_BLOCK_PX = 500, 32
 LESS_WITH = {"train": "train.sample.size", "forecast": "forecast.most_parcels"}  # what makes a stage smaller
 # GiB at the peak of a process that runs one stage: libraries, and what a thousand parcels add: all of them,
 # and those that are learned from
-BASE_GIB = {"synthesise": 0.7, "clear": 1.0, "extract": 0.7, "fill": 0.5, "train": 0.9, "detect": 0.6,
-            "judge": 0.7, "forecast": 0.83, "publish": 0.6}  # fmt: skip
-GIB_PER_THOUSAND_PARCELS = {"extract": 0.003, "fill": 0.0012, "train": 0.002, "detect": 0.006, "judge": 0.002,
-                            "forecast": 0.004, "publish": 0.009}  # fmt: skip
+BASE_GIB = {"synthesise": 0.7, "clear": 1.0, "extract": 0.7, "fill": 0.5, "train": 0.9, "detect": 0.8,
+            "judge": 0.7, "forecast": 0.95, "publish": 0.6}  # fmt: skip
+# as 20,000, 100,000 and a million parcels took
+GIB_PER_THOUSAND_PARCELS = {"extract": 0.003, "fill": 0.0012, "train": 0.0011, "detect": 0.0033,
+                            "judge": 0.0016, "forecast": 0.0018, "publish": 0.0024}  # fmt: skip
+GIB_PER_THOUSAND_DRAWN, MOST_DRAWN = 0.0063, 100.0  # more for those that pages hold one by one; beyond, areas
 GIB_PER_THOUSAND_LEARNED = {"train": 0.051, "forecast": 0.023}
 GIB_PER_MILLION_ROWS = {"fill": 0.13, "detect": 0.085}  # of a chunk of parcels' observations
 GIB_OF_TABLES, ROWS_OF_TABLES = 0.7, 4e6  # of a chunk of tables that others extracted
@@ -217,6 +219,7 @@ def memory_of(config: RunConfig, load: Load, least: bool = False) -> dict[str, f
     network = GIB_OF_NETWORKS if config.clear.method in LEARNED else 0.0
     tables = min(load.parcels * load.features / ROWS_OF_TABLES, 1.0) * GIB_OF_TABLES
     more = {
+        "publish": min(thousands, MOST_DRAWN) * GIB_PER_THOUSAND_DRAWN,
         "clear": network,
         "extract": tables if config.series.tables else network + _stacks_gib(config, load.deepest, least),
         **{

@@ -129,16 +129,20 @@ def growth(rows: list[dict[str, Any]], few: int, many: int) -> list[dict[str, An
     for stage in STAGES:
         if (f"seconds_{stage}", few) not in value or (f"seconds_{stage}", many) not in value:
             continue
-        seconds, memory = (
-            [value[f"{metric}_{stage}", n] for n in (few, many)] for metric in ("seconds", "peak_gib")
+        seconds, processor, memory = (
+            [value[f"{metric}_{stage}", n] for n in (few, many)]
+            for metric in ("seconds", "cpu_seconds", "peak_gib")
         )
-        ratio = (seconds[1] / many) / (seconds[0] / few)
+        ratio, of_processor = ((took[1] / many) / (took[0] / few) for took in (seconds, processor))
         bytes_each = (memory[1] - memory[0]) * 2**30 / (many - few)
         print(
-            f"{stage}: from {few} to {many} {ratio:.2f} of the time a parcel, {bytes_each:.0f} bytes a parcel"
+            f"{stage}: from {few} to {many} {ratio:.2f} of the time a parcel, {of_processor:.2f} of the "
+            f"processor's, {bytes_each:.0f} bytes a parcel"
         )
+        of_few = f"of that at {few}"
         found += [
-            {**common, "metric": f"time_a_parcel_{stage}", "value": ratio, "unit": f"of that at {few}"},
+            {**common, "metric": f"time_a_parcel_{stage}", "value": ratio, "unit": of_few},
+            {**common, "metric": f"cpu_a_parcel_{stage}", "value": of_processor, "unit": of_few},
             {**common, "metric": f"bytes_a_parcel_{stage}", "value": bytes_each, "unit": "B"},
         ]
     return found
