@@ -340,7 +340,7 @@ def test_numbers_that_are_no_scene_classes_hide_no_season_in_silence(tmp_path: P
         extract(table(*rows), parcels(field(0, 0, 100, 100)), options, out, remover=remover)
         (aside,) = read_set_aside(out).to_dicts()
         assert (aside["item_id"], aside["reason"]) == ("S2_35VLF_001", "no_scene_class")
-        assert "none of 0 to 11, such as [40]" in aside["detail"]
+        assert "none of 0 to 11, such as 40" in aside["detail"]
 
 
 def test_features_that_no_acquisition_allows_are_told(

@@ -7,8 +7,8 @@ import pytest
 
 from features.files import sha256
 from pipelines.config import load_config
+from pipelines.plan import forecast
 from pipelines.record.stage import run_stage
-from pipelines.stages import forecast
 from pipelines.steps.keeping.kept_note import NOTE
 from pipelines.workspace import Workspace
 from tests.pipelines.conftest import SmallRun

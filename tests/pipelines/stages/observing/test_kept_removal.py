@@ -8,8 +8,9 @@ import pytest
 from features.files import sha256
 from pipelines.config import load_config
 from pipelines.main_job import forget_models
+from pipelines.plan.observing import clear
 from pipelines.record.stage import run_stage
-from pipelines.stages.observing import clear
+from pipelines.stages.observing import clear as work
 from pipelines.workspace import Workspace
 from tests.pipelines.conftest import SmallRun
 from tests.soak import SETTINGS, TINY
@@ -21,8 +22,8 @@ def test_it_is_kept_until_its_options_change_or_it_is_asked_for(
 ) -> None:
     workspace = Workspace(Path(shutil.copytree(small_run.workspace.folder, tmp_path / "run")))
     model, fits = sha256(workspace.cloud_model / "model.json"), []
-    fit = clear._fit
-    monkeypatch.setattr(clear, "_fit", lambda *given: fits.append(1) or fit(*given))
+    fit = work._fit
+    monkeypatch.setattr(work, "_fit", lambda *given: fits.append(1) or fit(*given))
 
     def run(*settings: str) -> int:
         config = load_config(TINY, [*SETTINGS, *settings])
