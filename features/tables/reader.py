@@ -66,7 +66,7 @@ def read_tables(
 
 def read_in_chunks(
     tables: Sequence[TableOptions],
-    parcel_ids: Sequence[str],
+    parcel_ids: Sequence[str] | pl.Series,
     start: date,
     end: date,
     take: Callable[[pl.DataFrame], None],
@@ -93,9 +93,7 @@ def read_in_chunks(
         Where a table cannot be read as its options say, no parcel is found in it, values repeat that differ,
         or a feature lies outside what its unit allows.
     """
-    known = pl.DataFrame({"parcel_id": list(parcel_ids)}, schema={"parcel_id": pl.String}).with_columns(
-        declared=pl.lit(True)
-    )
+    known = pl.Series("parcel_id", parcel_ids, pl.String).to_frame().with_columns(declared=pl.lit(True))
     tables = [settled(open_table(of.path), of) for of in tables]
     _tell_undated(tables)
     account = _Account()

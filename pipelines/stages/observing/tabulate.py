@@ -24,14 +24,14 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
     """Write the same tables as extraction does; what a table cannot say (pixels, shares) is null."""
     refuse_large_series(config)
     declared = read_parquet(workspace.declarations, columns=["parcel_id", "area_ha", "reason"])
-    usable, season = declared.filter(pl.col("reason").is_null())["parcel_id"].to_list(), config.season
+    usable, season = declared.filter(pl.col("reason").is_null())["parcel_id"], config.season
     last = min(season.end, season.until or season.end)
     parts = _Parts(workspace.observations)
     read = read_in_chunks(config.series.tables, usable, season.start, last, parts.take)
     progress(1, 2)
     write_table(parts.index(), workspace.observations / "parts.parquet")
     write_table(read.context, workspace.observations / "context.parquet")
-    write_table(_parcels(declared, parts.seen), workspace.parcels)
+    write_table(_parcels(declared, pl.concat(parts.seen)), workspace.parcels)
     write_table(dates_of(each_pass(workspace.observations)), workspace.table("dates"))
     write_table(read.features, workspace.table("series_tables"))
     progress(2, 2)
@@ -46,7 +46,7 @@ class _Parts:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.names: list[str] = []
-        self.seen: set[str] = set()
+        self.seen: list[pl.Series] = []  # of each part, its parcels
         self._first: list[datetime] = []
 
     def take(self, observations: pl.DataFrame) -> None:
@@ -54,7 +54,7 @@ class _Parts:
         name = f"parts/tables_{len(self.names):04d}.parquet"
         write_part(self.folder / name, observations, Remarks())
         self.names.append(name)
-        self.seen.update(observations["parcel_id"].unique())
+        self.seen.append(observations["parcel_id"].unique())
         self._first.append(observations["datetime"][0])
 
     def index(self) -> pl.DataFrame:
@@ -72,9 +72,9 @@ class _Parts:
         )
 
 
-def _parcels(declared: pl.DataFrame, seen: set[str]) -> pl.DataFrame:
+def _parcels(declared: pl.DataFrame, seen: pl.Series) -> pl.DataFrame:
     """Return PARCELS of those that the tables hold; what a grid would leave of them is unknown."""
-    held = declared.filter(pl.col("parcel_id").is_in(seen)).with_columns(tile=pl.lit(TILE))
+    held = declared.filter(pl.col("parcel_id").is_in(seen.implode())).with_columns(tile=pl.lit(TILE))
     unknown = [name for name in PARCELS.names() if name not in held.columns]
     return held.with_columns(pl.lit(None).alias(name) for name in unknown).select(
         pl.col(name).cast(kind) for name, kind in PARCELS.items()
