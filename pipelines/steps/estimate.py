@@ -66,6 +66,7 @@ BASE_GIB = {"synthesise": 0.7, "clear": 1.0, "extract": 0.7, "fill": 0.5, "train
 # as 20,000, 100,000 and a million parcels took
 GIB_PER_THOUSAND_PARCELS = {"extract": 0.003, "fill": 0.0012, "train": 0.0011, "detect": 0.0033,
                             "judge": 0.0016, "forecast": 0.0018, "publish": 0.0024}  # fmt: skip
+GIB_PER_THOUSAND_OF_TABLES = 0.0006  # extract, where tables are read instead of imagery
 GIB_PER_THOUSAND_DRAWN, MOST_DRAWN = 0.0063, 100.0  # more for those that pages hold one by one; beyond, areas
 GIB_PER_THOUSAND_LEARNED = {"train": 0.051, "forecast": 0.023}
 GIB_PER_MILLION_ROWS = {"fill": 0.13, "detect": 0.085}  # of a chunk of parcels' observations
@@ -227,10 +228,13 @@ def memory_of(config: RunConfig, load: Load, least: bool = False) -> dict[str, f
             for name, chunk in chunks.items()
         },
     }
+    each = GIB_PER_THOUSAND_PARCELS | (
+        {"extract": GIB_PER_THOUSAND_OF_TABLES} if config.series.tables else {}
+    )
     absent = {"synthesise": load.simulated, "clear": config.clear.method != "none"}
     return {
         name: base
-        + thousands * GIB_PER_THOUSAND_PARCELS.get(name, 0.0)
+        + thousands * each.get(name, 0.0)
         + learned.get(name, 0.0) * GIB_PER_THOUSAND_LEARNED.get(name, 0.0)
         + more.get(name, 0.0)
         for name, base in BASE_GIB.items()
