@@ -30,7 +30,7 @@ def chunks_of_parcels(
     Parameters
     ----------
     chunk_of
-        As `chunks_of` returns it. Rows of other parcels are divided by a hash of their ids.
+        As `chunk_numbers` returns it. Rows of other parcels are divided by a hash of their ids.
     """
     opened = [open_table(options.path) for options in tables]
     if count <= 1:
@@ -44,14 +44,14 @@ def chunks_of_parcels(
         yield [list(parts) for parts in zip(*divided, strict=True)]
 
 
-def chunks_of(parcel_ids: pl.Series, count: int) -> pl.DataFrame:
+def chunk_numbers(parcel_ids: pl.Series, count: int) -> pl.DataFrame:
     """Return `parcel_id, chunk`: parcels that follow each other share one of `count` chunks, about as large.
 
     Series are made of parcels in this order too: a chunk then meets few of theirs.
 
     Examples
     --------
-    >>> chunks_of(pl.Series(["a", "b", "c", "d", "e"]), 2)["chunk"].to_list()
+    >>> chunk_numbers(pl.Series(["a", "b", "c", "d", "e"]), 2)["chunk"].to_list()
     [0, 0, 0, 1, 1]
     """
     chunk = pl.int_range(len(parcel_ids)) * count // max(len(parcel_ids), 1)

@@ -14,7 +14,7 @@ from features.indices.formulas import compute, find_index, sensor_of
 from features.memory import fitting
 from features.messages.listed import listed
 from features.schema import OBSERVATIONS, OPTICAL_BANDS, STATISTICS
-from features.tables.chunks import chunks_of, chunks_of_parcels, values_of
+from features.tables.chunks import chunk_numbers, chunks_of_parcels, values_of
 from features.tables.files import id_text, need, open_table
 from features.tables.options import Repeated, TableOptions
 from features.tables.shapes import long_form, settled, undated
@@ -101,7 +101,7 @@ def read_in_chunks(
     values = values_of(tables)
     stride = max(-(-values // VALUES_AT_ONCE), 1)
     count = max(-(-values // size), 1)
-    chunk_of = chunks_of(known["parcel_id"], count)
+    chunk_of = chunk_numbers(known["parcel_id"], count)
     own = known.with_columns(chunk_of["chunk"]).partition_by("chunk", as_dict=True, include_key=False)
     with chunks_of_parcels(tables, chunk_of, count) as chunks:
         for number, chunk in enumerate(chunks):

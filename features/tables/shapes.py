@@ -158,15 +158,15 @@ def _fit(rows: pl.DataFrame, options: TableOptions) -> float:
 
 
 def _are_empty(table: pl.LazyFrame, names: list[str], options: TableOptions) -> bool:
+    """Say whether columns hold no number anywhere; not of none at all."""
+    if not names:
+        return False
     numbers = [_number(table, name) for name in names]
     known = [
         (number.is_finite() & ~number.is_in(list(options.nodata))).fill_null(False) for number in numbers
     ]
-    return (
-        not table.select(pl.any_horizontal(*known).any()).collect(engine="streaming").item()
-        if known
-        else False
-    )
+    held = table.select(pl.any_horizontal(known).any()).collect(engine="streaming")
+    return not held.item()
 
 
 def matched(names: Sequence[str], options: TableOptions) -> dict[str, tuple[str, date | int | None]]:

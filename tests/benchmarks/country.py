@@ -18,7 +18,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -80,7 +80,7 @@ def main() -> None:
         of_size(parcels, arguments, rows)
     for few, many in pairwise(sorted(arguments.parcels)):
         rows += growth(rows, few, many)
-    _save(rows, arguments.json)
+    save(rows, arguments.json)
 
 
 def of_size(parcels: int, arguments: argparse.Namespace, rows: list[dict[str, Any]]) -> None:
@@ -89,18 +89,32 @@ def of_size(parcels: int, arguments: argparse.Namespace, rows: list[dict[str, An
     folder = folder if len(arguments.parcels) == 1 else folder / str(parcels)
     refuse_small_disk(folder, parcels, arguments.set)
     config = write_country(folder, parcels)
-    for stage in STAGES[: STAGES.index(arguments.upto) + 1]:
-        if any(row["metric"] == f"seconds_{stage}" and row["n"] == parcels for row in rows):
-            continue
-        rows += measured(stage, config, folder / "run", arguments.set, parcels, arguments.memory)
-        print(
-            *(f"{row['metric']} {row['value']:.2f} {row['unit']}" for row in rows[-3:]), sep="   ", flush=True
-        )
-        _save(rows, arguments.json)
+    wanted = STAGES[: STAGES.index(arguments.upto) + 1]
+    measure(wanted, config, folder / "run", parcels, arguments, arguments.set, rows)
     of_this = [row for row in rows if row["n"] == parcels]
     options = load_config(config, arguments.set)
     rows += foretold(options, _load(options, parcels), of_this)
     rows += quality(folder / "run")
+
+
+def measure(
+    stages: Iterable[str],
+    config: Path,
+    run: Path,
+    parcels: int,
+    arguments: argparse.Namespace,
+    settings: list[str],
+    rows: list[dict[str, Any]],
+    work: str = "series_1m",
+) -> None:
+    """Run the stages that `rows` has nothing of, one after another; print, add and keep what each took."""
+    for stage in stages:
+        if any(row["metric"] == f"seconds_{stage}" and row["n"] == parcels for row in rows):
+            continue
+        rows += measured(stage, config, run, settings, parcels, arguments.memory, work)
+        said = (f"{row['metric']} {row['value']:.2f} {row['unit']}" for row in rows[-3:])
+        print(*said, sep="   ", flush=True)
+        save(rows, arguments.json)
 
 
 def refuse_small_disk(folder: Path, parcels: int, settings: list[str]) -> None:
@@ -116,7 +130,8 @@ def _load(options: RunConfig, parcels: int) -> Load:
     return load_of_tables(options, parcels, 2 * DATES, len(BANDS) + len(DERIVED) + len(RADAR))
 
 
-def _save(rows: list[dict[str, Any]], path: Path | None) -> None:
+def save(rows: list[dict[str, Any]], path: Path | None) -> None:
+    """Write what has been measured, where a file is asked for."""
     if path:
         path.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
 

@@ -15,7 +15,7 @@ from typing import Any
 from pipelines.config import load_config
 from pipelines.main_job import stages
 from pipelines.steps.estimate import load_of_simulation
-from tests.benchmarks.country import foretold, measured
+from tests.benchmarks.country import foretold, measure, save
 
 CONFIG = Path(__file__).parents[2] / "conf" / "synthetic.yaml"
 WORK = "region_20k"
@@ -37,23 +37,12 @@ def main() -> None:
     if arguments.json and arguments.json.is_file():
         known = json.loads(arguments.json.read_text())["rows"]
         rows = [row for row in known if not row["metric"].startswith("foretold_")]
-    for stage in [stage.name for stage in stages(config) if stage.name != "read"]:  # it runs with `clear`
-        if any(row["metric"] == f"seconds_{stage}" for row in rows):
-            continue
-        run = arguments.folder.absolute() / "run"
-        rows += measured(stage, CONFIG, run, settings, arguments.parcels, arguments.memory, WORK)
-        print(
-            *(f"{row['metric']} {row['value']:.2f} {row['unit']}" for row in rows[-3:]), sep="   ", flush=True
-        )
-        _save(rows, arguments.json)
+    wanted = [stage.name for stage in stages(config) if stage.name != "read"]  # it runs with `clear`
+    run = arguments.folder.absolute() / "run"
+    measure(wanted, CONFIG, run, arguments.parcels, arguments, settings, rows, WORK)
     assert config.simulate is not None
     rows += foretold(config, load_of_simulation(config, config.simulate), rows, WORK)
-    _save(rows, arguments.json)
-
-
-def _save(rows: list[dict[str, Any]], path: Path | None) -> None:
-    if path:
-        path.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
+    save(rows, arguments.json)
 
 
 if __name__ == "__main__":
