@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from features.code.version import code_of
 from features.errors import StageError
 from features.files import fingerprint
+from features.storage.siblings import siblings
 from pipelines.config import RunConfig
 from pipelines.record.hashes import files_in, hash_all
 from pipelines.record.receipt import Receipt, needed
@@ -27,9 +28,6 @@ CONFIG_CODE = ("pipelines.config",)  # option values count by themselves; the ro
 # where things lie, how many cores work, and how much is asked for at once: no result depends on it
 WITHOUT_EFFECT = ("declarations.path", "imagery.catalog", "imagery.page_size")
 WITHOUT_EFFECT_ANYWHERE = ("threads", "read_ahead_mb")
-# files that belong to another one of the same name: attributes, projection, code page, changes not yet merged
-STEM_SIBLINGS = {".shp": (".dbf", ".shx", ".prj", ".cpg"), ".gml": (".gfs", ".xsd")}
-NAME_SIBLINGS = {".gpkg": ("-wal", "-journal"), ".tif": (".aux.xml",), ".tiff": (".aux.xml",)}
 Entries = dict[str, object]
 
 
@@ -169,20 +167,6 @@ def expanded(named: Mapping[str, Path]) -> dict[str, Path]:
             found[label] = file
             found |= {f"{label} ({sibling.name})": sibling for sibling in siblings(file)}
     return found
-
-
-def siblings(path: Path) -> list[Path]:
-    """Return the files that belong to a file: of a Shapefile its table, index, projection and code page."""
-    suffix = path.suffix.lower()
-    stems = STEM_SIBLINGS.get(suffix, ())
-    names = {f"{path.name}{end}" for end in NAME_SIBLINGS.get(suffix, ())}
-    if not stems and not names:
-        return []
-    return sorted(
-        file
-        for file in path.parent.iterdir()
-        if file.name in names or (file.stem == path.stem and file.suffix.lower() in stems)
-    )
 
 
 def handed(config: RunConfig, stage: str, inputs: Inputs) -> RunConfig:

@@ -11,6 +11,7 @@ from typing import Any
 from features.catalog.access.hrefs import is_remote
 from features.catalog.access.signing import openable
 from features.errors import CatalogError
+from features.storage.siblings import beside_raster
 
 ASKED_AT_ONCE = 16
 TIMEOUT_SECONDS = 10.0
@@ -33,7 +34,8 @@ def stamps_of(hrefs: Iterable[str], before: Mapping[str, str] | None = None) -> 
     Returns
     -------
     dict
-        `size and time` of a file or object; `size, time and ETag` as the server states them (RFC 9110);
+        `size and time` of a file, of its mask and tags beside it, or of an object; `size, time and ETag` as
+        the server states them (RFC 9110);
         `UNKNOWN` of what is absent, or does not answer and never did.
     """
     known = before or {}
@@ -48,11 +50,20 @@ def stamps_of(hrefs: Iterable[str], before: Mapping[str, str] | None = None) -> 
 
 
 def file_stamp(href: str) -> str:
-    """Return size (bytes) and time of change (ns) of a file; `UNKNOWN` where there is none."""
+    """Return size (bytes) and time of change (ns) of a file, and of its mask and tags where they lie beside
+    it; `UNKNOWN` where there is no such file.
+    """
     try:
-        stat = Path(href).stat()
+        beside = [(path.suffix, path) for path in beside_raster(href) if path.is_file()]
+        return "; ".join(
+            [_size_and_time(Path(href)), *(f"{end}: {_size_and_time(path)}" for end, path in beside)]
+        )
     except (OSError, ValueError):
         return UNKNOWN
+
+
+def _size_and_time(path: Path) -> str:
+    stat = path.stat()
     return f"{stat.st_size} bytes, {stat.st_mtime_ns} ns"
 
 

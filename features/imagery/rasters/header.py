@@ -13,8 +13,9 @@ from pyproj.exceptions import CRSError
 from rasterio.enums import MaskFlags
 
 from features.errors import ImageryError
-from features.imagery.rasters.opening import FAULTS, beside, open_raster
+from features.imagery.rasters.opening import FAULTS, open_raster
 from features.imagery.rasters.tiff import Layout, read_layout
+from features.storage.siblings import beside_raster
 
 if TYPE_CHECKING:
     import rasterio
@@ -66,7 +67,7 @@ def layout_of(href: str) -> Layout | None:
 
 
 def _stamp(href: str) -> tuple[int, ...]:
-    stats = [path.stat() if path.is_file() else None for path in (Path(href), *beside(href))]
+    stats = [path.stat() if path.is_file() else None for path in (Path(href), *beside_raster(href))]
     return tuple(0 if stat is None else stat.st_mtime_ns ^ stat.st_size for stat in stats)
 
 

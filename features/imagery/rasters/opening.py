@@ -15,6 +15,7 @@ from features.catalog.access.hrefs import without_secrets
 from features.catalog.access.reach import final_address
 from features.catalog.access.signing import openable, renew
 from features.errors import ImageryError
+from features.storage.siblings import beside_raster
 
 # The formats imagery comes in. A VRT is refused whatever its name is: it can point at any file or address.
 DRIVERS = ("GTiff", "JP2OpenJPEG")
@@ -81,14 +82,8 @@ def _reader(href: str, source: str) -> "rasterio.DatasetReader":
         return DatasetReader(source_of(href), driver=list(DRIVERS))
 
 
-def beside(href: str) -> list[Path]:
-    """The files in which GDAL keeps a raster's mask, and what else is known of it, beside the raster."""
-    path = Path(href)
-    return [path.with_name(f"{path.name}{ending}") for ending in (".msk", ".aux.xml")]
-
-
 def _environment(source: str) -> dict[str, str]:
-    looked = not source.startswith("/vsi") and any(path.is_file() for path in beside(source))
+    looked = not source.startswith("/vsi") and any(path.is_file() for path in beside_raster(source))
     return {**ENVIRONMENT, "GDAL_DISABLE_READDIR_ON_OPEN": "FALSE"} if looked else ENVIRONMENT
 
 

@@ -95,15 +95,23 @@ def test_the_files_of_a_shapefile_count(workspace: Workspace, tmp_path: Path, si
     assert reason == f"declarations.path (parcels{sibling}) changed"
 
 
-def test_edits_that_a_geopackage_has_not_merged_yet_count(workspace: Workspace, tmp_path: Path) -> None:
-    (tmp_path / "parcels.gpkg").write_text("pages")
-    inputs = Inputs(files=lambda config, workspace: {"declarations.path": tmp_path / "parcels.gpkg"})
-    stage = writer("read", inputs, "declarations.parquet")
+@pytest.mark.parametrize(
+    ("file", "beside"),
+    [
+        ("parcels.gpkg", "parcels.gpkg-wal"),  # edited in a GIS, not merged yet
+        ("soil.tif", "soil.tif.msk"),
+        ("soil.tif", "soil.tif.aux.xml"),
+        ("soil.jp2", "soil.jp2.aux.xml"),
+    ],
+)
+def test_what_lies_beside_a_file_and_changes_how_it_is_read_counts(
+    workspace: Workspace, tmp_path: Path, file: str, beside: str
+) -> None:
+    (tmp_path / file).write_text("pages")
+    stage = writer("read", Inputs(files=lambda config, workspace: {"role": tmp_path / file}), "made.parquet")
     run_stage(stage, config_of(), workspace, quiet)
-    (tmp_path / "parcels.gpkg-wal").write_text("edited in a GIS")
-    assert plan_stage(stage, config_of(), workspace).reasons == (
-        "declarations.path (parcels.gpkg-wal) is new",
-    )
+    (tmp_path / beside).write_text("changes")
+    assert plan_stage(stage, config_of(), workspace).reasons == (f"role ({beside}) is new",)
 
 
 def test_a_folder_counts_by_its_files_and_a_missing_file_as_missing(

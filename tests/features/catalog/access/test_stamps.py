@@ -69,6 +69,18 @@ def test_size_and_time_of_files(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize("ending", [".msk", ".aux.xml"])
+def test_a_mask_or_tags_beside_an_image_are_part_of_it(tmp_path: Path, ending: str) -> None:
+    path, beside = tmp_path / "B04.tif", tmp_path / f"B04.tif{ending}"
+    path.write_bytes(b"1234")
+    (alone,) = stamps_of([str(path)]).values()
+    beside.write_bytes(b"1")
+    (masked,) = stamps_of([str(path)]).values()
+    beside.write_bytes(b"12")
+    (other,) = stamps_of([str(path)]).values()
+    assert len({alone, masked, other}) == 3
+
+
 def test_a_link_that_does_not_answer_keeps_its_stamp(sites: tuple[Site, Site]) -> None:  # noqa: F811
     here, _ = sites
     here.answers["/B04.tif"] = {"bytes": 1}
