@@ -22,6 +22,8 @@ def _run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome
 
 
 def _discard(workspace: Workspace, names: Iterable[str]) -> None:
+    if not (damaged := list(names)):
+        return
     from pipelines.stages import synthesise
 
-    synthesise.discard(workspace, names)
+    synthesise.discard(workspace, damaged)

@@ -16,11 +16,11 @@ from features.simulate.grid import PIXEL, sun_position
 from features.simulate.land.crops import CODES
 from features.simulate.options import SimulationOptions
 from features.simulate.randomness import generator, sample
-from features.simulate.region.scenes import palette
 from features.simulate.region.schedule import Scene, plan_scenes
 from features.simulate.region.stac import OPTICAL
-from features.simulate.region.world import World, make_world
+from features.simulate.region.world import Land, World, make_world
 from features.simulate.sensors.clouds import scene_cover
+from features.simulate.sensors.optical import field_reflectance
 from features.simulate.sensors.radar import Pass, backscatter, coherence, incidence_of
 from features.smooth_field import smooth_field
 
@@ -64,9 +64,11 @@ class SeasonSeries:
     elevation_m: np.ndarray
 
 
-def season_series(options: SimulationOptions, season: int, seed: int, radar: bool = True) -> SeasonSeries:
-    """Return the series of one season."""
-    world = make_world(options, season, seed)
+def season_series(
+    options: SimulationOptions, season: int, seed: int, radar: bool = True, land: Land | None = None
+) -> SeasonSeries:
+    """Return the series of one season; `land` is that of `make_land`, where it is at hand."""
+    world = make_world(options, season, seed, land)
     scenes, _ = plan_scenes(options, season, seed, world.grid.tile)
     ids = [f"{number:06d}" for number in range(1, len(world.parcels) + 1)]
     optical = [scene for scene in scenes if scene.collection == OPTICAL]
@@ -108,7 +110,9 @@ def _ndvi(world: World, scene: Scene) -> np.ndarray:
     """Return `(parcel,)` NDVI of the fields as they were."""
     index = world.weather.index(scene.when.date())
     zenith, _ = sun_position(world.grid.centre_wgs84[1], scene.when.date())
-    fields = palette(world, index, zenith).base[1 : 1 + len(world.parcels)]
+    fields = field_reflectance(
+        world.states, index - world.january, world.fields.brightness, float(world.wetness[index]), zenith
+    )[: len(world.parcels)]
     red, nir = (fields[:, OPTICAL_BANDS.index(name)] for name in ("B04", "B08"))
     return np.asarray((nir - red) / (nir + red))
 

@@ -52,14 +52,16 @@ def field_records(
     rng = generator(seed, "records")
     holdings = np.unique(world.holding)
     told = rng.permutation(holdings)[: round(share * len(holdings))]
-    mine = [name for name, holding in zip(ids, world.holding, strict=True) if holding in set(told.tolist())]
+    writing = set(told.tolist())
+    mine = [name for name, holding in zip(ids, world.holding, strict=True) if holding in writing]
     main = events.filter(pl.col("share") >= MAIN_SHARE).select(
         "parcel_id", "event", date="first", until="last"
     )
     written = main.filter(pl.col("parcel_id").is_in(mine)).with_columns(
         until=pl.when(pl.col("until") > pl.col("date")).then("until")
     )
-    quiet = [name for name in mine if name not in set(written["parcel_id"].to_list())]
+    wrote = set(written["parcel_id"].to_list())
+    quiet = [name for name in mine if name not in wrote]
     nothing = pl.DataFrame({"parcel_id": quiet}, schema={"parcel_id": pl.String}).with_columns(
         event=pl.lit(NOTHING), date=pl.lit(None, pl.Date), until=pl.lit(None, pl.Date)
     )

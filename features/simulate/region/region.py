@@ -27,7 +27,7 @@ from features.simulate.region.scenes import render_scene
 from features.simulate.region.schedule import Scene, plan_scenes
 from features.simulate.region.stac import write_catalog
 from features.simulate.region.studio import Studio
-from features.simulate.region.world import World, make_canvas, make_world
+from features.simulate.region.world import Land, World, make_canvas, make_land, make_world
 from features.storage.geopackage import write_geopackage
 from features.workers import Progress
 
@@ -60,16 +60,22 @@ def simulate_region(
     _claim(folder, options, season, seed)
     for leftover in folder.rglob(PARTIALS):
         leftover.unlink()
-    world = make_world(options, season, seed)
+    land = make_land(options, seed)
+    world = make_world(options, season, seed, land)
     scenes, lost = plan_scenes(options, season, seed, world.grid.tile)
-    _write_tables(world, options, season, seed, folder)
-    if options.parcels_path is None:  # of real outlines nothing earlier is known
-        _write_earlier(options, season, seed, folder / "earlier")
     catalog = folder / "catalog"
     missing = [scene for scene in scenes if not (catalog / scene.item_path).exists()]
+
+    def write_tables() -> None:
+        _write_tables(world, options, season, seed, folder)
+        if options.parcels_path is None:  # of real outlines nothing earlier is known
+            _write_earlier(land, options, season, seed, folder / "earlier")
+
     if missing:
         studio = Studio(world, make_canvas(world, seed), options, season, seed, folder)
-        _render(studio, missing, len(scenes), progress)
+        _render(studio, missing, len(scenes), progress, write_tables)
+    else:
+        write_tables()
     write_catalog(catalog, world.grid, scenes)
     tally = Tally(
         "synthesise", "passes", len(scenes) + lost, len(scenes), {"not_published": lost} if lost else {}
@@ -78,15 +84,24 @@ def simulate_region(
     return tally
 
 
-def _render(studio: Studio, missing: list[Scene], total: int, progress: Progress | None) -> None:
-    """Render the scenes that are missing, some at a time; the first fault stops the rest."""
+def _render(
+    studio: Studio,
+    missing: list[Scene],
+    total: int,
+    progress: Progress | None,
+    meanwhile: Callable[[], None],
+) -> None:
+    """Render the scenes that are missing, some at a time, and do something else beside it, which takes one
+    processor; the first fault stops the rest.
+    """
     done = total - len(missing)
-    with ThreadPoolExecutor(studio.options.threads) as pool:
+    with ThreadPoolExecutor(1) as beside, ThreadPoolExecutor(studio.options.threads) as pool:
+        other = beside.submit(meanwhile)
         waiting = [pool.submit(render_scene, scene, studio) for scene in missing]
         try:
-            for future in as_completed(waiting):
+            for future in as_completed([other, *waiting]):
                 future.result()
-                done += 1
+                done += future is not other
                 if progress:
                     progress(done, total)
         except BaseException:
@@ -161,14 +176,14 @@ def _write_tables(world: World, options: SimulationOptions, season: int, seed: i
             write_cog(folder / name, values, world.grid.transform, world.grid.epsg, nodata)
 
 
-def _write_earlier(options: SimulationOptions, season: int, seed: int, folder: Path) -> None:
+def _write_earlier(land: Land, options: SimulationOptions, season: int, seed: int, folder: Path) -> None:
     """Write clear looks with the declared class, and the weather, of earlier seasons, where missing."""
     whole = options.model_copy(update={"last_month": 12})  # a forecast from autumn needs to know the winter
     for year in range(season - EARLIER_SEASONS, season):
         ndvi, weather = folder / f"ndvi_{year}.parquet", folder / f"weather_{year}.csv"
         if ndvi.exists() and weather.exists():
             continue
-        drawn = season_series(whole, year, seed, radar=False)
+        drawn = season_series(whole, year, seed, radar=False, land=land)
         for path, write in ((ndvi, drawn.ndvi.write_parquet), (weather, drawn.weather.write_csv)):
             with atomic_path(path) as partial:
                 write(partial)

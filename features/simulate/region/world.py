@@ -30,6 +30,17 @@ ORIGIN = (620_000.0, 5_640_000.0)  # lower left corner in the middle of a tile o
 
 
 @dataclass(frozen=True)
+class Land:
+    """What a region is in every season."""
+
+    grid: Grid
+    parcels: list[shapely.Geometry]
+    covers: list[shapely.Geometry]  # what is not farmed
+    cover_kinds: list[str]
+    terrain: Terrain
+
+
+@dataclass(frozen=True)
 class World:
     """A region in a season.
 
@@ -68,12 +79,20 @@ class Canvas:
     water: np.ndarray  # on 20 m
 
 
-def make_world(options: SimulationOptions, season: int, seed: int) -> World:
-    """Make the region: the same seed gives the same land and people in every season."""
-    grid, parcels, covers, kinds = _land(options, seed)
+def make_world(options: SimulationOptions, season: int, seed: int, land: Land | None = None) -> World:
+    """Make the region: the same seed gives the same land and people in every season.
+
+    Parameters
+    ----------
+    land
+        What `make_land` makes of these options and this seed, where it is at hand.
+    """
+    land = land or make_land(options, seed)
+    grid, parcels, covers, kinds, terrain = (
+        land.grid, land.parcels, land.covers, land.cover_kinds, land.terrain,
+    )  # fmt: skip
     centres = np.array([shapely.point_on_surface(parcel).coords[0] for parcel in parcels])
     pixels = (centres - [grid.left, grid.top]) / [PIXEL, -PIXEL]
-    terrain = make_terrain(grid.shape, PIXEL, seed)
     height = terrain.elevation[tuple(np.clip(pixels[:, ::-1].astype(int), 0, np.array(grid.shape) - 1).T)]
     soil = terrain.soil[tuple(np.clip(pixels[:, ::-1].astype(int), 0, np.array(grid.shape) - 1).T)]
     holding, region = settle(centres, height, options.parcels_per_holding, seed)
@@ -132,10 +151,15 @@ def make_world(options: SimulationOptions, season: int, seed: int) -> World:
     )
 
 
-def _land(
+def make_land(options: SimulationOptions, seed: int) -> Land:
+    """Return parcels, what is not farmed, and hills and soils, in the options' CRS."""
+    grid, parcels, covers, kinds = _outlines(options, seed)
+    return Land(grid, parcels, covers, kinds, make_terrain(grid.shape, PIXEL, seed))
+
+
+def _outlines(
     options: SimulationOptions, seed: int
 ) -> tuple[Grid, list[shapely.Geometry], list[shapely.Geometry], list[str]]:
-    """Return the grid, the parcels and what is not farmed, in the options' CRS."""
     if options.parcels_path is not None:
         return read_outlines(options.parcels_path, options.epsg)
     land = make_landscape(options.n_parcels, options.median_ha, options.farmland_share, seed)

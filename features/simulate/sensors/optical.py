@@ -41,20 +41,7 @@ def field_palette(
     states: States, day: int, brightness: np.ndarray, wetness: float, sun_zenith: float
 ) -> Palette:
     """Return the reflectance of every field, `(field, band)`, on a day of year (0 is 1 January)."""
-    look = {
-        name: getattr(states, name)[:, day]
-        for name in (
-            "leaf_area",
-            "chlorophyll",
-            "senescence",
-            "leaf_angle",
-            "petals",
-            "straw",
-            "gap",
-            "standing_dead",
-        )
-    }
-    wet = np.full(len(brightness), wetness, np.float32)
+    look, wet = _look(states, day), np.full(len(brightness), wetness, np.float32)
     base = _field_reflectance(look, brightness, wet, sun_zenith)
     denser = look | {
         "leaf_area": look["leaf_area"] * (1 + VIGOUR_STEP),
@@ -66,6 +53,22 @@ def field_palette(
         _field_reflectance(denser, brightness, wet, sun_zenith) - base,
         _field_reflectance(look, lighter, np.clip(wet - 0.05, 0, 1), sun_zenith) - base,
     )
+
+
+def field_reflectance(
+    states: States, day: int, brightness: np.ndarray, wetness: float, sun_zenith: float
+) -> np.ndarray:
+    """Return the `base` of `field_palette` alone."""
+    wet = np.full(len(brightness), wetness, np.float32)
+    return _field_reflectance(_look(states, day), brightness, wet, sun_zenith)
+
+
+def _look(states: States, day: int) -> dict[str, np.ndarray]:
+    """Return what light meets on every field (field,) on a day, by name."""
+    names = (
+        "leaf_area", "chlorophyll", "senescence", "leaf_angle", "petals", "straw", "gap", "standing_dead",
+    )  # fmt: skip
+    return {name: getattr(states, name)[:, day] for name in names}
 
 
 def _field_reflectance(

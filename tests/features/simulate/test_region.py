@@ -20,7 +20,11 @@ import shapely
 from features.errors import DeclarationError, StageError
 from features.files import fingerprint, sha256
 from features.simulate.options import SimulationOptions
+from features.simulate.region import region as region_module
+from features.simulate.region.earlier import season_series
 from features.simulate.region.region import simulate_region
+from features.simulate.region.schedule import Scene
+from features.simulate.region.world import make_land
 from pipelines.stages.synthesise import discard
 from pipelines.workspace import Workspace
 
@@ -161,6 +165,33 @@ def test_the_same_seed_gives_the_same_bytes_with_any_number_of_threads(tmp_path:
     for name, threads in (("one", 1), ("three", 3)):
         simulate_region(options.model_copy(update={"threads": threads}), SEASON, SEED, tmp_path / name)
     assert contents(tmp_path / "one") == contents(tmp_path / "three")
+
+
+def test_a_table_that_cannot_be_written_ends_the_rendering_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rendered = []
+
+    def refuse(*_: object) -> None:
+        raise OSError("no room")
+
+    def render(scene: Scene, _: object) -> None:
+        time.sleep(0.02)
+        rendered.append(scene)
+
+    monkeypatch.setattr(region_module, "_write_tables", refuse)
+    monkeypatch.setattr(region_module, "render_scene", render)
+    with pytest.raises(OSError, match="no room"):
+        simulate_region(SMALL.model_copy(update={"optical_revisit_days": 2}), SEASON, SEED, tmp_path)
+    assert len(rendered) < 40  # of some hundred
+
+
+def test_earlier_seasons_lie_on_the_same_land() -> None:
+    land = make_land(SMALL, SEED)
+    for season in (2022, 2023):
+        given, own = (season_series(SMALL, season, SEED, land=known) for known in (land, None))
+        assert given.ndvi.equals(own.ndvi) and given.weather.equals(own.weather)
+        assert given.soil.tolist() == own.soil.tolist()
 
 
 def test_another_season_keeps_the_land_and_changes_crops_and_weather(tmp_path: Path) -> None:
