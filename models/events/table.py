@@ -1,6 +1,6 @@
 """The tables of events: what is reported, what stays in doubt and why, and every possible event."""
 
-from collections.abc import Iterator
+import math
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -66,7 +66,7 @@ def detect_events(detector: Detector, series: EventSeries, fold: np.ndarray) -> 
         parts = list(
             pool.map(
                 lambda rows: _detect(detector, series.take(rows), fold[rows]),
-                _chunks(len(series), detector.options.chunk),
+                _chunks(len(series), detector.options.chunk, detector.options.threads),
             )
         )
     events = pl.concat([part.events for part in parts]) if parts else EVENTS.to_frame()
@@ -74,9 +74,12 @@ def detect_events(detector: Detector, series: EventSeries, fold: np.ndarray) -> 
     return Found(events, chances)
 
 
-def _chunks(n: int, size: int) -> Iterator[np.ndarray]:
-    for first in range(0, n, size):
-        yield np.arange(first, min(first + size, n))
+def _chunks(n: int, most: int, threads: int) -> list[np.ndarray]:
+    """Return the numbers of parcels in chunks of about one size: at most so many parcels, a whole number of
+    chunks a thread.
+    """
+    rounds = max(math.ceil(n / (most * threads)), 1)
+    return [chunk for chunk in np.array_split(np.arange(n), rounds * threads) if len(chunk)]
 
 
 @dataclass
@@ -96,10 +99,11 @@ def _detect(detector: Detector, series: EventSeries, fold: np.ndarray) -> Found:
     intervals = detector.intervals(series, fold)
     peaks: list[_Peak] = []
     chances = []
+    scores = detector.all_scores(intervals, fold)
     for event in KIND_NAMES:
         if event not in detector.kinds:
             continue
-        found, chance = detector.peaks(intervals, event, fold)
+        found, chance = detector.peaks(intervals, event, scores, fold)
         row = intervals.row[found.interval]
         chances.append(_chances(series, intervals, event, found.interval, found.day, chance))
         listed = np.flatnonzero(chance >= min(detector.options.shown_from, detector.reported_from(event)))

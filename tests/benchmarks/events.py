@@ -114,7 +114,8 @@ def predicted(detector: Detector, series: EventSeries) -> tuple[dict[str, list[f
     """Return days of the year of reported cuts by unit, and how doubtful each unit is, 0 to 0.5."""
     everyone = np.full(len(series), ALL)
     intervals = detector.intervals(series, everyone)
-    peaks, chance = detector.peaks(intervals, "mowing", everyone)
+    scores = detector.all_scores(intervals, everyone)
+    peaks, chance = detector.peaks(intervals, "mowing", scores, everyone)
     found: dict[str, list[float]] = {}
     doubt = dict.fromkeys(series.parcel_ids, 0.0)
     for k, day, p in zip(peaks.interval, peaks.day, chance, strict=True):

@@ -3,7 +3,8 @@ chance that what they find is right.
 """
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from features.errors import ModelError
 from models.events.intervals import Intervals, find_intervals
 from models.events.kinds import EVENTS, SAME_CHANGE, kind_of
 from models.events.labels import Labels, days_of, targets
-from models.events.learning.boosting import fit_booster, learning_sets, rows_of, worth_a_look
+from models.events.learning.boosting import binned, fit_booster, learning_sets, rows_of, worth_a_look
 from models.events.learning.chance import (
     Chance,
     best_threshold,
@@ -102,6 +103,10 @@ class Detector:
                 score[mine] = self._score(model, event, k, intervals.take(mine))
         return score
 
+    def all_scores(self, intervals: Intervals, fold: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the scores of every kind."""
+        return {event: self.scores(intervals, event, fold) for event in self.kinds}
+
     def _score(self, model: KindModel, event: str, fold: int, intervals: Intervals) -> np.ndarray:
         """Return what the models of a fold say of intervals."""
         share = model.network_share.get(fold, 0.0)
@@ -115,28 +120,37 @@ class Detector:
         )
         return joined(boosted, by_network, share) if by_network is not None and share else boosted
 
-    def peaks(self, intervals: Intervals, event: str, fold: np.ndarray) -> tuple[Peaks, np.ndarray]:
-        """Return possible events of a kind, and the chance of each, `(event)`; `fold` is `(parcel)`."""
+    def peaks(
+        self, intervals: Intervals, event: str, scores: Mapping[str, np.ndarray], fold: np.ndarray
+    ) -> tuple[Peaks, np.ndarray]:
+        """Return possible events of a kind, and the chance of each, `(event)`; `scores` are those of every
+        kind, `fold` is `(parcel)`.
+        """
         model = self.kinds[event]
-        score = self.scores(intervals, event, fold)
-        found = find_peaks(intervals, score, kind_of(event).apart, model.date_share)
+        found, inputs = self.possible(intervals, event, scores)
         chance = np.zeros(len(found))
-        inputs = surroundings(found, intervals, self.rivals(intervals, event, fold))
         of = fold[intervals.row[found.interval]]
         for k, curve in model.chances.items():
             mine = of == k
             chance[mine] = curve.of(inputs[mine])
         return (found, chance) if model.chances else (found, found.score)
 
-    def rivals(self, intervals: Intervals, event: str, fold: np.ndarray) -> np.ndarray:
+    def possible(
+        self, intervals: Intervals, event: str, scores: Mapping[str, np.ndarray]
+    ) -> tuple[Peaks, np.ndarray]:
+        """Return possible events of a kind, and what the chance of each is judged by, `(event, 5)`."""
+        found = find_peaks(intervals, scores[event], kind_of(event).apart, self.kinds[event].date_share)
+        return found, surroundings(found, intervals, self.rivals(event, scores))
+
+    def rivals(self, event: str, scores: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return `(interval,)` the highest score of the learned events that look like this one."""
         alike = [
             name
             for name in (SAME_CHANGE if event in SAME_CHANGE else ())
             if name != event and name in self.kinds and self.kinds[name].learned
         ]
-        none = np.zeros(len(intervals))
-        return np.asarray(np.max([none, *(self.scores(intervals, name, fold) for name in alike)], axis=0))
+        none = np.zeros(len(scores[event]))
+        return np.asarray(np.max([none, *(scores[name] for name in alike)], axis=0))
 
     def reported_from(self, event: str) -> float:
         """Return the chance from which on a kind is reported."""
@@ -181,44 +195,67 @@ def fit_detector(
         )
     rows = np.flatnonzero(watched)
     taught, own = series.take(rows), fold[rows]
-    sets = learning_sets(taught, options)
-    with ThreadPoolExecutor(options.threads) as pool:
-        fits = [pool.submit(_fit_kind, event, sets, labels, own, options) for event in EVENTS]
-        kinds = {event: fit.result() for event, fit in zip(EVENTS, fits, strict=True)}
+    kinds = _fit_kinds(taught, labels, own, options)
     detector = Detector(kinds, options, _fit_networks(taught, labels, own, options))
     whole = detector.intervals(taught, own)
     for event in EVENTS:
         kinds[event].date_share = _date_share(whole, taught, labels, event)
         _share_with_network(detector, event, whole, taught, labels, own)
-    for event, model in kinds.items():
-        if model.learned:
-            model.chances = _fit_chances(detector, event, whole, taught, labels, own)
+    with ThreadPoolExecutor(options.threads) as pool:
+        scores = dict(
+            zip(kinds, pool.map(lambda event: detector.scores(whole, event, own), kinds), strict=True)
+        )
+        learned = [event for event, model in kinds.items() if model.learned]
+        curves = pool.map(
+            lambda event: _fit_chances(detector, event, whole, scores, taught, labels, own), learned
+        )
+        for event, chances in zip(learned, list(curves), strict=True):
+            kinds[event].chances = chances
     return detector, np.where(watched, fold, ALL)
 
 
-def _fit_kind(
-    event: str,
-    sets: list[list[tuple[Intervals, EventSeries]]],
-    labels: Labels,
-    fold: np.ndarray,
-    options: EventOptions,
-) -> KindModel:
-    """Fit the boosters of one kind, one a set: a fold's without its parcels, and those of all."""
-    n = len(_expected(labels, event, sets[0][0][1])[1])
-    if event not in labels.kinds or n < LEAST_EVENTS:
-        return KindModel(date_share=kind_of(event).date_share, events=n)
+def _fit_kinds(
+    series: EventSeries, labels: Labels, fold: np.ndarray, options: EventOptions
+) -> dict[str, KindModel]:
+    """Fit the boosters of every kind that has labels enough; a network is fitted after them."""
+    kinds = {
+        event: KindModel(
+            date_share=kind_of(event).date_share, events=len(_expected(labels, event, series)[1])
+        )
+        for event in EVENTS
+    }
+    taught = [
+        event for event, model in kinds.items() if event in labels.kinds and model.events >= LEAST_EVENTS
+    ]
     if options.method == "network":
-        shares = dict.fromkeys([*np.unique(fold).tolist(), ALL], 1.0)
-        return KindModel(network_share=shares, date_share=kind_of(event).date_share, events=n)
-    boosters: dict[int, list[Any]] = {}
-    for member, own in enumerate(sets):
-        features, y, of = rows_of(own, labels, event, fold)
-        for k in (*np.unique(fold).tolist(), ALL):
-            mine = of != k
-            if 0 < y[mine].sum() < mine.sum():
-                booster = fit_booster(features[mine], y[mine], options, options.seed + member)
-                boosters.setdefault(int(k), []).append(booster)
-    return KindModel(boosters, date_share=kind_of(event).date_share, events=n)
+        for event in taught:
+            kinds[event].network_share = dict.fromkeys([*np.unique(fold).tolist(), ALL], 1.0)
+    elif taught:
+        for event, boosters in _fit_boosters(taught, series, labels, fold, options).items():
+            kinds[event].boosters = boosters
+    return kinds
+
+
+def _fit_boosters(
+    events: list[str], series: EventSeries, labels: Labels, fold: np.ndarray, options: EventOptions
+) -> dict[str, dict[int, list[Any]]]:
+    """Fit the boosters of these kinds, one a set: a fold's without its parcels, and those of all."""
+    fits: list[tuple[str, int, Future[Any]]] = []
+    with ThreadPoolExecutor(options.threads) as pool:
+        for member, own in enumerate(learning_sets(series, options)):
+            seed = options.seed + member
+            data = binned(own, options, seed)
+            for event in events:
+                rows, y, of = rows_of(own, labels, event, fold)
+                for k in (*np.unique(fold).tolist(), ALL):
+                    mine = of != k
+                    if 0 < y[mine].sum() < mine.sum():
+                        fit = pool.submit(fit_booster, data, rows[mine], y[mine], options, seed)
+                        fits.append((event, int(k), fit))
+        boosters: dict[str, dict[int, list[Any]]] = {event: {} for event in events}
+        for event, k, fit in fits:
+            boosters[event].setdefault(k, []).append(fit.result())
+    return boosters
 
 
 def _fit_networks(
@@ -260,14 +297,19 @@ def _expected(
 
 
 def _fit_chances(
-    detector: Detector, event: str, whole: Intervals, series: EventSeries, labels: Labels, fold: np.ndarray
+    detector: Detector,
+    event: str,
+    whole: Intervals,
+    scores: Mapping[str, np.ndarray],
+    series: EventSeries,
+    labels: Labels,
+    fold: np.ndarray,
 ) -> dict[int, Chance]:
     """Fit the curves of one kind on what was found out of fold: one a fold without its parcels, and one on
     all; they share the threshold.
     """
     share = detector.options.wrong_share
-    found, _ = detector.peaks(whole, event, fold)
-    inputs = surroundings(found, whole, detector.rivals(whole, event, fold))
+    found, inputs = detector.possible(whole, event, scores)
     rows = whole.row[found.interval]
     expected, every = _expected(labels, event, series)
     right = right_events(found.day, [series.parcel_ids[row] for row in rows], expected)

@@ -1,14 +1,22 @@
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
+import lightgbm
 import numpy as np
 import polars as pl
 import pytest
 
 from features.errors import ModelError
 from models.events.intervals import find_intervals
-from models.events.labels import read_labels
-from models.events.learning.boosting import MEMBERS, learning_sets
+from models.events.labels import SCHEMA, Labels, read_labels
+from models.events.learning.boosting import (
+    MEMBERS,
+    binned,
+    fit_booster,
+    learning_sets,
+    parameters,
+    rows_of,
+)
 from models.events.learning.chance import best_threshold, fit_chance, kept_above, reported_from, right_events
 from models.events.learning.detector import ALL, fit_detector, rule_detector
 from models.events.options import EventOptions
@@ -129,6 +137,38 @@ def test_few_labels_are_learned_from_by_several_boosters_and_many_by_one() -> No
         sets = learning_sets(series, EventOptions(rows_wanted=wanted))
         assert len(sets) == members
         assert len({one[-1][0].features.tobytes() for one in sets}) == members, "copies of their own"
+
+
+def test_a_booster_of_every_row_is_the_one_lightgbm_fits_on_the_features_themselves() -> None:
+    _, series, _ = made(12)
+    sets = learning_sets(series, EventOptions(rows_wanted=1000))[0]
+    features = np.concatenate([intervals.features for intervals, _ in sets])
+    y = (features[:, 0] > np.nanmedian(features[:, 0])).astype(float)
+    ours = fit_booster(binned(sets, QUICK, 3), np.arange(len(features)), y, QUICK, 3)
+    settings = parameters(QUICK) | {"seed": 3}
+    plain = lightgbm.train(settings, lightgbm.Dataset(features, y, params=settings), QUICK.rounds)
+    assert ours.num_trees() == 20
+    assert np.array_equal(ours.predict(features), plain.predict(features))
+
+
+def test_the_rows_of_a_copy_stand_after_those_before_it() -> None:
+    series = meadows([[98], []])
+    events = pl.DataFrame([("p000", "mowing", *[START + timedelta(98)] * 2, True)], SCHEMA, orient="row")
+    labels = Labels(events, series.parcel_ids, ("mowing",))
+    whole = find_intervals(series)
+    rows, y, fold = rows_of([(whole, series)] * 2, labels, "mowing", np.array([5, 6]))
+    (held,) = np.flatnonzero((whole.row == 0) & (whole.start < 98) & (whole.end >= 98))
+    assert rows[y > 0].tolist() == [held, len(whole) + held]
+    assert fold[y > 0].tolist() == [5, 5]
+
+
+def test_threads_change_nothing(tmp_path: Path) -> None:
+    cuts, series, fold = made()
+    mowing_labels(cuts[:50]).write_csv(tmp_path / "labels.csv")
+    labels, _ = read_labels(tmp_path / "labels.csv", series.parcel_ids, START, date(2024, 10, 31))
+    one, three = (fit_detector(series, labels, fold, QUICK.model_copy(update={"threads": n})) for n in (1, 3))
+    found, again = detect_events(one[0], series, one[1]), detect_events(three[0], series, three[1])
+    assert found.chances.equals(again.chances) and found.events.equals(again.events)
 
 
 def test_of_grazed_parcels_at_most_so_many_are_called_mown() -> None:
