@@ -26,6 +26,7 @@ are many the scores are too high, which field results would show.
 """
 
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -36,6 +37,7 @@ from models.probability.conformal import margin
 
 FLOORS = (1e-4, 1e-3, 1e-2, 1e-1)  # of the claim's probability
 MOST_PARCELS, MOST_CLAIMS = 20_000, 20_000  # used in a fit, drawn at random
+FITS_AT_ONCE = 2  # of the folds
 LEAST_RATE = 1e-3  # of wrong declarations: the fit needs some false claims, whatever the assumed rate
 LEAST_EXPECTED = 10.0  # wrong declarations expected above a score, for their rate to be bounded there
 ROUNDS, STEPS = 10, 25  # of expectation and maximisation, and of the fits within
@@ -362,12 +364,14 @@ def cross_fit_mislabel(
     noise_rate
         Upper bound of the share of wrong declarations.
     """
-    fitted: dict[int, MislabelModel | None] = {}
-    for fold in np.unique(folds):
+
+    def without(fold: int) -> MislabelModel | None:
         others = np.flatnonzero((folds != fold) & (folds >= 0) & (declared >= 0))
-        if len(np.unique(declared[others])) > 1:
-            kept, rng = _drawn(len(others))
-            fitted[int(fold)] = _fitted(views(others[kept]), declared[others[kept]], noise_rate, rng)
-        else:
-            fitted[int(fold)] = None
-    return CrossFittedMislabel(fitted)
+        if len(np.unique(declared[others])) < 2:
+            return None
+        kept, rng = _drawn(len(others))
+        return _fitted(views(others[kept]), declared[others[kept]], noise_rate, rng)
+
+    every = np.unique(folds).tolist()
+    with ThreadPoolExecutor(FITS_AT_ONCE) as pool:
+        return CrossFittedMislabel(dict(zip(every, pool.map(without, every), strict=True)))

@@ -27,6 +27,8 @@ from models.probability.conformal import can_promise, class_p_values, least_p_va
 from models.verdicts.options import JudgeOptions
 
 COMPONENTS = 60  # principal components that crops are classified by
+LANCZOS_FROM = 4  # columns a component from which Lanczos' method is the faster one
+NO_VARIANCE = 1e-12  # of that of the first component
 CURVE = pl.Schema(
     {
         "until": pl.Date,  # last day whose observations may have been used
@@ -91,19 +93,43 @@ def discriminate(series: xr.Dataset, declared: np.ndarray, folds: np.ndarray, n_
 
 def components(series: xr.Dataset) -> np.ndarray:
     """Return principal components of the standardised season, `(parcel, component)`; no label is used."""
-    from sklearn.decomposition import PCA
-
     value = series["value"].transpose("parcel", "time", "feature", "statistic").values
     table = value.reshape(len(value), -1).astype(float)
     known = np.isfinite(table)
     count = np.maximum(known.sum(0), 1)
     centred = np.where(known, table - np.where(known, table, 0).sum(0) / count, 0)
     deviation = np.sqrt((centred**2).sum(0) / count)
-    scaled = centred[:, deviation > 0] / deviation[deviation > 0]
-    width = min(COMPONENTS, *scaled.shape)
+    return principal(centred[:, deviation > 0] / deviation[deviation > 0], COMPONENTS)
+
+
+def principal(centred: np.ndarray, most: int) -> np.ndarray:
+    """Return at most so many principal components of columns whose mean is 0, `(row, component)`.
+
+    They are eigenvectors of the smaller of the two matrices of products, by Lanczos' method where few of many
+    are wanted; components without variance are left out.
+
+    Examples
+    --------
+    >>> np.abs(principal(np.array([[3.0, 4.0], [-3.0, -4.0]]), 2)).round(6)
+    array([[5.],
+           [5.]])
+    """
+    from scipy.linalg import eigh
+    from scipy.sparse.linalg import eigsh
+
+    tall = centred.shape[0] >= centred.shape[1]
+    products = centred.T @ centred if tall else centred @ centred.T
+    size = len(products)
+    width = min(most, size)
     if not width:
-        return np.empty((len(value), 0))
-    return np.asarray(PCA(width, random_state=0, svd_solver="randomized").fit_transform(scaled))
+        return np.empty((len(centred), 0))
+    if size > LANCZOS_FROM * width:
+        variance, vectors = eigsh(products, width, v0=np.random.default_rng(0).normal(size=size))
+    else:
+        variance, vectors = eigh(products, subset_by_index=[size - width, size - 1])
+    real = variance > NO_VARIANCE * max(variance.max(), 0)
+    vectors = vectors[:, real][:, ::-1]
+    return np.asarray(centred @ vectors if tall else vectors * np.sqrt(variance[real][::-1]))
 
 
 def season_curve(

@@ -4,11 +4,19 @@ from datetime import date, datetime
 
 import numpy as np
 import polars as pl
+import pytest
 
 from features.schema import make_series
 from features.series.options import SeriesOptions
 from features.series.parcel_series import build_series, last_days
-from models.verdicts.in_season import dates_of, decided_by, discriminate, season_curve, seen_until
+from models.verdicts.in_season import (
+    dates_of,
+    decided_by,
+    discriminate,
+    principal,
+    season_curve,
+    seen_until,
+)
 from models.verdicts.options import JudgeOptions
 
 TIMES = np.datetime64("2022-04-01", "ns") + np.arange(9) * np.timedelta64(10, "D")
@@ -92,6 +100,19 @@ def test_a_class_is_decidable_once_it_differs() -> None:
         earliest["until"].to_list() == [date(2022, 5, 30)] * 2
     )  # the last day of the step that begins on 21 May
     assert curve["n"].to_list() == [60] * len(untils)
+
+
+@pytest.mark.parametrize("shape", [(50, 12), (12, 50), (30, 200), (200, 30)])
+def test_principal_components_are_those_of_the_singular_values(shape: tuple[int, int]) -> None:
+    """Up to their signs; few of many columns by another method than many of few."""
+    table = np.random.default_rng(1).normal(size=shape) @ np.diag(np.linspace(3, 1, shape[1]))
+    centred = table - table.mean(0)
+    for most in (4, 60):
+        left, values, _ = np.linalg.svd(centred, full_matrices=False)
+        rank = min(most, min(shape) - (shape[0] <= shape[1]))  # centring takes one from the rows
+        found = principal(centred, most)
+        assert found.shape == (shape[0], rank)
+        np.testing.assert_allclose(np.abs(found), np.abs(left * values)[:, :rank], atol=1e-8)
 
 
 def test_what_is_sure_is_decided_either_way() -> None:
