@@ -25,6 +25,7 @@ GREEN_COVER = "green_cover"  # a state that lasts; only markers read it
 NOTHING = "none"  # a parcel that was watched and on which nothing was done
 SCHEMA = {"parcel_id": pl.String, "event": pl.String, "first": pl.Date, "last": pl.Date, "exact": pl.Boolean}
 VALID = (*EVENTS, GREEN_COVER, NOTHING)
+LATER = "after_until"  # why a row is set aside that is of a day after the last that may be looked at
 CLOSE_DAYS = 4  # an interval this close to a labelled day, beside the one that holds it, teaches nothing
 
 
@@ -42,7 +43,9 @@ class Labels:
     kinds: tuple[str, ...]
 
 
-def read_labels(path: Path, parcel_ids: Collection[str], start: date, end: date) -> tuple[Labels, Tally]:
+def read_labels(
+    path: Path, parcel_ids: Collection[str], start: date, end: date, until: date | None = None
+) -> tuple[Labels, Tally]:
     """Read a table of labels: CSV (commas, semicolons or tabs) or Parquet with `parcel_id, event, date` and,
     for an interval, `until`.
 
@@ -50,6 +53,14 @@ def read_labels(path: Path, parcel_ids: Collection[str], start: date, end: date)
     was watched and nothing was done (its date may be empty). Every kind that occurs in the table counts as
     watched on all of its parcels. Rows of unknown parcels, of days out of season and that say the same twice
     are set aside, and counted.
+
+    Parameters
+    ----------
+    start, end
+        First and last day of the season.
+    until
+        The day up to which may be looked: rows of later days are as if they were not there, and what lasts
+        beyond it ends on it.
 
     Raises
     ------
@@ -76,6 +87,13 @@ def read_labels(path: Path, parcel_ids: Collection[str], start: date, end: date)
     table = table.with_columns(
         last=pl.coalesce("last", "first"), exact=pl.col("last").is_null() & pl.col("first").is_not_null()
     )
+    later = pl.lit(value=False)
+    if until is not None:
+        lasting = pl.col("event").is_in([GREEN_COVER, *(name for name in EVENTS if kind_of(name).spell)])
+        later = (pl.col("first") > until) | ((pl.col("last") > until) & ~lasting)
+        table = table.with_columns(
+            last=pl.when(lasting & ~later).then(pl.min_horizontal("last", pl.lit(until))).otherwise("last")
+        )
     if table.is_empty():
         raise ConfigError(f"The labels {path} have no rows; write one for each event that was seen.")
     known = pl.col("parcel_id").is_in(list(parcel_ids))
@@ -83,12 +101,13 @@ def read_labels(path: Path, parcel_ids: Collection[str], start: date, end: date)
     outside = (pl.col("last") < start) | (pl.col("first") > end)
     reason = (
         pl.when(~known).then(pl.lit("unknown_parcel"))
+        .when(later).then(pl.lit(LATER))
         .when(pl.col("event").ne(NOTHING) & outside).then(pl.lit("out_of_season"))
         .when(~said.is_first_distinct()).then(pl.lit("said_twice"))
     )  # fmt: skip
     judged = table.with_columns(reason=reason)
     kept = judged.filter(pl.col("reason").is_null())
-    if kept.is_empty():
+    if kept.is_empty() and LATER not in judged["reason"]:
         strangers = judged["reason"].to_list().count("unknown_parcel")
         raise ConfigError(
             f"No row of the labels {path} can be used: of {len(table)}, {strangers} name parcels that are "

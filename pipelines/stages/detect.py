@@ -204,9 +204,8 @@ def fit(
     if path is None:
         return Fitted(rule_detector(options), everyone, None)
     refuse_large(config, path)
-    labels, counted = read_labels(
-        path, parcel_ids, config.season.start, config.season.until or config.season.end
-    )
+    season = config.season
+    labels, counted = read_labels(path, parcel_ids, season.start, season.end, season.until)
     folds = read_parquet(workspace.table("folds"))
     of = dict(folds.select("parcel_id", "fold").iter_rows())
     fold = np.array([of.get(name, -1) for name in parcel_ids])

@@ -86,4 +86,5 @@ def _map(path: Path) -> None:
 def _labels(config: RunConfig, path: Path, declarations: gpd.GeoDataFrame) -> None:
     from models.events.labels import read_labels
 
-    read_labels(path, declarations["parcel_id"].tolist(), config.season.start, config.season.end)
+    season = config.season
+    read_labels(path, declarations["parcel_id"].tolist(), season.start, season.end, season.until)

@@ -44,6 +44,26 @@ def test_unknown_parcels_and_other_seasons_are_counted(tmp_path: Path) -> None:
     assert dict(tally.set_aside) == {"unknown_parcel": 1, "out_of_season": 1}
 
 
+def test_what_is_dated_after_the_day_is_as_if_it_were_not_there(tmp_path: Path) -> None:
+    """In season, the rows of later visits do not exist yet; neither do parcels that only they name."""
+    known = "parcel_id,event,date,until\n007,mowing,2024-06-01,\n007,grazing,2024-06-10,2024-06-20\n"
+    later = "007,mowing,2024-06-15,2024-06-25\n008,mowing,2024-08-01,\n008,none,2024-09-01,\n"
+    (tmp_path / "then.csv").write_text(known)
+    (tmp_path / "now.csv").write_text(known.replace("06-20", "07-31") + later)
+    (then, _), (now, tally) = (
+        read_labels(tmp_path / name, ["007", "008"], START, END, date(2024, 6, 20))
+        for name in ("then.csv", "now.csv")
+    )
+    assert now.events.equals(then.events) and (now.watched, now.kinds) == (then.watched, then.kinds)
+    assert dict(tally.set_aside) == {"after_until": 3}
+
+
+def test_a_day_before_the_first_label_knows_none(tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text("parcel_id,event,date\n007,mowing,2024-06-01\n")
+    labels, _ = read_labels(tmp_path / "labels.csv", ["007"], START, END, date(2024, 5, 1))
+    assert (len(labels.events), labels.watched, labels.kinds) == (0, (), ())
+
+
 def test_what_is_said_twice_counts_once(tmp_path: Path) -> None:
     rows = "007,mowing,2024-06-01,\n007,mowing,2024-06-01,\n007,mowing,2024-08-01,\n008,none,,\n008,none,,\n"
     labels, tally = read(tmp_path, f"parcel_id,event,date,until\n{rows}")
