@@ -3,10 +3,12 @@
 import re
 
 import geopandas as gpd
+import numpy as np
 import polars as pl
 
 from features.context.options import EmbeddingOptions
 from features.context.parcels import raster_statistics
+from features.declarations.cells.numbers import NO_VALUE, read_numbers
 from features.declarations.formats.text_table import read_text_table
 from features.errors import ConfigError
 from features.files import read_parquet
@@ -81,8 +83,9 @@ def _of_table(options: EmbeddingOptions) -> pl.DataFrame:
             raise ConfigError(f"embeddings: {options.path} has no row of {options.year} in column `year`.")
     named = [name for name in table.columns if name not in (options.parcel, "year")]
     fitting = [name for name in named if re.fullmatch(options.columns, name)]
-    numbers = table.select(options.parcel, pl.col(fitting).cast(pl.Float64, strict=False))
-    kept = [name for name in fitting if numbers[name].null_count() < table.height]
+    read = {name: _numbers(table[name], options) for name in fitting}
+    numbers = table.select(options.parcel, *(column for column in read.values() if column is not None))
+    kept = [name for name in numbers.columns[1:] if numbers[name].null_count() < table.height]
     if not kept or len(kept) > MOST:
         raise ConfigError(
             f"embeddings: {options.path} has {len(kept)} columns of numbers by {options.columns!r}; a vector "
@@ -98,6 +101,23 @@ def _of_table(options: EmbeddingOptions) -> pl.DataFrame:
             "leave one of each."
         )
     return renamed
+
+
+def _numbers(column: pl.Series, options: EmbeddingOptions) -> pl.Series | None:
+    """Return a column as Float64, null where its cell is empty; None where it holds text alone."""
+    numbers = column.cast(pl.Float64, strict=False)
+    if column.dtype != pl.String or numbers.null_count() == column.null_count():
+        return numbers
+    found = read_numbers(column.to_pandas())
+    unread = [text for text in found.unread if text and text.lower() not in NO_VALUE]
+    if np.isnan(found.values).all():
+        return None
+    if unread:
+        raise ConfigError(
+            f"embeddings: {options.path} has text among the numbers of {column.name!r}, first {unread[0]!r}; "
+            "mend it, or name the columns of the vector as embeddings.columns."
+        )
+    return pl.Series(column.name, found.values, pl.Float64).fill_nan(None)
 
 
 def _names(count: int) -> list[str]:

@@ -12,6 +12,7 @@ from pyproj.exceptions import CRSError
 from features.errors import DeclarationError
 from features.tables.files import PARQUET, files_of, need
 from features.tables.options import LabelOptions
+from features.tables.shapes import number_of
 
 USUAL = ("geometry", ".geo")  # of GeoParquet, and of what Earth Engine exports
 WGS84 = "OGC:CRS84"
@@ -47,8 +48,9 @@ def degrees_of(places: pl.DataFrame, path: str) -> np.ndarray:
         Where they are other shapes than points, or in a coordinate system that the file does not name.
     """
     if places.width == 2:
-        numbers = places.select(pl.all().cast(pl.Float64, strict=False).fill_null(np.nan))
-        return numbers.to_numpy().astype(float)
+        lazy = places.lazy()
+        numbers = lazy.select(number_of(lazy, name).alias(name) for name in places.columns).collect()
+        return numbers.fill_null(np.nan).to_numpy().astype(float)
     shapes = _shapes(places.to_series())
     kinds = set(shapely.get_type_id(shapes[~shapely.is_missing(shapes)]).tolist()) - {0}
     if kinds:

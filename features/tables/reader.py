@@ -9,6 +9,7 @@ import numpy as np
 import polars as pl
 
 from features.accounting import Tally
+from features.declarations.cells.numbers import NO_VALUE
 from features.errors import ConfigError
 from features.indices.formulas import compute, find_index, sensor_of
 from features.memory import fitting
@@ -17,7 +18,7 @@ from features.schema import OBSERVATIONS, OPTICAL_BANDS, STATISTICS
 from features.tables.chunks import chunk_numbers, chunks_of_parcels, values_of
 from features.tables.files import id_text, need, open_table
 from features.tables.options import Repeated, TableOptions
-from features.tables.shapes import long_form, settled, undated
+from features.tables.shapes import long_form, number_of, settled, undated
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,7 @@ VALUES_AT_ONCE = 4_000_000  # and what ranges of features are told from
 LEAST_VALUES, BYTES_A_VALUE, SHARE = 500_000, 200, 0.5  # where memory is short; as measured; of what there is
 HUGE = 1e20  # fill values of several writers; nothing that is measured comes near
 RADAR = ("s0vv_db", "s0vh_db", "ratio_db", "rvi", "cohvv", "cohvh", "vv", "vh")
+NAMED = 3  # cells that are named in a message
 CELL = ["parcel_id", "datetime", "feature"]
 # What the middle half of a feature's values must lie in; else it is in another unit.
 PLAUSIBLE = {"reflectance": (-0.1, 1.5), "dB": (-45.0, 0.0), "ratio": (-1.001, 1.001)}
@@ -409,7 +411,8 @@ def _context(tables: Sequence[TableOptions], known: pl.LazyFrame) -> pl.DataFram
         names = table.collect_schema().names()
         numbers = []
         for column, name in options.context.items():
-            raw = pl.col(need(names, column, "series.tables.context")).cast(pl.Float64, strict=False)
+            raw = number_of(table, need(names, column, "series.tables.context"))
+            _refuse_text(table, column, raw, options.path)
             usable = ~raw.is_in(list(options.nodata)) & raw.is_finite()
             numbers.append(raw.filter(usable.fill_null(False)).first().alias(name))
         once = (
@@ -419,3 +422,18 @@ def _context(tables: Sequence[TableOptions], known: pl.LazyFrame) -> pl.DataFram
         )
         found = found.join(once, on="parcel_id", how="left", maintain_order="left")
     return found
+
+
+def _refuse_text(table: pl.LazyFrame, column: str, number: pl.Expr, path: str) -> None:
+    """Raise a ConfigError where cells of a column hold text that is no number."""
+    if table.collect_schema()[column] != pl.String:
+        return
+    words = pl.col(column).str.strip_chars().str.to_lowercase().is_in(list(NO_VALUE))
+    texts = (
+        table.filter(number.is_nan() & ~words).select(column).unique().head(NAMED).collect()[column].sort()
+    )
+    if len(texts):
+        raise ConfigError(
+            f"series.tables.context: {path} has text for a number in {column!r}, such as "
+            f"{listed(texts.to_list())}; mend or empty those cells."
+        )

@@ -34,7 +34,7 @@ def long_form(table: pl.LazyFrame, options: TableOptions) -> pl.LazyFrame:
             parcel,
             moments(table, need(names, options.date, "dates"), options.date_format).alias("datetime"),
             pl.col(need(names, options.feature, "feature names")).cast(pl.String).alias("column"),
-            _number(table, need(names, options.value, "values")).alias("raw"),
+            number_of(table, need(names, options.value, "values")).alias("raw"),
             kept.alias("kept"),
         )
     if options.shape == "wide":
@@ -42,7 +42,7 @@ def long_form(table: pl.LazyFrame, options: TableOptions) -> pl.LazyFrame:
         when = moments(table, need(names, options.date, "dates"), options.date_format).alias("datetime")
         columns = wanted_columns(names, options)
         rows = table.select(
-            parcel, when, kept.alias("kept"), *(_number(table, name).alias(name) for name in columns)
+            parcel, when, kept.alias("kept"), *(number_of(table, name).alias(name) for name in columns)
         )
         index = ["parcel_id", "datetime", "kept"]
         return rows.unpivot(columns, index=index, variable_name="column", value_name="raw").select(
@@ -79,7 +79,7 @@ def _widest(
         parcel,
         kept.alias("kept"),
         _first(table, names, options).alias("first"),
-        *(_number(table, name).alias(name) for name in found),
+        *(number_of(table, name).alias(name) for name in found),
     )
     tall = rows.unpivot(
         list(found), index=["parcel_id", "kept", "first"], variable_name="name", value_name="raw"
@@ -161,7 +161,7 @@ def _are_empty(table: pl.LazyFrame, names: list[str], options: TableOptions) -> 
     """Say whether columns hold no number anywhere; not of none at all."""
     if not names:
         return False
-    numbers = [_number(table, name) for name in names]
+    numbers = [number_of(table, name) for name in names]
     known = [
         (number.is_finite() & ~number.is_in(list(options.nodata))).fill_null(False) for number in numbers
     ]
@@ -290,8 +290,10 @@ def _said(form: str | None) -> str:
     return f"a date of the form {form}" if form else "a date such as 2024-05-31"
 
 
-def _number(table: pl.LazyFrame, column: str) -> pl.Expr:
-    """Numbers as Float64; NaN where text is no number, null where a cell is empty. "0,53" is 0.53."""
+def number_of(table: pl.LazyFrame, column: str) -> pl.Expr:
+    """Return a column's numbers as Float64: NaN where text is no number, null where a cell is empty; "0,53"
+    is 0.53.
+    """
     if table.collect_schema()[column] != pl.String:
         return pl.col(column).cast(pl.Float64)
     text = pl.col(column).str.strip_chars()

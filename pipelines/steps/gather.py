@@ -15,6 +15,7 @@ from features.declarations.schemes import read_schemes
 from features.errors import StageError
 from features.files import read_parquet, refuse_unvouched, scan_parquet
 from features.series.chunks import StoredSeries
+from features.storage.siblings import beside_raster
 from models.assessment.field_results import present
 from pipelines.config import RunConfig
 from pipelines.inputs.crop_tables import crop_options
@@ -188,7 +189,7 @@ def input_hashes(config: RunConfig, workspace: Workspace, earlier: Sequence[Stag
     made = read_receipt(workspace, "synthesise") if config.simulate is not None else None
     region = dict(made.outputs) if made else {}
     named = [path for stage in earlier for path in expanded(stage.inputs.files(config, workspace)).values()]
-    read = [*named, *map(Path, _local_assets(workspace))]
+    read = [*named, *_local_assets(workspace)]
     covered = (workspace.region if region else workspace.folder).resolve()
     outside = {path.absolute() for path in read if not path.resolve().is_relative_to(covered)}
     hashes = hash_all(sorted(outside))
@@ -201,9 +202,11 @@ def _named(path: Path) -> str:
     return path.relative_to(here).as_posix() if path.is_relative_to(here) else path.as_posix()
 
 
-def _local_assets(workspace: Workspace) -> list[str]:
+def _local_assets(workspace: Workspace) -> list[Path]:
+    """Return the files of imagery, and where their masks and tags would lie beside them."""
     hrefs = hrefs_of(read_acquired(workspace))
-    return [href for href in hrefs if not is_remote(href) and not href.startswith(("s3://", "/vsi"))]
+    local = [href for href in hrefs if not is_remote(href) and not href.startswith(("s3://", "/vsi"))]
+    return [path for href in local for path in (Path(href), *beside_raster(href))]
 
 
 def _rules(config: RunConfig) -> dict[str, Any]:

@@ -11,6 +11,7 @@ NOT_DIGITS = re.compile(r"[\s\u00a0\u202f\u2009'’`_]")  # spaces and apostroph
 PLAIN = re.compile(r"[-+]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?")
 GROUPED = re.compile(r"[-+]?[0-9]{1,3}(?:[.,][0-9]{3})+")
 UNIT = re.compile(r"\s*(?:ha|m2|m²|qm|are|a)\.?$", re.IGNORECASE)
+NO_VALUE = ("nan", "na", "n/a", "null", "none")  # how programs write that nothing is known, in small letters
 SPELLINGS = {"ha": ("ha",), "m2": ("m2", "m²", "qm"), "are": ("a", "are")}
 
 

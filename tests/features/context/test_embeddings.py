@@ -47,6 +47,16 @@ def test_a_table_of_vectors(tmp_path: Path, suffix: str) -> None:
     assert found.rows() == [("007", 0.5), ("8", None)]
 
 
+def test_decimal_commas_are_read_and_text_among_numbers_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "vectors.csv"
+    path.write_text("id;A00;name\n007;0,5;a\n8;NA;b\n")
+    options = EmbeddingOptions(path=path, year=2024, parcel="id")
+    assert parcel_embeddings(PARCELS, options).rows() == [("007", 0.5), ("8", None)]
+    path.write_text("id;A00\n007;0,5\n8;0,5?\n")
+    with pytest.raises(ConfigError, match=r"text among the numbers of 'A00', first '0,5\?'"):
+        parcel_embeddings(PARCELS, options)
+
+
 def test_another_year_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="is of 2023 by its year in the config, and the season is 2024"):
         check_year(EmbeddingOptions(path=Path("e.tif"), year=2023), 2024, in_season=False)

@@ -55,6 +55,11 @@ def test_columns_of_degrees_come_first(tmp_path: Path) -> None:
     assert points_of(tmp_path / "t.csv") == PLACES
 
 
+def test_degrees_with_decimal_commas(tmp_path: Path) -> None:
+    (tmp_path / "points.csv").write_text("parcel_id;crop;lon;lat\n1;wheat;4,70;50,90\n2;maize;4,71;50,91\n")
+    assert points_of(tmp_path / "points.csv") == PLACES
+
+
 def test_a_parcel_without_a_place_stays_without_one(tmp_path: Path) -> None:
     rows(geometry=["POINT (4.7 50.9)", None]).write_csv(tmp_path / "t.csv")
     found = read_points([TableOptions(path=str(tmp_path / "t.csv"))], LabelOptions(code="crop"))

@@ -232,6 +232,15 @@ def test_context_is_one_number_a_parcel(tmp_path: Path) -> None:
     assert found.context.rows() == [("1", 120.0), ("2", None)]
 
 
+def test_context_with_decimal_commas_is_read_and_other_text_refused(tmp_path: Path) -> None:
+    rows = "parcel_id;date;ndvi;dem\n1;2024-05-01;0,5;{}\n2;2024-05-01;0,5;NA\n"
+    options = {"columns": {"ndvi": "ndvi"}, "context": {"dem": "elevation"}}
+    found = read({"path": csv(tmp_path, rows.format("120,5")), **options})
+    assert found.context.rows() == [("1", 120.5), ("2", None)]
+    with pytest.raises(ConfigError, match=r"context: .* has text for a number in 'dem', such as high"):
+        read({"path": csv(tmp_path, rows.format("high")), **options})
+
+
 def test_errors_name_what_is_wrong(tmp_path: Path) -> None:
     path = csv(tmp_path, "parcelid,date,ndvi\n1,05/31/2024,0.5\n")
     with pytest.raises(ConfigError, match=r"no column 'parcel_id' \(parcel ids\). Did you mean 'parcelid'\?"):
