@@ -36,7 +36,10 @@ def locked(folder: Path, command: str) -> Iterator[None]:
     except OSError as error:
         raise StageError(sentence(error, folder)) from error
     try:
-        _sign(handle, command)
+        try:
+            _sign(handle, command)
+        except OSError as error:
+            raise StageError(sentence(error, folder)) from error
         _sweep(folder)
         yield
     finally:

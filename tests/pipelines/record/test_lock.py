@@ -1,5 +1,6 @@
 """One run at a time in a folder; who is there is named."""
 
+import errno
 import json
 import os
 import socket
@@ -96,6 +97,19 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
         locked(tmp_path / "file" / "out", "run"),
     ):
         pass
+
+
+def test_a_disk_without_room_for_the_lock_is_one_sentence_that_names_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", full)
+    said = rf"{tmp_path} cannot be written \(No space left on device\); free some space"
+    with pytest.raises(StageError, match=said), locked(tmp_path, "run"):
+        pass
+    assert not (tmp_path / ".lock").exists()
 
 
 def test_tables_that_a_killed_run_had_half_written_are_deleted(tmp_path: Path) -> None:
