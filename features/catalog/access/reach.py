@@ -2,6 +2,7 @@
 
 import ipaddress
 import socket
+import time
 from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
@@ -21,6 +22,7 @@ MOST_REDIRECTS = 5
 FIRST_BYTE = {"Range": "bytes=0-0"}
 TIMEOUT_SECONDS = 30.0
 CHUNK = 2**20
+KEPT_SECONDS = 240.0  # for which it is known where an asset's address leads to
 RETRIES = 3
 NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
@@ -132,17 +134,22 @@ def _is_public(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
     return address.is_global and not address.is_multicast and all(map(_is_public, filter(None, carried)))
 
 
-@lru_cache(maxsize=65_536)
 def final_address(address: str) -> str:
     """Return where an asset's address leads to: GDAL, which follows redirects anywhere, is given that one.
 
-    It is asked as GDAL asks, for its first byte.
+    It is asked as GDAL asks, for its first byte, and again after KEPT_SECONDS: many servers redirect to
+    links that open for some minutes only.
 
     Raises
     ------
     ImageryError
         Where it is redirected to another host that is not public, or too often.
     """
+    return _final_address(address, int(time.monotonic() // KEPT_SECONDS))
+
+
+@lru_cache(maxsize=65_536)
+def _final_address(address: str, _period: int) -> str:
     own = host_of(address)
     with Session() as session:
         for _ in range(MOST_REDIRECTS):

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from features.catalog.access.hrefs import is_remote
+from features.catalog.access.reach import FIRST_BYTE, final_address
 from features.catalog.access.signing import openable
-from features.errors import CatalogError
+from features.errors import CropcheckError
 from features.storage.siblings import beside_raster
 
 ASKED_AT_ONCE = 16
@@ -19,6 +20,7 @@ UNKNOWN = ""
 OBJECTS = "/vsis3/"
 TRIES = 3  # of an object store
 SETTINGS = ("AWS_S3_ENDPOINT", "AWS_HTTPS", "AWS_NO_SIGN_REQUEST", "AWS_VIRTUAL_HOSTING", "AWS_REGION")
+WITHOUT_HEAD = (403, 405, 501)  # refused, not allowed, not implemented
 YES = ("YES", "TRUE", "ON", "1")
 
 
@@ -68,18 +70,32 @@ def _size_and_time(path: Path) -> str:
 
 
 def _asked(href: str) -> str:
-    """Return the headers that a server gives for an asset, without reading it; redirects are not followed."""
+    """Return the headers that a server gives for an asset, without reading more than its first byte.
+
+    Redirects are followed as far as readers follow them. Where a server answers no `HEAD`, as behind links
+    that are signed for reading, the first byte is asked for.
+    """
     if href.startswith(OBJECTS):
         return _asked_store(href)
     import requests
 
     try:
-        answer = requests.head(openable(href), timeout=TIMEOUT_SECONDS, allow_redirects=False)
-    except (requests.RequestException, CatalogError, ValueError):
+        link = openable(href)
+        answer = requests.head(link, timeout=TIMEOUT_SECONDS, allow_redirects=False)
+        if answer.is_redirect:
+            link = final_address(link)
+            answer = requests.head(link, timeout=TIMEOUT_SECONDS, allow_redirects=False)
+        if answer.status_code in WITHOUT_HEAD:
+            answer = requests.get(
+                link, timeout=TIMEOUT_SECONDS, headers=FIRST_BYTE, stream=True, allow_redirects=False
+            )
+            answer.close()
+    except (requests.RequestException, CropcheckError, ValueError):
         return UNKNOWN
-    if answer.status_code != requests.codes.ok:
+    if answer.status_code not in (requests.codes.ok, requests.codes.partial_content):
         return UNKNOWN
-    said = [answer.headers.get(name) for name in ("Content-Length", "Last-Modified", "ETag")]
+    size = answer.headers.get("Content-Range", "").rpartition("/")[2] or answer.headers.get("Content-Length")
+    said = [size, *(answer.headers.get(name) for name in ("Last-Modified", "ETag"))]
     return ", ".join(part for part in said if part)
 
 

@@ -29,6 +29,7 @@ class Site:
     def __init__(self) -> None:
         self.answers: dict[str, Any] = {}
         self.asked: list[str] = []
+        self.answers_head = True
         site = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -42,6 +43,7 @@ class Site:
                     self.end_headers()
                     return
                 status = said if isinstance(said, int) else 200 if said else 404
+                status = status if site.answers_head or self.command != "HEAD" else 405
                 body = json.dumps(said or {}).encode()
                 self.send_response(status)
                 self.send_header("Content-Type", "application/geo+json")
@@ -154,6 +156,19 @@ def test_assets_on_another_host_are_set_aside_unless_the_config_names_it(sites: 
 )  # fmt: skip
 def test_public_addresses(host: str, public: bool) -> None:
     assert reach.is_public(host) is public
+
+
+def test_where_an_asset_leads_to_is_asked_again_before_such_links_end(
+    sites: tuple[Site, Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here, _ = sites
+    now = [1000.0]
+    monkeypatch.setattr(reach.time, "monotonic", lambda: now[0])
+    here.answers |= {"/B04.tif": "/signed?one", "/signed": {"bytes": 1}}
+    assert reach.final_address(f"{here.address}/B04.tif") == f"{here.address}/signed?one"
+    here.answers["/B04.tif"] = "/signed?two"
+    now[0] += reach.KEPT_SECONDS
+    assert reach.final_address(f"{here.address}/B04.tif") == f"{here.address}/signed?two"
 
 
 def test_an_asset_that_is_redirected_to_a_private_host_is_not_read(sites: tuple[Site, Site]) -> None:

@@ -91,3 +91,24 @@ def test_a_link_that_does_not_answer_keeps_its_stamp(sites: tuple[Site, Site]) -
     assert stamps_of([link, absent], stamps) == stamps
     here.answers["/B04.tif"] = {"bytes": 12345}
     assert stamps_of([link], stamps) != {link: stamps[link]}
+
+
+def test_what_lies_behind_a_redirect_counts_and_no_private_host_is_asked(
+    sites: tuple[Site, Site],  # noqa: F811
+) -> None:
+    here, there = sites
+    here.answers |= {"/B04.tif": "/moved.tif", "/moved.tif": {"bytes": 1}, "/B08.tif": f"{there.address}/x"}
+    link, private = f"{here.address}/B04.tif", f"{here.address}/B08.tif"
+    assert stamps_of([link, private]) == {link: "12", private: UNKNOWN}
+    here.answers["/moved.tif"] = {"bytes": 12345}
+    assert stamps_of([link]) == {link: "16"}
+    assert there.asked == []
+
+
+def test_a_server_that_answers_no_head_is_asked_for_the_first_byte(
+    sites: tuple[Site, Site],  # noqa: F811
+) -> None:
+    here, _ = sites
+    here.answers_head = False
+    here.answers["/B04.tif"] = {"bytes": 1}
+    assert stamps_of([f"{here.address}/B04.tif"]) == {f"{here.address}/B04.tif": "12"}
