@@ -26,7 +26,7 @@ from reports.pages.follow_up import recommended
 from reports.run import RunTables
 from reports.sheet.background import Background
 from reports.sheet.live import Sheets
-from reports.sheet.pictures import Album
+from reports.sheet.pictures.pictures import Album
 from reports.translation import Text, translation
 
 OPENED, PROGRAM = "run_opened", "cropcheck"  # kind of entry, and who adds it

@@ -23,7 +23,8 @@ from features.imagery.physical import encoding_of
 from features.imagery.rasters.opening import open_raster
 from features.schema import Asset
 from reports.run import RunTables
-from reports.sheet.pictures import STRETCH, Item, optical_items, png, shaded
+from reports.sheet.pictures.colours import STRETCH, png, shaded
+from reports.sheet.pictures.views import Item, optical_items
 
 TILE = 256  # pixels
 LOOK = 400  # pixels along a side in which clouds are counted

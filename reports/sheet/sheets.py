@@ -26,7 +26,7 @@ from reports.sheet import reasons
 from reports.sheet.ahead import ahead_of
 from reports.sheet.calendar import calendar_of, looks_around
 from reports.sheet.composition import Composition, composition_of
-from reports.sheet.pictures import Picture, read_pictures
+from reports.sheet.pictures.pictures import Picture, read_pictures
 from reports.sheet.season import KINDS, Season
 from reports.translation import Text, translation
 

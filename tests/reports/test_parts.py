@@ -2,14 +2,10 @@
 
 import re
 from datetime import date
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
-import rasterio
-import shapely
-from affine import Affine
 
 from features.schema import SchemaError
 from reports.embed import clean, embed_json, file_name, policy
@@ -20,7 +16,7 @@ from reports.pages.sections.drift import stability
 from reports.pages.sections.evaluation import stored
 from reports.pages.sections.quality import errors_by, false_alarm_curve, quality_of, reliability, set_coverage
 from reports.pages.sections.summary import group, split
-from reports.sheet.pictures import _best, _block, _View, png
+from reports.sheet.pictures.colours import png
 from reports.sheet.reasons import weights_of
 from reports.sheet.season import Season
 from reports.sheet.sheets import p_sentence
@@ -202,44 +198,8 @@ def test_stability_grows_with_the_change() -> None:
     )
 
 
-def view(item: int) -> _View:
-    return _View("a", item, slice(0, 1), slice(0, 1), Affine.identity(), None)
-
-
-@pytest.mark.parametrize(
-    ("shares", "expected"),
-    [
-        ({0: 0.6, 1: 1.0, 2: 1.0}, 0),  # half seen about the date is better than seen far from it
-        ({0: 0.2, 1: 1.0, 2: 1.0}, 1),  # clouded: the nearest clear one
-        ({0: 0.2, 1: 0.8, 2: 0.95}, 2),
-        ({0: 0.2, 1: 0.8, 2: 0.8}, 0),  # none is clear: what there is
-    ],
-)
-def test_a_clouded_date_is_pictured_by_the_nearest_clear_one(shares: dict[int, float], expected: int) -> None:
-    found = _best([view(k) for k in shares], {0: 3, 1: 15, 2: 20}, shares)
-    assert found is not None
-    assert found.item == expected
-
-
 def test_contributions_of_some_parcels_are_those_of_all() -> None:
     run = make_run(60, 1)
     every = weights_of(run)
     some = list(every)[3:5]
     assert weights_of(run, some) == {name: every[name] for name in some}
-
-
-def test_a_band_that_covers_other_ground_is_placed_by_where_it_lies(tmp_path: Path) -> None:
-    """A view of 4 x 4 pixels; the band begins 2 pixels further right: what it lacks is nodata."""
-    whole = Affine(10, 0, 0, 0, -10, 100)
-    view = _View("1", 0, slice(2, 6), slice(0, 4), whole @ Affine.translation(0, 2), shapely.Point(0, 0))
-    for factor, columns in ((1, 2), (2, 1)):
-        values = np.arange(1, 101, dtype=np.uint16).reshape(10, 10)[: 10 // factor, : 10 // factor]
-        step = whole @ Affine.translation(2, 0) @ Affine.scale(factor)
-        path = tmp_path / f"{factor}.tif"
-        profile = {"driver": "GTiff", "count": 1, "dtype": "uint16", "crs": "EPSG:32631", "transform": step}
-        with rasterio.open(path, "w", width=values.shape[1], height=values.shape[0], **profile) as out:
-            out.write(values, 1)
-        with rasterio.open(path) as raster:
-            found = _block(raster, view, factor)
-        expected = values[2 // factor : 6 // factor, :columns].repeat(factor, 0).repeat(factor, 1)
-        assert found.tolist() == np.hstack([np.zeros((4, 2), int), expected]).tolist()

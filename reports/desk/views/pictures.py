@@ -8,7 +8,7 @@ from reports.desk.records.refusal import Refused
 from reports.desk.state import Desk
 from reports.desk.views.parcel import show
 from reports.desk.web import Ask, go
-from reports.sheet.pictures import Picture
+from reports.sheet.pictures.pictures import Picture
 
 
 def picture(desk: Desk, ask: Ask) -> Response:

@@ -1,0 +1,1 @@
+"""Pictures of parcels, cut from the run's own imagery."""
