@@ -10,19 +10,18 @@ import geopandas as gpd
 import polars as pl
 
 from features.accounting import Tally, tally
-from features.catalog.access.hrefs import is_remote
-from features.catalog.access.stamps import file_stamp
 from features.catalog.radiometry import baseline_rank
 from features.code.version import code_version
 from features.declarations.geometry.repair import inner_buffer
 from features.errors import ImageryError
+from features.extraction.kept_samples import SamplesFile
 from features.extraction.observations import remarks_table
 from features.extraction.options import ExtractOptions
 from features.extraction.passes import number_passes
 from features.extraction.scene_check import contradictory
 from features.extraction.tile_parcels import check_overlap, cover_tiles, parcel_table, safe_name, write_tiles
 from features.extraction.tiling import Assignment, assign_tiles
-from features.extraction.units import Outcome, Unit, forget_tiles, run_unit
+from features.extraction.units import Outcome, Unit, forget_tiles, identity, run_unit
 from features.extraction.work_plan import Work, plan, tell_of_bands
 from features.files import atomic_path, fingerprint, read_parquet, voucher_of
 from features.schema import Acquisition
@@ -138,6 +137,8 @@ def without_contradictions(
     options: ExtractOptions,
     folder: Path,
     executor: Executor = one_by_one,
+    stamps: Mapping[str, str] | None = None,
+    filled: bool = False,
 ) -> tuple[pl.DataFrame, list[Outcome]]:
     """The acquisitions whose numbers are told and can be, as `extract` uses them, and the others with their
     reasons; what cannot be opened is left to `extract`.
@@ -146,10 +147,16 @@ def without_contradictions(
     ----------
     folder
         Where `extract` keeps the parcels of tiles and their coverage.
+    stamps
+        As of `extract`; where given, what is seen of each acquisition is kept in the folder, and found there
+        by `extract` with these options.
+    filled
+        Whether clouds will be removed: the bands in which they are, are looked at too.
     """
     work, _, _, files = _prepared(acquisitions, declarations, options, folder)
     aside = [outcome for outcome in work.aside if outcome.reason in UNTOLD]
-    aside += _contradictions(work.rows, files, options, folder, executor)
+    bands = _bands_filled(work.rows) if filled else ()
+    aside += _contradictions(work.rows, files, options, folder, executor, bands, stamps)
     lost = [outcome.item_id for outcome in aside]
     return acquisitions.filter(~pl.col("item_id").is_in(lost)), aside
 
@@ -161,8 +168,10 @@ def _contradictions(
     folder: Path,
     executor: Executor,
     filled: Sequence[str] = (),
+    stamps: Mapping[str, str] | None = None,
 ) -> list[Outcome]:
-    """What `features.extraction.scene_check` sets aside of every sensor and tile with parcels.
+    """What `features.extraction.scene_check` sets aside of every sensor and tile with parcels; where there
+    are stamps, an acquisition that was looked at before is not read again.
 
     Nothing is written: the units need no name that tells one version of the code from another.
     """
@@ -170,7 +179,8 @@ def _contradictions(
     for key, parcels in files.items():
         own = [row for row in rows if (row["sensor"], row["tile"]) == key]
         units = [Unit(row, row["tile"], parcels, folder / "coverage", folder, options) for row in own]
-        found += contradictory(units, executor, filled)
+        path = folder / "samples" / f"{key[0]}-{safe_name(key[1])}.parquet"
+        found += contradictory(units, executor, filled, None if stamps is None else SamplesFile(path, stamps))
     return found
 
 
@@ -205,7 +215,7 @@ def _run(
     pixels = cover_tiles(rows, work.headers, files, options, folder, executor)
     known = stamps or {}
     filled = () if remover is None else _bands_filled(rows)
-    aside = _contradictions(rows, files, options, folder, executor, filled)
+    aside = _contradictions(rows, files, options, folder, executor, filled, known)
     lost = {outcome.item_id for outcome in aside}
     rows = [row for row in rows if row["item_id"] not in lost]
     plain = [row for row in rows if remover is None or row["sensor"] != "s2"]
@@ -337,20 +347,6 @@ def _unit(
     key = fingerprint([code_version(CODE), parcels.name, identity(row, stamps), said])
     part = folder / "parts" / safe_name(row["tile"]) / f"{safe_name(row['item_id'])}-{key[:16]}.parquet"
     return Unit(row, row["tile"], parcels, folder / "coverage", part, options)
-
-
-def identity(row: Acquisition, stamps: Mapping[str, str]) -> list[object]:
-    """Return what the numbers of an acquisition depend on: its row, and the stamp of every asset.
-
-    The folder that a local file lies in is no part of it: a catalog may be moved.
-    """
-    assets = []
-    for asset in row["assets"]:
-        href = asset["href"]
-        name = href if is_remote(href) else Path(href).name
-        stamp = stamps.get(href) or file_stamp(href)
-        assets.append([name, stamp, {key: value for key, value in asset.items() if key != "href"}])
-    return [{key: str(value) for key, value in row.items() if key != "assets"}, assets]
 
 
 def _say(remarks: pl.DataFrame) -> None:

@@ -20,6 +20,8 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import chain
+from typing import Protocol
 
 import numpy as np
 
@@ -32,7 +34,7 @@ from features.imagery.physical import Encoding, told_outside
 from features.imagery.scenes import Layer, Scene, read_layer, scene_of
 from features.indices.formulas import bands_of
 from features.schema import SCENE_CLASS, assets_by_band
-from features.workers import Executor
+from features.workers import Executor, in_threads, one_by_one
 from features.zonal.coverage import Coverage, sums
 from features.zonal.engine import gathered, summarise_gathered
 
@@ -96,7 +98,12 @@ class Sample:
         return next((band for band in VISIBLE if band in self.bands), None)
 
 
-def contradictory(units: Sequence[Unit], executor: Executor, filled: Iterable[str] = ()) -> list[Outcome]:
+def contradictory(
+    units: Sequence[Unit],
+    executor: Executor,
+    filled: Iterable[str] = (),
+    kept: "KeptSamples | None" = None,
+) -> list[Outcome]:
     """Compare the acquisitions of one sensor and tile; those that cannot be are set aside by reason.
 
     Units whose files cannot be read are passed over: extraction itself says why.
@@ -105,10 +112,11 @@ def contradictory(units: Sequence[Unit], executor: Executor, filled: Iterable[st
     ----------
     filled
         Optical bands in which clouds are removed: they are read beside those of the features.
+    kept
+        Samples of an earlier look, to which those that are new are added; none by default.
     """
     time = {unit.row["item_id"]: unit.row["datetime"] for unit in units}
-    look = partial(sample_unit, filled=tuple(filled))
-    samples = [sample for sample in executor(look, units) if sample is not None]
+    samples = [sample for sample in _samples(units, executor, tuple(filled), kept) if sample.bands]
     samples.sort(key=lambda sample: (time[sample.item_id], sample.item_id))
     found = {sample.item_id: _impossible(sample) for sample in samples}
     new: dict[str, Said] | None = None
@@ -122,6 +130,42 @@ def contradictory(units: Sequence[Unit], executor: Executor, filled: Iterable[st
         for sample in samples
         if (said := found[sample.item_id]) is not None
     ]
+
+
+class KeptSamples(Protocol):
+    """What was seen of acquisitions before."""
+
+    def known(self, unit: Unit, bands: Sequence[str]) -> "Sample | None":
+        """Return what a unit showed in these bands; None where that is not known."""
+        ...
+
+    def add(self, seen: "Iterable[tuple[Unit, Sequence[str], Sample]]") -> None:
+        """Keep what units showed in these bands, of all units that are compared."""
+        ...
+
+
+def _samples(
+    units: Sequence[Unit], executor: Executor, filled: tuple[str, ...], kept: KeptSamples | None
+) -> list[Sample]:
+    """What every unit that can be read shows."""
+    bands = [bands_read(unit, filled) for unit in units]
+    known = [None if kept is None else kept.known(*of) for of in zip(units, bands, strict=True)]
+    found = {sample.item_id: sample for sample in known if sample is not None}
+    missing = [unit for unit, sample in zip(units, known, strict=True) if sample is None]
+    look = partial(sample_unit, filled=filled)
+    if executor is one_by_one and missing:
+        first, *others = missing  # it brings the tile's coverage, which threads would each make
+        looked = chain([look(first)], in_threads(first.options.threads)(look, others))
+    else:
+        looked = chain(executor(look, missing))
+    found |= {sample.item_id: sample for sample in looked if sample is not None}
+    if kept is not None and any(unit.row["item_id"] in found for unit in missing):
+        kept.add(
+            (unit, of, found[unit.row["item_id"]])
+            for unit, of in zip(units, bands, strict=True)
+            if unit.row["item_id"] in found
+        )
+    return list(found.values())
 
 
 def _tell_if_nothing_is_dark(samples: Sequence[Sample]) -> None:
@@ -141,22 +185,28 @@ def _tell_if_nothing_is_dark(samples: Sequence[Sample]) -> None:
     )  # fmt: skip
 
 
-def sample_unit(unit: Unit, filled: Sequence[str] = ()) -> Sample | None:
-    """Read the sampled squares of one acquisition; None where nothing is seen, or a file cannot be read."""
+def bands_read(unit: Unit, filled: Sequence[str] = ()) -> list[str]:
+    """The bands in which an acquisition is looked at, the one that is compared with the dates around first;
+    none where it is not."""
     held, sensor = assets_by_band(unit.row), unit.row["sensor"]
     usual, more = (VISIBLE, filled) if sensor == "s2" else (RADAR, ())
     read = {*bands_of(unit.options.features_of(sensor)), *more} & held.keys()
     compared = [band for band in usual if band in held][:1]
-    bands = list(dict.fromkeys([*compared, *sorted(read)]))
     unmasked = SCENE_CLASS not in held and unit.options.mask.without_classes == "set_aside"
-    if not bands or (sensor == "s2" and unmasked):
+    return [] if sensor == "s2" and unmasked else list(dict.fromkeys([*compared, *sorted(read)]))
+
+
+def sample_unit(unit: Unit, filled: Sequence[str] = ()) -> Sample | None:
+    """Read the sampled squares of one acquisition; None where it is not looked at, or a file cannot be
+    read."""
+    bands = bands_read(unit, filled)
+    if not bands:
         return None
     try:
         scene = scene_of(unit.row, (FEATURES.get(bands[0], bands[0]),), (SCENE_CLASS, *bands))
-        seen = _seen(unit, scene, bands)
+        return Sample(unit.row["item_id"], unit.tile, _seen(unit, scene, bands))
     except CropcheckError:
         return None
-    return Sample(unit.row["item_id"], unit.tile, seen) if seen else None
 
 
 def _seen(unit: Unit, scene: Scene, bands: Sequence[str]) -> dict[str, Seen]:

@@ -12,6 +12,8 @@ import numpy as np
 import polars as pl
 from odc.geo.geobox import GeoBox
 
+from features.catalog.access.hrefs import is_remote
+from features.catalog.access.stamps import file_stamp
 from features.errors import CropcheckError, ImageryError
 from features.extraction.clear_mask import clear_weights, read_clear_mask
 from features.extraction.observations import Remarks, make_part, write_part
@@ -54,6 +56,20 @@ class Outcome:
     tile: str
     reason: str | None = None
     detail: str = ""
+
+
+def identity(row: Acquisition, stamps: Mapping[str, str]) -> list[object]:
+    """Return what the numbers of an acquisition depend on: its row, and the stamp of every asset.
+
+    The folder that a local file lies in is no part of it: a catalog may be moved.
+    """
+    assets = []
+    for asset in row["assets"]:
+        href = asset["href"]
+        name = href if is_remote(href) else Path(href).name
+        stamp = stamps.get(href) or file_stamp(href)
+        assets.append([name, stamp, {key: value for key, value in asset.items() if key != "href"}])
+    return [{key: str(value) for key, value in row.items() if key != "assets"}, assets]
 
 
 def run_unit(unit: Unit) -> Outcome:

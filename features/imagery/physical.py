@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from features.catalog.radiometry import BASELINE_OFFSET, LARGEST_OFFSET, offset_of_baseline, radar_unit
+from features.code.jit import njit
 from features.errors import ImageryError
 from features.imagery.rasters.header import Header, header_of
 from features.indices.formulas import to_db
@@ -26,6 +27,7 @@ from features.schema import Asset
 # Fill values that several writers use for float rasters; no reflectance, backscatter or coherence comes near.
 HUGE = 1e20
 NEVER_ZERO = ("db", "coherence")
+COMPILED = [np.dtype(name) for name in ("u1", "u2", "i2", "f4")]  # others are converted first
 SATURATED = 65535  # Sentinel-2 Products Specification, special values; also a usual fill of 16 bits
 
 
@@ -110,12 +112,76 @@ class Encoding:
         value[unknown] = np.nan
         return to_db(value) if self.unit == "linear" else value
 
+    def laid(
+        self,
+        raw: np.ndarray,
+        rows: np.ndarray,
+        columns: np.ndarray,
+        out: np.ndarray,
+        saturated: float = np.nan,
+    ) -> np.ndarray:
+        """Write into `out (y, x)`, float32, the physical values of `raw`'s pixels at `rows (y,)` and
+        `columns (x,)`; NaN where one of these is -1, or the pixel is no measurement. Return it.
+
+        Parameters
+        ----------
+        saturated
+            Is written where the stored value says that a pixel was too bright to be measured.
+        """
+        pixels = np.ascontiguousarray(raw, None if raw.dtype in COMPILED else np.float32)
+        bright = np.nan if self.saturated is None else self.saturated
+        numbers = (self.scale, self.offset, bright, saturated)
+        _lay(
+            pixels,
+            np.asarray(rows, np.int64),
+            np.asarray(columns, np.int64),
+            np.array(numbers, np.float32),
+            np.array(self.nodata, np.float32),
+            out,
+        )
+        if self.unit == "linear":
+            out[:] = to_db(out)
+        return out
+
     def with_one_nodata(self, raw: np.ndarray) -> tuple[np.ndarray, float | None]:
         """Stored numbers, of the shape of `raw`, with at most one value that is no measurement; and it."""
         present = [value for value in self.nodata[1:] if (raw == raw.dtype.type(value)).any()]
         if not present:
             return raw, self.nodata[0] if self.nodata else None
         return np.where(self.unknown(raw), np.float32(np.nan), raw.astype(np.float32)), None
+
+
+@njit(cache=True, nogil=True)
+def _lay(
+    raw: np.ndarray,
+    rows: np.ndarray,
+    columns: np.ndarray,
+    numbers: np.ndarray,
+    nodata: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """As `Encoding.laid`; `numbers` are scale, offset, the stored value of a saturated pixel, and what is
+    written for it."""
+    scale, offset, bright, instead = numbers
+    nothing, limit = np.float32(np.nan), np.float32(HUGE)
+    for y in range(len(rows)):
+        if rows[y] < 0:
+            out[y] = nothing
+            continue
+        if y > 0 and rows[y] == rows[y - 1]:
+            out[y] = out[y - 1]
+            continue
+        line, target = raw[rows[y]], out[y]
+        for x in range(len(columns)):
+            if columns[x] < 0:
+                target[x] = nothing
+                continue
+            stored = np.float32(line[np.uint64(columns[x])])
+            known = abs(stored) < limit
+            for k in range(len(nodata)):
+                known &= stored != nodata[k]
+            value = stored * scale + offset
+            target[x] = value if known else (instead if stored == bright else nothing)
 
 
 def encoding_of(asset: Asset) -> Encoding:

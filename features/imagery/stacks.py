@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -11,7 +10,7 @@ from odc.geo.geobox import GeoBox
 
 from features.errors import ImageryError
 from features.imagery.grids import pixel_metres
-from features.imagery.masks import MaskOptions, clear_mask, refuse_no_classes
+from features.imagery.masks import LAST_CLASS, MaskOptions, clear_mask, refuse_no_classes
 from features.imagery.windows import nearest_on_grid, physical_on_grid, read_on_grid
 from features.schema import OPTICAL_BANDS, SCENE_CLASS, Acquisition, acquisition_rows, assets_by_band
 
@@ -19,26 +18,44 @@ UNCLASSIFIED = 7  # Sen2Cor's class of what is neither cloud nor a known cover: 
 READERS = 2  # threads that decode the dates of a stack
 
 
-def _scene(
-    row: Acquisition, bands: Sequence[str], grid: GeoBox, mask: MaskOptions
-) -> tuple[np.ndarray, np.ndarray]:
-    """Reflectance (band, y, x) and scene class (y, x) of one optical acquisition."""
+def _read_scene(
+    row: Acquisition,
+    bands: Sequence[str],
+    grid: GeoBox,
+    mask: MaskOptions,
+    reflectance: np.ndarray,
+    classes: np.ndarray,
+    clear: np.ndarray,
+) -> None:
+    """Write one optical acquisition's `reflectance (band, y, x)`, scene `classes (y, x)` and what is
+    `clear (y, x)`."""
     assets = assets_by_band(row)
-    values = np.full((len(bands), *grid.shape), np.nan, np.float32)
     for k, band in enumerate(bands):
         if band in assets:
-            values[k] = physical_on_grid(assets[band], grid)
-    if SCENE_CLASS not in assets and mask.without_classes == "clear":
-        return values, np.where(np.isfinite(values).any(axis=0), UNCLASSIFIED, 0).astype(np.uint8)
-    if SCENE_CLASS not in assets:
+            physical_on_grid(assets[band], grid, out=reflectance[k])
+        else:
+            reflectance[k] = np.nan
+    seen = np.isfinite(reflectance).any(axis=0)
+    if SCENE_CLASS in assets:
+        scene_class = _classes(assets[SCENE_CLASS]["href"], grid)
+    elif mask.without_classes == "clear":
+        scene_class = np.where(seen, UNCLASSIFIED, 0).astype(np.uint8)
+    else:
         raise ImageryError(
             f"{row['item_id']} has no scene classification; clouds cannot be masked without one.",
             reason="no_scene_class",
         )
-    classes = read_on_grid(assets[SCENE_CLASS]["href"], grid)
-    refuse_no_classes(np.ma.getdata(classes))
-    known = ~np.ma.getmaskarray(classes)
-    return values, np.where(known, np.ma.getdata(classes), 0)
+    clear[:] = clear_mask(scene_class, mask, pixel_metres(grid))
+    with np.errstate(invalid="ignore"):
+        classes[:] = np.where((scene_class >= 0) & (scene_class <= LAST_CLASS), scene_class, 0)
+    if bands:
+        clear &= seen
+
+
+def _classes(href: str, grid: GeoBox) -> np.ndarray:
+    found = read_on_grid(href, grid)
+    refuse_no_classes(np.ma.getdata(found))
+    return np.where(~np.ma.getmaskarray(found), np.ma.getdata(found), 0)
 
 
 def read_stack(
@@ -76,21 +93,15 @@ def read_stack(
     """
     mask = mask or MaskOptions()
     optical = acquisition_rows(acquisitions.filter(pl.col("sensor") == "s2").sort("datetime", "item_id"))
-    scenes = _read_each(optical, lambda row: _scene(row, bands, grid, mask), failed)
-    optical = [row for row, _ in scenes]
-    values = np.empty((len(scenes), len(bands), *grid.shape), np.float32)
-    classes, clear = (
-        np.zeros((len(scenes), *grid.shape), np.uint8),
-        np.zeros((len(scenes), *grid.shape), bool),
+    shape = (len(optical), *grid.shape)
+    values = np.empty((len(optical), len(bands), *grid.shape), np.float32)
+    classes, clear = np.zeros(shape, np.uint8), np.zeros(shape, bool)
+    optical, (values, classes, clear) = _read_each(
+        optical,
+        lambda row, *into: _read_scene(row, bands, grid, mask, *into),
+        (values, classes, clear),
+        failed,
     )
-    for t in range(len(optical)):
-        _, (reflectance, scene_class) = scenes.pop(0)  # let go one by one: a stack is held once, not twice
-        values[t] = reflectance
-        clear[t] = clear_mask(scene_class, mask, pixel_metres(grid))
-        with np.errstate(invalid="ignore"):
-            classes[t] = np.where((scene_class >= 0) & (scene_class <= 11), scene_class, 0)
-        if bands:
-            clear[t] &= np.isfinite(reflectance).any(axis=0)
     axes = ("time", "y", "x")
     stack = xr.Dataset(
         {
@@ -105,20 +116,28 @@ def read_stack(
 
 def _read_each(
     rows: Sequence[Acquisition],
-    read: Callable[[Acquisition], Any],
+    read: Callable[..., None],
+    arrays: Sequence[np.ndarray],
     failed: dict[str, ImageryError] | None,
-) -> list[tuple[Acquisition, Any]]:
-    """Rows and what was read of each, without those that failed."""
-    found = []
+) -> tuple[list[Acquisition], list[np.ndarray]]:
+    """Read each row into its place, the first axis of the arrays, so that a stack is held once; return rows
+    and arrays without those that failed."""
+    found: list[int] = []
     with ThreadPoolExecutor(READERS) as pool:
-        for row, task in [(row, pool.submit(read, row)) for row in rows]:
+        tasks = [pool.submit(read, row, *(array[k] for array in arrays)) for k, row in enumerate(rows)]
+        for k, task in enumerate(tasks):
             try:
-                found.append((row, task.result()))
+                task.result()
             except ImageryError as error:
                 if failed is None:
                     raise
-                failed[row["item_id"]] = error
-    return found
+                failed[rows[k]["item_id"]] = error
+                continue
+            for array in arrays:
+                if len(found) < k:  # those that failed are closed up
+                    array[len(found)] = array[k]
+            found.append(k)
+    return [rows[k] for k in found], [array[: len(found)] for array in arrays]
 
 
 def _backscatter(
@@ -128,24 +147,24 @@ def _backscatter(
     failed: dict[str, ImageryError] | None,
 ) -> dict[str, xr.DataArray]:
     rows = acquisition_rows(acquisitions.filter(pl.col("sensor") == "s1").sort("datetime", "item_id"))
-    passes = _read_each(rows, lambda row: _pass(row, grid, polarisations), failed)
-    radar = [row for row, _ in passes]
-    shape = (len(passes), len(polarisations), *grid.shape)
-    values = np.stack([found for _, found in passes]) if passes else np.empty(shape, np.float32)
+    values = np.empty((len(rows), len(polarisations), *grid.shape), np.float32)
+    radar, (values,) = _read_each(
+        rows, lambda row, into: _read_pass(row, grid, polarisations, into), [values], failed
+    )
     coords = {"radar_time": _times(radar), "polarisation": list(polarisations), **_centres(grid)}
     numbers = [-1 if row["relative_orbit"] is None else row["relative_orbit"] for row in radar]
     array = xr.DataArray(values, dims=("radar_time", "polarisation", "y", "x"), coords=coords)
     return {"backscatter": array.assign_coords(relative_orbit=("radar_time", np.array(numbers, np.int32)))}
 
 
-def _pass(row: Acquisition, grid: GeoBox, polarisations: Sequence[str]) -> np.ndarray:
-    """Backscatter (polarisation, y, x) of one radar acquisition, dB."""
+def _read_pass(row: Acquisition, grid: GeoBox, polarisations: Sequence[str], into: np.ndarray) -> None:
+    """Write backscatter `(polarisation, y, x)` of one radar acquisition, dB."""
     assets = assets_by_band(row)
-    values = np.full((len(polarisations), *grid.shape), np.nan, np.float32)
     for k, name in enumerate(polarisations):
         if name in assets:
-            values[k] = nearest_on_grid(assets[name], grid)
-    return values
+            nearest_on_grid(assets[name], grid, into[k])
+        else:
+            into[k] = np.nan
 
 
 def _times(rows: Sequence[Acquisition]) -> np.ndarray:

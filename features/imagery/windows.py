@@ -13,6 +13,8 @@ from features.imagery.rasters.opening import open_raster
 from features.imagery.rasters.tiff import read_blocks
 from features.schema import Asset
 
+Held = tuple[np.ndarray, np.ndarray, np.ndarray]  # raw window, and its row and column of each pixel; -1: none
+
 
 def read_window(
     href: str, rows: slice | None = None, columns: slice | None = None, touched: np.ndarray | None = None
@@ -61,43 +63,47 @@ def read_on_grid(href: str, grid: GeoBox) -> np.ndarray:
     ImageryError
         As `read_window` and `placed`.
     """
-    own = grid_of(href)
-    factor, top, left = placed(grid, own, href)
-    height, width = grid.shape
-    limits = (own.shape[0] * factor, own.shape[1] * factor)
-    r0, r1 = max(top, 0), min(top + height, limits[0])
-    c0, c1 = max(left, 0), min(left + width, limits[1])
-    if r1 <= r0 or c1 <= c0:
-        return np.ma.masked_array(np.zeros((height, width), np.uint8), mask=True)
-    rows, columns = slice(r0 // factor, -(-r1 // factor)), slice(c0 // factor, -(-c1 // factor))
-    pixels = read_window(href, rows, columns)
-    if factor > 1:
-        pixels = pixels.repeat(factor, axis=0).repeat(factor, axis=1)
-        pixels = pixels[r0 - rows.start * factor :, c0 - columns.start * factor :][: r1 - r0, : c1 - c0]
-    if pixels.shape == (height, width):
+    raw, rows, columns = _under(href, grid)
+    if not raw.size:
+        return np.ma.masked_array(np.zeros(grid.shape, np.uint8), mask=True)
+    inside = np.ix_(rows >= 0, columns >= 0)
+    pixels: np.ndarray = raw[np.ix_(rows[rows >= 0], columns[columns >= 0])]
+    if pixels.shape == grid.shape:
         return pixels
-    out: np.ndarray = np.ma.masked_array(np.zeros((height, width), pixels.dtype), mask=True)
-    out[r0 - top : r1 - top, c0 - left : c1 - left] = pixels
+    out: np.ndarray = np.ma.masked_array(np.zeros(grid.shape, pixels.dtype), mask=True)
+    out[inside] = pixels
     return out
 
 
-def physical_on_grid(asset: Asset, grid: GeoBox, saturated: float = np.nan) -> np.ndarray:
-    """Physical values of an asset on a grid; float32 `(y, x)`, NaN where unknown, `saturated` where the file
-    marks a pixel as too bright to be measured.
+def physical_on_grid(
+    asset: Asset, grid: GeoBox, saturated: float = np.nan, out: np.ndarray | None = None
+) -> np.ndarray:
+    """Physical values of an asset on a finer or equal grid that nests in its own; float32 `(y, x)`, NaN where
+    unknown, `saturated` where the file marks a pixel as too bright to be measured.
+
+    Parameters
+    ----------
+    out
+        Where given, what to write them into.
+
+    Raises
+    ------
+    ImageryError
+        As `read_window` and `placed`.
     """
-    raw = read_on_grid(asset["href"], grid)
-    encoding, stored = encoding_of(asset), np.ma.getdata(raw)
-    value = encoding.physical(stored)
-    if encoding.saturated is not None and not np.isnan(saturated):
-        value[stored == encoding.saturated] = saturated
-    value[np.ma.getmaskarray(raw)] = np.nan
-    return value
+    out = np.empty(grid.shape, np.float32) if out is None else out
+    return encoding_of(asset).laid(*_under(asset["href"], grid), out, saturated)
 
 
-def nearest_on_grid(asset: Asset, grid: GeoBox) -> np.ndarray:
+def nearest_on_grid(asset: Asset, grid: GeoBox, out: np.ndarray | None = None) -> np.ndarray:
     """Physical values of the asset's pixel that holds each pixel's centre; float32 `(y, x)`, NaN beyond it.
 
     The grids need not nest: for what guides a model, not for what is counted.
+
+    Parameters
+    ----------
+    out
+        Where given, what to write them into.
 
     Raises
     ------
@@ -111,17 +117,32 @@ def nearest_on_grid(asset: Asset, grid: GeoBox) -> np.ndarray:
             reason="other_crs",
         )
     to_own: Affine = ~own.affine @ grid.affine
-    at, inside = [], []
-    for scale, shift, size, limit in zip(
-        (to_own.e, to_own.a), (to_own.f, to_own.c), grid.shape, own.shape, strict=True
-    ):
-        index = np.floor(scale * (np.arange(size) + 0.5) + shift + 1e-6).astype(int)
-        inside.append((index >= 0) & (index < limit))
-        at.append(index[inside[-1]])
-    value = np.full(grid.shape, np.nan, np.float32)
-    if all(len(index) for index in at):
-        first, last = ([int(pick(index)) for index in at] for pick in (np.min, np.max))
-        raw = read_window(asset["href"], slice(first[0], last[0] + 1), slice(first[1], last[1] + 1))
-        chosen = np.ix_(at[0] - first[0], at[1] - first[1])
-        value[np.ix_(*inside)] = encoding_of(asset).physical(raw)[chosen]
-    return value
+    at = [
+        np.floor(scale * (np.arange(size) + 0.5) + shift + 1e-6).astype(np.int64)
+        for scale, shift, size in zip((to_own.e, to_own.a), (to_own.f, to_own.c), grid.shape, strict=True)
+    ]
+    out = np.empty(grid.shape, np.float32) if out is None else out
+    return encoding_of(asset).laid(*_window_at(asset["href"], own, *at), out)
+
+
+def _under(href: str, grid: GeoBox) -> Held:
+    """The pixels of a raster under a grid that nests in its own."""
+    own = grid_of(href)
+    factor, top, left = placed(grid, own, href)
+    height, width = grid.shape
+    rows, columns = (first + np.arange(size) for first, size in ((top, height), (left, width)))
+    return _window_at(href, own, rows // factor, columns // factor)
+
+
+def _window_at(href: str, own: GeoBox, rows: np.ndarray, columns: np.ndarray) -> Held:
+    """The window of a raster, whose grid is `own`, that holds some of its rows and columns, and where these
+    lie in it."""
+    found, slices = [], []
+    for at, size in zip((rows, columns), own.shape, strict=True):
+        inside = (at >= 0) & (at < size)
+        if not inside.any():
+            return np.zeros((0, 0), np.uint8), np.full(len(rows), -1), np.full(len(columns), -1)
+        first, last = int(at[inside].min()), int(at[inside].max())
+        slices.append(slice(first, last + 1))
+        found.append(np.where(inside, at - first, -1))
+    return read_window(href, slices[0], slices[1]), found[0], found[1]

@@ -73,7 +73,7 @@ GIB_PER_MILLION_ROWS = {"fill": 0.13, "detect": 0.085}  # of a chunk of parcels'
 GIB_OF_TABLES, ROWS_OF_TABLES = 0.7, 4e6  # of a chunk of tables that others extracted
 GIB_TOGETHER = 0.5  # more where stages run in one process, which holds the libraries of all
 GIB_OF_NETWORKS = 0.5  # TensorFlow, where clouds are removed by a network
-STACKS_HELD = 9  # where clouds are removed: three blocks as read, seen, or filled and with sigma
+STACKS_HELD = 6  # where clouds are removed: two blocks as read, and what is made of one
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from tests.watching.opened_files import opened_files
 # looked at by `look` and `other`, which name what was found there, not the file
 LOOKED_AT = {
     "read": (".holding_key", "catalog/*"),
-    "clear": ("observations/tiles/*",),  # named by what they are made of, and checked by their hash
+    # named by what they are made of, and checked by their hash
+    "clear": ("observations/tiles/*", "observations/samples/*"),
     "detect": ("event_journal.parquet", ".event_journal.parquet.sha256"),
     "judge": ("field/*",),
 }

@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 POLARISATIONS = ("vv", "vh")
 LEAST_SIDE = 32  # pixels of a block
 # stacks in memory at a time, as measured: as read, seen, filled and with sigma; and those of the next block
-STACKS_WITH_NEXT, STACKS_ALONE = 9, 6
+STACKS_WITH_NEXT, STACKS_ALONE = 6, 4
 BESIDE_STACKS = 700 << 20  # bytes: libraries, and one tile's coverage
 
 

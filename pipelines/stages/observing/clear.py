@@ -19,7 +19,6 @@ from features.context.blocks import BlockContext, pixels_in
 from features.errors import ImageryError, ModelError
 from features.extraction.extract import without_contradictions
 from features.extraction.filling.tiles import bands_of_all
-from features.extraction.options import ExtractOptions
 from features.imagery.blocks import cut
 from features.imagery.grids import crop
 from features.imagery.masks import MaskOptions
@@ -36,6 +35,8 @@ from models.clouds.stored import Stored
 from pipelines.config import RunConfig
 from pipelines.inputs.pixels.clear_context import clear_context, farmed, frame_times
 from pipelines.inputs.pixels.cloud_masks import (
+    mask_stamps,
+    masked_extract,
     masks_folder,
     read_masked,
     reading_options,
@@ -47,7 +48,7 @@ from pipelines.record.receipt import read_receipt
 from pipelines.record.stage import Outcome
 from pipelines.steps.keeping.kept_note import Note, may_keep
 from pipelines.steps.mask_scenes import make_masks
-from pipelines.tables import read_acquired, read_declared
+from pipelines.tables import read_acquired, read_declared, read_stamps
 from pipelines.workspace import Workspace
 
 log = logging.getLogger(__name__)
@@ -183,8 +184,15 @@ def fitting_stacks(
     context = clear_context(config, workspace, method)
     context.check(frame_times(acquisitions))
     declarations = read_declared(workspace)
-    compared = ExtractOptions(mask=_reading(config), inner_buffer_m=config.extract.inner_buffer_m)
-    acquisitions, _ = without_contradictions(acquisitions, declarations, compared, workspace.observations)
+    stamps = read_stamps(workspace) | mask_stamps(config.clear.mask, workspace)
+    acquisitions, _ = without_contradictions(
+        acquisitions,
+        declarations,
+        masked_extract(config),
+        workspace.observations,
+        stamps=stamps,
+        filled=True,
+    )
     blocks = fitting_blocks(acquisitions, declarations, config.seed)
     shapes = farmed(config, declarations, method)
     return read_blocks(acquisitions, blocks, config, context, shapes)

@@ -17,7 +17,7 @@ from pipelines.stages.observing.clear import fitted_remover
 from pipelines.tables import read_acquired, read_declared, read_stamps, write_table
 from pipelines.workspace import Workspace
 
-WRITTEN = ("parts", "parts.parquet", "set_aside.parquet", "remarks.parquet", "tiles", "coverage")
+WRITTEN = ("parts", "parts.parquet", "set_aside.parquet", "remarks.parquet", "tiles", "coverage", "samples")
 
 
 def run(

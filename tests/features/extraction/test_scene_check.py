@@ -6,9 +6,12 @@ import numpy as np
 import polars as pl
 import pytest
 
+from features.extraction import scene_check
 from features.extraction.extract import extract, read_set_aside, without_contradictions
 from features.extraction.observations import read_observations
 from features.extraction.options import ExtractOptions
+from features.extraction.scene_check import Sample, sample_unit
+from features.extraction.units import Outcome, Unit
 from features.imagery.masks import MaskOptions
 from tests.small_imagery import (
     SIDE,
@@ -212,3 +215,29 @@ def add(row: dict, path: Path, band: str, reflectance: float) -> None:
     """Give an acquisition one band more, reflectance in floating point."""
     held = asset(band, write_tif(path, np.full((SIDE, SIDE), reflectance, np.float32)))
     row["assets"].append(held | {"scale": 1.0, "offset": 0.0, "nodata": None})
+
+
+def test_what_was_seen_is_kept_until_the_image_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[str] = []
+
+    def counted(unit: Unit, filled: tuple[str, ...]) -> Sample | None:
+        looked.append(unit.row["item_id"])
+        return sample_unit(unit, filled)
+
+    monkeypatch.setattr(scene_check, "sample_unit", counted)
+    rows = season(tmp_path / "i", [2300 - 1000 * (day == 3) for day in range(7)], cloud={5: 1.0})
+
+    def lost() -> list[Outcome]:
+        looked.clear()
+        return without_contradictions(table(*rows), FIELDS, OPTIONS, tmp_path / "o", stamps={})[1]
+
+    first = lost()
+    assert (set(looked), {one.item_id for one in first}) == (names(*range(7)), names(3))
+    assert (lost(), looked) == (first, [])  # one that shows nothing included
+    rows[1] = season(tmp_path / "later", [0, 2300])[1]
+    assert (lost(), looked) == (first, [*names(1)])
+    (path,) = (tmp_path / "o" / "samples").glob("s2-*.parquet")
+    path.write_bytes(path.read_bytes()[:-9])  # altered: not read
+    assert (lost(), set(looked)) == (first, names(*range(7)))

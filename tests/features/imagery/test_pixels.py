@@ -166,6 +166,24 @@ def test_stack_holds_bands_masks_and_backscatter_on_one_grid(tmp_path: Path) -> 
     assert float(stack["x"][0]) == 500_025
 
 
+def test_a_stack_closes_up_over_what_cannot_be_read(tmp_path: Path) -> None:
+    levels = (1500, 2000, 2500, 3000)
+    rows = [
+        optical(tmp_path, day, {"B04": np.full((SIDE, SIDE), level, np.uint16)}, all_clear())
+        for day, level in enumerate(levels)
+    ]
+    for number in (0, 2):
+        href = Path(rows[number]["assets"][0]["href"])
+        href.write_bytes(href.read_bytes()[:-40])
+    failed: dict[str, ImageryError] = {}
+    stack = read_stack(table(*rows), grid_of(rows[1]["assets"][0]["href"]), ["B04"], None, [], failed)
+    assert sorted(failed) == [rows[0]["item_id"], rows[2]["item_id"]]
+    days = np.array([rows[1]["datetime"], rows[3]["datetime"]], "datetime64[ns]")
+    np.testing.assert_array_equal(stack["time"].values, days)
+    assert stack["reflectance"].values.mean(axis=(1, 2, 3)) == pytest.approx([0.1, 0.2], rel=1e-5)
+    assert stack["clear"].values.all()
+
+
 def test_radar_on_a_lattice_of_its_own_gives_the_pixel_that_holds_the_centre(tmp_path: Path) -> None:
     values = np.arange(1, 17, dtype=np.float32).reshape(4, 4)  # pixels of 20 m, the corner 4 m to the east
     path = write_tif(tmp_path / "vv.tif", values, step=20.0, corner=(LEFT + 4, TOP), nodata=0.0)

@@ -46,3 +46,22 @@ def test_only_earlier_dates_or_none_can_be_asked_for(block: Cube) -> None:
 
 def test_a_block_is_whole_where_all_of_it_is_clear(block: Cube) -> None:
     np.testing.assert_array_equal(whole_blocks(block.clear, 2).ravel(), [True, False, True])
+
+
+def test_blocks_over_the_edge_are_of_the_pixels_that_there_are(block: Cube) -> None:
+    """Three pixels a side in three blocks of two: as if unseen pixels lay beyond."""
+    wide = block.padded(1, 1)
+    padded = coarsen(wide.padded(3, 3), 2)
+    coarse = coarsen(wide, 2, multiple=3)
+    np.testing.assert_array_equal(coarse.reflectance, padded.reflectance)
+    np.testing.assert_array_equal(coarse.clear, padded.clear)
+    assert not whole_blocks(np.ones((1, 3, 3), bool), 2, 2)[0, 1].any()  # which reach beyond the edge
+
+
+def test_pixels_at_an_edge_are_filled_as_within(block: Cube) -> None:
+    low, spread = np.full((2, 2, 1), 0.5, np.float32), np.full((2, 2, 1), 0.02, np.float32)
+    odd = block.window(slice(0, 1), slice(0, 2)).padded(
+        0, 1
+    )  # one row, and a column that nothing is known of
+    value, _ = Detail.of(odd, 2, False, None).refine(1, low, spread, np.ones((7, 1)))
+    np.testing.assert_allclose(value[0], [[0.45, 0.55, NAN]], atol=1e-6)  # 0.2 and 0.3, risen by 0.25

@@ -14,6 +14,7 @@ VIEWS = 3  # of each polarisation: near, over the field, over the tile
 ALIKE_PX = 13  # the wide window, in which optical profiles select similar pixels
 ALIKE = 2.0  # times the usual squared difference of neighbours: pixels as far apart weigh 1 / e
 LEAST_WEIGHT = 1e-5  # of all acquisitions around a day: one six days off still informs on moisture
+TOGETHER = 2048  # pixels that are averaged together: their sums stay in the first cache level
 FARTHEST = 6.0  # beyond which a weight is as good as none
 
 
@@ -44,28 +45,37 @@ def radar_at(cube: Cube, days: np.ndarray, profiles: np.ndarray | None = None) -
 def _around(power: np.ndarray, apart: np.ndarray, spread: float) -> np.ndarray:
     """Average `power (radar_time, channel, y, x)` around days that are `apart (day, radar_time)`."""
     weight = np.where(apart <= REACH_DAYS, np.exp(-0.5 * (apart / spread) ** 2), 0).astype(np.float32)
-    seen = np.isfinite(power)
-    flat = np.where(seen, power, 0).reshape(len(power), -1)
-    total = _sum_near(weight, flat)
-    amount = (
-        np.broadcast_to(weight.sum(1)[:, None], total.shape)
-        if seen.all()
-        else _sum_near(weight, seen.reshape(flat.shape).astype(np.float32))
-    )
-    mean = np.divide(total, amount, out=np.full_like(total, np.nan), where=amount > LEAST_WEIGHT)
-    return np.asarray(mean.reshape(len(apart), *power.shape[1:]))
+    flat = np.ascontiguousarray(power, np.float32).reshape(len(power), -1)
+    mean = np.empty((len(apart), flat.shape[1]), np.float32)
+    _mean_near(weight, flat, mean)
+    return mean.reshape(len(apart), *power.shape[1:])
 
 
 @njit(cache=True, nogil=True)
-def _sum_near(weight: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Return `weight (day, time)` times `values (time, k)`: few weigh anything, and BLAS would sum in another
-    order on another number of cores."""
-    total = np.zeros((len(weight), values.shape[1]), np.float32)
-    for day in range(len(weight)):
-        for time in range(len(values)):
-            if weight[day, time] > 0:
-                _add_scaled(total[day], weight[day, time], values[time])
-    return total
+def _mean_near(weight: np.ndarray, values: np.ndarray, mean: np.ndarray) -> None:
+    """Write means of the finite `values (time, k)` by `weight (day, time)`, of which few are not zero, to
+    `mean (day, k)`; not as a matrix product, which would sum in another order on another number of cores."""
+    total, amount = np.empty(TOGETHER, np.float32), np.empty(TOGETHER, np.float32)
+    for start in range(0, values.shape[1], TOGETHER):
+        size = min(TOGETHER, values.shape[1] - start)
+        for day in range(len(weight)):
+            total[:] = 0
+            amount[:] = 0
+            for time in range(len(values)):
+                if weight[day, time] > 0:
+                    _add_finite(total, amount, weight[day, time], values[time, start : start + size])
+            out = mean[day, start : start + size]
+            for k in range(size):
+                out[k] = total[k] / amount[k] if amount[k] > LEAST_WEIGHT else np.nan
+
+
+@njit(cache=True, nogil=True)
+def _add_finite(total: np.ndarray, amount: np.ndarray, weight: np.float32, values: np.ndarray) -> None:
+    nothing = np.float32(0)
+    for k in range(len(values)):
+        seen = np.isfinite(values[k])
+        total[k] += weight * (values[k] if seen else nothing)
+        amount[k] += weight if seen else nothing
 
 
 def _over_tile(power: np.ndarray) -> np.ndarray:

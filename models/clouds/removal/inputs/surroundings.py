@@ -10,7 +10,7 @@ BLOCK_PX = 4
 REACHES = (3, 9)  # blocks: windows of 12 and 36 pixels
 PRIOR = 16.0  # visible pixels that a mean needs before it counts half
 PROFILE_STEPS = 10
-KINDS = 24
+KINDS, ROUNDS = 24, 8  # of k-means
 
 
 def deviations(residual: np.ndarray, seen: np.ndarray, kinds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -59,12 +59,9 @@ def pixel_kinds(profiles: np.ndarray, seed: int = 0) -> np.ndarray:
     profile = profiles.reshape(-1, profiles.shape[-1])
     sample = profile[np.random.default_rng(seed).choice(len(profile), min(len(profile), 4000), replace=False)]
     centres = sample[:: max(1, len(sample) // KINDS)][:KINDS].copy()
-    for _ in range(8):
-        nearest = _nearest(sample, centres)
-        for k in range(len(centres)):
-            if (nearest == k).any():
-                centres[k] = sample[nearest == k].mean(axis=0)
-    return _nearest(profile, centres).reshape(profiles.shape[:2]).astype(np.int16)
+    for _ in range(ROUNDS):
+        _to_means(sample, _nearest(sample, centres), centres)
+    return _nearest(profile, centres).reshape(profiles.shape[:2])
 
 
 def season_profiles(cube: Cube) -> np.ndarray:
@@ -86,8 +83,36 @@ def season_profiles(cube: Cube) -> np.ndarray:
     return np.ascontiguousarray(out.reshape(-1, pixels).T).reshape(*cube.clear.shape[1:], -1)
 
 
+@njit(cache=True, nogil=True, fastmath={"reassoc", "contract"})  # several terms at once
 def _nearest(points: np.ndarray, centres: np.ndarray) -> np.ndarray:
-    return np.asarray(np.argmin(-2 * points @ centres.T + np.square(centres).sum(1)[None], axis=1))
+    """Return which of `centres (centre, feature)` is nearest to each of `points (point, feature)`, int16.
+
+    A matrix product would sum in another order on another number of cores, and wait for them.
+    """
+    out = np.empty(len(points), np.int16)
+    features = points.shape[1]
+    for i in range(len(points)):
+        least = np.float32(np.inf)
+        for k in range(len(centres)):
+            apart = np.float32(0)
+            for f in range(features):
+                apart += (points[i, f] - centres[k, f]) ** 2
+            if apart < least:
+                least, out[i] = apart, k
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _to_means(points: np.ndarray, nearest: np.ndarray, centres: np.ndarray) -> None:
+    """Move each centre to the mean of the points that it is the nearest of."""
+    sums, count = np.zeros_like(centres), np.zeros(len(centres), np.int64)
+    for i in range(len(points)):
+        count[nearest[i]] += 1
+        for f in range(points.shape[1]):
+            sums[nearest[i], f] += points[i, f]
+    for k in range(len(centres)):
+        if count[k] > 0:
+            centres[k] = sums[k] / np.float32(count[k])
 
 
 def _by_kind(values: np.ndarray, seen: np.ndarray, kinds: np.ndarray) -> np.ndarray:

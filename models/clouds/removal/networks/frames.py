@@ -15,7 +15,7 @@ from models.clouds.removal.inputs.coarse import Detail, coarsen, whole_blocks
 from models.clouds.removal.inputs.haze import usable
 
 IN_USE = 3  # inputs at a time: one with the networks, one waiting, one in the making
-MULTIPLE = 16  # sides are padded to it in the network's pixels, so that few shapes are compiled
+MULTIPLE = 8  # of sides in the network's pixels: networks halve them thrice, and few shapes are compiled
 
 Prediction = tuple[np.ndarray, np.ndarray]  # reflectance and uncalibrated sigma, `(n, y, x, band)`
 Predict = Callable[[list[np.ndarray]], Prediction]
@@ -41,14 +41,12 @@ def correct_frames(
     check_context(cube, channels)
     if not cube.clear.any():
         return
-    _, _, height, width = cube.shape
-    cube = cube.padded(-height % (MULTIPLE * size), -width % (MULTIPLE * size))
-    frames = Frames(coarsen(cube, size), channels, whole_blocks(cube.clear, size))
+    low_cube = coarsen(cube, size, MULTIPLE)
+    frames = Frames(low_cube, channels, whole_blocks(cube.clear, size, MULTIPLE))
     constant = None if channels.optical else np.array(channels.constant)
     detail = Detail.of(cube, size, channels.recent, constant, usable(cube, frames.haze[1], size))
     for frame, (low, spread) in zip(wanted.tolist(), _predictions(frames, wanted, predict), strict=True):
-        value, sigma = detail.refine(frame, low[0], spread[0], factor)
-        yield frame, value[:, :height, :width], sigma[:, :height, :width]
+        yield frame, *detail.refine(frame, low[0], spread[0], factor)
 
 
 def _predictions(frames: Frames, wanted: np.ndarray, predict: Predict) -> Iterator[Prediction]:

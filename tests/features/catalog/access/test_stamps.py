@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from features.catalog.access.stamps import UNKNOWN, stamps_of
-from features.extraction.extract import identity
+from features.extraction.units import identity
 from features.schema import acquisition_rows
 from tests.features.catalog.access.test_reach import Site, sites  # noqa: F401 (a fixture)
 from tests.features.catalog.test_reader import optical, read, write_catalog
