@@ -37,7 +37,7 @@ from features.workers import Executor, one_by_one
 log = logging.getLogger(__name__)
 POLARISATIONS = ("vv", "vh")
 LEAST_SIDE = 32  # pixels of a block
-# stacks in memory at a time, as measured: as read, seen, filled and with sigma; and those of the next block
+# stacks in memory at a time, as measured: as read, and what is made of it; and that of the next block
 STACKS_WITH_NEXT, STACKS_ALONE = 6, 4
 BESIDE_STACKS = 700 << 20  # bytes: libraries, and one tile's coverage
 
@@ -173,8 +173,8 @@ def within(memory: int, side: int, layers: int, margin: int, least: int) -> tupl
 
     Examples
     --------
-    >>> [within(gib << 30, 256, 960, 32, least=64) for gib in (8, 3, 2)]
-    [(256, True), (256, False), (128, True)]
+    >>> [within(gib << 30, 256, 960, 32, least=64) for gib in (3, 2, 1)]
+    [(256, True), (128, True), (64, False)]
     """
     while True:
         stack = 4 * layers * (side + 2 * margin) ** 2
