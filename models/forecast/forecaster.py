@@ -14,7 +14,7 @@ from models.forecast.basis import Basis, Damped, basis_of, fit_damped
 from models.forecast.climatology import NODES, YEAR, Curves, class_curves
 from models.forecast.history import History
 from models.forecast.intervals import Intervals, calibrate, season_of
-from models.forecast.learning.boosting import fit_booster, fit_scale, predict, scale_of
+from models.forecast.learning.boosting import binned, fit_booster, fit_scale, predict, scale_of, size_of
 from models.forecast.learning.inputs import Table, table_of
 from models.forecast.learning.network import LOOKED_BACK, fit_network, run_network, sequences_of
 from models.forecast.learning.samples import AHEAD, STEP, Samples, clouded, horizon_step
@@ -407,14 +407,14 @@ def _scales(
 ) -> tuple[Any, np.ndarray]:
     """Return the booster of the expected size of an error, and that size of each sample, out of fold."""
     size = np.empty(len(error))
+    data = binned(table, size_of(error), options).construct()
 
-    def without(k: int) -> Any:
-        rest, mine = fold != k, np.flatnonzero(fold == k)
-        booster = fit_scale(Table(table.value[rest], table.names, table.group), error[rest], options)
+    def without(k: int) -> None:
+        mine = np.flatnonzero(fold == k)
+        booster = fit_scale(data, np.flatnonzero(fold != k), options)
         size[mine] = scale_of(booster, Table(table.value[mine], table.names, table.group), 1)
-        return booster
 
     with ThreadPoolExecutor(options.threads) as pool:
-        whole = pool.submit(fit_scale, table, error, options)
+        whole = pool.submit(fit_scale, data, np.arange(len(error)), options)
         list(pool.map(without, np.unique(fold).tolist()))
         return whole.result(), size

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from typing import Any
 
@@ -97,7 +98,11 @@ def _run(
     anomalies = [ANOMALIES.to_frame()]
     unknown: set[date] = set()
     reported = _reported(workspace)
-    with block_writer(workspace.forecast, FORECAST) as write:
+    days = np.arange(season[0], season[1], SCORED_EVERY)
+    with ThreadPoolExecutor(1) as pool, block_writer(workspace.forecast, FORECAST) as write:
+        scoring = pool.submit(
+            score_table, forecaster, some.history, own[drawn], group[drawn], days, some.ahead
+        )
         for done, chunk in enumerate(chunks, start=3):
             part, of = known.take(np.arange(chunk.start, chunk.stop)), own[chunk]
             table = _forecasts(forecaster, part.history, of, day, part.ahead, config)
@@ -108,9 +113,8 @@ def _run(
                 find_anomalies(forecaster, part.history.until(day), of, season, here, part.ahead)
             )
             progress(done, steps)
+        scores = scoring.result()
     _say_unknown(unknown)
-    days = np.arange(season[0], season[1], SCORED_EVERY)
-    scores = score_table(forecaster, some.history, own[drawn], group[drawn], days, some.ahead)
     outputs = [
         workspace.forecast,
         write_table(pl.concat(anomalies), workspace.anomalies),

@@ -107,10 +107,12 @@ def conform(series: xr.Dataset, layout: Layout) -> xr.Dataset:
             + "; ".join(filter(None, problems))
             + ". Build the series with the model's own features and calendar, or fit the model anew."
         )
-    chosen = series.sel(feature=list(layout.features), statistic=list(layout.statistics))
-    if layout.context:
-        return chosen.sel(variable=list(layout.context))
-    return chosen.drop_vars(CONTEXT, errors="ignore")
+    chosen = series
+    if (found.features, found.statistics) != (layout.features, layout.statistics):
+        chosen = series.sel(feature=list(layout.features), statistic=list(layout.statistics))
+    if not layout.context:
+        return chosen.drop_vars(CONTEXT, errors="ignore")
+    return chosen if found.context == layout.context else chosen.sel(variable=list(layout.context))
 
 
 def _difference(axis: str, expected: tuple[str, ...], found: tuple[str, ...]) -> str:

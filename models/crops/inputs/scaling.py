@@ -135,7 +135,7 @@ def _moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     known = np.isfinite(rows)
     count = known.sum(0)
     some = np.maximum(count, 1)
-    mean = np.where(known, rows, 0).sum(0, dtype=np.float64) / some
+    mean = np.where(known, rows, 0).astype(np.float64).sum(0) / some
     spread = np.sqrt((np.where(known, rows - mean, 0) ** 2).sum(0, dtype=np.float64) / some)
     return np.where(count > 0, mean, np.nan), spread
 

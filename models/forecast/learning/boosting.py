@@ -24,35 +24,57 @@ def parameters(options: ForecastOptions) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def binned(
+    table: Table,
+    truth: np.ndarray,
+    options: ForecastOptions,
+    weight: np.ndarray | None = None,
+    kept: bool = False,
+) -> "lightgbm.Dataset":
+    """Return LightGBM's data set of a table, its columns in bins, with `truth (sample,)`; where it is `kept`,
+    with the table, for a booster that is trained further.
+    """
+    import lightgbm
+
+    crop = [k for k, name in enumerate(table.names) if name == "crop"]
+    return lightgbm.Dataset(
+        table.value,
+        truth,
+        weight=weight,
+        params=parameters(options),
+        categorical_feature=crop,
+        free_raw_data=not kept,
+    )
+
+
 def fit_booster(
     table: Table,
     change: np.ndarray,
     options: ForecastOptions,
-    rounds: int | None = None,
     weight: np.ndarray | None = None,
     start: "lightgbm.Booster | None" = None,
 ) -> "lightgbm.Booster":
     """Fit boosted trees on changes `(sample,)`; `start` is a booster that is trained further."""
     import lightgbm
 
-    settings = parameters(options)
-    crop = [k for k, name in enumerate(table.names) if name == "crop"]
-    data = lightgbm.Dataset(
-        table.value,
-        change,
-        weight=weight,
-        params=settings,
-        categorical_feature=crop,
-        free_raw_data=start is None,
-    )
-    return lightgbm.train(settings, data, num_boost_round=rounds or options.rounds, init_model=start)
+    data = binned(table, change, options, weight, kept=start is not None)
+    return lightgbm.train(parameters(options), data, num_boost_round=options.rounds, init_model=start)
 
 
-def fit_scale(table: Table, error: np.ndarray, options: ForecastOptions) -> "lightgbm.Booster":
-    """Fit how large an error is to be expected: the logarithm of its size, `(sample)`."""
-    size = np.log(np.abs(error) + LEAST_SCALE)
-    small = options.model_copy(update={"leaves": 12, "learning_rate": 0.1})
-    return fit_booster(table, size, small, SCALE_ROUNDS)
+def fit_scale(data: "lightgbm.Dataset", rows: np.ndarray, options: ForecastOptions) -> "lightgbm.Booster":
+    """Fit how large an error is to be expected on rows `(k,)` of `binned`, whose truth is `size_of`.
+
+    Fits without a fold and that of all share the bins, which take as long as a fit.
+    """
+    import lightgbm
+
+    small = parameters(options.model_copy(update={"leaves": 12, "learning_rate": 0.1}))
+    return lightgbm.train(small, data.subset(rows.tolist()), num_boost_round=SCALE_ROUNDS)
+
+
+def size_of(error: np.ndarray) -> np.ndarray:
+    """Return the logarithm of the size of errors `(sample,)`."""
+    return np.asarray(np.log(np.abs(error) + LEAST_SCALE))
 
 
 def predict(booster: "lightgbm.Booster", table: Table, threads: int) -> np.ndarray:
