@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 from markupsafe import Markup, escape
@@ -18,6 +19,7 @@ SEQUENTIAL = (
     "#08352b",
 )
 
+Place = TypeVar("Place", float, np.ndarray)
 LETTER_PX = 6.0  # width of a letter of a tick, of 10.5 px, on average over long labels
 ERROR_SHADES = ("#f7f4ef", "#f6ddcf", "#efc1a8", "#e59f7b", "#d8794c", "#b95323", "#9a3d12", "#7c2c08")
 
@@ -67,13 +69,13 @@ class Plot:
     bottom: float = 22
     parts: list[str] = field(default_factory=list)
 
-    def px(self, value: float) -> float:
-        """Return the horizontal place of a value."""
+    def px(self, value: Place) -> Place:
+        """Return the horizontal place of a value, or of each of an array."""
         span = (self.x[1] - self.x[0]) or 1.0
         return self.left + (value - self.x[0]) / span * (self.width - self.left - self.right)
 
-    def py(self, value: float) -> float:
-        """Return the vertical place of a value."""
+    def py(self, value: Place) -> Place:
+        """Return the vertical place of a value, or of each of an array."""
         span = (self.y[1] - self.y[0]) or 1.0
         return self.height - self.bottom - (value - self.y[0]) / span * (self.height - self.top - self.bottom)
 
@@ -111,24 +113,21 @@ class Plot:
 
     def band(self, xs: Sequence[float], low: Sequence[float], high: Sequence[float], style: str) -> "Plot":
         """Draw the area between two lines."""
-        known = np.isfinite(np.asarray(low, float)) & np.isfinite(np.asarray(high, float))
+        at, lower, upper = (np.asarray(values, float) for values in (xs, low, high))
+        known = np.isfinite(lower) & np.isfinite(upper)
         if known.sum() > 1:
-            up = [
-                f"{_n(self.px(a))} {_n(self.py(b))}" for a, b, ok in zip(xs, high, known, strict=True) if ok
-            ]
-            down = [
-                f"{_n(self.px(a))} {_n(self.py(b))}" for a, b, ok in zip(xs, low, known, strict=True) if ok
-            ]
-            self.parts.append(f'<path class="{style}" d="M{"L".join(up + down[::-1])}z"/>')
+            around = (at[known], at[known][::-1]), (upper[known], lower[known][::-1])
+            corners = self._points(*(np.concatenate(half) for half in around))
+            self.parts.append(f'<path class="{style}" d="M{"L".join(corners)}z"/>')
         return self
 
     def dots(self, xs: Iterable[float], ys: Iterable[float], style: str, radius: float = 2.4) -> "Plot":
         """Draw a circle at every known point."""
-        for x, y in zip(xs, ys, strict=True):
-            if np.isfinite(y):
-                self.parts.append(
-                    f'<circle class="{style}" cx="{_n(self.px(x))}" cy="{_n(self.py(y))}" r="{_n(radius)}"/>'
-                )
+        at, height = (np.asarray(list(values), float) for values in (xs, ys))
+        known = np.isfinite(height)
+        begin, end = f'<circle class="{style}"', f'r="{_n(radius)}"/>'
+        for x, y in zip(_numbers(self.px(at[known])), _numbers(self.py(height[known])), strict=True):
+            self.parts.append(f'{begin} cx="{x}" cy="{y}" {end}')
         return self
 
     def whisker(self, x: float, low: float, high: float, style: str = "whisker") -> "Plot":
@@ -163,14 +162,16 @@ class Plot:
         return figure(self.width, self.height, self.title, self.parts)
 
     def _path(self, xs: Sequence[float], ys: Sequence[float]) -> str:
-        pen, steps = "M", []
-        for x, y in zip(xs, ys, strict=True):
-            if not np.isfinite(y):
-                pen = "M"
-                continue
-            steps.append(f"{pen}{_n(self.px(x))} {_n(self.py(y))}")
-            pen = "L"
-        return "".join(steps)
+        at, height = np.asarray(xs, float), np.asarray(ys, float)
+        known = np.isfinite(height)
+        begins = known & ~np.concatenate([[False], known[:-1]])
+        points = self._points(at[known], height[known])
+        pens = np.where(begins[known], "M", "L").tolist()
+        return "".join([pen + point for pen, point in zip(pens, points, strict=True)])
+
+    def _points(self, xs: np.ndarray, ys: np.ndarray) -> list[str]:
+        """Return points as they stand in a path."""
+        return [f"{x} {y}" for x, y in zip(_numbers(self.px(xs)), _numbers(self.py(ys)), strict=True)]
 
 
 def figure(width: float, height: float, title: str, parts: Iterable[str]) -> Markup:
@@ -219,3 +220,9 @@ def heat_map(
 def _n(value: float) -> str:
     """Write a coordinate with one decimal at most."""
     return f"{value:.1f}".rstrip("0").rstrip(".") if value else "0"
+
+
+def _numbers(values: np.ndarray) -> list[str]:
+    """Write many coordinates as `_n` does, in one call."""
+    written = "%.1f\n" * len(values) % tuple((values + 0.0).tolist())  # no minus before zero
+    return written.replace(".0\n", "\n").split("\n")[:-1]

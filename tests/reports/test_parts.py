@@ -6,6 +6,8 @@ from datetime import date
 import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from features.schema import SchemaError
 from reports.embed import clean, embed_json, file_name, policy
@@ -20,12 +22,24 @@ from reports.sheet.pictures.colours import png
 from reports.sheet.reasons import weights_of
 from reports.sheet.season import Season
 from reports.sheet.sheets import p_sentence
-from reports.svg import Plot, heat_map
+from reports.svg import Plot, _n, _numbers, heat_map
 from reports.translation import translation
 from reports.words import feature_words, step_words
 from tests.mock_run import make_run
 
 TEXT = translation("en")
+
+
+@given(st.lists(st.floats(-1e4, 1e4)))
+def test_many_coordinates_are_written_as_one_is(values: list[float]) -> None:
+    assert _numbers(np.array(values)) == [_n(value) for value in values]
+
+
+def test_a_band_goes_up_and_comes_back_where_both_ends_are_known() -> None:
+    """Ten pixels a unit on both axes, counted downwards."""
+    plot = Plot(50, 50, (0, 5), (0, 5), "band", left=0, right=0, top=0, bottom=0)
+    plot.band([0, 1, 2, 3], [1, 1, float("nan"), 1], [2, 3, 4, 2], "b")
+    assert plot.parts == ['<path class="b" d="M0 30L10 20L30 30L30 40L10 40L0 40z"/>']
 
 
 def test_an_unknown_point_breaks_a_line() -> None:
