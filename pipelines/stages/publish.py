@@ -1,11 +1,13 @@
 """Everything before becomes pages, exports, MLflow runs and a manifest."""
 
 from collections.abc import Sequence
+from concurrent.futures import Future
 
 import polars as pl
 
 from features.files import read_parquet
 from features.workers import Progress
+from models.registry import Tracker
 from pipelines.config import RunConfig
 from pipelines.record.audit import chain
 from pipelines.record.audit.manifest import git_commit, versions, write_manifest
@@ -24,6 +26,17 @@ SAMPLE = "exports/quality_sample.csv"
 
 def run(config: RunConfig, workspace: Workspace, progress: Progress, earlier: Sequence[Stage]) -> Outcome:
     """Write `reports/`, the exports, `manifest.json`, and the run's record in MLflow."""
+    with tracking.connecting(config) as tracker:
+        return _publish(config, workspace, progress, earlier, tracker)
+
+
+def _publish(
+    config: RunConfig,
+    workspace: Workspace,
+    progress: Progress,
+    earlier: Sequence[Stage],
+    tracker: "Future[Tracker] | None",
+) -> Outcome:
     receipts = [receipt for stage in earlier if (receipt := read_receipt(workspace, stage.name))]
     inputs = input_hashes(config, workspace, earlier)
     tables = gather(config, workspace, receipts, inputs)
@@ -42,7 +55,7 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress, earlier: Se
     exports.append(write_sample(read_parquet(workspace.sample), workspace.folder / SAMPLE))
     exports += write_assessment(tables, workspace.folder / "exports", read_parquet(workspace.design))
     pages = write_reports(tables, workspace.reports, config.publish, progress)
-    tracked = tracking.begin(config, workspace, inputs)
+    tracked = tracking.begin(config, workspace, inputs, tracker)
     content = {
         "name": config.name,
         "config": config.model_dump(mode="json"),

@@ -2,8 +2,11 @@
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -74,12 +77,36 @@ def warn_if_unusable(config: RunConfig) -> str | None:
     )
 
 
-def begin(config: RunConfig, workspace: Workspace, inputs: dict[str, str]) -> Tracked:
-    """Open the run in MLflow; where that fails, its record waits for a later run of the same command."""
+@contextmanager
+def connecting(config: RunConfig) -> Iterator["Future[Tracker] | None"]:
+    """Connect to the store beside other work: its libraries take a second or two to load. Nothing where
+    tracking is off.
+    """
     if not config.tracking.enabled:
+        yield None
+        return
+    with ThreadPoolExecutor(1) as pool:
+        yield pool.submit(Tracker, *_store(config))
+
+
+def _store(config: RunConfig) -> tuple[str, Path, str]:
+    return config.tracking.store, config.tracking.artifacts, config.tracking.experiment
+
+
+def begin(
+    config: RunConfig, workspace: Workspace, inputs: dict[str, str], tracker: "Future[Tracker] | None"
+) -> Tracked:
+    """Open the run in MLflow; where that fails, its record waits for a later run of the same command.
+
+    Parameters
+    ----------
+    tracker
+        Of `connecting`.
+    """
+    if tracker is None:
         return Tracked()
     try:
-        return _opened(config, workspace, inputs)
+        return _opened(config, workspace, inputs, tracker.result)
     except Exception as error:  # of a library on another program's database: never the end of a run
         _wait(workspace, inputs, error)
         return Tracked()
@@ -108,7 +135,8 @@ def record_waiting(config: RunConfig, workspace: Workspace, seal: str) -> bool:
     try:
         said = json.loads(waiting.read_text(encoding="utf-8"))
         earlier = said.get("unfinished", [])
-        tracked = _opened(config, workspace, read_back(said["inputs"], workspace.folder))
+        inputs = read_back(said["inputs"], workspace.folder)
+        tracked = _opened(config, workspace, inputs, lambda: Tracker(*_store(config)))
         assert tracked.tracker is not None
         write_json(waiting, {**said, "unfinished": [*earlier, *tracked.ids.values()]})
         _close(tracked.tracker, tracked.ids, workspace, seal)
@@ -135,8 +163,10 @@ def _short(error: Exception) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
-def _opened(config: RunConfig, workspace: Workspace, inputs: dict[str, str]) -> Tracked:
-    tracker = Tracker(config.tracking.store, config.tracking.artifacts, config.tracking.experiment)
+def _opened(
+    config: RunConfig, workspace: Workspace, inputs: dict[str, str], connect: Callable[[], Tracker]
+) -> Tracked:
+    tracker = connect()
     metrics = json.loads(workspace.metrics.read_text(encoding="utf-8"))
     settings = config.model_dump(mode="json")
     scores = read_parquet(workspace.table("class_scores"))

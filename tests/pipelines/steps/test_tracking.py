@@ -1,5 +1,6 @@
 """MLflow's record waits where its store cannot be used, and is written later."""
 
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def test_a_record_waits_and_is_written_by_a_later_run(
     store, workspace, config = Store(), Workspace(tmp_path), load_config(CONFIG)
     monkeypatch.setattr(tracking, "_opened", store.opened)
 
-    tracked = tracking.begin(config, workspace, {"a.gpkg": "00"})
+    tracked = tracking.begin(config, workspace, {"a.gpkg": "00"}, Future())
     tracking.end(tracked, workspace, "ff")
     assert (tracked.ids, store.closed) == ({}, [])
     assert "MLflow's record waits (MLflow's store cannot be used: it is locked.)" in caplog.text
@@ -61,13 +62,26 @@ def test_a_record_that_could_not_be_finished_is_written_anew_in_its_place(
     store, workspace, config = Store(), Workspace(tmp_path), load_config(CONFIG)
     monkeypatch.setattr(tracking, "_opened", store.opened)
     store.down, store.full = False, True
-    tracking.end(tracking.begin(config, workspace, {"a.gpkg": "00"}), workspace, "ff")
+    tracking.end(tracking.begin(config, workspace, {"a.gpkg": "00"}, Future()), workspace, "ff")
     assert "MLflow's record waits ([Errno 28] No space left on device)" in caplog.text
     assert not tracking.record_waiting(config, workspace, "ff")  # still full
     store.full = False
     assert tracking.record_waiting(config, workspace, "ff")
     assert (store.closed[-1][0], store.discarded) == ("9", ["7", "8"])
     assert not tracking.record_waiting(config, workspace, "ff")
+
+
+def test_a_store_that_cannot_be_reached_never_ends_the_work_beside_it(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = ["tracking.store=sqlite:////proc/mlflow.db", f"tracking.artifacts={tmp_path}/artifacts"]
+    config, workspace = load_config(CONFIG, store), Workspace(tmp_path)
+    with tracking.connecting(config) as tracker:
+        assert tracking.begin(config, workspace, {}, tracker) == tracking.Tracked()
+    assert "MLflow's record waits (MLflow's store cannot be used" in caplog.text
+    assert (tmp_path / tracking.WAITING).is_file()
+    with tracking.connecting(load_config(CONFIG, ["tracking.enabled=false"])) as tracker:
+        assert tracker is None
 
 
 def test_it_is_said_before_any_work(tmp_path: Path) -> None:
