@@ -130,7 +130,7 @@ class Head:
         try:
             said = json.loads(path.read_text(encoding="utf-8"))
             return cls(int(said["number"]), str(said["hash"]))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, RecursionError, KeyError, TypeError):
             return None
 
 

@@ -12,7 +12,6 @@ from typing import Any
 import polars as pl
 from jinja2 import TemplateSyntaxError
 from jinja2.sandbox import SandboxedEnvironment
-from pydantic import ValidationError
 
 from features.declarations.pseudonym import KEY_VARIABLE, holding_key, pseudonym
 from features.errors import ConfigError, StageError
@@ -159,7 +158,7 @@ def finished_run(folder: Path) -> RunConfig:
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         return RunConfig.model_validate(content["config"])
-    except (ValueError, KeyError, TypeError, ValidationError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise StageError(
             f"{path} is damaged or of another version; run `cropcheck run CONFIG` again."
         ) from error

@@ -79,7 +79,7 @@ def _is_of_run(workspace: Workspace, name: str) -> bool:
         return True
     try:
         return name in json.loads(workspace.manifest.read_text(encoding="utf-8"))["outputs"]
-    except (ValueError, LookupError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
         raise StageError(
             f"{workspace.manifest} is no manifest; run `cropcheck publish CONFIG` again."
         ) from error

@@ -65,5 +65,5 @@ def _has_holdings(run: Workspace) -> bool:
 def _key_check(run: Workspace) -> str | None:
     try:
         return str(json.loads(run.holdings.read_text(encoding="utf-8"))["key_check"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
         return None

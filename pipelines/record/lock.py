@@ -111,7 +111,7 @@ def _sign(handle: int, command: str) -> None:
 def _said(path: Path) -> dict[str, object]:
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}
 

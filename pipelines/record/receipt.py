@@ -135,7 +135,7 @@ def _read(path: Path) -> Receipt | str | None:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         return f"its receipt {path.name} cannot be read ({error})"
     try:
         claimed, version = content.pop("hash", None), content.pop("version", None)
@@ -155,7 +155,7 @@ def _receipt(content: dict[str, Any], folder: Path) -> Receipt | str:
     """Return the receipt that a document says; a few words where its list of files cannot be used."""
     try:
         outputs = read_back(content["outputs"], folder)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         return str(error)
     return Receipt(
         **{**content, "outputs": outputs, "tallies": [Tally(**tally) for tally in content["tallies"]]}

@@ -45,7 +45,7 @@ def runs_of(workspace: Workspace) -> Runs:
     try:
         said = json.loads(index.read_text(encoding="utf-8"))
         before, last = said["before"], said["present"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
         return Runs(None, present, lost=True)
     chosen = before if last == present else last
     if not chosen:

@@ -127,7 +127,7 @@ def read_fit(folder: Path) -> Fit | None:
         return None
     try:
         return Fit(**json.loads((there / FIT).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, RecursionError, TypeError):
         return None
 
 

@@ -205,7 +205,7 @@ def _outliers(
 
 
 def recall_precision_at(mislabel_score: np.ndarray, wrong: np.ndarray, k: int) -> tuple[float, float]:
-    """Return recall and precision of the `k` most doubtful against the truly wrong.
+    """Return recall and precision of the `k` most doubtful parcels against the truly wrong; both `(parcel,)`.
 
     Examples
     --------

@@ -40,7 +40,7 @@ class Tile:
     tree: shapely.STRtree
 
     def within(self, place: Block) -> np.ndarray:
-        """Return the numbers of the tile's parcels that reach into a block."""
+        """Return the numbers `(parcel,)` of the tile's parcels that reach into a block, in order."""
         return np.sort(self.tree.query(crop(self.imagery.grid, place).extent.geom, predicate="intersects"))
 
     @cached_property

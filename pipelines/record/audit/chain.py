@@ -84,7 +84,7 @@ def entries(path: Path) -> list[dict[str, Any]]:
 def _entry(line: str) -> dict[str, Any] | None:
     try:
         entry = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     return entry if isinstance(entry, dict) and isinstance(entry.get("hash"), str) else None
 
@@ -111,7 +111,7 @@ def _read_head(path: Path) -> Head | None:
     try:
         said = json.loads(head_of(path).read_text(encoding="utf-8"))
         return Head(int(said["lines"]), str(said["hash"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
         return None
 
 

@@ -139,6 +139,6 @@ def _words(account: tuple[str, bool] | None) -> str:
 def _read(head: Path) -> dict[str, Any]:
     try:
         said = json.loads(head.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}

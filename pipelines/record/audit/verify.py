@@ -59,25 +59,34 @@ def examine(folder: Path, expect: str | None = None) -> Findings:
     if expect is not None and seal != expect.lower():
         found.faults.append(f"manifest.json has the hash {seal}, not the expected {expect}: it was rewritten")
     log = chain.entries(workspace.audit)
-    seals = [entry["manifest_hash"] for entry in log if "manifest_hash" in entry]
-    if not seals or seal != seals[-1]:
+    if seal != _named_seal(log):
         found.faults.append("manifest.json is not the one that the log names")
     found.faults += _closing_faults(workspace, log)
     manifest = _read(workspace.manifest)
     if isinstance(manifest, str):
         found.faults.append(f"{manifest}; {RUN_AGAIN}")
         return found
-    _compare(workspace, manifest, seal, _since(log), found)
+    try:
+        _compare(workspace, manifest, seal, _since(log), found)
+    except (
+        AttributeError,
+        KeyError,
+        TypeError,
+        ValueError,
+    ) as error:  # whoever altered it may write anything
+        found.faults.append(
+            f"manifest.json is damaged: it is not what cropcheck writes ({error}); {RUN_AGAIN}"
+        )
     return found
 
 
 def read_manifest(workspace: Workspace) -> Manifest:
-    """Return the manifest of a finished run.
+    """Return the manifest of a finished run, for who tells others what it says.
 
     Raises
     ------
     StageError
-        Where there is none, or it is damaged.
+        Where there is none, it is damaged, or it is not the one that the log names.
     """
     if not workspace.manifest.is_file():
         raise StageError(
@@ -86,14 +95,24 @@ def read_manifest(workspace: Workspace) -> Manifest:
     manifest = _read(workspace.manifest)
     if isinstance(manifest, str):
         raise StageError(f"{manifest}; {RUN_AGAIN}.")
+    if sha256(workspace.manifest) != _named_seal(chain.entries(workspace.audit)):
+        raise StageError(
+            f"manifest.json in {workspace.folder} is not the one that the log names: one of the two was "
+            f"altered. `cropcheck verify {workspace.folder}` names all that does not hold; {RUN_AGAIN}."
+        )
     return manifest
+
+
+def _named_seal(log: list[dict[str, Any]]) -> str | None:
+    """Return the hash of the manifest as the log names it last."""
+    return next((entry["manifest_hash"] for entry in reversed(log) if "manifest_hash" in entry), None)
 
 
 def _read(path: Path) -> dict[str, Any] | str:
     """Return the manifest, or a sentence where it is none."""
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         return f"manifest.json is damaged and cannot be read ({error})"
     if not isinstance(manifest, dict):
         return "manifest.json is damaged: it is no JSON object"
@@ -105,7 +124,7 @@ def _read(path: Path) -> dict[str, Any] | str:
         return f"manifest.json is damaged: {', '.join(wrong)} cannot be read"
     try:
         return {**manifest, **{name: read_back(manifest[name], path.parent) for name in GROUPS}}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         return f"manifest.json cannot be used: {error}"
 
 

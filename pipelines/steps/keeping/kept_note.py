@@ -51,7 +51,7 @@ def may_keep(folder: Path, stands_on: Mapping[str, Any] | None) -> bool:
         return False
     try:
         said = Note(**json.loads((folder / NOTE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, RecursionError, TypeError):
         return False
     return bool(said.files) and said == Note.now(folder, stands_on)
 

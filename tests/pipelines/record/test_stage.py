@@ -197,6 +197,7 @@ def test_what_a_stage_no_longer_writes_is_deleted_unless_another_wrote_it(worksp
         (lambda text: text.replace('"version": 2', '"version": 1'), "is of another version"),
         (lambda text: text.replace('"seconds": 0.0', '"seconds": 9.0'), "was altered"),
         (lambda text: "\x00" * 40, "cannot be read"),
+        (lambda text: "[" * 200_000, "cannot be read"),
     ],
 )
 def test_a_receipt_that_cannot_be_used_means_run_again(workspace: Workspace, damage, reason: str) -> None:

@@ -161,6 +161,8 @@ def test_an_input_that_is_not_here_is_said_to_be_not_here(run: Path, tmp_path: P
         lambda content: content.replace(b'"outputs": {', b'"outputs": 7, "other": {', 1),
         lambda content: content.replace(b'"format": 2', b'"format": 1'),
         lambda content: content.replace(b'"seals": {', b'"seals": 7, "other": {'),
+        lambda content: content.replace(b'"bytes": ', b'"octets": '),
+        lambda content: b"[" * 200_000,
     ],
 )
 @pytest.mark.parametrize("name", ["manifest.json", "audit.jsonl", "audit.head.json", "receipts/publish.json"])
@@ -168,6 +170,13 @@ def test_damaged_records_give_sentences(run: Path, name: str, damage: Callable[[
     whole = (run / name).read_bytes()
     (run / name).write_bytes(damage(whole))
     assert verify(run) or (run / name).read_bytes() == whole
+
+
+def test_a_manifest_that_was_edited_by_hand_is_not_told_from(run: Path) -> None:
+    path = run / "manifest.json"
+    path.write_text(path.read_text().replace('"option seed": 1', '"option seed": 2'))
+    with pytest.raises(StageError, match=r"not the one that the log names.*cropcheck verify"):
+        read_manifest(Workspace(run))
 
 
 def test_a_folder_without_a_manifest_is_refused(tmp_path: Path) -> None:
