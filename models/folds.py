@@ -85,16 +85,23 @@ def plan_folds(
     table = declarations[usable]
     group, by_found, side, note = _groups(table, n_folds, by, block_metres, rng)
     if len(np.unique(group)) < n_folds:
-        raise ModelError(
-            f"{n_folds} folds by {by_found} need as many groups; here are {len(np.unique(group))}. "
-            "Ask for fewer folds."
-        )
+        raise ModelError(_too_few(n_folds, by_found, len(np.unique(group))))
     fold = np.full(len(declarations), -1)
     fold[usable] = deal(group, table["crop_class"].astype(str).to_numpy(), n_folds, rng)
     groups = np.full(len(declarations), -1)
     groups[usable] = group
     log.info("folds by %s: %d groups, %s", by_found, len(np.unique(group)), note or "as asked")
     return FoldPlan(fold, groups, by_found, side, note)
+
+
+def _too_few(n_folds: int, by: str, groups: int) -> str:
+    """Say that there are fewer groups than folds, and what helps."""
+    fewer = f"Ask for {groups} folds (folds.count)" if groups > 1 else ""
+    alone = "let folds go by block alone (folds.by: block)" if "holding" in by else ""
+    more = f"give parcels of more {'holdings and places' if 'holding' in by else f'{by}s'}"
+    cure = ", or ".join(filter(None, (fewer, alone, more)))
+    said = f"{n_folds} folds by {by} need as many groups; here are {groups}."
+    return f"{said} {cure[0].upper()}{cure[1:]}."
 
 
 def deal(group: np.ndarray, classes: np.ndarray, n_folds: int, rng: np.random.Generator) -> np.ndarray:

@@ -36,7 +36,8 @@ def boxes_of(bounds: Bounds) -> tuple[Bounds, ...]:
 
 
 def bounds_of_points(longitude: np.ndarray, latitude: np.ndarray) -> Bounds:
-    """Return the smallest bounds around points; west lies beyond east where they cross the antimeridian.
+    """Return the smallest bounds around points `(point,)` in degrees; west lies beyond east where they cross
+    the antimeridian.
 
     The widest gap between neighbouring longitudes, around the whole circle, is what the bounds leave out.
 

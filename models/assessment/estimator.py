@@ -159,7 +159,7 @@ def _left_out(probability: np.ndarray, weight: np.ndarray) -> float:
 
 
 def kish(weight: np.ndarray) -> float:
-    """Return how many equal weights carry as much as these (Kish 1965, Survey Sampling)."""
+    """Return how many equal weights carry as much as `weight (n,)` (Kish 1965, Survey Sampling)."""
     total = float((weight**2).sum())
     return float(weight.sum() ** 2 / total) if total > 0 else 0.0
 

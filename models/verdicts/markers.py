@@ -116,7 +116,7 @@ def breach(requirement: Requirement, facts: Facts, season: Season) -> Judgement:
 
 
 def at_least(chances: np.ndarray, count: int) -> float:
-    """Return the probability that at least so many of independent events happened.
+    """Return the probability that at least so many of independent events, of `chances (event,)`, happened.
 
     Examples
     --------
@@ -160,7 +160,8 @@ def kept_by_labels(
 
 
 def rank_p_value(score: float, reference: np.ndarray) -> float:
-    """Return the share of compliant parcels that look at least as much like a breach, this one with them.
+    """Return the share of compliant parcels, of scores `reference (parcel,)`, that look at least as much like
+    a breach, this one with them.
 
     `(1 + count(reference >= score)) / (1 + n)`: at most `alpha` of compliant parcels have a value up to
     `alpha` (Vovk, Gammerman and Shafer 2005, conformal p-values).

@@ -79,7 +79,7 @@ def write_csv(parts: Iterable[pl.DataFrame], path: Path, *, separator: str = ","
 
 
 def by_place(frame: gpd.GeoDataFrame) -> np.ndarray:
-    """Return the order of rows along Hilbert's curve through their centres; those without a shape come last.
+    """Return the order `(row,)` along Hilbert's curve through the centres; those without a shape come last.
 
     Examples
     --------

@@ -138,7 +138,10 @@ def test_where_no_block_can_be_kept_folds_go_by_holding_and_say_so() -> None:
 def test_too_few_groups_and_too_few_folds_are_refused() -> None:
     table = declared(5)
     table["holding_id"] = "one"
-    with pytest.raises(ModelError, match="as many groups; here are 1"):
+    with pytest.raises(ModelError, match=r"as many groups; here are 1. Let folds go by block alone"):
+        plan_folds(table, 3, 0, "holding")
+    table["holding_id"] = np.where(np.arange(len(table)) % 2, "one", "two")
+    with pytest.raises(ModelError, match=r"here are 2. Ask for 2 folds \(folds.count\), or let folds"):
         plan_folds(table, 3, 0, "holding")
     with pytest.raises(ModelError, match="at least two folds"):
         plan_folds(table, 1, 0)

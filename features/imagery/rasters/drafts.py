@@ -13,7 +13,9 @@ from features.files import atomic_path, is_vouched, vouch
 
 
 def keep_block(path: Path, computed: Callable[[], np.ndarray]) -> Path:
-    """Write the array of one block, unless it lies there whole from an earlier try; return the file."""
+    """Write the array of one block, of any shape, unless it lies there whole from an earlier try; return the
+    file.
+    """
     if not is_vouched(path):
         stored = computed()
         with atomic_path(path) as partial, partial.open("wb") as handle:

@@ -58,7 +58,7 @@ def field_palette(
 def field_reflectance(
     states: States, day: int, brightness: np.ndarray, wetness: float, sun_zenith: float
 ) -> np.ndarray:
-    """Return the `base` of `field_palette` alone."""
+    """Return the `base (field, band)` of `field_palette` alone."""
     wet = np.full(len(brightness), wetness, np.float32)
     return _field_reflectance(_look(states, day), brightness, wet, sun_zenith)
 

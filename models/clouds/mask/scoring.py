@@ -35,8 +35,8 @@ def truth_of(opacity: np.ndarray, shade: np.ndarray) -> np.ndarray:
 
 
 def by_class(found: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """Return recall, balanced accuracy and F1 of every class, over pixels that both know; NaN where the truth
-    has none of a class.
+    """Return recall, balanced accuracy and F1 of every class, over pixels that both, of one shape, know; NaN
+    where the truth has none of a class.
 
     Examples
     --------

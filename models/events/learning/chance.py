@@ -76,6 +76,8 @@ def best_threshold(chance: np.ndarray, right: np.ndarray, n_expected: int) -> fl
 
     Parameters
     ----------
+    chance, right
+        `(event,)`: of possible events, and whether each happened.
     n_expected
         How many events there were, found or not.
 

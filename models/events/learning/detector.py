@@ -104,7 +104,7 @@ class Detector:
         return score
 
     def all_scores(self, intervals: Intervals, fold: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the scores of every kind."""
+        """Return the scores `(interval,)` of every kind; `fold` is `(parcel,)`."""
         return {event: self.scores(intervals, event, fold) for event in self.kinds}
 
     def _score(self, model: KindModel, event: str, fold: int, intervals: Intervals) -> np.ndarray:

@@ -60,7 +60,8 @@ class Imagery:
 
 
 def ndvi_of(red: np.ndarray, infrared: np.ndarray) -> np.ndarray:
-    """Return NDVI of reflectances; NaN where their sum is not above 0, or the result is beyond -1 to 1.
+    """Return NDVI of reflectances, of their shape; NaN where their sum is not above 0, or the result is
+    beyond -1 to 1.
 
     Examples
     --------

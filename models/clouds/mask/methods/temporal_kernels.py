@@ -63,7 +63,7 @@ def first_guess(
 
 @njit(cache=True, nogil=True)
 def plain(pixel: np.ndarray, t: int, blue: bool) -> bool:  # pragma: no cover
-    """Say whether some ground has such a colour."""
+    """Say whether some ground has the colour of date `t` of a pixel `(time, band)`."""
     if blue:
         return bool(pixel[t, 0] - 0.5 * pixel[t, 1] < MOST_HAZE)
     return bool(pixel[t, 0] < BRIGHTEST)
@@ -97,7 +97,7 @@ def push(
 def against(
     pixel: np.ndarray, t: int, reference: np.ndarray, longwave: bool, blue: bool
 ) -> tuple[float, float]:  # pragma: no cover
-    """Return opacity and depth of shadow of a date against one reference.
+    """Return opacity and depth of shadow of date `t` of a pixel `(time, band)` against a reference `(band,)`.
 
     Bands are blue, red, near infrared and, where there is one, 1.6 um. Where there is no blue, another
     visible band stands in its place, and the near infrared must not have fallen, as it does at harvest.
