@@ -12,7 +12,7 @@ import polars as pl
 from features.declarations.requirements import GREEN_COVER, Requirement, contradictions
 from features.declarations.schemes import Schemes
 from features.schema import MARKERS, check_table
-from models.verdicts.cover import Cover, cover_of, longest_run
+from models.verdicts.cover import Cover, cover_of, ground_covered, held_for_days, held_on_share, longest_run
 
 log = logging.getLogger(__name__)
 REASONS = {
@@ -36,6 +36,7 @@ SURE = 0.2  # highest breach score of a requirement that counts as kept
 ALARM = 0.9  # how sure a breach must be where no labels calibrate it: of an event, that one by itself
 LEAST_LOOKS = 3  # clear looks or passes within a window, below which nothing is decided
 LONGEST_GAP = 45  # days of a window without a look or pass, above which nothing is called kept
+HALF_COVERED = 0.5  # breach score of cover up to which it is never called absent
 COVER_SLACK = 0.25  # share of what is asked for by which cover must fall short to count as surely broken
 PARCELS_AT_ONCE = 20_000
 ONE_DAY = timedelta(days=1)
@@ -66,15 +67,17 @@ class Season:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What a requirement comes to on one parcel: its window, breach score from 0 to 1, and what it rests on.
+    """What a requirement comes to on one parcel: its window, breach scores (0 to 1), what they rest on.
 
-    `score` is NaN where nothing can be said; `surest` is that of the likeliest forbidden event alone, else
-    the score; `settled` whether later observations cannot change a breach.
+    Scores are NaN where nothing can be said. `score` is compared with that of parcels that keep the
+    requirement; `surest` counts where there are none: of the likeliest forbidden event alone; `doubt` must be
+    low for a requirement to count as kept; `settled` says whether later observations cannot change a breach.
     """
 
     window: tuple[date, date] | None
     score: float
     surest: float
+    doubt: float
     settled: bool = False
     events: tuple[str, ...] = ()
     n_observations: int = 0
@@ -87,18 +90,20 @@ def breach(requirement: Requirement, facts: Facts, season: Season) -> Judgement:
 
     For events it is a probability: that one that is forbidden happened within the window, or that fewer than
     asked for did. An event whose interval lies partly in the window counts with that part. For cover it is
-    how much of what is asked for is missing.
+    the share of the ground that was not green as long as is asked, and where no parcels that keep the
+    requirement are known, how many of the green days are missing.
     """
     window = requirement.window(season.start, season.end, _begins(requirement, facts))
     if window is None:
-        return Judgement(None, np.nan, np.nan)
+        return Judgement(None, np.nan, np.nan, np.nan)
     seen_to = min(window[1], season.until)
     seen = sorted({day for day in (*facts.looks, *facts.passes) if window[0] <= day <= seen_to})
     gap = _longest_gap(seen, max(window[0], season.start), seen_to)
     if requirement.require == GREEN_COVER:
-        cover = cover_of(facts.looks, facts.ndvi, max(window[0], season.start), seen_to)
-        missing = _cover_missing(requirement, cover)
-        return Judgement(window, missing, missing, False, (), len(seen), gap)
+        days = max(window[0], season.start), seen_to
+        missing = _cover_missing(requirement, cover_of(facts.looks, facts.ndvi, *days))
+        bare = 1 - ground_covered(_held(requirement, facts, *days))
+        return Judgement(window, bare, missing, missing, False, (), len(seen), gap)
     names = requirement.forbid or (requirement.require,)
     inside = [
         (row, share)
@@ -110,9 +115,9 @@ def breach(requirement: Requirement, facts: Facts, season: Season) -> Judgement:
     part = any(row["part"] for row, share in inside if row["chance"] * share >= 0.3)
     if requirement.forbid:
         score, surest = float(1 - np.prod(1 - chances)), float(chances.max(initial=0))
-        return Judgement(window, score, surest, True, told, len(seen), gap, part)
+        return Judgement(window, score, surest, score, True, told, len(seen), gap, part)
     score = 1 - at_least(chances, requirement.at_least)
-    return Judgement(window, score, score, False, told, len(seen), gap, part)
+    return Judgement(window, score, score, score, False, told, len(seen), gap, part)
 
 
 def at_least(chances: np.ndarray, count: int) -> float:
@@ -338,7 +343,8 @@ def _decide(
     if judged.window[0] > season.until:
         return "window_not_begun"
     likely = p_value <= alpha if p_value is not None else judged.surest >= ALARM
-    broken = likely and judged.score > SURE and (over or judged.settled)
+    least = HALF_COVERED if requirement.require == GREEN_COVER else SURE
+    broken = likely and judged.score > least and (over or judged.settled)
     if not judged.n_observations:
         return _unseen(judged.window[1], season, over)
     return _broken(requirement, judged) if broken else _kept(requirement, judged, over)
@@ -362,7 +368,7 @@ def _kept(requirement: Requirement, judged: Judgement, over: bool) -> str:
     """Return whether a requirement that is not surely broken is kept, or why that is not known."""
     few, blind = judged.n_observations < LEAST_LOOKS, judged.longest_gap > LONGEST_GAP
     lasting = requirement.share is None and not requirement.forbid  # what was done stays done
-    if judged.score <= SURE and (over or lasting) and not few:
+    if judged.doubt <= SURE and (over or lasting) and not few:
         return "long_gap" if requirement.forbid and blind else "kept"
     reasons = {
         "window_not_over": not over,
@@ -407,6 +413,13 @@ def _longest_gap(seen: Sequence[date], first: date, last: date) -> int:
     """Return the longest time within a window without a look or pass, days."""
     days = [first, *seen, last]
     return max(((b - a).days for a, b in pairwise(days)), default=0)
+
+
+def _held(requirement: Requirement, facts: Facts, first: date, last: date) -> float:
+    """Return the NDVI that a field kept as long as is asked for; NaN: not known."""
+    if requirement.weeks is not None:
+        return held_for_days(facts.looks, facts.ndvi, first, last, round(7 * requirement.weeks))
+    return held_on_share(facts.looks, facts.ndvi, first, last, requirement.share or 1)
 
 
 def _cover_missing(requirement: Requirement, cover: Cover | None) -> float:

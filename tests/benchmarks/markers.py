@@ -4,16 +4,16 @@
 With `--to` imagery and season end later: the window of the catch crop ends with the year. Regions are made
 below DIR where they are not there yet, as far as their observations. Both subjects are calibrated by the
 same field records to the same promise (at most ALPHA of compliant parcels `not_met`): `cropcheck` by the
-learned detector's chances, `rule` by the scores of the rules. So missed breaches are compared at the same
-promise; the rate that each comes to stands beside it. Intervals are Clopper and Pearson's over the parcels of
-all regions.
+learned detector's chances and by NDVI, `rule` by the scores of the rules and by looks that are green or not.
+So missed breaches are compared at the same promise; the rate that each comes to stands beside it. Intervals
+are Clopper and Pearson's over the parcels of all regions.
 """
 
 import argparse
 import json
 import os
 import platform
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from features.files import read_parquet
 from models.evaluation.metrics import clopper_pearson
 from models.events.options import EventOptions
 from models.events.table import Found
+from models.verdicts.cover import GREEN_NDVI
 from models.verdicts.marker_scores import marker_rates
 from models.verdicts.markers import Facts, Season, markers_of
 from pipelines.stages.detect import looks_of
@@ -53,7 +54,8 @@ def main() -> None:
         region = read_region(run, end)
         for subject in SUBJECTS:
             found = detected(region, options, rule=subject == "rule")
-            rates = rates_of(region, found, schemes, Season(START, end, end))
+            facts = facts_of(region, found, green_or_not=subject == "rule")
+            rates = rates_of(region, facts, schemes, Season(START, end, end))
             parts.append(rates.with_columns(subject=pl.lit(subject)))
     rows = pooled(pl.concat(parts))
     for row in rows:
@@ -69,7 +71,7 @@ def main() -> None:
         arguments.json.write_text(json.dumps(stored, indent=1) + "\n")
 
 
-def rates_of(region: Region, found: Found, schemes: Schemes, season: Season) -> pl.DataFrame:
+def rates_of(region: Region, facts: Mapping[str, Facts], schemes: Schemes, season: Season) -> pl.DataFrame:
     """Return how often the markers of one region err, schema RATES."""
     columns = ["parcel_id", "intervention", "crop_class"]
     declared = pl.from_pandas(region.declared[columns].astype("string[pyarrow]"))
@@ -81,24 +83,27 @@ def rates_of(region: Region, found: Found, schemes: Schemes, season: Season) -> 
     small |= {name: "outside_imagery" for name in declared["parcel_id"] if name not in parcels}
     told = by_parcel(region.labels.events)
     watched = {name: told.get(name, []) for name in region.labels.watched}
-    markers = markers_of(
-        declared, schemes, facts_of(region, found), small, watched, season, ALPHA, "benchmark"
-    )
+    markers = markers_of(declared, schemes, facts, small, watched, season, ALPHA, "benchmark")
     truth = by_parcel(region.truth)
     every = {name: truth.get(name, []) for name in declared["parcel_id"]}
     return marker_rates(markers, schemes, every, season, ALPHA)
 
 
-def facts_of(region: Region, found: Found) -> dict[str, Facts]:
-    """Return what is known of each parcel."""
+def facts_of(region: Region, found: Found, *, green_or_not: bool) -> dict[str, Facts]:
+    """Return what is known of each parcel; where looks are green or not, by GREEN_NDVI, NDVI is 1 or 0."""
     possible: dict[str, list[dict]] = {}
     for row in found.chances.iter_rows(named=True):
         possible.setdefault(row["parcel_id"], []).append(row)
     return {
-        name: Facts(possible.get(name, []), looks, ndvi, passes)
+        name: Facts(possible.get(name, []), looks, ruled(ndvi) if green_or_not else ndvi, passes)
         for name, looks, ndvi, passes in looks_of(region.series).iter_rows()
         if looks or passes
     }
+
+
+def ruled(ndvi: Sequence[float]) -> list[float]:
+    """Return 1 for green looks and 0 for others."""
+    return [float(value >= GREEN_NDVI) for value in ndvi]
 
 
 def by_parcel(table: pl.DataFrame) -> Done:

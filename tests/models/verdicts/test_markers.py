@@ -103,6 +103,46 @@ def test_cover_is_not_known_across_long_gaps() -> None:
     assert cover_of([START, END], [0.8, 0.8], START, END) is None
 
 
+def test_what_grows_by_itself_is_no_catch_crop_where_fields_that_have_one_are_known() -> None:
+    """NDVI 0.5 for ten weeks, where 40 visited fields with a catch crop had 0.7 to 0.9."""
+    sown = {f"sown_{k}": after_harvest(0.7 + 0.005 * k) for k in range(40)}
+    weeds = {"weeds": after_harvest(0.5), "thin": after_harvest(0.68)}
+    assert markers_beside(sown, {"weeds": weeds["weeds"]}, visited=False) == {"weeds": "met"}
+    assert markers_beside(sown, weeds, visited=True) == {"weeds": "not_met", "thin": "met"}
+
+
+def test_cover_is_not_called_absent_where_looks_are_as_far_apart_as_it_is_asked_for() -> None:
+    sown = {f"sown_{k}": after_harvest(0.7 + 0.005 * k) for k in range(40)}
+    bare = after_harvest(0.2)
+    hidden = [k for k, day in enumerate(LOOKS) if not date(2024, 8, 5) < day < date(2024, 10, 5)]
+    unseen = Facts(bare.possible, [LOOKS[k] for k in hidden], [bare.ndvi[k] for k in hidden], [])
+    assert markers_beside(sown, {"bare": bare, "unseen": unseen}, visited=True) == {
+        "bare": "not_met",
+        "unseen": "inconclusive",
+    }
+
+
+def after_harvest(ndvi: float) -> Facts:
+    """Return a field with this NDVI from 10 August on, harvested on 25 July."""
+    harvest = cut(date(2024, 7, 25), 0.97, event="harvest")
+    return Facts([harvest], LOOKS, [ndvi if day >= date(2024, 8, 10) else 0.2 for day in LOOKS], [])
+
+
+def markers_beside(kept: dict[str, Facts], others: dict[str, Facts], visited: bool) -> dict[str, str]:
+    """Return the state of `others` beside fields that were visited, or not, and had a catch crop."""
+    catch = {"require": "green_cover", "weeks": 8, "after": "harvest", "before": "10-31"}
+    names = [*kept, *others]
+    declared = pl.DataFrame(
+        {"parcel_id": names, "intervention": ["I"] * len(names), "crop_class": ["wheat"] * len(names)}
+    )
+    done = [("harvest", date(2024, 7, 25), date(2024, 7, 25)), ("green_cover", date(2024, 8, 10), END)]
+    labels = dict.fromkeys(kept, done) if visited else {}
+    schemes = Schemes.model_validate({"interventions": {"I": catch}})
+    table = markers_of(declared, schemes, kept | others, {}, labels, WHOLE, 0.05, "m")
+    states = dict(table.select("parcel_id", "state").iter_rows())
+    return {name: states[name] for name in others}
+
+
 def test_at_least_two_of_three() -> None:
     assert at_least(np.array([0.5, 0.5, 0.5]), 2) == pytest.approx(0.5)
     assert at_least(np.array([]), 1) == 0
