@@ -82,6 +82,20 @@ def desk(
         Path | None, typer.Option(help="Cloud-free images for the map: what `clear --write` wrote.")
     ] = None,
     proxy_header: Annotated[str, typer.Option(help="Header in which a reverse proxy names the user.")] = "",
+    https: Annotated[
+        bool,
+        typer.Option(
+            "--https",
+            help="A reverse proxy is asked by https but does not say so (X-Forwarded-Proto, Forwarded): "
+            "cookies are sent by https alone.",
+        ),
+    ] = False,
+    certificate: Annotated[
+        Path | None, typer.Option(help="Certificate (PEM) with which the desk itself is asked by https.")
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="Key of the certificate (PEM), where it is a file of its own.")
+    ] = None,
     declared: Annotated[
         datetime | None,
         typer.Option(
@@ -90,11 +104,12 @@ def desk(
     ] = None,
 ) -> None:
     """Open the desk: officers work through the parcels of a finished run in their browser."""
-    from pipelines.commands.desk import open_desk, serve
+    from pipelines.commands.desk import Address, open_desk, serve
 
     day = declared.date() if declared is not None else None
-    asked = (folder, database, language, proxy_header, letter, amounts, holdings, images, day)
-    serve(open_desk(*asked), host, port, name or [], lambda store: open_desk(*asked, store), folder)
+    asked = (folder, database, language, proxy_header, letter, amounts, holdings, images, day, https)
+    address = Address(host, port, tuple(name or ()), certificate, key)
+    serve(open_desk(*asked), address, lambda store: open_desk(*asked, store), folder)
 
 
 @commands.command()

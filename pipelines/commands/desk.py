@@ -4,7 +4,9 @@ import json
 import os
 import re
 import socket
+import ssl
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -39,6 +41,7 @@ def open_desk(
     holdings: Path | None = None,
     products: Path | None = None,
     declared: date | None = None,
+    https: bool = False,
     store: Store | None = None,
 ) -> Desk:
     """Open the desk of a run's folder.
@@ -69,7 +72,7 @@ def open_desk(
     return Desk(
         tables, store, folder / "desk", options, season, own_numbers(holdings, config, folder),
         proxy_header=proxy_header, letter=letter, unit_amounts=unit_amounts(amounts), products=products,
-        declared=declared,
+        declared=declared, https=https,
     )  # fmt: skip
 
 
@@ -94,16 +97,42 @@ def check_letter(path: Path) -> None:
         ) from error
 
 
-def check_address(host: str, port: int) -> None:
-    """Raise a ConfigError where nothing can listen at an address, before a first password is shown."""
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        socket.create_server((host, port), family=family).close()
-    except OSError as error:
-        raise ConfigError(
-            f"The desk cannot listen at {host}, port {port} ({error.strerror or error}); name another "
-            "--port, or an address of this machine with --host."
-        ) from error
+@dataclass(frozen=True)
+class Address:
+    """Where the desk listens, the further names by which it is asked for, and its certificate and key (PEM),
+    where it encrypts by itself.
+    """
+
+    host: str
+    port: int
+    names: tuple[str, ...] = ()
+    certificate: Path | None = None
+    key: Path | None = None
+
+    @property
+    def is_local(self) -> bool:
+        """Whether no other machine can ask."""
+        return self.host in ("localhost", "::1") or self.host.startswith("127.")
+
+    def check(self) -> None:
+        """Raise a ConfigError where nothing can listen here, before a first password is shown."""
+        try:
+            family = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)[0][0]
+            socket.create_server((self.host, self.port), family=family).close()
+        except OSError as error:
+            raise ConfigError(
+                f"The desk cannot listen at {self.host}, port {self.port} ({error.strerror or error}); name "
+                "another --port, or an address of this machine with --host."
+            ) from error
+        if self.certificate is None:
+            return
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(self.certificate, self.key, password="")
+        except (OSError, ValueError) as error:  # SSLError is an OSError
+            raise ConfigError(
+                f"--certificate {self.certificate} cannot be used ({error}); name a certificate in PEM and, "
+                "with --key, its key, without a password."
+            ) from error
 
 
 def unit_amounts(path: Path | None) -> dict[str, float]:
@@ -175,25 +204,28 @@ def renewed(desk: Desk, reopen: Callable[[Store], Desk], folder: Path) -> Renewa
     return Renewal(desk, reopen, Workspace(folder).receipts / "publish.json")
 
 
-def serve(
-    desk: Desk, host: str, port: int, names: list[str], reopen: Callable[[Store], Desk], folder: Path
-) -> None:
+def serve(desk: Desk, address: Address, reopen: Callable[[Store], Desk], folder: Path) -> None:
     """Serve the desk until it is stopped; the address, and a first administrator's password, are printed.
 
     Where the run in `folder` is made anew, the desk is opened again.
     """
     import uvicorn
 
-    check_address(host, port)
+    address.check()
     password = desk.accounts.first()
     if password is not None:
         print(desk.text("desk.first_password", password=password), flush=True)
     found = desk.faults()
     if found:
         print(desk.text("desk.broken", faults="; ".join(found[:3])), flush=True)
-    print(f"http://{'localhost' if host == LOOPBACK else host}:{port}/", flush=True)
-    served = application(renewed(desk, reopen, folder).desk, [*names, host])
+    encrypts = address.certificate is not None
+    if not (address.is_local or encrypts or desk.https):
+        print(desk.text("desk.unencrypted"), flush=True)
+    name = "localhost" if address.host == LOOPBACK else address.host
+    print(f"http{'s' if encrypts else ''}://{name}:{address.port}/", flush=True)
+    served = application(renewed(desk, reopen, folder).desk, [*address.names, address.host])
     uvicorn.run(
-        served, host=host, port=port, log_level="warning", access_log=False,
+        served, host=address.host, port=address.port, log_level="warning", access_log=False,
         server_header=False, date_header=True, proxy_headers=False,
+        ssl_certfile=address.certificate, ssl_keyfile=address.key,
     )  # fmt: skip

@@ -52,6 +52,8 @@ class Desk:
         Cloud-free images of the run, for the map.
     proxy_header
         Name of the header by which a reverse proxy says who has logged in; empty where there is none.
+    https
+        Whether browsers always ask by https, though the desk itself cannot see it.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Desk:
         unit_amounts: Mapping[str, float] | None = None,
         products: Path | None = None,
         declared: date | None = None,
+        https: bool = False,
     ) -> None:
         self.text = translation(options.language)
         self._named = run
@@ -74,7 +77,8 @@ class Desk:
         self.store, self.folder, self.options = store, folder, options
         self.season = Season(*season, declared)
         self.title = clean(options.title or run.name)
-        self.proxy_header, self.letters = proxy_header, letters_in(letter, self.text.language)
+        self.proxy_header, self.https = proxy_header, https
+        self.letters = letters_in(letter, self.text.language)
         self.parcels = Parcels(run, recommended(run.table, options.list_rate).rate, holdings, unit_amounts)
         self.accounts, self.decisions = Accounts(store), Decisions(store)
         self.photos = Photos(store, folder / "photos")

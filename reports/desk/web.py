@@ -1,6 +1,7 @@
 """What every request goes through: who asks, forged forms, headers that browsers heed, errors as pages."""
 
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
@@ -252,6 +253,20 @@ def _session(desk: Desk, request: Request) -> Session:
         if known is not None:
             return known  # else the log-in, by which the first administrator makes the accounts
     return desk.accounts.session(request.cookies.get(COOKIE)) or NOBODY
+
+
+def came_by_https(desk: Desk, request: Request) -> bool:
+    """Whether a browser asked by https, of the desk or of a reverse proxy that says so.
+
+    Anybody may write these headers: all that follows is that the cookie of their own session is sent by https
+    alone (Forwarded: RFC 7239, section 4; X-Forwarded-Proto: as proxies write it).
+    """
+    listed = request.headers.get("x-forwarded-proto", "").partition(",")[0]
+    said = re.search(
+        r"\bproto=\"?(\w+)", request.headers.get("forwarded", "").partition(",")[0], re.IGNORECASE
+    )
+    schemes = (request.url.scheme, listed.strip().lower(), said.group(1).lower() if said else "")
+    return desk.https or "https" in schemes
 
 
 def _guarded(response: Response) -> Response:

@@ -13,7 +13,7 @@ from reports.desk.records.accounts import ROLES, SHORTEST_PASSWORD, TooManyGuess
 from reports.desk.records.refusal import Refused
 from reports.desk.state import Desk
 from reports.desk.views.parcel import show as show_parcel
-from reports.desk.web import COOKIE, Ask, go, number, page
+from reports.desk.web import COOKIE, Ask, came_by_https, go, number, page
 from reports.evidence import with_strength
 from reports.pages.follow_up import recommended
 
@@ -36,7 +36,7 @@ def login(desk: Desk, ask: Ask) -> Response:
         message = desk.text("desk.wrong_login")
         return page(desk, ask, "login.html.j2", 401, message=message, next=where, kept=kept)
     answer = _resumed(desk, ask, token, kept) if kept.get("id") else go(_inside(where))
-    secure = ask.request.url.scheme == "https"
+    secure = came_by_https(desk, ask.request)
     answer.set_cookie(
         COOKIE, token, max_age=12 * 3600, httponly=True, samesite="lax", secure=secure, path="/"
     )

@@ -1,14 +1,20 @@
 """What an agency brings to the desk: amounts a hectare, its own numbers of holdings, its database."""
 
+import shutil
 import socket
+import subprocess
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import uvicorn
 
 from features.declarations.pseudonym import pseudonym
 from features.errors import ConfigError
-from pipelines.commands.desk import check_address, check_letter, own_numbers, schema_of, unit_amounts
+from pipelines.commands.desk import Address, check_letter, own_numbers, schema_of, serve, unit_amounts
 from pipelines.config import load_config
+from reports.translation import translation
 
 KEY = b"k" * 32
 CONFIG = load_config(Path(__file__).parents[3] / "conf" / "tiny.yaml")
@@ -77,7 +83,67 @@ def test_an_address_that_is_taken_or_none_is_refused() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(ConfigError, match=f"cannot listen at 127.0.0.1, port {port}"):
-            check_address("127.0.0.1", port)
-    check_address("127.0.0.1", port)
+            Address("127.0.0.1", port).check()
+    Address("127.0.0.1", port).check()
     with pytest.raises(ConfigError, match=r"cannot listen at 999\.1\.1\.1"):
-        check_address("999.1.1.1", port)
+        Address("999.1.1.1", port).check()
+
+
+def certificate_in(folder: Path, password: str = "") -> tuple[Path, Path]:
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl, which makes the certificate, is not here")
+    certificate, key = folder / "desk.pem", folder / "key.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]
+    closed = ["-passout", f"pass:{password}"] if password else ["-nodes"]
+    named = ["-subj", "/CN=desk.example", "-days", "2", "-out", str(certificate), "-keyout", str(key)]
+    subprocess.run([*made, *closed, *named], check=True, capture_output=True)
+    return certificate, key
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        return int(listening.getsockname()[1])
+
+
+def test_a_certificate_that_cannot_be_used_is_refused(tmp_path: Path) -> None:
+    port, (certificate, key) = free_port(), certificate_in(tmp_path)
+    Address("127.0.0.1", port, certificate=certificate, key=key).check()
+    with pytest.raises(ConfigError, match=r"--certificate .*desk\.pem cannot be used"):
+        Address("127.0.0.1", port, certificate=certificate).check()
+    with pytest.raises(ConfigError, match=r"--certificate .*lost\.pem cannot be used"):
+        Address("127.0.0.1", port, certificate=tmp_path / "lost.pem").check()
+    certificate, key = certificate_in(tmp_path, password="a secret")
+    with pytest.raises(ConfigError, match="its key, without a password"):
+        Address("127.0.0.1", port, certificate=certificate, key=key).check()
+
+
+@pytest.mark.parametrize(
+    ("host", "encrypts", "https", "is_said"),
+    [
+        ("127.0.0.1", False, False, False),
+        ("0.0.0.0", False, False, True),
+        ("0.0.0.0", False, True, False),
+        ("0.0.0.0", True, False, False),
+    ],
+)
+def test_a_desk_that_others_ask_without_tls_says_so(
+    host: str,
+    encrypts: bool,
+    https: bool,
+    is_said: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    given: dict[str, Any] = {}
+    monkeypatch.setattr(uvicorn, "run", lambda _, **options: given.update(options))
+    monkeypatch.setattr("pipelines.commands.desk.renewed", lambda *_: SimpleNamespace(desk=lambda: None))
+    accounts = SimpleNamespace(first=lambda: None)
+    desk: Any = SimpleNamespace(text=translation("en"), https=https, accounts=accounts, faults=list)
+    certificate, key = certificate_in(tmp_path) if encrypts else (None, None)
+    address = Address(host, free_port(), (), certificate, key)
+    serve(desk, address, lambda _: desk, tmp_path)
+    printed = capsys.readouterr().out
+    assert ("is not encrypted, passwords included" in printed) == is_said
+    assert printed.splitlines()[-1].startswith("https://" if encrypts else "http://")
+    assert (given["ssl_certfile"], given["ssl_keyfile"]) == (certificate, key)

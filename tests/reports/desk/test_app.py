@@ -112,6 +112,35 @@ def test_a_due_day_is_shown_with_or_without_a_name(desk: Desk) -> None:
     assert "<bdi>second</bdi> · Due: 2 Sep 2025" in client.get("/?sort=due").text
 
 
+@pytest.mark.parametrize(
+    ("address", "headers", "https", "secure"),
+    [
+        ("http://testserver", {}, False, False),
+        ("https://testserver", {}, False, True),
+        ("http://testserver", {"X-Forwarded-Proto": "https"}, False, True),
+        (
+            "http://testserver",
+            {"X-Forwarded-Proto": "https, http"},
+            False,
+            True,
+        ),  # the browser's own is first
+        ("http://testserver", {"X-Forwarded-Proto": "http"}, False, False),
+        ("http://testserver", {"Forwarded": 'for=192.0.2.1;Proto="https";by=192.0.2.2'}, False, True),
+        ("http://testserver", {"Forwarded": "for=192.0.2.1;proto=http, proto=https"}, False, False),
+        ("http://testserver", {}, True, True),
+    ],
+)
+def test_a_cookie_is_sent_by_https_alone_where_browsers_ask_by_it(
+    desk: Desk, address: str, headers: dict[str, str], https: bool, secure: bool
+) -> None:
+    desk.https = https
+    client = TestClient(application(desk), address, headers=headers, follow_redirects=False)
+    form = {"name": "officer", "password": PASSWORD, "next": "/"}
+    cookie = client.post("/login", data=form).headers["set-cookie"]
+    assert ("; Secure" in cookie) == secure
+    assert "; HttpOnly" in cookie and "SameSite=lax" in cookie
+
+
 def test_formulas_do_not_leave_the_desk(desk: Desk) -> None:
     client = client_of(desk, "officer")
     decide(client, "000001", remark="=HYPERLINK(1)")
