@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from pipelines.steps.estimate import Load
 
 PARTIAL = 3
+REFRESHES = 4  # of the display, a second
 console = Console(stderr=True)
 
 
@@ -239,7 +240,7 @@ def display() -> Iterator[Progress]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Progress(*columns, console=console) as bars:
+    with Progress(*columns, console=console, refresh_per_second=REFRESHES) as bars:
         yield bars
 
 

@@ -5,6 +5,7 @@ import logging
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -94,8 +95,13 @@ def _render(
     """Render the scenes that are missing, some at a time, and do something else beside it, which takes one
     processor; the first fault stops the rest.
     """
-    done = total - len(missing)
-    with ThreadPoolExecutor(1) as beside, ThreadPoolExecutor(studio.options.threads) as pool:
+    done, threads = total - len(missing), studio.options.threads
+    with (
+        ThreadPoolExecutor(1) as beside,
+        ThreadPoolExecutor(threads) as writers,
+        ThreadPoolExecutor(threads) as pool,
+    ):
+        studio = replace(studio, writers=writers)
         other = beside.submit(meanwhile)
         waiting = [pool.submit(render_scene, scene, studio) for scene in missing]
         try:

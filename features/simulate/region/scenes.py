@@ -36,7 +36,9 @@ def render_scene(scene: Scene, studio: Studio) -> None:
     if item_file.exists():
         return
     render = render_optical if scene.collection == OPTICAL else render_pass
-    properties, assets = render(scene, studio)
+    own = studio.for_one_scene()
+    properties, assets = render(scene, own)
+    own.wait()
     write_json(item_file, make_item(scene, studio.world.grid, properties, assets))
 
 

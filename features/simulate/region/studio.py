@@ -1,6 +1,7 @@
 """What every scene is rendered from."""
 
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,13 @@ from features.simulate.region.world import Canvas, World
 
 @dataclass(frozen=True)
 class Studio:
-    """The region, its pixel grids and where its files go."""
+    """The region, its pixel grids and where its files go.
+
+    Attributes
+    ----------
+    writers
+        Threads that write, so that rendering does not wait for the disk; where there are none, it does.
+    """
 
     world: World
     canvas: Canvas
@@ -22,6 +29,12 @@ class Studio:
     season: int
     seed: int
     folder: Path
+    writers: ThreadPoolExecutor | None = None
+    _writing: list[Future[Path]] = field(default_factory=list)
+
+    def for_one_scene(self) -> "Studio":
+        """Return the same studio, which knows what it wrote of one scene."""
+        return replace(self, _writing=[])
 
     def place(self, scene: Scene) -> Path:
         """Return the folder of a scene's files."""
@@ -32,5 +45,17 @@ class Studio:
         return generator(self.seed, "scene", self.season, scene.item_id)
 
     def write(self, path: Path, values: np.ndarray, nodata: float | None) -> None:
-        """Write a raster `(y, x)` on the region's grid."""
-        write_cog(path, values, self.world.grid.transform, self.world.grid.epsg, nodata)
+        """Write a raster `(y, x)` on the region's grid; it is whole after `wait`. The values are kept as they
+        are until then.
+        """
+        grid = self.world.grid
+        if self.writers is None:
+            write_cog(path, values, grid.transform, grid.epsg, nodata)
+        else:
+            written = self.writers.submit(write_cog, path, values, grid.transform, grid.epsg, nodata)
+            self._writing.append(written)
+
+    def wait(self) -> None:
+        """Return when all that was to be written is; raise what kept it from being so."""
+        for written in self._writing:
+            written.result()
