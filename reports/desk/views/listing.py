@@ -49,6 +49,7 @@ def show(desk: Desk, ask: Ask) -> Response:
         saved=number(ask.query.get("saved", "")),
         first=number(ask.query.get("first", "")),
         undone=number(ask.query.get("undone", "")),
+        form=ask.form,
     )
 
 

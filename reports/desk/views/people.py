@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
+from urllib.parse import parse_qsl
 
 import polars as pl
 from starlette.responses import Response
@@ -12,6 +13,7 @@ from features.journal.entries import Entry
 from reports.desk.records.accounts import ROLES, SHORTEST_PASSWORD, TooManyGuessesError
 from reports.desk.records.refusal import Refused
 from reports.desk.state import Desk
+from reports.desk.views.listing import show as show_list
 from reports.desk.views.parcel import show as show_parcel
 from reports.desk.web import COOKIE, Ask, came_by_https, go, number, page
 from reports.evidence import with_strength
@@ -35,7 +37,7 @@ def login(desk: Desk, ask: Ask) -> Response:
     if token is None:
         message = desk.text("desk.wrong_login")
         return page(desk, ask, "login.html.j2", 401, message=message, next=where, kept=kept)
-    answer = _resumed(desk, ask, token, kept) if kept.get("id") else go(_inside(where))
+    answer = _resumed(desk, ask, token, kept) or go(_inside(where))
     secure = came_by_https(desk, ask.request)
     answer.set_cookie(
         COOKIE, token, max_age=12 * 3600, httponly=True, samesite="lax", secure=secure, path="/"
@@ -53,7 +55,7 @@ def logout(desk: Desk, ask: Ask) -> Response:
 
 def accounts(desk: Desk, ask: Ask) -> Response:
     """Show all accounts."""
-    return page(desk, ask, "accounts.html.j2", accounts=desk.accounts.all(), roles=ROLES)
+    return page(desk, ask, "accounts.html.j2", accounts=desk.accounts.all(), roles=ROLES, form=ask.form)
 
 
 def change_account(desk: Desk, ask: Ask) -> Response:
@@ -173,11 +175,18 @@ def _address(ask: Ask) -> str:
     return ask.request.client.host if ask.request.client else ""
 
 
-def _resumed(desk: Desk, ask: Ask, token: str, kept: dict[str, str]) -> Response:
-    """Show the parcel with what had been typed before the session ended."""
+def _resumed(desk: Desk, ask: Ask, token: str, kept: dict[str, str]) -> Response | None:
+    """Show the page of a form with what had been typed into it before the session ended; None without any."""
     session = desk.accounts.session(token)
     assert session is not None
-    return show_parcel(desk, Ask(ask.request, session, {}, kept))
+    if kept.get("id"):
+        return show_parcel(desk, Ask(ask.request, session, {}, kept))
+    if "selection" in kept:
+        selected = dict(parse_qsl(kept["selection"]))
+        return show_list(desk, Ask(ask.request, session, selected, kept))
+    if kept.get("do") == "create" and session.may("accounts"):
+        return accounts(desk, Ask(ask.request, session, {}, kept))
+    return None
 
 
 def _inside(where: str) -> str:

@@ -1,5 +1,6 @@
 """A working day at the desk, by its requests: who may do what, and that nothing typed is lost."""
 
+import html
 import io
 import re
 from collections.abc import Iterator
@@ -177,6 +178,47 @@ def test_what_was_typed_survives_the_end_of_a_session(desk: Desk) -> None:
     back = client.post("/login", data={"name": "officer", "password": PASSWORD, "next": "/", **kept})
     assert "long words</textarea>" in back.text
     assert desk.decisions.of("000001") is None, "nothing is saved in the name of nobody"
+
+
+def resumed(client: TestClient, path: str, form: dict[str, str], name: str = "officer") -> str:
+    """Send a form after the session has ended, log in again, and return the page that comes."""
+    client.cookies.clear()
+    answer = client.post(path, data=form)
+    assert answer.status_code == 401
+    kept = dict(re.findall(r'name="(kept_\w+)" value="([^"]*)"', answer.text))
+    return client.post(
+        "/login", data={"name": name, "password": PASSWORD, "next": "/", **unescaped(kept)}
+    ).text
+
+
+def unescaped(values: dict[str, str]) -> dict[str, str]:
+    return {name: html.unescape(value) for name, value in values.items()}
+
+
+def test_what_was_typed_for_a_selection_survives_the_end_of_a_session(desk: Desk) -> None:
+    client = client_of(desk, "officer")
+    form = dict(re.findall(r'name="(\w+)" value="([^"]*)"', client.get("/?listed=yes").text))
+    typed = {"decision": "visit", "remark": "many words", "assigned_to": "second", "due": "2025-09-01"}
+    back = resumed(client, "/decide", {**unescaped(form), **typed})
+    assert "many words</textarea>" in back
+    assert (
+        'value="visit" required checked' in back and 'value="second"' in back and 'value="2025-09-01"' in back
+    )
+    assert back.count("data-id=") == client.get("/?listed=yes").text.count("data-id="), "the same selection"
+    assert not desk.decisions.standing()
+    again = dict(re.findall(r'name="(form_token|run|selection|count|upto)" value="([^"]*)"', back))
+    assert "Saved." in client.post("/decide", data={**unescaped(again), **typed}).text
+    view = {**unescaped(again), "title": "my own view"}
+    assert 'value="my own view"' in resumed(client, "/views", view)
+
+
+def test_what_was_typed_for_an_account_comes_back_to_who_may_make_one(desk: Desk) -> None:
+    typed = {"do": "create", "name": "new.person", "role": "auditor", "password": "a first password"}
+    client = client_of(desk, "administrator")
+    back = resumed(client, "/accounts", typed, "administrator")
+    assert 'value="new.person"' in back and 'value="auditor" selected' in back
+    assert "a first password" not in back
+    assert "new.person" not in resumed(client, "/accounts", typed, "officer")
 
 
 @pytest.mark.parametrize(
