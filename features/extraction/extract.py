@@ -19,8 +19,14 @@ from features.extraction.observations import remarks_table
 from features.extraction.options import ExtractOptions
 from features.extraction.passes import number_passes
 from features.extraction.scene_check import contradictory
-from features.extraction.tile_parcels import check_overlap, cover_tiles, parcel_table, safe_name, write_tiles
-from features.extraction.tiling import Assignment, assign_tiles
+from features.extraction.tiles.tile_parcels import (
+    check_overlap,
+    cover_tiles,
+    parcel_table,
+    safe_name,
+    write_tiles,
+)
+from features.extraction.tiles.tiling import Assignment, assign_tiles
 from features.extraction.units import Outcome, Unit, forget_tiles, identity, run_unit
 from features.extraction.work_plan import Work, plan, tell_of_bands
 from features.files import atomic_path, fingerprint, read_parquet, voucher_of

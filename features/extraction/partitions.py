@@ -17,7 +17,7 @@ from features.declarations.geometry.repair import inner_buffer, repair
 from features.errors import DeclarationError, ImageryError
 from features.extraction.extract import extract_tiles
 from features.extraction.options import ExtractOptions
-from features.extraction.tiling import Assignment, assign_tiles
+from features.extraction.tiles.tiling import Assignment, assign_tiles
 from features.extraction.work_plan import plan
 from features.files import atomic_path, read_parquet
 from features.schema import PARCELS

@@ -15,7 +15,7 @@ from features.catalog.place import UNTILED
 from features.errors import CropcheckError, ImageryError
 from features.extraction.options import ExtractOptions
 from features.extraction.passes import number_passes
-from features.extraction.tiling import View
+from features.extraction.tiles.tiling import View
 from features.extraction.units import Outcome
 from features.imagery.grids import grid_of
 from features.imagery.physical import encoding_of, is_left_to_file

@@ -11,10 +11,10 @@ from features.files import write_json
 from models.arrays_file import read_recipe_json, write_arrays
 from models.booster_file import read_booster, write_booster
 from models.booster_text import BoosterShape
-from models.forecast.basis import Damped
 from models.forecast.climatology import NODES, Curves
 from models.forecast.forecaster import ALL, ALWAYS, STEPS, Forecaster, Models
 from models.forecast.intervals import LEVELS, SEASONS, Intervals
+from models.forecast.learning.basis import Damped
 from models.forecast.options import ForecastOptions
 from models.noted_hash import hash_in_manifest, noted_arrays, refuse_other_hash
 

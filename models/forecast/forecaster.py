@@ -10,10 +10,10 @@ import numpy as np
 
 from features.context.daily import Daily
 from features.errors import ModelError
-from models.forecast.basis import Basis, Damped, basis_of, fit_damped
 from models.forecast.climatology import NODES, YEAR, Curves, class_curves
 from models.forecast.history import History
 from models.forecast.intervals import Intervals, calibrate, season_of
+from models.forecast.learning.basis import Basis, Damped, basis_of, fit_damped
 from models.forecast.learning.boosting import binned, fit_booster, fit_scale, predict, scale_of, size_of
 from models.forecast.learning.inputs import Table, table_of
 from models.forecast.learning.network import LOOKED_BACK, fit_network, run_network, sequences_of

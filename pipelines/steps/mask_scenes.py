@@ -15,7 +15,7 @@ from features.catalog.mission import Level
 from features.errors import ImageryError
 from features.extraction.extract import without_contradictions
 from features.extraction.options import ExtractOptions
-from features.extraction.tile_parcels import safe_name
+from features.extraction.tiles.tile_parcels import safe_name
 from features.files import sha256
 from features.imagery.blocks import Block, cut
 from features.schema import ACQUISITIONS, SCENE_CLASS, Acquisition, Row, acquisition_rows

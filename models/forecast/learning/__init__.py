@@ -1,1 +1,1 @@
-"""Forecasts that are learned: their samples, inputs, boosting and the network."""
+"""Forecasts that are learned: samples, inputs, boosting, the network; and the simple methods beneath."""

@@ -7,9 +7,9 @@ import numpy as np
 
 from features.code.jit import njit
 from features.context.daily import Daily
-from models.forecast.basis import Basis, Damped
 from models.forecast.climatology import Curves
 from models.forecast.history import History
+from models.forecast.learning.basis import Basis, Damped
 from models.forecast.learning.radar import COHERENCE, LEVELS, RADAR, STILLNESS, radar_changes, radar_stage
 from models.forecast.learning.samples import Samples, after
 from models.forecast.phase import Phases

@@ -14,8 +14,8 @@ from features.code.jit import njit
 from features.context.daily import Daily
 from features.errors import ModelError
 from models.backend import bring_up
-from models.forecast.basis import Basis
 from models.forecast.history import History
+from models.forecast.learning.basis import Basis
 from models.forecast.learning.inputs import _mean_of, _running
 from models.forecast.learning.samples import AHEAD, STEP, Samples
 from models.forecast.options import ForecastOptions

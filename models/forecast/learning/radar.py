@@ -3,8 +3,8 @@
 import numpy as np
 
 from features.code.jit import njit
-from models.forecast.basis import Basis
 from models.forecast.history import History
+from models.forecast.learning.basis import Basis
 from models.forecast.learning.samples import Samples, after
 
 RECENT_DAYS, NEAR_DAYS = 15, 12  # radar before the origin, and around the last clear look

@@ -8,7 +8,7 @@ from affine import Affine
 from odc.geo.geobox import GeoBox
 
 from features.errors import ImageryError
-from features.extraction.tiling import View, assign_tiles
+from features.extraction.tiles.tiling import View, assign_tiles
 from features.zonal.coverage import coverage_of, read_coverage, write_coverage
 
 GRID = GeoBox((40, 50), Affine(10, 0, 500_000, 0, -10, 5_000_000), "EPSG:32635")

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from features.errors import ModelError
-from models.forecast.basis import basis_of
 from models.forecast.climatology import class_curves
+from models.forecast.learning.basis import basis_of
 from models.forecast.learning.network import LOOKED_BACK, fit_network, run_network, sequences_of
 from models.forecast.learning.samples import seen_ahead
 from models.forecast.options import ForecastOptions

@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from models.forecast.basis import basis_of
 from models.forecast.climatology import class_curves
+from models.forecast.learning.basis import basis_of
 from models.forecast.learning.radar import LEVELS, STILLNESS, radar_stage
 from models.forecast.learning.samples import Samples
 from tests.models.forecast.made import ORIGIN, history

@@ -17,7 +17,7 @@ from odc.geo.geobox import GeoBox
 from features.extraction.extract import extract
 from features.extraction.observations import read_observations
 from features.extraction.options import ExtractOptions
-from features.extraction.tiling import View, assign_tiles
+from features.extraction.tiles.tiling import View, assign_tiles
 from features.imagery.masks import MaskOptions
 from tests.small_imagery import LEFT, SIDE, TOP, acquisition, all_clear, asset, field, optical, parcels, table
 from tests.small_imagery import write_tif as write

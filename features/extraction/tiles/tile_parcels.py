@@ -11,7 +11,7 @@ from odc.geo.geobox import GeoBox
 
 from features.errors import CropcheckError, ImageryError
 from features.extraction.options import ExtractOptions
-from features.extraction.tiling import Assignment, View, assign_tiles
+from features.extraction.tiles.tiling import Assignment, View, assign_tiles
 from features.extraction.units import tile_coverage
 from features.files import atomic_path, fingerprint, is_vouched, vouch
 from features.imagery.scenes import scene_of

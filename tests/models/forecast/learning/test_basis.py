@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from models.forecast.basis import Damped, basis_of, fit_damped
 from models.forecast.climatology import NODES, REACH, class_curves, spikes
 from models.forecast.history import UNKNOWN
+from models.forecast.learning.basis import Damped, basis_of, fit_damped
 from models.forecast.learning.samples import Samples, clouded, on_days, seen_ahead
 from tests.models.forecast.made import history, waves
 

@@ -1,0 +1,1 @@
+"""From which tiles parcels are read, and the parcels of each tile."""
