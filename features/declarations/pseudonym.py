@@ -60,6 +60,11 @@ def holding_key(own: Path, named: Path | None = None) -> bytes:
     return key
 
 
+def has_key(own: Path, named: Path | None = None) -> bool:
+    """Whether there is a key already, as `holding_key` looks for one; none is made."""
+    return bool(os.environ.get(KEY_VARIABLE)) or (named or own).exists()
+
+
 def key_check(key: bytes) -> str:
     """Return a check value of a key: equal for equal keys, and slow to guess a key from (scrypt, RFC 7914).
 

@@ -10,7 +10,7 @@ from features.catalog.access.hrefs import is_remote
 from features.catalog.access.stamps import stamps_of
 from features.catalog.place import Bounds
 from features.catalog.reader import read_acquisitions
-from features.declarations.pseudonym import holding_key, key_check
+from features.declarations.pseudonym import has_key, holding_key, key_check
 from features.errors import CatalogError
 from features.files import fingerprint
 from features.schema import ACQUISITIONS
@@ -92,12 +92,21 @@ def looked_at(found: CatalogState, config: RunConfig, workspace: Workspace) -> E
         "what the items say": _short(rows),
         "assets": f"{len(found.stamps)} assets ({_short(sorted(found.stamps.values()))})",
         "items set aside": f"{sum(aside.values())} ({_short(aside)})",
-        "key of holdings": key_check(key_of_holdings(config, workspace)),
+        "key of holdings": _key_said(config, workspace),
     }
 
 
 def _short(value: object) -> str:
     return fingerprint(value)[:12]
+
+
+def _key_said(config: RunConfig, workspace: Workspace) -> str:
+    """Return the check value of the key of holdings; where it is lost, say so, and make none: who only looks
+    at a folder writes nothing.
+    """
+    if not has_key(workspace.folder / HOLDING_KEY, config.declarations.holding_key):
+        return f"gone; bring {HOLDING_KEY} back from where the run was"
+    return key_check(key_of_holdings(config, workspace))
 
 
 def key_of_holdings(config: RunConfig, workspace: Workspace) -> bytes:

@@ -11,7 +11,7 @@ from pipelines.config import RunConfig, load_config
 from pipelines.plan import read
 from pipelines.plan.observing import extract
 from pipelines.record.stage import plan_stage, run_stage
-from pipelines.workspace import Workspace
+from pipelines.workspace import HOLDING_KEY, Workspace
 from tests.pipelines.conftest import SmallRun
 from tests.soak import SETTINGS, TINY
 
@@ -106,3 +106,14 @@ def test_another_time_of_an_item_counts(agency: tuple[RunConfig, Workspace, Path
     content["properties"]["datetime"] = content["properties"]["datetime"][:10] + "T11:11:11Z"
     item.write_text(json.dumps(content))
     assert "what the items say" in changed(agency)
+
+
+def test_a_key_of_holdings_that_was_not_copied_is_missed_and_none_is_made(
+    agency: tuple[RunConfig, Workspace, Path],
+) -> None:
+    key = agency[1].folder / HOLDING_KEY
+    key.unlink()
+    config, workspace, _ = agency
+    (reason,) = plan_stage(read.stage(config), config, workspace).reasons
+    assert reason.endswith("is gone; bring .holding_key back from where the run was")
+    assert not key.exists()
