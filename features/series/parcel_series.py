@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 
 KEYS = ("feature", "sensor", "relative_orbit")
 CARRIED = ("pixel_count", "valid_share", "filled_share", "sigma")
+FEATURES_AT_ONCE = 2  # composed into steps side by side
 PARCELS_PER_CHUNK = 512
 NEEDED = ("value", "observed")  # a series for models alone has no more
 BESIDE_VALUES = 4 << 20  # bytes of a file that are no values: names, attributes, the tree of its chunks
@@ -91,11 +93,14 @@ def build_series(
     table = table.filter(pl.col("datetime").dt.date().is_between(start, last))
     names = features_of(table, options) if names is None else names
     series = _empty(list(parcel_ids), calendar, names, options, last)
-    for done, key in enumerate(names.iter_rows(), 1):
-        rows = _rows_of(table, key, parcels, options)
-        _scatter(series, done - 1, rows, calendar, options)
-        if progress is not None:
-            progress(done, len(names))
+
+    def compose(feature: int) -> None:
+        _scatter(series, feature, _rows_of(table, names.row(feature), parcels, options), calendar, options)
+
+    with ThreadPoolExecutor(FEATURES_AT_ONCE) as pool:
+        for done, _ in enumerate(pool.map(compose, range(len(names))), 1):
+            if progress is not None:
+                progress(done, len(names))
     log.info("series: %d parcels, %d steps, %d features", *series["observed"].shape)
     return series
 

@@ -1,6 +1,7 @@
 """Observations become series on a calendar, gaps filled and marked; beside them what else is known."""
 
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from itertools import count
 from pathlib import Path
@@ -61,12 +62,14 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
             seen.extend(chunk["observed"].any(("time", "feature")).to_numpy().tolist())
             yield chunk
 
-    with scratch_folder(workspace.folder) as folder:
-        write_chunks(workspace.series, told(observed(folder)), total)
-    filler = GapFiller.learn(config.fill, lambda: read_chunks(workspace.series, size))
-    filled = (filler.fill(chunk) for chunk in read_chunks(workspace.series, size))
-    write_chunks(workspace.filled, told(filled), total)
-    beside = _maps(config, workspace, declarations) + _weather(config, workspace, weather)
+    with ThreadPoolExecutor(1) as pool:
+        maps = pool.submit(_maps, config, workspace, declarations)
+        with scratch_folder(workspace.folder) as folder:
+            write_chunks(workspace.series, told(observed(folder)), total)
+        filler = GapFiller.learn(config.fill, lambda: read_chunks(workspace.series, size))
+        filled = (filler.fill(chunk) for chunk in read_chunks(workspace.series, size))
+        write_chunks(workspace.filled, told(filled), total)
+        beside = maps.result() + _weather(config, workspace, weather)
     progress(steps, steps)
     reasons = [None if ok else "never_observed" for ok in seen]
     return Outcome([workspace.series, workspace.filled, *beside], [tally("fill", "parcels", reasons)])
