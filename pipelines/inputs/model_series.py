@@ -19,7 +19,7 @@ from models.crops.fitting.carried_folds import carry_over
 from models.crops.fitting.options import TrainOptions, TransferOptions
 from models.crops.inputs.context import pool, pooled_id, with_weather
 from models.crops.inputs.ranges import ranges_of, refuse_other_units
-from models.crops.inputs.source import MODELLED
+from models.crops.inputs.source import MODELLED, SeriesSource
 from models.folds import FoldPlan
 from pipelines.inputs.source_runs import check_holding_keys, same_holding_key, source_runs
 from pipelines.record.whole import refuse_altered
@@ -95,7 +95,7 @@ class LearningSet:
     `declarations` has `parcel_id, holding_id, crop_class, region, season` and geometry.
     """
 
-    source: StoredRun | PooledRuns
+    source: SeriesSource
     declarations: gpd.GeoDataFrame
     own: int
 

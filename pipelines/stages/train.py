@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,6 +47,7 @@ def run(
         What this stage and those before stand on, by stage and name: models are kept while that is as it was.
     """
     from models.crops.fitting.bundle import write_bundle
+    from models.crops.fitting.crossfit import held
     from models.crops.inputs.ranges import ranges_of, refuse_other_units
     from models.folds import plan_folds
     from pipelines.inputs.model_series import FOLDS, carried_plan, learning_set, starting_bundle
@@ -55,6 +57,7 @@ def run(
     options = config.train if start is None else config.train.model_copy(update={"models": start.models})
     _bring_up(options)
     learnt, folds = learning_set(options, workspace), config.folds
+    learnt = replace(learnt, source=held(learnt.source, len(learnt.declarations), options, executor))
     ranges = ranges_of(learnt.source)
     if start is not None:
         refuse_other_units(ranges, start.ranges, config.train.transfer.runs[0])

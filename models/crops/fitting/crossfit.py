@@ -359,9 +359,19 @@ def first_look(
 
     Where all are learned from, in this process, they are held.
     """
-    if _here(executor) and not isinstance(source, InMemory) and total <= options.sample.size:
-        source = InMemory(source.read(slice(0, total)))
+    source = held(source, total, options, executor)
     return source, look(source, total, options.chunk)
+
+
+def held(
+    source: SeriesSource, total: int, options: TrainOptions, executor: Executor | None = None
+) -> SeriesSource:
+    """Return what reads the series of `total` parcels from memory, where all are learned from in this
+    process; else the source as it is.
+    """
+    if not _here(executor) or isinstance(source, InMemory) or total > options.sample.size:
+        return source
+    return InMemory(source.read(slice(0, total)))
 
 
 def _here(executor: Executor | None) -> bool:

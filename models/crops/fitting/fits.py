@@ -134,10 +134,7 @@ def _key(task: Task, name: str, held: tuple[int, ...]) -> str:
 
 def run_fits(units: list[FitUnit], executor: Executor) -> Iterator[Fitted]:
     """Run fits and yield what has ended; trees first, as they would compete with networks."""
-    for trees in (True, False):
-        phase = [unit for unit in units if (unit.options.kind(unit.name) in FAMILIES) == trees]
-        if phase:
-            yield from executor(run_fit, phase)
+    yield from executor(run_fit, sorted(units, key=lambda unit: unit.options.kind(unit.name) not in FAMILIES))
 
 
 def run_fit(unit: FitUnit) -> Fitted:
