@@ -7,7 +7,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
@@ -127,5 +127,6 @@ def sort_value(value: object) -> str:
     return str(value) if isinstance(value, int) else f"{value:.6g}"
 
 
+@lru_cache(maxsize=32)  # a run's sheets have one style
 def _source(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

@@ -19,7 +19,7 @@ from features.imagery.physical import encoding_of
 from reports.run import RunTables
 from reports.sheet.pictures.colours import STRETCH, data_uri
 from reports.sheet.pictures.cutouts import cutouts, grouped_cutouts
-from reports.sheet.pictures.views import DAYS_ABOUT, Item, View, away, optical_items, views_of
+from reports.sheet.pictures.views import DAYS_ABOUT, Item, View, optical_items, views_of
 
 log = logging.getLogger(__name__)
 FRAMES_KEPT = 1024  # parcels whose clear shares an album remembers
@@ -185,15 +185,17 @@ def _choose(
     of: dict[str, list[View]] = defaultdict(list)
     for view in views:
         of[view.parcel_id].append(view)
+    days = [item.day.toordinal() for item in items]
     chosen: dict[tuple[str, int], Chosen] = {}
     for name, firsts in wanted.items():
         for first in firsts:
+            middle = first + timedelta(days=DAYS_ABOUT // 2)  # of the ten-day step
+            at = middle.toordinal()
             free = [view for view in of[name] if (name, view.item) not in chosen]
-            apart = {view.item: away(items[view.item].day, first) for view in free}
+            apart = {view.item: abs(days[view.item] - at) for view in free}
             share = {view.item: clear.get((name, view.item), HALF_SEEN) for view in free}
             best = _best(free, apart, share)
             if best is not None:
-                middle = first + timedelta(days=DAYS_ABOUT // 2)
                 chosen[(name, best.item)] = Chosen(best, middle if apart[best.item] > DAYS_ABOUT else None)
     return list(chosen.values())
 

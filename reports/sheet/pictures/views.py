@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 from functools import cached_property
 
 import geopandas as gpd
@@ -133,11 +133,6 @@ def _near(items: list[Item], wanted: list[list[date]]) -> np.ndarray:
         middles = np.array(firsts, "datetime64[D]") + DAYS_ABOUT // 2
         near[:, row] = (np.abs(days[:, None] - middles) <= np.timedelta64(DAYS_FAR, "D")).any(axis=1)
     return near
-
-
-def away(day: date, first: date) -> int:
-    """Return the days between a day and the middle of the ten-day step that begins on `first`."""
-    return abs((day - first - timedelta(days=DAYS_ABOUT // 2)).days)
 
 
 def _place(name: str, geometry: BaseGeometry, grid: GeoBox, margin_m: float) -> Place | None:
