@@ -37,7 +37,10 @@ def read_weather(path: Path) -> pl.DataFrame:
     except FileNotFoundError as error:
         raise ConfigError(f"There is no weather file {path}; check the setting weather.") from error
     except (pl.exceptions.PolarsError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is no CSV table: {error}") from error
+        raise ConfigError(
+            f"{path} is no CSV table ({error}); give one with {', '.join(WEATHER_COLUMNS)}. Of NetCDF cubes "
+            "that hold weather, `cropcheck catalog` writes one."
+        ) from error
     missing = [name for name in WEATHER_COLUMNS if name not in raw.columns]
     if missing:
         raise ConfigError(

@@ -12,7 +12,7 @@ from features.catalog.access.hrefs import is_remote
 from features.catalog.access.reach import FIRST_BYTE, final_address
 from features.catalog.access.signing import openable
 from features.errors import CropcheckError
-from features.storage.siblings import beside_raster
+from features.storage.siblings import beside_raster, holds_statistics_alone
 
 ASKED_AT_ONCE = 16
 TIMEOUT_SECONDS = 10.0
@@ -56,7 +56,8 @@ def file_stamp(href: str) -> str:
     it; `UNKNOWN` where there is no such file.
     """
     try:
-        beside = [(path.suffix, path) for path in beside_raster(href) if path.is_file()]
+        there = [path for path in beside_raster(href) if path.is_file()]
+        beside = [(path.suffix, path) for path in there if not holds_statistics_alone(path)]
         return "; ".join(
             [_size_and_time(Path(href)), *(f"{end}: {_size_and_time(path)}" for end, path in beside)]
         )

@@ -110,7 +110,7 @@ def test_what_lies_beside_a_file_and_changes_how_it_is_read_counts(
     (tmp_path / file).write_text("pages")
     stage = writer("read", Inputs(files=lambda config, workspace: {"role": tmp_path / file}), "made.parquet")
     run_stage(stage, config_of(), workspace, quiet)
-    (tmp_path / beside).write_text("changes")
+    (tmp_path / beside).write_text("<PAMDataset><Scale>0.1</Scale></PAMDataset>")
     assert plan_stage(stage, config_of(), workspace).reasons == (f"role ({beside}) is new",)
 
 

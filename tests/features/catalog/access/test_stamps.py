@@ -69,16 +69,36 @@ def test_size_and_time_of_files(tmp_path: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("ending", [".msk", ".aux.xml"])
-def test_a_mask_or_tags_beside_an_image_are_part_of_it(tmp_path: Path, ending: str) -> None:
+@pytest.mark.parametrize(
+    ("ending", "one", "two"),
+    [
+        (".msk", "1", "12"),
+        (".aux.xml", "<NoDataValue>0</NoDataValue>", "<NoDataValue>-9</NoDataValue>"),
+        (".aux.xml", '<MDI key="processing_baseline">5</MDI>', "<Scale>0.1</Scale>"),
+    ],
+)
+def test_a_mask_or_tags_beside_an_image_are_part_of_it(
+    tmp_path: Path, ending: str, one: str, two: str
+) -> None:
     path, beside = tmp_path / "B04.tif", tmp_path / f"B04.tif{ending}"
     path.write_bytes(b"1234")
-    (alone,) = stamps_of([str(path)]).values()
-    beside.write_bytes(b"1")
-    (masked,) = stamps_of([str(path)]).values()
-    beside.write_bytes(b"12")
-    (other,) = stamps_of([str(path)]).values()
-    assert len({alone, masked, other}) == 3
+    found = [stamps_of([str(path)])[str(path)]]
+    for content in (one, two):
+        beside.write_text(f"<PAMDataset>{content}</PAMDataset>")
+        found += stamps_of([str(path)]).values()
+    assert len(set(found)) == 3
+
+
+def test_statistics_that_a_gis_leaves_beside_an_image_are_no_part_of_it(tmp_path: Path) -> None:
+    path = tmp_path / "B04.tif"
+    path.write_bytes(b"1234")
+    before = stamps_of([str(path)])
+    (tmp_path / "B04.tif.aux.xml").write_text(
+        '<PAMDataset>\n  <PAMRasterBand band="1">\n    <Histograms><HistItem><HistMin>0</HistMin></HistItem>'
+        '</Histograms>\n    <Metadata>\n      <MDI key="STATISTICS_MEAN">0.5</MDI>\n'
+        '      <MDI key="STATISTICS_STDDEV">0.1</MDI>\n    </Metadata>\n  </PAMRasterBand>\n</PAMDataset>'
+    )
+    assert stamps_of([str(path)]) == before
 
 
 def test_a_link_that_does_not_answer_keeps_its_stamp(sites: tuple[Site, Site]) -> None:  # noqa: F811
