@@ -73,6 +73,8 @@ def sample(
     )
     if to is None and width is None:
         raise CropcheckError("Name the file to write with --out, or plan with --width.")
+    if to is not None:
+        command.check_out(to)  # before a config's declarations are read
     if source.suffix.lower() not in (".yaml", ".yml"):
         if width is not None or to is None:
             raise CropcheckError("--width plans from a run: name its config in place of a list.")

@@ -60,7 +60,7 @@ def sample_from_list(path: Path, out: Path, request: SampleRequest) -> str:
     ConfigError
         Where coverage is asked for that the list does not state, or a holding-level group is unknown.
     """
-    _check_out(out, path, request.targets)
+    check_out(out, path, request.targets)
     found = read_ranked_list(path)
     ranked, groups = found.table, groups_of(found.table)
     _check(request, found, groups)
@@ -96,7 +96,7 @@ def sample_from_run(config: RunConfig, workspace: Workspace, out: Path, request:
             "--covered, --keep-non-contributing, --most-holdings and --holding-level are for the "
             "Commission's ranked list; name its CSV in place of the config."
         )
-    _check_out(out, request.targets, *outputs_of(workspace))
+    check_out(out, request.targets, *outputs_of(workspace))
     declared = pl.from_pandas(read_declared(workspace).drop(columns="geometry"))
     usable = declared.filter(pl.col("area_ha") > 0)
     ranked = _as_ranked(usable)
@@ -178,7 +178,7 @@ def plan_words(plan: Plan) -> str:
     )
 
 
-def _check_out(out: Path, *read: Path | None) -> None:
+def check_out(out: Path, *read: Path | None) -> None:
     """Raise a ConfigError where the sample, or a file beside it, would take the place of what is read."""
     if out.is_dir():
         raise ConfigError(f"--out {out} is a folder; name a file in it, such as {out / 'sample.csv'}.")

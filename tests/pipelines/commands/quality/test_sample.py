@@ -4,11 +4,14 @@ import errno
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import features.files
 from features.errors import ConfigError
+from pipelines.cli.quality import commands
 from pipelines.commands.quality.sample import SampleRequest, sample_from_list, sample_from_run
 from tests.pipelines.conftest import SmallRun
+from tests.soak import TINY
 
 LIST = "gsa_par_id,gsa_hol_id,ua_grp_id,covered,ranking\n007,A,x,1,1\n008,A,x,0,2\n009,B,y,1,3\n"
 FILES = ["sample.csv", "sample_design.csv", "sample_parcels.csv", "sample_summary.txt"]
@@ -48,6 +51,15 @@ def test_a_folder_is_no_file(ranked: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"is a folder; name a file in it"):
         sample_from_list(ranked, tmp_path, SampleRequest())
     assert made(tmp_path) == ["list.csv"]
+
+
+def test_a_folder_is_told_before_a_configs_declarations_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = CliRunner().invoke(commands, ["sample", str(TINY), "--out", str(tmp_path)])
+    assert "is a folder; name a file in it" in str(found.exception)
+    assert made(tmp_path) == []
 
 
 @pytest.mark.parametrize("full_at", [1, 3, 4])
