@@ -123,7 +123,8 @@ def _prepared(
     if not work.references:
         reasons = tally("plan", "acquisitions", (outcome.reason for outcome in work.aside))
         first = f" The first: {work.aside[0].detail}" if work.aside else ""
-        raise ImageryError(f"No acquisition can be used ({reasons.set_aside}).{first}", reason="nothing_read")
+        counts = ", ".join(f"{reason} {count}" for reason, count in reasons.set_aside.items())
+        raise ImageryError(f"No acquisition can be used ({counts}).{first}", reason="nothing_read")
     buffered = inner_buffer(declarations.geometry, options.inner_buffer_m).reset_index(drop=True)
     if buffered.is_empty.all() and not declarations.geometry.is_empty.all():
         raise ImageryError(

@@ -7,6 +7,7 @@ from features.workers import Progress
 from pipelines.config import RunConfig
 from pipelines.inputs.named_files import previous_files
 from pipelines.memory import uncollected
+from pipelines.record.hashes import file_hash
 from pipelines.record.inputs import EVERYTHING, Inputs
 from pipelines.record.receipt import read_receipt
 from pipelines.record.stage import Outcome, Stage
@@ -22,8 +23,11 @@ def stage(config: RunConfig, earlier: Sequence[Stage]) -> Stage:
         return publish.run(config, workspace, progress, earlier)
 
     def records(config: RunConfig, workspace: Workspace) -> dict[str, str]:
-        receipts = {stage.name: read_receipt(workspace, stage.name) for stage in earlier}
-        return {f"record of {name}": receipt.key for name, receipt in receipts.items() if receipt}
+        """Return the hash of each receipt as it lies there, as the manifest will have it: a stage that went
+        another way and back leaves the same outputs and another receipt.
+        """
+        there = [stage.name for stage in earlier if read_receipt(workspace, stage.name)]
+        return {f"record of {name}": file_hash(workspace.receipts / f"{name}.json") for name in there}
 
     after = {stage.name: EVERYTHING for stage in earlier}
     return Stage("publish", __name__, Inputs(EVERYTHING, after, _files, records), run)

@@ -12,7 +12,7 @@ from models.assessment.field_results import RESULT
 from pipelines.config import RunConfig, load_config
 from pipelines.inputs.field import field_journal
 from pipelines.main_job import stages
-from pipelines.record.receipt import Receipt, write_receipt
+from pipelines.record.receipt import Receipt, read_receipt, write_receipt
 from pipelines.record.stage import Stage, plan_stage, stage_entries
 from pipelines.workspace import Workspace
 
@@ -279,6 +279,14 @@ def test_a_flipped_byte_in_what_a_stage_wrote_makes_that_stage_run_again(
         (plan,) = (plan_stage(s, config_of(), finished) for s in stages_of(config_of()) if s.name == stage)
         assert plan.reasons == (f"{name} was altered",)
         path.write_bytes(whole)
+
+
+def test_a_receipt_that_was_written_anew_is_published_again(finished: Workspace) -> None:
+    """The manifest names receipts by their bytes: it would not hold of one that only took another time."""
+    receipt = read_receipt(finished, "fill")
+    assert receipt is not None
+    write_receipt(finished, replace(receipt, seconds=9.0))
+    assert run_again(finished) == ["publish"]
 
 
 def test_field_results_run_judge_again_and_one_that_is_undone_does_not(finished: Workspace) -> None:
