@@ -42,7 +42,8 @@ class Ask:
     """One request, read.
 
     `form` holds the last value of each field; `files` name, content and size of the uploads, the content of
-    those that are too large left out; `trouble` is why the request could not be read.
+    those that are too large left out; `trouble` is why the request could not be read; `here` is the address
+    of the page that the answer shows, where the browser asked for another.
     """
 
     request: Request
@@ -51,6 +52,7 @@ class Ask:
     form: Mapping[str, str] = field(default_factory=dict)
     files: tuple[tuple[str, bytes, int], ...] = ()
     trouble: Exception | None = None
+    here: str = ""
 
     @property
     def kept(self) -> dict[str, str]:
@@ -104,6 +106,7 @@ def page(desk: Desk, ask: Ask, template: str, status: int = 200, **values: Any) 
         "model_id": desk.model_id,
         "path": ask.request.url.path,
         "address": ask.address,
+        "here": ask.here,
         "notice": desk.text(desk.notice) if desk.notice else "",
         "again": ask.address if ask.request.method == "GET" else "/",
         "moment": lambda at: moment(desk, at),

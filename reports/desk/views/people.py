@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 import polars as pl
 from starlette.responses import Response
@@ -180,12 +180,14 @@ def _resumed(desk: Desk, ask: Ask, token: str, kept: dict[str, str]) -> Response
     session = desk.accounts.session(token)
     assert session is not None
     if kept.get("id"):
-        return show_parcel(desk, Ask(ask.request, session, {}, kept))
+        here = f"/parcel?{urlencode({name: kept[name] for name in ('id', 'from') if kept.get(name)})}"
+        return show_parcel(desk, Ask(ask.request, session, {}, kept, here=here))
     if "selection" in kept:
-        selected = dict(parse_qsl(kept["selection"]))
-        return show_list(desk, Ask(ask.request, session, selected, kept))
+        query = desk.query(dict(parse_qsl(kept["selection"])), session)
+        selected = dict(parse_qsl(query.address()))
+        return show_list(desk, Ask(ask.request, session, selected, kept, here=f"/?{query.address()}"))
     if kept.get("do") == "create" and session.may("accounts"):
-        return accounts(desk, Ask(ask.request, session, {}, kept))
+        return accounts(desk, Ask(ask.request, session, {}, kept, here="/accounts"))
     return None
 
 

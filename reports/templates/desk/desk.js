@@ -1,6 +1,10 @@
 "use strict";
 // Keyboard through the list (j, k, Enter), to the parcels beside (n, p), before and after, and drafts that stay.
 (() => {
+  // A page shown by the log-in itself is asked for anew by its own address: Back and reload send no password.
+  const { here } = document.body.dataset;
+  if (here) history.replaceState(null, "", here);
+
   const typing = () => /^(INPUT|TEXTAREA|SELECT)$/.test(document.activeElement.tagName);
   const rows = [...document.querySelectorAll("#parcels tbody tr")];
   let at = -1;

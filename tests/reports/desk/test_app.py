@@ -205,11 +205,17 @@ def test_what_was_typed_for_a_selection_survives_the_end_of_a_session(desk: Desk
         'value="visit" required checked' in back and 'value="second"' in back and 'value="2025-09-01"' in back
     )
     assert back.count("data-id=") == client.get("/?listed=yes").text.count("data-id="), "the same selection"
+    assert 'data-here="/?listed=yes"' in back and 'What you wrote is still there: <a href="#for-all"' in back
     assert not desk.decisions.standing()
     again = dict(re.findall(r'name="(form_token|run|selection|count|upto)" value="([^"]*)"', back))
     assert "Saved." in client.post("/decide", data={**unescaped(again), **typed}).text
     view = {**unescaped(again), "title": "my own view"}
     assert 'value="my own view"' in resumed(client, "/views", view)
+    assert "Clear all" in client.post("/views", data={**view, "form_token": token(client.get("/").text)}).text
+    renamed = {**view, "new_title": "a better name", "do": "rename"}
+    assert 'name="new_title" maxlength="100" value="a better name"' in resumed(
+        client, "/views/change", renamed
+    )
 
 
 def test_what_was_typed_for_an_account_comes_back_to_who_may_make_one(desk: Desk) -> None:
