@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 
+from features.code.imports import uncollected
+
 
 @lru_cache(maxsize=1)
 def bring_up() -> None:
@@ -15,7 +17,7 @@ def bring_up() -> None:
     then depend on how many there are. Where TensorFlow is already running, it keeps the threads it has. What
     C++ prints is dropped, but shown where the import fails.
     """
-    with _muted():
+    with _muted(), uncollected():
         import keras
 
         if keras.backend.backend() == "tensorflow":

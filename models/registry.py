@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from features.code.imports import uncollected
 from features.errors import ConfigError, CropcheckError
 from features.files import fingerprint
 from features.storage.listing import MOST, lines_of
@@ -159,12 +160,14 @@ class Tracker:
         os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
         for name, value in HTTP_DEFAULTS.items():
             os.environ.setdefault(name, value)
-        from mlflow import MlflowClient
+        with uncollected():
+            from mlflow import MlflowClient
 
         for name in ("mlflow", "alembic"):  # after the import, which sets its own levels
             logging.getLogger(name).setLevel(logging.ERROR)
         with _one_at_a_time(store):
-            self._client = MlflowClient(tracking_uri=store)
+            with uncollected():  # its database's libraries are imported here
+                self._client = MlflowClient(tracking_uri=store)
             found = self._client.get_experiment_by_name(experiment)
             location = artifacts.resolve().as_uri()
             self._experiment = (

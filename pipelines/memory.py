@@ -2,24 +2,6 @@
 
 import ctypes
 import gc
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Import libraries without Python's collections, which find nothing there and take a tenth of the time;
-    what was imported is left out of later ones.
-    """
-    before = len(sys.modules)
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-        if len(sys.modules) > before:
-            gc.freeze()
 
 
 def give_back() -> None:

@@ -33,7 +33,7 @@ def _add(name: str, help_text: str) -> None:
 def _go(
     name: str, run: RunOptions, workers: int, dask: str | None, memory: str | None, retrain: bool = False
 ) -> None:
-    from pipelines.memory import uncollected
+    from features.code.imports import uncollected
 
     with uncollected():
         from features.memory import allow

@@ -1,8 +1,8 @@
 """The stage that compares a run with the one before in the same folder."""
 
+from features.code.imports import uncollected
 from features.workers import Progress
 from pipelines.config import RunConfig
-from pipelines.memory import uncollected
 from pipelines.record.inputs import Inputs
 from pipelines.record.stage import Outcome, Stage
 from pipelines.steps.compared_runs import READ, runs_of

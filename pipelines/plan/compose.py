@@ -1,10 +1,10 @@
 """The stage that looks at the pixels inside parcels."""
 
+from features.code.imports import uncollected
 from features.workers import Executor, Progress, lent
 from pipelines.config import RunConfig
 from pipelines.inputs.crop_tables import crop_files
 from pipelines.inputs.pixels.context_files import region_files
-from pipelines.memory import uncollected
 from pipelines.record.inputs import Inputs
 from pipelines.record.stage import Outcome, Stage
 from pipelines.workspace import Workspace

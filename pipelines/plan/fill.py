@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+from features.code.imports import uncollected
 from features.workers import Progress
 from pipelines.config import RunConfig
 from pipelines.inputs.crop_tables import crop_files
 from pipelines.inputs.named_files import SURFACE_OPTIONS, surface_files
 from pipelines.inputs.pixels.context_files import NAMES, context_file, region_files
-from pipelines.memory import uncollected
 from pipelines.record.inputs import Inputs
 from pipelines.record.stage import Outcome, Stage
 from pipelines.workspace import Workspace

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from features.code.imports import uncollected
 from features.workers import Progress
 from pipelines.config import RunConfig
 from pipelines.inputs.named_files import SURFACE_OPTIONS, history_files, surface_files
 from pipelines.inputs.pixels.context_files import region_files
-from pipelines.memory import uncollected
 from pipelines.record.inputs import Inputs, entries
 from pipelines.record.stage import Outcome, Stage
 from pipelines.steps.keeping.kept_note import CROP_MODELS, fitting_stands_on

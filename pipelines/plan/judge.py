@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+from features.code.imports import uncollected
 from features.files import fingerprint
 from features.workers import Progress
 from pipelines.config import RunConfig
 from pipelines.inputs.crop_tables import crop_files
 from pipelines.inputs.pixels.context_files import region_files
-from pipelines.memory import uncollected
 from pipelines.record.inputs import Inputs, entries
 from pipelines.record.stage import Outcome, Stage
 from pipelines.steps.evaluation.truth import TRUTH

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from features.code.imports import uncollected
 from features.workers import Progress
 from pipelines.config import RunConfig
 from pipelines.inputs.named_files import previous_files
-from pipelines.memory import uncollected
 from pipelines.record.hashes import file_hash
 from pipelines.record.inputs import EVERYTHING, Inputs
 from pipelines.record.receipt import read_receipt

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from features.code.imports import uncollected
 from features.storage.database import is_database
 from features.workers import Progress
 from pipelines.config import RunConfig
@@ -9,7 +10,6 @@ from pipelines.inputs.crop_tables import crop_files
 from pipelines.inputs.pixels.context_files import region_files
 from pipelines.inputs.region import declaration_options
 from pipelines.inputs.source_runs import holding_checks
-from pipelines.memory import uncollected
 from pipelines.record.inputs import Entries, Inputs
 from pipelines.record.stage import Outcome, Stage
 from pipelines.workspace import Workspace

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from features.code.imports import uncollected
 from features.workers import Executor, Progress, lent
 from pipelines.config import RunConfig
-from pipelines.memory import uncollected
 from pipelines.record.inputs import Inputs, entries
 from pipelines.record.stage import Outcome, Stage
 from pipelines.steps.keeping.stands_on import made_with

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import polars as pl
 
+from features.code.imports import uncollected
 from features.files import is_vouched, read_parquet
 from features.schema import ENSEMBLE
 from features.workers import Executor, Progress
@@ -46,12 +47,13 @@ def run(
     stands_on
         What this stage and those before stand on, by stage and name: models are kept while that is as it was.
     """
-    from models.crops.fitting.bundle import write_bundle
-    from models.crops.fitting.crossfit import held
-    from models.crops.inputs.ranges import ranges_of, refuse_other_units
-    from models.folds import plan_folds
-    from pipelines.inputs.model_series import FOLDS, carried_plan, learning_set, starting_bundle
-    from pipelines.steps.keeping.keep_models import fit_or_keep, kept_suspects
+    with uncollected():
+        from models.crops.fitting.bundle import write_bundle
+        from models.crops.fitting.crossfit import held
+        from models.crops.inputs.ranges import ranges_of, refuse_other_units
+        from models.folds import plan_folds
+        from pipelines.inputs.model_series import FOLDS, carried_plan, learning_set, starting_bundle
+        from pipelines.steps.keeping.keep_models import fit_or_keep, kept_suspects
 
     start = starting_bundle(config.train.transfer)
     options = config.train if start is None else config.train.model_copy(update={"models": start.models})

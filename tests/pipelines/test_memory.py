@@ -1,6 +1,5 @@
 """What is freed between stages goes back to the system, and a budget below what stages need is told."""
 
-import gc
 import resource
 import sys
 from dataclasses import replace
@@ -11,7 +10,7 @@ import pytest
 from features import memory
 from pipelines.config import load_config
 from pipelines.main_job import tight_alone, tight_before
-from pipelines.memory import give_back, uncollected
+from pipelines.memory import give_back
 from pipelines.steps.estimate import NOTHING, over_memory, over_memory_words
 from pipelines.workspace import Workspace
 
@@ -76,23 +75,3 @@ def test_small_pieces_that_were_freed_go_back_to_the_system() -> None:
     give_back()
     assert held() - before < 40e6
     assert last is not None
-
-
-def test_what_was_imported_is_left_out_of_later_collections(monkeypatch: pytest.MonkeyPatch) -> None:
-    gc.unfreeze()
-    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
-    with uncollected():
-        import colorsys  # noqa: F401
-
-        assert not gc.isenabled()
-    assert gc.isenabled()
-    assert gc.get_freeze_count() > 0
-    gc.unfreeze()
-
-
-def test_where_nothing_is_imported_nothing_is_left_out() -> None:
-    gc.unfreeze()
-    with uncollected():
-        pass
-    assert gc.isenabled()
-    assert gc.get_freeze_count() == 0

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
+from features.code.imports import uncollected
 from features.workers import Progress
 from models.clouds.mask.options import FITTED
 from pipelines.config import RunConfig
 from pipelines.inputs.pixels.channel_files import CONTEXT_OPTIONS, channel_files
 from pipelines.inputs.pixels.context_files import region_files
-from pipelines.memory import uncollected
 from pipelines.record.inputs import Inputs, entries
 from pipelines.record.stage import Outcome, Stage
 from pipelines.steps.keeping.stands_on import made_with, stands_on_of

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from features.code.imports import uncollected
 from features.workers import Progress
 from pipelines.config import RunConfig
-from pipelines.memory import uncollected
 from pipelines.record.inputs import Inputs
 from pipelines.record.stage import Outcome, Stage
 from pipelines.workspace import Workspace
