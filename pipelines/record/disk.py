@@ -14,6 +14,8 @@ PROBE_BYTES = 1 << 20
 CURES = {
     errno.ENOSPC: "free some space, or name another folder with --out",
     errno.EDQUOT: "free some space, or name another folder with --out",
+    errno.EFBIG: "name a folder on a disk that takes larger files with --out (FAT ends at 4 GiB), or raise "
+    "the limit (ulimit -f)",
     errno.EROFS: "name a folder that can be written with --out",
     errno.EACCES: "name a folder that you may write with --out, or change its permissions",
     errno.EPERM: "name a folder that you may write with --out, or change its permissions",
@@ -22,6 +24,8 @@ CURES = {
     errno.EIO: "check the disk",
     errno.ENAMETOOLONG: "name a folder with a shorter path with --out",
 }
+
+OF_THE_DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 @contextmanager
@@ -81,7 +85,7 @@ def _found_in(error: BaseException | None, folder: Path) -> str | None:
     """Return the sentence for an error of the disk among an exception's causes."""
     temporary = Path(tempfile.gettempdir())
     while error is not None:
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+        if isinstance(error, OSError) and error.errno in OF_THE_DISK:
             if (
                 error.filename is None
             ):  # the error says not where: the folder that cannot be written now is it

@@ -45,6 +45,16 @@ def test_where_the_error_names_none_the_unwritable_one_is_named(tmp_path: Path, 
     assert f"{tmp_path}/run cannot be written (No space left on device)" in said(FULL, tmp_path / "run")
 
 
+def test_a_disk_that_takes_no_larger_file_is_told_though_a_small_one_can_be_written(
+    tmp_path: Path, temporary: Path
+) -> None:
+    temporary.mkdir()
+    large = OSError(errno.EFBIG, "File too large", str(tmp_path / "run" / "series.nc"))
+    assert "series.nc cannot be written (File too large); name a folder on a disk" in said(
+        large, tmp_path / "run"
+    )
+
+
 def test_another_error_is_not_said_to_be_the_disks(tmp_path: Path) -> None:
     with pytest.raises(KeyError), disk.writable_or_said(tmp_path, "fill"):
         raise KeyError("x")
