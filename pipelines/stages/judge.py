@@ -1,6 +1,7 @@
 """Probabilities become verdicts, and the error rates are evaluated."""
 
 import hashlib
+from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
 
@@ -53,20 +54,22 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress, stands_on: 
         composed=read_parquet(workspace.composition_findings) if composed(config) else None,
     )
     verdicts = judged.verdicts
-    write_table(verdicts, workspace.imagery_verdicts)
-    drawn = draw_sample(declared, config.sample, config.seed)
-    write_table(drawn.sample, workspace.sample)
-    write_table(drawn.design, workspace.design)
-    entries = entries_until(workspace, config.season.until)
-    if workspace.field_journal.is_file():
-        verdicts = settle(verdicts, derive(workspace, entries).results)
-    write_table(verdicts, workspace.verdicts)
-    write_table(quality, workspace.table("quality"))
-    marked = mark(config, workspace, declared, verdicts, made_by)
-    progress(1, 3)
-    metrics, tables = evaluate(config, workspace, judged.verdicts, judged.calibrated, verdicts)
-    progress(2, 3)
-    tables |= in_season(config, workspace)
+    with ThreadPoolExecutor(1) as pool:  # the curve stands alone: it needs no verdict
+        season = pool.submit(in_season, config, workspace)
+        write_table(verdicts, workspace.imagery_verdicts)
+        drawn = draw_sample(declared, config.sample, config.seed)
+        write_table(drawn.sample, workspace.sample)
+        write_table(drawn.design, workspace.design)
+        entries = entries_until(workspace, config.season.until)
+        if workspace.field_journal.is_file():
+            verdicts = settle(verdicts, derive(workspace, entries).results)
+        write_table(verdicts, workspace.verdicts)
+        write_table(quality, workspace.table("quality"))
+        marked = mark(config, workspace, declared, verdicts, made_by)
+        progress(1, 3)
+        metrics, tables = evaluate(config, workspace, judged.verdicts, judged.calibrated, verdicts)
+        progress(2, 3)
+        tables |= season.result()
     for name, table in tables.items():
         write_table(table, workspace.table(name))
     write_json(workspace.metrics, metrics)
