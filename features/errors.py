@@ -7,7 +7,7 @@ class CropcheckError(Exception):
     Attributes
     ----------
     reason
-        A code of what happened, for tallies and tables: nobody reads the sentence to find out.
+        A code of what happened, for tallies and tables: code compares it, never the sentence.
 
     Examples
     --------

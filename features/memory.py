@@ -12,7 +12,7 @@ from pathlib import Path
 from features.errors import ConfigError
 
 VARIABLE = "CROPCHECK_MEMORY"  # bytes for each process, as somebody said; workers inherit it
-FOUND = "CROPCHECK_MEMORY_FOUND"  # bytes for each process, where nobody said
+FOUND = "CROPCHECK_MEMORY_FOUND"  # bytes for each process, where no --memory is given
 SHARE = 0.75  # of what is free
 LEAST = 512 << 20  # bytes: libraries alone take about as much
 LIBRARIES = 600 << 20  # bytes, of a process in whose stage no network is fitted

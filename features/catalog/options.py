@@ -63,7 +63,7 @@ class RadarOptions(Options):
 
 
 class ImageryOptions(Options):
-    """Which imagery, and how its catalog speaks of it."""
+    """Which imagery is read, and the catalog's names and units for it."""
 
     catalog: str = Field(
         "catalog/catalog.json",

@@ -25,7 +25,7 @@ def check_file(options: EmbeddingOptions) -> None:
     if not options.path.is_file():
         raise ConfigError(f"embeddings: there is no file {options.path}; mend its path or leave it out.")
     if _is_table(options):
-        options.path.open("rb").close()  # a file that may not be read is told before a run
+        options.path.open("rb").close()  # a file that may not be read is reported before a run
         return
     with open_raster(str(options.path)) as raster:
         tagged = raster.tags().get("year")

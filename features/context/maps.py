@@ -17,7 +17,7 @@ from features.imagery.rasters.opening import open_raster
 from features.imagery.windows import read_window
 
 Pixels = Callable[[int, int, int, int], np.ndarray]  # from rows and columns [top, bottom) and [left, right)
-DIGITS = 6  # of a pixel: grids that lie on each other are told so exactly
+DIGITS = 6  # of a pixel: grids that lie on each other are recognised as such
 
 
 def check_map(path: Path) -> None:

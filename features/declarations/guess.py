@@ -66,7 +66,7 @@ def guess_fields(
     area_ha
         Areas of the geometries, hectares, `(n,)`.
     known_codes
-        Codes of a code table, by which the column of crops is told.
+        Codes of a code table, by which the crop column is found.
     """
     columns = [str(name) for name in raw.columns if name not in (FEATURE_ID, raw.geometry.name)]
     texts = {name: text_column(raw[name], code_text) for name in columns}

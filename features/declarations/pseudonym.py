@@ -1,4 +1,4 @@
-"""Holding ids become keyed hashes at the door; without the key nobody can test a guess."""
+"""Holding ids become keyed hashes when they are read; without the key a guess cannot be tested."""
 
 import hashlib
 import hmac

@@ -30,7 +30,7 @@ def unit_amounts(claimed: str | None) -> list[str]:
 def interventions_of(claimed: Iterable[str | None], options: InterventionOptions | None) -> QuapFile:
     """Return `interventions`: the agency's list, and behind it each unit amount claimed that it lacks.
 
-    What nobody stated, such as group, level and type where no list is given, stays empty, for `cropcheck
+    What is not stated, such as group, level and type where no list is given, stays empty, for `cropcheck
     validate` to list: unknown is not zero.
 
     Raises

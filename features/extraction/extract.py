@@ -80,7 +80,7 @@ def extract(
     executor
         Where the units run; `one_by_one` runs them in this process.
     context
-        Maps and weather that the remover is told of every block; nothing by default.
+        Maps and weather that the remover reads with every block; nothing by default.
 
     stamps
         What tells assets from others under the same link (`features.catalog.access.stamps.stamps_of`);
@@ -147,8 +147,8 @@ def without_contradictions(
     stamps: Mapping[str, str] | None = None,
     filled: bool = False,
 ) -> tuple[pl.DataFrame, list[Outcome]]:
-    """The acquisitions whose numbers are told and can be, as `extract` uses them, and the others with their
-    reasons; what cannot be opened is left to `extract`.
+    """The acquisitions whose scale, offset and unit are known and plausible, as `extract` uses them, and the
+    others with their reasons; what cannot be opened is left to `extract`.
 
     Parameters
     ----------

@@ -1,14 +1,14 @@
 """The derivative of an index's formula with respect to one band, as a formula again.
 
-Sums, products, quotients, constant powers and the few functions of `features.indices.formulas`; what is
-nought is left out on the way, so that a band in a linear formula has a bare number.
+Sums, products, quotients, constant powers and the few functions of `features.indices.formulas`; zero
+terms are dropped, so that a band in a linear formula has a bare number.
 """
 
 import ast
 import math
 from functools import cache
 
-NOUGHT = "0"
+ZERO = "0"
 
 
 @cache
@@ -32,11 +32,11 @@ def derivative(formula: str, band: str) -> str:
 def _by(node: ast.expr, band: str) -> str:
     match node:
         case ast.Name(name):
-            return "1" if name == band else NOUGHT
+            return "1" if name == band else ZERO
         case ast.Constant():
-            return NOUGHT
+            return ZERO
         case ast.UnaryOp(ast.USub(), inner):
-            return _minus(NOUGHT, _by(inner, band))
+            return _minus(ZERO, _by(inner, band))
         case ast.UnaryOp(_, inner):
             return _by(inner, band)
         case ast.BinOp(left, operation, right):
@@ -77,18 +77,18 @@ def _of_power(u: str, v: str, du: str, dv: str) -> str:
 
 
 def _plus(a: str, b: str) -> str:
-    return b if a == NOUGHT else a if b == NOUGHT else f"({a}) + ({b})"
+    return b if a == ZERO else a if b == ZERO else f"({a}) + ({b})"
 
 
 def _minus(a: str, b: str) -> str:
-    return a if b == NOUGHT else f"-({b})" if a == NOUGHT else f"({a}) - ({b})"
+    return a if b == ZERO else f"-({b})" if a == ZERO else f"({a}) - ({b})"
 
 
 def _times(a: str, b: str) -> str:
-    if NOUGHT in (a, b):
-        return NOUGHT
+    if ZERO in (a, b):
+        return ZERO
     return b if a == "1" else a if b == "1" else f"({a}) * ({b})"
 
 
 def _over(a: str, b: str) -> str:
-    return NOUGHT if a == NOUGHT else f"({a}) / ({b})"
+    return ZERO if a == ZERO else f"({a}) / ({b})"

@@ -1,4 +1,4 @@
-"""A PostgreSQL database with PostGIS: opened by a URL without a password, whose faults are told plainly."""
+"""A PostgreSQL database with PostGIS: opened by a URL without a password; its faults in plain words."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -22,7 +22,7 @@ from features.tables.shapes import long_form, number_of, settled, undated
 
 log = logging.getLogger(__name__)
 
-VALUES_AT_ONCE = 4_000_000  # and what ranges of features are told from
+VALUES_AT_ONCE = 4_000_000  # and that ranges of features are computed from
 LEAST_VALUES, BYTES_A_VALUE, SHARE = 500_000, 200, 0.5  # where memory is short; as measured; of what there is
 HUGE = 1e20  # fill values of several writers; nothing that is measured comes near
 RADAR = ("s0vv_db", "s0vh_db", "ratio_db", "rvi", "cohvv", "cohvh", "vv", "vh")

@@ -26,7 +26,7 @@ NOTHING = "none"  # a parcel that was watched and on which nothing was done
 SCHEMA = {"parcel_id": pl.String, "event": pl.String, "first": pl.Date, "last": pl.Date, "exact": pl.Boolean}
 VALID = (*EVENTS, GREEN_COVER, NOTHING)
 LATER = "after_until"  # why a row is set aside that is of a day after the last that may be looked at
-CLOSE_DAYS = 4  # an interval this close to a labelled day, beside the one that holds it, teaches nothing
+CLOSE_DAYS = 4  # an interval this close to a labelled day, beside the one that holds it, has weight 0
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Labels:
 
     `events` has `parcel_id, event, first, last, exact`: the event happened (began, where it lasts) from
     `first` to `last`; `exact` where the day itself is known. `watched` are all parcels of the table, also
-    those on which nothing was done; `kinds` the kinds of events that the table speaks of.
+    those on which nothing was done; `kinds` the kinds of events that occur in the table.
     """
 
     events: pl.DataFrame
@@ -195,7 +195,7 @@ def last_day(event: str, first: int, last: int) -> int:
 def targets(
     intervals: Intervals, series: EventSeries, labels: Labels, event: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return `(interval,)` 1 where the event happened, and the weight with which that teaches a detector.
+    """Return `(interval,)` 1 where the event happened, and the training weight.
 
     An event that lasts marks every interval that it covers by half; one whose day is known, the interval that
     holds it; another, the interval that overlaps its days most. What lies within CLOSE_DAYS of it weighs 0.

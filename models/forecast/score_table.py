@@ -37,7 +37,7 @@ def score_table(
     """Return the scores of forecasts made on `days (day)`, schema SCORES; fold and group are `(parcel)`.
 
     Each parcel is forecast by models that did not see it; they may know the same days of other parcels, so
-    that these figures are somewhat better than those of a season that nobody has seen.
+    that these figures are somewhat better than those of a season that is not known yet.
     """
     samples = seen_ahead(history, days)
     if not len(samples):

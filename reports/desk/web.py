@@ -68,7 +68,7 @@ class Ask:
 
 Handler = Callable[[Desk, Ask], Response]
 Source = Callable[[], Desk]  # gives the desk as it is when a request comes
-NOBODY = Session("", "", "")
+ANONYMOUS = Session("", "", "")
 
 
 def endpoint(
@@ -212,7 +212,7 @@ def _back(ask: Ask) -> str:
 
 
 async def _read(desk: Desk, request: Request) -> Ask:
-    session, trouble = NOBODY, None
+    session, trouble = ANONYMOUS, None
     try:
         session = await run_in_threadpool(_session, desk, request)
     except StoreError as error:
@@ -255,7 +255,7 @@ def _session(desk: Desk, request: Request) -> Session:
         known = desk.accounts.trusted(name) if name else None
         if known is not None:
             return known  # else the log-in, by which the first administrator makes the accounts
-    return desk.accounts.session(request.cookies.get(COOKIE)) or NOBODY
+    return desk.accounts.session(request.cookies.get(COOKIE)) or ANONYMOUS
 
 
 def came_by_https(desk: Desk, request: Request) -> bool:

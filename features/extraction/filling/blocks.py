@@ -3,7 +3,7 @@
 A block's whole time stack is read, filled by the remover and summarised; only what its parcels gave is kept,
 in one file per block. Parcels that block borders cut are put together from those files at the end.
 
-How the remover's sigma of pixels becomes the error of a parcel is told in `features.indices.uncertainty`.
+`features.indices.uncertainty` explains how the remover's sigma of pixels becomes the error of a parcel.
 """
 
 import json

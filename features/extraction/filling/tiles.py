@@ -119,7 +119,7 @@ def plan_fill(
     bands
         Those the remover learnt, in its order.
     context
-        What the remover is told of every block beside its imagery.
+        What the remover reads with every block beside its imagery.
     passes
         What tells each of `radar` from others: another one, another filling.
 

@@ -137,7 +137,7 @@ def _notch(parcel: shapely.Polygon, rng: np.random.Generator) -> shapely.Polygon
 
 
 def _cover_kinds(covers: list[shapely.Polygon], side: float, rng: np.random.Generator) -> list[str]:
-    """Say what grows or stands where nobody farms: mostly wood, then buildings, a little water."""
+    """Say what grows or stands outside farmland: mostly wood, then buildings, a little water."""
     n = max(int(side / VARIATION_PX), 4)
     field = smooth_field((n, n), 900 / VARIATION_PX, rng)
     kinds = []

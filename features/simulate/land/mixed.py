@@ -53,7 +53,7 @@ def unsown_corners(
     seed: int,
     season: int,
 ) -> tuple[list[shapely.Geometry], np.ndarray]:
-    """Return corners that nobody sowed, and their parcels `(corner)`: some that are not `taken (n)` and grow
+    """Return unsown corners, and their parcels `(corner)`: some that are not `taken (n)` and grow
     a crop.
     """
     rng = generator(seed, "unsown", season)

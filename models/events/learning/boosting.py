@@ -75,8 +75,8 @@ def binned(sets: list[tuple[Intervals, EventSeries]], options: EventOptions, see
 def rows_of(
     sets: list[tuple[Intervals, EventSeries]], labels: Labels, event: str, fold: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return rows of `binned`, targets and folds `(row)` of all that teaches one kind of event; `fold` is
-    `(parcel)`.
+    """Return rows of `binned`, targets and folds `(row)` of everything that one kind of event is learned
+    from; `fold` is `(parcel)`.
     """
     rows, y, folds = [], [], []
     before = 0

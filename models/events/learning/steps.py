@@ -99,7 +99,7 @@ def _last_seen(values: np.ndarray, seen: np.ndarray) -> np.ndarray:
 
 
 def taught_steps(series: EventSeries, labels: Labels) -> tuple[np.ndarray, np.ndarray]:
-    """Return `(parcel, step, event)` how many events a step holds, and the weight with which that teaches.
+    """Return `(parcel, step, event)` how many events a step holds, and the training weights.
 
     An event whose day lies between two dates is spread over the steps between them; one that lasts counts as
     one in every step that it covers by half. Steps beside it, within CLOSE_DAYS, weigh 0: days of labels are

@@ -14,7 +14,7 @@ from models.forecast.learning.radar import COHERENCE, LEVELS, RADAR, STILLNESS, 
 from models.forecast.learning.samples import Samples, after
 from models.forecast.phase import Phases
 
-LOOKED_BACK = 4  # looks whose values and ages are told one by one
+LOOKED_BACK = 4  # looks whose values and ages are given one by one
 MOST_DAYS = 180  # how far back looks are described
 A_FALL = -0.12  # NDVI from one look to the next: cut, ploughed, or a cloud that was missed
 OPTICAL = (

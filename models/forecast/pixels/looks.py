@@ -17,7 +17,7 @@ from features.schema import ACQUISITIONS, Acquisition
 from models.forecast.history import History, Looks, no_looks
 from models.patches.inputs.labels import pixels_of
 
-NOBODY = -1  # owner of a pixel of no parcel
+NO_PARCEL = -1  # owner of a pixel of no parcel
 LEAST_SHARE = 0.5  # of a pixel that parcels cover
 RED, INFRARED = "B04", "B08"
 
@@ -75,15 +75,15 @@ def ndvi_of(red: np.ndarray, infrared: np.ndarray) -> np.ndarray:
 
 def owners(shapes: np.ndarray, grid: GeoBox) -> np.ndarray:
     """Return `(y, x)` which of the outlines `(parcel,)`, in the grid's CRS, covers most of a pixel, where all
-    together cover half of it; NOBODY elsewhere.
+    together cover half of it; NO_PARCEL elsewhere.
     """
-    owner, covered = np.full(grid.shape, NOBODY, np.int32), np.zeros(grid.shape, np.float32)
+    owner, covered = np.full(grid.shape, NO_PARCEL, np.int32), np.zeros(grid.shape, np.float32)
     if len(shapes):
         pixels = pixels_of(shapes, grid, 0.0)
         order = np.argsort(pixels.share, kind="stable")  # the largest share is written last
         owner[pixels.row[order], pixels.column[order]] = pixels.parcel[order]
         np.add.at(covered, (pixels.row, pixels.column), pixels.share)
-    return np.where(covered >= LEAST_SHARE, owner, NOBODY)
+    return np.where(covered >= LEAST_SHARE, owner, NO_PARCEL)
 
 
 def looks_of(days: np.ndarray, ndvi: np.ndarray) -> Looks:

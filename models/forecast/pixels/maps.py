@@ -26,7 +26,7 @@ from models.forecast.history import History
 from models.forecast.intervals import Intervals
 from models.forecast.learning.samples import horizon_step, on_days
 from models.forecast.options import ForecastOptions
-from models.forecast.pixels.looks import NOBODY, Imagery, looks_of, owners, pixel_history
+from models.forecast.pixels.looks import NO_PARCEL, Imagery, looks_of, owners, pixel_history
 
 AGE = "age.tif"
 BOUNDS = ("low_90", "low_50", "high_50", "high_90")
@@ -129,7 +129,7 @@ def _forecast_block(unit: ForecastUnit) -> np.ndarray:
     layers = len(unit.plan.targets) * (1 + len(BOUNDS)) + 1
     stored = np.full((layers, *unit.place.shape), MISSING, np.int16)
     owner = owners(unit.shapes, crop(unit.imagery.grid, unit.place))
-    row, column = np.nonzero(owner != NOBODY)
+    row, column = np.nonzero(owner != NO_PARCEL)
     if not len(row):
         return stored
     days, ndvi = unit.imagery.looks(unit.place)

@@ -16,7 +16,7 @@ from features.messages.listed import listed
 from features.schema import acquisition_rows
 from features.workers import Progress
 from models.forecast.history import History, Looks, joined
-from models.forecast.pixels.looks import INFRARED, NOBODY, RED, Imagery, looks_of, owners
+from models.forecast.pixels.looks import INFRARED, NO_PARCEL, RED, Imagery, looks_of, owners
 from pipelines.config import RunConfig
 from pipelines.inputs.pixels.cloud_masks import masked_extract
 from pipelines.inputs.pixels.patch_inputs import usable
@@ -99,7 +99,7 @@ def drawn_pixels(
         tile, place = places[k]
         near = tile.within(place)
         owner = owners(tile.shapes[near], crop(tile.imagery.grid, place))
-        row, column = np.nonzero(owner != NOBODY)
+        row, column = np.nonzero(owner != NO_PARCEL)
         taken = _some_of_each(owner[row, column], rng)
         days, ndvi = tile.imagery.looks(place)
         numbers = np.array([history.day(day) for day in days], np.int64)

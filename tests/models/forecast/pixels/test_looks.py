@@ -11,7 +11,7 @@ from features.imagery.blocks import Block
 from features.imagery.grids import grid_of
 from features.imagery.masks import MaskOptions
 from features.schema import ACQUISITIONS, acquisition_rows
-from models.forecast.pixels.looks import NOBODY, Imagery, looks_of, owners, pixel_history
+from models.forecast.pixels.looks import NO_PARCEL, Imagery, looks_of, owners, pixel_history
 from tests.models.forecast.made import history
 from tests.small_imagery import LEFT, SIDE, TOP, optical
 
@@ -38,7 +38,7 @@ def test_a_pixel_belongs_to_the_parcel_that_covers_most_of_it_where_parcels_cove
     left = shapely.box(LEFT, TOP - 10, LEFT + 14, TOP)  # one pixel and four tenths of the next
     right = shapely.box(LEFT + 14, TOP - 10, LEFT + 17, TOP)  # three tenths of that
     far = shapely.box(LEFT + 20, TOP - 10, LEFT + 24, TOP)  # four tenths of the third
-    assert owners(np.array([left, right, far]), grid)[0, :4].tolist() == [0, 0, NOBODY, NOBODY]
+    assert owners(np.array([left, right, far]), grid)[0, :4].tolist() == [0, 0, NO_PARCEL, NO_PARCEL]
 
 
 def test_acquisitions_of_one_day_are_averaged_and_hidden_pixels_are_no_look(tmp_path: Path) -> None:
