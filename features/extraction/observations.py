@@ -45,7 +45,7 @@ def make_part(
     total = n * len(features)
     stacked = np.concatenate([values[name] for name in features]).astype(np.float32)
     columns: dict[str, Any] = {
-        "parcel_id": pl.Series(np.tile(parcel_ids, len(features)), dtype=pl.String),
+        "parcel_id": pl.Series(parcel_ids, dtype=pl.String).gather(np.tile(np.arange(n), len(features))),
         "datetime": pl.lit(when, dtype=pl.Datetime("us")),
         "sensor": pl.lit(sensor, dtype=pl.String),
         "relative_orbit": pl.lit(relative_orbit, dtype=pl.Int32),

@@ -24,11 +24,12 @@ from itertools import chain
 from typing import Protocol
 
 import numpy as np
+from odc.geo.geobox import GeoBox
 
 from features.catalog.radiometry import BASELINE_OFFSET
 from features.errors import CropcheckError
 from features.extraction.clear_mask import ClearMask, clear_weights, read_clear_mask
-from features.extraction.units import LEAST_PIXELS, Outcome, Unit, tile_coverage, windows_of
+from features.extraction.units import LEAST_PIXELS, Outcome, Unit, Window, tile_coverage, windows_of
 from features.imagery.blocks import Block, cut
 from features.imagery.physical import Encoding, told_outside
 from features.imagery.scenes import Layer, Scene, read_layer, scene_of
@@ -70,7 +71,7 @@ class Seen:
     mean
         float (parcel,): of clear pixels; NaN where stored numbers are no physical value at all.
     dark
-        The fifth percentile of the clear pixels.
+        The fifth percentile of the clear pixels of a visible band; else NaN.
     """
 
     encoding: Encoding
@@ -218,10 +219,22 @@ def _seen(unit: Unit, scene: Scene, bands: Sequence[str]) -> dict[str, Seen]:
     for square in squares_of(tile_coverage(unit.parcels, first.grid, unit.cache)):
         block = _on_finest(first, square)
         mask = read_clear_mask(scene, block, unit.options.mask) if SCENE_CLASS in scene.layers else None
+        covered: dict[GeoBox, _Covered] = {}
         for band in bands:
-            parts[band].append(_part(unit, scene.layers[band], block, mask))
-    joined = {band: _joined(scene.layers[band].encoding, parts[band]) for band in bands}
+            layer = scene.layers[band]
+            if layer.grid not in covered:
+                covered[layer.grid] = _covered(unit, layer, block, mask)
+            parts[band].append(_part(layer, block, covered[layer.grid]))
+    joined = {band: _joined(scene.layers[band].encoding, parts[band], band in VISIBLE) for band in bands}
     return {band: seen for band, seen in joined.items() if seen is not None}
+
+
+@dataclass(frozen=True)
+class _Covered:
+    """A square on one grid: the parcels in it, and the weights of their pixels that the clear mask leaves."""
+
+    window: Window
+    weights: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -233,37 +246,37 @@ class _Part:
     pixels: np.ndarray
 
 
-def _part(unit: Unit, layer: Layer, block: Block, mask: ClearMask | None) -> _Part:
-    own = layer.own(block)
-    rows, columns = ((part.start, part.stop) for part in own.slices)
+def _covered(unit: Unit, layer: Layer, block: Block, mask: ClearMask | None) -> _Covered:
+    rows, columns = ((part.start, part.stop) for part in layer.own(block).slices)
     window = windows_of(unit.parcels, layer.grid, unit.cache, rows, columns)
-    line, weights = _pixels(layer, block, window.coverage, mask)
-    moments = summarise_gathered(line, window.coverage.offsets, weights, ("mean",)).moments
-    seen = sums(weights, window.coverage.offsets) >= LEAST_PIXELS
-    return _Part(window.present[seen], moments[seen, 1], line[weights > 0])
+    whole = window.coverage.weights
+    return _Covered(window, whole if mask is None else clear_weights(mask, layer, block, window.coverage))
 
 
-def _pixels(
-    layer: Layer, block: Block, coverage: Coverage, mask: ClearMask | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Physical values of a block's covered pixels, and their weights that the clear mask leaves."""
-    line, weights = gathered(read_layer(layer, layer.own(block)), coverage), coverage.weights
-    if mask is not None:
-        weights = clear_weights(mask, layer, block, coverage)
+def _part(layer: Layer, block: Block, covered: _Covered) -> _Part:
+    coverage = covered.window.coverage
+    line = gathered(read_layer(layer, layer.own(block)), coverage)
     stored = ~layer.encoding.unknown(line)
-    return layer.encoding.physical(line, reuse=True), np.where(stored, weights, np.float32(0))
+    weights = np.where(stored, covered.weights, np.float32(0))
+    line = layer.encoding.physical(line, reuse=True)
+    moments = summarise_gathered(line, coverage.offsets, weights, ("mean",)).moments
+    seen = sums(weights, coverage.offsets) >= LEAST_PIXELS
+    return _Part(covered.window.present[seen], moments[seen, 1], line[weights > 0])
 
 
-def _joined(encoding: Encoding, parts: Sequence[_Part]) -> Seen | None:
+def _joined(encoding: Encoding, parts: Sequence[_Part], is_visible: bool) -> Seen | None:
     """All squares of a band; None where no parcel is seen."""
     owners = np.concatenate([np.zeros(0, np.int64), *(part.parcels for part in parts)])
     owners, first = np.unique(owners, return_index=True)  # a parcel cut by two squares counts once
     if not len(owners):
         return None
     values = np.concatenate([part.mean for part in parts])
-    shown = np.concatenate([part.pixels for part in parts])
-    shown = shown[np.isfinite(shown)]
-    return Seen(encoding, owners, values[first], float(np.quantile(shown, 0.05)) if shown.size else np.nan)
+    dark = np.nan
+    if is_visible:
+        shown = np.concatenate([part.pixels for part in parts])
+        shown = shown[np.isfinite(shown)]
+        dark = float(np.quantile(shown, 0.05)) if shown.size else np.nan
+    return Seen(encoding, owners, values[first], dark)
 
 
 def _on_finest(layer: Layer, square: Block) -> Block:
@@ -329,8 +342,15 @@ def _beside(samples: Sequence[Sample], band: str) -> dict[str, tuple[np.ndarray,
     for row, one in enumerate(held):
         near = values[[k for k in range(row - AROUND, row + AROUND + 1) if k != row and 0 <= k < len(held)]]
         told = np.isfinite(values[row]) & (np.isfinite(near).sum(axis=0) > 1)
-        found[one.item_id] = values[row, told], np.nanmedian(near[:, told], axis=0)
+        found[one.item_id] = values[row, told], _medians(near[:, told])
     return found
+
+
+def _medians(values: np.ndarray) -> np.ndarray:
+    """The median of what is known, one at least, in each column of `values (date, parcel)`."""
+    ordered, known = np.sort(values, axis=0), (~np.isnan(values)).sum(axis=0)
+    middle = (np.take_along_axis(ordered, at[None], axis=0)[0] for at in ((known - 1) // 2, known // 2))
+    return np.asarray(sum(middle) / 2)
 
 
 def _scaled(samples: Sequence[Sample]) -> dict[str, Said]:

@@ -32,7 +32,7 @@ from features.imagery.grids import grid_of, placed
 from features.imagery.scenes import Scene, scene_of, widened
 from features.memory import budget, is_said
 from features.schema import OPTICAL_BANDS, SCENE_CLASS, Acquisition, assets_by_band
-from features.workers import Executor, one_by_one
+from features.workers import Executor, in_threads, one_by_one
 
 log = logging.getLogger(__name__)
 POLARISATIONS = ("vv", "vh")
@@ -282,7 +282,8 @@ def _run(fill: Fill, executor: Executor, tick: Callable[[], None]) -> None:
         return
     paths = tuple(block.part for block in fill.blocks)
     jobs = [_Joining(unit, fill.scene, paths) for unit in fill.units if unit.row["item_id"] not in lost]
-    for joined in executor(_join, jobs):
+    join = in_threads(fill.whole.options.threads) if executor is one_by_one else executor
+    for joined in join(_join, jobs):
         if joined.reason is not None:
             lost[joined.item_id] = (joined.reason, joined.detail)
     vouch(write_json(fill.note, lost))

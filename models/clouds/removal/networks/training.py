@@ -103,6 +103,8 @@ def compile_network(model: keras.Model, loss: Loss | None, learning_rate: float,
     optimizer = keras.optimizers.AdamW(schedule, weight_decay=1e-3, clipnorm=1.0)
     jit = "auto" if keras.backend.backend() == "jax" else False
     model.compile(optimizer, loss=loss, jit_compile=jit)
+    if loss is not None:  # its variables, made while the first step is traced, would have it traced twice
+        optimizer.build(model.trainable_variables)
 
 
 def _stale(state: State, plan: Plan) -> bool:
