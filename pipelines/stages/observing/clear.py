@@ -3,6 +3,7 @@
 import logging
 import shutil
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from features.imagery.masks import MaskOptions
 from features.imagery.stacks import read_stack
 from features.schema import acquisition_rows
 from features.workers import Progress
+from models.backend import bring_up
 from models.clouds.methods import build
 from models.clouds.pictures import before_after, half_clear_frames, write_png
 from models.clouds.removal.bundle import META
@@ -93,14 +95,15 @@ def run(
 
 
 def _fit(acquisitions: pl.DataFrame, config: RunConfig, workspace: Workspace, progress: Progress) -> Outcome:
-    remover = build(config.clear.method, **config.clear.removal.model_dump(exclude={"method"}))
-    if remover is None or not (acquisitions["sensor"] == "s2").any():
+    if config.clear.method == "none" or not (acquisitions["sensor"] == "s2").any():
         progress(1, 1)
         return Outcome([], [])
     training = workspace.cloud_model / "training"
     kept = {"checkpoint": training} if config.clear.method in LEARNED else {}
     try:
         stacks, failed = fitting_stacks(acquisitions, config, workspace, config.clear.method)
+        remover = build(config.clear.method, **config.clear.removal.model_dump(exclude={"method"}))
+        assert remover is not None
         remover.fit(stacks, progress, **kept)
     except (ModelError, ImageryError) as error:
         if error.reason not in NOTHING_SEEN:
@@ -195,7 +198,11 @@ def fitting_stacks(
     )
     blocks = fitting_blocks(acquisitions, declarations, config.seed)
     shapes = farmed(config, declarations, method)
-    return read_blocks(acquisitions, blocks, config, context, shapes)
+    with ThreadPoolExecutor(1) as reader:
+        reading = reader.submit(read_blocks, acquisitions, blocks, config, context, shapes)
+        if method in LEARNED:  # Keras takes as long to import as blocks to read
+            bring_up()
+        return reading.result()
 
 
 def fitting_blocks(
