@@ -5,8 +5,13 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
+from typing import Any
+
+import numpy as np
 
 from features.code.imports import uncollected
+
+ALIGNED = 64  # bytes, at a multiple of which an array must begin for TensorFlow to read it where it is
 
 
 @lru_cache(maxsize=1)
@@ -23,6 +28,21 @@ def bring_up() -> None:
         if keras.backend.backend() == "tensorflow":
             _steady()
         keras.ops.zeros(1)
+
+
+def lent(array: np.ndarray) -> Any:
+    """Return an array as a tensor that reads it where it lies, for a call that ends before it is written to.
+
+    Keras copies every array that it is given. An array that TensorFlow cannot read so is returned as it is.
+    """
+    import keras
+
+    fit = array.ctypes.data % ALIGNED == 0 and array.flags.c_contiguous and array.flags.writeable
+    if keras.backend.backend() != "tensorflow" or not fit:
+        return array
+    import tensorflow
+
+    return tensorflow.experimental.dlpack.from_dlpack(array.__dlpack__())
 
 
 def _steady() -> None:

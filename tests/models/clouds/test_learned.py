@@ -9,6 +9,7 @@ import pytest
 import xarray as xr
 
 from features.errors import ModelError
+from models.backend import lent
 from models.clouds.methods import build, load
 from models.clouds.removal.cube import cube_of
 from models.clouds.removal.hiding import hide
@@ -280,3 +281,14 @@ def test_an_ensemble_predicts_the_mean_and_is_stored_whole(stack: xr.Dataset, tm
     model.save(tmp_path)
     a, b = (m.fill(stack)["reflectance"].values for m in (model, load(tmp_path)))
     np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_what_begins_where_the_network_can_read_it_is_not_copied() -> None:
+    """Frames' inputs do; of other arrays each call makes a copy."""
+    cube = cube_of(made_up(0, size=48, dates=16).stack)
+    whole, _ = Frames(cube, InputChannels(cube.bands, 0, 2, recent=False, optical=True)).blank(1)
+    tensor = lent(whole)
+    whole[0, 0, 0, 0, 0] = 5
+    assert float(tensor[0, 0, 0, 0, 0]) == 5
+    elsewhere = np.zeros(40, np.float32)[1:]
+    assert lent(elsewhere) is elsewhere

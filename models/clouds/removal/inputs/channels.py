@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 from scipy.ndimage import uniform_filter
 
+from models.backend import ALIGNED
 from models.clouds.removal.cube import Cube
 from models.clouds.removal.inputs.haze import excess, usable
 from models.clouds.removal.inputs.loops import write_deviations, write_layers, write_radar
@@ -37,7 +38,6 @@ LEAST_VISIBLE = 0.25  # share of a frame: a few pixels between clouds are hazy a
 LARGEST = 0.04  # reflectance off the frame's median: further out are missed clouds and shadows
 SPARSE, LEAST_SEEN = 4, 8  # every fourth pixel each way, and how many of them a median needs
 CLOSE_BLOCKS = 7  # clear share within 28 pixels: rims of clouds are hazy
-ALIGNED = 64  # bytes; TensorFlow reads such arrays where they are, and copies others
 DEVIATIONS = len(REACHES) + 2  # over near and wide surroundings, over similar pixels, and the mean of these
 # Of a layer, after its bands and radar: days signed, days, nearness, clear share around, haze, seen.
 FLAGS = 6

@@ -11,6 +11,7 @@ import numpy as np
 from features.errors import ModelError
 from features.files import fingerprint
 from features.workers import Progress, next_ahead
+from models.backend import lent
 from models.clouds.removal.cube import Cube
 from models.clouds.removal.error_units import UNIT
 from models.clouds.removal.hiding import NOTHING_CLEAR, hide
@@ -68,7 +69,7 @@ class Learned(ABC):
     def predict(self, inputs: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
         """Return reflectance and uncalibrated sigma, `(n, y, x, band)` each, at the network's resolution."""
         bands = len(self.channels.bands)  # type: ignore[union-attr]
-        out = np.asarray(self.model.predict_on_batch(inputs))
+        out = np.asarray(self.model.predict_on_batch([lent(part) for part in inputs]))
         return out[..., :bands], np.exp(out[..., bands:]) * UNIT
 
     def meta(self) -> dict[str, Any]:
