@@ -4,6 +4,7 @@ import hashlib
 from concurrent.futures import ThreadPoolExecutor
 
 import polars as pl
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from features.files import fingerprint, read_parquet, scan_parquet, write_json
 from features.series.chunks import read_chunks
@@ -54,7 +55,8 @@ def run(config: RunConfig, workspace: Workspace, progress: Progress, stands_on: 
         composed=read_parquet(workspace.composition_findings) if composed(config) else None,
     )
     verdicts = judged.verdicts
-    with ThreadPoolExecutor(1) as pool:  # the curve stands alone: it needs no verdict
+    # the curve stands alone: it needs no verdict; more threads of linear algebra would wait for one another
+    with threadpool_limits(1, "blas"), ThreadPoolExecutor(1) as pool:
         season = pool.submit(in_season, config, workspace)
         write_table(verdicts, workspace.imagery_verdicts)
         drawn = draw_sample(declared, config.sample, config.seed)
