@@ -1,6 +1,5 @@
 """The desk over a finished run: its tables read once, its database opened, its pages served."""
 
-import json
 import os
 import re
 import socket
@@ -9,7 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 from jinja2 import TemplateSyntaxError
@@ -18,7 +16,9 @@ from jinja2.sandbox import SandboxedEnvironment
 from features.declarations.pseudonym import KEY_VARIABLE, holding_key, pseudonym
 from features.errors import ConfigError, StageError
 from features.exchange.cells import need_columns, read_cells, rows_shown
+from features.storage.database import refuse_password
 from pipelines.config import RunConfig
+from pipelines.record.audit.verify import read_manifest
 from pipelines.record.whole import refuse_altered
 from pipelines.steps.gather import gather, tables_read
 from pipelines.workspace import HOLDING_KEY, Workspace
@@ -59,6 +59,8 @@ def open_desk(
         Where the template of letters is none, the amounts or holdings cannot be used, or the folder of
         cloud-free images holds none.
     """
+    if database is not None:
+        refuse_password(database)  # before anything else can fail and be said
     config, workspace = finished_run(folder), Workspace(folder)
     if letter is not None:
         check_letter(letter)
@@ -180,16 +182,19 @@ def own_numbers(path: Path | None, config: RunConfig, folder: Path) -> dict[str,
 
 
 def finished_run(folder: Path) -> RunConfig:
-    """Return the config of the run that a folder holds, from its manifest."""
-    path = folder / "manifest.json"
-    if not path.is_file():
-        raise StageError(f"{folder} has no manifest.json; run `cropcheck run CONFIG` to its end first.")
+    """Return the config of the run that a folder holds, from its manifest.
+
+    Raises
+    ------
+    StageError
+        Where there is no manifest, it is damaged or of another version, or not the one that the log names.
+    """
+    manifest = read_manifest(Workspace(folder))
     try:
-        content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return RunConfig.model_validate(content["config"])
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        return RunConfig.model_validate(manifest["config"])
+    except (ValueError, KeyError, TypeError) as error:
         raise StageError(
-            f"{path} is damaged or of another version; run `cropcheck run CONFIG` again."
+            f"The config in the manifest of {folder} is of another version; run `cropcheck run CONFIG` again."
         ) from error
 
 

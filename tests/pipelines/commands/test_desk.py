@@ -11,9 +11,21 @@ import pytest
 import uvicorn
 
 from features.declarations.pseudonym import pseudonym
-from features.errors import ConfigError
-from pipelines.commands.desk import Address, check_letter, own_numbers, schema_of, serve, unit_amounts
+from features.errors import ConfigError, StageError
+from features.files import write_text
+from pipelines.commands.desk import (
+    Address,
+    check_letter,
+    finished_run,
+    own_numbers,
+    schema_of,
+    serve,
+    unit_amounts,
+)
 from pipelines.config import load_config
+from pipelines.record.audit import chain
+from pipelines.record.audit.manifest import write_manifest
+from pipelines.workspace import Workspace
 from reports.translation import translation
 
 KEY = b"k" * 32
@@ -55,6 +67,17 @@ def test_holdings_get_their_own_numbers_back_by_the_runs_key(
         pseudonym("008", KEY): "008",
     }
     assert own_numbers(None, CONFIG, tmp_path) == {}
+
+
+def test_a_config_that_was_edited_in_the_manifest_is_not_used(tmp_path: Path) -> None:
+    workspace = Workspace(tmp_path)
+    write_text(workspace.folder / "verdicts.csv", "1")
+    seal = write_manifest(workspace, {"config": CONFIG.model_dump(mode="json")}, {}, [])
+    chain.append(workspace.audit, "manifest", manifest_hash=seal)
+    assert finished_run(tmp_path) == CONFIG
+    workspace.manifest.write_text(workspace.manifest.read_text().replace('"seed": 1', '"seed": 2'))
+    with pytest.raises(StageError, match="not the one that the log names"):
+        finished_run(tmp_path)
 
 
 def test_a_run_has_one_schema_a_season() -> None:
