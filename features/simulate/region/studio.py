@@ -12,6 +12,8 @@ from features.simulate.region.cog import write_cog
 from features.simulate.region.schedule import Scene
 from features.simulate.region.world import Canvas, World
 
+HELD = 2  # images of a scene that wait to be written: more would be held in memory
+
 
 @dataclass(frozen=True)
 class Studio:
@@ -52,6 +54,8 @@ class Studio:
         if self.writers is None:
             write_cog(path, values, grid.transform, grid.epsg, nodata)
         else:
+            if len(self._writing) == HELD:
+                self._writing.pop(0).result()
             written = self.writers.submit(write_cog, path, values, grid.transform, grid.epsg, nodata)
             self._writing.append(written)
 
