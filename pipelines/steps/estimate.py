@@ -61,7 +61,7 @@ LEAST_PARCELS, LEAST_BLOCK_PX = 500, 32
 LESS_WITH = {"train": "train.sample.size", "forecast": "forecast.most_parcels"}  # what makes a stage smaller
 # GiB at the peak of a process that runs one stage: libraries, and what a thousand parcels add: all of them,
 # and those that are learned from
-BASE_GIB = {"synthesise": 0.7, "clear": 1.0, "extract": 0.7, "fill": 0.5, "train": 0.9, "detect": 0.8,
+BASE_GIB = {"synthesise": 0.8, "clear": 1.0, "extract": 0.7, "fill": 0.5, "train": 0.9, "detect": 0.8,
             "judge": 0.7, "forecast": 0.95, "publish": 0.6}  # fmt: skip
 # as 20,000, 100,000 and a million parcels took
 GIB_PER_THOUSAND_PARCELS = {"extract": 0.003, "fill": 0.0012, "train": 0.0011, "detect": 0.0033,
