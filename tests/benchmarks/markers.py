@@ -58,6 +58,9 @@ def main() -> None:
             rates = rates_of(region, facts, schemes, Season(START, end, end))
             parts.append(rates.with_columns(subject=pl.lit(subject)))
     rows = pooled(pl.concat(parts))
+    if arguments.method != "boosting":
+        named = {"cropcheck": f"cropcheck_{arguments.method}"}
+        rows = [{**row, "subject": named.get(row["subject"], row["subject"])} for row in rows]
     for row in rows:
         print(*(row[name] for name in ("work", "subject", "metric", "value", "low", "high", "n")), sep="\t")
     if arguments.json:
