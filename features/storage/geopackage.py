@@ -14,11 +14,14 @@ import geopandas as gpd
 import numpy as np
 import pyarrow as pa
 import shapely
+from pyogrio import set_gdal_config_options
 from pyogrio.raw import write_arrow
 
 LEAST_FREE = 1 << 20  # bytes: with less, SQLite's own journal may not find room
 BYTES_A_POINT = 16
 POLYGON = 3  # shapely's type id
+# An index made in a thread of its own is lost now and then (https://github.com/OSGeo/gdal/pull/9685).
+SETTINGS = {"OGR_GPKG_ALLOW_THREADED_RTREE": False}
 
 
 def write_geopackage(frame: gpd.GeoDataFrame, path: Path, layer: str, *, multi: bool = True) -> None:
@@ -97,6 +100,7 @@ class _Written:
 @contextmanager
 def _room_or_said(path: Path, layer: str, written: _Written) -> Iterator[None]:
     """Check that a layer is whole once it has been written, and name a full disk as such."""
+    set_gdal_config_options(SETTINGS)
     try:
         yield
     except Exception as error:
