@@ -67,7 +67,7 @@ def read_on_grid(href: str, grid: GeoBox) -> np.ndarray:
     if not raw.size:
         return np.ma.masked_array(np.zeros(grid.shape, np.uint8), mask=True)
     inside = np.ix_(rows >= 0, columns >= 0)
-    pixels: np.ndarray = raw[np.ix_(rows[rows >= 0], columns[columns >= 0])]
+    pixels = _repeated(_repeated(raw, columns[columns >= 0], 1), rows[rows >= 0], 0)
     if pixels.shape == grid.shape:
         return pixels
     out: np.ndarray = np.ma.masked_array(np.zeros(grid.shape, pixels.dtype), mask=True)
@@ -132,6 +132,11 @@ def _under(href: str, grid: GeoBox) -> Held:
     height, width = grid.shape
     rows, columns = (first + np.arange(size) for first, size in ((top, height), (left, width)))
     return _window_at(href, own, rows // factor, columns // factor)
+
+
+def _repeated(pixels: np.ndarray, index: np.ndarray, axis: int) -> np.ndarray:
+    """The pixels at an ascending index of one axis; as they are where it names each once."""
+    return pixels if len(index) == pixels.shape[axis] else pixels.take(index, axis=axis)
 
 
 def _window_at(href: str, own: GeoBox, rows: np.ndarray, columns: np.ndarray) -> Held:
