@@ -57,7 +57,13 @@ def main() -> None:
     for row in rows:
         print(*(row[name] for name in ("work", "subject", "metric", "value", "low", "high", "n")), sep="\t")
     if arguments.json:
-        arguments.json.write_text(json.dumps({"rows": rows}, indent=1) + "\n")
+        known = [{name: _known(value) for name, value in row.items()} for row in rows]
+        arguments.json.write_text(json.dumps({"rows": known}, indent=1, allow_nan=False) + "\n")
+
+
+def _known(value: Any) -> Any:
+    """JSON has no NaN."""
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 def slovak_detector(channels: Sequence[str] = OPTICAL, method: Method = "boosting") -> Detector:
