@@ -145,7 +145,9 @@ class Encoding:
 
     def with_one_nodata(self, raw: np.ndarray) -> tuple[np.ndarray, float | None]:
         """Stored numbers, of the shape of `raw`, with at most one value that is no measurement; and it."""
-        present = [value for value in self.nodata[1:] if (raw == raw.dtype.type(value)).any()]
+        highest = raw.max(initial=0) if self.nodata[1:] else 0  # a quick look: most hold none
+        others = [raw.dtype.type(value) for value in self.nodata[1:] if not value > highest]
+        present = [value for value in others if (raw == value).any()]
         if not present:
             return raw, self.nodata[0] if self.nodata else None
         return np.where(self.unknown(raw), np.float32(np.nan), raw.astype(np.float32)), None
