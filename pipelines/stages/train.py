@@ -86,7 +86,8 @@ def run(
         found.weights,
         pl.concat(found.learned_from()),
         declared,
-        ranges=ranges,
+        start.sets if start is not None else (),
+        ranges,
     )
     mine = np.arange(len(every)) < learnt.own
     written = [

@@ -78,29 +78,24 @@ class CropEstimator(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
         sample_weight: np.ndarray | None = None,
         options: TuneFurther | None = None,
     ) -> Self:
-        """Continue training from the present weights on `n` other parcels, `y (n)`, of the same classes and
-        layout; parameters as in `fit`.
+        """Continue training from the present weights on `n` other parcels, `y (n)`, of the same layout;
+        parameters as in `fit`. Classes that it does not know yet are added to those that it knows.
 
         Raises
         ------
         ModelError
-            Where the estimator cannot, a class is not among those it knows, or the series does not fit.
+            Where the estimator cannot, or the series does not fit.
         """
         if not self.tunable:
             raise ModelError(f"{self.name} cannot be trained further; fit it anew.")
         y = np.asarray(y, dtype=str)
         weight = np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight, float)
         self._check(series, y, weight)
-        if unknown := sorted(set(y.tolist()) - set(self.classes_.tolist())):
-            known = self.classes_.tolist()
-            raise ModelError(
-                f"{self.name} was not trained on {listed(unknown)}; tune with its classes "
-                f"{listed(known)} or train anew."
-            )
         keep = np.flatnonzero(weight > 0)
-        codes = np.searchsorted(self.classes_, y[keep])
         fitting = conform(series, self.layout_).isel(parcel=keep)
-        self._tune(fitting, codes, weight[keep], options or TuneFurther())
+        known, self.classes_ = self.classes_, np.union1d(self.classes_, y[keep])
+        codes = np.searchsorted(self.classes_, y[keep])
+        self._tune(fitting, codes, weight[keep], options or TuneFurther(), known)
         return self
 
     def predict_proba(self, series: xr.Dataset) -> np.ndarray:
@@ -179,7 +174,15 @@ class CropEstimator(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # sc
     def _fit(self, series: xr.Dataset, codes: np.ndarray, weight: np.ndarray) -> None:
         raise NotImplementedError
 
-    def _tune(self, series: xr.Dataset, codes: np.ndarray, weight: np.ndarray, options: TuneFurther) -> None:
+    def _tune(
+        self,
+        series: xr.Dataset,
+        codes: np.ndarray,
+        weight: np.ndarray,
+        options: TuneFurther,
+        known: np.ndarray,
+    ) -> None:
+        """Train further on `codes (n,)` of `classes_`, which are those `known` before and new ones."""
         raise NotImplementedError
 
     def _scores(self, series: xr.Dataset) -> np.ndarray:

@@ -266,7 +266,8 @@ def cross_fit(
         Called with the work units done and in all: fits, then chunks of predictions.
     start
         Models of another run, in place of those that the options name: taken as they are, or trained
-        further, as `options.transfer.use` says.
+        further, with the classes that can be trained on here beside their own, as `options.transfer.use`
+        says.
     holdings
         `(n,)` numbers: what a sample of the parcels draws whole.
     kept
@@ -328,7 +329,9 @@ def cross_fit_stored(
     if classes is None:
         table = class_table(labels, usable, options.least_parcels)
     else:
-        table = known_classes(labels, usable, classes, options.least_parcels if kept else 0)
+        learns = kept is None and options.transfer.use == "tune"
+        least = options.least_parcels if kept or learns else 0
+        table = known_classes(labels, usable, classes, least, learns)
     file = None if here else work / SAMPLE
     task = make_task(source, looked, labels, np.asarray(folds), options, table, start, holdings, file, kept)
     if options.labels.method != "keep" and not task.loads and not kept:

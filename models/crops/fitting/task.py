@@ -166,24 +166,31 @@ def class_table(y: np.ndarray, folds: np.ndarray, least: int) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=schema, orient="row")
 
 
-def known_classes(y: np.ndarray, folds: np.ndarray, known: Sequence[str], least: int = 0) -> pl.DataFrame:
+def known_classes(
+    y: np.ndarray, folds: np.ndarray, known: Sequence[str], least: int = 0, learns: bool = False
+) -> pl.DataFrame:
     """Return one row per class, declared in `y (n,)` or known to models that are there: whether those models
-    know it.
+    know it, or learn it now.
 
     Classes that they do not know have the reason for which they could not be trained on now, by `least`
     parcels, where there is one.
+
+    Parameters
+    ----------
+    learns
+        Whether the models learn the classes that can be trained on now.
     """
     declared = class_table(y, folds, least)
     absent = [name for name in known if name not in set(declared["crop_class"])]
     added = declared.clear(len(absent)).with_columns(
         pl.Series("crop_class", absent, pl.String), parcels=pl.lit(0, pl.Int32), folds=pl.lit(0, pl.Int32)
     )
-    in_models = pl.col("crop_class").is_in(list(known))
+    trained = pl.col("crop_class").is_in(list(known)) | (pl.col("trained") & learns)
     unknown = (
         pl.coalesce("reason", pl.lit("unknown_to_the_models")) if least else pl.lit("unknown_to_the_models")
     )
-    reason = pl.when(~in_models).then(unknown)
-    return pl.concat([declared, added]).with_columns(trained=in_models, reason=reason).sort("crop_class")
+    every = pl.concat([declared, added.with_columns(trained=pl.lit(False))])
+    return every.with_columns(trained=trained, reason=pl.when(~trained).then(unknown)).sort("crop_class")
 
 
 def look(source: SeriesSource, total: int, at_once: int) -> Looked:
@@ -232,7 +239,8 @@ def make_task(
     classes = tuple(table.filter("trained")["crop_class"].to_list())
     folds = np.where(looked.known & np.isin(y, classes), folds, -1)
     y = np.where(folds >= 0, y, "")
-    _refuse_too_little(looked, classes, folds, table)
+    fitted = kept is None and (start is None or options.transfer.use != "load")
+    _refuse_too_little(looked, sorted({*y.tolist()} - {""}) if fitted else classes, folds, table)
     weight = _weights(y, looked.known, holdings, options)
     learned = np.flatnonzero(folds >= 0 if weight is None else (folds >= 0) & (weight > 0))
     sample = make_sample(source, learned, len(y), options, file)
@@ -281,7 +289,7 @@ def make_sample(
 
 
 def _refuse_too_little(
-    looked: Looked, classes: tuple[str, ...], folds: np.ndarray, table: pl.DataFrame
+    looked: Looked, classes: Sequence[str], folds: np.ndarray, table: pl.DataFrame
 ) -> None:
     if not looked.observed:
         raise ModelError(

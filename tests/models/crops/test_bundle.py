@@ -117,21 +117,74 @@ def test_a_held_out_label_changes_nothing_of_its_parcel_when_tuned(folder: Path)
     np.testing.assert_array_equal(of(one, "dense")[0], of(other, "dense")[0])
 
 
-def test_a_class_that_the_models_do_not_know_is_said_and_not_learnt(folder: Path) -> None:
+def reasons(found: CrossFit) -> dict[str, str | None]:
+    return dict(found.classes.select("crop_class", "reason").iter_rows())
+
+
+def test_a_class_that_loaded_models_do_not_know_is_said_and_set_aside(folder: Path) -> None:
     series, y, folds = crop_world(n=80, seed=5, start="2025-03-01")
     y = np.where(y == "barley", "hemp", y)
-    for use in ("load", "tune"):
-        found = cross_fit(series, y.tolist(), folds, using(use), start=read_bundle(folder))
-        said = dict(found.classes.select("crop_class", "reason").iter_rows())
-        assert said == {
-            "barley": None,
-            "grass": None,
-            "hemp": "unknown_to_the_models",
-            "maize": None,
-            "wheat": None,
-        }
-        assert found.probabilities.columns[3:] == ["barley", "grass", "maize", "wheat"]
-        assert found.classes.filter(crop_class="barley")["parcels"].item() == 0
+    found = cross_fit(series, y.tolist(), folds, using("load"), start=read_bundle(folder))
+    known = {"barley": None, "grass": None, "maize": None, "wheat": None}
+    assert reasons(found) == known | {"hemp": "unknown_to_the_models"}
+    assert found.probabilities.columns[3:] == list(known)
+    assert found.classes.filter(crop_class="barley")["parcels"].item() == 0
+
+
+def test_a_class_that_tuned_models_do_not_know_is_learned_where_it_can_be(folder: Path) -> None:
+    series, y, folds = crop_world(n=80, seed=5, start="2025-03-01")
+    y = np.where(y == "barley", "hemp", y)
+    y[np.flatnonzero(y == "maize")[:3]] = "flax"  # fewer than the four parcels that a class needs
+    y[(y == "grass") & (folds == 1)] = "lupin"
+    found = cross_fit(series, y.tolist(), folds, using("tune"), start=read_bundle(folder))
+    known = {"barley": None, "grass": None, "hemp": None, "maize": None, "wheat": None}
+    assert reasons(found) == known | {"flax": "too_few_parcels", "lupin": "in_one_fold_only"}
+    assert found.probabilities.columns[3:] == list(known)
+    assert found.models["dense"][0].classes_.tolist() == list(known)
+    assert found.models["lightgbm"][0].classes_.tolist() == ["grass", "hemp", "maize", "wheat"]
+    for name in ("dense", "ensemble"):
+        predicted = np.array(list(known))[of(found, name).argmax(1)]
+        assert (predicted == y)[y == "hemp"].mean() > 0.6
+
+
+def test_models_tuned_where_nothing_is_grown_that_they_know_are_tuned_again(
+    folder: Path, tmp_path: Path
+) -> None:
+    series, y, folds = crop_world(n=80, seed=5, start="2025-03-01")
+    y = np.char.add("x_", y)
+    bundle = read_bundle(folder)
+    found = cross_fit(series, y.tolist(), folds, using("tune"), tmp_path, start=bundle)
+    classes = [*bundle.classes, "x_barley", "x_grass", "x_maize", "x_wheat"]
+    assert found.probabilities.columns[3:] == classes
+    assert (np.array(classes)[of(found, "ensemble").argmax(1)] == y).mean() > 0.7
+
+    options = using("tune").model_copy(update={"models": bundle.models})
+    tables = (found.weights, found.probabilities, declared(series, y))
+    write_bundle(tmp_path, options, found.models, *tables)
+    after = read_bundle(tmp_path)
+    assert after.classes == tuple(classes)
+    y[y == "x_wheat"] = "x_spelt"
+    again = cross_fit(series, y.tolist(), folds, using("tune"), start=after)
+    assert again.probabilities.columns[3:] == sorted([*classes, "x_spelt"])
+    loaded = cross_fit(series, y.tolist(), folds, using("load"), start=after)
+    assert reasons(loaded)["x_spelt"] == "unknown_to_the_models"
+
+
+def test_models_are_not_tuned_on_one_class(folder: Path) -> None:
+    series, y, folds = crop_world(n=40, seed=5)
+    with pytest.raises(ModelError, match="Training needs two classes and two folds; 1 classes in 4 folds"):
+        cross_fit(series, ["hemp"] * len(y), folds, using("tune"), start=read_bundle(folder))
+
+
+def test_a_finished_fit_is_not_taken_for_one_of_other_classes(folder: Path, tmp_path: Path) -> None:
+    series, y, folds = crop_world(n=80, seed=5, start="2025-03-01")
+    y = np.where(y == "barley", "hemp", y)
+    bundle = read_bundle(folder)
+    few = using("tune").model_copy(update={"least_parcels": 30})  # hemp has 20
+    first = cross_fit(series, y.tolist(), folds, few, tmp_path, start=bundle)
+    assert "hemp" not in first.probabilities.columns
+    second = cross_fit(series, y.tolist(), folds, using("tune"), tmp_path, start=bundle)
+    assert second.models["dense"][0].classes_.tolist() == ["barley", "grass", "hemp", "maize", "wheat"]
 
 
 def test_what_was_changed_is_not_loaded(folder: Path, tmp_path: Path) -> None:

@@ -124,6 +124,17 @@ def test_classes_that_kept_models_do_not_know_say_why_they_were_not_learned() ->
     ]
 
 
+def test_models_that_are_trained_further_learn_the_classes_that_can_be_trained_on() -> None:
+    y, folds = np.array(["oats"] * 4 + ["wheat"] * 4 + ["hemp"]), np.array([0, 1] * 4 + [0])
+    found = known_classes(y, folds, ["oats", "rye"], least=2, learns=True)
+    assert found.select("crop_class", "parcels", "trained", "reason").rows() == [
+        ("hemp", 1, False, "too_few_parcels"),
+        ("oats", 4, True, None),
+        ("rye", 0, True, None),
+        ("wheat", 4, True, None),
+    ]
+
+
 def parcels(*rows: tuple[str | None, float]) -> gpd.GeoDataFrame:
     """Parcels of 100 m, by holding and place along a line."""
     shapes = [shapely.box(x, 0, x + 100, 100) for _, x in rows]

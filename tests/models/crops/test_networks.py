@@ -11,6 +11,7 @@ from features.context.parcels import attach_context
 from features.errors import ModelError
 from models.crops.estimators.by_name import build
 from models.crops.estimators.networks import neural
+from models.crops.estimators.networks.outputs import fit_new, widened
 from models.crops.inputs.arrays import seen
 from models.crops.inputs.augmentation import augment
 from models.crops.inputs.context import pool, with_weather
@@ -18,7 +19,7 @@ from models.crops.inputs.imbalance import Training, balance
 from models.crops.inputs.options import AugmentationOptions, BalanceOptions
 from models.crops.inputs.scaling import Scaler, Tensors
 from models.explanation.gradients import network_columns, network_contributions
-from tests.crop_worlds import crop_world
+from tests.crop_worlds import CLASSES, crop_world
 
 SMALL = {
     "bilstm": {"units": 8},
@@ -78,7 +79,7 @@ def test_expected_gradients_add_up_and_name_their_columns() -> None:
     assert {column.feature for column in columns} == {"ndvi", "B04", "s0vh_db_r037"}
 
 
-def test_fine_tuning_goes_on_from_the_weights_and_knows_its_classes() -> None:
+def test_fine_tuning_goes_on_from_the_weights() -> None:
     series, y, _ = crop_world()
     model = build("dense", epochs=3, least_updates=40).fit(series, y)
     before = model.digest()
@@ -86,8 +87,52 @@ def test_fine_tuning_goes_on_from_the_weights_and_knows_its_classes() -> None:
     model.tune_further(other, y_other)
     assert model.digest() != before
     assert (model.predict(other) == y_other).mean() > 0.7
-    with pytest.raises(ModelError, match=r"was not trained on hemp"):
-        model.tune_further(other, np.full_like(y_other, "hemp"))
+    with pytest.raises(ModelError, match="lightgbm cannot be trained further; fit it anew"):
+        build("lightgbm", rounds=2).fit(series, y).tune_further(other, y_other)
+
+
+@pytest.mark.parametrize("elsewhere", [("barley", "grass"), ("rapeseed", "rice")])
+def test_classes_that_a_network_does_not_know_are_learned(tmp_path: Path, elsewhere: tuple[str, str]) -> None:
+    """Those of elsewhere are known here, or none of them; what was tuned is stored, and tuned again."""
+    series, y, _ = crop_world()
+    early = np.isin(y, ["barley", "grass"])
+    there = np.where(y[early] == "barley", *elsewhere)
+    model = build("dense", epochs=3, least_updates=40).fit(series.isel(parcel=early), there)
+    other, y_other, _ = crop_world(seed=5, start="2025-03-01")
+    model.tune_further(other, y_other)
+    assert model.classes_.tolist() == sorted({*elsewhere, *CLASSES})
+    assert (model.predict(other) == y_other).mean() > 0.8
+    model.save(tmp_path)
+    again = type(model).load(tmp_path)
+    np.testing.assert_allclose(again.predict_proba(other), model.predict_proba(other), atol=1e-6)
+    again.tune_further(other, np.where(y_other == "wheat", "spelt", y_other))
+    assert again.classes_.tolist() == sorted({*model.classes_, "spelt"})
+    assert (again.predict(other)[y_other == "wheat"] == "spelt").mean() > 0.5
+
+
+def test_a_layer_with_more_outputs_says_the_same_of_the_old_classes() -> None:
+    kernel, bias = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([5.0, 6.0])
+    wide, wide_bias = widened(kernel, bias, np.array([0, 2]), 4)
+    assert wide.tolist() == [[1, 0, 2, 0], [3, 0, 4, 0]]
+    assert wide_bias.tolist() == [5, 0, 6, 0]
+
+
+def test_new_outputs_are_fitted_to_what_the_network_sees_and_the_others_stay() -> None:
+    hidden = np.repeat(np.eye(3), 4, axis=0)  # the network tells three kinds of parcels apart
+    codes = np.repeat([0, 1, 2], 4)
+    known = np.diag([9.0, 0.0, 9.0]), np.array([-1.0, 0.0, -1.0])  # and two of them by name
+    kernel, bias = fit_new(hidden, *known, codes, np.ones(12), place=np.array([0, 2]))
+    np.testing.assert_array_equal(kernel[:, [0, 2]], known[0][:, [0, 2]])
+    np.testing.assert_array_equal(bias[[0, 2]], [-1, -1])
+    assert (hidden @ kernel + bias).argmax(1).tolist() == codes.tolist()
+
+
+def test_parcels_count_by_their_weight_when_new_outputs_are_fitted() -> None:
+    hidden, codes = np.ones((2, 1)), np.array([0, 1])  # alike: only how often each occurs can be learned
+    start = np.zeros((1, 2)), np.zeros(2)
+    kernel, bias = fit_new(hidden, *start, codes, np.array([1.0, 3.0]), place=np.array([0]))
+    logit = (hidden @ kernel + bias)[0]
+    assert logit[1] - logit[0] == pytest.approx(np.log(3), abs=1e-3)
 
 
 def test_masks_that_agree_share_a_channel() -> None:

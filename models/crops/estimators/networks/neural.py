@@ -17,6 +17,7 @@ from features.workers import Item
 from models.backend import bring_up
 from models.crops.estimators.estimator import Arrays, CropEstimator
 from models.crops.estimators.networks.compiled import borrowed, compile_network, reset, train
+from models.crops.estimators.networks.outputs import fit_new, widened
 from models.crops.estimators.options import NeuralOptions, TuneFurther
 from models.crops.inputs.augmentation import augment
 from models.crops.inputs.options import AugmentationOptions
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from keras import KerasTensor, Model
 
 WEIGHTS = "weights.npz"
+OUTPUTS = "logits"  # name of the last layer
 WARM_UP = 0.1  # share of the updates in which the learning rate rises
 TOGETHER = 16  # updates in one call
 PREDICTED_AT_ONCE = 1024
@@ -38,6 +40,7 @@ class NeuralClassifier(CropEstimator):
     options_type: ClassVar[type[NeuralOptions]]
     tunable: ClassVar[bool] = True
     batch: ClassVar[int] = PREDICTED_AT_ONCE
+    weights_: list[np.ndarray]
 
     @classmethod
     def network(
@@ -50,9 +53,37 @@ class NeuralClassifier(CropEstimator):
         self.scaler_ = Scaler.fitted(series)
         self._train(series, codes, weight, None)
 
-    def _tune(self, series: xr.Dataset, codes: np.ndarray, weight: np.ndarray, options: TuneFurther) -> None:
+    def _tune(
+        self,
+        series: xr.Dataset,
+        codes: np.ndarray,
+        weight: np.ndarray,
+        options: TuneFurther,
+        known: np.ndarray,
+    ) -> None:
+        place = np.searchsorted(self.classes_, known)
+        if len(place) < len(self.classes_):
+            *body, kernel, bias = self.weights_  # the layer of the outputs is the last one
+            self.weights_ = [*body, *widened(kernel, bias, place, len(self.classes_))]
+            self.weights_ = [*body, *fit_new(*self._last_layer(series), codes, weight, place)]
         self.options = self.settings.model_copy(update={"epochs": options.epochs})
         self._train(series, codes, weight, self.weights_, options.learning_rate_share)
+
+    def _last_layer(self, series: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the hidden state `(n, unit)` that the outputs read, their kernel and their bias."""
+        import keras
+
+        tensors = self.scaler_.tensors(series)
+        values = self.scaler_.assemble(tensors)
+        parts = []
+        with self._model() as model:
+            self._check_weights(model)
+            model.set_weights(self.weights_)
+            body = keras.Model(model.inputs, model.get_layer(OUTPUTS).input)
+            for start in range(0, len(values), PREDICTED_AT_ONCE):
+                rows = slice(start, start + PREDICTED_AT_ONCE)
+                parts.append(np.asarray(body(_inputs(values[rows], tensors.context[rows]), training=False)))
+        return np.concatenate(parts), self.weights_[-2], self.weights_[-1]
 
     def _train(
         self,
@@ -145,7 +176,7 @@ class NeuralClassifier(CropEstimator):
         x, days = joined(series, self.layout_.days, options.joined_steps)
         x = self.network(options, x, days, len(self.classes_))
         x = keras.layers.Concatenate()([x, *inputs[1:]]) if context else x
-        logits = keras.layers.Dense(len(self.classes_), name="logits")(x)
+        logits = keras.layers.Dense(len(self.classes_), name=OUTPUTS)(x)
         return compile_network(
             inputs, logits, options.learning_rate, options.weight_decay, options.label_smoothing
         )

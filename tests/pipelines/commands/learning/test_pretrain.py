@@ -58,11 +58,14 @@ def test_a_run_trains_the_models_of_public_sets_further(tmp_path: Path) -> None:
         np.ones((8, 8, 3), bool),
     )
     options = TrainOptions.model_validate(
-        {"transfer": {"use": "tune", "runs": [tmp_path / "out"]}, "threads": 1}
+        {"transfer": {"use": "tune", "runs": [tmp_path / "out"]}, "threads": 1, "least_parcels": 2}
     )
-    y = ["maize", "winter_wheat", "maize", "rice"] * 2
+    y = ["maize", "rice", "maize", "rice", "oats", "maize", "hops", "hops"]
     tuned = cross_fit(own, y, np.array([0, 0, 1, 1] * 2), options, start=bundle)
-    assert dict(tuned.classes.select("crop_class", "reason").iter_rows())["rice"] == "unknown_to_the_models"
+    reasons = dict(tuned.classes.select("crop_class", "reason").iter_rows())
+    known = {"maize": None, "rice": None, "winter_wheat": None}
+    assert reasons == known | {"hops": "in_one_fold_only", "oats": "too_few_parcels"}
+    assert tuned.models["dense"][0].classes_.tolist() == list(known)
     assert set(tuned.probabilities["model"]) == {"dense", "ensemble"}
 
 
