@@ -41,6 +41,15 @@ class SimulationOptions(Options):
     spread: float = Field(
         1.0, ge=0, le=3, description="Factor on the real differences between fields of one crop."
     )
+    warmer_c: float = Field(
+        0.0,
+        ge=-6,
+        le=10,
+        description="Degrees by which the climate is warmer than that of the southern Low Countries (mean "
+        "10.5 °C); crops grow by warmth, and spring sowing, first cuts and lifting come 7.6 days earlier a "
+        "degree.",
+    )
+    rain_factor: float = Field(1.0, ge=0, le=4, description="Rain, as a multiple of what that climate has.")
     misdeclared_share: Share = Field(0.03, description="Share of parcels whose declaration is wrong.")
     second_crop_share: Share = Field(
         0.02, description="Share of parcels of which a part grows another crop; half of them declare it."

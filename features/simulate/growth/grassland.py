@@ -169,7 +169,8 @@ def _cut_days(use: Grass, fields: Fields, season: Season, rng: np.random.Generat
     n, spread = len(fields), season.spread
     number = np.round(use.cuts[0] + spread * use.cuts[1] * rng.standard_normal(n)).clip(0, MOST_CUTS)
     own = 0.6 * fields.timing + 0.8 * rng.standard_normal(n)
-    first = use.first_cut[0] + spread * use.first_cut[1] * own + 6 * np.clip(3.2 - number, -2, 2)
+    usual = use.first_cut[0] - season.days_ahead
+    first = usual + spread * use.first_cut[1] * own + 6 * np.clip(3.2 - number, -2, 2)
     gap = np.clip(200 / np.maximum(number, 1), 34, 80)
     order = np.arange(MOST_CUTS)[None, :]
     planned = first[:, None] + order * gap[:, None] + rng.normal(0, 5, (n, MOST_CUTS))

@@ -20,7 +20,8 @@ def grow_annual(
     diary = Diary()
     n, spread = len(fields), season.spread
     stress = root_zone_stress(season.weather, fields.capacity_mm)[:, season.january :]
-    sowing = crop.sowing[0] + spread * crop.sowing[1] * fields.timing
+    ahead = 0.0 if crop.sown_in_autumn else season.days_ahead
+    sowing = crop.sowing[0] - ahead + spread * crop.sowing[1] * fields.timing
     clock = _clock(crop, fields, season, sowing)
     drought = stress[:, 90:200].mean(axis=1)
     leaf = crop.leaf[0] + crop.leaf[1] * spread * _lateness(crop, fields, rng)
@@ -116,7 +117,8 @@ def _harvest_day(
     """Return the day of year of harvest: when ripe and dry for two days, after the contractor has come."""
     n, days = clock.shape
     if crop.removed_day is not None:
-        planned = crop.removed_day + np.where(fields.code == GRAIN_MAIZE, GRAIN_DELAY, 0.0)
+        delay = np.where(fields.code == GRAIN_MAIZE, GRAIN_DELAY, 0.0)
+        planned = crop.removed_day - season.days_ahead + delay
         own = 0.5 * fields.timing + 0.85 * rng.standard_normal(n)
         return np.asarray(np.round(planned + 11 * season.spread * own))
     reached = clock >= (crop.harvest + ripe_at - crop.yellowing[0])[:, None]

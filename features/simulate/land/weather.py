@@ -10,6 +10,21 @@ from features.simulate.randomness import generator
 
 
 @dataclass(frozen=True)
+class Climate:
+    """Degrees by which a climate is warmer than that of the southern Low Countries, and its rain as a
+    multiple.
+    """
+
+    warmer_c: float = 0.0
+    rain_factor: float = 1.0
+
+    @property
+    def days_ahead(self) -> float:
+        """Days by which the work of the season comes earlier: those by which spring is as warm earlier."""
+        return self.warmer_c / SPRING_WARMING_C
+
+
+@dataclass(frozen=True)
 class Weather:
     """Daily values from 1 September before the season to 31 December of it; index 0 is that September day."""
 
@@ -41,21 +56,25 @@ class Weather:
 
 
 _DAY = date(2001, 1, 2) - date(2001, 1, 1)
+MEAN_C, SWING_C = 10.8, 7.6  # of the year's temperature
+SPRING_WARMING_C = SWING_C * 2 * np.pi / 365.25  # a day, in late April
 
 
-def make_weather(season: int, seed: int) -> Weather:
+def make_weather(season: int, seed: int, climate: Climate | None = None) -> Weather:
     """Draw the weather of a season: the seasonal cycle, weeks-long anomalies, wet and dry spells.
 
     The climate is that of the southern Low Countries (mean 10.5 °C, 800 mm); a season is warmer or colder,
-    wetter or drier as a whole by a standard deviation of 0.8 °C in spring and 25% in rain.
+    wetter or drier as a whole by a standard deviation of 0.8 °C in spring and 25% in rain. Another `climate`
+    has the same days of rain.
     """
+    climate = climate or Climate()
     rng = generator(seed, "weather", season)
     start = date(season - 1, 9, 1)
     n = (date(season, 12, 31) - start).days + 1
     day_of_year = (np.arange(n) + start.timetuple().tm_yday - 1) % 365.25
     rain = _precipitation(n, rng)
     anomaly = _red_noise(n, 0.82, 2.6, rng) + _red_noise(n, 0.985, 0.9, rng)
-    mean = 10.8 + 7.6 * np.sin(2 * np.pi * (day_of_year - 111) / 365.25) + anomaly
+    mean = MEAN_C + climate.warmer_c + SWING_C * np.sin(2 * np.pi * (day_of_year - 111) / 365.25) + anomaly
     summer = np.sin(2 * np.pi * (day_of_year - 80) / 365.25)
     clear = np.where(rain > 0.2, 0.32, 0.58) + rng.normal(0, 0.1, n)
     radiation = np.clip(clear, 0.1, 0.75) * (19.5 + 18 * summer)
@@ -64,7 +83,7 @@ def make_weather(season: int, seed: int) -> Weather:
         start,
         (mean - spread / 2).round(1),
         (mean + spread / 2).round(1),
-        rain.round(1),
+        (climate.rain_factor * rain).round(1),
         np.maximum(radiation, 0.3).round(1),
     )
 
@@ -94,12 +113,14 @@ def _precipitation(n: int, rng: np.random.Generator) -> np.ndarray:
 class Season:
     """The weather from 1 January on, as fields live through it; `spread` scales their differences.
 
-    `january` is the position of 1 January in the weather.
+    `january` is the position of 1 January in the weather; `days_ahead` are those by which field work comes
+    earlier than the crops' own days.
     """
 
     weather: Weather
     january: int
     spread: float
+    days_ahead: float = 0.0
 
     @property
     def days(self) -> int:

@@ -20,7 +20,7 @@ from features.simulate.land.outlines import read_outlines
 from features.simulate.land.population import Population, choose_crops, make_fields, settle
 from features.simulate.land.states import Fields, States
 from features.simulate.land.terrain import Terrain, make_terrain
-from features.simulate.land.weather import Season, Weather, make_weather, top_soil_moisture
+from features.simulate.land.weather import Climate, Season, Weather, make_weather, top_soil_moisture
 from features.simulate.options import SimulationOptions
 from features.simulate.randomness import generator
 from features.simulate.sensors.mixing import FINE, Mixture, draw_labels, mixtures
@@ -120,9 +120,10 @@ def make_world(options: SimulationOptions, season: int, seed: int, land: Land | 
     fields.care[: len(parcels)], fields.ploughed_up[: len(parcels)] = care, ploughed_up
     shapes, mown = own_cuts(parcels, population, owner, seed, season)
     parts, owner = [*parts, *shapes], np.concatenate([owner, mown])
-    weather = make_weather(season, seed)
+    climate = Climate(options.warmer_c, options.rain_factor)
+    weather = make_weather(season, seed, climate)
     january = weather.index(date(season, 1, 1))
-    lived = Season(weather, january, options.spread)
+    lived = Season(weather, january, options.spread, climate.days_ahead)
     states, diary = _grow(fields, lived, season, seed)
     if len(mown):
         others = replace(fields.take(mown), timing=-fields.timing[mown], care=np.full(len(mown), "", object))

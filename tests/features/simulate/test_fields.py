@@ -9,7 +9,7 @@ from features.simulate.land.crops import CODES, CROPS, Annual
 from features.simulate.land.declare import declare
 from features.simulate.land.landscape import make_landscape
 from features.simulate.land.population import PERMANENT, choose_crops
-from features.simulate.land.weather import make_weather, root_zone_stress, top_soil_moisture
+from features.simulate.land.weather import Climate, make_weather, root_zone_stress, top_soil_moisture
 from features.simulate.options import SimulationOptions
 from features.simulate.region.scenes import palette
 from features.simulate.region.world import World, make_world
@@ -233,6 +233,31 @@ def test_two_seasons_have_different_weather_of_one_climate() -> None:
     assert (first.t_max_c >= first.t_min_c).all()
     annual = [w.precipitation_mm[122:].sum() for w in (make_weather(2024, seed) for seed in range(12))]
     assert 600 < np.mean(annual) < 950
+
+
+def test_a_warmer_and_drier_climate_has_the_same_days_with_other_values() -> None:
+    mild, warm = make_weather(2024, 1), make_weather(2024, 1, Climate(warmer_c=3, rain_factor=0.5))
+    np.testing.assert_allclose(warm.t_mean_c, mild.t_mean_c + 3, atol=0.1001)
+    np.testing.assert_allclose(warm.precipitation_mm, mild.precipitation_mm / 2, atol=0.0501)
+
+
+def test_where_it_is_warmer_crops_are_sown_and_ripe_earlier() -> None:
+    """Spring is as warm 7.6 days earlier a degree; then warmth does the rest."""
+    worlds = [make_world(SimulationOptions(n_parcels=200, warmer_c=c), 2024, 5) for c in (0, 3)]
+
+    def median_day(world: World, crop: str, what: str) -> float:
+        field, event, day, _ = world.diary.table()
+        mine = (event == what) & np.isin(field, np.flatnonzero(world.fields.crop == crop))
+        _, first = np.unique(field[mine], return_index=True)  # in each field: they are in order
+        return float(np.median(day[mine][first]))
+
+    def days_earlier(crop: str, what: str) -> float:
+        mild, warm = (median_day(world, crop, what) for world in worlds)
+        return mild - warm
+
+    assert days_earlier("maize", "sowing") == pytest.approx(23, abs=2)
+    assert 15 < days_earlier("winter_wheat", "harvest") < 50
+    assert 10 < days_earlier("grassland_mown", "mowing") < 30
 
 
 def test_rain_wets_the_soil_and_days_dry_it() -> None:

@@ -252,6 +252,8 @@ CHANGES = {
     "misdeclared_share": 0.2,
     "keep_truth_rasters": True,
     "recorded_share": 0.0,
+    "warmer_c": 3.0,
+    "rain_factor": 0.5,
 }
 
 
