@@ -99,8 +99,9 @@ class TransferOptions(Options):
         description="pool: their parcels are trained on too, in the same folds: a holding or a "
         "field of two seasons lies on one side, for which all runs need one holding key "
         "(declarations.holding_key or CROPCHECK_HOLDING_KEY); load: their models "
-        "judge as they are; tune: their networks are trained further, and trees fitted anew. With load and "
-        "tune the models are those of the bundle, and train.models is ignored.",
+        "judge as they are; tune: their networks are trained further, with an output more for every class "
+        "that they do not know and that can be trained on here, and trees fitted anew. With load and tune "
+        "the models are those of the bundle, and train.models is ignored.",
     )
     sha256: str | None = Field(
         None, pattern=r"^[0-9a-f]{64}$", description="Of bundle.json: another is refused."
