@@ -18,7 +18,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -273,9 +273,10 @@ def measured(
     parcels: int,
     memory: str | None = None,
     work: str = "series_1m",
+    more: Sequence[str] = (),
 ) -> list[dict[str, Any]]:
-    """Run one stage in a process of its own; seconds, and its peak memory."""
-    words = [word for setting in settings for word in ("--set", setting)]
+    """Run one stage in a process of its own, `more` behind its command; seconds, and its peak memory."""
+    words = [*more, *(word for setting in settings for word in ("--set", setting))]
     environment = os.environ | ({VARIABLE: str(parsed(memory))} if memory else {})
     command = [sys.executable, "-m", "pipelines.cli", stage, str(config), "--out", str(run), *words]
     started = time.perf_counter()

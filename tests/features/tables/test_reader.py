@@ -393,6 +393,27 @@ def test_chunks_give_what_the_whole_table_gives(tmp_path: Path) -> None:
     assert read.features.select(same).equals(whole.features.select(same))
 
 
+@pytest.mark.parametrize("declared", [0, 1, 2])
+def test_ids_that_sort_badly_keep_their_own_values_in_chunks(tmp_path: Path, declared: int) -> None:
+    """Numbers as text, signs, exponents, capitals, letters beyond ASCII; the table has another order."""
+    ids = ["10", "9", "1e3", "01", "Ä", "a", "Z", "-1", "é", "1"]
+    path = csv(
+        tmp_path,
+        "parcel_id,date,what,v\n"
+        + "".join(
+            f"{name},2024-05-{day:02d},B04,0.{ids.index(name)}\n" for day in (9, 2) for name in sorted(ids)
+        ),
+    )
+    options = TableOptions.model_validate({"path": path, "feature": "what", "value": "v"})
+    order = (ids, sorted(ids), sorted(ids, key=str.casefold, reverse=True))[declared]
+    parts: list[pl.DataFrame] = []
+    read_in_chunks([options], order, START, END, parts.append, values_at_once=4)
+    assert len(parts) > 2
+    assert [name for part in parts for name in order if name in set(part["parcel_id"])] == order
+    found = pl.concat(parts).select("parcel_id", pl.col("mean").cast(pl.Float64).round(4)).unique()
+    assert dict(found.iter_rows()) == {name: number / 10 for number, name in enumerate(ids)}
+
+
 def test_values_that_repeat_are_found_in_chunks_too(tmp_path: Path) -> None:
     path = long_table(tmp_path)
     with Path(path).open("a", encoding="utf-8") as handle:
