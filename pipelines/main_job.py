@@ -30,7 +30,7 @@ from pipelines.tables import read_acquired
 from pipelines.workspace import Workspace
 
 if TYPE_CHECKING:
-    from pipelines.steps.estimate import Load
+    from pipelines.steps.estimate.load import Load
 
 PARTIAL = 3
 REFRESHES = 4  # of the display, a second
@@ -131,7 +131,8 @@ def short_before(name: str, config: RunConfig, workspace: Workspace) -> str:
         or read_receipt(workspace, name)
     ):
         return ""
-    from pipelines.steps.estimate import load_of, load_of_simulation, short_of_disk
+    from pipelines.steps.estimate.disk import short_of_disk
+    from pipelines.steps.estimate.load import load_of, load_of_simulation
 
     if config.simulate is not None:
         load = load_of_simulation(config, config.simulate)
@@ -148,7 +149,7 @@ def tight_before(name: str, config: RunConfig, workspace: Workspace) -> str:
     """
     if not is_said() or name not in ("synthesise", "read", "clear", "fill"):
         return ""
-    from pipelines.steps.estimate import GIB_TOGETHER, over_memory, over_memory_words
+    from pipelines.steps.estimate.memory import GIB_TOGETHER, over_memory, over_memory_words
 
     left = budget() - int(GIB_TOGETHER * 2**30)
     floor = over_memory(config, None, left)
@@ -162,7 +163,7 @@ def tight_before(name: str, config: RunConfig, workspace: Workspace) -> str:
 
 def _counted(name: str, config: RunConfig, workspace: Workspace) -> "Load | None":
     """Return how much there is to do, before the stage by which it is known; None before others."""
-    from pipelines.steps.estimate import load_of, load_of_tables
+    from pipelines.steps.estimate.load import load_of, load_of_tables
 
     known = "fill" if config.series.tables else "clear"
     if name != known:
@@ -178,7 +179,7 @@ def tight_alone(names: list[str], config: RunConfig) -> str:
     """Say of stages that are run alone whether --memory is less than their libraries take."""
     if not is_said():
         return ""
-    from pipelines.steps.estimate import over_memory, over_memory_words
+    from pipelines.steps.estimate.memory import over_memory, over_memory_words
 
     over = over_memory(config, None, budget())
     return over_memory_words(

@@ -24,6 +24,7 @@ class Workspace:
         self.holdings = folder / "holdings.json"  # check value of the key of their pseudonyms
         self.acquisitions = folder / "acquisitions.parquet"
         self.assets = folder / "assets.parquet"
+        self.image_hashes = folder / ".image_hashes.parquet"  # kept for the next run
         self.parcels = folder / "parcels.parquet"
         self.cloud_model = folder / "clear"
         self.observations = folder / "observations"

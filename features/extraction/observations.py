@@ -22,6 +22,13 @@ REMARKS = "cropcheck"  # key of a part's metadata
 REMARK_COLUMNS = pl.Schema(
     {**dict.fromkeys(("item_id", "tile", "name", "remark"), pl.String()), "pixels": pl.Int64()}
 )
+# Parquet of observations that are divided by parcel: read once, whole, and soon deleted
+AS_DIVIDED: dict[str, Any] = {
+    "compression": "zstd",
+    "compression_level": 1,
+    "use_dictionary": ["parcel_id", "datetime", "sensor", "relative_orbit", "feature"],
+    "write_statistics": False,
+}
 
 
 def make_part(
@@ -114,16 +121,23 @@ def remarks_table(parts: Iterable[tuple[str, str, Path]]) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=REMARK_COLUMNS, orient="row")
 
 
-def read_observations(folder: Path, features: Sequence[str] | None = None) -> pl.DataFrame:
+def read_observations(
+    folder: Path, features: Sequence[str] | None = None, statistics: Sequence[str] | None = None
+) -> pl.DataFrame:
     """Read the parts that the last extraction into `folder` named as its own.
+
+    Parameters
+    ----------
+    features, statistics
+        Those that are wanted; all when omitted.
 
     Returns
     -------
     pl.DataFrame
-        `features.schema.OBSERVATIONS`, in order of time. Where several acquisitions of one pass saw a parcel
-        (both halves of a tile cut by a datastrip border, two tiles or slices that overlap, a scene that is
-        listed twice), the one that saw most of it counts, for each feature; of equal ones that of the newest
-        processing baseline.
+        `features.schema.OBSERVATIONS`, without the other statistics, in order of time. Where several
+        acquisitions of one pass saw a parcel (both halves of a tile cut by a datastrip border, two tiles or
+        slices that overlap, a scene that is listed twice), the one that saw most of it counts, for each
+        feature; of equal ones that of the newest processing baseline.
 
     Raises
     ------
@@ -131,14 +145,20 @@ def read_observations(folder: Path, features: Sequence[str] | None = None) -> pl
         Where nothing has been extracted into the folder.
     """
     once, groups = _groups(folder)
-    tables = [_seen_best(group, features) for group in groups]
+    tables = [_seen_best(group, features, statistics) for group in groups]
     if once:
-        tables.append(_scan(once, features).collect())
-    return pl.concat(tables).sort("datetime", maintain_order=True) if tables else OBSERVATIONS.to_frame()
+        tables.append(_scan(once, features, statistics).collect())
+    if not tables:
+        return OBSERVATIONS.to_frame().select(_columns(statistics))
+    return pl.concat(tables).sort("datetime", maintain_order=True)
 
 
 def split_observations(
-    folder: Path, chunks: Sequence[Sequence[str]], to: Path, features: Sequence[str] | None = None
+    folder: Path,
+    chunks: Sequence[Sequence[str]],
+    to: Path,
+    features: Sequence[str] | None = None,
+    statistics: Sequence[str] | None = None,
 ) -> list[Path]:
     """Write the observations of each chunk of parcels into a file of its own, one acquisition after another.
 
@@ -152,25 +172,22 @@ def split_observations(
         Parcel ids; no parcel is in two of them. Others are left out.
     to
         Folder to write to.
-    features
+    features, statistics
         Those that are wanted; all when omitted.
 
     Returns
     -------
     list of Path
-        One Parquet file a chunk, rows as `features.schema.OBSERVATIONS`.
+        One Parquet file a chunk, rows as `features.schema.OBSERVATIONS`, without the other statistics.
     """
     numbers = [np.full(len(ids), k, np.int32) for k, ids in enumerate(chunks)]
     ids = pl.Series(np.concatenate([np.asarray(ids, object) for ids in chunks]), dtype=pl.String)
     chunk_of = pl.DataFrame({"parcel_id": ids, "chunk": np.concatenate(numbers)})
     paths = [to / f"{k:05d}.parquet" for k in range(len(chunks))]
-    schema = OBSERVATIONS.to_frame().to_arrow().schema
+    schema = OBSERVATIONS.to_frame().select(_columns(statistics)).to_arrow().schema
     with ExitStack() as stack:
-        writers = [
-            stack.enter_context(pq.ParquetWriter(path, schema, compression="zstd", compression_level=1))
-            for path in paths
-        ]
-        for table in each_pass(folder, features):
+        writers = [stack.enter_context(pq.ParquetWriter(path, schema, **AS_DIVIDED)) for path in paths]
+        for table in each_pass(folder, features, statistics):
             here = chunk_of.join(table.select(pl.col("parcel_id").unique()), on="parcel_id", how="semi")
             owned = table.join(here, on="parcel_id", maintain_order="left")
             for (number,), rows in owned.partition_by("chunk", as_dict=True, include_key=False).items():
@@ -178,11 +195,13 @@ def split_observations(
     return paths
 
 
-def each_pass(folder: Path, features: Sequence[str] | None = None) -> Iterator[pl.DataFrame]:
+def each_pass(
+    folder: Path, features: Sequence[str] | None = None, statistics: Sequence[str] | None = None
+) -> Iterator[pl.DataFrame]:
     """Yield what `read_observations` returns, one part, or all parts of one pass, after another."""
     once, groups = _groups(folder)
-    yield from (_scan([path], features).collect() for path in once)
-    yield from (_seen_best(group, features) for group in groups)
+    yield from (_scan([path], features, statistics).collect() for path in once)
+    yield from (_seen_best(group, features, statistics) for group in groups)
 
 
 def _groups(folder: Path) -> tuple[list[str], list[dict[str, int]]]:
@@ -204,8 +223,16 @@ def _groups(folder: Path) -> tuple[list[str], list[dict[str, int]]]:
     return once, [{path: passes[path] for path in group} for group in _by_pass(passes)]
 
 
-def _scan(paths: Sequence[str], features: Sequence[str] | None) -> pl.LazyFrame:
-    scan = pl.scan_parquet(list(paths), glob=False)
+def _columns(statistics: Sequence[str] | None) -> list[str]:
+    """Return the columns of observations with these statistics, or with all."""
+    unwanted = set() if statistics is None else {*STATISTICS} - {*statistics}
+    return [name for name in OBSERVATIONS if name not in unwanted]
+
+
+def _scan(
+    paths: Sequence[str], features: Sequence[str] | None, statistics: Sequence[str] | None
+) -> pl.LazyFrame:
+    scan = pl.scan_parquet(list(paths), glob=False).select(_columns(statistics))
     return scan if features is None else scan.filter(pl.col("feature").is_in(list(features)))
 
 
@@ -216,9 +243,11 @@ def _by_pass(passes: Mapping[str, int]) -> list[list[str]]:
     return list(groups.values())
 
 
-def _seen_best(passes: Mapping[str, int], features: Sequence[str] | None) -> pl.DataFrame:
+def _seen_best(
+    passes: Mapping[str, int], features: Sequence[str] | None, statistics: Sequence[str] | None
+) -> pl.DataFrame:
     """Of one pass, the row of each parcel and feature that saw most of it, then has most pixels."""
-    table = _scan(list(passes), features).collect()
+    table = _scan(list(passes), features, statistics).collect()
     seen = pl.col("valid_share") - pl.col("filled_share")
     return table.sort(
         seen.fill_null(0), "valid_share", "pixel_count", descending=True, nulls_last=True, maintain_order=True

@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import date
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -94,8 +95,10 @@ def build_series(
     names = features_of(table, options) if names is None else names
     series = _empty(list(parcel_ids), calendar, names, options, last)
 
+    by_feature = _by_feature(table, names, parcels, options)
+
     def compose(feature: int) -> None:
-        _scatter(series, feature, _rows_of(table, names.row(feature), parcels, options), calendar, options)
+        _scatter(series, feature, by_feature[feature], calendar, options)
 
     with ThreadPoolExecutor(FEATURES_AT_ONCE) as pool:
         for done, _ in enumerate(pool.map(compose, range(len(names))), 1):
@@ -177,17 +180,33 @@ def _empty(
     return series.assign_coords(coords).assign_attrs(calendar=calendar.name, end=str(end)[:10])
 
 
-def _rows_of(table: pl.LazyFrame, key: tuple, parcels: pl.DataFrame, options: SeriesOptions) -> pl.DataFrame:
-    """Observations of one feature that have enough pixels, with their parcel's index, in a fixed order."""
-    feature, sensor, orbit, _ = key
-    mine = (pl.col("feature") == feature) & (pl.col("sensor") == sensor)
-    if sensor == "s1":
-        mine &= pl.col("relative_orbit").eq_missing(pl.lit(orbit, pl.Int32))
-    kept = table.filter(mine & (pl.col("valid_share").fill_null(1) >= options.min_share))
-    columns = ["parcel_id", "datetime", *CARRIED, *options.statistics]
-    return (
-        kept.select(columns).collect().join(parcels, on="parcel_id").sort("parcel", "datetime", *columns[2:])
+def _by_feature(
+    table: pl.LazyFrame, names: pl.DataFrame, parcels: pl.DataFrame, options: SeriesOptions
+) -> list[pl.DataFrame]:
+    """Return the observations of each feature that have enough pixels, with their parcel's index, in a fixed
+    order.
+    """
+    orbit = pl.when(pl.col("sensor") == "s1").then(pl.col("relative_orbit"))
+    numbers = names.with_row_index("number").select("number", *KEYS)
+    values = [*CARRIED, *options.statistics]
+    rows = (
+        table.filter(pl.col("valid_share").fill_null(1) >= options.min_share)
+        .with_columns(relative_orbit=orbit)
+        .join(numbers.lazy(), on=KEYS, nulls_equal=True)
+        .join(parcels.lazy(), on="parcel_id")
+        .select("number", "parcel", "datetime", *values)
+        .sort("number", "parcel", "datetime")
+        .collect()
     )
+    ends = np.searchsorted(rows["number"].to_numpy(), np.arange(len(names) + 1))
+    found = [rows.slice(start, end - start).drop("number") for start, end in pairwise(ends.tolist())]
+    return [_in_order(one, values) for one in found]
+
+
+def _in_order(rows: pl.DataFrame, values: Sequence[str]) -> pl.DataFrame:
+    """Return rows sorted by parcel and time; those of one parcel and time by their values."""
+    twice = (rows["parcel"] == rows["parcel"].shift(1)) & (rows["datetime"] == rows["datetime"].shift(1))
+    return rows.sort("parcel", "datetime", *values) if twice.any() else rows
 
 
 def _scatter(

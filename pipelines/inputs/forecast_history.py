@@ -29,7 +29,7 @@ from models.forecast.history import (
 )
 from pipelines.config import RunConfig
 from pipelines.inputs.bounded_tables import refuse_large
-from pipelines.inputs.observed import Observed, observed
+from pipelines.inputs.observed import STATISTICS, Observed, observed
 from pipelines.inputs.pixels.context_files import context_file
 from pipelines.inputs.surface_series import daily_surface, surface_channels
 from pipelines.record.whole import refuse_altered
@@ -208,7 +208,7 @@ def _table_of(path: Path) -> pl.DataFrame:
             },
             schema={"parcel_id": pl.String, "crop_class": pl.String},
         )
-        passes = [wide_looks(part)[0] for part in each_pass(run.observations, NDVI_FROM)]
+        passes = [wide_looks(part)[0] for part in each_pass(run.observations, NDVI_FROM, STATISTICS)]
         looks = pl.concat(passes).group_by("parcel_id", "date").agg(pl.col("ndvi").mean())
         return looks.sort("parcel_id", "date").join(classes, on="parcel_id", how="left")
     if not path.is_file():

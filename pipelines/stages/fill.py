@@ -86,16 +86,16 @@ def _observed(
 ) -> Iterator[xr.Dataset]:
     """Yield the series of some parcels after others, as observed; `folder` holds their observations."""
     chunks = [parcel_ids[rows] for rows in chunks_of(len(parcel_ids), _at_once(config))]
-    season, names = config.season, None
+    season, names, statistics = config.season, None, config.series.statistics
     if len(chunks) == 1:
-        tables = iter([read_observations(workspace.observations)])
+        tables = iter([read_observations(workspace.observations, statistics=statistics).lazy()])
     else:
-        paths = split_observations(workspace.observations, chunks, folder)
+        paths = split_observations(workspace.observations, chunks, folder, statistics=statistics)
         days = (
             pl.col("datetime").dt.date().is_between(season.start, min(season.end, season.until or season.end))
         )
         names = features_of(pl.scan_parquet(paths, glob=False).filter(days), config.series)
-        tables = (read_parquet(path) for path in paths)
+        tables = (pl.scan_parquet(path, glob=False) for path in paths)
     for ids, table in zip(chunks, tables, strict=True):
         yield build_series(
             table,

@@ -1,7 +1,7 @@
 """What the reports draw from: the stored tables of a run, read once."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from pipelines.inputs.pixels.cloud_masks import showing_masks
 from pipelines.record.audit import chain
 from pipelines.record.audit.manifest import UNSEALED, git_commit, versions
 from pipelines.record.hashes import hash_all
+from pipelines.record.image_hashes import image_hashes
 from pipelines.record.inputs import expanded
 from pipelines.record.receipt import Receipt, read_receipt
 from pipelines.record.stage import Stage
@@ -189,11 +190,16 @@ def input_hashes(config: RunConfig, workspace: Workspace, earlier: Sequence[Stag
     made = read_receipt(workspace, "synthesise") if config.simulate is not None else None
     region = dict(made.outputs) if made else {}
     named = [path for stage in earlier for path in expanded(stage.inputs.files(config, workspace)).values()]
-    read = [*named, *_local_assets(workspace)]
-    covered = (workspace.region if region else workspace.folder).resolve()
-    outside = {path.absolute() for path in read if not path.resolve().is_relative_to(covered)}
-    hashes = hash_all(sorted(outside))
-    return {**region, **{_named(path): digest for path, digest in hashes.items()}}
+    images = _outside(_local_assets(workspace), workspace, bool(region))
+    others = _outside(named, workspace, bool(region)) - images
+    hashes = hash_all(sorted(others)) | image_hashes(sorted(images), workspace.image_hashes)
+    return {**region, **{_named(path): hashes[path] for path in sorted(hashes)}}
+
+
+def _outside(paths: Iterable[Path], workspace: Workspace, simulated: bool) -> set[Path]:
+    """Return those files that the run did not make: outside its folder, or outside the region it made."""
+    covered = (workspace.region if simulated else workspace.folder).resolve()
+    return {path.absolute() for path in paths if not path.resolve().is_relative_to(covered)}
 
 
 def _named(path: Path) -> str:

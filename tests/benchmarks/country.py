@@ -29,7 +29,10 @@ import polars as pl
 
 from features.memory import VARIABLE, parsed
 from pipelines.config import RunConfig, load_config
-from pipelines.steps.estimate import Load, load_of_tables, memory_of, seconds_of, short_of_disk
+from pipelines.steps.estimate.disk import short_of_disk
+from pipelines.steps.estimate.load import Load, load_of_tables
+from pipelines.steps.estimate.memory import memory_of
+from pipelines.steps.estimate.seconds import seconds_of
 
 # `read` runs with `extract`
 STAGES = ("extract", "fill", "train", "detect", "judge", "forecast", "compare", "publish")

@@ -30,6 +30,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--parcels", type=int, default=20_000)
     parser.add_argument("--samples", type=int, nargs="+", default=[1_000, 2_500, 5_000, 10_000, 20_000])
+    parser.add_argument(
+        "--rare-of", type=int, default=RARE_OF, help="the sample's size by the least of a class"
+    )
     parser.add_argument("--folder", type=Path, default=Path("out/country"))
     parser.add_argument("--set", action="append", default=[], help="as `cropcheck run` takes it")
     parser.add_argument("--json", type=Path)
@@ -41,7 +44,7 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     best: np.ndarray | None = None
     for size in sorted(arguments.samples, reverse=True):
-        sample = f"train.sample={{size: {size}, rare: {max(size // RARE_OF, 10)}}}"
+        sample = f"train.sample={{size: {size}, rare: {max(size // arguments.rare_of, 10)}}}"
         settings = [*arguments.set, sample, "train.keep.models=false"]
         cost = measured("train", config, run, settings, arguments.parcels)
         found, predicted = scored(run, size, best)

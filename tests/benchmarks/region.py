@@ -14,7 +14,7 @@ from typing import Any
 
 from pipelines.config import load_config
 from pipelines.main_job import stages
-from pipelines.steps.estimate import load_of_simulation
+from pipelines.steps.estimate.load import load_of_simulation
 from tests.benchmarks.country import foretold, measure, save
 
 CONFIG = Path(__file__).parents[2] / "conf" / "synthetic.yaml"

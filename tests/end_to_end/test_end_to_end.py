@@ -23,7 +23,8 @@ from features.files import read_parquet
 from features.series.parcel_series import read_series
 from pipelines.commands.trace import trace_parcel
 from pipelines.config import load_config
-from pipelines.steps.estimate import disk_of, load_of_simulation
+from pipelines.steps.estimate.disk import disk_of
+from pipelines.steps.estimate.load import load_of_simulation
 
 ROOT = Path(__file__).parents[2]
 TINY = ROOT / "conf" / "tiny.yaml"

@@ -11,7 +11,8 @@ from features import memory
 from pipelines.config import load_config
 from pipelines.main_job import tight_alone, tight_before
 from pipelines.memory import give_back
-from pipelines.steps.estimate import NOTHING, over_memory, over_memory_words
+from pipelines.steps.estimate.load import NOTHING
+from pipelines.steps.estimate.memory import over_memory, over_memory_words
 from pipelines.workspace import Workspace
 
 SYNTHETIC = Path(__file__).parents[2] / "conf" / "synthetic.yaml"

@@ -19,7 +19,7 @@ from pipelines.config import RunConfig
 from pipelines.workspace import Workspace
 
 if TYPE_CHECKING:
-    from pipelines.steps.estimate import Load
+    from pipelines.steps.estimate.load import Load
 
 Only = Literal["declarations"]
 
@@ -65,7 +65,7 @@ def _check_what_all_runs_need(config: RunConfig, workspace: Workspace, findings:
 def _check_simulation(config: RunConfig, workspace: Workspace, findings: Findings) -> None:
     """Look at the maps beside a region that is still to be made, and say what making it takes."""
     from pipelines.inputs.pixels.clear_context import check_rasters
-    from pipelines.steps.estimate import load_of_simulation
+    from pipelines.steps.estimate.load import load_of_simulation
 
     findings.of(lambda: check_rasters(config, workspace))
     if config.simulate is not None:
@@ -84,7 +84,7 @@ def _check_observations(
         findings.of(lambda: check_file(embeddings))
     if config.series.tables:
         from pipelines.commands.checks.check_tables import understood
-        from pipelines.steps.estimate import load_of_tables
+        from pipelines.steps.estimate.load import load_of_tables
 
         told = None if declarations is None else findings.of(lambda: understood(config, declarations))
         if told is not None and declarations is not None:
@@ -93,7 +93,7 @@ def _check_observations(
             _foretell(config, load_of_tables(config, len(declarations), dates, features), workspace, findings)
         return
     from pipelines.commands.checks.check_imagery import check_imagery
-    from pipelines.steps.estimate import load_of
+    from pipelines.steps.estimate.load import load_of
 
     acquisitions = check_imagery(config, workspace, declarations, findings)
     if declarations is not None and acquisitions is not None:
@@ -103,7 +103,8 @@ def _check_observations(
 
 def _foretell(config: RunConfig, load: "Load", workspace: Workspace, findings: Findings) -> None:
     """Say what a run takes, and where the disk is too small for it."""
-    from pipelines.steps.estimate import estimate, short_of_disk
+    from pipelines.steps.estimate.disk import short_of_disk
+    from pipelines.steps.estimate.foretell import estimate
 
     findings.lines += estimate(config, load)
     short = short_of_disk(config, load, workspace.folder)

@@ -15,7 +15,9 @@ import shapely
 from pipelines.commands.checks.check import check_inputs
 from pipelines.config import RunConfig, load_config
 from pipelines.main_job import short_before
-from pipelines.steps.estimate import STACKS_HELD, disk_of, load_of_simulation, memory_of
+from pipelines.steps.estimate.disk import disk_of
+from pipelines.steps.estimate.load import load_of_simulation
+from pipelines.steps.estimate.memory import STACKS_HELD, memory_of
 from pipelines.workspace import Workspace
 from tests.small_region import SmallRegion
 from tests.watching.loaded import HEAVY, loaded_by, loaded_by_command
@@ -55,7 +57,7 @@ def test_a_disk_that_is_too_small_is_told_with_the_stage_that_fills_it(
     config = load_config(CONFIG)
     free = {"bytes": 700e6}
     monkeypatch.setattr(
-        "pipelines.steps.estimate.shutil.disk_usage", lambda _: SimpleNamespace(free=free["bytes"])
+        "pipelines.steps.estimate.disk.shutil.disk_usage", lambda _: SimpleNamespace(free=free["bytes"])
     )
     [problem] = check_inputs(config, Workspace(tmp_path / "out")).problems
     assert "has 700 MB for this run" in problem

@@ -1,0 +1,1 @@
+"""About how long a run takes, and its disk and memory, by stage."""
