@@ -3,9 +3,10 @@
 import json
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from features.workers import Progress
 from models.backend import bring_up
 from models.clouds.removal.bundle import read_bundle, write_bundle
 from models.patches.by_name import RECIPE, build, load
+from models.patches.calibration import Told, learn_temperatures, tempered, told
 from models.patches.inputs.composites import Composites
 from models.patches.inputs.samples import LabelledBlock, digest_of
 from models.patches.options import PatchOptions
@@ -24,6 +26,7 @@ log = logging.getLogger(__name__)
 WHOLE = -1  # the model that learned from every fold
 JOB = "job.json"
 PRETRAINED = "pretrained"
+TEMPERATURES = "temperatures.json"
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class FoldModels:
     ----------
     sha256
         Of each model's recipe, by fold.
+    temperatures
+        By fold, as `models.patches.calibration` learns them; empty where there is one model of all folds.
     """
 
     folder: Path
@@ -41,6 +46,7 @@ class FoldModels:
     classes: tuple[str, ...]
     margin_px: int
     sha256: tuple[tuple[int, str], ...]
+    temperatures: tuple[tuple[int, float], ...] = ()
 
     @property
     def folds(self) -> list[int]:
@@ -52,16 +58,17 @@ class FoldModels:
         return _loaded(self, fold)
 
     def each(self, composites: Composites, folds: np.ndarray) -> dict[int, np.ndarray]:
-        """Return chances `(class, y, x)` by the fold that a model was fitted without; by WHOLE the mean of
-        all models, for parcels that none learned.
+        """Return calibrated chances `(class, y, x)` by the fold that a model was fitted without; by WHOLE the
+        mean of all models, for parcels that none learned.
 
         Parameters
         ----------
         folds
             `(fold, y, x)` bool in the order of `folds`, and last where all models are wanted: NaN elsewhere.
         """
+        by = dict(self.temperatures)
         found = {
-            fold: self.model(fold).chances(composites, folds[k] | folds[-1])
+            fold: tempered(self.model(fold).chances(composites, folds[k] | folds[-1]), by.get(fold, 1.0))
             for k, fold in enumerate(self.folds)
         }
         mean = np.mean(list(found.values()), axis=0) if folds[-1].any() else None
@@ -118,7 +125,29 @@ def cross_fit(
         margin = build(options, classes).margin_px
         if progress:
             progress(100 * (done + 1), 100 * len(folds))
-    return FoldModels(folder.absolute(), options.method, classes, margin, tuple(hashes.items()))
+    models = FoldModels(folder.absolute(), options.method, classes, margin, tuple(hashes.items()))
+    return replace(models, temperatures=_temperatures(blocks, models, seed, data))
+
+
+def _temperatures(
+    blocks: Sequence[LabelledBlock], models: FoldModels, seed: int, data: str
+) -> tuple[tuple[int, float], ...]:
+    """Learn how far to believe each model, unless that has been done for the same models."""
+    if len(models.folds) < 2:
+        return ()
+    path, made_of = models.folder / TEMPERATURES, fingerprint([data, models.sha256])
+    noted = _read(path)
+    if noted.get("made_of") != made_of:
+
+        def said(fold: int) -> Told:
+            return told(
+                blocks, lambda block, wanted: models.model(fold).chances(block.composites, wanted), fold, seed
+            )
+
+        found = learn_temperatures({fold: said(fold) for fold in models.folds})
+        noted = {"made_of": made_of, "temperatures": list(found.items())}
+        write_json(path, noted)
+    return tuple((int(fold), float(value)) for fold, value in noted["temperatures"])
 
 
 def _start(
@@ -145,8 +174,18 @@ def _within(progress: Progress, done: int, count: int) -> Progress:
 
 
 def _is_done(place: Path, data: str) -> bool:
+    noted = _read(place / JOB)
+    return (
+        noted.get("data") == data
+        and (place / RECIPE).is_file()
+        and noted.get("sha256") == sha256(place / RECIPE)
+    )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return what a note holds; nothing where it is absent or damaged."""
     try:
-        noted = json.loads((place / JOB).read_text(encoding="utf-8"))
-        return bool(noted["data"] == data and noted["sha256"] == sha256(place / RECIPE))
-    except (OSError, ValueError, KeyError, TypeError):
-        return False
+        noted = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return noted if isinstance(noted, dict) else {}

@@ -83,7 +83,13 @@ def _units(
     options = config.patches
     for tile in tiles:
         key = fingerprint(
-            [tile.key, models.sha256, options.composition.model_dump(), config.extract.inner_buffer_m]
+            [
+                tile.key,
+                models.sha256,
+                models.temperatures,
+                options.composition.model_dump(),
+                config.extract.inner_buffer_m,
+            ]
         )
         folder = (workspace.patches / PARTS / f"{tile.name}_{key[:16]}").absolute()
         home = tile.parcels["home"].to_numpy()
