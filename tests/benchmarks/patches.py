@@ -4,11 +4,11 @@ uv run python -m tests.benchmarks.patches [--json FILE] [--quick] [--work synthe
 
 `synthetic`: simulated regions as `conf/mixed.yaml`, other seeds, which nothing was chosen on. Every pixel and
 parcel is scored by a model that did not learn its parcel. Pixels are scored within the declared outlines,
-parcels by the mean chances of their pixels (`majority`), by the parcel ensemble, and by both (mean of the
-logarithms). `labels`: how much of the gap between a tenth of the labels and all of them siamese pre-training
-closes. `speed`: seconds of a map per million pixels and date, reading included. `flanders`: two neighbours of
-a real patch taken for one parcel (CROPCHECK_DATA). Intervals: bootstrap over holdings (parcels, pixels of
-parcels) of all regions together; `labels`: Student's t over seeds.
+parcels by the mean chances of their pixels (`majority`), by the parcel ensemble, and by both (weights learned
+on the declarations of the other folds). `labels`: how much of the gap between a tenth of the labels and all
+of them siamese pre-training closes (`patch_labels`; intervals: Student's t over seeds). `speed`: seconds of
+a map per million pixels and date, reading included. `flanders`: two neighbours of a real patch taken for one
+parcel (CROPCHECK_DATA). Intervals: bootstrap over holdings (parcels, pixels of parcels) of all regions.
 """
 
 import argparse
@@ -25,7 +25,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 from rasterio.features import rasterize
-from scipy.stats import t as student
 
 from features.declarations.crop_codes import read_crop_table
 from features.files import read_parquet
@@ -34,11 +33,12 @@ from features.indexing.folder import index_folder
 from features.schema import ENSEMBLE, acquisition_rows
 from features.series.parcel_series import read_series
 from features.series.quality import series_quality
-from models.backend import bring_up
+from models.crops.fitting.combination import combine, learn_weights
 from models.evaluation.composition_scores import score_composition, true_shares
-from models.evaluation.metrics import confusion, macro_f1, multiplicities, ratio
+from models.evaluation.metrics import macro_f1, multiplicities, ratio
 from models.patches.boosting import pixel_table, rows_of
 from models.patches.by_name import build
+from models.patches.calibration import Told, learn_temperatures, tempered, told
 from models.patches.composition.parcel import compose
 from models.patches.composition.tables import FINDINGS, composition_rows, finding_row
 from models.patches.inputs.composites import Composites, edges_of
@@ -55,7 +55,8 @@ from pipelines.inputs.pixels.tile_grids import finest_grid
 from pipelines.main_job import run_one, run_until_read
 from pipelines.tables import read_declared
 from pipelines.workspace import Workspace
-from tests.benchmarks.patch_training import Tensors, stored_reflectance, with_share
+from tests.benchmarks import patch_labels
+from tests.benchmarks.patch_training import Tensors, stored_reflectance
 
 CONFIG = Path("conf/mixed.yaml")
 SEEDS = (21, 22, 23)
@@ -191,6 +192,16 @@ def out_of_fold(
     return found, time.process_time() - started
 
 
+def calibrated(region: Region, found: dict[int, np.ndarray]) -> dict[int, np.ndarray]:
+    """The same chances, of temperatures as a run learns them."""
+
+    def of(fold: int) -> Told:
+        return told([region.block], lambda block, wanted: found[fold], fold, region.config.seed)
+
+    by = learn_temperatures({fold: of(fold) for fold in found})
+    return {fold: tempered(chances, by[fold]) for fold, chances in found.items()}
+
+
 def stored_chances(region: Region, folder: Path) -> tuple[dict[int, np.ndarray], float]:
     """The same from what `patch_training` left: the mean over its seeds, within the parcels of each fold."""
     tensors, found, seconds = tensors_of(region), {}, 0.0
@@ -207,15 +218,16 @@ def stored_chances(region: Region, folder: Path) -> tuple[dict[int, np.ndarray],
 
 def score(region: Region, subject: str, options: PatchOptions, stored: Path | None = None) -> dict[str, Any]:
     """Score one subject on one region: pixels, parcels and compositions, not yet summed up."""
-    chances, seconds = out_of_fold(region, subject, options, stored)
+    found, seconds = out_of_fold(region, subject, options, stored)
+    chances = calibrated(region, found)
     parcels, pixels = region.tile.parcels, region.pixels
     fold = parcels["fold"].to_numpy()
     usable = (fold[pixels.parcel] >= 0) & (pixels.share >= 0.5)
     mine = pixels.take(usable)
     by = np.empty((len(mine), len(region.classes)), np.float32)
-    for number, found in chances.items():
+    for number, one in chances.items():
         own = fold[mine.parcel] == number
-        by[own] = found[:, mine.row[own], mine.column[own]].T
+        by[own] = one[:, mine.row[own], mine.column[own]].T
     truth = region.truth[mine.row, mine.column]
     known = np.isfinite(by).all(axis=1)
     rows, findings = [], []
@@ -229,8 +241,10 @@ def score(region: Region, subject: str, options: PatchOptions, stored: Path | No
         own = chances[row.fold][:, *here].T
         seen = region.block.composites.values[:, :, *here].reshape(-1, len(part)).T
         parcel = compose(part, own, composition, seen)
-        if np.isfinite(own).all(axis=1).any():
-            means[index] = np.nanmean(own, axis=0)
+        weight = composition.border_weight * part.share + (1 - composition.border_weight) * part.inner
+        weight = np.where(np.isfinite(own).all(axis=1), weight, 0)
+        if weight.any():
+            means[index] = weight @ np.nan_to_num(own) / weight.sum()
         accepted = {number for number in (row.label, row.second) if number >= 0}
         rows += composition_rows(row.parcel_id, row.area_ha, parcel, region.classes)
         findings.append(finding_row(row.parcel_id, row.area_ha, parcel, accepted, composition))
@@ -263,6 +277,20 @@ def ensemble_of(region: Region) -> np.ndarray:
         table.select("parcel_id", *region.classes), on="parcel_id", how="left", maintain_order="left"
     )
     return joined.select(region.classes).to_numpy().astype(float)
+
+
+def together(region: Region, chances: np.ndarray) -> np.ndarray:
+    """Pool what several models say of parcels, `(model, parcel, class)`, by weights that are learned, for
+    each fold, on the declarations of the others; NaN where one says nothing."""
+    parcels = region.tile.parcels
+    fold, label = parcels["fold"].to_numpy(), parcels["label"].to_numpy()
+    usable = np.isfinite(chances).all(axis=(0, 2)) & (fold >= 0)
+    told_of = usable & (label >= 0) & (parcels["second"].to_numpy() < 0)
+    out = np.full(chances.shape[1:], np.nan)
+    for number in np.unique(fold[usable]):
+        others, own = told_of & (fold != number), usable & (fold == number)
+        out[own] = combine(chances[:, own], learn_weights(chances[:, others], label[others]))
+    return out
 
 
 def groups_of(region: Region) -> np.ndarray:
@@ -346,8 +374,8 @@ def synthetic(
         yield row(subject, "macro_f1_pixel", f1_of(truth, guess, group, np.ones(len(truth))), len(truth))
         yield row(subject, "macro_f1_parcel_majority", *parcels([one["means"] for one in found]))
         both = [
-            np.log(np.maximum(one["means"], 0.01)) + np.log(np.maximum(other, 0.01))
-            for one, other in zip(found, ensembles, strict=True)
+            together(region, np.stack([one["means"], other]))
+            for region, one, other in zip(regions, found, ensembles, strict=True)
         ]
         yield row(subject, "macro_f1_parcel_with_ensemble", *parcels(both))
         if subject not in (stored or {}):
@@ -384,52 +412,12 @@ def _mixed(regions: list[Region], found: list[dict[str, Any]], subject: str, row
             yield row("spread_rule", one["metric"], (one["value"], one["low"], one["high"]), one["n"])
 
 
-def labels(region: Region, network: PatchOptions, seeds: int) -> Iterator[Row]:
-    """Train on the labels of a tenth of the parcels, with and without pre-training, and on all labels.
-
-    One fold is scored; `gap_closed` is the share of the way from a tenth of the labels to all that
-    pre-training goes.
-    """
-    first = network.network.model_copy(update={"pretraining_epochs": 10})
-    siamese = network.model_copy(update={"network": first})
-    subjects = {"unet_tenth": (network, 0.1), "unet_pretrained_tenth": (siamese, 0.1), "unet": (network, 1.0)}
-    found: dict[str, list[float]] = {name: [] for name in subjects}
-    collapse: list[float] = []
-    for seed in range(seeds):
-        for name, (options, share) in subjects.items():
-            block = with_share(region.block, share, seed)
-            start = None
-            if options.network.pretraining_epochs:
-                bring_up()
-                from models.patches.networks.pretraining import pretrain
-
-                start, history = pretrain([block], options.network, False, seed)
-                collapse.append(history[-1]["rank"])
-            model = build(options, region.classes, start).fit([block], 0, seed)
-            found[name].append(_pixel_f1(region, model.chances(region.block.composites), 0))
-    low, high = np.array(found["unet_tenth"]), np.array(found["unet"])
-    closed = (np.array(found["unet_pretrained_tenth"]) - low) / np.where(
-        np.abs(high - low) < 1e-6, np.nan, high - low
-    )
-    figures = {(name, "macro_f1_pixel"): values for name, values in found.items()}
-    figures |= {("unet_pretrained_tenth", "gap_closed"): closed.tolist()}
-    figures |= {("unet_pretrained_tenth", "effective_rank"): collapse}
-    for (subject, metric), values in figures.items():
-        half = student.ppf(0.975, max(len(values) - 1, 1)) * np.std(values, ddof=1) / np.sqrt(len(values))
-        mean = float(np.mean(values))
-        low_end, high_end = mean - float(half), mean + float(half)
-        yield {"work": "labels", "subject": subject, "metric": metric, "value": mean, "low": low_end,
-               "high": high_end, "n": len(values), "unit": "share"}  # fmt: skip
-
-
-def _pixel_f1(region: Region, chances: np.ndarray, fold: int) -> float:
-    """Macro-F1 of the pixels of the parcels of a fold."""
-    own = region.tile.parcels["fold"].to_numpy() == fold
-    mine = region.pixels.take(own[region.pixels.parcel] & (region.pixels.share >= 0.5))
-    truth = region.truth[mine.row, mine.column]
-    found = chances[:, mine.row, mine.column].argmax(axis=0)
-    known = truth >= 0
-    return float(macro_f1(confusion(truth[known].astype(int), found[known], len(region.classes))))
+def labels_of_region(region: Region, network: PatchOptions, asked: argparse.Namespace) -> Iterator[Row]:
+    """Rows of the network that is trained here, and of one trained elsewhere where its chances are given."""
+    seeds = 2 if asked.quick else 5
+    if asked.chances:
+        yield from patch_labels.stored(region, asked.chances.parent, seeds)
+    yield from patch_labels.labels(region, network, seeds, asked.folder)
 
 
 def speed(regions: list[Region], subjects: dict[str, PatchOptions]) -> Iterator[Row]:
@@ -541,6 +529,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=list(SEEDS))
     parser.add_argument("--chances", type=Path, help="of the network, as `patch_training` wrote them")
     parser.add_argument("--write-tensors", type=Path, help="write what `patch_training` takes, and stop")
+    parser.add_argument("--threads", type=int, default=2, help="of the trees; no score depends on it")
     parser.add_argument("--set", action="append", default=[], help="as `cropcheck run` takes it")
     parser.add_argument("--folder", type=Path, default=Path("out/benchmarks/patches"))
     asked = parser.parse_args()
@@ -554,7 +543,7 @@ def main() -> None:
     if asked.quick:
         few = network.network.model_copy(update={"epochs": 3})
         network = network.model_copy(update={"network": few})
-    trees = PatchOptions(method="boosting")
+    trees = PatchOptions(method="boosting", threads=asked.threads)
     subjects = {"boosting": trees, "forest": trees, "unet": network}
     wanted = {name: one for name, one in subjects.items() if asked.subject is None or name in asked.subject}
     chosen = asked.work or ["synthetic", "labels", "speed", "flanders"]
@@ -566,13 +555,15 @@ def main() -> None:
     data = Path(os.environ.get("CROPCHECK_DATA", "../shared/data"))
     works = {
         "synthetic": lambda: synthetic(regions, wanted, {"unet": asked.chances} if asked.chances else None),
-        "labels": lambda: labels(regions[0], network, 2 if asked.quick else 5),
+        "labels": lambda: labels_of_region(regions[0], network, asked),
         "speed": lambda: speed(regions, subjects),
         "flanders": lambda: flanders(data, asked.folder),
     }
     kept: list[Row] = []
+    settings: dict[str, Any] = {}
     if asked.json and asked.json.is_file():
-        kept = json.loads(asked.json.read_text(encoding="utf-8"))["rows"]
+        before = json.loads(asked.json.read_text(encoding="utf-8"))
+        kept, settings = before["rows"], before.get("settings", {})
     for work in chosen:
         for one in works[work]():
             print(f"{one['work']:10} {one['subject']:12} {one['metric']:36} {one['value']} "
@@ -581,7 +572,7 @@ def main() -> None:
             kept = [old for old in kept if any(old[key] != one[key] for key in same)] + [one]
             if asked.json:
                 asked.json.parent.mkdir(parents=True, exist_ok=True)
-                text = json.dumps({"machine": machine(), "rows": kept}, indent=1)
+                text = json.dumps({"machine": machine(), "rows": kept, "settings": settings}, indent=1)
                 asked.json.write_text(text + "\n", encoding="utf-8")
 
 
