@@ -139,7 +139,7 @@ def predictions(
 
 
 def _fitted(name: str, seed: int, works: list[WorkSet]) -> CropEstimator:
-    together = xr.concat([work.series for work in works], "parcel", join="exact")
+    together = xr.concat([work.series for work in works], "parcel", join="exact", coords="minimal")
     return build(name, seed=seed, threads=1).fit(together, np.concatenate([work.y for work in works]))
 
 
