@@ -111,7 +111,9 @@ def _usable(work: WorkSet, series: xr.Dataset, absent: Sequence[str] = ()) -> Wo
     classes, counts = np.unique(work.y[work.y != ""], return_counts=True)
     kept = set(classes[counts >= LEAST].tolist()) - set(absent)
     rows = np.flatnonzero(np.isin(work.y, list(kept)) & np.isin(work.truth, list(kept)) & (work.folds >= 0))
-    slim = take(series.drop_vars([CONTEXT, "variable"], errors="ignore").sel(feature=names), rows)
+    slim = take(
+        series.drop_vars([CONTEXT, "variable", "degree_days"], errors="ignore").sel(feature=names), rows
+    )
     return WorkSet(
         work.name, slim, work.y[rows], work.truth[rows], work.folds[rows], work.groups[rows], work.note
     )
