@@ -37,6 +37,8 @@ CHANCES = pl.Schema(
 )
 SAME_DAYS = 10
 PART_RISE, PART_SPREAD = 0.05, 0.09  # standard deviation of NDVI between pixels: how much it rose, and to
+# what the evidence of an event is said of
+SAID = ("offset", "ndvi_after", "ndvi_change", "ndvi_highest_40_after", "cohvv_change", "s0vh_db_change")
 COHERENCE_RISE, VH_FALL = 0.08, 0.8  # radar that speaks for a cut, harvest or tillage
 
 
@@ -194,8 +196,7 @@ def _events(peaks: list[_Peak], intervals: Intervals, series: EventSeries) -> pl
     at = np.array([peak.interval for peak in peaks], dtype=int)
     offset = np.nan_to_num(intervals.features[at, NAMES.index("offset")], nan=0.0)
     earliest = intervals.start[at] - offset
-    part = _part(intervals, at)
-    words = [_evidence(peak, intervals, series, bool(some)) for peak, some in zip(peaks, part, strict=True)]
+    words = _evidence(intervals, at, series)
     table = pl.DataFrame(
         {
             "parcel_id": [series.parcel_ids[peak.row] for peak in peaks],
@@ -219,29 +220,48 @@ def _events(peaks: list[_Peak], intervals: Intervals, series: EventSeries) -> pl
     return check_table(table, EVENTS, "The events")
 
 
-def _evidence(peak: _Peak, intervals: Intervals, series: EventSeries, part: bool) -> tuple[str, list[str]]:
-    """Return what speaks for an event, in a sentence or two, and the sensors that do."""
-    of = dict(zip(NAMES, intervals.features[peak.interval], strict=True))
+def _evidence(intervals: Intervals, at: np.ndarray, series: EventSeries) -> list[tuple[str, list[str]]]:
+    """Return for each event, at interval `at (n)`, what speaks for it, in a sentence or two, and the sensors
+    that do.
+    """
+    of = {name: intervals.features[at, NAMES.index(name)] for name in SAID}
+    start = (intervals.start[at] - np.nan_to_num(of["offset"], nan=0.0)).astype(int)
+    days = _in_words(series, start), _in_words(series, start + intervals.gap[at])
+    values = [of["ndvi_after"] - of["ndvi_change"], *(of[name] for name in SAID[1:])]
+    columns = [*days, *(each.tolist() for each in values), _part(intervals, at).tolist()]
+    return [_said(*row) for row in zip(*columns, strict=True)]
+
+
+def _in_words(series: EventSeries, days: np.ndarray) -> list[str]:
+    """Return days `(n)` as `03 May`."""
+    words = {day: f"{series.when(day):%d %b}" for day in np.unique(days).tolist()}
+    return [words[day] for day in days.tolist()]
+
+
+def _said(
+    start: str,
+    end: str,
+    before: float,
+    after: float,
+    change: float,
+    highest: float,
+    coherence: float,
+    power: float,
+    part: bool,
+) -> tuple[str, list[str]]:
     said, sensors = [], []
-    start = int(intervals.start[peak.interval] - np.nan_to_num(of["offset"], nan=0.0))
-    end = start + int(intervals.gap[peak.interval])
-    after, change = of["ndvi_after"], of["ndvi_change"]
-    if np.isfinite(after):
+    if math.isfinite(after):
         sensors.append("s2")
         verb = "fell" if change < -0.02 else "rose" if change > 0.02 else "stayed"
-        said.append(
-            f"NDVI {verb} from {after - change:.2f} ({series.when(start):%d %b}) to {after:.2f} "
-            f"({series.when(end):%d %b})"
-        )
-        if of["ndvi_highest_40_after"] > 0.1:
-            said.append(f"it rose again by {of['ndvi_highest_40_after']:.2f} within 40 days")
+        said.append(f"NDVI {verb} from {before:.2f} ({start}) to {after:.2f} ({end})")
+        if highest > 0.1:
+            said.append(f"it rose again by {highest:.2f} within 40 days")
     else:
         said.append("no clear look on both sides")
-    coherence, power = of["cohvv_change"], of["s0vh_db_change"]
-    if np.isfinite(coherence) and abs(coherence) >= COHERENCE_RISE:
+    if math.isfinite(coherence) and abs(coherence) >= COHERENCE_RISE:
         sensors.append("s1")
         said.append(f"coherence VV {'rose' if coherence > 0 else 'fell'} by {abs(coherence):.2f}")
-    if np.isfinite(power) and abs(power) >= VH_FALL:
+    if math.isfinite(power) and abs(power) >= VH_FALL:
         sensors.append("s1")
         said.append(f"backscatter VH {'rose' if power > 0 else 'fell'} by {abs(power):.1f} dB")
     if part:
