@@ -68,10 +68,13 @@ def publish(
         list[str] | None,
         typer.Option("--sheets", help="Write the sheet of this parcel alone; may be given several times."),
     ] = None,
+    memory: Memory = None,
 ) -> None:
     """Write reports, exports and the manifest; with --sheets, sheets of a finished run's parcels."""
+    from features.memory import allow
     from pipelines.main_job import run_one
 
+    allow(memory, 1)
     loaded, workspace = run.open()
     if not sheets:
         raise typer.Exit(run_one("publish", loaded, workspace))
