@@ -35,9 +35,10 @@ class SampleOptions(Options):
         description="Parcels that are learned from at most; all of them where there are fewer.",
     )
     rare: int = Field(
-        500,
+        2_000,
         ge=10,
-        description="Of a class with at most this many parcels all are learned from; of others as many.",
+        description="Of a class with at most this many parcels all are learned from, of others as many at "
+        "least; fewer where so many of each class are more than size.",
     )
 
 

@@ -1,4 +1,6 @@
-"""Which parcels models learn from where there are very many: holdings whole, rare classes whole."""
+"""Which parcels models learn from where there are very many: holdings whole, and enough of rare classes."""
+
+from bisect import bisect
 
 import numpy as np
 
@@ -11,9 +13,9 @@ def draw(classes: np.ndarray, holdings: np.ndarray, options: SampleOptions, seed
     """Return `(n,)` bool: the parcels to learn from.
 
     Holdings are drawn whole, in an order of chance, until each class has its part: the same share of every
-    class, and at least `rare` parcels. Of classes that have no more than that all parcels are taken, whether
-    their holdings were drawn or not. The share is the largest that keeps to `size`; where the least of all
-    classes are more than that, the sample is larger.
+    class. Of a class that then has fewer than `rare` parcels, as many more as make `rare`, or all, are taken
+    by themselves. The share is the largest that keeps to `size`; where that many of each class are more than
+    `size`, all classes have as many as fit.
 
     Parameters
     ----------
@@ -30,26 +32,36 @@ def draw(classes: np.ndarray, holdings: np.ndarray, options: SampleOptions, seed
     names, code = np.unique(classes[labelled], return_inverse=True)
     members = [np.flatnonzero(labelled)[code == number] for number in range(len(names))]
     by_order = [of[np.argsort(order[of], kind="stable")] for of in members]
+    least = _least(np.array([len(of) for of in members]), options)
     low, high = 0.0, 1.0
     for _ in range(STEPS):
         middle = (low + high) / 2
-        fits = _drawn(by_order, holding, labelled, middle, options.rare).sum() <= options.size
+        fits = _drawn(by_order, holding, labelled, middle, least).sum() <= options.size
         low, high = (middle, high) if fits else (low, middle)
-    return _drawn(by_order, holding, labelled, low, options.rare)
+    return _drawn(by_order, holding, labelled, low, least)
+
+
+def _least(counts: np.ndarray, options: SampleOptions) -> int:
+    """Return how many parcels of each class, `counts (class,)`, are taken at least: `rare`, or as many as
+    fit.
+    """
+    fewer = range(1, options.rare)
+    fitting = bisect(fewer, options.size, key=lambda least: int(np.minimum(counts, least).sum()))
+    return options.rare if np.minimum(counts, options.rare).sum() <= options.size else max(fitting, 1)
 
 
 def _drawn(
-    by_order: list[np.ndarray], holding: np.ndarray, labelled: np.ndarray, share: float, rare: int
+    by_order: list[np.ndarray], holding: np.ndarray, labelled: np.ndarray, share: float, least: int
 ) -> np.ndarray:
     """Return the parcels drawn with a share of each class; `by_order` holds the rows of every class."""
     taken = np.zeros(holding.max() + 1, bool)
-    whole = np.zeros(len(holding), bool)
     for rows in by_order:
-        if len(rows) <= rare:
-            whole[rows] = True
-        else:
-            taken[holding[rows[: max(rare, int(share * len(rows)))]]] = True
-    return np.asarray((taken[holding] & labelled) | whole)
+        taken[holding[rows[: int(share * len(rows))]]] = True
+    drawn = np.asarray(taken[holding] & labelled)
+    for rows in by_order:
+        absent = max(least - int(drawn[rows].sum()), 0)
+        drawn[rows[~drawn[rows]][:absent]] = True
+    return drawn
 
 
 def sample_weights(classes: np.ndarray, drawn: np.ndarray) -> np.ndarray:

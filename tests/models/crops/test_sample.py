@@ -1,4 +1,4 @@
-"""Which parcels are learned from: holdings whole, rare classes whole, never more than asked for."""
+"""Which parcels are learned from: holdings whole, enough of rare classes, never more than asked for."""
 
 import numpy as np
 import polars as pl
@@ -33,9 +33,14 @@ def test_a_class_above_the_rare_ones_has_at_least_as_many() -> None:
     assert drawn.sum() == 100
 
 
-def test_where_the_least_of_all_classes_are_more_than_the_size_the_sample_is_larger() -> None:
-    classes = np.repeat([f"crop {k}" for k in range(20)], 50)
-    assert draw(classes, np.arange(1000), SMALL, 0).sum() == 200
+@pytest.mark.parametrize(("classes", "each"), [(20, 5), (8, 10), (9, 10)])
+def test_where_the_least_of_all_classes_are_more_than_the_size_each_has_as_many_as_fit(
+    classes: int, each: int
+) -> None:
+    names = np.repeat([f"crop {k}" for k in range(classes)], 50)
+    drawn = draw(names, np.arange(len(names)), SMALL, 0)
+    assert drawn.sum() <= 100
+    assert np.unique(names[drawn], return_counts=True)[1].min() >= each
 
 
 @given(
@@ -46,13 +51,14 @@ def test_where_the_least_of_all_classes_are_more_than_the_size_the_sample_is_lar
 def test_a_holding_is_drawn_whole_or_only_for_its_rare_crops(seed: int, held: int, names: list[str]) -> None:
     classes, holdings = np.array(names), np.arange(400) // held
     drawn = draw(classes, holdings, SMALL, seed)
-    counts = {name: names.count(name) for name in names}
-    common = np.array([name != "" and counts[name] > SMALL.rare for name in names])
+    count = {name: int(drawn[classes == name].sum()) for name in {*names} - {""}}
+    more = np.array([count.get(name, 0) > SMALL.rare for name in names])  # than its least
     for holding in np.unique(holdings):
-        mine = common & (holdings == holding)
+        mine = more & (holdings == holding)
         assert drawn[mine].all() or not drawn[mine].any()
+    assert drawn.sum() <= SMALL.size
     assert not drawn[classes == ""].any()
-    assert drawn[~common & (classes != "")].all()
+    assert all(number >= min(SMALL.rare, names.count(name)) for name, number in count.items())
 
 
 def test_the_drawn_stand_for_their_class() -> None:
