@@ -6,7 +6,8 @@
 The country is that of `tests.benchmarks.country`, up to its filled series. Then the train stage runs once for
 each size, in a process of its own, and every parcel is predicted out of fold. Scored against what was
 declared, of which 2% is wrong; differences are to the largest sample, on the same parcels, with intervals by
-redrawing holdings. Of rare classes a twenty-fifth of the sample's size is taken at least, as by default (2,000 of 50,000).
+redrawing holdings. Of each class a twenty-fifth of the sample's size is taken at least, as by default (2,000
+of 50,000).
 """
 
 import argparse
