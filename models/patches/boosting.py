@@ -1,11 +1,10 @@
-"""Gradient-boosted trees on pixels: the quick method, and what the network has to beat."""
+"""Gradient-boosted trees on single pixels: the quick method, and what the network has to beat."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
-from scipy.ndimage import uniform_filter
 
 from features.errors import ModelError
 from features.files import write_json
@@ -26,18 +25,14 @@ RECIPE = "model.json"
 
 
 class PixelBoosting:
-    """LightGBM on the composites of a pixel, and on the mean of the pixels around it."""
+    """LightGBM on the composites of a pixel."""
 
     name = "boosting"
+    margin_px = 0  # a pixel is seen by itself
 
     def __init__(self, options: PatchOptions, classes: tuple[str, ...]) -> None:
         self.options, self.classes = options, classes
         self.booster: Booster | None = None
-
-    @property
-    def margin_px(self) -> int:
-        """Pixels around a block that it looks at."""
-        return self.options.boosting.around_px
 
     def fit(
         self,
@@ -51,7 +46,7 @@ class PixelBoosting:
 
         settings = self.options.boosting
         weights = class_weights(class_counts(blocks, fold, len(self.classes)))
-        values, truth = pixel_table(blocks, fold, settings.pixels_per_parcel, seed, settings.around_px)
+        values, truth = pixel_table(blocks, fold, settings.pixels_per_parcel, seed)
         self.booster = lightgbm.train(
             {
                 "objective": "multiclass",
@@ -82,8 +77,7 @@ class PixelBoosting:
         known = composites.known if wanted is None else composites.known & wanted
         out = np.full((len(self.classes), *composites.shape), np.nan, np.float32)
         if known.any():
-            rows = rows_of(composites, known, self.margin_px)
-            found = self.booster.predict(rows, num_threads=self.options.threads)
+            found = self.booster.predict(rows_of(composites, known), num_threads=self.options.threads)
             out[:, known] = np.asarray(found, np.float32).T
         return out
 
@@ -127,34 +121,23 @@ class PixelBoosting:
         return model
 
 
-def rows_of(composites: Composites, which: np.ndarray, around: int = 0) -> np.ndarray:
-    """Return `(pixel, step * band)` of the pixels `which (y, x)`; with `around`, as many columns again: the
-    means of the known pixels up to so many to each side."""
+def rows_of(composites: Composites, which: np.ndarray) -> np.ndarray:
+    """Return `(pixel, step * band)` of the pixels `which (y, x)`."""
     steps, bands = composites.values.shape[:2]
-    own = composites.values[:, :, which].reshape(steps * bands, -1)
-    if not around:
-        return np.ascontiguousarray(own.T)
-    side, known = 2 * around + 1, composites.known
-    count = uniform_filter(known.astype(np.float32), side, mode="constant")[which]
-    rows = np.empty((own.shape[1], 2 * len(own)), np.float32)
-    rows[:, : len(own)] = own.T
-    for k, values in enumerate(composites.values.reshape(-1, *known.shape)):  # one by one: bounds memory
-        total = uniform_filter(np.where(known, values, np.float32(0)), side, mode="constant")[which]
-        rows[:, len(own) + k] = total / count
-    return rows
+    return np.ascontiguousarray(composites.values[:, :, which].reshape(steps * bands, -1).T)
 
 
 def pixel_table(
-    blocks: Sequence[LabelledBlock], fold: int | None, most: int, seed: int, around: int = 0
+    blocks: Sequence[LabelledBlock], fold: int | None, most: int, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return values `(pixel, column)` as `rows_of` has them, and classes `(pixel,)`: at most `most` pixels of
-    each parcel and block, by chance."""
+    """Return values `(pixel, step * band)` and classes `(pixel,)`: at most `most` pixels of each parcel and
+    block, by chance."""
     rng = np.random.default_rng([seed, 11])
     values, truth = [], []
     for block in blocks:
         label = np.where(block.composites.known, block.labels.without(fold), UNKNOWN)
         chosen = drawn_pixels(label, block.labels.parcel, most, rng)
-        values.append(rows_of(block.composites, chosen, around))
+        values.append(rows_of(block.composites, chosen))
         truth.append(label[chosen])
     return np.concatenate(values), np.concatenate(truth).astype(np.int64)
 

@@ -13,19 +13,12 @@ assert set(Band.__args__) == set(OPTICAL_BANDS)  # type: ignore[attr-defined]
 
 
 class PixelBoostingOptions(Options):
-    """Trees on pixels and the mean of what lies around each: quick."""
+    """Trees on single pixels: quick, and blind to what lies around a pixel."""
 
     rounds: int = Field(60, ge=1, le=5000, description="Boosting rounds.")
     learning_rate: float = Field(0.15, gt=0, le=1, description="Step of each round.")
     leaves: int = Field(31, ge=2, le=1024, description="Leaves of a tree.")
     pixels_per_parcel: int = Field(30, ge=1, description="Pixels of each parcel that trees learn from.")
-    around_px: int = Field(
-        2,
-        ge=0,
-        le=16,
-        description="Pixels on each side of a pixel whose mean reflectance trees see beside its own: less "
-        "noise; 0: the pixel alone.",
-    )
 
 
 class PatchNetworkOptions(Options):

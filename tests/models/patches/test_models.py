@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from features.errors import ModelError
-from models.patches.boosting import PixelBoosting, pixel_table, rows_of
+from models.patches.boosting import PixelBoosting, pixel_table
 from models.patches.by_name import build
 from models.patches.calibration import tempered
 from models.patches.crossfit import WHOLE, FoldModels, cross_fit
@@ -216,23 +216,3 @@ def test_fold_models_are_small_enough_to_be_sent(tmp_path: Path) -> None:
 
     models = FoldModels(tmp_path, "unet", CLASSES, 6, ((0, "a" * 64),))
     assert len(pickle.dumps(models)) < 2000
-
-
-def test_trees_see_the_mean_of_the_known_pixels_around_a_pixel() -> None:
-    values = np.arange(9, dtype=np.float32).reshape(1, 1, 3, 3)
-    values[0, 0, 0, 0] = np.nan
-    which = np.zeros((3, 3), bool)
-    which[1, 1] = which[2, 2] = True
-    rows = rows_of(Composites(values, np.ones((1, 3, 3), bool)), which, around=1)
-    np.testing.assert_allclose(rows, [[4, 36 / 8], [8, (4 + 5 + 7 + 8) / 4]], rtol=1e-6)
-
-
-def test_what_trees_say_of_a_pixel_does_not_depend_on_the_block_it_is_read_in() -> None:
-    block = block_of(stripes(48, 12), noise=0.1)
-    model = PixelBoosting(TREES, CLASSES).fit([block], None, seed=1)
-    margin = model.margin_px
-    assert margin == 2
-    whole = model.chances(block.composites)
-    part = model.chances(block.composites.window(slice(0, 24), slice(10, 40)))
-    inner = (slice(None), slice(0, 24 - margin), slice(margin, 30 - margin))
-    np.testing.assert_array_equal(part[inner], whole[:, : 24 - margin, 10 + margin : 40 - margin])
