@@ -13,6 +13,7 @@ from features.errors import ModelError
 from features.files import sha256
 from models.crops.fitting.bundle import BUNDLE, read_bundle, write_bundle
 from models.crops.fitting.crossfit import CrossFit, cross_fit
+from models.crops.fitting.kept import Fit, files_of
 from models.crops.fitting.options import TrainOptions, TransferOptions
 from models.crops.inputs.ranges import ranges_of, refuse_other_units
 from models.crops.inputs.source import InMemory
@@ -168,6 +169,24 @@ def test_models_tuned_where_nothing_is_grown_that_they_know_are_tuned_again(
     assert again.probabilities.columns[3:] == sorted([*classes, "x_spelt"])
     loaded = cross_fit(series, y.tolist(), folds, using("load"), start=after)
     assert reasons(loaded)["x_spelt"] == "unknown_to_the_models"
+
+
+def test_tuned_models_are_kept_with_the_classes_that_they_learned(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    series, y, folds = crop_world(n=80, seed=5, start="2025-03-01")
+    y = np.where(y == "barley", "hemp", y)
+    bundle = read_bundle(folder)
+    found = cross_fit(series, y.tolist(), folds, using("tune"), tmp_path, start=bundle)
+    options = using("tune").model_copy(update={"models": bundle.models})
+    fit = Fit(
+        stands_on={}, axes={}, seen=[], images={}, classes=found.probabilities.columns[3:],
+        folds=[0, 1, 2, 3], parcels=80, agreement=0.9, files=files_of(tmp_path, options),
+    )  # fmt: skip
+    monkeypatch.setattr("models.crops.fitting.fits._fit", lambda *_: pytest.fail("fitted anew"))
+    kept = cross_fit(series, y.tolist(), folds, using("tune"), tmp_path, start=bundle, kept=fit)
+    np.testing.assert_allclose(of(kept, "dense"), of(found, "dense"), atol=1e-6)
+    assert reasons(kept) == reasons(found)
 
 
 def test_models_are_not_tuned_on_one_class(folder: Path) -> None:
