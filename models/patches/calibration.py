@@ -25,7 +25,8 @@ def told(
     seed: int,
 ) -> Told:
     """Return what a model without `fold` says of declared pixels of that fold: chances `(pixel, class)`, the
-    class declared `(pixel,)`, and weights `(pixel,)` by which every parcel of a block counts alike.
+    class declared `(pixel,)`, and weights `(pixel,)` by which every parcel of a block counts alike. Classes
+    that no other fold has are left out: how sure a model is of those that it knows does not follow from them.
 
     Parameters
     ----------
@@ -33,9 +34,11 @@ def told(
         From a block and the pixels wanted `(y, x)` bool to chances `(class, y, x)`.
     """
     rng = np.random.default_rng([seed, 29])
+    taught = [block.labels.without(fold)[block.composites.known] for block in blocks]
+    learned = np.unique(np.concatenate(taught))
     parts = []
     for block in blocks:
-        own = block.composites.known & (block.labels.fold == fold)
+        own = block.composites.known & (block.labels.fold == fold) & np.isin(block.labels.label, learned)
         chosen = drawn_pixels(np.where(own, block.labels.label, UNKNOWN), block.labels.parcel, PIXELS, rng)
         found = chances(block, chosen)[:, chosen].T
         _, parcel, count = np.unique(block.labels.parcel[chosen], return_inverse=True, return_counts=True)

@@ -440,7 +440,7 @@ def speed(regions: list[Region], subjects: dict[str, PatchOptions]) -> Iterator[
                    "low": best, "high": worst, "n": 3, "unit": "s"}  # fmt: skip
 
 
-def flanders(data: Path, folder: Path) -> Iterator[Row]:
+def flanders(data: Path, folder: Path) -> Iterator[Row]:  # noqa: PLR0915
     """Take two neighbours of a real patch for one parcel, by a model that learned neither; and single fields.
 
     Few fields of few crops: the figures show a direction, no rate.
@@ -466,20 +466,33 @@ def flanders(data: Path, folder: Path) -> Iterator[Row]:
         for b in range(a + 1, len(shapes))
         if label[a] != label[b] and min(label[a], label[b]) >= 0 and shapes[a].distance(shapes[b]) <= 20
     ]
+
+    def without(group: tuple[int, ...]) -> tuple[LabelledBlock, np.ndarray] | None:
+        """Return labels, some fields in fold 0, and chances by a model that did not learn them."""
+        fold = np.where(np.isin(np.arange(len(shapes)), group), 0, 1)
+        labels = labels_of(pixels, grid.shape, label, np.full(len(label), UNKNOWN), fold)
+        block = LabelledBlock(composites, labels)
+        if len(np.unique(labels.label[(labels.fold == 1) & (labels.label >= 0)])) < 2:
+            return None
+        return block, build(options, classes).fit([block], 0, 1).chances(composites)
+
+    singles = [(k,) for k in range(len(shapes)) if label[k] >= 0]
+    alone = {group[0]: fitted for group in singles if (fitted := without(group))}
+    said = {k: told([one[0]], lambda _, __, of=one[1]: of, 0, 1) for k, one in alone.items()}  # type: ignore[misc]
     found: dict[str, list[tuple[bool, float, bool]]] = {"merged": [], "single": []}
-    for kind, members in [("merged", near), ("single", [(k,) for k in range(len(shapes)) if label[k] >= 0])]:
+    for kind, members in [("merged", near), ("single", singles)]:
         for group in members:
-            fold = np.where(np.isin(np.arange(len(shapes)), group), 0, 1)
-            labels = labels_of(pixels, grid.shape, label, np.full(len(label), UNKNOWN), fold)
-            block = LabelledBlock(composites, labels)
             part = pixels.take(np.isin(pixels.parcel, group))
-            left = labels.label[(labels.fold == 1) & (labels.label >= 0)]
-            if len(part) < options.composition.least_pixels or len(np.unique(left)) < 2:
+            if len(part) < options.composition.least_pixels:
                 continue
-            model = build(options, classes).fit([block], 0, 1)
+            fitted = alone.get(group[0]) if kind == "single" else without(group)
+            if fitted is None:
+                continue
             here = (part.row, part.column)
             seen = composites.values[:, :, *here].reshape(-1, len(part)).T
-            parcel = compose(part, model.chances(composites)[:, *here].T, options.composition, seen)
+            others = {k: one for k, one in said.items() if k not in group}
+            chances = tempered(fitted[1], learn_temperatures({-1: said[group[0]], **others})[-1])
+            parcel = compose(part, chances[:, *here].T, options.composition, seen)
             if kind == "merged":
                 areas = [float((part.parcel == one).sum()) for one in group]
                 true = min(areas) / sum(areas)

@@ -48,6 +48,13 @@ def test_every_parcel_counts_alike_and_pixels_of_other_folds_do_not() -> None:
     assert found[2].sum() == pytest.approx(mine) and len(found[1]) == 30 * mine
 
 
+def test_a_class_that_the_model_never_learned_says_nothing_of_how_sure_it_may_be() -> None:
+    block = block_of(stripes(48, 12))
+    block.labels.label[block.labels.fold == 0] = 2
+    found = told([block], lambda block, wanted: np.full((3, *wanted.shape), 1 / 3), 0, seed=1)
+    assert len(found[1]) == 0 and learn_temperatures({0: of(0.9, 0.9), 1: found})[0] == 1.0
+
+
 def test_temperatures_are_kept_with_the_models(tmp_path: Path) -> None:
     blocks = [block_of(stripes(48, 12), noise=0.2)]
     first = cross_fit(blocks, CLASSES, [0, 1], TREES, 1, tmp_path)
