@@ -1,11 +1,12 @@
 """GeoPackages, written whole or not at all."""
 
 import errno
+import logging
 import os
 import shutil
 import sqlite3
-from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -17,6 +18,10 @@ import shapely
 from pyogrio import set_gdal_config_options
 from pyogrio.raw import write_arrow
 
+from features.errors import CropcheckError
+
+log = logging.getLogger(__name__)
+ATTEMPTS = 3
 LEAST_FREE = 1 << 20  # bytes: with less, SQLite's own journal may not find room
 BYTES_A_POINT = 16
 POLYGON = 3  # shapely's type id
@@ -24,11 +29,16 @@ POLYGON = 3  # shapely's type id
 SETTINGS = {"OGR_GPKG_ALLOW_THREADED_RTREE": False}
 
 
+class IncompleteFileError(CropcheckError):
+    """A file lacks something of what was written to it."""
+
+
 def write_geopackage(frame: gpd.GeoDataFrame, path: Path, layer: str, *, multi: bool = True) -> None:
     """Write a layer, and read back that all of it is there.
 
     GDAL writes a GeoPackage's index and contents while it closes the file, and drops what fails then: on a
-    full disk it would leave a broken file and say nothing.
+    full disk it would leave a broken file and say nothing. Where something is missing on a disk with room,
+    the layer is written again, twice at most.
 
     Parameters
     ----------
@@ -38,32 +48,38 @@ def write_geopackage(frame: gpd.GeoDataFrame, path: Path, layer: str, *, multi: 
     Raises
     ------
     OSError
-        ENOSPC where the disk is full; EIO where the file is not whole for another reason.
+        ENOSPC where the disk is full.
+    IncompleteFileError
+        Where the file is not whole for another reason.
     """
-    written = _Written()
-    with _room_or_said(path, layer, written):
+
+    def write(written: _Written) -> None:
         written.add(frame)
         frame.to_file(path, driver="GPKG", layer=layer, engine="pyogrio", promote_to_multi=multi)
 
+    _until_whole(write, path, layer)
 
-def write_geopackage_parts(parts: Iterable[gpd.GeoDataFrame], path: Path, layer: str) -> None:
+
+def write_geopackage_parts(parts: Callable[[], Iterable[gpd.GeoDataFrame]], path: Path, layer: str) -> None:
     """Write a layer of polygons that comes some rows at a time, as multipolygons; see `write_geopackage`.
 
     Parameters
     ----------
     parts
-        One at least; alike in columns, types and coordinate system.
+        Returns the same parts whenever it is called: one at least; alike in columns, types and coordinate
+        system.
     """
-    written, rest = _Written(), iter(parts)
-    first = next(rest)
-    schema = _arrow(first).schema
 
-    def batches() -> Iterator[pa.RecordBatch]:
-        for part in chain([first], rest):
-            written.add(part)
-            yield from _arrow(part).cast(schema).to_batches()
+    def write(written: _Written) -> None:
+        rest = iter(parts())
+        first = next(rest)
+        schema = _arrow(first).schema
 
-    with _room_or_said(path, layer, written):
+        def batches() -> Iterator[pa.RecordBatch]:
+            for part in chain([first], rest):
+                written.add(part)
+                yield from _arrow(part).cast(schema).to_batches()
+
         write_arrow(
             pa.RecordBatchReader.from_batches(schema, batches()),
             path,
@@ -73,6 +89,8 @@ def write_geopackage_parts(parts: Iterable[gpd.GeoDataFrame], path: Path, layer:
             geometry_type="MultiPolygon",
             crs=first.crs.to_wkt(),
         )
+
+    _until_whole(write, path, layer)
 
 
 def _arrow(part: gpd.GeoDataFrame) -> pa.Table:
@@ -97,20 +115,29 @@ class _Written:
         self.size += BYTES_A_POINT * int(shapely.get_num_coordinates(shapes).sum())
 
 
-@contextmanager
-def _room_or_said(path: Path, layer: str, written: _Written) -> Iterator[None]:
-    """Check that a layer is whole once it has been written, and name a full disk as such."""
+def _until_whole(write: Callable[[_Written], None], path: Path, layer: str) -> None:
+    """Write a layer until it is whole, and name a full disk as such."""
     set_gdal_config_options(SETTINGS)
-    try:
-        yield
-    except Exception as error:
+    for left in reversed(range(ATTEMPTS)):
+        written = _Written()
+        try:
+            write(written)
+        except Exception as error:
+            if _is_full(path.parent, written):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path.parent)) from error
+            raise
+        fault = _fault(path, layer, written)
+        if fault is None:
+            return
         if _is_full(path.parent, written):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path.parent)) from error
-        raise
-    fault = _fault(path, layer, written)
-    if fault:
-        code = errno.ENOSPC if _is_full(path.parent, written) else errno.EIO
-        raise OSError(code, f"{os.strerror(code)}: {fault}", str(path.parent))
+            raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)}: {fault}", str(path.parent))
+        if left:
+            log.warning("The layer %s is not whole (%s); it is written again.", layer, fault)
+            path.unlink(missing_ok=True)
+    raise IncompleteFileError(
+        f"The layer {layer} in {path.parent} is not whole, though it was written {ATTEMPTS} times ({fault}); "
+        "check the disk and try again."
+    )
 
 
 def _fault(path: Path, layer: str, written: _Written) -> str | None:

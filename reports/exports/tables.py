@@ -83,7 +83,7 @@ def write_exports(
     near = np.array([where[name] for name in declarations["parcel_id"].iloc[order] if name in where], int)
     own = [declarations.iloc[part] for part in slices(len(declarations))]
     return [
-        _write(folder / "verdicts.gpkg", lambda path: _geopackage(rows.parts(), path, "verdicts")),
+        _write(folder / "verdicts.gpkg", lambda path: _geopackage(rows.parts, path, "verdicts")),
         _write(
             folder / "verdicts.csv",
             lambda path: write_csv((neutral_table(_plain(part)) for part in rows.parts()), path, digits=6),
@@ -97,7 +97,9 @@ def write_exports(
         ),
         _write(
             more / "gsa_population.gpkg",
-            lambda path: _geopackage((_population(part, agency) for part in own), path, "gsa_population"),
+            lambda path: _geopackage(
+                lambda: (_population(part, agency) for part in own), path, "gsa_population"
+            ),
         ),
         _write(
             more / "gsa_ua_claimed.csv",
@@ -179,7 +181,7 @@ def _csv(table: pl.DataFrame, path: Path) -> None:
     neutral_table(table).write_csv(path, float_precision=6)
 
 
-def _geopackage(parts: Iterable[gpd.GeoDataFrame], path: Path, layer: str) -> None:
+def _geopackage(parts: Callable[[], Iterable[gpd.GeoDataFrame]], path: Path, layer: str) -> None:
     with _fixed_date():
         write_geopackage_parts(parts, path, layer)
 

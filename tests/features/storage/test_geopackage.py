@@ -12,7 +12,8 @@ import pytest
 from shapely.geometry import Point, box
 
 from features.files import atomic_path
-from features.storage.geopackage import write_geopackage
+from features.storage import geopackage
+from features.storage.geopackage import IncompleteFileError, write_geopackage, write_geopackage_parts
 
 FRAME = gpd.GeoDataFrame({"id": ["a", "b"]}, geometry=[box(0, 0, 1, 1), Point()], crs=3035)
 WRITE = gpd.GeoDataFrame.to_file
@@ -56,6 +57,30 @@ def test_what_the_library_dropped_in_silence_is_an_error(
 
 def test_a_disk_with_room_is_not_called_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gpd.GeoDataFrame, "to_file", spoiled("DROP TABLE rtree_parcels_geom"))
-    with pytest.raises(OSError, match="rtree_parcels_geom") as caught:
+    with pytest.raises(IncompleteFileError, match=r"written 3 times \(no such table: rtree_parcels_geom\)"):
         write_geopackage(FRAME, tmp_path / "x.gpkg", "parcels")
-    assert caught.value.errno == errno.EIO
+
+
+def test_a_layer_that_is_not_whole_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The library loses its index now and then while a machine is busy."""
+    once = iter([spoiled("DELETE FROM gpkg_contents")])
+
+    def to_file(frame: gpd.GeoDataFrame, path: Path, **options: Any) -> None:
+        next(once, WRITE)(frame, path, **options)
+
+    monkeypatch.setattr(gpd.GeoDataFrame, "to_file", to_file)
+    write_geopackage(FRAME, tmp_path / "x.gpkg", "parcels")
+    assert gpd.read_file(tmp_path / "x.gpkg")["id"].to_list() == ["a", "b"]
+    assert "parcels is not whole (the layer is not listed); it is written again" in caplog.text
+
+
+def test_parts_that_are_written_again_are_asked_for_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults = iter(["the index is not whole"])
+    monkeypatch.setattr(geopackage, "_fault", lambda *_: next(faults, None))
+    parts = [FRAME[:1], FRAME[:1].assign(id="c")]
+    write_geopackage_parts(lambda: iter(parts), tmp_path / "x.gpkg", "parcels")
+    assert gpd.read_file(tmp_path / "x.gpkg")["id"].to_list() == ["a", "c"]
