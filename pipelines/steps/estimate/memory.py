@@ -18,7 +18,7 @@ LEAST_PARCELS, LEAST_BLOCK_PX = 500, 32
 LESS_WITH = {"train": "train.sample.size", "forecast": "forecast.most_parcels"}  # what makes a stage smaller
 # GiB at the peak of a process that runs one stage: libraries, and what a thousand parcels add: all of them,
 # and those that are learned from. Inputs are the features of a step times their statistics.
-BASE_GIB = {"synthesise": 0.5, "clear": 1.0, "extract": 0.7, "fill": 0.5, "train": 0.9, "detect": 0.8,
+BASE_GIB = {"synthesise": 0.5, "clear": 1.0, "extract": 0.7, "fill": 0.6, "train": 0.9, "detect": 0.8,
             "judge": 0.4, "forecast": 0.95, "publish": 0.6}  # fmt: skip
 GIB_PER_THOUSAND_PARCELS = {"extract": 0.008, "fill": 0.0012, "train": 0.0011, "detect": 0.0033,
                             "judge": 0.0016, "forecast": 0.0018, "publish": 0.0024}  # fmt: skip
@@ -29,7 +29,7 @@ GIB_PER_INPUT_AND_THOUSAND_LEARNED = {"train": 0.0009, "forecast": 0.000475}
 GIB_PER_INPUT, FEW_INPUTS = 0.01375, 20  # train: a chunk that is predicted, beyond so many inputs
 GIB_PER_INPUT_AND_THOUSAND_OF_A_CURVE = 0.00125  # judge: parcels that the in-season curve rests on
 # fill and detect: of a chunk of parcels' observations, for each statistic
-GIB_PER_MILLION_ROWS = {"fill": 0.13, "detect": 0.085}
+GIB_PER_MILLION_ROWS = {"fill": 0.11, "detect": 0.085}
 GIB_PER_MEGAPIXEL_SIMULATED = 0.31
 GIB_PER_SHEET = 0.0005  # with its pictures
 # clear: parcels in the squares that scenes are compared on

@@ -15,16 +15,16 @@ SECONDS_PER_MEGAPIXEL_SCENE = 0.074  # making a simulated acquisition
 SECONDS_PER_MEGAPIXEL_HIDDEN = 0.35  # hiding and filling pixels, to learn how far filled ones are off
 SECONDS_PER_MEGAPIXEL_FILLED = {"classical": 0.5, "learned": 0.45}  # and aggregating a frame of 10 bands
 SECONDS_PER_WINDOW_PASS = 0.052  # training a small network for one pass over one window
-SECONDS_PER_MEGAPIXEL_COMPARED = 0.06  # looking at a frame for scenes that contradict the others
+SECONDS_PER_MEGAPIXEL_COMPARED = 0.03  # looking at a frame for scenes that contradict the others
 SECONDS_PER_MEGAPIXEL_BAND_HASHED = 0.0005  # for the manifest
 SECONDS_PER_SHEET = 0.007  # with its pictures
 # observations: written of imagery, made of tables that others extracted, and laid out as series
 SECONDS_PER_MILLION_ROWS = {"imagery": 0.4, "tables": 0.34}
-SECONDS_PER_MILLION_ROWS_FILLED = {"imagery": 1.1, "tables": 0.28}
+SECONDS_PER_MILLION_ROWS_FILLED = {"imagery": 0.78, "tables": 0.28}
 BASE_S = {"fill": 1.5, "train": 6.0, "detect": 2.0, "judge": 5.0, "forecast": 2.0, "publish": 7.0}
 BASE_OF_TABLES_S = 5.0  # extract, where tables are read instead of imagery
-SECONDS_PER_THOUSAND_PARCELS = {"detect": 0.6, "judge": 0.25, "forecast": 0.35, "publish": 0.2}
-SECONDS_PER_THOUSAND_OF_EVENTS = 1.9  # of all parcels, where records of half of them are learned from
+SECONDS_PER_THOUSAND_PARCELS = {"detect": 0.6, "judge": 0.28, "forecast": 0.35, "publish": 0.2}
+SECONDS_PER_THOUSAND_OF_EVENTS = 1.75  # of all parcels, where records of half of them are learned from
 SECONDS_PER_THOUSAND_LEARNED = {"forecast": 0.7}
 # of each fit, and more for each input of a step
 SECONDS_PER_FIT_AND_THOUSAND_LEARNED, AND_INPUT = 0.185, 0.0016
