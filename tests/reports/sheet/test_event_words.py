@@ -1,8 +1,12 @@
 """The evidence of events on German pages: every sentence that the detectors write has its words there."""
 
+from datetime import date
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from models.events.intervals import NAMES
 from models.events.table import _evidence
 from reports.sheet.event_words import SAID, event_words
 from reports.translation import translation
@@ -38,31 +42,24 @@ def test_every_part_has_words_in_every_language(language: str) -> None:
     assert {f"event_said.{key}" for key in SAID} <= translation(language).phrases.keys()
 
 
-def test_what_the_detectors_write_is_known_word_for_word(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_detectors_write_is_known_word_for_word() -> None:
     """Each form that `models.events.table` writes matches a pattern: English in, the same English out."""
-    from models.events.intervals import NAMES
-    from models.events.table import _Peak
-
-    class Fake:
-        start, gap = np.array([10]), np.array([12])
-
-        def __init__(self, **values: float) -> None:
-            self.features = np.array([[values.get(name, np.nan) for name in NAMES]])
-
-    class Days:
-        def when(self, day: int):  # type: ignore[no-untyped-def]
-            return np.datetime64("2026-05-01").astype("datetime64[D]").item().replace(day=day)
-
-    english = translation("en")
-    for values in (
+    forms = (
         {"ndvi_after": 0.3, "ndvi_change": -0.4, "ndvi_highest_40_after": 0.2, "cohvv_change": 0.3},
         {"ndvi_after": 0.7, "ndvi_change": 0.4, "s0vh_db_change": -3.0},
         {"ndvi_after": 0.7, "ndvi_change": 0.0, "cohvv_change": -0.3, "s0vh_db_change": 3.0},
         {},
-    ):
-        peak = _Peak.__new__(_Peak)
-        peak.interval = 0
-        said, _ = _evidence(peak, Fake(**values), Days(), part=True)  # type: ignore[arg-type]
+    )
+    changed = {"ndvi_std_after": 0.2, "ndvi_std_change": 0.2}  # in a part of the parcel only
+    series = SimpleNamespace(when=lambda day: date(2026, 5, day))
+    intervals = SimpleNamespace(
+        features=np.array([[{**of, **changed}.get(name, np.nan) for name in NAMES] for of in forms]),
+        start=np.full(len(forms), 10),
+        gap=np.full(len(forms), 12),
+    )
+    english = translation("en")
+    for said, _ in _evidence(intervals, np.arange(len(forms)), series):  # type: ignore[arg-type]
+        assert "only a part of the parcel" in said
         german = event_words(said, GERMAN)
         for word in ("fell", "rose", "stayed", "from", "coherence", "backscatter", "clear", "spread"):
             assert word not in german, (said, german)
