@@ -9,18 +9,27 @@ from features.files import sha256
 
 READERS = 4
 SETTLED_S = 1.0  # a file changed less than this ago may change again without another time of change
-_known: dict[tuple[object, ...], str] = {}
+Stamp = tuple[str, int, int, int, int, int]
+_known: dict[Stamp, str] = {}
+
+
+def stamp_of(path: Path) -> Stamp:
+    """Return what a file's hash is known by: its path, device, inode, size, and times of modification and
+    change, ns.
+    """
+    stat = path.stat()
+    times = (stat.st_mtime_ns, stat.st_ctime_ns)
+    return (str(path.absolute()), stat.st_dev, stat.st_ino, stat.st_size, *times)
 
 
 def file_hash(path: Path) -> str:
     """Return the SHA-256 of a file; it is read again where size, times or inode are not as they were."""
-    stat = path.stat()
-    key = (str(path.absolute()), stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
-    if key in _known:
-        return _known[key]
+    stamp = stamp_of(path)
+    if stamp in _known:
+        return _known[stamp]
     digest = sha256(path)
-    if time.time() - max(stat.st_mtime, stat.st_ctime) > SETTLED_S:
-        _known[key] = digest
+    if time.time() - max(stamp[-2:]) / 1e9 > SETTLED_S:
+        _known[stamp] = digest
     return digest
 
 

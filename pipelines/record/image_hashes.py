@@ -1,6 +1,5 @@
 """SHA-256 of images, kept from run to run: what lies as it did is not read again."""
 
-import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,12 +7,11 @@ from pathlib import Path
 import polars as pl
 
 from features.files import is_vouched, read_parquet
-from pipelines.record.hashes import SETTLED_S, hash_all
+from pipelines.record.hashes import SETTLED_S, Stamp, hash_all, stamp_of
 from pipelines.tables import write_vouched
 
 STAMP = {"path": pl.String, "device": pl.UInt64, "inode": pl.UInt64, "bytes": pl.Int64,
          "modified_ns": pl.Int64, "changed_ns": pl.Int64}  # fmt: skip
-Stamp = tuple[str, int, int, int, int, int]
 
 
 def image_hashes(paths: Iterable[Path], kept: Path) -> dict[Path, str]:
@@ -23,7 +21,7 @@ def image_hashes(paths: Iterable[Path], kept: Path) -> dict[Path, str]:
     The time of change (of content, name or rights) is set by the system: a file that was given its earlier
     time of modification back is read again. What `kept` says counts only where it is as it was written.
     """
-    stamps = {path: _stamp(path, path.stat()) for path in paths if path.is_file()}
+    stamps = {path: stamp_of(path) for path in paths if path.is_file()}
     known = _noted(kept)
     found = {path: known[stamp] for path, stamp in stamps.items() if stamp in known}
     found |= hash_all(path for path in stamps if path not in found)
@@ -32,11 +30,6 @@ def image_hashes(paths: Iterable[Path], kept: Path) -> dict[Path, str]:
     if _by_stamp(rows) != known:
         write_vouched(pl.DataFrame(rows, schema={**STAMP, "sha256": pl.String}, orient="row"), kept)
     return {path: found[path] for path in stamps}
-
-
-def _stamp(path: Path, stat: os.stat_result) -> Stamp:
-    times = (stat.st_mtime_ns, stat.st_ctime_ns)
-    return (str(path.absolute()), stat.st_dev, stat.st_ino, stat.st_size, *times)
 
 
 def _noted(kept: Path) -> dict[Stamp, str]:

@@ -45,9 +45,8 @@ def _least(counts: np.ndarray, options: SampleOptions) -> int:
     """Return how many parcels of each class, `counts (class,)`, are taken at least: `rare`, or as many as
     fit.
     """
-    fewer = range(1, options.rare)
-    fitting = bisect(fewer, options.size, key=lambda least: int(np.minimum(counts, least).sum()))
-    return options.rare if np.minimum(counts, options.rare).sum() <= options.size else max(fitting, 1)
+    sizes = range(1, options.rare + 1)
+    return max(bisect(sizes, options.size, key=lambda least: int(np.minimum(counts, least).sum())), 1)
 
 
 def _drawn(

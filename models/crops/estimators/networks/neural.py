@@ -2,8 +2,9 @@
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -71,19 +72,13 @@ class NeuralClassifier(CropEstimator):
 
     def _last_layer(self, series: xr.Dataset) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the hidden state `(n, unit)` that the outputs read, their kernel and their bias."""
-        import keras
 
-        tensors = self.scaler_.tensors(series)
-        values = self.scaler_.assemble(tensors)
-        parts = []
-        with self._model() as model:
-            self._check_weights(model)
-            model.set_weights(self.weights_)
-            body = keras.Model(model.inputs, model.get_layer(OUTPUTS).input)
-            for start in range(0, len(values), PREDICTED_AT_ONCE):
-                rows = slice(start, start + PREDICTED_AT_ONCE)
-                parts.append(np.asarray(body(_inputs(values[rows], tensors.context[rows]), training=False)))
-        return np.concatenate(parts), self.weights_[-2], self.weights_[-1]
+        def hidden(model: "Model") -> Callable[[list[np.ndarray]], Any]:
+            import keras
+
+            return partial(keras.Model(model.inputs, model.get_layer(OUTPUTS).input), training=False)
+
+        return self._in_batches(series, hidden), self.weights_[-2], self.weights_[-1]
 
     def _train(
         self,
@@ -141,15 +136,22 @@ class NeuralClassifier(CropEstimator):
 
     def logits(self, series: xr.Dataset) -> np.ndarray:
         """Return `(n, k)` float32 logits of a series that conforms to the layout."""
+        return self._in_batches(series, lambda model: model.predict_on_batch)
+
+    def _in_batches(
+        self, series: xr.Dataset, reading: Callable[["Model"], Callable[[list[np.ndarray]], Any]]
+    ) -> np.ndarray:
+        """Return what `reading` of the network with its weights gives of `n` parcels, `(n, …)`."""
         tensors = self.scaler_.tensors(series)
         values = self.scaler_.assemble(tensors)
         parts = []
         with self._model() as model:
             self._check_weights(model)
             model.set_weights(self.weights_)
+            read = reading(model)
             for start in range(0, len(values), PREDICTED_AT_ONCE):
                 rows = slice(start, start + PREDICTED_AT_ONCE)
-                parts.append(np.asarray(model.predict_on_batch(_inputs(values[rows], tensors.context[rows]))))
+                parts.append(np.asarray(read(_inputs(values[rows], tensors.context[rows]))))
         return np.concatenate(parts)
 
     def _model(self) -> AbstractContextManager["Model"]:
